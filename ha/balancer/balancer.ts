@@ -1,0 +1,231 @@
+import { type ClientTls, parseAddress } from "../rpc/client.ts";
+import { HealthRegistry, ServingStatus } from "../rpc/health.ts";
+import type { ServerTls } from "../rpc/types.ts";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Log } from "../runtime/types.ts";
+import { nothingYet, type RequestSoFar } from "./balanced-call.ts";
+import { type ActiveCall, type Counters, type Desk, newCounters } from "./desk.ts";
+import { Fleet, isHealthy, type MasterAddress } from "./fleet.ts";
+import type { Forwarder, FrontDoor, IncomingCall } from "./forwarder.ts";
+import { HealthCall, isHealthPath, ownService } from "./health-call.ts";
+import { http2Forwarder } from "./http2-forwarder.ts";
+import { checkIdentity } from "./identity.ts";
+import { type BalancerLimits, makeLimits } from "./limits.ts";
+import { methodOf } from "./methods.ts";
+import { errorTrailers } from "./replies.ts";
+import { StreamCall } from "./stream-call.ts";
+import { UnaryCall } from "./unary-call.ts";
+import { WaitingRoom } from "./waiting-room.ts";
+
+export interface BalancerOptions {
+  readonly listen: {
+    readonly host: string;
+    /** 0: any free one. */
+    readonly port: number;
+    /** Absent: plaintext, for loopback only. */
+    readonly tls?: ServerTls | undefined;
+  };
+  /** At least one; names are unique. */
+  readonly masters: readonly MasterAddress[];
+  /** How masters are reached: their CA, and the balancer's own front-proxy certificate. */
+  readonly upstreamTls?: ClientTls | undefined;
+  readonly log: Log;
+  readonly limits?: Partial<BalancerLimits> | undefined;
+  /** The HTTP/2 engine; node:http2 unless told otherwise. */
+  readonly forwarder?: Forwarder | undefined;
+}
+
+export interface MasterReport {
+  readonly name: string;
+  readonly address: string;
+  /** Gets new calls. */
+  readonly healthy: boolean;
+  readonly leader: boolean;
+  readonly term: number | undefined;
+  /** Calls under way. */
+  readonly unary: number;
+  readonly streams: number;
+  readonly attempts: number;
+  readonly failures: number;
+}
+
+export interface BalancerStatus extends Readonly<Counters> {
+  readonly draining: boolean;
+  readonly connections: number;
+  /** Calls under way, those that wait for a master included. */
+  readonly active: number;
+  readonly waiting: number;
+  readonly masters: readonly MasterReport[];
+}
+
+export interface Balancer {
+  readonly port: number;
+  status(): BalancerStatus;
+  /** Takes no new connections and calls; those under way get `graceMillis` to end; then closes. */
+  drain(graceMillis: number): Promise<void>;
+  /** At once. */
+  close(): Promise<void>;
+}
+
+/** Resolves when it listens; masters may come later. Rejects with a StatusError. */
+export async function startBalancer(options: BalancerOptions): Promise<Balancer> {
+  const names = options.masters.map(({ name }) => name);
+  if (names.length === 0 || new Set(names).size < names.length) {
+    const text = `masters: one or more with different names are wanted, not "${names.join(", ")}"`;
+    throw new StatusError(Code.invalidArgument, text);
+  }
+  for (const { address } of options.masters) parseAddress(address);
+  const balancer = new RunningBalancer(options);
+  try {
+    await balancer.listen();
+  } catch (error) {
+    await balancer.close();
+    throw error;
+  }
+  return balancer;
+}
+
+class RunningBalancer implements Balancer {
+  readonly #options: BalancerOptions;
+  readonly #fleet: Fleet;
+  readonly #door: FrontDoor;
+  readonly #desk: Desk;
+  readonly #health = new HealthRegistry();
+  #port = 0;
+  #draining = false;
+  #closed = false;
+
+  constructor(options: BalancerOptions) {
+    this.#options = options;
+    const { log, masters, upstreamTls: tls, forwarder = http2Forwarder } = options;
+    const limits = makeLimits(options.limits);
+    const room = new WaitingRoom(limits.waitingCalls, limits.waitMillis);
+    this.#health.set(ownService, ServingStatus.SERVING);
+    this.#health.set("", ServingStatus.NOT_SERVING);
+    this.#fleet = new Fleet({
+      masters,
+      tls,
+      forwarder,
+      log,
+      limits,
+      changed: () => this.#changed(),
+    });
+    this.#desk = {
+      fleet: this.#fleet,
+      room,
+      limits,
+      log,
+      counters: newCounters(),
+      active: new Set<ActiveCall>(),
+    };
+    this.#door = forwarder.createFrontDoor({
+      tls: options.listen.tls,
+      log,
+      limits,
+      call: (call) => this.#take(call),
+    });
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  async listen(): Promise<void> {
+    const { host, port } = this.#options.listen;
+    this.#port = (await this.#door.listen({ host, port })).port;
+    this.#options.log.info("balancer listens", { host, port: this.#port });
+  }
+
+  status(): BalancerStatus {
+    const leader = this.#fleet.leader;
+    return {
+      ...this.#desk.counters,
+      draining: this.#draining,
+      connections: this.#door.connections,
+      active: this.#desk.active.size,
+      waiting: this.#desk.room.size,
+      masters: this.#fleet.masters.map((master) => ({
+        name: master.name,
+        address: master.address,
+        healthy: isHealthy(master),
+        leader: master === leader,
+        term: master.status?.term,
+        unary: master.unary,
+        streams: master.streams,
+        attempts: master.attempts,
+        failures: master.failures,
+      })),
+    };
+  }
+
+  async drain(graceMillis: number): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#options.log.info("balancer drains", { graceMillis, active: this.#desk.active.size });
+    this.#health.shutDown();
+    this.#door.stop();
+    const empty = new Promise<void>((resolve) => this.#door.whenEmpty(resolve));
+    await within(empty, graceMillis);
+    for (const call of [...this.#desk.active]) call.shutDown("the balancer is shutting down");
+    await within(empty, this.#desk.limits.farewellMillis);
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#draining = true;
+    this.#door.destroy();
+    await new Promise<void>((resolve) => this.#door.whenEmpty(resolve));
+    this.#fleet.close();
+  }
+
+  #take(call: IncomingCall): void {
+    this.#desk.counters.calls++;
+    const refusal = refusalOf(call);
+    if (refusal !== undefined) {
+      this.#desk.counters.refusals++;
+      call.finish(errorTrailers(Code.unauthenticated, refusal));
+    } else if (isHealthPath(call.path)) {
+      new HealthCall(call, this.#desk, this.#health, (request) => this.#forward(call, request));
+    } else {
+      this.#forward(call, nothingYet);
+    }
+  }
+
+  #forward(call: IncomingCall, request: RequestSoFar): void {
+    const method = methodOf(call.path);
+    if (method.shape === "unary") new UnaryCall(call, method, this.#desk, request);
+    else new StreamCall(call, method, this.#desk, request);
+  }
+
+  #changed(): void {
+    if (this.#draining) return;
+    const serving = this.#fleet.healthy.length > 0;
+    this.#health.set("", serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
+    this.#desk.room.wake();
+  }
+}
+
+/** Why the connection's certificate makes the call impossible. */
+function refusalOf(call: IncomingCall): string | undefined {
+  const { refusal, certificate } = call.peer;
+  if (refusal !== undefined || certificate === undefined) return refusal;
+  try {
+    checkIdentity(certificate);
+    return undefined;
+  } catch (error) {
+    return StatusError.from(error).message;
+  }
+}
+
+/** Resolves with the promise, or after so long. */
+function within(promise: Promise<void>, millis: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, millis);
+    void promise.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,57 @@
+import { rpcLimits } from "../rpc/limits.ts";
+import { assert } from "../runtime/assert.ts";
+
+/** The limits of the balancer; each may be set by its options. */
+export const balancerLimits = {
+  /** Connections of clients; the next one is closed at once. */
+  connections: rpcLimits.connections,
+  /** Calls under way on one client connection. */
+  concurrentStreams: 1_000,
+  /** Bytes of a request that is kept for a retry; a larger one is passed on as it comes, once. */
+  requestBytes: 4 * 1024 * 1024,
+  /** Bytes of requests kept in all; beyond it new ones are passed on as they come. */
+  requestBytesTotal: 256 * 1024 * 1024,
+  /** Bytes of a reply held back until its status is known; then a retry is no longer possible. */
+  replyBytes: 64 * 1024,
+  /** Time a client may take to send the body of a unary call. */
+  requestBodyMillis: 60_000,
+  /** Calls that wait for a master or a leader; the next one is answered UNAVAILABLE. */
+  waitingCalls: 1_024,
+  /** How long a call waits at most. */
+  waitMillis: 10_000,
+  /** How long writes wait for a new leader before any healthy master gets them. */
+  leaderWaitMillis: 1_500,
+  /** Attempts of one call, the first included. */
+  attempts: 6,
+  /** Delay before a further attempt: the first, doubling to the last. */
+  backoffMinMillis: 5,
+  backoffMaxMillis: 200,
+  /** Delay before a master is dialled again: the first, doubling to the last. */
+  redialMinMillis: 20,
+  redialMaxMillis: 500,
+  /** A dial that takes longer is given up. */
+  dialMillis: 3_000,
+  /** Signs of life asked of a master … */
+  pingMillis: rpcLimits.keepaliveMillis,
+  pingTimeoutMillis: rpcLimits.keepaliveTimeoutMillis,
+  /** … and of a client. */
+  clientPingMillis: 30_000,
+  clientPingTimeoutMillis: 10_000,
+  /** After a drain's grace, what calls get to be told so. */
+  farewellMillis: 250,
+} as const;
+
+export type BalancerLimits = { readonly [Name in keyof typeof balancerLimits]: number };
+
+/** The defaults with these changes; refuses relations that cannot work. */
+export function makeLimits(changes: Partial<BalancerLimits> = {}): BalancerLimits {
+  const limits = { ...balancerLimits, ...changes };
+  for (const [name, value] of Object.entries(limits)) {
+    assert(Number.isSafeInteger(value) && value > 0, `limits.${name} must be a positive integer`);
+  }
+  assert(limits.backoffMinMillis <= limits.backoffMaxMillis, "backoffMin ≤ backoffMax");
+  assert(limits.redialMinMillis <= limits.redialMaxMillis, "redialMin ≤ redialMax");
+  assert(limits.leaderWaitMillis <= limits.waitMillis, "leaderWait ≤ wait");
+  assert(limits.requestBytes <= limits.requestBytesTotal, "requestBytes ≤ requestBytesTotal");
+  return limits;
+}

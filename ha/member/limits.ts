@@ -1,0 +1,79 @@
+/** Every limit of a member in one place; `assertLimits` states how they relate. */
+
+export const limits = {
+  /** The core's unit of time. */
+  tickMillis: 50,
+  heartbeatTicks: 2,
+  electionTicksMin: 10,
+  electionTicksMax: 20,
+
+  /** One log entry: a turn's commands of one member. etcd's request limit is 1.5 MiB. */
+  requestBytesMax: 1.5 * 1024 * 1024,
+  entryBytesMax: 4 * 1024 * 1024,
+  /** Commands gathered into one entry. */
+  commandsPerEntryMax: 512,
+  /** Proposed but not yet committed, on the leader. */
+  uncommittedBytesMax: 64 * 1024 * 1024,
+  appendBytesMax: 1024 * 1024,
+  inflightAppendsMax: 64,
+  committedBytesPerReadyMax: 8 * 1024 * 1024,
+
+  /** Commands of this member that wait for their outcome. */
+  pendingCommandsMax: 16_384,
+  /** Reads that wait for a confirmed index. */
+  pendingReadsMax: 65_536,
+  /** Calls to the leader that wait for an answer. */
+  pendingCallsMax: 4_096,
+  /** How long a request may wait for a leader and a quorum. */
+  requestTimeoutMillis: 7_000,
+  /** A read round without an answer is asked again after this. */
+  readRetryMillis: 250,
+
+  /** Entries kept behind the applied index for slow followers, and bytes of them. */
+  logEntriesKept: 5_000,
+  /** Of a log that is heavy for its length. */
+  logEntriesKeptMin: 500,
+  logBytesKept: 64 * 1024 * 1024,
+  /** The log is cut when it is longer than kept by this many entries. */
+  logEntriesSlack: 5_000,
+
+  snapshotChunkBytes: 512 * 1024,
+  snapshotChunksInflight: 8,
+  /** A snapshot stream without progress is given up after this. */
+  snapshotStallMillis: 5_000,
+  /** Operations of one write while a received snapshot is put in place. */
+  installOperationsPerWrite: 2_000,
+
+  /** Store history deleted per turn after a compaction. */
+  compactionOperationsPerTurn: 1_000,
+  /** Leases whose end is proposed per check, and how often is checked. */
+  leasesExpiredPerCheck: 500,
+  leaseCheckMillis: 200,
+  /** Pages of the disk read at start. */
+  scanPageEntries: 1_000,
+} as const;
+
+/** Throws with the relation that does not hold. */
+export function assertLimits(given: Readonly<Record<keyof typeof limits, number>>): void {
+  const relations: readonly (readonly [boolean, string])[] = [
+    [given.heartbeatTicks * 3 <= given.electionTicksMin, "heartbeatTicks × 3 ≤ electionTicksMin"],
+    [given.electionTicksMin < given.electionTicksMax, "electionTicksMin < electionTicksMax"],
+    [
+      given.requestTimeoutMillis > 2 * given.electionTicksMax * given.tickMillis,
+      "requestTimeoutMillis > 2 × electionTicksMax × tickMillis",
+    ],
+    [given.requestBytesMax < given.entryBytesMax, "requestBytesMax < entryBytesMax"],
+    [given.entryBytesMax <= given.uncommittedBytesMax, "entryBytesMax ≤ uncommittedBytesMax"],
+    [
+      given.readRetryMillis >= given.heartbeatTicks * given.tickMillis,
+      "readRetryMillis ≥ heartbeatTicks × tickMillis",
+    ],
+    [
+      given.snapshotChunkBytes * given.snapshotChunksInflight <= given.uncommittedBytesMax,
+      "snapshotChunkBytes × snapshotChunksInflight ≤ uncommittedBytesMax",
+    ],
+  ];
+  for (const [holds, relation] of relations) {
+    if (!holds) throw new Error(`limits of the member: ${relation} does not hold`);
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The raft log, hard state and identity of a member on its {@link Disk}.
+ *
+ * Layout, beside the store's own prefixes (`ha/store/layout.ts`):
+ *
+ *     'L' + first index (8 bytes, big endian)  →  LogBatch: the entries of one persisted batch
+ *     'H'                                      →  HardState
+ *     'B'                                      →  LogStart: the log begins after this position
+ *     'M'                                      →  MemberIdentity
+ *
+ * A batch is one record, so that its fsync and its handful of microseconds are shared by all its
+ * entries. A batch that begins inside an older one replaces that one's tail: records are read in
+ * key order, and each cuts what came before it at its first index.
+ */
+import {
+  HardState as WireHardState,
+  LogBatch,
+  LogStart,
+  MemberIdentity,
+} from "../../proto/gen/raft.ts";
+import type { Entry, HardState, LogIndex, Membership, SnapshotMeta, Term } from "../raft/mod.ts";
+import { assert } from "../runtime/assert.ts";
+import {
+  type Disk,
+  type DiskEntry,
+  DiskError,
+  type DiskOperation,
+  type MemberId,
+} from "../runtime/types.ts";
+import { entryFromWire, snapshotMetaFromWire, snapshotMetaToWire } from "./wire.ts";
+
+const logPrefix = 0x4c;
+const hardStateKey = Uint8Array.of(0x48);
+const logStartKey = Uint8Array.of(0x42);
+const identityKey = Uint8Array.of(0x4d);
+
+export interface LoadedLog {
+  readonly hardState: HardState;
+  readonly start: SnapshotMeta;
+  readonly entries: readonly Entry[];
+}
+
+export class LogStore {
+  /** First indexes of the batches on disk, ascending. */
+  #batches: number[] = [];
+
+  /** Operations that make a Ready's `entries` and `hardState` durable. */
+  persist(entries: readonly Entry[], hardState: HardState | undefined): DiskOperation[] {
+    const operations: DiskOperation[] = [];
+    if (hardState) operations.push({ key: hardStateKey, value: encodeHardState(hardState) });
+    const first = entries[0];
+    if (first) {
+      for (let last = this.#batches.at(-1); last !== undefined && last >= first.index; ) {
+        if (last > first.index) operations.push({ key: batchKey(last) });
+        this.#batches.pop();
+        last = this.#batches.at(-1);
+      }
+      this.#batches.push(first.index);
+      const value = LogBatch.encode({ entries: entries as unknown as [] }).finish();
+      operations.push({ key: batchKey(first.index), value });
+    }
+    return operations;
+  }
+
+  /** Operations that drop whole batches at or below `start.index`, which becomes the log's start. */
+  compact(start: SnapshotMeta): DiskOperation[] {
+    const operations: DiskOperation[] = [startOperation(start)];
+    let dropped = 0;
+    for (;;) {
+      const next = this.#batches[dropped + 1];
+      if (next === undefined || next > start.index + 1) break;
+      operations.push({ key: batchKey(this.#batches[dropped] as number) });
+      dropped++;
+    }
+    this.#batches.splice(0, dropped);
+    return operations;
+  }
+
+  /** Operations that replace the whole log by a snapshot's position. */
+  reset(start: SnapshotMeta): DiskOperation[] {
+    const operations: DiskOperation[] = this.#batches.map((first) => ({ key: batchKey(first) }));
+    this.#batches = [];
+    operations.push(startOperation(start));
+    return operations;
+  }
+
+  /** Throws DiskError `corrupt` naming what is wrong with the log. */
+  async load(disk: Disk, initial: Membership, pageEntries: number): Promise<LoadedLog> {
+    const startBytes = disk.get(logStartKey);
+    const meta = startBytes && LogStart.decode(startBytes).meta;
+    const start: SnapshotMeta = meta
+      ? snapshotMetaFromWire(meta)
+      : { index: 0 as LogIndex, term: 0 as Term, membership: initial };
+    const hardBytes = disk.get(hardStateKey);
+    const hardState = hardBytes ? decodeHardState(hardBytes) : noHardState;
+    const entries: Entry[] = [];
+    this.#batches = [];
+    for await (const [key, value] of scanAll(disk, logPrefix, pageEntries)) {
+      const batch = decodeBatch(value, key);
+      const first = batch[0]?.index ?? 0;
+      assert(first === indexOf(key), `log batch ${indexOf(key)} begins with entry ${first}`);
+      this.#batches.push(first);
+      const end = (entries.at(-1)?.index ?? start.index) + 1;
+      if (first > end) {
+        const gap = `the raft log lacks entries ${end} to ${first - 1}`;
+        throw new DiskError("corrupt", `${gap}: remove this member's data and let it join again`);
+      }
+      if (entries[0]) entries.length = Math.max(0, Math.min(entries.length, first - entries[0].index));
+      for (const entry of batch) if (entry.index > start.index) entries.push(entry);
+    }
+    return { hardState, start, entries };
+  }
+}
+
+const noHardState: HardState = { term: 0 as Term, vote: undefined, commit: 0 as LogIndex };
+
+export function identityOperation(identity: MemberIdentity): DiskOperation {
+  return { key: identityKey, value: MemberIdentity.encode(identity).finish() };
+}
+
+export function readIdentity(disk: Disk): MemberIdentity | undefined {
+  const bytes = disk.get(identityKey);
+  return bytes && MemberIdentity.decode(bytes);
+}
+
+function startOperation(start: SnapshotMeta): DiskOperation {
+  const value = LogStart.encode({ meta: snapshotMetaToWire(start) }).finish();
+  return { key: logStartKey, value };
+}
+
+function encodeHardState(state: HardState): Uint8Array {
+  return WireHardState.encode({
+    term: state.term,
+    vote: state.vote ?? 0,
+    commit: state.commit,
+  }).finish();
+}
+
+function decodeHardState(bytes: Uint8Array): HardState {
+  const wire = WireHardState.decode(bytes);
+  return {
+    term: (wire.term ?? 0) as Term,
+    vote: wire.vote ? (wire.vote as MemberId) : undefined,
+    commit: (wire.commit ?? 0) as LogIndex,
+  };
+}
+
+function decodeBatch(value: Uint8Array, key: Uint8Array): Entry[] {
+  try {
+    return (LogBatch.decode(value).entries ?? []).map(entryFromWire);
+  } catch (error) {
+    const where = `the raft log's batch at index ${indexOf(key)} cannot be read`;
+    throw new DiskError("corrupt", where, { cause: error });
+  }
+}
+
+function batchKey(index: number): Uint8Array {
+  const key = new Uint8Array(9);
+  key[0] = logPrefix;
+  const view = new DataView(key.buffer);
+  view.setUint32(1, Math.floor(index / 2 ** 32));
+  view.setUint32(5, index >>> 0);
+  return key;
+}
+
+function indexOf(key: Uint8Array): number {
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  return view.getUint32(1) * 2 ** 32 + view.getUint32(5);
+}
+
+/** Every entry whose key begins with the byte `prefix`, page by page, in key order. */
+export async function* scanAll(
+  disk: Disk,
+  prefix: number,
+  pageEntries: number,
+): AsyncGenerator<DiskEntry> {
+  const end = Uint8Array.of(prefix + 1);
+  let start: Uint8Array = Uint8Array.of(prefix);
+  for (;;) {
+    const page = await scanPage(disk, start, end, pageEntries);
+    yield* page;
+    const last = page.at(-1);
+    if (!last || page.length < pageEntries) return;
+    start = new Uint8Array(last[0].length + 1);
+    start.set(last[0]);
+  }
+}
+
+export function scanPage(
+  disk: Disk,
+  start: Uint8Array,
+  end: Uint8Array,
+  limit: number,
+): Promise<readonly DiskEntry[]> {
+  return new Promise((resolve, reject) => {
+    disk.scan({ start, end, limit }, (error, page) => (error ? reject(error) : resolve(page)));
+  });
+}

@@ -1,0 +1,242 @@
+/** A member as a {@link Store}: what its users call, in the member's own thread. */
+import { Role } from "../raft/mod.ts";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import {
+  checkLease,
+  checkRange,
+  checkRequestId,
+  checkTxn,
+  type Command,
+  type LeaseId,
+  type LeaseStatus,
+  type MemberStatus,
+  type Outcome,
+  type RangeRequest,
+  type RangeResponse,
+  type Revision,
+  type Store,
+  storeErrors as errors,
+  type TxnRequest,
+  type TxnResponse,
+  type WatchRequest,
+  type WatchStream,
+  type WriteOptions,
+} from "../store/mod.ts";
+import { CallKind, type LeaseAnswer } from "./calls.ts";
+import { clusterIdNumber, clusterIdOf } from "./cluster-id.ts";
+import type { Member } from "./member.ts";
+
+/** How long a leader that closes waits for another to take over. */
+const handOverMillisMax = 1_000;
+
+export class MemberStore implements Store {
+  readonly #member: Member;
+  readonly #clusterId: bigint;
+  #diskBytes = 0;
+
+  constructor(member: Member) {
+    this.#member = member;
+    this.#clusterId = clusterIdNumber(clusterIdOf(member.options.cluster));
+  }
+
+  async range(
+    request: RangeRequest,
+    options: { readonly serializable?: boolean; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<RangeResponse> {
+    checkRange(request);
+    if (!options.serializable) await this.#barrier(options.signal);
+    if (this.#member.failure) throw StatusError.from(this.#member.failure);
+    return this.#member.machine.range(request);
+  }
+
+  async txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {
+    return await this.txnEncoded(checkTxn(request, this.#member.machine.limits), options);
+  }
+
+  /** A txn that has been checked and encoded (`checkTxn`), on another thread. */
+  async txnEncoded(txn: Uint8Array, options: WriteOptions = {}): Promise<TxnResponse> {
+    checkRequestId(options.requestId, this.#member.machine.limits);
+    const outcome = await this.#propose({ kind: "encodedTxn", txn }, txn.length, options);
+    if (outcome.kind !== "txn") throw unexpected(outcome);
+    return outcome.response;
+  }
+
+  async recall(requestId: string): Promise<TxnResponse | undefined> {
+    checkRequestId(requestId, this.#member.machine.limits);
+    await this.#barrier(undefined);
+    return this.#member.machine.recall(requestId);
+  }
+
+  async readRevision(): Promise<Revision> {
+    await this.#barrier(undefined);
+    return this.#member.machine.revision;
+  }
+
+  watch(request: WatchRequest): WatchStream {
+    return this.#member.hub.watch(request);
+  }
+
+  async compact(revision: Revision): Promise<Revision> {
+    if (!Number.isSafeInteger(revision) || revision < 0) {
+      throw errors.invalid("revision", revision, "an integer in 0..2^53-1");
+    }
+    const outcome = await this.#propose({ kind: "compact", revision }, 0, {});
+    if (outcome.kind !== "compact") throw unexpected(outcome);
+    return outcome.revision;
+  }
+
+  async leaseGrant(id: LeaseId, seconds: number): Promise<{ id: LeaseId; seconds: number }> {
+    checkLease("id", id);
+    if (!Number.isSafeInteger(seconds) || seconds < 0) {
+      throw errors.invalid("seconds", seconds, "an integer in 0..2^53-1");
+    }
+    const chosen = id === 0n ? this.#freeLease() : id;
+    const outcome = await this.#propose({ kind: "leaseGrant", id: chosen, seconds }, 0, {});
+    if (outcome.kind !== "leaseGrant") throw unexpected(outcome);
+    return { id: outcome.id, seconds: outcome.seconds };
+  }
+
+  /** 63 random bits; that another member draws the same ones is refused by apply. */
+  #freeLease(): LeaseId {
+    for (;;) {
+      const view = new DataView(Uint8Array.from(this.#member.runtime.random.bytes(8)).buffer);
+      const id = BigInt.asUintN(63, view.getBigUint64(0));
+      if (id !== 0n && this.#member.machine.leases.get(id) === undefined) return id;
+    }
+  }
+
+  async leaseRevoke(id: LeaseId): Promise<Revision> {
+    checkLease("id", id);
+    const outcome = await this.#propose({ kind: "leaseRevoke", id }, 0, {});
+    if (outcome.kind !== "leaseRevoke") throw unexpected(outcome);
+    return outcome.revision;
+  }
+
+  async leaseKeepAlive(id: LeaseId): Promise<number> {
+    checkLease("id", id);
+    const answer = await this.#call(CallKind.keepAlive, id);
+    if (!answer.found) throw errors.leaseNotFound();
+    return answer.remainingSeconds;
+  }
+
+  async leaseTimeToLive(id: LeaseId): Promise<LeaseStatus> {
+    checkLease("id", id);
+    const answer = await this.#call(CallKind.timeToLive, id);
+    if (!answer.found) return { id, grantedSeconds: 0, remainingSeconds: -1, keys: [] };
+    await this.#barrier(undefined);
+    return {
+      id,
+      grantedSeconds: answer.grantedSeconds,
+      remainingSeconds: answer.remainingSeconds,
+      keys: this.#member.machine.leaseKeys(id),
+    };
+  }
+
+  async leases(): Promise<readonly LeaseId[]> {
+    await this.#barrier(undefined);
+    return this.#member.machine.leases.ids();
+  }
+
+  async status(): Promise<MemberStatus> {
+    const all = { start: Uint8Array.of(0), end: Uint8Array.of(0xff) };
+    this.#diskBytes = await this.#member.runtime.disk.approximateBytes(all);
+    return this.#status();
+  }
+
+  onStatus(listener: (status: MemberStatus) => void): () => void {
+    listener(this.#status());
+    return this.#member.onChange(() => listener(this.#status()));
+  }
+
+  /** A leader hands over first, so that nobody waits for its lease to run out. */
+  async close(): Promise<void> {
+    await this.#member.handOver(handOverMillisMax);
+    await this.#member.close();
+  }
+
+  #status(): MemberStatus {
+    const { machine, options, raftStatus: raft } = this.#member;
+    const progress = new Map(raft.progress.map((peer) => [peer.id, peer]));
+    const learners = new Set(raft.membership.learners);
+    return {
+      id: options.id,
+      name: options.name,
+      clusterId: this.#clusterId,
+      role: roleName(raft.role),
+      leader: raft.leader,
+      term: raft.term,
+      revision: machine.revision,
+      compactRevision: machine.compactRevision,
+      commitIndex: raft.commit,
+      appliedIndex: machine.appliedIndex,
+      diskBytes: this.#diskBytes,
+      keys: machine.keys,
+      members: options.cluster.map(({ id, name }) => ({
+        id,
+        name,
+        connected: id === options.id || this.#member.isLinked(id),
+        learner: learners.has(id),
+        matchIndex: id === options.id ? raft.lastIndex : progress.get(id)?.match,
+      })),
+    };
+  }
+
+  #propose(command: Command, bytes: number, options: WriteOptions): Promise<Outcome> {
+    const { requestId, signal } = options;
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(cancelled());
+      if (signal?.aborted) return abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#member.submit(command, { bytes, requestId }, (error, outcome) => {
+        signal?.removeEventListener("abort", abort);
+        if (outcome) resolve(outcome);
+        else reject(error ?? errors.stopped());
+      });
+    });
+  }
+
+  #barrier(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(cancelled());
+      if (signal?.aborted) return abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#member.read((error) => {
+        signal?.removeEventListener("abort", abort);
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+  }
+
+  #call(kind: CallKind, id: LeaseId): Promise<LeaseAnswer> {
+    return new Promise((resolve, reject) => {
+      this.#member.call(kind, id, (error, answer) => {
+        if (answer) resolve(answer);
+        else reject(error ?? errors.stopped());
+      });
+    });
+  }
+}
+
+function roleName(role: Role): MemberStatus["role"] {
+  switch (role) {
+    case Role.leader:
+      return "leader";
+    case Role.learner:
+      return "learner";
+    case Role.candidate:
+    case Role.preCandidate:
+      return "candidate";
+    default:
+      return "follower";
+  }
+}
+
+/** The write may be done all the same. */
+function cancelled(): StatusError {
+  return new StatusError(Code.cancelled, "the caller has gone");
+}
+
+function unexpected(outcome: Outcome): StatusError {
+  return new StatusError(Code.internal, `etcdserver: a command was answered as ${outcome.kind}`);
+}

@@ -1,0 +1,110 @@
+/**
+ * Linearizable reads: everything that asks in one turn shares one ReadIndex round, and is served
+ * once this member has applied what the leader had committed when the round began.
+ */
+import type { StatusError } from "../runtime/status-error.ts";
+import { storeErrors as errors } from "../store/mod.ts";
+import { limits } from "./limits.ts";
+
+export type ReadDone = (error: StatusError | undefined) => void;
+
+interface Reader {
+  readonly deadline: number;
+  readonly done: ReadDone;
+}
+
+interface Round {
+  readonly readers: Reader[];
+  askedAt: number;
+}
+
+export class Reads {
+  #gathering: Reader[] = [];
+  readonly #rounds = new Map<number, Round>();
+  /** Confirmed, but the index is not applied yet; ascending. */
+  #confirmed: { index: number; readers: Reader[] }[] = [];
+  #context = 0;
+  #count = 0;
+
+  get waiting(): boolean {
+    return this.#gathering.length > 0;
+  }
+
+  submit(now: number, done: ReadDone): StatusError | undefined {
+    if (this.#count >= limits.pendingReadsMax) return errors.tooManyRequests();
+    this.#count++;
+    this.#gathering.push({ deadline: now + limits.requestTimeoutMillis, done });
+    return undefined;
+  }
+
+  /** Closes the gathering and returns the context of its round. */
+  begin(now: number): number {
+    const context = ++this.#context;
+    this.#rounds.set(context, { readers: this.#gathering, askedAt: now });
+    this.#gathering = [];
+    return context;
+  }
+
+  confirmed(context: number, index: number, applied: number): void {
+    const round = this.#rounds.get(context);
+    if (!round) return;
+    this.#rounds.delete(context);
+    if (index <= applied) this.#serve(round.readers);
+    else {
+      this.#confirmed.push({ index, readers: round.readers });
+      this.#confirmed.sort((a, b) => a.index - b.index);
+    }
+  }
+
+  failed(context: number): void {
+    const round = this.#rounds.get(context);
+    if (!round) return;
+    this.#rounds.delete(context);
+    this.#gathering.push(...round.readers);
+  }
+
+  applied(index: number): void {
+    while (this.#confirmed[0] && this.#confirmed[0].index <= index) {
+      this.#serve(this.#confirmed.shift()?.readers ?? []);
+    }
+  }
+
+  /** Asks again what got no answer, and fails what has waited too long. */
+  sweep(now: number, leaderKnown: boolean): void {
+    for (const [context, round] of this.#rounds) {
+      if (now - round.askedAt >= limits.readRetryMillis) this.failed(context);
+    }
+    this.#gathering = this.#expire(this.#gathering, now, leaderKnown);
+    for (const entry of this.#confirmed) {
+      entry.readers = this.#expire(entry.readers, now, leaderKnown);
+    }
+  }
+
+  close(error: StatusError): void {
+    const all = [...this.#gathering];
+    for (const round of this.#rounds.values()) all.push(...round.readers);
+    for (const entry of this.#confirmed) all.push(...entry.readers);
+    this.#gathering = [];
+    this.#rounds.clear();
+    this.#confirmed = [];
+    for (const reader of all) reader.done(error);
+  }
+
+  #serve(readers: readonly Reader[]): void {
+    this.#count -= readers.length;
+    for (const reader of readers) reader.done(undefined);
+  }
+
+  #expire(readers: Reader[], now: number, leaderKnown: boolean): Reader[] {
+    if (!readers.some((reader) => now >= reader.deadline)) return readers;
+    const live: Reader[] = [];
+    for (const reader of readers) {
+      if (now < reader.deadline) live.push(reader);
+      else {
+        this.#count--;
+        reader.done(leaderKnown ? errors.timedOut() : errors.noLeader());
+      }
+    }
+    return live;
+  }
+}

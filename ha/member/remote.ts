@@ -1,0 +1,136 @@
+/**
+ * What the two ends of a member thread say to each other: arrays of these, one array a turn.
+ */
+import { type Code, type StatusDetail, StatusError } from "../runtime/status-error.ts";
+import {
+  decodeRangeResponse,
+  decodeTxnResponse,
+  encodeRangeResponse,
+  encodeTxnResponse,
+  type KeyValue,
+  type LeaseId,
+  type MemberStatus,
+  type RangeRequest,
+  type RangeResponse,
+  type Revision,
+  type TxnResponse,
+  type WatchBatch,
+  type WatchEvent,
+  type WatchRequest,
+} from "../store/mod.ts";
+
+export type Call =
+  | { readonly method: "range"; readonly request: RangeRequest; readonly serializable: boolean }
+  | { readonly method: "txn"; readonly txn: Uint8Array; readonly requestId: string | undefined }
+  | { readonly method: "recall"; readonly requestId: string }
+  | { readonly method: "compact"; readonly revision: Revision }
+  | { readonly method: "leaseGrant"; readonly lease: LeaseId; readonly seconds: number }
+  | { readonly method: "leaseRevoke" | "leaseKeepAlive" | "leaseTimeToLive"; readonly lease: LeaseId }
+  | { readonly method: "readRevision" | "leases" | "status" | "close" };
+
+export type ToMember =
+  | { readonly kind: "call"; readonly id: number; readonly call: Call }
+  | { readonly kind: "watch"; readonly id: number; readonly request: WatchRequest }
+  /** The user has taken so many batches: as many more may come. */
+  | { readonly kind: "credit"; readonly id: number; readonly batches: number }
+  | { readonly kind: "unwatch"; readonly id: number };
+
+export type FromMember =
+  | { readonly kind: "result"; readonly id: number; readonly value: unknown }
+  | { readonly kind: "error"; readonly id: number; readonly error: RemoteError }
+  | { readonly kind: "created"; readonly id: number; readonly revision: Revision }
+  | { readonly kind: "batch"; readonly id: number; readonly batch: PackedBatch }
+  | { readonly kind: "end"; readonly id: number; readonly error: RemoteError | undefined }
+  | { readonly kind: "status"; readonly status: MemberStatus };
+
+export interface RemoteError {
+  readonly code: Code;
+  readonly message: string;
+  readonly detail: StatusDetail | undefined;
+}
+
+/** Batches of one watch on their way between the threads. */
+export const watchCreditBatches = 64;
+
+export function toRemote(thrown: unknown): RemoteError {
+  const { code, message, detail } = StatusError.from(thrown);
+  return { code, message, detail };
+}
+
+export function fromRemote({ code, message, detail }: RemoteError): StatusError {
+  return new StatusError(code, message, detail);
+}
+
+/**
+ * Bytes cross between threads with the whole buffer that they are a view of; so whatever holds many
+ * keys and values is packed into one buffer of its own first.
+ */
+export function exact(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.prototype.slice.call(bytes);
+}
+
+export function exactRange<R extends { readonly key: Uint8Array; readonly rangeEnd?: Uint8Array | undefined }>(
+  request: R,
+): R {
+  const { key, rangeEnd } = request;
+  return { ...request, key: exact(key), ...(rangeEnd && { rangeEnd: exact(rangeEnd) }) };
+}
+
+export function packRange(response: RangeResponse): Uint8Array {
+  return exact(encodeRangeResponse(response));
+}
+
+export function unpackRange(bytes: Uint8Array): RangeResponse {
+  return decodeRangeResponse(bytes);
+}
+
+export interface PackedTxn {
+  readonly bytes: Uint8Array;
+  readonly replayed: boolean;
+}
+
+export function packTxn(response: TxnResponse): PackedTxn {
+  return { bytes: exact(encodeTxnResponse(response)), replayed: response.replayed ?? false };
+}
+
+export function unpackTxn({ bytes, replayed }: PackedTxn): TxnResponse {
+  const response = decodeTxnResponse(bytes);
+  return replayed ? { ...response, replayed } : response;
+}
+
+export interface PackedBatch {
+  readonly revision: Revision;
+  /** A byte an event: 1 delete, 2 has a previous key-value. */
+  readonly flags: Uint8Array | undefined;
+  /** The key-values of all events, then the previous ones, as a range response. */
+  readonly kvs: Uint8Array | undefined;
+}
+
+const isDelete = 1;
+const hasPrevious = 2;
+
+export function packBatch({ events, revision }: WatchBatch): PackedBatch {
+  if (events.length === 0) return { revision, flags: undefined, kvs: undefined };
+  const flags = new Uint8Array(events.length);
+  const kvs: KeyValue[] = [];
+  const previous: KeyValue[] = [];
+  events.forEach((event, i) => {
+    flags[i] = (event.type === "delete" ? isDelete : 0) | (event.previous ? hasPrevious : 0);
+    kvs.push(event.kv);
+    if (event.previous) previous.push(event.previous);
+  });
+  const all = [...kvs, ...previous];
+  return { revision, flags, kvs: packRange({ revision, kvs: all, more: false, count: all.length }) };
+}
+
+export function unpackBatch({ revision, flags, kvs }: PackedBatch): WatchBatch {
+  if (!flags || !kvs) return { events: [], revision };
+  const all = unpackRange(kvs).kvs;
+  let next = flags.length;
+  const events: WatchEvent[] = Array.from(flags, (flag, i) => ({
+    type: flag & isDelete ? "delete" : "put",
+    kv: all[i] as KeyValue,
+    previous: flag & hasPrevious ? all[next++] : undefined,
+  }));
+  return { events, revision };
+}

@@ -1,0 +1,149 @@
+/**
+ * The member's own thread: a stall of the main thread, JSON or garbage collection, must not delay
+ * a heartbeat. Started by `worker-store.ts`, which is the other end.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { openProductionRuntime } from "../runtime/production/mod.ts";
+import type { WatchStream } from "../store/mod.ts";
+import { openMember } from "./load.ts";
+import { MemberStore } from "./member-store.ts";
+import {
+  type Call,
+  exact,
+  type FromMember,
+  packBatch,
+  packRange,
+  packTxn,
+  type ToMember,
+  toRemote,
+  watchCreditBatches,
+} from "./remote.ts";
+import type { ThreadData } from "./worker-store.ts";
+
+if (!parentPort) throw new Error("ha/member/thread.ts runs as a worker thread");
+const port = parentPort;
+
+interface Watching {
+  readonly stream: WatchStream;
+  credit: number;
+  wake: (() => void) | undefined;
+}
+
+const watches = new Map<number, Watching>();
+let outgoing: FromMember[] = [];
+
+/** Everything said in one turn crosses in one message. */
+function say(message: FromMember): void {
+  outgoing.push(message);
+  if (outgoing.length > 1) return;
+  setImmediate(() => {
+    const batch = outgoing;
+    outgoing = [];
+    port.postMessage(batch);
+  });
+}
+
+async function serve(store: MemberStore, message: ToMember): Promise<void> {
+  switch (message.kind) {
+    case "call":
+      try {
+        say({ kind: "result", id: message.id, value: await answer(store, message.call) });
+      } catch (error) {
+        say({ kind: "error", id: message.id, error: toRemote(error) });
+      }
+      return;
+    case "watch":
+      return watch(store, message);
+    case "credit": {
+      const watching = watches.get(message.id);
+      if (!watching) return;
+      watching.credit += message.batches;
+      watching.wake?.();
+      return;
+    }
+    case "unwatch":
+      watches.get(message.id)?.stream.close();
+      watches.get(message.id)?.wake?.();
+      return;
+  }
+}
+
+async function answer(store: MemberStore, call: Call): Promise<unknown> {
+  switch (call.method) {
+    case "range":
+      return packRange(await store.range(call.request, { serializable: call.serializable }));
+    case "txn":
+      return packTxn(await store.txnEncoded(call.txn, { requestId: call.requestId }));
+    case "recall": {
+      const response = await store.recall(call.requestId);
+      return response && packTxn(response);
+    }
+    case "compact":
+      return await store.compact(call.revision);
+    case "leaseGrant":
+      return await store.leaseGrant(call.lease, call.seconds);
+    case "leaseRevoke":
+      return await store.leaseRevoke(call.lease);
+    case "leaseKeepAlive":
+      return await store.leaseKeepAlive(call.lease);
+    case "leaseTimeToLive": {
+      const status = await store.leaseTimeToLive(call.lease);
+      return { ...status, keys: status.keys.map(exact) };
+    }
+    case "readRevision":
+      return await store.readRevision();
+    case "leases":
+      return await store.leases();
+    case "status":
+      return await store.status();
+    case "close":
+      await store.close();
+      await runtime.close();
+      return undefined;
+  }
+}
+
+/** Forwards batches as long as there is credit; beyond, the store's own bounds hold. */
+async function watch(store: MemberStore, message: ToMember & { kind: "watch" }): Promise<void> {
+  const { id, request } = message;
+  const watching: Watching = {
+    stream: store.watch(request),
+    credit: watchCreditBatches,
+    wake: undefined,
+  };
+  watches.set(id, watching);
+  try {
+    say({ kind: "created", id, revision: await watching.stream.created });
+    for await (const batch of watching.stream) {
+      say({ kind: "batch", id, batch: packBatch(batch) });
+      watching.credit--;
+      while (watching.credit <= 0 && watches.has(id)) {
+        await new Promise<void>((resolve) => {
+          watching.wake = resolve;
+        });
+      }
+    }
+    say({ kind: "end", id, error: undefined });
+  } catch (error) {
+    say({ kind: "end", id, error: toRemote(error) });
+  } finally {
+    watches.delete(id);
+  }
+}
+
+const { runtime: runtimeOptions, name, cluster } = workerData as ThreadData;
+const runtime = await openProductionRuntime(runtimeOptions);
+const { identity } = runtime;
+const options = { id: identity.memberId, name, identity: identity.identity, cluster };
+let store: MemberStore;
+try {
+  store = new MemberStore(await openMember(runtime, options));
+} catch (error) {
+  await runtime.close();
+  throw error;
+}
+store.onStatus((status) => say({ kind: "status", status }));
+port.on("message", (messages: readonly ToMember[]) => {
+  // Each answers by itself, failures included.
+  for (const message of messages) void serve(store, message);
+});

@@ -1,0 +1,375 @@
+/** A member on its own thread, as a {@link Store} for the main thread. */
+import { Worker } from "node:worker_threads";
+import type { ProductionRuntimeOptions } from "../runtime/production/mod.ts";
+import { memberIdOf } from "../runtime/production/identity.ts";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Log } from "../runtime/types.ts";
+import {
+  checkTxn,
+  defaultStoreLimits,
+  type LeaseId,
+  type LeaseStatus,
+  type MemberStatus,
+  type RangeRequest,
+  type RangeResponse,
+  type Revision,
+  type Store,
+  type TxnRequest,
+  type TxnResponse,
+  type WatchBatch,
+  type WatchRequest,
+  type WatchStream,
+  type WriteOptions,
+} from "../store/mod.ts";
+import {
+  type Call,
+  exact,
+  exactRange,
+  type FromMember,
+  fromRemote,
+  type PackedTxn,
+  type ToMember,
+  unpackBatch,
+  unpackRange,
+  unpackTxn,
+} from "./remote.ts";
+import type { ClusterPeer } from "./types.ts";
+
+export interface WorkerMemberOptions {
+  readonly name: string;
+  /** The LevelDB of the member. */
+  readonly dataDirectory: string;
+  /** Where peers connect. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Ed25519 private key; made at first start. */
+  readonly keyFile: string;
+  /** Every founding member, this one included. `address`: host:port; `identity`: libp2p peer id. */
+  readonly cluster: readonly {
+    readonly name: string;
+    readonly address: string;
+    readonly identity: string;
+  }[];
+  readonly log: Log;
+}
+
+export interface ThreadData {
+  readonly runtime: ProductionRuntimeOptions;
+  readonly name: string;
+  readonly cluster: readonly ClusterPeer[];
+}
+
+/** Resolves when the member has loaded and listens; rejects with what is wrong. */
+export async function openMemberWorker(options: WorkerMemberOptions): Promise<Store> {
+  const data: ThreadData = {
+    runtime: {
+      dataDirectory: options.dataDirectory,
+      listen: options.listen,
+      identityFile: options.keyFile,
+      logFields: { component: "member", member: options.name, pid: process.pid },
+    },
+    name: options.name,
+    cluster: options.cluster.map(({ name, address, identity }) => ({
+      id: memberIdOf(identity),
+      name,
+      addresses: [address],
+      identity,
+    })),
+  };
+  const worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData: data });
+  const store = new WorkerStore(worker);
+  await store.started;
+  worker.on("error", (error) => {
+    // A member that found itself impossible ends the process: an orderly restart is safe.
+    options.log.error("the member's thread died", { error });
+    throw error;
+  });
+  return store;
+}
+
+interface Waiting {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: StatusError) => void;
+}
+
+class WorkerStore implements Store {
+  readonly #worker: Worker;
+  readonly #calls = new Map<number, Waiting>();
+  readonly #watches = new Map<number, RemoteWatch>();
+  readonly #listeners = new Set<(status: MemberStatus) => void>();
+  #status: MemberStatus | undefined;
+  #outgoing: ToMember[] = [];
+  #id = 0;
+  #gone: StatusError | undefined;
+  #closing: Promise<void> | undefined;
+  /** The thread has said its first word, or died before. */
+  readonly started: Promise<void>;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.started = promise;
+    worker.on("message", (messages: readonly FromMember[]) => {
+      for (const message of messages) this.#hear(message);
+      resolve();
+    });
+    worker.on("error", (error) => {
+      const failure = StatusError.from(error);
+      this.#end(new StatusError(Code.unavailable, failure.message));
+      reject(failure);
+    });
+    worker.on("exit", () => {
+      this.#end(new StatusError(Code.unavailable, "etcdserver: server stopped"));
+      reject(new StatusError(Code.unavailable, "the member's thread ended"));
+    });
+  }
+
+  async range(
+    request: RangeRequest,
+    options: { readonly serializable?: boolean; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<RangeResponse> {
+    const { serializable = false, signal } = options;
+    const call = { method: "range", request: exactRange(request), serializable } as const;
+    return unpackRange(await this.#call<Uint8Array>(call, signal));
+  }
+
+  async txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {
+    const { requestId, signal } = options;
+    const txn = exact(checkTxn(request, defaultStoreLimits));
+    return unpackTxn(await this.#call<PackedTxn>({ method: "txn", txn, requestId }, signal));
+  }
+
+  async recall(requestId: string): Promise<TxnResponse | undefined> {
+    const packed = await this.#call<PackedTxn | undefined>({ method: "recall", requestId });
+    return packed && unpackTxn(packed);
+  }
+
+  readRevision(): Promise<Revision> {
+    return this.#call({ method: "readRevision" });
+  }
+
+  compact(revision: Revision): Promise<Revision> {
+    return this.#call({ method: "compact", revision });
+  }
+
+  leaseGrant(lease: LeaseId, seconds: number): Promise<{ id: LeaseId; seconds: number }> {
+    return this.#call({ method: "leaseGrant", lease, seconds });
+  }
+
+  leaseRevoke(lease: LeaseId): Promise<Revision> {
+    return this.#call({ method: "leaseRevoke", lease });
+  }
+
+  leaseKeepAlive(lease: LeaseId): Promise<number> {
+    return this.#call({ method: "leaseKeepAlive", lease });
+  }
+
+  leaseTimeToLive(lease: LeaseId): Promise<LeaseStatus> {
+    return this.#call({ method: "leaseTimeToLive", lease });
+  }
+
+  leases(): Promise<readonly LeaseId[]> {
+    return this.#call({ method: "leases" });
+  }
+
+  status(): Promise<MemberStatus> {
+    return this.#call({ method: "status" });
+  }
+
+  watch(request: WatchRequest): WatchStream {
+    const id = ++this.#id;
+    const watch = new RemoteWatch(
+      (message) => this.#say({ ...message, id } as ToMember),
+      () => this.#watches.delete(id),
+    );
+    if (this.#gone) {
+      watch.end(this.#gone);
+      return watch;
+    }
+    this.#watches.set(id, watch);
+    this.#say({ kind: "watch", id, request: exactRange(request) });
+    return watch;
+  }
+
+  onStatus(listener: (status: MemberStatus) => void): () => void {
+    this.#listeners.add(listener);
+    if (this.#status) listener(this.#status);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#gone) await this.#call({ method: "close" });
+    await this.#worker.terminate();
+  }
+
+  #call<T>(call: Call, signal?: AbortSignal): Promise<T> {
+    if (this.#gone) return Promise.reject(this.#gone);
+    const id = ++this.#id;
+    const called = new Promise<T>((resolve, reject) => {
+      this.#calls.set(id, { resolve: resolve as (value: never) => void, reject });
+    });
+    this.#say({ kind: "call", id, call });
+    return signal ? this.#abortable(id, called, signal) : called;
+  }
+
+  /** The member goes on with it; only the caller stops waiting. */
+  async #abortable<T>(id: number, called: Promise<T>, signal: AbortSignal): Promise<T> {
+    const abort = () => {
+      const waiting = this.#calls.get(id);
+      this.#calls.delete(id);
+      waiting?.reject(new StatusError(Code.cancelled, "the caller has gone"));
+    };
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      return await called;
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  #say(message: ToMember): void {
+    this.#outgoing.push(message);
+    if (this.#outgoing.length > 1) return;
+    setImmediate(() => {
+      const batch = this.#outgoing;
+      this.#outgoing = [];
+      if (!this.#gone) this.#worker.postMessage(batch);
+    });
+  }
+
+  #hear(message: FromMember): void {
+    switch (message.kind) {
+      case "result":
+        this.#calls.get(message.id)?.resolve(message.value as never);
+        this.#calls.delete(message.id);
+        return;
+      case "error":
+        this.#calls.get(message.id)?.reject(fromRemote(message.error));
+        this.#calls.delete(message.id);
+        return;
+      case "created":
+        this.#watches.get(message.id)?.begun(message.revision);
+        return;
+      case "batch":
+        this.#watches.get(message.id)?.push(unpackBatch(message.batch));
+        return;
+      case "end":
+        this.#watches.get(message.id)?.end(message.error && fromRemote(message.error));
+        return;
+      case "status":
+        this.#status = message.status;
+        for (const listener of this.#listeners) listener(message.status);
+        return;
+    }
+  }
+
+  #end(error: StatusError): void {
+    if (this.#gone) return;
+    this.#gone = error;
+    for (const waiting of this.#calls.values()) waiting.reject(error);
+    this.#calls.clear();
+    for (const watch of [...this.#watches.values()]) watch.end(error);
+  }
+}
+
+type WatchMessage =
+  | { readonly kind: "credit"; readonly batches: number }
+  | { readonly kind: "unwatch" };
+
+/** Credit is given back in halves of the window, so that it seldom costs a message of its own. */
+const creditStep = 32;
+
+/** The user's end of a watch in the member's thread. Bounded by the credit it gives. */
+class RemoteWatch implements WatchStream {
+  readonly created: Promise<Revision>;
+  readonly #say: (message: WatchMessage) => void;
+  readonly #ended: () => void;
+  readonly #queue: WatchBatch[] = [];
+  readonly #begun = Promise.withResolvers<Revision>();
+  #waiting: PromiseWithResolvers<IteratorResult<WatchBatch, undefined>> | undefined;
+  #taken = 0;
+  #over = false;
+  #error: StatusError | undefined;
+
+  constructor(say: (message: WatchMessage) => void, ended: () => void) {
+    this.#say = say;
+    this.#ended = ended;
+    this.created = this.#begun.promise;
+    // Whoever iterates hears the error; nobody has to look at `created`.
+    this.created.catch(() => {});
+  }
+
+  begun(revision: Revision): void {
+    this.#begun.resolve(revision);
+  }
+
+  push(batch: WatchBatch): void {
+    if (this.#over) return;
+    if (this.#waiting) {
+      const waiting = this.#waiting;
+      this.#waiting = undefined;
+      this.#count();
+      waiting.resolve({ done: false, value: batch });
+    } else this.#queue.push(batch);
+  }
+
+  end(error: StatusError | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#error = error;
+    this.#ended();
+    this.#begun.reject(error ?? new StatusError(Code.cancelled, "the watch was closed"));
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting) this.#settle(waiting);
+  }
+
+  close(): void {
+    if (this.#over) return;
+    this.#say({ kind: "unwatch" });
+    this.#queue.length = 0;
+    this.end(undefined);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<WatchBatch, undefined> {
+    return {
+      next: () => this.#next(),
+      return: () => {
+        this.close();
+        return Promise.resolve({ done: true, value: undefined });
+      },
+    };
+  }
+
+  #next(): Promise<IteratorResult<WatchBatch, undefined>> {
+    const batch = this.#queue.shift();
+    if (batch) {
+      this.#count();
+      return Promise.resolve({ done: false, value: batch });
+    }
+    const waiting = Promise.withResolvers<IteratorResult<WatchBatch, undefined>>();
+    if (this.#over) this.#settle(waiting);
+    else this.#waiting = waiting;
+    return waiting.promise;
+  }
+
+  /** What was queued is delivered before the error; the error is told once. */
+  #settle(waiting: PromiseWithResolvers<IteratorResult<WatchBatch, undefined>>): void {
+    const error = this.#error;
+    this.#error = undefined;
+    if (error) waiting.reject(error);
+    else waiting.resolve({ done: true, value: undefined });
+  }
+
+  #count(): void {
+    this.#taken++;
+    if (this.#taken < creditStep || this.#over) return;
+    this.#say({ kind: "credit", batches: this.#taken });
+    this.#taken = 0;
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * The consensus core as its driver sees it: a value that is pushed and asked, and never acts.
+ *
+ * `step`, `tick`, `propose` and their like take notes; {@link Raft.ready} says what has to be done,
+ * and in which order (see {@link Ready}). Nothing here waits, so nothing here can be interrupted.
+ */
+import { assert } from "../runtime/assert.ts";
+import type { MemberId, Random } from "../runtime/types.ts";
+import * as changes from "./changes.ts";
+import * as elections from "./elections.ts";
+import { handle } from "./handle.ts";
+import { isVoter } from "./membership.ts";
+import * as replication from "./replication.ts";
+import { State } from "./state.ts";
+import {
+  type Entry,
+  type HardState,
+  type LogIndex,
+  type MembershipCodec,
+  type MembershipProposal,
+  type MembershipRefusal,
+  type Message,
+  MessageType,
+  type ProposalRefusal,
+  type RaftConfig,
+  type RaftStart,
+  type RaftStatus,
+  type Ready,
+  Role,
+  type SnapshotMeta,
+  type Term,
+} from "./types.ts";
+
+const none: readonly never[] = [];
+
+export class Raft {
+  readonly #state: State;
+  #durable: HardState;
+  /** Handed out to be applied. */
+  #handedOut: LogIndex;
+  #applied: LogIndex;
+  /** Readys whose write is under way, oldest first. */
+  readonly #writing: Ready[] = [];
+
+  /** Throws {@link AssertionError} when `start` contradicts itself: the disk cannot be trusted. */
+  constructor(config: RaftConfig, random: Random, start: RaftStart, codec: MembershipCodec) {
+    checkConfig(config);
+    this.#state = new State(config, random, start, codec);
+    this.#durable = start.hardState;
+    this.#handedOut = start.applied;
+    this.#applied = start.applied;
+  }
+
+  /** A message has arrived. Ignores what is stale, misplaced or impossible. */
+  step(message: Message): void {
+    handle(this.#state, message);
+  }
+
+  /** Time passes: the only clock of the core. */
+  tick(): void {
+    if (this.#state.role === Role.leader) replication.tickLeader(this.#state);
+    else elections.tickElection(this.#state);
+  }
+
+  /**
+   * Proposes one entry per item, all or none. On a follower they are sent on to the leader; no
+   * answer then means neither success nor failure, and the driver may propose again.
+   */
+  propose(data: readonly Uint8Array[]): ProposalRefusal | undefined {
+    return changes.propose(this.#state, data);
+  }
+
+  /** Leader only. A joint phase is ended by the leader, with data that the codec encodes. */
+  proposeMembership(proposal: MembershipProposal): MembershipRefusal | undefined {
+    return changes.proposeMembership(this.#state, proposal);
+  }
+
+  /** Asks for an index to read at; `context` comes back in Ready's `reads` or `failedReads`. */
+  readIndex(context: number): void {
+    this.#state.reads.ask(context);
+    this.#state.attention = true;
+  }
+
+  /** Leader only: `to`, a voter, takes over once it has the log; given up after an election timeout. */
+  transferLeadership(to: MemberId): void {
+    changes.transferLeadership(this.#state, to);
+  }
+
+  /** Tries to be elected, beginning with a pre-vote. */
+  campaign(): void {
+    elections.preCampaign(this.#state);
+  }
+
+  /** The connection to a peer broke. If it was the leader, a pre-vote begins at once. */
+  linkLost(peer: MemberId): void {
+    if (this.#state.role === Role.leader) this.unreachable(peer);
+    else if (this.#state.leader === peer) elections.leaderLinkLost(this.#state);
+  }
+
+  /** A message to a peer was dropped: stop assuming that appends arrive. */
+  unreachable(peer: MemberId): void {
+    this.#state.progress.get(peer)?.unreachable();
+    if (this.#state.transferTarget === peer) this.#state.transferTarget = undefined;
+  }
+
+  /** The snapshot that `snapshotsWanted` asked for was taken by the peer, or was not. */
+  snapshotSent(peer: MemberId, ok: boolean): void {
+    this.#state.progress.get(peer)?.finishSnapshot(ok, this.#state.log.lastIndex);
+  }
+
+  /** Whether {@link ready} has anything to say. */
+  hasReady(): boolean {
+    const state = this.#state;
+    return (
+      state.attention ||
+      state.messages.length > 0 ||
+      state.messagesAfterPersist.length > 0 ||
+      state.commit > this.#handedOut ||
+      state.log.unstableIndex <= state.log.lastIndex ||
+      state.term !== this.#durable.term ||
+      state.vote !== this.#durable.vote ||
+      state.reads.confirmed.length > 0 ||
+      state.reads.failed.length > 0 ||
+      state.snapshotsWanted.length > 0 ||
+      state.install !== undefined
+    );
+  }
+
+  /** Takes everything there is to do; each item is handed out once. */
+  ready(): Ready {
+    const state = this.#state;
+    if (state.attention) this.#attend();
+    const { install, messages, messagesAfterPersist, snapshotsWanted } = state;
+    const { confirmed: reads, failed: failedReads } = state.reads;
+    if (install !== undefined) this.#handedOut = install.index;
+    const entries = state.log.takeUnstable();
+    const hardState = this.#takeHardState(entries.length > 0 || install !== undefined);
+    // An empty list stays with the state, where it will be filled: it is not given away.
+    const ready: Ready = {
+      install,
+      messages: messages.length > 0 ? messages : none,
+      hardState,
+      entries,
+      messagesAfterPersist: messagesAfterPersist.length > 0 ? messagesAfterPersist : none,
+      committed: this.#takeCommitted(),
+      reads: reads.length > 0 ? reads : none,
+      failedReads: failedReads.length > 0 ? failedReads : none,
+      snapshotsWanted: snapshotsWanted.length > 0 ? snapshotsWanted : none,
+    };
+    if (messages.length > 0) state.messages = [];
+    if (messagesAfterPersist.length > 0) state.messagesAfterPersist = [];
+    if (snapshotsWanted.length > 0) state.snapshotsWanted = [];
+    if (reads.length > 0) state.reads.confirmed = [];
+    if (failedReads.length > 0) state.reads.failed = [];
+    state.install = undefined;
+    if (needsWrite(ready)) this.#writing.push(ready);
+    return ready;
+  }
+
+  /** The `hardState` and `entries` of `ready` are durable. In the order in which they were taken. */
+  persisted(ready: Ready): void {
+    if (!needsWrite(ready)) return;
+    assert(this.#writing.shift() === ready, "writes complete in the order of their Readys");
+    const state = this.#state;
+    const last = ready.entries.at(-1);
+    if (last !== undefined && last.term === state.term && state.role === Role.leader) {
+      replication.ownEntriesPersisted(state, last.index);
+    }
+    const { hardState } = ready;
+    if (hardState?.term === state.term && hardState.vote === state.id) {
+      elections.ownVotePersisted(state);
+    }
+  }
+
+  /** The state machine has applied everything up to `index`, or was installed at it. */
+  applied(index: LogIndex): void {
+    assert(index <= this.#handedOut, "nothing is applied that was not handed out");
+    if (index > this.#applied) this.#applied = index;
+  }
+
+  /** Forgets entries up to `index`, which a snapshot now stands for. Peers that lack them need it. */
+  compact(index: LogIndex): void {
+    assert(index <= this.#applied, "only what is applied is compacted");
+    this.#state.log.compactTo(index);
+    this.#state.memberships.compactTo(index);
+  }
+
+  /** Undefined when the entry is compacted away or not there yet. */
+  termAt(index: LogIndex): Term | undefined {
+    return this.#state.log.termAt(index);
+  }
+
+  /** Entries from `from` on, at least one if there is any, otherwise within `maxBytes` of data. */
+  entriesFrom(from: LogIndex, maxBytes: number): readonly Entry[] {
+    const { log } = this.#state;
+    assert(from >= log.firstIndex, "entries before the log's beginning are compacted");
+    return log.slice(from, log.lastIndex, maxBytes);
+  }
+
+  /** What a snapshot taken at `index` is to be labelled with; undefined outside of the log. */
+  snapshotAt(index: LogIndex): SnapshotMeta | undefined {
+    const term = this.#state.log.termAt(index);
+    if (term === undefined) return undefined;
+    return { index, term, membership: this.#state.memberships.at(index) };
+  }
+
+  status(): RaftStatus {
+    const state = this.#state;
+    const { id, term, leader, commit, membership, log, role } = state;
+    return {
+      id,
+      role: role === Role.follower && !isVoter(membership, id) ? Role.learner : role,
+      term,
+      leader,
+      commit,
+      firstIndex: log.firstIndex,
+      lastIndex: log.lastIndex,
+      membership,
+      progress: state.peers.map((peer) => ({
+        id: peer.id,
+        match: peer.match,
+        next: peer.next,
+        state: peer.state,
+        recentlyActive: peer.recentlyActive,
+        learner: peer.learner,
+      })),
+    };
+  }
+
+  #attend(): void {
+    const state = this.#state;
+    state.attention = false;
+    if (state.role === Role.leader) {
+      replication.sendPending(state);
+      if (state.removed) changes.leaveOffice(state);
+    } else if (state.leader !== undefined && state.reads.isWaiting) {
+      const message = state.draft(MessageType.readIndex, state.leader);
+      message.context = state.reads.forward();
+      state.messages.push(message);
+    }
+  }
+
+  #takeHardState(writing: boolean): HardState | undefined {
+    const { term, vote, commit } = this.#state;
+    const { term: durableTerm, vote: durableVote, commit: durableCommit } = this.#durable;
+    assert(commit >= durableCommit, "the commit index never decreases");
+    const due = term !== durableTerm || vote !== durableVote;
+    if (!due && !(writing && commit !== durableCommit)) return undefined;
+    this.#durable = { term, vote, commit };
+    return this.#durable;
+  }
+
+  #takeCommitted(): readonly Entry[] {
+    const { commit, log, config } = this.#state;
+    if (commit <= this.#handedOut) return none;
+    const from = (this.#handedOut + 1) as LogIndex;
+    const committed = log.slice(from, commit, config.maxCommittedBytesPerReady);
+    this.#handedOut = (this.#handedOut + committed.length) as LogIndex;
+    return committed;
+  }
+}
+
+function needsWrite(ready: Ready): boolean {
+  return ready.hardState !== undefined || ready.entries.length > 0 || ready.install !== undefined;
+}
+
+function checkConfig(config: RaftConfig): void {
+  const { electionTicksMin, electionTicksMax, heartbeatTicks } = config;
+  assert(heartbeatTicks >= 1, "heartbeatTicks is at least 1");
+  assert(electionTicksMin > heartbeatTicks, "electionTicksMin is above heartbeatTicks");
+  assert(electionTicksMax > electionTicksMin, "electionTicksMax is above electionTicksMin");
+  assert(config.maxInflightAppends >= 1, "maxInflightAppends is at least 1");
+  assert(config.maxAppendBytes >= 1, "maxAppendBytes is at least 1");
+}

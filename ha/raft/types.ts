@@ -1,0 +1,204 @@
+/**
+ * The vocabulary of the consensus core (Ongaro, "Consensus: Bridging Theory and Practice", 2014).
+ *
+ * The core is a value that is pushed and asked, never one that acts: messages, ticks and proposals
+ * go in, {@link Ready} comes out, and whoever drives it does the disk and network work in between.
+ */
+import type { MemberId } from "../runtime/types.ts";
+
+export type Term = number & { readonly __brand: "Term" };
+export type LogIndex = number & { readonly __brand: "LogIndex" };
+
+export const EntryKind = { normal: 0, membership: 1 } as const;
+export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
+
+export interface Entry {
+  readonly term: Term;
+  readonly index: LogIndex;
+  readonly kind: EntryKind;
+  /** Opaque to the core. Empty: the no-op with which a leader opens its term. */
+  readonly data: Uint8Array;
+}
+
+/** What must survive a crash besides the log. */
+export interface HardState {
+  readonly term: Term;
+  readonly vote: MemberId | undefined;
+  readonly commit: LogIndex;
+}
+
+/** Who takes part. During joint consensus `outgoing` still has its say in every quorum. */
+export interface Membership {
+  readonly voters: readonly MemberId[];
+  readonly outgoing: readonly MemberId[];
+  readonly learners: readonly MemberId[];
+  /** Learners that were voters in `outgoing` and become learners when the joint phase ends. */
+  readonly learnersNext: readonly MemberId[];
+}
+
+/** Position and membership of a snapshot; its content is moved by whoever drives the core. */
+export interface SnapshotMeta {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly membership: Membership;
+}
+
+export const MessageType = {
+  append: 1,
+  appendResponse: 2,
+  heartbeat: 3,
+  heartbeatResponse: 4,
+  preVote: 5,
+  preVoteResponse: 6,
+  vote: 7,
+  voteResponse: 8,
+  snapshot: 9,
+  propose: 10,
+  readIndex: 11,
+  readIndexResponse: 12,
+  timeoutNow: 13,
+} as const;
+export type MessageType = (typeof MessageType)[keyof typeof MessageType];
+
+export interface Message {
+  readonly type: MessageType;
+  readonly from: MemberId;
+  readonly to: MemberId;
+  readonly term: Term;
+  /**
+   * append: index before `entries`; responses: last index matched (a rejection repeats the index it
+   * rejects, so that a stale one is recognised); votes: last log index.
+   */
+  readonly index: LogIndex;
+  /** append: term at `index`; votes: term of the last log entry. */
+  readonly logTerm: Term;
+  readonly entries: readonly Entry[];
+  readonly commit: LogIndex;
+  readonly reject: boolean;
+  /** A rejected append suggests where to look next (term and index of the conflict). */
+  readonly rejectHint: LogIndex;
+  readonly rejectTerm: Term;
+  /** ReadIndex: identifies the round; heartbeats and their answers carry it along. 0: none. */
+  readonly context: number;
+  readonly snapshot: SnapshotMeta | undefined;
+  /** A vote asked for by a leadership transfer overrides the leader's lease. */
+  readonly force: boolean;
+}
+
+export const Role = { follower: 0, preCandidate: 1, candidate: 2, leader: 3, learner: 4 } as const;
+export type Role = (typeof Role)[keyof typeof Role];
+
+/**
+ * What the driver has to do, in this order:
+ *
+ * 1. `install`, if present: replace applied state and log by the snapshot (its content has already
+ *    been received), before anything below is acted on;
+ * 2. send `messages` at once: they promise nothing about this member's disk;
+ * 3. make `hardState`, then `entries`, durable in one write. `entries` first truncate the log at
+ *    `entries[0].index`;
+ * 4. only then send `messagesAfterPersist` (votes, append acknowledgements) and call
+ *    `persisted(ready)`: a leader counts itself for an entry from then on;
+ * 5. apply `committed`, in order. They are durable on a quorum, and need not be durable here.
+ *
+ * Steps 3–4 of one Ready may be under way while the next Ready is taken, as long as they complete
+ * in order.
+ */
+export interface Ready {
+  readonly install: SnapshotMeta | undefined;
+  readonly messages: readonly Message[];
+  /**
+   * Present when changed. A commit index that alone has advanced waits for the next write, since
+   * losing it loses nothing: it saves a sync per commit.
+   */
+  readonly hardState: HardState | undefined;
+  readonly entries: readonly Entry[];
+  readonly messagesAfterPersist: readonly Message[];
+  readonly committed: readonly Entry[];
+  /** Reads that may be served once `index` is applied. */
+  readonly reads: readonly { readonly context: number; readonly index: LogIndex }[];
+  /** Read rounds that will never be answered (leader lost): ask again. */
+  readonly failedReads: readonly number[];
+  /** Peers whose log ends before this leader's begins: the driver streams them a snapshot. */
+  readonly snapshotsWanted: readonly MemberId[];
+}
+
+export interface RaftStatus {
+  readonly id: MemberId;
+  readonly role: Role;
+  readonly term: Term;
+  readonly leader: MemberId | undefined;
+  readonly commit: LogIndex;
+  /** Entries before this are compacted away. */
+  readonly firstIndex: LogIndex;
+  readonly lastIndex: LogIndex;
+  readonly membership: Membership;
+  /** On the leader: how far each peer is, and whether it was heard within an election timeout. */
+  readonly progress: readonly {
+    readonly id: MemberId;
+    readonly match: LogIndex;
+    readonly next: LogIndex;
+    readonly state: "probe" | "replicate" | "snapshot";
+    readonly recentlyActive: boolean;
+    readonly learner: boolean;
+  }[];
+}
+
+/** Limits of the core; times in ticks, sizes in bytes of entry data. */
+export interface RaftConfig {
+  readonly id: MemberId;
+  readonly electionTicksMin: number;
+  /** The randomised timeout is drawn from electionTicksMin..electionTicksMax. */
+  readonly electionTicksMax: number;
+  readonly heartbeatTicks: number;
+  readonly maxEntryBytes: number;
+  /** Proposals are refused while this much is proposed but not committed. */
+  readonly maxUncommittedBytes: number;
+  readonly maxAppendBytes: number;
+  readonly maxInflightAppends: number;
+  /** Entries handed out per Ready. */
+  readonly maxCommittedBytesPerReady: number;
+}
+
+/** Why a proposal was not taken; nothing has been done and it may be tried elsewhere. */
+export type ProposalRefusal = "no-leader" | "too-large" | "too-many-uncommitted" | "transferring";
+
+/** Why a change of the membership was not taken; nothing has been done. */
+export type MembershipRefusal = ProposalRefusal | "change-in-progress" | "invalid";
+
+/**
+ * A membership to propose, and the entry data that stands for it: the codec's `decode(data)` must
+ * give `membership`. The data may hold more than the core reads, such as addresses.
+ *
+ * With `outgoing` empty the voters differ from the current ones by at most one (one at a time).
+ * Otherwise `outgoing` are the current voters and any set may follow (joint consensus); the leader
+ * ends the joint phase by itself.
+ */
+export interface MembershipProposal {
+  readonly membership: Membership;
+  readonly data: Uint8Array;
+}
+
+/** How memberships are written in entries: the one kind of data that the core must read. */
+export interface MembershipCodec {
+  /**
+   * Builds the data of the entries that the core makes by itself: the one that ends a joint phase,
+   * and the very first of a new cluster, which spells out the membership it was started with.
+   */
+  encode(membership: Membership): Uint8Array;
+  /** Throws when `data` is not a membership. */
+  decode(data: Uint8Array): Membership;
+}
+
+/** What a member begins with: what its disk held, or a new cluster's agreed beginning. */
+export interface RaftStart {
+  readonly hardState: HardState;
+  /** The log that was kept, contiguous, from `snapshot.index + 1`. */
+  readonly entries: readonly Entry[];
+  /**
+   * The log begins after this. Index 0 and term 0 for a new cluster, with the membership that all of
+   * its first members agree on, and for a member that is to join one, with an empty membership.
+   */
+  readonly snapshot: SnapshotMeta;
+  /** How far the state machine is; later committed entries are handed out again. */
+  readonly applied: LogIndex;
+}

@@ -1,0 +1,95 @@
+import { Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import { identityOf } from "./certificate.ts";
+import { cancelledError } from "./errors.ts";
+import type { CallContext } from "./types.ts";
+
+/** What the four kinds of grpc-js server calls have in common, as far as a context needs it. */
+export type ServerCall = Pick<
+  ServerUnaryCall<unknown, unknown>,
+  "cancelled" | "metadata" | "getPeer" | "getDeadline" | "getPath" | "getAuthContext"
+> & { on(event: "cancelled", listener: () => void): unknown };
+
+/** A {@link CallContext} on a grpc-js call. The parts that cost are made when first asked for. */
+export class HandlerContext implements CallContext {
+  readonly #call: ServerCall;
+  readonly #onCancel: (() => void)[] = [];
+  #controller: AbortController | undefined;
+  #peer: CallContext["peer"] | undefined;
+  #trailers: Metadata | undefined;
+  #cancelled = false;
+  #finished = false;
+
+  constructor(call: ServerCall) {
+    this.#call = call;
+    this.#cancelled = call.cancelled;
+    // The engine also says "cancelled" when a call has ended by itself; that is not passed on.
+    call.on("cancelled", () => this.#cancel());
+  }
+
+  get path(): string {
+    return this.#call.getPath();
+  }
+
+  get metadata(): Metadata {
+    return this.#call.metadata;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#cancelled) this.#controller.abort(this.#cancelReason());
+    }
+    return this.#controller.signal;
+  }
+
+  get peer(): CallContext["peer"] {
+    this.#peer ??= {
+      address: this.#call.getPeer(),
+      certificate: identityOf(this.#call.getAuthContext()?.sslPeerCertificate),
+    };
+    return this.#peer;
+  }
+
+  get trailers(): Metadata | undefined {
+    return this.#trailers;
+  }
+
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  remainingMillis(): number | undefined {
+    const deadline = this.#call.getDeadline();
+    const at = deadline instanceof Date ? deadline.getTime() : deadline;
+    return Number.isFinite(at) ? Math.max(0, at - Date.now()) : undefined;
+  }
+
+  setTrailer(key: string, value: string | Buffer): void {
+    this.#trailers ??= new Metadata();
+    this.#trailers.set(key, value);
+  }
+
+  /** Calls back once when the call is cancelled before its handler is done. */
+  whenCancelled(callback: () => void): void {
+    if (this.#cancelled) callback();
+    else this.#onCancel.push(callback);
+  }
+
+  /** The handler is done: whatever happens to the transport from here on is not a cancellation. */
+  finish(): void {
+    this.#finished = true;
+  }
+
+  #cancel(): void {
+    if (this.#finished || this.#cancelled) return;
+    this.#cancelled = true;
+    this.#controller?.abort(this.#cancelReason());
+    for (const callback of this.#onCancel.splice(0)) callback();
+  }
+
+  #cancelReason(): StatusError {
+    if (this.remainingMillis() !== 0) return cancelledError();
+    return new StatusError(Code.deadlineExceeded, "the deadline of the call has passed");
+  }
+}

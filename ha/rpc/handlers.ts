@@ -1,0 +1,167 @@
+/**
+ * Makes grpc-js handlers from plain async functions.
+ *
+ * Whatever a function throws reaches the caller as canonical code, message and Kubernetes `Status`
+ * (errors.ts). An unexpected error is logged with its stack and answered as `internal` without a
+ * word of it. A cancelled call aborts `context.signal` and returns the function's iterator; what
+ * the function does after that is of no interest to anybody.
+ */
+
+import type { Readable, Writable } from "node:stream";
+import type {
+  handleBidiStreamingCall,
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  ServiceError,
+} from "@grpc/grpc-js";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Log } from "../runtime/types.ts";
+import { HandlerContext, type ServerCall } from "./context.ts";
+import { cancelledError, fromServiceError, isServiceError, toServiceError } from "./errors.ts";
+import type { CallContext } from "./types.ts";
+
+/** A handler that {@link RpcServer.addService} gives the server's log. */
+export type Adapted<Handler> = Handler & { withLog(log: Log): Handler };
+
+export function unary<Request, Response>(
+  handle: (request: Request, context: CallContext) => Promise<Response>,
+): Adapted<handleUnaryCall<Request, Response>> {
+  return adapted((log) => (call, callback) => {
+    const context = new HandlerContext(call);
+    invoke(() => handle(call.request, context)).then(
+      (response) => {
+        context.finish();
+        callback(null, response, context.trailers);
+      },
+      (thrown) => callback(answer(thrown, context, log)),
+    );
+  });
+}
+
+export function clientStream<Request, Response>(
+  handle: (requests: AsyncIterable<Request>, context: CallContext) => Promise<Response>,
+): Adapted<handleClientStreamingCall<Request, Response>> {
+  return adapted((log) => (call, callback) => {
+    const context = new HandlerContext(call);
+    invoke(() => handle(requestsOf(call, context), context)).then(
+      (response) => {
+        context.finish();
+        callback(null, response, context.trailers);
+      },
+      (thrown) => callback(answer(thrown, context, log)),
+    );
+  });
+}
+
+export function serverStream<Request, Response>(
+  handle: (request: Request, context: CallContext) => AsyncIterable<Response>,
+): Adapted<handleServerStreamingCall<Request, Response>> {
+  return adapted((log) => (call) => {
+    const context = new HandlerContext(call);
+    void pump(call, () => handle(call.request, context), context, log);
+  });
+}
+
+export function bidiStream<Request, Response>(
+  handle: (requests: AsyncIterable<Request>, context: CallContext) => AsyncIterable<Response>,
+): Adapted<handleBidiStreamingCall<Request, Response>> {
+  return adapted((log) => (call) => {
+    const context = new HandlerContext(call);
+    void pump(call, () => handle(requestsOf(call, context), context), context, log);
+  });
+}
+
+/** Also catches what a function throws before it gives a promise. */
+async function invoke<Response>(handle: () => Promise<Response>): Promise<Response> {
+  return handle();
+}
+
+function adapted<Handler extends object>(make: (log: Log | undefined) => Handler) {
+  return Object.assign(make(undefined), { withLog: make }) as Adapted<Handler>;
+}
+
+type ResponseStream = ServerCall &
+  Writable & { end(trailers?: unknown): unknown; emit(event: "error", error: Error): boolean };
+
+/** Writes what the iterable yields, no faster than the caller reads; then ends the call. Never throws. */
+async function pump<Response>(
+  call: ResponseStream,
+  open: () => AsyncIterable<Response>,
+  context: HandlerContext,
+  log: Log | undefined,
+): Promise<void> {
+  try {
+    const iterator = open()[Symbol.asyncIterator]();
+    context.whenCancelled(() => {
+      // A queue ends its pending read at once; a generator ends where it heeds the signal.
+      iterator.return?.().catch((thrown) => reportLate(thrown, context, log));
+    });
+    while (!context.cancelled) {
+      const step = await iterator.next();
+      if (context.cancelled) return;
+      if (step.done) {
+        context.finish();
+        call.end(context.trailers);
+        return;
+      }
+      if (!call.write(step.value)) await drained(call, context);
+    }
+  } catch (thrown) {
+    const error = answer(thrown, context, log);
+    if (!call.destroyed) call.emit("error", error);
+  }
+}
+
+function drained(call: ResponseStream, context: HandlerContext): Promise<void> {
+  return new Promise((resolve) => {
+    if (!call.writableNeedDrain) return resolve();
+    call.once("drain", resolve);
+    context.whenCancelled(resolve);
+  });
+}
+
+/** The caller's messages. Leaving the loop early only stops reading: the call can still be answered. */
+async function* requestsOf<Request>(
+  call: Readable,
+  context: HandlerContext,
+): AsyncGenerator<Request, void> {
+  try {
+    for await (const request of call.iterator({ destroyOnReturn: false })) {
+      yield request as Request;
+    }
+  } catch (thrown) {
+    if (context.cancelled || call.destroyed) throw cancelledError();
+    throw thrown;
+  }
+}
+
+/** The error to answer with; logs the unexpected. */
+function answer(thrown: unknown, context: HandlerContext, log: Log | undefined): ServiceError {
+  const expected = expectedError(thrown);
+  if (expected === undefined) {
+    if (context.cancelled) reportLate(thrown, context, log);
+    else reportUnexpected(thrown, context, log);
+  }
+  context.finish();
+  const error = expected ?? new StatusError(Code.internal, "internal error");
+  return toServiceError(error, context.trailers);
+}
+
+function expectedError(thrown: unknown): StatusError | undefined {
+  if (thrown instanceof StatusError && thrown.code !== Code.ok) return thrown;
+  if (isServiceError(thrown)) return fromServiceError(thrown);
+  return undefined;
+}
+
+function reportUnexpected(thrown: unknown, context: HandlerContext, log: Log | undefined): void {
+  const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  if (log === undefined) process.emitWarning(`${context.path} failed: ${stack}`, "RpcHandler");
+  else log.error("a handler failed unexpectedly", { path: context.path, error: stack });
+}
+
+/** After a cancellation most functions end with an error about it: noise, unless one is debugging. */
+function reportLate(thrown: unknown, context: HandlerContext, log: Log | undefined): void {
+  const error = thrown instanceof Error ? thrown.message : String(thrown);
+  log?.debug("a handler failed after its call was cancelled", { path: context.path, error });
+}

@@ -1,0 +1,39 @@
+/**
+ * The limits of every gRPC edge, in one place. They bound what one peer can make a process hold;
+ * gRPC's own defaults are kept where there is one.
+ */
+export const rpcLimits = {
+  /** Bytes of one message, either way (grpc's default for receiving). */
+  messageBytes: 4 * 1024 * 1024,
+  /** Bytes of a header block: names, values and 32 a field (RFC 9113 section 6.5.2). */
+  metadataBytes: 16 * 1024,
+  /** Fields of a header block. */
+  metadataFields: 128,
+  /** Calls under way on one connection; a balancer brings everybody's over one. */
+  concurrentStreams: 10_000,
+  /** Connections of one listener; the next one is closed at once. */
+  connections: 4_096,
+  /** A client that has not finished its TLS handshake by then is cut off. */
+  handshakeMillis: 10_000,
+  /** Flow-control window of a stream: what a sender may have on the way unread. */
+  streamWindowBytes: 256 * 1024,
+  /** A connection idle for so long is asked for a sign of life … */
+  keepaliveMillis: 5_000,
+  /** … and closed without one after this. */
+  keepaliveTimeoutMillis: 3_000,
+  /** Resets a client may send in a burst; Node closes the connection beyond it (its default: 1,000). */
+  streamResetBurst: 10_000,
+  /** Resets a second by which the burst refills (Node's default: 33). */
+  streamResetRate: 1_000,
+  /** Invalid frames before a connection is closed. */
+  invalidFrames: 100,
+  /** Streams refused at the limit before a connection is closed. */
+  rejectedStreams: 1_000,
+  /** Delay before a broken client connection is dialled again, first and at most. */
+  reconnectMinMillis: 50,
+  reconnectMaxMillis: 1_000,
+  /** Characters of an error's message on the wire; `grpc-message` is a header. */
+  errorMessageCharacters: 2_048,
+  /** Bytes of `grpc-status-details-bin` before base64; causes that do not fit are left out. */
+  errorDetailBytes: 6 * 1024,
+} as const;

@@ -1,0 +1,147 @@
+/**
+ * One TCP port for HTTP/2 with prior knowledge, or TLS with ALPN `h2`: what stands in front of the
+ * gRPC server and of the balancer. It bounds connections and handshakes and knows each peer.
+ */
+import { createServer as createTcpServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Log } from "../runtime/types.ts";
+import { identityOf } from "./certificate.ts";
+import { rpcLimits } from "./limits.ts";
+import type { PeerCertificate, ServerTls } from "./types.ts";
+
+export interface ListenerOptions {
+  readonly log: Log;
+  readonly tls?: ServerTls | undefined;
+  readonly maxConnections?: number | undefined;
+}
+
+/** What a connection's TLS handshake told. */
+export interface PeerIdentity {
+  /** Verified; undefined for plaintext or a client without a certificate. */
+  readonly certificate: PeerCertificate | undefined;
+  /** Why every call of the connection is answered UNAUTHENTICATED; undefined: it is not. */
+  readonly refusal: string | undefined;
+}
+
+const anonymous: PeerIdentity = { certificate: undefined, refusal: undefined };
+
+export class Listener {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #gone: (() => void)[] = [];
+
+  /** `accept` is given every connection that is ready for the HTTP/2 preface. */
+  constructor(options: ListenerOptions, accept: (socket: Socket, peer: PeerIdentity) => void) {
+    const { log, tls } = options;
+    const admit = (socket: Socket, peer: PeerIdentity) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#forget(socket));
+      // A reset connection ends its calls through the session's own events.
+      socket.on("error", (error) => log.debug("connection failed", { error: error.message }));
+      socket.setNoDelay(true);
+      accept(socket, peer);
+    };
+    if (tls === undefined) {
+      this.#server = createTcpServer((socket) => admit(socket, anonymous));
+    } else {
+      this.#server = createTlsServer(
+        {
+          cert: tls.cert,
+          key: tls.key,
+          ca: tls.clientCa,
+          requestCert: true,
+          // Node would end a handshake with a foreign certificate without a word; such a client
+          // is let in to be told why.
+          rejectUnauthorized: false,
+          ALPNProtocols: ["h2"],
+          minVersion: "TLSv1.2",
+          handshakeTimeout: rpcLimits.handshakeMillis,
+        },
+        (socket) => admit(socket, inspect(socket)),
+      );
+      this.#server.on("tlsClientError", (error: Error) => {
+        log.debug("TLS handshake failed", { error: error.message });
+      });
+    }
+    this.#server.maxConnections = options.maxConnections ?? rpcLimits.connections;
+    let dropped = 0;
+    this.#server.on("drop", (peer) => {
+      // A flood of connections must not become a flood of lines.
+      if (++dropped % 100 !== 1) return;
+      log.warn("too many connections", { dropped, peer: peer?.remoteAddress });
+    });
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** Rejects with a StatusError that names the address. */
+  listen(address: { readonly host: string; readonly port: number }): Promise<{ port: number }> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException) => {
+        const why = error.code === "EADDRINUSE" ? "the address is in use" : error.message;
+        const text = `cannot listen on ${address.host}:${address.port}: ${why}`;
+        reject(new StatusError(Code.unavailable, text, undefined, { cause: error }));
+      };
+      this.#server.once("error", failed);
+      this.#server.listen({ host: address.host, port: address.port, backlog: 1024 }, () => {
+        this.#server.removeListener("error", failed);
+        const bound = this.#server.address();
+        resolve({ port: bound !== null && typeof bound === "object" ? bound.port : address.port });
+      });
+    });
+  }
+
+  /** No new connections; those that are open stay. */
+  stop(): void {
+    // Closing a server that does not listen is an error, and just what is wanted here.
+    this.#server.close(() => {});
+  }
+
+  /** Calls back when no connection is left. */
+  whenEmpty(done: () => void): void {
+    if (this.#sockets.size === 0) done();
+    else this.#gone.push(done);
+  }
+
+  destroyConnections(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #forget(socket: Socket): void {
+    this.#sockets.delete(socket);
+    if (this.#sockets.size > 0) return;
+    for (const done of this.#gone.splice(0)) done();
+  }
+}
+
+function inspect(socket: TLSSocket): PeerIdentity {
+  const certificate = socket.getPeerCertificate();
+  if (certificate === null || Object.keys(certificate).length === 0) return anonymous;
+  if (!socket.authorized) {
+    const reason = String(socket.authorizationError ?? "not verified");
+    const why = certificateReasons[reason] ?? reason;
+    return {
+      certificate: undefined,
+      refusal: `client certificate is not signed by this cluster's CA: ${why} (${reason})`,
+    };
+  }
+  // Node parses the certificate anew at every call; handlers ask once a call.
+  socket.getPeerCertificate = (() => certificate) as typeof socket.getPeerCertificate;
+  return { certificate: identityOf(certificate), refusal: undefined };
+}
+
+/** OpenSSL's verification errors in words, for those a client may cause by mistake. */
+const certificateReasons: Readonly<Record<string, string>> = {
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its issuer is unknown",
+  UNABLE_TO_GET_ISSUER_CERT: "its issuer is unknown",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its issuer is unknown",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "it is self-signed",
+  SELF_SIGNED_CERT_IN_CHAIN: "its chain ends in a foreign CA",
+  CERT_HAS_EXPIRED: "it has expired",
+  CERT_NOT_YET_VALID: "it is not valid yet",
+  CERT_SIGNATURE_FAILURE: "its signature does not match",
+  INVALID_PURPOSE: "it is not meant for clients",
+};

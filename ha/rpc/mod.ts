@@ -1,0 +1,27 @@
+export {
+  type CallSettings,
+  type ClientConstructor,
+  type ClientTls,
+  type ConnectOptions,
+  call,
+  clientOptions,
+  connect,
+  parseAddress,
+  serverStreamIterable,
+} from "./client.ts";
+export { DescriptorIndex, protoDescriptors } from "./descriptors.ts";
+export { codeOfReason, errorTable, httpCodeOf, reasonOf } from "./error-table.ts";
+export { fromServiceError, toServiceError, toStatusDetail, toStatusDocument } from "./errors.ts";
+export { type Adapted, bidiStream, clientStream, serverStream, unary } from "./handlers.ts";
+export { addHealth, HealthRegistry, healthHandlers, ServingStatus } from "./health.ts";
+export { rpcLimits } from "./limits.ts";
+export { Listener, type PeerIdentity } from "./listener.ts";
+export { addReflection } from "./reflection.ts";
+export { createRpcServer } from "./server.ts";
+export type {
+  CallContext,
+  PeerCertificate,
+  RpcServer,
+  RpcServerOptions,
+  ServerTls,
+} from "./types.ts";

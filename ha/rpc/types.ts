@@ -1,0 +1,63 @@
+/**
+ * The seam between Trireme's services and whatever speaks gRPC for them.
+ *
+ * A handler is what `@grpc/grpc-js` takes: `(call, callback)` or `(call)`, keyed by the method names
+ * of a generated service definition. `handlers.ts` makes them from plain async functions.
+ */
+import type { Metadata, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { Log } from "../runtime/types.ts";
+
+/** PEM texts. */
+export interface ServerTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Client certificates must chain to this CA; a client may also present none. */
+  readonly clientCa: string;
+}
+
+export interface RpcServerOptions {
+  readonly log: Log;
+  /** Absent: plaintext, for loopback only. */
+  readonly tls?: ServerTls | undefined;
+  readonly engine?: "grpc-js" | undefined;
+  /** Bytes of one message, either way. */
+  readonly maxMessageBytes?: number | undefined;
+  readonly maxConcurrentStreams?: number | undefined;
+}
+
+export interface RpcServer {
+  /** Before `listen`. Throws when a method of the definition has no handler. */
+  addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation): void;
+  /** Services added so far, by full name. */
+  readonly services: readonly string[];
+  /** Port 0: any free one. Rejects with a StatusError that names the address in use. */
+  listen(address: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly port: number }>;
+  /** GOAWAY: no new calls; calls under way get `graceMillis` to end. Resolves when all are gone. */
+  drain(graceMillis: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Who is calling, as the transport knows it. */
+export interface PeerCertificate {
+  /** Subject CN: the user name. */
+  readonly commonName: string;
+  /** Subject O, one or more: the groups. */
+  readonly organizations: readonly string[];
+}
+
+/** What a handler made by `handlers.ts` is told about its call. */
+export interface CallContext {
+  /** e.g. `/trireme.core.v1.Pods/Get`. */
+  readonly path: string;
+  readonly metadata: Metadata;
+  /** Aborts when the caller cancels, goes away, or its deadline passes. */
+  readonly signal: AbortSignal;
+  /** Milliseconds left, or undefined without a deadline. */
+  remainingMillis(): number | undefined;
+  readonly peer: { readonly address: string; readonly certificate: PeerCertificate | undefined };
+  /** Sent with the answer's trailers. */
+  setTrailer(key: string, value: string | Buffer): void;
+}

@@ -1,0 +1,157 @@
+/**
+ * Checks LevelDB's write-ahead logs before LevelDB reads them.
+ *
+ * LevelDB, opened as `classic-level` opens it, skips a damaged record of its log and goes on with
+ * the next: writes that were acknowledged as durable would silently be missing from the middle of
+ * history. A torn record at the very end is different: that is what a crash leaves behind, and
+ * nothing after it was ever acknowledged.
+ *
+ * Format: LevelDB `doc/log_format.md`. Blocks of 32 KiB; records of checksum (masked CRC-32C of
+ * type and data, 4 bytes), length (2), type (1: full, 2: first, 3: middle, 4: last), data.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { corrupt } from "./level-errors.ts";
+
+const blockBytes = 32 * 1024;
+const headerBytes = 7;
+const sectorBytes = 512;
+const typeMax = 4;
+const maskDelta = 0xa282ead8;
+
+/** Throws a `corrupt` DiskError when the files of `directory` cannot be a whole database. */
+export async function checkLevelFiles(directory: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (error) {
+    // ENOENT: a new member. Anything else will be reported by the opening that follows.
+    if (error instanceof Error) return;
+    throw error;
+  }
+  const data = names.filter((name) => /^(MANIFEST-\d+|\d+\.(ldb|sst|log))$/.test(name));
+  // LevelDB would take this for an empty directory, make a new database and delete the old files.
+  if (data.length > 0 && !names.includes("CURRENT")) {
+    throw corrupt(directory, `it has data files such as ${data[0]} but no file CURRENT`);
+  }
+  for (const name of data.filter((name) => name.endsWith(".log"))) {
+    const damage = findLogDamage(await readLog(join(directory, name)));
+    if (damage !== undefined) {
+      throw corrupt(directory, `${name}: damaged record at byte ${damage}, followed by more data`);
+    }
+  }
+}
+
+async function readLog(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    // A member that holds the lock may have deleted it meanwhile; opening will say "locked".
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return Buffer.alloc(0);
+    throw error;
+  }
+}
+
+type RecordState = "whole" | "padding" | "damaged" | "cut";
+
+/** Byte offset of the first damage that a crash cannot explain; undefined: none. */
+export function findLogDamage(log: Buffer): number | undefined {
+  let offset = 0;
+  while (offset < log.length) {
+    const blockEnd = Math.min(offset - (offset % blockBytes) + blockBytes, log.length);
+    if (blockEnd - offset < headerBytes) {
+      offset = blockEnd;
+      continue;
+    }
+    const state = recordState(log, offset);
+    if (state === "whole") {
+      offset += headerBytes + log.readUInt16LE(offset + 4);
+    } else if (state === "padding") {
+      offset = blockEnd;
+    } else {
+      return isTornTail(log, offset, state) ? undefined : offset;
+    }
+  }
+  return undefined;
+}
+
+function recordState(log: Buffer, offset: number): RecordState {
+  const length = log.readUInt16LE(offset + 4);
+  const type = log[offset + 6] ?? 0;
+  if (type === 0 && length === 0) return "padding";
+  const end = offset + headerBytes + length;
+  const blockEnd = offset - (offset % blockBytes) + blockBytes;
+  if (end > blockEnd) return "damaged";
+  if (end > log.length) return "cut";
+  if (type > typeMax) return "damaged";
+  const expected = log.readUInt32LE(offset);
+  return maskedCrc(log, offset + 6, end) === expected ? "whole" : "damaged";
+}
+
+/** A crash tears only the end: no whole record may follow, and lost sectors read as zeros. */
+function isTornTail(log: Buffer, offset: number, state: RecordState): boolean {
+  if (state === "cut") return true;
+  const end = offset + headerBytes + log.readUInt16LE(offset + 4);
+  const nextBlock = offset - (offset % blockBytes) + blockBytes;
+  if (end + headerBytes <= Math.min(nextBlock, log.length) && recordState(log, end) === "whole") {
+    return false;
+  }
+  for (let block = nextBlock; block + headerBytes <= log.length; block += blockBytes) {
+    if (recordState(log, block) === "whole") return false;
+  }
+  return hasZeroSector(log, offset, Math.min(end, log.length));
+}
+
+function hasZeroSector(log: Buffer, from: number, to: number): boolean {
+  let start = from;
+  while (start < to) {
+    const sectorEnd = Math.min(start - (start % sectorBytes) + sectorBytes, to);
+    if (log.subarray(start, sectorEnd).every((byte) => byte === 0)) return true;
+    start = sectorEnd;
+  }
+  return false;
+}
+
+function maskedCrc(log: Buffer, from: number, to: number): number {
+  const crc = crc32c(log, from, to);
+  return (((crc >>> 15) | (crc << 17)) + maskDelta) >>> 0;
+}
+
+/** Eight tables: eight bytes a step (Intel's "slicing-by-8"). */
+const crcTables = makeCrcTables();
+
+function makeCrcTables(): Uint32Array {
+  const tables = new Uint32Array(8 * 256);
+  for (let byte = 0; byte < 256; byte++) {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+    tables[byte] = crc;
+  }
+  for (let index = 256; index < 8 * 256; index++) {
+    const previous = tables[index - 256] ?? 0;
+    tables[index] = (previous >>> 8) ^ (tables[previous & 255] ?? 0);
+  }
+  return tables;
+}
+
+/** CRC-32C (Castagnoli) of `bytes[from..to)`. */
+export function crc32c(bytes: Buffer, from: number, to: number): number {
+  const table = (slice: number, byte: number): number => crcTables[slice * 256 + byte] ?? 0;
+  let crc = 0xffffffff;
+  let at = from;
+  for (; at + 8 <= to; at += 8) {
+    const low = bytes.readUInt32LE(at) ^ crc;
+    const high = bytes.readUInt32LE(at + 4);
+    crc =
+      table(7, low & 255) ^
+      table(6, (low >>> 8) & 255) ^
+      table(5, (low >>> 16) & 255) ^
+      table(4, low >>> 24) ^
+      table(3, high & 255) ^
+      table(2, (high >>> 8) & 255) ^
+      table(1, (high >>> 16) & 255) ^
+      table(0, high >>> 24);
+  }
+  for (; at < to; at++) crc = (crc >>> 8) ^ table(0, (crc ^ (bytes[at] ?? 0)) & 255);
+  return (crc ^ 0xffffffff) >>> 0;
+}

@@ -1,0 +1,141 @@
+/**
+ * One program of the cluster: its flags, its start, its orderly end. Every `main.ts` is a value of
+ * type {@link Program}; `runProgram` gives them all the same manners.
+ */
+import { parseArgs } from "node:util";
+import { StatusError } from "../status-error.ts";
+import type { Log } from "../types.ts";
+import { createLog } from "./log.ts";
+
+export interface Flag {
+  readonly type: "string" | "number" | "boolean";
+  /** Absent and not `required`: the value may be undefined. */
+  readonly default?: string | number | boolean;
+  readonly required?: true;
+  readonly help: string;
+}
+
+export type Flags = Readonly<Record<string, Flag>>;
+
+type ValueOf<F extends Flag> = F["type"] extends "number"
+  ? number
+  : F["type"] extends "boolean"
+    ? boolean
+    : string;
+type Present<F extends Flag> = F extends { required: true } | { default: string | number | boolean }
+  ? ValueOf<F>
+  : ValueOf<F> | undefined;
+export type FlagValues<F extends Flags> = { readonly [Name in keyof F]: Present<F[Name]> };
+
+export interface Running {
+  /** Hands over, drains and closes; called once, on SIGTERM or SIGINT. */
+  stop(): Promise<void>;
+}
+
+export interface Program<F extends Flags = Flags> {
+  /** As in `trireme <name>`. */
+  readonly name: string;
+  readonly summary: string;
+  readonly flags: F;
+  start(values: FlagValues<F>, log: Log): Promise<Running>;
+}
+
+/** Keeps the flag types of a program literal. */
+export function program<const F extends Flags>(definition: Program<F>): Program<F> {
+  return definition;
+}
+
+/** How long `stop` may take before the process ends anyway. */
+const stopMillisMax = 10_000;
+
+/**
+ * Parses flags, starts the program and stays until a signal stops it. Exit codes: 0 stopped in
+ * order, 1 failed, 2 bad flags.
+ */
+export async function runProgram<F extends Flags>(
+  definition: Program<F>,
+  args: readonly string[],
+): Promise<void> {
+  let values: FlagValues<F>;
+  try {
+    if (args.includes("--help")) {
+      process.stdout.write(usage(definition));
+      return;
+    }
+    values = parseFlags(definition.flags, args);
+  } catch (error) {
+    process.stderr.write(`trireme ${definition.name}: ${StatusError.from(error).message}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const log = createLog({ component: definition.name, pid: process.pid });
+  const fail = (text: string) => (error: unknown) => {
+    log.error(text, { error: error instanceof Error ? (error.stack ?? error.message) : error });
+    process.exit(1);
+  };
+  process.on("uncaughtException", fail("an unexpected error ends this process"));
+  process.on("unhandledRejection", fail("an unhandled rejection ends this process"));
+  let running: Running;
+  try {
+    running = await definition.start(values, log);
+  } catch (error) {
+    const { message } = StatusError.from(error);
+    process.stderr.write(`trireme ${definition.name}: ${message}\n`);
+    fail("could not start")(error);
+    return;
+  }
+  let stopping = false;
+  const stop = () => {
+    if (stopping) return;
+    stopping = true;
+    setTimeout(() => {
+      log.error("did not stop in time", { stopMillisMax });
+      process.exit(1);
+    }, stopMillisMax).unref();
+    running.stop().then(() => process.exit(0), fail("could not stop in order"));
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  if (process.env["TRIREME_SUPERVISED"] === "1") {
+    // The supervisor holds the other end of this pipe: when it dies, nobody is left to be served.
+    process.stdin.on("end", stop).on("error", stop).resume();
+  }
+}
+
+/** Throws an Error that names the flag and its value. */
+export function parseFlags<F extends Flags>(flags: F, args: readonly string[]): FlagValues<F> {
+  const { values } = parseArgs({
+    args: [...args],
+    strict: true,
+    allowPositionals: false,
+    options: Object.fromEntries(
+      Object.entries(flags).map(([name, flag]) => [
+        name,
+        { type: flag.type === "boolean" ? ("boolean" as const) : ("string" as const) },
+      ]),
+    ),
+  });
+  const parsed: Record<string, unknown> = {};
+  for (const [name, flag] of Object.entries(flags)) {
+    const given = values[name];
+    if (given === undefined) {
+      if (flag.required) throw new Error(`flag --${name} is required: ${flag.help}`);
+      parsed[name] = flag.default;
+    } else if (flag.type === "number") {
+      const number = Number(given);
+      if (!Number.isFinite(number)) throw new Error(`flag --${name}: "${given}" is not a number`);
+      parsed[name] = number;
+    } else parsed[name] = given;
+  }
+  return parsed as FlagValues<F>;
+}
+
+function usage(definition: Program<Flags>): string {
+  const lines = [`trireme ${definition.name}: ${definition.summary}`, "", "Flags:"];
+  for (const [name, flag] of Object.entries(definition.flags)) {
+    const fallback = flag.default === undefined ? "" : ` (default ${flag.default})`;
+    lines.push(`  --${name} ${flag.type}${flag.required ? " (required)" : fallback}`);
+    lines.push(`      ${flag.help}`);
+  }
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,246 @@
+/**
+ * What the store keeps on disk, and under which keys. A key is one prefix byte and, but for the
+ * first, eight bytes, most significant first:
+ *
+ *   'A'                  Applied         where the applied state stands
+ *   'E' lease id         Lease           granted leases (attached keys are in the key-values)
+ *   'R' revision         RevisionRecord  what the revision changed
+ *   'S' order            Session         remembered request ids, oldest first
+ *
+ * 'L', 'H' and 'M' belong to the member (log, hard state, membership).
+ *
+ * There is no second copy of the current values: they are those of the 'R' records. A put is then
+ * one record under an ascending key, which LevelDB only has to append and never has to merge, and
+ * a start reads the same number of records either way (one per live key). The price is paid by
+ * compaction, which has to keep old records: below the compact revision R a record holds exactly
+ * those changes that are still the newest of their key at R, and is dropped when none is left.
+ * From R on records are whole, for watches resume there.
+ */
+import type { DiskEntry, DiskRange } from "../runtime/types.ts";
+import { DiskError } from "../runtime/types.ts";
+import type { LeaseId } from "./types.ts";
+import { varintBytes, WireReader, WireWriter } from "./wire.ts";
+
+export const Prefix = { applied: 0x41, lease: 0x45, revision: 0x52, session: 0x53 } as const;
+export type Prefix = (typeof Prefix)[keyof typeof Prefix];
+
+/** Reads one page of a range; what a driver makes of `Disk.scan`. */
+export type PageReader = (range: DiskRange) => Promise<readonly DiskEntry[]>;
+
+export interface Applied {
+  readonly index: number;
+  readonly term: number;
+  readonly revision: number;
+  readonly compactRevision: number;
+  readonly wallMillis: number;
+}
+
+/** One change as a revision record holds it; of a deletion only `key` and `mod` count. */
+export interface Change {
+  readonly key: string;
+  readonly deleted: boolean;
+  readonly value: string;
+  readonly create: number;
+  readonly mod: number;
+  readonly version: number;
+  readonly lease: LeaseId;
+}
+
+const writer = new WireWriter();
+const empty = new Uint8Array(0);
+
+export const appliedKey: Uint8Array = Uint8Array.of(Prefix.applied);
+
+/** The key of a number, or of a lease id taken as an unsigned 64-bit number. */
+export function diskKey(prefix: Prefix, position: number): Uint8Array {
+  writer.byte(prefix);
+  writer.bigEndian64(position);
+  return writer.finish();
+}
+
+export function leaseKey(id: LeaseId): Uint8Array {
+  const bytes = new Uint8Array(9);
+  bytes[0] = Prefix.lease;
+  new DataView(bytes.buffer).setBigInt64(1, id);
+  return bytes;
+}
+
+/** The number in a key of eight bytes after its prefix. */
+export function positionOf(key: Uint8Array): number {
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  return view.byteLength === 9 ? view.getUint32(1) * 2 ** 32 + view.getUint32(5) : Number.NaN;
+}
+
+/** All keys under a prefix from `position` on. */
+export function rangeFrom(prefix: Prefix, position: number, limit: number): DiskRange {
+  return { start: diskKey(prefix, position), end: Uint8Array.of(prefix + 1), limit };
+}
+
+/** Everything the store owns on disk, in key order. */
+export const storeRanges: readonly { readonly start: Uint8Array; readonly end: Uint8Array }[] = [
+  Prefix.applied,
+  Prefix.lease,
+  Prefix.revision,
+  Prefix.session,
+].map((prefix) => ({ start: Uint8Array.of(prefix), end: Uint8Array.of(prefix + 1) }));
+
+export function encodeApplied(applied: Applied): Uint8Array {
+  writer.number(1, applied.index);
+  writer.number(2, applied.term);
+  writer.number(3, applied.revision);
+  writer.number(4, applied.compactRevision);
+  writer.fixed64(5, applied.wallMillis);
+  return writer.finish();
+}
+
+export function decodeApplied(bytes: Uint8Array): Applied {
+  return decoding(appliedKey, () => {
+    const reader = new WireReader(bytes);
+    let [index, term, revision, compactRevision, wallMillis] = [0, 0, 0, 0, 0];
+    while (reader.position < reader.end) {
+      const tag = reader.varint();
+      if (tag === 8) index = reader.varint();
+      else if (tag === 16) term = reader.varint();
+      else if (tag === 24) revision = reader.varint();
+      else if (tag === 32) compactRevision = reader.varint();
+      else if (tag === 41) wallMillis = reader.fixed64();
+      else reader.skip(tag);
+    }
+    return { index, term, revision, compactRevision, wallMillis };
+  });
+}
+
+/** Sizes are computed beforehand: no byte is moved twice on the path of every write. */
+export function encodeRevision(changes: readonly Change[]): Uint8Array {
+  for (const change of changes) {
+    const { key, value, deleted, lease } = change;
+    const leaseText = lease === 0n ? "" : lease.toString();
+    let size = 1 + varintBytes(key.length) + key.length + 1 + varintBytes(change.mod);
+    if (!deleted) {
+      size += 2 + varintBytes(change.create) + varintBytes(change.version);
+      if (value.length > 0) size += 1 + varintBytes(value.length) + value.length;
+      if (leaseText.length > 0) size += 2 + leaseText.length;
+    }
+    writer.open(1, 1 + varintBytes(size) + size + (deleted ? 2 : 0));
+    writer.open(1, size);
+    writer.text(1, key);
+    if (!deleted && value.length > 0) writer.text(2, value);
+    if (!deleted) writer.number(3, change.create);
+    writer.number(4, change.mod);
+    if (!deleted) writer.number(5, change.version);
+    if (!deleted && leaseText.length > 0) writer.text(6, leaseText);
+    if (deleted) writer.flag(2, true);
+  }
+  return writer.finish();
+}
+
+export function decodeRevision(key: Uint8Array, bytes: Uint8Array): Change[] {
+  return decoding(key, () => {
+    const reader = new WireReader(bytes);
+    const changes: Change[] = [];
+    while (reader.position < reader.end) {
+      const tag = reader.varint();
+      if (tag === 10) changes.push(readChange(reader, reader.enter()));
+      else reader.skip(tag);
+    }
+    return changes;
+  });
+}
+
+function readChange(reader: WireReader, end: number): Change {
+  let deleted = false;
+  let key = "";
+  let value = "";
+  let [create, mod, version] = [0, 0, 0];
+  let lease = 0n;
+  while (reader.position < end) {
+    const tag = reader.varint();
+    if (tag === 16) deleted = reader.bool();
+    else if (tag === 10) {
+      const kvEnd = reader.enter();
+      while (reader.position < kvEnd) {
+        const field = reader.varint();
+        if (field === 10) key = reader.text();
+        else if (field === 18) value = reader.text();
+        else if (field === 24) create = reader.varint();
+        else if (field === 32) mod = reader.varint();
+        else if (field === 40) version = reader.varint();
+        else if (field === 50) lease = BigInt(reader.text());
+        else reader.skip(field);
+      }
+    } else reader.skip(tag);
+  }
+  return { key, deleted, value, create, mod, version, lease };
+}
+
+export interface SessionRecord {
+  readonly requestId: string;
+  readonly wallMillis: number;
+  /** An encoded `TxnResult`. */
+  readonly result: Uint8Array;
+}
+
+export function encodeSession(session: SessionRecord, order: number): Uint8Array {
+  writer.string(1, session.requestId);
+  writer.fixed64(2, session.wallMillis);
+  writer.bytes(3, session.result);
+  writer.number(4, order);
+  return writer.finish();
+}
+
+export function decodeSession(key: Uint8Array, bytes: Uint8Array): SessionRecord {
+  return decoding(key, () => {
+    const reader = new WireReader(bytes);
+    let requestId = "";
+    let wallMillis = 0;
+    let result: Uint8Array = empty;
+    while (reader.position < reader.end) {
+      const tag = reader.varint();
+      if (tag === 10) requestId = reader.string();
+      else if (tag === 17) wallMillis = reader.fixed64();
+      else if (tag === 26) result = Uint8Array.from(reader.bytes());
+      else reader.skip(tag);
+    }
+    return { requestId, wallMillis, result };
+  });
+}
+
+export function encodeLease(id: LeaseId, seconds: number): Uint8Array {
+  writer.text(1, id.toString());
+  writer.number(2, seconds);
+  return writer.finish();
+}
+
+export function decodeLease(key: Uint8Array, bytes: Uint8Array): { id: LeaseId; seconds: number } {
+  return decoding(key, () => {
+    const reader = new WireReader(bytes);
+    let id = 0n;
+    let seconds = 0;
+    while (reader.position < reader.end) {
+      const tag = reader.varint();
+      if (tag === 10) id = BigInt(reader.text());
+      else if (tag === 16) seconds = reader.varint();
+      else reader.skip(tag);
+    }
+    return { id, seconds };
+  });
+}
+
+function decoding<T>(key: Uint8Array, decode: () => T): T {
+  try {
+    return decode();
+  } catch (cause) {
+    throw corruptRecord(key, "cannot be decoded", cause);
+  }
+}
+
+/** Names the record: its prefix and, where it has one, its number. */
+export function corruptRecord(key: Uint8Array, what: string, cause?: unknown): DiskError {
+  const position = key.length === 9 ? ` ${positionOf(key)}` : "";
+  const name = `${String.fromCharCode(key[0] ?? 0)}${position}`;
+  return new DiskError(
+    "corrupt",
+    `store record ${name} ${what}; remove this member's data and let it copy the leader's`,
+    { cause },
+  );
+}

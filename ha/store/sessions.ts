@@ -1,0 +1,90 @@
+/**
+ * Answers of writes that carried a request id: what makes a repeated write harmless. Replicated,
+ * so everything here is decided by the log alone: the count, and the age by replicated wall time.
+ */
+import type { DiskOperation } from "../runtime/types.ts";
+import { decodeTxnResponse, encodeTxnResponse } from "./codec.ts";
+import { diskKey, encodeSession, Prefix, type SessionRecord } from "./layout.ts";
+import type { StoreLimits } from "./limits.ts";
+import type { TxnResponse } from "./types.ts";
+
+export class Sessions {
+  private readonly limits: StoreLimits;
+  /** Oldest first. */
+  private readonly byId = new Map<string, SessionRecord>();
+  /** Order of the oldest, and of the next. */
+  private first = 0;
+  private next = 0;
+  private operations: DiskOperation[] = [];
+
+  constructor(limits: StoreLimits) {
+    this.limits = limits;
+  }
+
+  get size(): number {
+    return this.byId.size;
+  }
+
+  get(requestId: string): TxnResponse | undefined {
+    const session = this.byId.get(requestId);
+    if (session === undefined) return undefined;
+    return { ...decodeTxnResponse(session.result), replayed: true };
+  }
+
+  /** A large answer is remembered as succeeded and revision only. */
+  remember(requestId: string, wallMillis: number, response: TxnResponse): void {
+    let encoded = encodeTxnResponse(response);
+    if (encoded.length > this.limits.maxSessionResultBytes) {
+      encoded = encodeTxnResponse({ ...response, results: [] });
+    }
+    // A copy: the encoder's views keep a whole chunk alive.
+    const session = { requestId, wallMillis, result: Uint8Array.from(encoded) };
+    this.byId.set(requestId, session);
+    this.operations.push({
+      key: diskKey(Prefix.session, this.next),
+      value: encodeSession(session, this.next),
+    });
+    this.next++;
+    while (this.byId.size > this.limits.maxSessions) this.forgetOldest();
+  }
+
+  /** Forgets what is too old by now. */
+  expire(wallMillis: number): void {
+    for (const session of this.byId.values()) {
+      if (session.wallMillis + this.limits.sessionMillis > wallMillis) return;
+      this.forgetOldest();
+    }
+  }
+
+  private forgetOldest(): void {
+    for (const requestId of this.byId.keys()) {
+      this.byId.delete(requestId);
+      this.operations.push({ key: diskKey(Prefix.session, this.first) });
+      this.first++;
+      return;
+    }
+  }
+
+  /** A session read from disk; they come oldest first. Answers whether `order` follows. */
+  restore(session: SessionRecord, order: number): boolean {
+    const follows = this.byId.size === 0 || order === this.next;
+    if (this.byId.size === 0) this.first = order;
+    this.byId.set(session.requestId, session);
+    this.next = order + 1;
+    return follows;
+  }
+
+  records(): IterableIterator<SessionRecord> {
+    return this.byId.values();
+  }
+
+  get hasOperations(): boolean {
+    return this.operations.length > 0;
+  }
+
+  takeOperations(into: DiskOperation[]): void {
+    if (this.operations.length === 0) return;
+    for (const operation of this.operations) into.push(operation);
+    this.operations = [];
+  }
+}

@@ -1,0 +1,110 @@
+/** The errors of the API in upstream's words (apimachinery `pkg/api/errors`). */
+import { Code, type FieldCause, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Kind } from "../kinds/mod.ts";
+
+/** `pods`, `deployments.apps`. */
+export function resourceName(kind: Kind): string {
+  return kind.group === "" ? kind.plural : `${kind.plural}.${kind.group}`;
+}
+
+/** `Pod`, `Deployment.apps`. */
+function kindName(kind: Kind): string {
+  return kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
+}
+
+function detailOf(kind: Kind, name: string, reason: string) {
+  return { reason, group: kind.group, kind: kind.plural, name };
+}
+
+export function notFound(kind: Kind, name: string): StatusError {
+  return new StatusError(
+    Code.notFound,
+    `${resourceName(kind)} "${name}" not found`,
+    detailOf(kind, name, "NotFound"),
+  );
+}
+
+export function alreadyExists(kind: Kind, name: string): StatusError {
+  return new StatusError(
+    Code.alreadyExists,
+    `${resourceName(kind)} "${name}" already exists`,
+    detailOf(kind, name, "AlreadyExists"),
+  );
+}
+
+export const modifiedText =
+  "the object has been modified; please apply your changes to the latest version and try again";
+
+export function conflict(kind: Kind, name: string, why: string = modifiedText): StatusError {
+  return new StatusError(
+    Code.aborted,
+    `Operation cannot be fulfilled on ${resourceName(kind)} "${name}": ${why}`,
+    detailOf(kind, name, "Conflict"),
+  );
+}
+
+export function invalid(kind: Kind, name: string, causes: readonly FieldCause[]): StatusError {
+  const texts = causes.map((cause) => `${cause.field}: ${cause.message}`);
+  const all = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
+  return new StatusError(Code.invalidArgument, `${kindName(kind)} "${name}" is invalid: ${all}`, {
+    reason: "Invalid",
+    group: kind.group,
+    kind: kind.kind,
+    name,
+    causes,
+  });
+}
+
+export function forbidden(kind: Kind, name: string, why: string): StatusError {
+  const what = name === "" ? resourceName(kind) : `${resourceName(kind)} "${name}"`;
+  return new StatusError(
+    Code.permissionDenied,
+    `${what} is forbidden: ${why}`,
+    detailOf(kind, name, "Forbidden"),
+  );
+}
+
+export function badRequest(message: string): StatusError {
+  return new StatusError(Code.invalidArgument, message, { reason: "BadRequest" });
+}
+
+/** `name`: unknown for a resource that is looked up by what the caller typed. */
+export function noSuchResource(what: string): StatusError {
+  return new StatusError(Code.notFound, `the server doesn't have a resource type "${what}"`, {
+    reason: "NotFound",
+  });
+}
+
+export function expired(message: string): StatusError {
+  return new StatusError(Code.outOfRange, message, { reason: "Expired" });
+}
+
+export function tooLarge(actual: number, limit: number): StatusError {
+  return new StatusError(
+    Code.resourceExhausted,
+    `Request entity too large: limit is ${limit}: the object has ${actual} bytes as JSON`,
+    { reason: "RequestEntityTooLarge" },
+  );
+}
+
+export function tooManyRequests(message: string, retryAfterSeconds: number): StatusError {
+  return new StatusError(Code.resourceExhausted, message, {
+    reason: "TooManyRequests",
+    retryAfterSeconds,
+  });
+}
+
+export function timeout(message: string, retryAfterSeconds = 1): StatusError {
+  return new StatusError(Code.deadlineExceeded, message, { reason: "Timeout", retryAfterSeconds });
+}
+
+export function unavailable(message: string): StatusError {
+  return new StatusError(Code.unavailable, message, {
+    reason: "ServiceUnavailable",
+    retryAfterSeconds: 1,
+  });
+}
+
+export function unauthenticated(message: string): StatusError {
+  return new StatusError(Code.unauthenticated, message, { reason: "Unauthorized" });
+}

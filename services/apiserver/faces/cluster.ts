@@ -1,0 +1,149 @@
+import { type RpcServer, serverStream, unary } from "../../../ha/rpc/mod.ts";
+import type { MemberStatus as StoreStatus } from "../../../ha/store/types.ts";
+import {
+  ClusterService,
+  type MemberStatus,
+  type StatusRequest,
+} from "../../../proto/gen/cluster.ts";
+import { tooManyRequests } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { callOf } from "../verbs/mod.ts";
+import type { Face } from "./face.ts";
+
+/** How this master sees the cluster; the balancer steers by it (proto/cluster.proto). */
+export function addClusterService(server: RpcServer, face: Face, readiness: Readiness): void {
+  server.addService(ClusterService, {
+    status: unary<StatusRequest, MemberStatus>(async (_request, context) => {
+      callOf(context, face.frontProxyNames);
+      return statusMessage(await face.backend.store.status(), readiness.ready);
+    }),
+    watchStatus: serverStream<StatusRequest, MemberStatus>((_request, context) => {
+      callOf(context, face.frontProxyNames);
+      return statuses(face, readiness, context.signal);
+    }),
+  });
+}
+
+/** Whether this master serves: a leader is known, the cache is filled, and it is not stopping. */
+export class Readiness {
+  readonly #listeners = new Set<() => void>();
+  #leaderKnown = false;
+  #cacheFilled = false;
+  #stopping = false;
+
+  get ready(): boolean {
+    return this.#leaderKnown && this.#cacheFilled && !this.#stopping;
+  }
+
+  set leaderKnown(known: boolean) {
+    this.#change(() => {
+      this.#leaderKnown = known;
+    });
+  }
+
+  cacheFilled(): void {
+    this.#change(() => {
+      this.#cacheFilled = true;
+    });
+  }
+
+  stop(): void {
+    this.#change(() => {
+      this.#stopping = true;
+    });
+  }
+
+  get watchers(): number {
+    return this.#listeners.size;
+  }
+
+  /** Called after every change; returns its own undoing. */
+  onChange(listener: () => void): () => void {
+    const entry = () => listener();
+    this.#listeners.add(entry);
+    return () => this.#listeners.delete(entry);
+  }
+
+  #change(apply: () => void): void {
+    const before = this.ready;
+    apply();
+    if (this.ready !== before) for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+async function* statuses(
+  face: Face,
+  readiness: Readiness,
+  signal: AbortSignal,
+): AsyncGenerator<MemberStatus, void> {
+  if (readiness.watchers >= limits.statusWatchers) {
+    throw tooManyRequests(
+      `Too many status watches: ${limits.statusWatchers} are under way`,
+      limits.retryAfterSeconds,
+    );
+  }
+  // Only the newest state matters, so a slow reader needs no queue: what it missed is over.
+  let changed = true;
+  let wake = () => {};
+  const notice = () => {
+    changed = true;
+    wake();
+  };
+  let status: StoreStatus | undefined;
+  const undoStatus = face.backend.store.onStatus((next) => {
+    status = next;
+    notice();
+  });
+  const undoReadiness = readiness.onChange(notice);
+  signal.addEventListener("abort", notice, { once: true });
+  face.stopping.addEventListener("abort", notice, { once: true });
+  try {
+    while (!signal.aborted) {
+      if (changed) {
+        changed = false;
+        status ??= await face.backend.store.status();
+        yield statusMessage(status, readiness.ready);
+        continue;
+      }
+      if (face.stopping.aborted) return;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  } finally {
+    undoStatus();
+    undoReadiness();
+    signal.removeEventListener("abort", notice);
+    face.stopping.removeEventListener("abort", notice);
+  }
+}
+
+function statusMessage(status: StoreStatus, ready: boolean): MemberStatus {
+  const { leader } = status;
+  const leaderName = status.members.find((member) => member.id === leader)?.name;
+  return {
+    id: status.id,
+    name: status.name,
+    cluster: status.clusterId.toString(16).padStart(16, "0"),
+    role: status.role,
+    ...(leader !== undefined && { leader }),
+    ...(leaderName !== undefined && { leaderName }),
+    term: status.term,
+    revision: status.revision,
+    compactRevision: status.compactRevision,
+    commitIndex: status.commitIndex,
+    appliedIndex: status.appliedIndex,
+    diskBytes: status.diskBytes,
+    keys: status.keys,
+    peers: status.members
+      .filter((member) => member.id !== status.id)
+      .map(({ id, name, connected, learner, matchIndex }) => ({
+        id,
+        name,
+        connected,
+        learner,
+        ...(matchIndex !== undefined && { matchIndex }),
+      })),
+    ready,
+  };
+}

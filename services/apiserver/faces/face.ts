@@ -1,0 +1,15 @@
+import type { ClientTls } from "../../../ha/rpc/mod.ts";
+import type { Backend } from "../verbs/backend.ts";
+import type { Liveness } from "./liveness.ts";
+
+/** What the faces of the API share. */
+export interface Face {
+  readonly backend: Backend;
+  /** Common names of the peers that may speak for other users. */
+  readonly frontProxyNames: ReadonlySet<string>;
+  /** The certificate with which kubelets are called; absent: without TLS, for loopback only. */
+  readonly kubeletTls: ClientTls | undefined;
+  readonly heartbeats: Liveness;
+  /** Aborts when the server begins to stop. */
+  readonly stopping: AbortSignal;
+}

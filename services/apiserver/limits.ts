@@ -1,0 +1,64 @@
+/**
+ * Every bound of the apiserver, in one place, with the relations between them.
+ *
+ * Source of the numbers: upstream's defaults where there are any (in-flight 400/200, request timeout
+ * 60 s, bookmark a minute, objects of 1.5 MB).
+ */
+import { assert } from "../../ha/runtime/assert.ts";
+
+export const limits = {
+  /** Requests under way at once, watches and streams not counted. */
+  readsInFlight: 400,
+  writesInFlight: 200,
+  /** What a refused caller is told to wait. */
+  retryAfterSeconds: 1,
+  /** A unary request ends after this, whatever its own deadline. */
+  requestTimeoutMillis: 60_000,
+  /** How long a read waits for the watch cache to reach the revision it needs. */
+  cacheWaitMillis: 3_000,
+  /** Bytes of one object as JSON text, and of one message either way. */
+  objectBytes: 1_572_864,
+  messageBytes: 64 * 1024 * 1024,
+  /** Objects of one page, and of one read of the store behind it. */
+  listPageMax: 10_000,
+  storePage: 500,
+  /** Recent events kept per kind. */
+  ringEvents: 8_192,
+  ringBytes: 16 * 1024 * 1024,
+  /** Events a watcher may have waiting; beyond it, its stream ends and the client resumes. */
+  watcherEvents: 4_096,
+  watcherBytes: 16 * 1024 * 1024,
+  /** Watches of one master. */
+  watchers: 20_000,
+  bookmarkMillis: 60_000,
+  /** A watch without timeoutSeconds ends after this. */
+  watchSeconds: 3_600,
+  /** Attempts of a read-modify-write that keeps losing to others. */
+  updateAttempts: 10,
+  /** Names tried for generateName, and addresses for a service. */
+  nameAttempts: 8,
+  addressAttempts: 16,
+  /** Objects one DeleteCollection may delete. */
+  deleteCollectionMax: 10_000,
+  deleteCollectionParallel: 8,
+  /** The store watch and the first fill are tried again after these. */
+  retryMinMillis: 50,
+  retryMaxMillis: 2_000,
+  /** Node heartbeats. */
+  heartbeatIntervalMillis: 5_000,
+  heartbeatNodes: 5_000,
+  heartbeatPods: 1_000,
+  heartbeatParallel: 8,
+  /** Wait between two immediate liveness writes. */
+  livenessMinMillis: 200,
+  /** Watchers of the cluster status. */
+  statusWatchers: 100,
+  /** Connecting to a kubelet. */
+  kubeletConnectMillis: 5_000,
+  drainMillis: 5_000,
+} as const;
+
+assert(limits.cacheWaitMillis < limits.requestTimeoutMillis, "cache wait < request timeout");
+assert(limits.storePage <= limits.listPageMax, "store page <= list page");
+assert(limits.objectBytes < limits.messageBytes, "object < message");
+assert(limits.livenessMinMillis < limits.heartbeatIntervalMillis, "liveness pause < interval");

@@ -1,0 +1,146 @@
+import { readFile } from "node:fs/promises";
+import { openMemberWorker } from "../../ha/member/mod.ts";
+import { type ClientTls, parseAddress } from "../../ha/rpc/mod.ts";
+import { program, runProgram } from "../../ha/runtime/production/process.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { defaultServiceRange, startApiserver } from "./apiserver.ts";
+import { parseInitialCluster } from "./initial-cluster.ts";
+import { limits } from "./limits.ts";
+import { checkCertificate } from "./pki/mod.ts";
+
+const apiserver = program({
+  name: "apiserver",
+  summary: "a master: the Kubernetes API on a replica of the store",
+  flags: {
+    name: { type: "string", required: true, help: "name of this master, one of --initial-cluster" },
+    "data-dir": { type: "string", required: true, help: "directory of the replica's data" },
+    "bind-address": { type: "string", default: "127.0.0.1", help: "address the API listens on" },
+    "grpc-port": { type: "number", default: 7453, help: "port of the gRPC API" },
+    "listen-peer": {
+      type: "string",
+      required: true,
+      help: "host:port on which the other replicas reach this one",
+    },
+    "initial-cluster": {
+      type: "string",
+      required: true,
+      help: "all replicas: name=host:port/peerid, separated by commas",
+    },
+    "peer-key-file": {
+      type: "string",
+      required: true,
+      help: "Ed25519 private key of this replica in PEM",
+    },
+    "tls-cert-file": { type: "string", required: true, help: "the server's certificate in PEM" },
+    "tls-private-key-file": { type: "string", required: true, help: "its private key in PEM" },
+    "client-ca-file": {
+      type: "string",
+      required: true,
+      help: "CA certificate in PEM to which clients' certificates chain",
+    },
+    "kubelet-client-certificate": {
+      type: "string",
+      help: "certificate in PEM with which kubelets are called",
+    },
+    "kubelet-client-key": { type: "string", help: "its private key in PEM" },
+    "service-cluster-ip-range": {
+      type: "string",
+      default: defaultServiceRange,
+      help: "IPv4 range from which services get their cluster IP",
+    },
+    "requestheader-allowed-names": {
+      type: "string",
+      default: "trireme:balancer",
+      help: "common names, separated by commas, that may speak for other users in x-remote-user",
+    },
+    "request-timeout": {
+      type: "number",
+      default: limits.requestTimeoutMillis / 1000,
+      help: "seconds after which a request ends",
+    },
+  },
+  async start(values, log) {
+    const { name } = values;
+    const requestTimeoutMillis = timeoutMillis(values["request-timeout"]);
+    const ca = await readPem("client-ca-file", values["client-ca-file"]);
+    const cert = await readPem("tls-cert-file", values["tls-cert-file"]);
+    checkCertificate(values["tls-cert-file"], cert, Date.now());
+    const key = await readPem("tls-private-key-file", values["tls-private-key-file"]);
+    const kubeletTls = await kubeletCredentials(
+      ca,
+      values["kubelet-client-certificate"],
+      values["kubelet-client-key"],
+    );
+    const store = await openMemberWorker({
+      name,
+      dataDirectory: values["data-dir"],
+      listen: parseAddress(values["listen-peer"]),
+      keyFile: values["peer-key-file"],
+      cluster: parseInitialCluster(values["initial-cluster"], name),
+      log,
+    });
+    try {
+      const server = await startApiserver({
+        name,
+        store,
+        listen: { host: values["bind-address"], port: values["grpc-port"] },
+        tls: { cert, key, clientCa: ca },
+        frontProxyNames: values["requestheader-allowed-names"].split(","),
+        serviceRange: values["service-cluster-ip-range"],
+        kubeletTls,
+        requestTimeoutMillis,
+        log,
+      });
+      return {
+        async stop() {
+          await server.close();
+          // Closing the store hands leadership over.
+          await store.close();
+        },
+      };
+    } catch (thrown) {
+      await store.close();
+      throw thrown;
+    }
+  },
+});
+
+export { apiserver as program };
+
+const timeoutSecondsMax = 3_600;
+
+function timeoutMillis(seconds: number): number {
+  if (seconds > 0 && seconds <= timeoutSecondsMax) return 1000 * seconds;
+  throw new StatusError(
+    Code.invalidArgument,
+    `--request-timeout ${seconds}: must be above 0 and at most ${timeoutSecondsMax} seconds`,
+  );
+}
+
+async function readPem(flag: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StatusError(Code.failedPrecondition, `--${flag} ${file} cannot be read: ${why}`);
+  }
+}
+
+async function kubeletCredentials(
+  ca: string,
+  certFile: string | undefined,
+  keyFile: string | undefined,
+): Promise<ClientTls | undefined> {
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  if (certFile === undefined || keyFile === undefined) {
+    throw new StatusError(
+      Code.invalidArgument,
+      "--kubelet-client-certificate and --kubelet-client-key are given together or not at all",
+    );
+  }
+  const cert = await readPem("kubelet-client-certificate", certFile);
+  checkCertificate(certFile, cert, Date.now());
+  return { ca, cert, key: await readPem("kubelet-client-key", keyFile) };
+}
+
+if (import.meta.main) await runProgram(apiserver, process.argv.slice(2));

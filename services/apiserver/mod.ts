@@ -1,0 +1,11 @@
+/** A master of the cluster: the Kubernetes API on a store. */
+export {
+  type Apiserver,
+  type ApiserverOptions,
+  createBackend,
+  defaultServiceRange,
+  startApiserver,
+} from "./apiserver.ts";
+export { type ClusterMember, parseInitialCluster } from "./initial-cluster.ts";
+export { limits } from "./limits.ts";
+export * from "./pki/mod.ts";

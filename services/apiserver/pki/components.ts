@@ -1,0 +1,90 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Authority,
+  type CertificateRequest,
+  createAuthority,
+  type KeyPairFiles,
+  loadKeyPair,
+  writeKeyPair,
+} from "./authority.ts";
+
+/** A credential by the base name of its files. */
+export interface Credential extends CertificateRequest {
+  readonly file: string;
+}
+
+export interface ClusterLayout {
+  /** Names of the apiservers, e.g. `master-0`. */
+  readonly masters: readonly string[];
+  readonly nodes: readonly string[];
+  /** DNS names and addresses under which masters and balancer are reached. */
+  readonly hosts: readonly string[];
+  /** As `hosts`, per node; default: `hosts`. */
+  readonly nodeHosts?: Readonly<Record<string, readonly string[]>> | undefined;
+  readonly days?: number | undefined;
+}
+
+/** The credentials of every component, with the names that upstream's components have. */
+export function clusterCredentials(layout: ClusterLayout): Credential[] {
+  const { hosts, days } = layout;
+  const client = (file: string, commonName: string, ...organizations: string[]): Credential => {
+    return { file, commonName, organizations, days, use: "client" };
+  };
+  return [
+    client("admin", "kubernetes-admin", "system:masters"),
+    client("scheduler", "system:kube-scheduler"),
+    client("controller-manager", "system:kube-controller-manager"),
+    client("kube-proxy", "system:kube-proxy"),
+    client("front-proxy-client", "trireme:balancer"),
+    client("apiserver-kubelet-client", "system:kube-apiserver"),
+    { file: "balancer", commonName: "trireme:balancer", hosts, days, use: "server" },
+    ...layout.masters.map((name): Credential => {
+      return { file: `apiserver-${name}`, commonName: name, hosts, days, use: "server" };
+    }),
+    ...layout.nodes.map((name) => client(`kubelet-${name}`, `system:node:${name}`, "system:nodes")),
+    ...layout.nodes.map((name): Credential => {
+      const commonName = `system:node:${name}`;
+      const own = layout.nodeHosts?.[name] ?? hosts;
+      return { file: `kubelet-server-${name}`, commonName, hosts: own, days, use: "server" };
+    }),
+  ];
+}
+
+export interface ClusterPki {
+  readonly authority: Authority;
+  readonly caFile: string;
+  /** Certificate and key file by {@link Credential.file}. */
+  readonly files: Readonly<Record<string, KeyPairFiles>>;
+}
+
+/**
+ * Makes the authority and whatever credential is missing in `directory`; what is there is checked
+ * and kept. Throws a StatusError that names an unreadable or expired file.
+ */
+export async function ensureClusterPki(
+  directory: string,
+  layout: ClusterLayout,
+): Promise<ClusterPki> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const authority = await createAuthority(directory);
+  const files: Record<string, KeyPairFiles> = {};
+  for (const credential of clusterCredentials(layout)) {
+    files[credential.file] = await ensureCredential(directory, authority, credential);
+  }
+  return { authority, caFile: join(directory, "ca.crt"), files };
+}
+
+export async function ensureCredential(
+  directory: string,
+  authority: Authority,
+  credential: Credential,
+): Promise<KeyPairFiles> {
+  const files = {
+    cert: join(directory, `${credential.file}.crt`),
+    key: join(directory, `${credential.file}.key`),
+  };
+  const present = await loadKeyPair(files);
+  if (present === undefined) await writeKeyPair(files, await authority.issue(credential));
+  return files;
+}

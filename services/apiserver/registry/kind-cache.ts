@@ -1,0 +1,185 @@
+import { assert } from "../../../ha/runtime/assert.ts";
+import type { Kind } from "../../kinds/mod.ts";
+import { limits } from "../limits.ts";
+import { kindPrefix } from "./keys.ts";
+import type { Selection } from "./selection.ts";
+import { SortedMap } from "./sorted-map.ts";
+import type { StoredObject } from "./stored-object.ts";
+import { bookmark, type CacheEvent, type WatchItem } from "./watch-item.ts";
+import { Watcher } from "./watcher.ts";
+
+interface Group {
+  readonly selection: Selection;
+  readonly watchers: Set<Watcher>;
+}
+
+/**
+ * All objects of one kind at the watch cache's revision, its recent events, and its watchers.
+ *
+ * Watchers with equal selections form a group: a selector is evaluated once per event and group.
+ */
+export class KindCache {
+  readonly kind: Kind;
+  readonly prefix: string;
+  readonly #objects = new SortedMap<StoredObject>();
+  readonly #groups = new Map<string, Group>();
+  #ring: CacheEvent[] = [];
+  #ringHead = 0;
+  #ringBytes = 0;
+  #windowStart = 0;
+  #lastChange = 0;
+
+  constructor(kind: Kind) {
+    this.kind = kind;
+    this.prefix = kindPrefix(kind);
+  }
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  /** Every event after this revision is in the ring. */
+  get windowStart(): number {
+    return this.#windowStart;
+  }
+
+  /** Revision of the last event of this kind, or of the fill. */
+  get lastChange(): number {
+    return this.#lastChange;
+  }
+
+  get(key: string): StoredObject | undefined {
+    return this.#objects.get(key);
+  }
+
+  /** Selected objects in key order, from `start` on (default: from the first). */
+  *select(selection: Selection, start: string = selection.prefix): Generator<StoredObject> {
+    if (selection.onlyKey !== undefined) {
+      const object = selection.onlyKey >= start ? this.get(selection.onlyKey) : undefined;
+      if (object !== undefined && selection.matches(object)) yield object;
+      return;
+    }
+    for (const object of this.#objects.from(start, selection.prefix)) {
+      if (!selection.filtered || selection.matches(object)) yield object;
+    }
+  }
+
+  /** Replaces everything; watchers end, because what happened in between is unknown here. */
+  reset(objects: readonly StoredObject[], revision: number): void {
+    this.endWatchers();
+    this.#objects.clear();
+    for (const object of objects) this.#objects.set(object.key, object);
+    this.#ring = [];
+    this.#ringHead = 0;
+    this.#ringBytes = 0;
+    this.#windowStart = revision;
+    this.#lastChange = revision;
+  }
+
+  /** The events of one revision, in order. */
+  apply(events: readonly CacheEvent[]): void {
+    for (const event of events) {
+      assert(event.revision >= this.#lastChange, "events come in the order of revisions");
+      this.#lastChange = event.revision;
+      if (event.deleted) this.#objects.delete(event.object.key);
+      else this.#objects.set(event.object.key, event.object);
+      this.#ring.push(event);
+      this.#ringBytes += event.size;
+    }
+    this.#trimRing();
+    for (const group of this.#groups.values()) {
+      const items = itemsOf(events, group.selection);
+      if (items.length === 0) continue;
+      for (const watcher of group.watchers) watcher.offer(items);
+    }
+  }
+
+  /**
+   * Recent events after `revision`, then everything that comes; `revision` must not be before
+   * `windowStart`.
+   */
+  watchAfter(
+    revision: number,
+    selection: Selection,
+    wantsBookmarks: boolean,
+  ): { readonly recent: WatchItem[]; readonly watcher: Watcher } {
+    assert(revision >= this.#windowStart, "the ring reaches back to the revision");
+    const recent = itemsOf(this.#eventsAfter(revision), selection);
+    return { recent, watcher: this.#register(selection, wantsBookmarks) };
+  }
+
+  get watchers(): number {
+    let count = 0;
+    for (const group of this.#groups.values()) count += group.watchers.size;
+    return count;
+  }
+
+  sendBookmarks(revision: number): void {
+    let item: WatchItem | undefined;
+    for (const group of this.#groups.values()) {
+      for (const watcher of group.watchers) {
+        if (!watcher.wantsBookmarks) continue;
+        item ??= bookmark(this.kind, revision);
+        watcher.offer([item]);
+      }
+    }
+  }
+
+  endWatchers(): void {
+    for (const group of [...this.#groups.values()]) {
+      for (const watcher of [...group.watchers]) watcher.end();
+    }
+  }
+
+  #register(selection: Selection, wantsBookmarks: boolean): Watcher {
+    let group = this.#groups.get(selection.id);
+    if (group === undefined) {
+      group = { selection, watchers: new Set() };
+      this.#groups.set(selection.id, group);
+    }
+    const { watchers } = group;
+    const watcher = new Watcher(wantsBookmarks, (ended) => {
+      watchers.delete(ended);
+      if (watchers.size === 0) this.#groups.delete(selection.id);
+    });
+    watchers.add(watcher);
+    return watcher;
+  }
+
+  #eventsAfter(revision: number): CacheEvent[] {
+    let low = this.#ringHead;
+    let high = this.#ring.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#ring[middle]?.revision ?? 0) <= revision) low = middle + 1;
+      else high = middle;
+    }
+    return this.#ring.slice(low);
+  }
+
+  #trimRing(): void {
+    while (
+      this.#ring.length - this.#ringHead > limits.ringEvents ||
+      this.#ringBytes > limits.ringBytes
+    ) {
+      const oldest = this.#ring[this.#ringHead];
+      if (oldest === undefined) return;
+      this.#ringHead += 1;
+      this.#ringBytes -= oldest.size;
+      this.#windowStart = oldest.revision;
+    }
+    if (this.#ringHead > limits.ringEvents) {
+      this.#ring = this.#ring.slice(this.#ringHead);
+      this.#ringHead = 0;
+    }
+  }
+}
+
+function itemsOf(events: readonly CacheEvent[], selection: Selection): WatchItem[] {
+  const items: WatchItem[] = [];
+  for (const event of events) {
+    const item = event.itemFor(selection);
+    if (item !== undefined) items.push(item);
+  }
+  return items;
+}

@@ -1,0 +1,98 @@
+import type { Kind } from "../../kinds/mod.ts";
+import type { Selection } from "./selection.ts";
+import { encodeStored, StoredObject } from "./stored-object.ts";
+import { eventMessage } from "./wire.ts";
+
+export const EventType = {
+  added: "ADDED",
+  modified: "MODIFIED",
+  deleted: "DELETED",
+  bookmark: "BOOKMARK",
+} as const;
+export type EventType = (typeof EventType)[keyof typeof EventType];
+
+/** What one watcher is told; the encoded form is made once and shared by all who are told it. */
+export class WatchItem {
+  readonly type: EventType;
+  readonly object: StoredObject;
+  #message: Uint8Array | undefined;
+
+  constructor(type: EventType, object: StoredObject) {
+    this.type = type;
+    this.object = object;
+  }
+
+  /** The kind's typed event message. */
+  get message(): Uint8Array {
+    this.#message ??= eventMessage(this.type, this.object.protobuf);
+    return this.#message;
+  }
+}
+
+/** One change of one object. */
+export class CacheEvent {
+  /** The new state; of a deletion, the last state with the deletion's revision. */
+  readonly object: StoredObject;
+  readonly previous: StoredObject | undefined;
+  readonly deleted: boolean;
+  #plain: WatchItem | undefined;
+  #left: WatchItem | undefined;
+
+  constructor(object: StoredObject, previous: StoredObject | undefined, deleted: boolean) {
+    this.object = object;
+    this.previous = previous;
+    this.deleted = deleted;
+  }
+
+  get revision(): number {
+    return this.object.revision;
+  }
+
+  get size(): number {
+    return this.object.size + (this.previous?.size ?? 0);
+  }
+
+  /**
+   * What a watcher with this selection sees: an object that enters the selection is ADDED, one that
+   * leaves it DELETED (with its last selected state). Undefined: nothing.
+   */
+  itemFor(selection: Selection): WatchItem | undefined {
+    if (!this.object.key.startsWith(selection.prefix)) return undefined;
+    if (!selection.filtered) return this.#plainItem();
+    const before = this.previous !== undefined && selection.matches(this.previous);
+    const after = !this.deleted && selection.matches(this.object);
+    if (after && before) return this.#plainItem();
+    if (after) {
+      return this.previous === undefined
+        ? this.#plainItem()
+        : new WatchItem(EventType.added, this.object);
+    }
+    if (!before) return undefined;
+    return this.deleted ? this.#plainItem() : this.#leftItem();
+  }
+
+  #plainItem(): WatchItem {
+    this.#plain ??= new WatchItem(this.#plainType(), this.object);
+    return this.#plain;
+  }
+
+  #plainType(): EventType {
+    if (this.deleted) return EventType.deleted;
+    return this.previous === undefined ? EventType.added : EventType.modified;
+  }
+
+  #leftItem(): WatchItem {
+    const last = this.previous?.at(this.revision) ?? this.object;
+    this.#left ??= new WatchItem(EventType.deleted, last);
+    return this.#left;
+  }
+}
+
+export const initialEventsEnd = "k8s.io/initial-events-end";
+
+/** Says that everything up to `revision` has been told. */
+export function bookmark(kind: Kind, revision: number, initialEnd = false): WatchItem {
+  const annotations = initialEnd ? { annotations: { [initialEventsEnd]: "true" } } : {};
+  const value = encodeStored(kind, { metadata: annotations });
+  return new WatchItem(EventType.bookmark, new StoredObject(kind, "", value, revision));
+}

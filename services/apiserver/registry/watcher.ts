@@ -1,0 +1,87 @@
+import { limits } from "../limits.ts";
+import type { WatchItem } from "./watch-item.ts";
+
+/**
+ * The bounded queue between a kind's cache and one watch stream.
+ *
+ * One that is read too slowly is *ended*, not thinned: what is queued is still delivered, in order
+ * and complete, and then the stream closes, so its client resumes from the last revision it saw.
+ */
+export class Watcher implements AsyncIterable<WatchItem> {
+  readonly wantsBookmarks: boolean;
+  #queue: WatchItem[] = [];
+  #head = 0;
+  #bytes = 0;
+  #ended = false;
+  #overflowed = false;
+  #wake: (() => void) | undefined;
+  readonly #onEnd: (watcher: Watcher) => void;
+
+  constructor(wantsBookmarks: boolean, onEnd: (watcher: Watcher) => void) {
+    this.wantsBookmarks = wantsBookmarks;
+    this.#onEnd = onEnd;
+  }
+
+  get overflowed(): boolean {
+    return this.#overflowed;
+  }
+
+  get waiting(): number {
+    return this.#queue.length - this.#head;
+  }
+
+  /** All of one revision's items, or none: a client resumes between revisions, not within one. */
+  offer(items: readonly WatchItem[]): void {
+    if (this.#ended || items.length === 0) return;
+    let bytes = 0;
+    for (const item of items) bytes += item.object.size;
+    const full =
+      this.waiting + items.length > limits.watcherEvents ||
+      this.#bytes + bytes > limits.watcherBytes;
+    if (full && this.waiting > 0) {
+      this.#overflowed = true;
+      this.end();
+      return;
+    }
+    for (const item of items) this.#queue.push(item);
+    this.#bytes += bytes;
+    this.#wakeUp();
+  }
+
+  /** Ends the stream after what is queued. Idempotent. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#onEnd(this);
+    this.#wakeUp();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<WatchItem> {
+    try {
+      for (;;) {
+        while (this.#head < this.#queue.length) {
+          const item = this.#queue[this.#head];
+          this.#head += 1;
+          if (this.#head === this.#queue.length) {
+            this.#queue = [];
+            this.#head = 0;
+            this.#bytes = 0;
+          }
+          if (item !== undefined) yield item;
+        }
+        if (this.#ended) return;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      this.end();
+    }
+  }
+
+  #wakeUp(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+}

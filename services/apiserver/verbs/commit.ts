@@ -1,0 +1,154 @@
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { Compare, KeyValue, Operation, TxnResponse } from "../../../ha/store/types.ts";
+import { tooLarge } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { fenceKey, keyBytes } from "../registry/keys.ts";
+import type { Backend } from "./backend.ts";
+import type { Call, Fence } from "./call.ts";
+
+export interface CommitRequest {
+  readonly compares: readonly Compare[];
+  readonly success: readonly Operation[];
+  /** Keys to be told of when a compare fails. */
+  readonly reads: readonly string[];
+}
+
+export type CommitResult =
+  | { readonly committed: true; readonly revision: number; readonly replayed: boolean }
+  | {
+      readonly committed: false;
+      readonly found: ReadonlyMap<string, KeyValue | undefined>;
+    };
+
+/**
+ * The ids under which one write of a call is tried. The store remembers a try that lost its compare
+ * like any other, so the next one needs an id of its own; a repeat of the whole call walks the same
+ * sequence and ends at the try that succeeded.
+ */
+export class WriteId {
+  readonly #base: string | undefined;
+  #count = 0;
+
+  constructor(base: string | undefined) {
+    this.#base = base;
+  }
+
+  get text(): string | undefined {
+    if (this.#base === undefined || this.#count === 0) return this.#base;
+    return `${this.#base}.${this.#count}`;
+  }
+
+  next(): void {
+    this.#count += 1;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+}
+
+/** One store transaction, with the call's fence. Throws failedPrecondition for a stale fence. */
+export async function commit(
+  backend: Backend,
+  call: Call,
+  request: CommitRequest,
+  id: WriteId,
+): Promise<CommitResult> {
+  const { fence } = call;
+  const guard = fence && fenceKey(fence.namespace, fence.lease);
+  const reads = guard === undefined ? request.reads : [...request.reads, guard];
+  const compares = [...request.compares, ...(fence === undefined ? [] : [fenceCompare(fence)])];
+  const failure = reads.map((key) => ({ op: "range" as const, key: keyBytes(key) }));
+  for (;;) {
+    const answer = await send(backend, call, { compares, success: request.success, failure }, id);
+    const replayed = answer.replayed === true;
+    if (answer.succeeded) return { committed: true, revision: answer.revision, replayed };
+    id.next();
+    if (replayed && id.count <= limits.updateAttempts) continue;
+    const found = await foundBy(backend, reads, answer);
+    if (fence !== undefined && guard !== undefined) checkFence(fence, found.get(guard));
+    return { committed: false, found };
+  }
+}
+
+function fenceCompare(fence: Fence): Compare {
+  const key = keyBytes(fenceKey(fence.namespace, fence.lease));
+  return { key, operator: "=", target: "mod", operand: fence.token };
+}
+
+async function send(
+  backend: Backend,
+  call: Call,
+  request: Parameters<Backend["store"]["txn"]>[0],
+  id: WriteId,
+): Promise<TxnResponse> {
+  const before = call.proposed;
+  call.proposed = true;
+  const deadline = AbortSignal.timeout(backend.requestTimeoutMillis);
+  const signal = call.signal === undefined ? deadline : AbortSignal.any([deadline, call.signal]);
+  try {
+    return await backend.store.txn(request, { requestId: id.text, signal });
+  } catch (thrown) {
+    const error = StatusError.from(thrown);
+    // The store answers so only when it has handed the write to no leader.
+    if (error.code === Code.unavailable && error.message === noLeader) call.proposed = before;
+    if (error.message === requestTooLarge) throw tooLarge(sizeOf(request), limits.objectBytes);
+    throw error;
+  }
+}
+
+const noLeader = "etcdserver: no leader";
+const requestTooLarge = "etcdserver: request is too large";
+
+function sizeOf(request: { readonly success: readonly Operation[] }): number {
+  const sizes = request.success.map((each) => (each.op === "put" ? each.value.length : 0));
+  return Math.max(0, ...sizes);
+}
+
+async function foundBy(
+  backend: Backend,
+  reads: readonly string[],
+  answer: TxnResponse,
+): Promise<Map<string, KeyValue | undefined>> {
+  const found = new Map<string, KeyValue | undefined>();
+  for (const [index, key] of reads.entries()) {
+    const result = answer.results[index];
+    if (result?.op === "range") found.set(key, result.kvs[0]);
+    // A remembered answer may have been kept without its values.
+    else found.set(key, (await backend.store.range({ key: keyBytes(key) })).kvs[0]);
+  }
+  return found;
+}
+
+function checkFence(fence: Fence, present: KeyValue | undefined): void {
+  if (present?.modRevision === fence.token) return;
+  const now = present === undefined ? "no fence" : `fence ${present.modRevision}`;
+  throw new StatusError(
+    Code.failedPrecondition,
+    `the fence of lease ${fence.namespace}/${fence.lease} has moved on: the request carries token ` +
+      `${fence.token}, the store has ${now}; leadership has passed to another`,
+    { reason: "Conflict", group: "coordination.k8s.io", kind: "leases", name: fence.lease },
+  );
+}
+
+/**
+ * On a repeated call whose checks fail, the reason may be that its first attempt succeeded: then
+ * that write's revision is the answer. Otherwise throws what was thrown.
+ */
+export async function recallAfter(
+  backend: Backend,
+  call: Call,
+  base: string | undefined,
+  thrown: unknown,
+): Promise<number> {
+  if (call.attempt < 2 || base === undefined) throw thrown;
+  const error = StatusError.from(thrown);
+  if (error.code === Code.unavailable || error.code === Code.cancelled) throw thrown;
+  const id = new WriteId(base);
+  for (; id.count <= limits.updateAttempts; id.next()) {
+    const answer = await backend.store.recall(id.text ?? base);
+    if (answer === undefined) break;
+    if (answer.succeeded) return answer.revision;
+  }
+  throw thrown;
+}

@@ -1,0 +1,195 @@
+import { createHash } from "node:crypto";
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type {
+  DeleteCollectionRequest,
+  DeleteRequest,
+  Preconditions,
+  Status,
+} from "../../../proto/gen/meta.ts";
+import { type Document, type Kind, rfc3339Seconds } from "../../kinds/mod.ts";
+import { checkNamespaceDeletion } from "../admission/namespace-lifecycle.ts";
+import { badRequest, tooManyRequests } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { checkKeyPart, objectKey } from "../registry/keys.ts";
+import { createSelection } from "../registry/selection.ts";
+import type { StoredObject } from "../registry/stored-object.ts";
+import type { Backend } from "./backend.ts";
+import type { Call } from "./call.ts";
+import { type Changed, change, type Outcome } from "./change.ts";
+import { countsGenerations, dryRunOf, metadataOf } from "./documents.ts";
+import { waitForCache } from "./fetch.ts";
+import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { checkPreconditions, isFinal } from "./update.ts";
+
+export interface Deletion {
+  readonly gracePeriodSeconds?: number | undefined;
+  readonly preconditions?: Preconditions | undefined;
+  readonly propagationPolicy?: string | undefined;
+  readonly dryRun?: string[] | undefined;
+}
+
+/**
+ * Deletes an object, or begins to: finalizers and a grace period leave it there with a
+ * deletionTimestamp. Throws NotFound, Conflict (preconditions), Forbidden.
+ */
+export async function remove(
+  backend: Backend,
+  call: Call,
+  kind: Kind,
+  request: DeleteRequest,
+): Promise<Status> {
+  const name = nameOf(request.name);
+  const namespace = namespaceOf(kind, request.namespace);
+  return run(backend, call, { verb: "delete", kind, namespace, name }, async () => {
+    checkDeletion(request);
+    const key = objectKey(kind, namespace, name);
+    const { object } = await removeKey(backend, call, kind, key, request);
+    return deleted(kind, object);
+  });
+}
+
+export function removeKey(
+  backend: Backend,
+  call: Call,
+  kind: Kind,
+  key: string,
+  deletion: Deletion,
+  requestId?: string,
+): Promise<Changed> {
+  const name = key.slice(key.lastIndexOf("/") + 1);
+  const dryRun = dryRunOf(deletion);
+  return change(backend, call, { kind, key, name, dryRun, requestId }, (stored) =>
+    deletionOf(backend, kind, stored, deletion),
+  );
+}
+
+/** Also used by evictions. Throws BadRequest. */
+export function checkDeletion(request: Deletion): void {
+  const { gracePeriodSeconds: seconds, propagationPolicy: policy } = request;
+  if (seconds !== undefined && (seconds < 0 || seconds > graceSecondsMax)) {
+    throw badRequest(`gracePeriodSeconds is ${seconds}, must be 0 to ${graceSecondsMax}`);
+  }
+  if (policy && !policies.includes(policy)) {
+    throw badRequest(`propagationPolicy is "${policy}", must be one of ${policies.join(", ")}`);
+  }
+  dryRunOf(request);
+}
+
+const policies = ["Background", "Foreground", "Orphan"];
+const graceSecondsMax = 2 ** 31 - 1;
+
+export function deleted(kind: Kind, object: StoredObject): Status {
+  const { metadata } = object.document;
+  return {
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Success",
+    details: {
+      name: object.name,
+      ...(kind.group !== "" && { group: kind.group }),
+      kind: kind.plural,
+      ...(metadata?.uid !== undefined && { uid: metadata.uid }),
+    },
+  };
+}
+
+function deletionOf(
+  backend: Backend,
+  kind: Kind,
+  stored: StoredObject,
+  deletion: Deletion,
+): Outcome {
+  checkPreconditions(kind, stored, deletion.preconditions ?? {});
+  if (kind.kind === "Namespace" && kind.group === "") {
+    checkNamespaceDeletion(kind, stored.name);
+  }
+  const next = stored.copy();
+  const metadata = metadataOf(next);
+  const finalizers = finalizersFor(metadata.finalizers ?? [], deletion.propagationPolicy);
+  const wanted = kind.deletionGraceSeconds?.(stored.document, deletion.gracePeriodSeconds) ?? 0;
+  const begun = metadata.deletionTimestamp !== undefined;
+  const present = metadata.deletionGracePeriodSeconds ?? 0;
+  // A second deletion may only shorten the grace period.
+  const grace = begun ? Math.min(wanted, present) : wanted;
+  if (finalizers.length > 0) metadata.finalizers = finalizers;
+  if (!begun || grace < present) {
+    metadata.deletionTimestamp = rfc3339Seconds(backend.now() + 1000 * grace);
+    metadata.deletionGracePeriodSeconds = grace;
+    if (countsGenerations(kind)) metadata.generation = (metadata.generation ?? 0) + 1;
+  }
+  if (kind.kind === "Namespace") {
+    next["status"] = { ...(next["status"] as object | undefined), phase: "Terminating" };
+  }
+  if (isFinal(kind, next)) return { action: "delete" };
+  const nothingNew =
+    begun &&
+    grace >= present &&
+    finalizers.length === (stored.document.metadata?.finalizers ?? []).length;
+  return nothingNew ? { action: "keep" } : put(next);
+}
+
+function put(document: Document): Outcome {
+  return { action: "put", document };
+}
+
+/** The garbage collector takes these off when it has dealt with the dependents. */
+function finalizersFor(present: readonly string[], policy: string | undefined): string[] {
+  const others = present.filter((each) => each !== "orphan" && each !== "foregroundDeletion");
+  if (policy === "Orphan") return [...others, "orphan"];
+  if (policy === "Foreground") return [...others, "foregroundDeletion"];
+  if (policy === "Background") return others;
+  return [...present];
+}
+
+/** Deletes what the selection holds now, one by one. */
+export async function removeCollection(
+  backend: Backend,
+  call: Call,
+  kind: Kind,
+  request: DeleteCollectionRequest,
+): Promise<Status> {
+  const selected = request.selection ?? {};
+  const namespace = kind.namespaced ? checkKeyPart("namespace", selected.namespace ?? "") : "";
+  return run(backend, call, { verb: "deletecollection", kind, namespace }, async () => {
+    checkDeletion(request);
+    await waitForCache(backend, undefined);
+    const selection = createSelection(kind, { ...selected, namespace });
+    const objects = [...backend.cache.of(kind).select(selection)];
+    if (objects.length > limits.deleteCollectionMax) {
+      throw tooManyRequests(
+        `${objects.length} ${kind.plural} are selected, at most ${limits.deleteCollectionMax} ` +
+          "can be deleted at once",
+        limits.retryAfterSeconds,
+      );
+    }
+    const pending = objects.values();
+    const worker = async () => {
+      for (const object of pending) await removeOne(backend, call, object, request);
+    };
+    await Promise.all(Array.from({ length: limits.deleteCollectionParallel }, worker));
+    return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
+  });
+}
+
+async function removeOne(
+  backend: Backend,
+  call: Call,
+  object: StoredObject,
+  request: DeleteCollectionRequest,
+): Promise<void> {
+  const { uid } = object.document.metadata ?? {};
+  const deletion = { ...request, preconditions: uid === undefined ? {} : { uid } };
+  const requestId = call.requestId && derivedId(call.requestId, object.key);
+  try {
+    await removeKey(backend, call, object.kind, object.key, deletion, requestId);
+  } catch (thrown) {
+    const { code } = StatusError.from(thrown);
+    // Gone, or another of the same name by now: either way what was selected is deleted.
+    if (code !== Code.notFound && code !== Code.aborted) throw thrown;
+  }
+}
+
+function derivedId(requestId: string, key: string): string {
+  return `${requestId}:${createHash("sha256").update(key).digest("hex").slice(0, 10)}`;
+}

@@ -1,0 +1,117 @@
+import { isDeepStrictEqual } from "node:util";
+import type { ObjectMeta, WriteOptions } from "../../../proto/gen/meta.ts";
+import { messages } from "../../../proto/gen/schema.ts";
+import {
+  apiVersionOf,
+  checkSchema,
+  type Document,
+  type Kind,
+  parseJson,
+  type SchemaMode,
+} from "../../kinds/mod.ts";
+import { badRequest, invalid } from "../errors.ts";
+import { limits } from "../limits.ts";
+import type { Call } from "./call.ts";
+
+export function metadataOf(document: Document): ObjectMeta {
+  document.metadata ??= {};
+  return document.metadata;
+}
+
+/** Throws BadRequest for anything but `["All"]`. */
+export function dryRunOf(options: { dryRun?: string[] | undefined } | undefined): boolean {
+  const values = options?.dryRun ?? [];
+  for (const value of values) {
+    if (value !== "All") throw badRequest(`dryRun: "${value}" is not supported, only "All" is`);
+  }
+  return values.length > 0;
+}
+
+/** Throws BadRequest for an unknown mode. */
+export function schemaModeOf(options: WriteOptions | undefined): SchemaMode {
+  const text = options?.fieldValidation || "Strict";
+  const mode = text.toLowerCase();
+  if (mode === "strict" || mode === "warn" || mode === "ignore") return mode;
+  throw badRequest(
+    `fieldValidation: "${text}" is not supported, supported values are "Ignore", "Strict", "Warn"`,
+  );
+}
+
+/** A document that came as JSON text. Throws BadRequest. */
+export function decodeJson(
+  call: Call,
+  kind: Kind,
+  json: Uint8Array,
+  options: WriteOptions | undefined,
+): Document {
+  const text = Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString("utf8");
+  const { value, duplicates } = parseJson(text, limits.objectBytes);
+  return checkDocument(call, kind, value, options, {
+    problems: duplicates,
+  });
+}
+
+/**
+ * Holds a document to the schema of its kind; unknown fields are refused, warned of or dropped as the
+ * caller chose. Problems in `tolerated` are no news: the stored object has them too.
+ */
+export function checkDocument(
+  call: Call,
+  kind: Kind,
+  value: unknown,
+  options: WriteOptions | undefined,
+  extra: { problems?: readonly string[]; tolerated?: ReadonlySet<string> } = {},
+): Document {
+  const mode = schemaModeOf(options);
+  const { errors, unknown, document } = checkSchema(kind.message, value, mode);
+  const unexpected = unknown.filter((text) => !extra.tolerated?.has(text));
+  const problems = [...(extra.problems ?? []), ...unexpected];
+  if (mode === "strict" && problems.length > 0) {
+    throw badRequest(
+      `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: ` +
+        `strict decoding error: ${problems.join(", ")}`,
+    );
+  }
+  if (mode === "warn") call.warnings.push(...problems);
+  if (errors.length > 0) throw invalid(kind, document.metadata?.name ?? "", errors);
+  return document;
+}
+
+/** The type named in a document must be the one of the request. Sets it where it is missing. */
+export function checkType(kind: Kind, document: Document): void {
+  const apiVersion = apiVersionOf(kind);
+  const given = [document.apiVersion || apiVersion, document.kind || kind.kind];
+  if (given[0] !== apiVersion || given[1] !== kind.kind) {
+    throw badRequest(
+      `the object provided is ${given[0]}, Kind=${given[1]}, but the request is for ` +
+        `${apiVersion}, Kind=${kind.kind}`,
+    );
+  }
+  document.apiVersion = apiVersion;
+  document.kind = kind.kind;
+}
+
+/** Has a spec whose changes `metadata.generation` counts. */
+export function countsGenerations(kind: Kind): boolean {
+  return kind.hasStatus && messages[kind.message]?.fields["spec"] !== undefined;
+}
+
+/** Equal but for metadata.resourceVersion; absent and empty lists and maps are told apart. */
+export function sameDocument(one: Document, other: Document): boolean {
+  return isDeepStrictEqual(comparable(one), comparable(other));
+}
+
+function comparable(document: Document): unknown {
+  // JSON drops what is undefined, which deep equality would count as a difference.
+  const copy = JSON.parse(JSON.stringify(document)) as Document;
+  if (copy.metadata !== undefined) delete copy.metadata.resourceVersion;
+  return copy;
+}
+
+export function sameValue(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  return isDeepStrictEqual(
+    JSON.parse(JSON.stringify(one ?? null)),
+    JSON.parse(JSON.stringify(other ?? null)),
+  );
+}

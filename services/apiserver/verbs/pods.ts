@@ -1,0 +1,100 @@
+import type { Binding, Eviction } from "../../../proto/gen/core.ts";
+import type { Status } from "../../../proto/gen/meta.ts";
+import { type Document, type Kind, required, rfc3339Seconds } from "../../kinds/mod.ts";
+import { badRequest, conflict, invalid } from "../errors.ts";
+import { checkKeyPart, objectKey } from "../registry/keys.ts";
+import type { Backend } from "./backend.ts";
+import type { Call } from "./call.ts";
+import { change, type Outcome } from "./change.ts";
+import { checkDeletion, deleted, removeKey } from "./delete.ts";
+import { metadataOf } from "./documents.ts";
+import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { checkPreconditions } from "./update.ts";
+
+/** Assigns a pod to a node, once. Throws Conflict when it has one, or is being deleted. */
+export async function bind(
+  backend: Backend,
+  call: Call,
+  pods: Kind,
+  binding: Binding,
+): Promise<Status> {
+  const name = nameOf(binding.metadata?.name);
+  const namespace = namespaceOf(pods, binding.metadata?.namespace);
+  const target = { verb: "create", kind: pods, subresource: "binding", namespace, name };
+  return run(backend, call, target, async () => {
+    const node = nodeOf(pods, name, binding);
+    const key = objectKey(pods, namespace, name);
+    const request = { kind: pods, key, name, dryRun: false };
+    await change(backend, call, request, (stored) => {
+      const { uid, resourceVersion } = binding.metadata ?? {};
+      checkPreconditions(pods, stored, { uid, resourceVersion });
+      return boundTo(backend, pods, stored.copy(), name, node, binding);
+    });
+    return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
+  });
+}
+
+function nodeOf(pods: Kind, name: string, binding: Binding): string {
+  const { target } = binding;
+  const kind = target?.kind || "Node";
+  if (kind !== "Node") throw badRequest(`target.kind is "${kind}", only "Node" can be bound to`);
+  if (!target?.name) throw invalid(pods, name, [required("target.name")]);
+  return checkKeyPart("target.name", target.name);
+}
+
+interface Condition {
+  type?: string;
+  status?: string;
+  lastTransitionTime?: string;
+}
+
+function boundTo(
+  backend: Backend,
+  pods: Kind,
+  pod: Document,
+  name: string,
+  node: string,
+  binding: Binding,
+): Outcome {
+  const spec = (pod["spec"] ?? {}) as { nodeName?: string; schedulingGates?: unknown[] };
+  if (pod.metadata?.deletionTimestamp !== undefined) {
+    throw conflict(pods, name, `pod ${name} is being deleted, cannot be assigned to a host`);
+  }
+  if (spec.nodeName) {
+    throw conflict(pods, name, `pod ${name} is already assigned to node "${spec.nodeName}"`);
+  }
+  if (spec.schedulingGates?.length) {
+    throw conflict(pods, name, `pod ${name} has non-empty .spec.schedulingGates`);
+  }
+  pod["spec"] = { ...spec, nodeName: node };
+  const { annotations } = binding.metadata ?? {};
+  if (annotations !== undefined && Object.keys(annotations).length > 0) {
+    const metadata = metadataOf(pod);
+    metadata.annotations = { ...metadata.annotations, ...annotations };
+  }
+  const status = (pod["status"] ?? {}) as { conditions?: Condition[] };
+  const others = (status.conditions ?? []).filter((each) => each.type !== "PodScheduled");
+  const lastTransitionTime = rfc3339Seconds(backend.now());
+  const scheduled = { type: "PodScheduled", status: "True", lastTransitionTime };
+  pod["status"] = { ...status, conditions: [...others, scheduled] };
+  return { action: "put", document: pod };
+}
+
+/** Deletes a pod on somebody's behalf who asks politely. */
+export async function evict(
+  backend: Backend,
+  call: Call,
+  pods: Kind,
+  eviction: Eviction,
+): Promise<Status> {
+  const name = nameOf(eviction.metadata?.name);
+  const namespace = namespaceOf(pods, eviction.metadata?.namespace);
+  const target = { verb: "create", kind: pods, subresource: "eviction", namespace, name };
+  return run(backend, call, target, async () => {
+    const deletion = eviction.deleteOptions ?? {};
+    checkDeletion(deletion);
+    const key = objectKey(pods, namespace, name);
+    const { object } = await removeKey(backend, call, pods, key, deletion);
+    return deleted(pods, object);
+  });
+}

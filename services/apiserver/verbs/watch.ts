@@ -1,0 +1,182 @@
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { Revision } from "../../../ha/store/types.ts";
+import type { WatchRequest } from "../../../proto/gen/meta.ts";
+import type { Kind } from "../../kinds/mod.ts";
+import { badRequest, expired, tooManyRequests } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { checkKeyPart, keyBytes, prefixEnd } from "../registry/keys.ts";
+import type { KindCache } from "../registry/kind-cache.ts";
+import { createSelection, type Selection } from "../registry/selection.ts";
+import { bookmark, EventType, WatchItem } from "../registry/watch-item.ts";
+import type { Backend } from "./backend.ts";
+import type { Call } from "./call.ts";
+import { parseResourceVersion, waitForCache } from "./fetch.ts";
+import { allow, markSafe } from "./pipeline.ts";
+
+/**
+ * What happens to the selected objects: from a revision on, or after everything that exists. Ends
+ * when the caller leaves, the time is up, the stream was read too slowly, or the master stops; the
+ * client then resumes from the last resourceVersion it saw. Throws Expired when that is too old.
+ */
+export async function* watch(
+  backend: Backend,
+  call: Call,
+  kind: Kind,
+  request: WatchRequest,
+): AsyncGenerator<WatchItem, void> {
+  const namespace = kind.namespaced ? checkKeyPart("namespace", request.namespace ?? "") : "";
+  const { fieldSelector } = request;
+  allow(backend, call, { verb: "watch", kind, namespace, fieldSelector });
+  if (backend.cache.watchers >= limits.watchers) {
+    throw tooManyRequests(
+      `Too many watches: ${limits.watchers} are under way`,
+      limits.retryAfterSeconds,
+    );
+  }
+  const selection = createSelection(kind, { ...request, namespace });
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), 1000 * secondsOf(request)).unref();
+  const signals = call.signal === undefined ? [] : [call.signal];
+  const signal = AbortSignal.any([deadline.signal, ...signals]);
+  try {
+    yield* follow(backend, kind, selection, request, signal);
+  } catch (thrown) {
+    markSafe(call, thrown);
+    throw thrown;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function secondsOf(request: WatchRequest): number {
+  const seconds = request.timeoutSeconds ?? 0;
+  if (seconds < 0) throw badRequest(`timeoutSeconds is ${seconds}, must not be negative`);
+  return seconds === 0 ? limits.watchSeconds : Math.min(seconds, limits.watchSeconds);
+}
+
+async function* follow(
+  backend: Backend,
+  kind: Kind,
+  selection: Selection,
+  request: WatchRequest,
+  signal: AbortSignal,
+): AsyncGenerator<WatchItem, void> {
+  const bookmarks = request.allowWatchBookmarks ?? false;
+  if (request.sendInitialEvents === true && !bookmarks) {
+    throw badRequest("sendInitialEvents is forbidden unless allowWatchBookmarks is set");
+  }
+  const version = parseResourceVersion(request.resourceVersion, "resourceVersion");
+  const initial = request.sendInitialEvents ?? (version === undefined || version === 0);
+  await waitForCache(backend, version);
+  const cache = backend.cache.of(kind);
+  if (initial || version === undefined || version === 0) {
+    yield* fromNow(backend, cache, selection, { initial, bookmarks, signal, request });
+    return;
+  }
+  let position = version;
+  while (position < cache.windowStart && !signal.aborted) {
+    for await (const step of history(backend, cache, selection, position, signal)) {
+      position = step.revision;
+      yield* step.items;
+    }
+  }
+  if (!signal.aborted) yield* live(cache, selection, position, bookmarks, signal);
+}
+
+interface Start {
+  readonly initial: boolean;
+  readonly bookmarks: boolean;
+  readonly signal: AbortSignal;
+  readonly request: WatchRequest;
+}
+
+/** The state of the cache, then what follows it. */
+async function* fromNow(
+  backend: Backend,
+  cache: KindCache,
+  selection: Selection,
+  start: Start,
+): AsyncGenerator<WatchItem, void> {
+  const { revision } = backend.cache;
+  const existing = start.initial ? [...cache.select(selection)] : [];
+  const { watcher } = cache.watchAfter(
+    Math.max(revision, cache.windowStart),
+    selection,
+    start.bookmarks,
+  );
+  const stop = () => watcher.end();
+  start.signal.addEventListener("abort", stop, { once: true });
+  try {
+    for (const object of existing) {
+      if (start.signal.aborted) return;
+      yield new WatchItem(EventType.added, object);
+    }
+    if (start.request.sendInitialEvents === true) yield bookmark(cache.kind, revision, true);
+    yield* watcher;
+  } finally {
+    start.signal.removeEventListener("abort", stop);
+    watcher.end();
+  }
+}
+
+async function* live(
+  cache: KindCache,
+  selection: Selection,
+  position: number,
+  bookmarks: boolean,
+  signal: AbortSignal,
+): AsyncGenerator<WatchItem, void> {
+  const { recent, watcher } = cache.watchAfter(position, selection, bookmarks);
+  const stop = () => watcher.end();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    for (const item of recent) {
+      if (signal.aborted) return;
+      yield item;
+    }
+    yield* watcher;
+  } finally {
+    signal.removeEventListener("abort", stop);
+    watcher.end();
+  }
+}
+
+/** Events after `position` from the store's history, until the cache's window is reached. */
+async function* history(
+  backend: Backend,
+  cache: KindCache,
+  selection: Selection,
+  position: number,
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly revision: number; readonly items: readonly WatchItem[] }, void> {
+  const stream = backend.store.watch({
+    key: keyBytes(selection.prefix),
+    rangeEnd: prefixEnd(selection.prefix),
+    startRevision: (position + 1) as Revision,
+    previous: true,
+    progress: true,
+  });
+  stream.created.catch(() => {
+    // The iteration below fails with the same error.
+  });
+  const stop = () => stream.close();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    for await (const batch of stream) {
+      const items: WatchItem[] = [];
+      for (const event of backend.cache.eventsOf(cache, batch)) {
+        const item = event.itemFor(selection);
+        if (item !== undefined) items.push(item);
+      }
+      yield { revision: batch.revision, items };
+      if (batch.revision >= cache.windowStart) return;
+    }
+  } catch (thrown) {
+    const error = StatusError.from(thrown);
+    if (error.code !== Code.outOfRange) throw error;
+    throw expired(`too old resource version: ${position} (${cache.windowStart})`);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    stream.close();
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * One supervised process: started, watched, started again after it dies, stopped in order.
+ *
+ *     stopped ──start──► running ──exit──► waiting ──delay──► running …
+ *                           │                 │
+ *                           └──────stop───────┴──► stopped
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import type { Log } from "../../ha/runtime/types.ts";
+
+export interface ChildOptions {
+  readonly name: string;
+  /** Arguments of `trireme`: the component and its flags. */
+  readonly args: readonly string[];
+  readonly logFile: string;
+  readonly log: Log;
+  /** Wait before a restart; `killed`: it was ended by SIGKILL from outside. */
+  restartDelayMillis(killed: boolean, failuresInARow: number): number;
+  /** The pid changed, or the process is gone. */
+  readonly changed: () => void;
+}
+
+/** A process that ran this long did not fail in a row. */
+const steadyMillis = 30_000;
+
+export class Child {
+  readonly name: string;
+  readonly #options: ChildOptions;
+  #process: ChildProcess | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopping = false;
+  #failures = 0;
+  #startedAt = 0;
+  restarts = 0;
+  lastExit: string | undefined;
+
+  constructor(options: ChildOptions) {
+    this.#options = options;
+    this.name = options.name;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  start(): void {
+    const { args, logFile } = this.#options;
+    const output = openSync(logFile, "a");
+    // The pipe on standard input is how a child notices that its supervisor is gone.
+    const child = spawn(process.execPath, [`${import.meta.dirname}/main.ts`, ...args], {
+      stdio: ["pipe", output, output],
+      env: { ...process.env, TRIREME_SUPERVISED: "1" },
+    });
+    closeSync(output);
+    this.#process = child;
+    this.#startedAt = performance.now();
+    // A child that dies early closes the pipe; its exit is what counts.
+    child.stdin?.on("error", () => {});
+    child.once("error", (error) => this.#ended(`could not be started: ${error.message}`, false));
+    child.once("exit", (code, signal) => {
+      this.#ended(signal ? `was ended by ${signal}` : `exited with ${code}`, signal === "SIGKILL");
+    });
+    this.#options.changed();
+  }
+
+  #ended(how: string, killed: boolean): void {
+    if (!this.#process) return;
+    this.#process = undefined;
+    this.lastExit = how;
+    this.#options.changed();
+    if (this.#stopping) return;
+    const steady = performance.now() - this.#startedAt >= steadyMillis;
+    this.#failures = steady ? 1 : this.#failures + 1;
+    const delayMillis = this.#options.restartDelayMillis(killed, this.#failures);
+    this.#options.log.warn("a process ended", { name: this.name, how, restartInMillis: delayMillis });
+    this.#timer = setTimeout(() => {
+      this.restarts++;
+      this.start();
+    }, delayMillis);
+  }
+
+  /** SIGTERM, and SIGKILL after the grace; resolves when it is gone. */
+  async stop(graceMillis: number): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#timer);
+    const child = this.#process;
+    if (!child) return;
+    const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), graceMillis);
+    await gone;
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,157 @@
+/** What people type: verbs, their flags, and how a failure ends. */
+import { resolve } from "node:path";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { defineCerts } from "./commands/certs.ts";
+import { down } from "./commands/down.ts";
+import {
+  apply,
+  type DeleteFlags,
+  type GetFlags,
+  get,
+  type LogFlags,
+  logs,
+  remove,
+  type ScopeFlags,
+} from "./commands/objects.ts";
+import { status } from "./commands/status.ts";
+import { up } from "./commands/up.ts";
+import { type ConnectionFlags, connect } from "./connect.ts";
+import type { TriremeClient } from "../client/mod.ts";
+import { complain, errorText } from "./output.ts";
+
+type Connected<F> = F & ConnectionFlags;
+type ApplyFlags = Connected<ScopeFlags & { readonly filename: readonly string[] }>;
+
+export async function runCommand(args: readonly string[], components: readonly string[]): Promise<void> {
+  const program = define(components);
+  try {
+    await program.parseAsync(args as string[], { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has printed its message; help is no failure.
+      process.exitCode = error.exitCode === 0 ? 0 : 2;
+      return;
+    }
+    complain(errorText(error));
+    process.exitCode = 1;
+  }
+}
+
+function define(components: readonly string[]): Command {
+  const program = new Command("trireme")
+    .description("The Kubernetes architecture as a gRPC microservice cluster.")
+    .exitOverride()
+    .addHelpText("after", `\nComponents (each with --help): ${components.join(", ")}`);
+  defineCluster(program);
+  defineObjects(program);
+  return program;
+}
+
+const defaultDataDir = ".trireme";
+
+/** Relative paths are relative to where the user is, even under `npm run`. */
+function directory(text: string): string {
+  return resolve(process.env["INIT_CWD"] ?? process.cwd(), text);
+}
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0) {
+    throw new InvalidArgumentError("a whole number is wanted.");
+  }
+  return value;
+}
+
+function verb(program: Command, usage: string, description: string): Command {
+  return program
+    .command(usage)
+    .description(description)
+    .option("--data-dir <directory>", "state of the local cluster", directory, directory(defaultDataDir));
+}
+
+function defineCluster(program: Command): void {
+  verb(program, "up", "start a local cluster and supervise it")
+    .option("--base-port <port>", "first of the ports used (default 7443)", whole)
+    .option("--masters <count>", "replicated apiservers, each with its store member (default 3)", whole)
+    .option("--nodes <count>", "nodes, each a kubelet and a kube-proxy (default 3)", whole)
+    .option("--detach", "return when all is ready; `down` stops it")
+    .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
+    .action(up);
+  verb(program, "down", "stop the local cluster; its state is kept").action(down);
+  verb(program, "status", "show masters, processes and objects")
+    .option("--json", "as JSON")
+    .action(status);
+  defineCerts(program.command("certs"), directory);
+}
+
+function objectVerb(program: Command, usage: string, description: string): Command {
+  return verb(program, usage, description)
+    .option("--server <host:port,…>", "balancers or masters, instead of the local cluster")
+    .option("--certificate-authority <file>", "CA of the servers (PEM)")
+    .option("--client-certificate <file>", "own certificate (PEM)")
+    .option("--client-key <file>", "own key (PEM)")
+    .option("-n, --namespace <name>", "namespace", "default");
+}
+
+function several(text: string, previous: string[] = []): string[] {
+  return [...previous, ...text.split(",")];
+}
+
+function defineObjects(program: Command): void {
+  objectVerb(program, "apply", "create objects, or bring them to what their manifest says")
+    .requiredOption("-f, --filename <file>", "manifest, folder, or - for standard input", files, [])
+    .action(withClient(async (client, flags: ApplyFlags) => await apply(client, flags.filename, flags)));
+  objectVerb(program, "get <resource> [names...]", "show objects")
+    .option("-A, --all-namespaces", "of all namespaces")
+    .option("-o, --output <format>", "wide, yaml, json or name")
+    .option("-l, --selector <selector>", "label selector")
+    .option("--field-selector <selector>", "field selector")
+    .option("-w, --watch", "go on with changes")
+    .action(
+      withClient(async (client, flags: Connected<GetFlags>, word: string, names: string[]) => {
+        await get(client, word, names, flags);
+      }),
+    );
+  objectVerb(program, "delete [resource] [names...]", "delete objects")
+    .option("-f, --filename <file>", "what a manifest names", files)
+    .option("-l, --selector <selector>", "label selector")
+    .option("--grace-period <seconds>", "for pods; 0: at once", whole)
+    .option("--no-wait", "do not wait until they are gone")
+    .option("--ignore-not-found", "what is not there is no error")
+    .action(
+      withClient(async (client, flags: Connected<DeleteFlags>, word: string | undefined, names: string[]) => {
+        await remove(client, word === undefined ? names : [word, ...names], flags);
+      }),
+    );
+  objectVerb(program, "logs <pod>", "print what a container wrote")
+    .option("-c, --container <name>", "container")
+    .option("-f, --follow", "go on with what it writes")
+    .option("-p, --previous", "of the container before its last restart")
+    .option("--tail <lines>", "the last lines only", whole)
+    .option("--limit-bytes <bytes>", "at most so many", whole)
+    .action(
+      withClient(async (client, flags: Connected<LogFlags>, pod: string) => {
+        await logs(client, pod, flags);
+      }),
+    );
+}
+
+function files(text: string, previous: string[] = []): string[] {
+  const absolute = (file: string) => (file === "-" ? file : directory(file));
+  return [...previous, ...several(text).map(absolute)];
+}
+
+/** Commander calls with the arguments, then the flags, then the command itself. */
+function withClient<F extends ConnectionFlags, A extends readonly unknown[]>(
+  run: (client: TriremeClient, flags: F, ...args: A) => Promise<void>,
+): (...all: unknown[]) => Promise<void> {
+  return async (...all) => {
+    const flags = all.at(-2) as F;
+    const client = connect(flags);
+    try {
+      await run(client, flags, ...(all.slice(0, -2) as unknown as A));
+    } finally {
+      client.close();
+    }
+  };
+}

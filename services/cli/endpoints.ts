@@ -1,0 +1,84 @@
+/** `endpoints.json`: where everything of a running cluster is, for people and programs. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { directories } from "./layout.ts";
+
+export interface Endpoints {
+  /** `host:port` of the balancer: what clients use. */
+  readonly grpc: string;
+  /** PEM files of the cluster's CA and of an administrator's certificate. */
+  readonly ca: string;
+  readonly clientCert: string;
+  readonly clientKey: string;
+  readonly masters: readonly {
+    readonly name: string;
+    readonly pid: number | undefined;
+    readonly grpc: string;
+    readonly peer: string;
+    readonly leader: boolean;
+  }[];
+  readonly schedulers: readonly { readonly name: string; readonly pid: number | undefined }[];
+  readonly controllerManagers: readonly {
+    readonly name: string;
+    readonly pid: number | undefined;
+  }[];
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly pid: number | undefined;
+    readonly kubeProxyPid: number | undefined;
+  }[];
+  readonly balancer: { readonly pid: number | undefined };
+  readonly supervisor: { readonly pid: number };
+  /** Everything has come up once since the start. */
+  readonly ready: boolean;
+}
+
+/** Replaces the file in one step, so that a reader never sees half of it. */
+export function writeJson(file: string, value: unknown, mode = 0o644): void {
+  mkdirSync(dirname(file), { recursive: true });
+  const next = `${file}.${process.pid}.tmp`;
+  writeFileSync(next, `${JSON.stringify(value, null, 2)}\n`, { mode });
+  renameSync(next, file);
+}
+
+/** Undefined when there is no such file; throws on one that cannot be read or parsed. */
+export function readJson<T>(file: string): T | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new StatusError(Code.failedPrecondition, `cannot read ${file}: ${(error as Error).message}`);
+  }
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new StatusError(Code.dataLoss, `${file} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+export function readEndpoints(dataDirectory: string): Endpoints {
+  const endpoints = readJson<Endpoints>(directories(dataDirectory).endpoints);
+  if (endpoints) return endpoints;
+  throw new StatusError(
+    Code.failedPrecondition,
+    `no cluster has been started in ${dataDirectory}: run \`npm start\`, or name its ` +
+      "directory with --data-dir",
+  );
+}
+
+/** Whether a process of this pid runs and is one of ours (its command line names `trireme`'s main). */
+export function isOurs(pid: number | undefined): boolean {
+  if (pid === undefined) return false;
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false; // No such process, or not ours to signal.
+  }
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("services/cli/main.ts");
+  } catch {
+    return true; // No /proc on this system: the pid alone has to do.
+  }
+}

@@ -1,0 +1,68 @@
+/** Where the parts of a local cluster live: directories below the data directory, ports from a base. */
+import { join } from "node:path";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+
+export interface ClusterShape {
+  readonly dataDirectory: string;
+  readonly basePort: number;
+  readonly masters: number;
+  readonly nodes: number;
+}
+
+export const defaultBasePort = 7443;
+
+/** Balancer at the base; masters' gRPC ports from +10, their peer ports from +20, kubelets from +40. */
+const mastersMax = 9;
+const nodesMax = 50;
+const portsUsed = 40 + nodesMax;
+
+export function checkShape(shape: ClusterShape): void {
+  within("--base-port", shape.basePort, 1024, 65_535 - portsUsed);
+  within("--masters", shape.masters, 1, mastersMax);
+  within("--nodes", shape.nodes, 0, nodesMax);
+  if (shape.masters % 2 === 0) {
+    throw new StatusError(
+      Code.invalidArgument,
+      `--masters ${shape.masters}: an even number tolerates no more failures than one fewer; ` +
+        "use 1, 3, 5, 7 or 9",
+    );
+  }
+}
+
+function within(flag: string, value: number, low: number, high: number): void {
+  if (Number.isInteger(value) && value >= low && value <= high) return;
+  throw new StatusError(Code.invalidArgument, `${flag} ${value}: must be a whole number in ${low}..${high}`);
+}
+
+export const host = "127.0.0.1";
+
+export function ports(shape: ClusterShape) {
+  const base = shape.basePort;
+  return {
+    grpc: base,
+    master: (i: number) => ({ grpc: base + 10 + i, peer: base + 20 + i }),
+    kubelet: (i: number) => base + 40 + i,
+    all: (): number[] => [
+      base,
+      ...Array.from({ length: shape.masters }, (_, i) => [base + 10 + i, base + 20 + i]).flat(),
+      ...Array.from({ length: shape.nodes }, (_, i) => base + 40 + i),
+    ],
+  };
+}
+
+export function directories(dataDirectory: string) {
+  return {
+    endpoints: join(dataDirectory, "endpoints.json"),
+    lock: join(dataDirectory, "supervisor.json"),
+    shape: join(dataDirectory, "cluster.json"),
+    pki: join(dataDirectory, "pki"),
+    logs: join(dataDirectory, "log"),
+    master: (name: string) => join(dataDirectory, name),
+    node: (name: string) => join(dataDirectory, name),
+  };
+}
+
+/** `master-0`, `master-1`, … */
+export function memberNames(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
+}

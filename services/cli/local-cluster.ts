@@ -1,0 +1,213 @@
+/**
+ * The processes of a local cluster, with the flags that join them: what `trireme up` supervises.
+ * Each could as well be started by hand, on another machine, with the same flags.
+ */
+import type { Log } from "../../ha/runtime/types.ts";
+import { Child } from "./child.ts";
+import type { Credentials } from "./credentials.ts";
+import type { Endpoints } from "./endpoints.ts";
+import { type ClusterShape, directories, host, memberNames, ports } from "./layout.ts";
+
+/** A control-plane process is missed at once; restarts in a row back off. */
+const restartMillis = 500;
+const restartMillisMax = 10_000;
+
+export interface LocalClusterOptions {
+  readonly shape: ClusterShape;
+  readonly credentials: Credentials;
+  readonly log: Log;
+  /** How long a killed node stays away: longer than the node grace, as a lost machine would. */
+  readonly nodeReturnMillis: number;
+  readonly changed: () => void;
+}
+
+export class LocalCluster {
+  readonly masters: readonly Child[];
+  readonly balancer: Child;
+  readonly schedulers: readonly Child[];
+  readonly controllerManagers: readonly Child[];
+  readonly kubelets: readonly Child[];
+  readonly kubeProxies: readonly Child[];
+  readonly #options: LocalClusterOptions;
+  /** Name of the leading master, as the masters say. */
+  leader: string | undefined;
+  ready = false;
+
+  constructor(options: LocalClusterOptions) {
+    this.#options = options;
+    const { shape, credentials } = options;
+    const child = (name: string, args: readonly string[]) => this.#child(name, args);
+    this.masters = memberNames("master", shape.masters).map((name, i) =>
+      child(name, masterArgs(shape, credentials, name, i)),
+    );
+    this.balancer = child("balancer", balancerArgs(shape, credentials));
+    this.schedulers = memberNames("scheduler", 2).map((name) =>
+      child(name, ["scheduler", ...clientArgs(shape, credentials.scheduler)]),
+    );
+    this.controllerManagers = memberNames("controller-manager", 2).map((name) =>
+      child(name, ["controller-manager", ...clientArgs(shape, credentials.controllerManager)]),
+    );
+    this.kubelets = memberNames("node", shape.nodes).map((name, i) =>
+      child(name, kubeletArgs(shape, credentials, name, i)),
+    );
+    this.kubeProxies = memberNames("node", shape.nodes).map((name) =>
+      child(`kube-proxy-${name}`, [
+        "kube-proxy",
+        ...clientArgs(shape, credentials.kubeProxy),
+        ...["--hostname-override", name],
+      ]),
+    );
+  }
+
+  #child(name: string, args: readonly string[]): Child {
+    const { shape, log, changed } = this.#options;
+    return new Child({
+      name,
+      args,
+      log,
+      changed,
+      logFile: `${directories(shape.dataDirectory).logs}/${name}.log`,
+      restartDelayMillis: (killed, failures) => {
+        if (killed && args[0] === "kubelet") return this.#options.nodeReturnMillis;
+        return Math.min(restartMillis * 2 ** (failures - 1), restartMillisMax);
+      },
+    });
+  }
+
+  get #all(): readonly Child[] {
+    return [
+      ...this.masters,
+      this.balancer,
+      ...this.controllerManagers,
+      ...this.schedulers,
+      ...this.kubelets,
+      ...this.kubeProxies,
+    ];
+  }
+
+  start(): void {
+    for (const child of this.#all) child.start();
+  }
+
+  /** Clients of the API first, then the way to it, then the masters. */
+  async stop(): Promise<void> {
+    const { graceMillis } = stopTimes;
+    const stop = (children: readonly Child[]) => Promise.all(children.map((c) => c.stop(graceMillis)));
+    await stop([...this.kubelets, ...this.kubeProxies]);
+    await stop([...this.schedulers, ...this.controllerManagers]);
+    await stop([this.balancer]);
+    await stop(this.masters);
+  }
+
+  endpoints(): Endpoints {
+    const { shape, credentials } = this.#options;
+    const at = ports(shape);
+    const named = (children: readonly Child[]) => children.map(({ name, pid }) => ({ name, pid }));
+    return {
+      grpc: `${host}:${at.grpc}`,
+      ca: credentials.ca,
+      clientCert: credentials.admin.cert,
+      clientKey: credentials.admin.key,
+      masters: this.masters.map(({ name, pid }, i) => ({
+        name,
+        pid,
+        grpc: `${host}:${at.master(i).grpc}`,
+        peer: `${host}:${at.master(i).peer}`,
+        leader: name === this.leader,
+      })),
+      schedulers: named(this.schedulers),
+      controllerManagers: named(this.controllerManagers),
+      nodes: this.kubelets.map(({ name, pid }, i) => ({
+        name,
+        pid,
+        kubeProxyPid: this.kubeProxies[i]?.pid,
+      })),
+      balancer: { pid: this.balancer.pid },
+      supervisor: { pid: process.pid },
+      ready: this.ready,
+    };
+  }
+}
+
+/** Every process bounds its own stop at 10 s; the supervisor waits a little longer. */
+const stopTimes = { graceMillis: 12_000 } as const;
+
+interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+function clientArgs(shape: ClusterShape, pair: KeyPair & { readonly ca: string }): string[] {
+  return [
+    ...["--server", `${host}:${ports(shape).grpc}`],
+    ...["--certificate-authority", pair.ca],
+    ...["--client-certificate", pair.cert],
+    ...["--client-key", pair.key],
+  ];
+}
+
+function masterArgs(
+  shape: ClusterShape,
+  credentials: Credentials,
+  name: string,
+  i: number,
+): string[] {
+  const master = credentials.masters[i];
+  if (!master) throw new Error(`no credentials for ${name}`);
+  const at = ports(shape);
+  const cluster = credentials.masters
+    .map((peer, j) => `${peer.name}=${host}:${at.master(j).peer}/${peer.peerId}`)
+    .join(",");
+  return [
+    "apiserver",
+    ...["--name", name],
+    ...["--data-dir", directories(shape.dataDirectory).master(name)],
+    ...["--bind-address", host],
+    ...["--grpc-port", String(at.master(i).grpc)],
+    ...["--listen-peer", `${host}:${at.master(i).peer}`],
+    ...["--initial-cluster", cluster],
+    ...["--peer-key-file", master.peerKeyFile],
+    ...["--client-ca-file", credentials.ca],
+    ...["--tls-cert-file", master.server.cert],
+    ...["--tls-private-key-file", master.server.key],
+    ...["--kubelet-client-certificate", master.client.cert],
+    ...["--kubelet-client-key", master.client.key],
+  ];
+}
+
+function balancerArgs(shape: ClusterShape, credentials: Credentials): string[] {
+  const at = ports(shape);
+  const masters = credentials.masters.map((m, i) => `${m.name}=${host}:${at.master(i).grpc}`).join(",");
+  return [
+    "balancer",
+    ...["--bind-address", host],
+    ...["--grpc-port", String(at.grpc)],
+    ...["--masters", masters],
+    ...["--client-ca-file", credentials.ca],
+    ...["--tls-cert-file", credentials.balancer.server.cert],
+    ...["--tls-private-key-file", credentials.balancer.server.key],
+    ...["--proxy-client-cert-file", credentials.balancer.client.cert],
+    ...["--proxy-client-key-file", credentials.balancer.client.key],
+  ];
+}
+
+function kubeletArgs(
+  shape: ClusterShape,
+  credentials: Credentials,
+  name: string,
+  i: number,
+): string[] {
+  const node = credentials.nodes[i];
+  if (!node) throw new Error(`no credentials for ${name}`);
+  return [
+    "kubelet",
+    ...clientArgs(shape, node.client),
+    ...["--hostname-override", name],
+    ...["--root-dir", directories(shape.dataDirectory).node(name)],
+    ...["--node-ip", host],
+    ...["--port", String(ports(shape).kubelet(i))],
+    ...["--client-ca-file", credentials.ca],
+    ...["--tls-cert-file", node.server.cert],
+    ...["--tls-private-key-file", node.server.key],
+  ];
+}

@@ -1,0 +1,9 @@
+/** The `trireme` command. */
+import { programNames, runComponent } from "./programs.ts";
+
+const [name, ...args] = process.argv.slice(2);
+// Components start without loading the commands that people use, and the other way round.
+if (name === undefined || !(await runComponent(name, args))) {
+  const { runCommand } = await import("./commands.ts");
+  await runCommand(process.argv.slice(2), programNames);
+}

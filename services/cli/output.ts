@@ -1,0 +1,30 @@
+/** How the command line speaks: tables, and errors as kubectl words them. */
+import { StatusError } from "../../ha/runtime/status-error.ts";
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function complain(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** Columns aligned by their widest cell, three spaces between, as kubectl prints them. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, cell.length);
+    });
+  }
+  return rows
+    .map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd((widths[i] ?? 0) + 3))).join(""))
+    .join("\n");
+}
+
+/** `Error from server (NotFound): pods "x" not found`, or the local error's own words. */
+export function errorText(thrown: unknown): string {
+  const error = StatusError.from(thrown);
+  const reason = error.detail?.reason;
+  return reason ? `Error from server (${reason}): ${error.message}` : `error: ${error.message}`;
+}

@@ -1,0 +1,128 @@
+/** What `npm start` shows: a small live picture on a terminal, plain lines anywhere else. */
+import colors from "picocolors";
+import type { ClusterView } from "./watch-cluster.ts";
+
+export interface View {
+  update(view: ClusterView): void;
+  /** A line that stays. */
+  say(text: string): void;
+  close(): void;
+}
+
+export function createView(output: NodeJS.WriteStream, title: string): View {
+  return output.isTTY ? new LiveView(output, title) : new LineView(output);
+}
+
+/** Redraws are gathered: nobody reads faster. */
+const redrawMillis = 100;
+
+class LiveView implements View {
+  readonly #output: NodeJS.WriteStream;
+  readonly #title: string;
+  #lines = 0;
+  #view: ClusterView | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(output: NodeJS.WriteStream, title: string) {
+    this.#output = output;
+    this.#title = title;
+  }
+
+  update(view: ClusterView): void {
+    this.#view = view;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#draw();
+    }, redrawMillis);
+  }
+
+  say(text: string): void {
+    this.#erase();
+    this.#output.write(`${text}\n`);
+    this.#draw();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #erase(): void {
+    if (this.#lines > 0) this.#output.write(`\u001b[${this.#lines}A\u001b[J`);
+    this.#lines = 0;
+  }
+
+  #draw(): void {
+    if (!this.#view) return;
+    const width = Math.max(20, this.#output.columns ?? 80);
+    const lines = ["", colors.bold(this.#title), ...picture(this.#view).map((l) => cut(l, width)), ""];
+    this.#erase();
+    this.#output.write(`${lines.join("\n")}\n`);
+    this.#lines = lines.length;
+  }
+}
+
+class LineView implements View {
+  readonly #output: NodeJS.WriteStream;
+  #last = "";
+
+  constructor(output: NodeJS.WriteStream) {
+    this.#output = output;
+  }
+
+  /** Only when leader, term, masters, nodes or pods changed: revisions change all the time. */
+  update(view: ClusterView): void {
+    const line = summary(view);
+    if (line === this.#last) return;
+    this.#last = line;
+    this.#output.write(`${line}\n`);
+  }
+
+  say(text: string): void {
+    this.#output.write(`${text}\n`);
+  }
+
+  close(): void {}
+}
+
+function summary(view: ClusterView): string {
+  const up = [...view.masters.values()].filter((status) => status?.ready).length;
+  const term = view.leader ? Math.max(...[...view.masters.values()].map((s) => s?.term ?? 0)) : "–";
+  return (
+    `leader ${view.leader ?? "none"} · term ${term} · masters ${up}/${view.masters.size} · ` +
+    `nodes ${view.nodes.ready}/${view.nodes.total} ready · pods ${podText(view)}`
+  );
+}
+
+function podText(view: ClusterView): string {
+  const total = [...view.pods.values()].reduce((sum, count) => sum + count, 0);
+  if (total === 0) return "0";
+  return [...view.pods].map(([phase, count]) => `${count} ${phase}`).sort().join(", ");
+}
+
+function picture(view: ClusterView): string[] {
+  const rows = [...view.masters].map(([name, status]) => {
+    const leads = name === view.leader;
+    const mark = leads ? colors.green("●") : status?.ready ? colors.green("○") : colors.red("✗");
+    const state = status
+      ? `${leads ? "leader" : (status.role ?? "")}`.padEnd(10) +
+        `term ${status.term ?? 0}`.padEnd(10) +
+        `revision ${status.revision ?? 0}`.padEnd(18) +
+        colors.dim(`applied ${status.appliedIndex ?? 0}`)
+      : colors.red("does not answer");
+    return `  ${mark} ${name.padEnd(12)}${state}`;
+  });
+  const { ready, total } = view.nodes;
+  const nodes = ready === total ? colors.green(`${ready}/${total}`) : colors.yellow(`${ready}/${total}`);
+  return [...rows, `  nodes ${nodes} ready   pods ${podText(view)}`];
+}
+
+/** By visible characters: colour codes take no room. */
+function cut(line: string, width: number): string {
+  let visible = 0;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with ESC
+  return line.replace(/\u001b\[[0-9;]*m|[^\u001b]/g, (piece) => {
+    if (piece.length > 1) return piece;
+    visible++;
+    return visible <= width ? piece : "";
+  });
+}

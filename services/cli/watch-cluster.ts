@@ -1,0 +1,111 @@
+/** Watches a running cluster: who leads, which masters answer, which nodes and pods there are. */
+import { connect as connectRpc, serverStreamIterable } from "../../ha/rpc/mod.ts";
+import { productionClock } from "../../ha/runtime/production/clock.ts";
+import type { Log } from "../../ha/runtime/types.ts";
+import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
+import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
+
+export interface Tls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface ClusterView {
+  /** By master name; undefined while it does not answer. */
+  readonly masters: ReadonlyMap<string, MemberStatus | undefined>;
+  readonly leader: string | undefined;
+  readonly nodes: { readonly ready: number; readonly total: number };
+  /** Pods by phase. */
+  readonly pods: ReadonlyMap<string, number>;
+}
+
+export interface WatchOptions {
+  /** `host:port` of the balancer. */
+  readonly balancer: string;
+  readonly masters: readonly { readonly name: string; readonly grpc: string }[];
+  readonly tls: Tls;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly changed: (view: ClusterView) => void;
+}
+
+/** Between attempts to reach a master again; it may just be starting. */
+const redialMillis = 100;
+
+/** Calls back with the present view whenever it changes, until the signal aborts. */
+export function watchCluster(options: WatchOptions): void {
+  const { signal, tls, log } = options;
+  const masters = new Map<string, MemberStatus | undefined>();
+  const client = connectClient({ servers: [options.balancer], tls, log, identity: "trireme" });
+  const factory = new InformerFactory({ client, log, clock: productionClock });
+  const nodes = factory.informer("Node");
+  const pods = factory.informer("Pod");
+  let scheduled = false;
+  const changed = () => {
+    if (scheduled || signal.aborted) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      if (!signal.aborted) options.changed(view());
+    });
+  };
+  const view = (): ClusterView => {
+    const all = nodes.lister.list();
+    const ready = all.filter((node) =>
+      node.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
+    ).length;
+    const phases = new Map<string, number>();
+    for (const pod of pods.lister.list()) {
+      const phase = pod.metadata?.deletionTimestamp ? "Terminating" : (pod.status?.phase ?? "Pending");
+      phases.set(phase, (phases.get(phase) ?? 0) + 1);
+    }
+    return { masters, leader: leaderOf(masters), nodes: { ready, total: all.length }, pods: phases };
+  };
+  const handlers = { added: changed, updated: changed, deleted: changed };
+  nodes.addHandlers(handlers);
+  pods.addHandlers(handlers);
+  factory.start(signal);
+  signal.addEventListener("abort", () => client.close(), { once: true });
+  for (const master of options.masters) {
+    masters.set(master.name, undefined);
+    const update = (status: MemberStatus | undefined) => {
+      if (status === undefined && masters.get(master.name) === undefined) return;
+      masters.set(master.name, status);
+      changed();
+    };
+    // It ends only when the signal aborts; every failure inside it is a redial.
+    void watchMaster(master.grpc, tls, signal, update);
+  }
+}
+
+async function watchMaster(
+  address: string,
+  tls: Tls,
+  signal: AbortSignal,
+  update: (status: MemberStatus | undefined) => void,
+): Promise<void> {
+  while (!signal.aborted) {
+    const client = connectRpc(ClusterClient, { addresses: [address], tls });
+    try {
+      for await (const status of serverStreamIterable(client, "watchStatus", {}, { signal })) {
+        update(status);
+      }
+    } catch {
+      // The master is away; that is what the view says until it is back.
+    } finally {
+      client.close();
+    }
+    update(undefined);
+    await sleep(productionClock, redialMillis, signal);
+  }
+}
+
+/** What the member with the highest term says: a deposed leader may not know yet. */
+function leaderOf(masters: ReadonlyMap<string, MemberStatus | undefined>): string | undefined {
+  let best: MemberStatus | undefined;
+  for (const status of masters.values()) {
+    if (status?.leaderName && (status.term ?? 0) >= (best?.term ?? 0)) best = status;
+  }
+  return best?.leaderName;
+}

@@ -1,0 +1,135 @@
+import { ClusterService, type MemberStatus } from "../../proto/gen/cluster.ts";
+import {
+  type HeartbeatRequest,
+  type HeartbeatResponse,
+  type LogsRequest,
+  type Namespace,
+  NamespacesService,
+  NodesService,
+  PodsService,
+} from "../../proto/gen/core.ts";
+import { type DynamicClient, dynamicClient } from "./dynamic-client.ts";
+import { deleteRequest, TypedResourceClient, wireOptions, writing } from "./resource-client.ts";
+import { type KindName, type ObjectTypes, resources } from "./resources.ts";
+import { type ConnectOptions, type Duplex, Transport } from "./transport.ts";
+import type {
+  ApiObject,
+  CallOptions,
+  DeleteOptions,
+  ResourceClient,
+  WriteOptions,
+} from "./types.ts";
+
+/** Names a pod; with a uid only the very one. */
+export interface PodReference {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid?: string | undefined;
+}
+
+/** The typed properties of a client. */
+export interface ResourceClients {
+  readonly pods: ResourceClient<ObjectTypes["Pod"]>;
+  readonly nodes: ResourceClient<ObjectTypes["Node"]>;
+  readonly services: ResourceClient<ObjectTypes["Service"]>;
+  readonly endpoints: ResourceClient<ObjectTypes["Endpoints"]>;
+  readonly events: ResourceClient<ObjectTypes["Event"]>;
+  readonly configMaps: ResourceClient<ObjectTypes["ConfigMap"]>;
+  readonly secrets: ResourceClient<ObjectTypes["Secret"]>;
+  readonly serviceAccounts: ResourceClient<ObjectTypes["ServiceAccount"]>;
+  readonly namespaces: ResourceClient<ObjectTypes["Namespace"]>;
+  readonly leases: ResourceClient<ObjectTypes["Lease"]>;
+  readonly replicaSets: ResourceClient<ObjectTypes["ReplicaSet"]>;
+  readonly deployments: ResourceClient<ObjectTypes["Deployment"]>;
+  readonly nodeLivenesses: ResourceClient<ObjectTypes["NodeLiveness"]>;
+}
+
+export interface TriremeClient extends ResourceClients {
+  resource<K extends KindName>(kind: K): ResourceClient<ObjectTypes[K]>;
+  readonly dynamic: DynamicClient;
+  readonly cluster: { status(options?: CallOptions): Promise<MemberStatus> };
+  /** Assigns a pod to a node; `failedPrecondition` when the fence has moved on. */
+  bind(pod: PodReference, nodeName: string, options?: WriteOptions): Promise<void>;
+  evict(pod: PodReference, options?: DeleteOptions): Promise<void>;
+  /** Replaces the namespace's `spec.finalizers`. */
+  finalizeNamespace(namespace: Namespace, options?: WriteOptions): Promise<Namespace>;
+  /** Opens a node's heartbeat stream; the caller opens a new one when it breaks. */
+  heartbeat(options?: CallOptions): Promise<Duplex<HeartbeatRequest, HeartbeatResponse>>;
+  /** Pieces of a container's log, not aligned to lines. */
+  logs(request: LogsRequest, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /** Idempotent; calls under way fail. */
+  close(): void;
+}
+
+/** Connects lazily: the first call finds out whether a server is there. */
+export function connectClient(options: ConnectOptions): TriremeClient {
+  const transport = new Transport(options);
+  const manager = options.identity;
+  const clients = new Map<KindName, ResourceClient<ApiObject>>();
+  function resource<K extends KindName>(kind: K): ResourceClient<ObjectTypes[K]> {
+    let client = clients.get(kind) as ResourceClient<ObjectTypes[K]> | undefined;
+    if (!client) {
+      client = new TypedResourceClient<ObjectTypes[K]>(resources[kind], transport, manager);
+      clients.set(kind, client as unknown as ResourceClient<ApiObject>);
+    }
+    return client;
+  }
+  return {
+    resource,
+    ...clientsByProperty(resource),
+    dynamic: dynamicClient(transport, manager),
+    cluster: { status: (call = {}) => transport.unary(ClusterService.status, {}, call) },
+    async bind(pod, nodeName, write = {}) {
+      const { namespace, name, uid } = pod;
+      const request = {
+        apiVersion: "v1",
+        kind: "Binding",
+        metadata: { namespace, name, ...(uid !== undefined && { uid }) },
+        target: { apiVersion: "v1", kind: "Node", name: nodeName },
+      };
+      await transport.unary(PodsService.bind, request, writing(write));
+    },
+    async evict(pod, write = {}) {
+      const { namespace, name, uid } = pod;
+      const preconditions = write.preconditions ?? (uid === undefined ? undefined : { uid });
+      const request = {
+        apiVersion: "policy/v1",
+        kind: "Eviction",
+        metadata: { namespace, name },
+        deleteOptions: deleteRequest(name, namespace, { ...write, preconditions }),
+      };
+      await transport.unary(PodsService.evict, request, writing(write));
+    },
+    finalizeNamespace(namespace, write = {}) {
+      const request = { object: namespace, options: wireOptions(write, manager) };
+      return transport.unary(NamespacesService.finalize, request, writing(write));
+    },
+    heartbeat: (call = {}) => transport.duplex(NodesService.heartbeat, call),
+    async *logs(request, call = {}) {
+      for await (const chunk of transport.stream(PodsService.logs, request, call)) {
+        if (chunk.data) yield chunk.data;
+      }
+    },
+    close: () => transport.close(),
+  };
+}
+
+export function clientsByProperty(
+  resource: <K extends KindName>(kind: K) => ResourceClient<ObjectTypes[K]>,
+): ResourceClients {
+  return {
+    pods: resource("Pod"),
+    nodes: resource("Node"),
+    services: resource("Service"),
+    endpoints: resource("Endpoints"),
+    events: resource("Event"),
+    configMaps: resource("ConfigMap"),
+    secrets: resource("Secret"),
+    serviceAccounts: resource("ServiceAccount"),
+    namespaces: resource("Namespace"),
+    leases: resource("Lease"),
+    replicaSets: resource("ReplicaSet"),
+    deployments: resource("Deployment"),
+    nodeLivenesses: resource("NodeLiveness"),
+  };
+}

@@ -1,0 +1,125 @@
+/** The flags and manners that all components which stand on the client share. */
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import type { FlagValues } from "../../ha/runtime/production/process.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Log } from "../../ha/runtime/types.ts";
+import { connectClient, type TriremeClient } from "./client.ts";
+import { parseDuration } from "./duration.ts";
+
+export const clientFlags = {
+  server: {
+    type: "string",
+    required: true,
+    help: "host:port of the API, comma-separated for several balancers or masters",
+  },
+  "certificate-authority": {
+    type: "string",
+    help: "PEM file of the CA of the API's certificate; without it the connection is plaintext",
+  },
+  "client-certificate": { type: "string", help: "PEM file of the component's certificate" },
+  "client-key": { type: "string", help: "PEM file of the certificate's key" },
+} as const;
+
+export const electionFlags = {
+  "leader-elect": {
+    type: "string",
+    default: "true",
+    help: "true or false: elect a leader among the replicas before working",
+  },
+  "leader-elect-lease-duration": {
+    type: "string",
+    default: "15s",
+    help: "how long others wait after the leader's last renewal before they take over",
+  },
+  "leader-elect-renew-deadline": {
+    type: "string",
+    default: "10s",
+    help: "how long a leader tries to renew before it stops leading",
+  },
+  "leader-elect-retry-period": {
+    type: "string",
+    default: "2s",
+    help: "pause between attempts to take or renew the lease",
+  },
+  "leader-elect-resource-namespace": {
+    type: "string",
+    default: "kube-system",
+    help: "namespace of the Lease",
+  },
+} as const;
+
+/** Reads the PEM files and connects. Rejects with the flag and file that are wrong. */
+export async function connectByFlags(
+  values: FlagValues<typeof clientFlags>,
+  identity: string,
+  log: Log,
+): Promise<TriremeClient> {
+  const servers = values.server.split(",").map((server) => server.trim());
+  for (const server of servers) {
+    if (!/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/.test(server)) {
+      throw new StatusError(Code.invalidArgument, `--server: "${server}" is not host:port`);
+    }
+  }
+  const ca = await pem("certificate-authority", values["certificate-authority"]);
+  const cert = await pem("client-certificate", values["client-certificate"]);
+  const key = await pem("client-key", values["client-key"]);
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new StatusError(
+      Code.invalidArgument,
+      "--client-certificate and --client-key are given together or not at all",
+    );
+  }
+  if (ca === undefined && cert !== undefined) {
+    throw new StatusError(
+      Code.invalidArgument,
+      "--client-certificate needs --certificate-authority",
+    );
+  }
+  const tls = ca === undefined ? undefined : { ca, cert, key };
+  return connectClient({ servers, log, identity, tls });
+}
+
+export interface ElectionSettings {
+  readonly enabled: boolean;
+  readonly namespace: string;
+  readonly identity: string;
+  readonly leaseMillis: number;
+  readonly renewDeadlineMillis: number;
+  readonly retryMillis: number;
+}
+
+export function electionByFlags(values: FlagValues<typeof electionFlags>): ElectionSettings {
+  const enabled = values["leader-elect"];
+  if (enabled !== "true" && enabled !== "false") {
+    throw new StatusError(
+      Code.invalidArgument,
+      `--leader-elect: "${enabled}" is not true or false`,
+    );
+  }
+  const duration = (
+    flag:
+      | "leader-elect-lease-duration"
+      | "leader-elect-renew-deadline"
+      | "leader-elect-retry-period",
+  ) => parseDuration(values[flag], `--${flag}`);
+  return {
+    enabled: enabled === "true",
+    namespace: values["leader-elect-resource-namespace"],
+    identity: `${hostname()}_${process.pid}_${randomBytes(4).toString("hex")}`,
+    leaseMillis: duration("leader-elect-lease-duration"),
+    renewDeadlineMillis: duration("leader-elect-renew-deadline"),
+    retryMillis: duration("leader-elect-retry-period"),
+  };
+}
+
+async function pem(flag: string, path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StatusError(Code.invalidArgument, `--${flag}: ${why}`);
+  }
+}

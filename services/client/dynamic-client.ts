@@ -1,0 +1,157 @@
+import type { MethodDefinition } from "@grpc/grpc-js";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import {
+  type CreateRequest,
+  type DiscoveredResource,
+  DynamicService,
+  type ResourceRef,
+  type Document as WireDocument,
+} from "../../proto/gen/dynamic.ts";
+import {
+  deleteRequest,
+  listRequest,
+  patchTypes,
+  selection,
+  wireOptions,
+  writing,
+} from "./resource-client.ts";
+import type { Transport } from "./transport.ts";
+import type {
+  ApiObject,
+  CallOptions,
+  DeleteOptions,
+  ListOptions,
+  ListResult,
+  PatchType,
+  WatchEvent,
+  WatchOptions,
+  WriteOptions,
+} from "./types.ts";
+
+/** An object of any kind. */
+export interface JsonObject extends ApiObject {
+  [field: string]: unknown;
+}
+
+/** Objects of any kind, custom ones included, as JSON documents. */
+export interface DynamicClient {
+  /** All kinds served; of one group (`""`: the core group) when given. */
+  discover(group?: string, options?: CallOptions): Promise<readonly DiscoveredResource[]>;
+  get(
+    ref: ResourceRef,
+    name: string,
+    namespace?: string,
+    options?: CallOptions,
+  ): Promise<JsonObject>;
+  list(ref: ResourceRef, options?: ListOptions): Promise<ListResult<JsonObject>>;
+  watch(ref: ResourceRef, options?: WatchOptions): AsyncIterable<WatchEvent<JsonObject>>;
+  create(object: JsonObject, options?: WriteOptions): Promise<JsonObject>;
+  update(object: JsonObject, options?: WriteOptions): Promise<JsonObject>;
+  updateStatus(object: JsonObject, options?: WriteOptions): Promise<JsonObject>;
+  patch(
+    ref: ResourceRef,
+    name: string,
+    namespace: string | undefined,
+    type: PatchType,
+    patch: unknown,
+    options?: WriteOptions & { readonly subresource?: "status" },
+  ): Promise<JsonObject>;
+  /** Answers the object under deletion, or a Status. */
+  delete(
+    ref: ResourceRef,
+    name: string,
+    namespace?: string,
+    options?: DeleteOptions,
+  ): Promise<JsonObject>;
+  deleteCollection(ref: ResourceRef, options: ListOptions & DeleteOptions): Promise<JsonObject>;
+}
+
+export function dynamicClient(transport: Transport, manager: string | undefined): DynamicClient {
+  const ask = async (answer: Promise<WireDocument>) => parse((await answer).json);
+  const write =
+    (method: MethodDefinition<CreateRequest, WireDocument>) =>
+    (object: JsonObject, options: WriteOptions = {}) => {
+      const request = { json: stringify(object), options: wireOptions(options, manager) };
+      return ask(transport.unary(method, request, writing(options)));
+    };
+  return {
+    async discover(group, options = {}) {
+      const request = group === undefined ? {} : { group };
+      const answer = await transport.unary(DynamicService.discover, request, options);
+      return answer.resources ?? [];
+    },
+    get(ref, name, namespace, options = {}) {
+      const get = { name, ...(namespace && { namespace }) };
+      return ask(transport.unary(DynamicService.get, { ref, get }, options));
+    },
+    async list(ref, options = {}) {
+      const request = { ref, list: listRequest(options) };
+      const list = await ask(transport.unary(DynamicService.list, request, options));
+      const metadata = list.metadata as { resourceVersion?: string; continue?: string } | undefined;
+      return {
+        items: (list["items"] as JsonObject[] | undefined) ?? [],
+        resourceVersion: metadata?.resourceVersion ?? "",
+        continue: metadata?.continue || undefined,
+      };
+    },
+    async *watch(ref, options = {}) {
+      const watch = {
+        ...selection(options),
+        ...(options.allowBookmarks && { allowWatchBookmarks: true }),
+        ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
+      };
+      for await (const event of transport.stream(DynamicService.watch, { ref, watch }, options)) {
+        yield { type: event.type as WatchEvent<JsonObject>["type"], object: parse(event.json) };
+      }
+    },
+    create: write(DynamicService.create),
+    update: write(DynamicService.update),
+    updateStatus: write(DynamicService.updateStatus),
+    patch(ref, name, namespace, type, patch, options = {}) {
+      const request = {
+        name,
+        ...(namespace && { namespace }),
+        patchType: patchTypes[type],
+        patch: stringify(patch),
+        ...(options.subresource && { subresource: options.subresource }),
+        options: wireOptions(options, manager),
+      };
+      return ask(transport.unary(DynamicService.patch, { ref, patch: request }, writing(options)));
+    },
+    delete(ref, name, namespace, options = {}) {
+      const request = { ref, delete: deleteRequest(name, namespace, options) };
+      return ask(transport.unary(DynamicService.delete, request, writing(options)));
+    },
+    deleteCollection(ref, options) {
+      const { gracePeriodSeconds, propagationPolicy } = options;
+      const deleteCollection = {
+        selection: listRequest(options),
+        ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
+        ...(propagationPolicy && { propagationPolicy }),
+        ...(options.dryRun && { dryRun: ["All"] }),
+      };
+      const request = { ref, deleteCollection };
+      return ask(transport.unary(DynamicService.deleteCollection, request, writing(options)));
+    },
+  };
+}
+
+function stringify(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+function parse(json: Uint8Array | undefined): JsonObject {
+  if (json === undefined || json.length === 0) return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(json));
+  } catch (error) {
+    throw new StatusError(Code.internal, "the server answered with bad JSON", undefined, {
+      cause: error,
+    });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new StatusError(Code.internal, "the server answered with JSON that is no object");
+  }
+  return value as JsonObject;
+}

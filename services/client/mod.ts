@@ -1,0 +1,36 @@
+export {
+  clientsByProperty,
+  connectClient,
+  type PodReference,
+  type ResourceClients,
+  type TriremeClient,
+} from "./client.ts";
+export { Backoff, jittered, type LoopClock, sleep } from "./clock.ts";
+export {
+  clientFlags,
+  connectByFlags,
+  type ElectionSettings,
+  electionByFlags,
+  electionFlags,
+} from "./component.ts";
+export { parseDuration } from "./duration.ts";
+export type { DynamicClient, JsonObject } from "./dynamic-client.ts";
+export { runElected } from "./elected.ts";
+export { createEventRecorder, type EventRecorder, referenceTo } from "./event-recorder.ts";
+export { Heap } from "./heap.ts";
+export { IndexStore, keyOf, splitKey } from "./index-store.ts";
+export { CachedInformer } from "./informer.ts";
+export { InformerFactory } from "./informer-factory.ts";
+export {
+  isAlreadyExists,
+  isConflict,
+  isFenced,
+  isNotFound,
+  retryOnConflict,
+  runReconciler,
+} from "./reconcile.ts";
+export { isExpired, Reflector } from "./reflector.ts";
+export { type KindName, kindNames, type ObjectTypes, resources } from "./resources.ts";
+export type { ConnectOptions, Duplex } from "./transport.ts";
+export type * from "./types.ts";
+export { createWorkQueue } from "./work-queue.ts";

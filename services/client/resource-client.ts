@@ -1,0 +1,167 @@
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type {
+  DeleteRequest,
+  ListRequest,
+  WriteOptions as WireWriteOptions,
+} from "../../proto/gen/meta.ts";
+import type { Resource } from "./resources.ts";
+import type { Transport, UnaryOptions } from "./transport.ts";
+import type {
+  ApiObject,
+  CallOptions,
+  DeleteOptions,
+  ListOptions,
+  ListResult,
+  PatchType,
+  ResourceClient,
+  WatchEvent,
+  WatchOptions,
+  WriteOptions,
+} from "./types.ts";
+
+/** The typed client of one kind: translates options, nothing else. */
+export class TypedResourceClient<T extends ApiObject> implements ResourceClient<T> {
+  readonly #resource: Resource<T>;
+  readonly #transport: Transport;
+  readonly #manager: string | undefined;
+
+  constructor(resource: Resource<T>, transport: Transport, fieldManager: string | undefined) {
+    this.#resource = resource;
+    this.#transport = transport;
+    this.#manager = fieldManager;
+  }
+
+  get(name: string, namespace?: string, options: CallOptions = {}): Promise<T> {
+    const request = { name, ...this.#namespace(namespace) };
+    return this.#transport.unary(this.#resource.service.get, request, options);
+  }
+
+  async list(options: ListOptions = {}): Promise<ListResult<T>> {
+    const request = listRequest({ ...options, ...this.#namespace(options.namespace) });
+    const answer = await this.#transport.unary(this.#resource.service.list, request, options);
+    return {
+      items: answer.items ?? [],
+      resourceVersion: answer.metadata?.resourceVersion ?? "",
+      continue: answer.metadata?.continue || undefined,
+    };
+  }
+
+  async *watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent<T>, void, undefined> {
+    const request = {
+      ...selection({ ...options, ...this.#namespace(options.namespace) }),
+      ...(options.allowBookmarks && { allowWatchBookmarks: true }),
+      ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
+    };
+    const events = this.#transport.stream(this.#resource.service.watch, request, options);
+    for await (const event of events) {
+      if (event.type && event.object) {
+        yield { type: event.type as WatchEvent<T>["type"], object: event.object };
+      }
+    }
+  }
+
+  create(object: T, options: WriteOptions = {}): Promise<T> {
+    return this.#write(this.#resource.service.create, object, options);
+  }
+
+  update(object: T, options: WriteOptions = {}): Promise<T> {
+    return this.#write(this.#resource.service.update, object, options);
+  }
+
+  updateStatus(object: T, options: WriteOptions = {}): Promise<T> {
+    return this.#write(this.#resource.service.updateStatus, object, options);
+  }
+
+  patch(
+    name: string,
+    namespace: string | undefined,
+    type: PatchType,
+    patch: unknown,
+    options: WriteOptions & { readonly subresource?: "status" } = {},
+  ): Promise<T> {
+    const request = {
+      name,
+      ...this.#namespace(namespace),
+      patchType: patchTypes[type],
+      patch: Buffer.from(JSON.stringify(patch)),
+      ...(options.subresource && { subresource: options.subresource }),
+      options: wireOptions(options, this.#manager),
+    };
+    return this.#transport.unary(this.#resource.service.patch, request, writing(options));
+  }
+
+  async delete(name: string, namespace?: string, options: DeleteOptions = {}): Promise<void> {
+    const request = deleteRequest(name, this.#namespace(namespace).namespace, options);
+    await this.#transport.unary(this.#resource.service.delete, request, writing(options));
+  }
+
+  #write(method: Resource<T>["service"]["create"], object: T, options: WriteOptions): Promise<T> {
+    const { apiVersion, kind } = this.#resource;
+    return this.#transport.unary(
+      method,
+      { object: { apiVersion, kind, ...object }, options: wireOptions(options, this.#manager) },
+      writing(options),
+    );
+  }
+
+  #namespace(namespace: string | undefined): { namespace?: string } {
+    return this.#resource.namespaced && namespace ? { namespace } : {};
+  }
+}
+
+export const patchTypes: Readonly<Record<PatchType, string>> = {
+  json: "application/json-patch+json",
+  merge: "application/merge-patch+json",
+  strategic: "application/strategic-merge-patch+json",
+};
+
+export function writing(options: WriteOptions): UnaryOptions {
+  return { ...options, write: true };
+}
+
+export function wireOptions(options: WriteOptions, manager: string | undefined): WireWriteOptions {
+  const fieldManager = options.fieldManager ?? manager;
+  return {
+    ...(options.dryRun && { dryRun: ["All"] }),
+    ...(fieldManager !== undefined && { fieldManager }),
+  };
+}
+
+export function listRequest(options: ListOptions): ListRequest {
+  if (options.limit !== undefined && !(Number.isInteger(options.limit) && options.limit >= 0)) {
+    throw new StatusError(Code.invalidArgument, `limit: ${options.limit} is not a whole number`);
+  }
+  return {
+    ...selection(options),
+    ...(options.limit !== undefined && { limit: options.limit }),
+    ...(options.continue && { continue: options.continue }),
+  };
+}
+
+export function selection(
+  options: WatchOptions,
+): Pick<ListRequest, "namespace" | "labelSelector" | "fieldSelector" | "resourceVersion"> {
+  return {
+    ...(options.namespace && { namespace: options.namespace }),
+    ...(options.labelSelector && { labelSelector: options.labelSelector }),
+    ...(options.fieldSelector && { fieldSelector: options.fieldSelector }),
+    ...(options.resourceVersion !== undefined && { resourceVersion: options.resourceVersion }),
+  };
+}
+
+export function deleteRequest(
+  name: string,
+  namespace: string | undefined,
+  options: DeleteOptions,
+): DeleteRequest {
+  return {
+    name,
+    ...(namespace && { namespace }),
+    ...(options.gracePeriodSeconds !== undefined && {
+      gracePeriodSeconds: options.gracePeriodSeconds,
+    }),
+    ...(options.propagationPolicy && { propagationPolicy: options.propagationPolicy }),
+    ...(options.preconditions && { preconditions: options.preconditions }),
+    ...(options.dryRun && { dryRun: ["All"] }),
+  };
+}

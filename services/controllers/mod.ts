@@ -1,0 +1,3 @@
+export { ControllerManager, type ManagerOptions } from "./manager.ts";
+export { controllersByFlags, program } from "./program.ts";
+export type { Controller, ControllerContext, Reconcile } from "./types.ts";

@@ -1,0 +1,198 @@
+import type { Node, NodeCondition, Pod } from "../../../proto/gen/core.ts";
+import { isConflict, isNotFound, keyOf } from "../../client/mod.ts";
+import { rfc3339Seconds } from "../../kinds/mod.ts";
+import { isFinished, isReady } from "../pods.ts";
+import type { Controller, ControllerContext } from "../types.ts";
+import { LivenessTracker } from "./liveness.ts";
+import { EvictionPace, type PaceOptions } from "./pace.ts";
+import { evictionTime, type Health, sameTaints, wantedTaints } from "./taints.ts";
+
+export interface NodeLifecycleOptions extends PaceOptions {
+  /** A node silent for longer is unreachable. */
+  readonly graceMillis: number;
+  /** How often every node is looked at. */
+  readonly periodMillis: number;
+}
+
+const nodeNameIndex = "nodeName";
+
+/** Judges nodes by their heartbeats, taints the lost ones and drives their pods off. */
+export function nodeLifecycleController(options: NodeLifecycleOptions): Controller {
+  return {
+    name: "node-lifecycle",
+    informers: ["Node", "NodeLiveness", "Pod"],
+    workers: 4,
+    start(context) {
+      const loop = new NodeLifecycleLoop(context, options);
+      loop.watch();
+      return (key) => loop.reconcile(key);
+    },
+  };
+}
+
+class NodeLifecycleLoop {
+  readonly #context: ControllerContext;
+  readonly #options: NodeLifecycleOptions;
+  readonly #tracker: LivenessTracker;
+  readonly #pace: EvictionPace;
+
+  constructor(context: ControllerContext, options: NodeLifecycleOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#tracker = new LivenessTracker(context.clock);
+    this.#pace = new EvictionPace(options, context.clock);
+  }
+
+  watch(): void {
+    const { informer, on, queue } = this.#context;
+    const tracker = this.#tracker;
+    informer("Pod").addIndex(nodeNameIndex, podNodes);
+    on("Node", {
+      added(node) {
+        tracker.noteNode(node);
+        queue.add(keyOf(node));
+      },
+      updated(_, node) {
+        tracker.noteNode(node);
+        queue.add(keyOf(node));
+      },
+      deleted(node) {
+        tracker.forget(keyOf(node));
+      },
+    });
+    const heard = (name: string) => {
+      const node = informer("Node").lister.get(name);
+      if (node && healthOf(node) === "unreachable") queue.add(name);
+    };
+    on("NodeLiveness", {
+      added: (liveness) => tracker.noteLiveness(liveness).forEach(heard),
+      updated: (_, liveness) => tracker.noteLiveness(liveness).forEach(heard),
+    });
+    // Pods that appear on a node which drives pods off must go too.
+    const placed = (pod: Pod) => {
+      const node = informer("Node").lister.get(pod.spec?.nodeName ?? "");
+      if (node?.spec?.taints?.some(({ effect }) => effect === "NoExecute")) queue.add(keyOf(node));
+    };
+    on("Pod", { added: placed, updated: (_, pod) => placed(pod) });
+  }
+
+  async reconcile(name: string): Promise<void> {
+    const { informer, queue } = this.#context;
+    const cached = informer("Node").lister.get(name);
+    if (!cached) return;
+    // First, so that a failure on the way does not end the watch over this node.
+    queue.addAfter(name, this.#options.periodMillis);
+    const silent = this.#tracker.silentMillis(name) > this.#options.graceMillis;
+    let node = silent ? await this.#markUnknown(cached) : cached;
+    const health = healthOf(node);
+    node = await this.#taint(node, health);
+    if (health !== "ready") await this.#markPodsNotReady(name);
+    await this.#evict(node);
+  }
+
+  /** No heartbeat for the grace: nothing is known of the node any more. */
+  async #markUnknown(node: Node): Promise<Node> {
+    const { client, clock, log, recorder, write } = this.#context;
+    const known = node.status?.conditions ?? [];
+    const ready = known.find(({ type }) => type === "Ready");
+    if (ready?.status === "Unknown") return node;
+    const now = rfc3339Seconds(clock.wallMillis());
+    const unknown = (condition: NodeCondition): NodeCondition => ({
+      ...condition,
+      status: "Unknown",
+      reason: ready ? "NodeStatusUnknown" : "NodeStatusNeverUpdated",
+      message: ready ? "Kubelet stopped posting node status." : "Kubelet never posted node status.",
+      lastTransitionTime: now,
+    });
+    const conditions = known.map((each) => (isKubelets(each) ? unknown(each) : each));
+    if (!ready) conditions.push(unknown({ type: "Ready", status: "Unknown" }));
+    log.warn("a node fell silent", { node: keyOf(node), graceMillis: this.#options.graceMillis });
+    const status = { ...node.status, conditions };
+    const updated = await client.nodes.updateStatus({ ...node, status }, write);
+    const text = `Node ${keyOf(node)} status is now: NodeNotReady`;
+    recorder.event({ ...node, apiVersion: "v1", kind: "Node" }, "Normal", "NodeNotReady", text);
+    return updated;
+  }
+
+  async #taint(node: Node, health: Health): Promise<Node> {
+    const { client, clock, informer, log, write } = this.#context;
+    const current = node.spec?.taints ?? [];
+    const now = rfc3339Seconds(clock.wallMillis());
+    let wanted = wantedTaints(node, health, false, now);
+    // A node that has only just registered has no pods to drive off.
+    const registered = node.status?.conditions?.some(({ type }) => type === "Ready");
+    if (registered && health !== "ready" && !wanted.some(({ effect }) => effect === "NoExecute")) {
+      const nodes = informer("Node").lister.list();
+      const name = keyOf(node);
+      // This node's verdict may be newer than the cache.
+      const unready = nodes.filter((each) => keyOf(each) !== name && healthOf(each) !== "ready");
+      if (this.#pace.take(unready.length + 1, nodes.length)) {
+        wanted = wantedTaints(node, health, true, now);
+      }
+    }
+    if (sameTaints(current, wanted)) return node;
+    log.info("changing a node's taints", { node: keyOf(node), health });
+    return client.nodes.update({ ...node, spec: { ...node.spec, taints: wanted } }, write);
+  }
+
+  /** Services must not send anything to pods that nobody hears of. */
+  async #markPodsNotReady(nodeName: string): Promise<void> {
+    const { client, clock, informer, write } = this.#context;
+    const lastTransitionTime = rfc3339Seconds(clock.wallMillis());
+    for (const pod of informer("Pod").lister.byIndex(nodeNameIndex, nodeName)) {
+      if (!isReady(pod) || isFinished(pod)) continue;
+      const conditions = (pod.status?.conditions ?? []).map((condition) =>
+        condition.type === "Ready"
+          ? { ...condition, status: "False", reason: "NodeNotReady", lastTransitionTime }
+          : condition,
+      );
+      try {
+        await client.pods.updateStatus({ ...pod, status: { ...pod.status, conditions } }, write);
+      } catch (error) {
+        // Gone, or changed meanwhile: the next look decides anew.
+        if (!isNotFound(error) && !isConflict(error)) throw error;
+      }
+    }
+  }
+
+  async #evict(node: Node): Promise<void> {
+    const { client, clock, informer, log, queue, recorder, write } = this.#context;
+    const taints = node.spec?.taints ?? [];
+    const now = clock.wallMillis();
+    for (const pod of informer("Pod").lister.byIndex(nodeNameIndex, keyOf(node))) {
+      if (pod.metadata?.deletionTimestamp || isFinished(pod)) continue;
+      const due = evictionTime(pod, taints);
+      if (due === undefined) continue;
+      if (due > now) {
+        queue.addAfter(keyOf(node), due - now);
+        continue;
+      }
+      const { name = "", namespace, uid = "" } = pod.metadata ?? {};
+      log.info("evicting a pod from a lost node", { pod: keyOf(pod), node: keyOf(node) });
+      const text = `Marking for deletion Pod ${keyOf(pod)}`;
+      const about = { ...pod, apiVersion: "v1", kind: "Pod" };
+      recorder.event(about, "Normal", "TaintManagerEviction", text);
+      try {
+        await client.pods.delete(name, namespace, { ...write, preconditions: { uid } });
+      } catch (error) {
+        // Gone already, or another pod of that name: either way not this one's business.
+        if (!isNotFound(error) && !isConflict(error)) throw error;
+      }
+    }
+  }
+}
+
+function podNodes(pod: Pod): readonly string[] {
+  return pod.spec?.nodeName ? [pod.spec.nodeName] : [];
+}
+
+function healthOf(node: Node): Health {
+  const ready = node.status?.conditions?.find(({ type }) => type === "Ready");
+  // A node that never said anything gets its grace first, but no pods.
+  if (ready?.status === "True") return "ready";
+  return ready?.status === "Unknown" ? "unreachable" : "notReady";
+}
+
+function isKubelets({ type }: NodeCondition): boolean {
+  return ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"].includes(type ?? "");
+}

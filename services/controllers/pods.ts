@@ -1,0 +1,60 @@
+/** What controllers ask of a pod. */
+import type { Pod, PodCondition } from "../../proto/gen/core.ts";
+import { parseTime } from "../kinds/mod.ts";
+
+export function readyCondition(pod: Pod): PodCondition | undefined {
+  return pod.status?.conditions?.find(({ type }) => type === "Ready");
+}
+
+export function isReady(pod: Pod): boolean {
+  return readyCondition(pod)?.status === "True";
+}
+
+/** Ready for at least `minReadySeconds`. */
+export function isAvailable(pod: Pod, minReadySeconds: number, nowMillis: number): boolean {
+  if (!isReady(pod)) return false;
+  if (minReadySeconds === 0) return true;
+  const since = parseTime(readyCondition(pod)?.lastTransitionTime);
+  return since !== undefined && since + minReadySeconds * 1000 <= nowMillis;
+}
+
+export function isFinished(pod: Pod): boolean {
+  return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
+}
+
+/** Neither ended nor ending: what counts as a replica. */
+export function isActive(pod: Pod): boolean {
+  return !isFinished(pod) && !pod.metadata?.deletionTimestamp;
+}
+
+const phaseOrder: Readonly<Record<string, number>> = { Pending: 0, Unknown: 1, Running: 2 };
+
+/**
+ * The order in which surplus pods go, first to last (kubernetes `ActivePodsWithRanks`): unassigned,
+ * not running, not ready, of lower deletion cost, crowded, ready for a shorter time, restarted more,
+ * younger.
+ */
+export function compareForDeletion(crowding: ReadonlyMap<string, number>) {
+  const keys = (pod: Pod): readonly number[] => [
+    pod.spec?.nodeName ? 1 : 0,
+    phaseOrder[pod.status?.phase ?? "Pending"] ?? 1,
+    isReady(pod) ? 1 : 0,
+    Number(pod.metadata?.annotations?.["controller.kubernetes.io/pod-deletion-cost"] ?? 0) || 0,
+    -(crowding.get(pod.spec?.nodeName ?? "") ?? 0),
+    isReady(pod) ? -(parseTime(readyCondition(pod)?.lastTransitionTime) ?? 0) : 0,
+    -restarts(pod),
+    -(parseTime(pod.metadata?.creationTimestamp) ?? 0),
+  ];
+  return (a: Pod, b: Pod): number => {
+    const right = keys(b);
+    for (const [index, left] of keys(a).entries()) {
+      const difference = left - (right[index] ?? 0);
+      if (difference !== 0) return difference;
+    }
+    return (a.metadata?.name ?? "") < (b.metadata?.name ?? "") ? -1 : 1;
+  };
+}
+
+function restarts(pod: Pod): number {
+  return Math.max(0, ...(pod.status?.containerStatuses ?? []).map((s) => s.restartCount ?? 0));
+}

@@ -1,0 +1,156 @@
+import { productionClock } from "../../ha/runtime/production/clock.ts";
+import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import {
+  clientFlags,
+  connectByFlags,
+  electionByFlags,
+  electionFlags,
+  InformerFactory,
+  parseDuration,
+  runElected,
+} from "../client/mod.ts";
+import { deploymentController } from "./deployment/controller.ts";
+import { endpointsController } from "./endpoints.ts";
+import { garbageCollector } from "./garbage-collector.ts";
+import { ControllerManager } from "./manager.ts";
+import { namespaceController } from "./namespace.ts";
+import { nodeIpamController } from "./node-ipam.ts";
+import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
+import { podGcController } from "./pod-gc.ts";
+import { replicaSetController } from "./replica-set.ts";
+import type { Controller } from "./types.ts";
+
+const flags = {
+  ...clientFlags,
+  ...electionFlags,
+  "leader-elect-resource-name": {
+    type: "string",
+    default: "kube-controller-manager",
+    help: "name of the Lease",
+  },
+  "node-monitor-grace-period": {
+    type: "string",
+    default: "20s",
+    help: "a node silent for longer is marked unknown and tainted",
+  },
+  "node-monitor-period": { type: "string", default: "5s", help: "pause between looks at a node" },
+  "node-eviction-rate": {
+    type: "number",
+    default: 0.1,
+    help: "lost nodes per second that are emptied while the cluster is healthy",
+  },
+  "secondary-node-eviction-rate": {
+    type: "number",
+    default: 0.01,
+    help: "the same while many nodes are lost",
+  },
+  "unhealthy-zone-threshold": {
+    type: "number",
+    default: 0.55,
+    help: "share of lost nodes from which the secondary rate applies",
+  },
+  "cluster-cidr": {
+    type: "string",
+    default: "127.64.0.0/10",
+    help: "range of the pods' addresses",
+  },
+  "node-cidr-mask-size": { type: "number", default: 24, help: "prefix length of a node's range" },
+  "terminated-pod-gc-threshold": {
+    type: "number",
+    default: 12_500,
+    help: "ended pods kept; 0 keeps all",
+  },
+  "concurrent-replicaset-syncs": { type: "number", default: 5, help: "replica sets at a time" },
+  "concurrent-deployment-syncs": { type: "number", default: 5, help: "deployments at a time" },
+  "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
+  "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
+  "concurrent-gc-syncs": { type: "number", default: 20, help: "objects at a time" },
+} as const;
+
+export function controllersByFlags(values: FlagValues<typeof flags>): readonly Controller[] {
+  const graceMillis = parseDuration(
+    values["node-monitor-grace-period"],
+    "--node-monitor-grace-period",
+  );
+  const periodMillis = parseDuration(values["node-monitor-period"], "--node-monitor-period");
+  if (periodMillis <= 0 || periodMillis >= graceMillis) {
+    throw new StatusError(
+      Code.invalidArgument,
+      `--node-monitor-period (${periodMillis} ms) must be above 0 and below ` +
+        `--node-monitor-grace-period (${graceMillis} ms)`,
+    );
+  }
+  return [
+    nodeIpamController({
+      clusterCidr: values["cluster-cidr"],
+      nodeMaskSize: values["node-cidr-mask-size"],
+    }),
+    nodeLifecycleController({
+      graceMillis,
+      periodMillis,
+      rate: values["node-eviction-rate"],
+      secondaryRate: values["secondary-node-eviction-rate"],
+      unhealthyThreshold: values["unhealthy-zone-threshold"],
+    }),
+    deploymentController(values["concurrent-deployment-syncs"]),
+    replicaSetController(values["concurrent-replicaset-syncs"]),
+    endpointsController(values["concurrent-endpoint-syncs"]),
+    namespaceController(values["concurrent-namespace-syncs"]),
+    garbageCollector(values["concurrent-gc-syncs"]),
+    podGcController({
+      terminatedThreshold: values["terminated-pod-gc-threshold"],
+      periodMillis: 20_000,
+      quarantineMillis: 40_000,
+    }),
+  ];
+}
+
+export const program = define({
+  name: "controller-manager",
+  summary: "runs the control loops that keep the cluster as it was asked to be",
+  flags,
+  async start(values, log) {
+    const controllers = controllersByFlags(values);
+    const election = electionByFlags(values);
+    const client = await connectByFlags(values, "kube-controller-manager", log);
+    const clock = productionClock;
+    const stopping = new AbortController();
+    const informing = new AbortController();
+    const informers = new InformerFactory({ client, log, clock });
+    const manager = new ControllerManager({ client, informers, controllers, clock, log });
+    informers.start(informing.signal);
+    const lead = manager.lead.bind(manager);
+    const running = election.enabled
+      ? runElected(
+          {
+            ...election,
+            leases: client.leases,
+            name: values["leader-elect-resource-name"],
+            log,
+            lead,
+            observed: (holder) => log.info("another leads", { holder }),
+          },
+          stopping.signal,
+          clock,
+        )
+      : lead(undefined, stopping.signal);
+    // A failure ends the process: the supervisor starts it anew, and a standby leads meanwhile.
+    running.catch((error: unknown) => {
+      if (stopping.signal.aborted) return;
+      queueMicrotask(() => {
+        throw error;
+      });
+    });
+    return {
+      async stop() {
+        stopping.abort();
+        await Promise.allSettled([running]);
+        await manager.flush();
+        informing.abort();
+        await informers.ended();
+        client.close();
+      },
+    };
+  },
+});

@@ -1,0 +1,49 @@
+/** The service proxy of one node as a program. */
+import { hostname } from "node:os";
+import { productionClock } from "../../ha/runtime/production/clock.ts";
+import { program, type Running } from "../../ha/runtime/production/process.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { clientFlags, connectByFlags } from "../client/mod.ts";
+import { KubeProxy } from "./kube-proxy.ts";
+
+const kubeProxy = program({
+  name: "kube-proxy",
+  summary: "leads connections to service addresses to the pods behind them",
+  flags: {
+    ...clientFlags,
+    "hostname-override": { type: "string", help: "name of the node; default: the host's name" },
+    "proxy-mode": { type: "string", default: "userspace", help: "userspace" },
+    "bind-address": { type: "string", default: "127.0.0.1", help: "address of NodePorts" },
+  },
+  async start(values, log): Promise<Running> {
+    if (values["proxy-mode"] !== "userspace") {
+      throw new StatusError(
+        Code.invalidArgument,
+        `--proxy-mode: "${values["proxy-mode"]}" is not supported; there is userspace`,
+      );
+    }
+    const nodeName = values["hostname-override"] ?? hostname();
+    const client = await connectByFlags(values, `kube-proxy-${nodeName}`, log);
+    const proxy = new KubeProxy({
+      client,
+      clock: productionClock,
+      random: Math.random,
+      log,
+      nodeName,
+      nodeIP: values["bind-address"],
+    });
+    proxy.start().catch((error: unknown) => {
+      log.error("kube-proxy could not start its work", { error });
+      process.exitCode = 1;
+      process.kill(process.pid, "SIGTERM");
+    });
+    return {
+      async stop() {
+        await proxy.close();
+        client.close();
+      },
+    };
+  },
+});
+
+export { kubeProxy as program };

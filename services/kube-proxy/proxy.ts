@@ -1,0 +1,116 @@
+/** Makes the listeners match the rules; addresses that cannot be bound are tried again. */
+import type { Cancel, Log } from "../../ha/runtime/types.ts";
+import { Backoff, type LoopClock } from "../client/mod.ts";
+import { Balance } from "./balance.ts";
+import { proxyLimits } from "./limits.ts";
+import { diffRules, type Rule } from "./rules.ts";
+import { type ConnectionBudget, type PortListener, TcpListener } from "./tcp.ts";
+import { UdpListener } from "./udp.ts";
+
+export interface ProxyOptions {
+  readonly clock: LoopClock;
+  readonly log: Log;
+  /** Uniform in 0..1; where the round robin begins. */
+  readonly random: () => number;
+  /** An address could not be bound; called once per failing address until it succeeds. */
+  readonly bindFailed: (rule: Rule, message: string) => void;
+}
+
+interface Entry {
+  rule: Rule;
+  readonly balance: Balance;
+  listener: PortListener | undefined;
+  readonly backoff: Backoff;
+  retry: Cancel | undefined;
+  told: boolean;
+  closed: boolean;
+}
+
+export class ServiceProxy {
+  readonly #options: ProxyOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #budget: ConnectionBudget = { used: 0 };
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+  }
+
+  /** Connections relayed now. */
+  get connections(): number {
+    return this.#budget.used;
+  }
+
+  /** Listeners that are bound. */
+  get listening(): readonly string[] {
+    return [...this.#entries].flatMap(([key, entry]) => (entry.listener ? [key] : []));
+  }
+
+  /** Resolves when every new listener is bound or has failed for the first time. */
+  async apply(desired: ReadonlyMap<string, Rule>): Promise<void> {
+    const current = new Map([...this.#entries].map(([key, entry]) => [key, entry.rule]));
+    const changes = diffRules(current, desired);
+    for (const key of changes.close) this.#close(key, (listener) => listener.close());
+    for (const rule of changes.update) {
+      const entry = this.#entries.get(rule.key);
+      if (entry === undefined) continue;
+      entry.rule = rule;
+      entry.balance.update(rule);
+      entry.listener?.refresh();
+    }
+    await Promise.all(changes.open.map((rule) => this.#open(rule)));
+  }
+
+  /** Ends every connection. Idempotent. */
+  close(): void {
+    for (const key of [...this.#entries.keys()]) this.#close(key, (listener) => listener.destroy());
+  }
+
+  #close(key: string, end: (listener: PortListener) => void): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    entry.closed = true;
+    entry.retry?.();
+    if (entry.listener !== undefined) end(entry.listener);
+    this.#entries.delete(key);
+  }
+
+  #open(rule: Rule): Promise<void> {
+    const start = Math.floor(this.#options.random() * rule.targets.length);
+    const { bindRetryFirstMillis, bindRetryCeilingMillis } = proxyLimits;
+    const entry: Entry = {
+      rule,
+      balance: new Balance(rule, start),
+      listener: undefined,
+      backoff: new Backoff(bindRetryFirstMillis, bindRetryCeilingMillis),
+      retry: undefined,
+      told: false,
+      closed: false,
+    };
+    this.#entries.set(rule.key, entry);
+    return this.#bind(entry);
+  }
+
+  async #bind(entry: Entry): Promise<void> {
+    const { log, clock, bindFailed } = this.#options;
+    const { rule, balance } = entry;
+    const listener =
+      rule.protocol === "TCP"
+        ? new TcpListener(rule, balance, this.#budget, log)
+        : new UdpListener(rule, balance, log);
+    try {
+      await listener.listen();
+    } catch (error) {
+      if (entry.closed) return;
+      const { message } = error as Error;
+      log.warn("a service address cannot be bound; it is tried again", { rule: rule.key, message });
+      if (!entry.told) bindFailed(rule, message);
+      entry.told = true;
+      entry.retry = clock.after(entry.backoff.next(), () => void this.#bind(entry));
+      return;
+    }
+    // The rule may have gone while the address was being bound.
+    if (entry.closed) return listener.destroy();
+    entry.listener = listener;
+    entry.told = false;
+  }
+}

@@ -1,0 +1,32 @@
+/** Every limit of the kubelet, in one place. Milliseconds unless the name says otherwise. */
+export const kubeletLimits = {
+  /** Upstream's CrashLoopBackOff; the reset is twice the ceiling there, too. */
+  restartBackoffFirstMillis: 10_000,
+  restartBackoffCeilingMillis: 300_000,
+  restartBackoffResetMillis: 600_000,
+  /** A container that cannot be configured, or an API that does not answer, is asked again. */
+  configRetryFirstMillis: 1_000,
+  configRetryCeilingMillis: 30_000,
+  /** Left for the stop signal when the preStop hook has used up the grace. */
+  graceAfterHookMillis: 2_000,
+  /** A pod whose object is gone has no grace left to give. */
+  orphanGraceMillis: 2_000,
+  volumeRefreshMillis: 60_000,
+  hookMillisMax: 600_000,
+  /** Exited containers kept per container name, for lastState and `--previous`. */
+  deadContainersPerName: 1,
+  maxPods: 110,
+  heartbeatMillis: 5_000,
+  heartbeatMillisMin: 500,
+  heartbeatMillisMax: 60_000,
+  /** An unanswered stream is a broken stream. */
+  heartbeatAnswerMillis: 8_000,
+  reconnectFirstMillis: 50,
+  reconnectCeilingMillis: 1_000,
+  podReportsPerMessage: 100,
+  /** A report that the apiserver could not write is sent again after this. */
+  reportRetryMillis: 1_000,
+  memoryPressureBytes: 100 * 1024 * 1024,
+  logFollowersMax: 64,
+  terminationMessageBytes: 2_048,
+} as const;

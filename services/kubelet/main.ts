@@ -1,0 +1,131 @@
+/** The node agent as a program. */
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { createRpcServer, type ServerTls } from "../../ha/rpc/mod.ts";
+import { productionClock } from "../../ha/runtime/production/clock.ts";
+import { program, type Running } from "../../ha/runtime/production/process.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { KubeletService } from "../../proto/gen/kubelet.ts";
+import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
+import { Kubelet } from "./kubelet.ts";
+import { kubeletLimits } from "./limits.ts";
+import { kubeletHandlers } from "./logs.ts";
+import { parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
+import { createProcessRuntime } from "./runtime/process/mod.ts";
+
+const version = "v1.34.0-trireme";
+const drainMillis = 1_000;
+
+const kubelet = program({
+  name: "kubelet",
+  summary: "runs the pods of one node",
+  flags: {
+    ...clientFlags,
+    "node-name": { type: "string", help: "name of the node; same as --hostname-override" },
+    "hostname-override": { type: "string", help: "name of the node, as upstream calls the flag" },
+    "data-dir": { type: "string", help: "state directory; same as --root-dir" },
+    "root-dir": { type: "string", help: "state directory, as upstream calls the flag" },
+    "node-ip": { type: "string", default: "127.0.0.1", help: "address of the node" },
+    port: { type: "number", default: 0, help: "where the kubelet serves; 0: any free port" },
+    "tls-cert-file": { type: "string", help: "PEM file of the serving certificate" },
+    "tls-private-key-file": { type: "string", help: "PEM file of the serving key" },
+    "client-ca-file": { type: "string", help: "PEM file of the CA of callers' certificates" },
+    "node-labels": { type: "string", default: "", help: "key=value,… added to the node" },
+    "register-with-taints": { type: "string", default: "", help: "key=value:effect,…" },
+    "max-pods": { type: "number", default: kubeletLimits.maxPods, help: "pods at a time" },
+    "capacity-cpu": { type: "string", help: "quantity; default: all of the machine" },
+    "capacity-memory": { type: "string", help: "quantity; default: all of the machine" },
+    "system-reserved": { type: "string", default: "", help: "cpu=…,memory=… kept from pods" },
+    "node-status-update-frequency": {
+      type: "string",
+      default: "5s",
+      help: "interval of heartbeats",
+    },
+  },
+  async start(values, log): Promise<Running> {
+    const nodeName = values["node-name"] ?? values["hostname-override"];
+    const dataDir = values["data-dir"] ?? values["root-dir"];
+    if (nodeName === undefined) throw missing("node-name");
+    if (dataDir === undefined) throw missing("data-dir");
+    const tls = await servingTls(values);
+    const client = await connectByFlags(values, `kubelet-${nodeName}`, log);
+    const root = resolve(dataDir);
+    const runtime = createProcessRuntime({ root: `${root}/runtime`, log });
+    await runtime.load();
+    const server = createRpcServer({ log, tls });
+    let agent: Kubelet | undefined;
+    const source = { runtime, pod: (space: string, name: string) => agent?.pod(space, name) };
+    server.addService(KubeletService, kubeletHandlers(source, tls !== undefined));
+    const { port } = await server.listen({ host: values["node-ip"], port: values.port });
+    agent = new Kubelet({
+      client,
+      runtime,
+      clock: productionClock,
+      random: Math.random,
+      log,
+      dataDir: root,
+      heartbeatMillis: parseDuration(
+        values["node-status-update-frequency"],
+        "--node-status-update-frequency",
+      ),
+      node: {
+        nodeName,
+        nodeIP: values["node-ip"],
+        port,
+        maxPods: values["max-pods"],
+        labels: parseLabels(values["node-labels"], "--node-labels"),
+        taints: parseTaints(values["register-with-taints"], "--register-with-taints"),
+        capacityCpu: values["capacity-cpu"],
+        capacityMemory: values["capacity-memory"],
+        reserved: parseReserved(values["system-reserved"], "--system-reserved"),
+        runtimeVersion: `${runtime.name}://${runtime.version}`,
+        kubeletVersion: version,
+      },
+    });
+    const running = agent;
+    // Registration waits for the API; being stopped meanwhile must work.
+    running.start().catch((error: unknown) => {
+      log.error("the kubelet could not start its work", { error });
+      process.exitCode = 1;
+      process.kill(process.pid, "SIGTERM");
+    });
+    log.info("the kubelet serves", { node: nodeName, address: values["node-ip"], port });
+    return {
+      async stop() {
+        await server.drain(drainMillis);
+        await running.close();
+        client.close();
+      },
+    };
+  },
+});
+
+export { kubelet as program };
+
+function missing(flag: string): StatusError {
+  return new StatusError(Code.invalidArgument, `flag --${flag} is required`);
+}
+
+async function servingTls(values: {
+  readonly "tls-cert-file"?: string | undefined;
+  readonly "tls-private-key-file"?: string | undefined;
+  readonly "client-ca-file"?: string | undefined;
+}): Promise<ServerTls | undefined> {
+  const names = ["tls-cert-file", "tls-private-key-file", "client-ca-file"] as const;
+  const given = names.filter((name) => values[name] !== undefined);
+  if (given.length === 0) return undefined;
+  const [cert, key, clientCa] = await Promise.all(
+    names.map((name) => {
+      const path = values[name];
+      if (path === undefined) {
+        const all = names.map((one) => `--${one}`).join(", ");
+        throw new StatusError(Code.invalidArgument, `${all} are given together or not at all`);
+      }
+      return readFile(path, "utf8").catch((error: unknown) => {
+        throw new StatusError(Code.invalidArgument, `--${name}: ${(error as Error).message}`);
+      });
+    }),
+  );
+  if (cert === undefined || key === undefined || clientCa === undefined) return undefined;
+  return { cert, key, clientCa };
+}

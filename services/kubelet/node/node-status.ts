@@ -1,0 +1,208 @@
+/** What this node says of itself: capacity, addresses, system, conditions. */
+import { readFileSync } from "node:fs";
+import { arch, cpus, freemem, hostname, release, totalmem } from "node:os";
+import type { Node, NodeCondition, NodeStatus, Taint } from "../../../proto/gen/core.ts";
+import {
+  bytes,
+  cpuMillis,
+  formatQuantity,
+  parseQuantity,
+  quantityFromMillis,
+  rfc3339Seconds,
+} from "../../kinds/mod.ts";
+import { kubeletLimits } from "../limits.ts";
+
+export interface NodeOptions {
+  readonly nodeName: string;
+  readonly nodeIP: string;
+  readonly port: number;
+  readonly maxPods: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly Taint[];
+  /** Quantities; absent: the machine's. Several nodes may share one machine. */
+  readonly capacityCpu?: string | undefined;
+  readonly capacityMemory?: string | undefined;
+  /** Quantities kept from pods. */
+  readonly reserved: Readonly<Record<string, string>>;
+  readonly runtimeVersion: string;
+  readonly kubeletVersion: string;
+}
+
+const architectures: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
+
+export function machineArchitecture(): string {
+  return architectures[arch()] ?? arch();
+}
+
+export function nodeCapacity(options: NodeOptions): { cpuMillis: number; memoryBytes: number } {
+  return {
+    cpuMillis: options.capacityCpu ? cpuMillis(options.capacityCpu) : cpus().length * 1000,
+    memoryBytes: options.capacityMemory ? bytes(options.capacityMemory) : totalmem(),
+  };
+}
+
+export function nodeAllocatable(options: NodeOptions): { cpuMillis: number; memoryBytes: number } {
+  const all = nodeCapacity(options);
+  return {
+    cpuMillis: Math.max(0, all.cpuMillis - cpuMillis(options.reserved["cpu"])),
+    memoryBytes: Math.max(0, all.memoryBytes - bytes(options.reserved["memory"])),
+  };
+}
+
+/** The status without times that change by themselves: equal status means nothing to report. */
+export function nodeStatus(
+  options: NodeOptions,
+  previous: NodeStatus | undefined,
+  now: number,
+): NodeStatus {
+  const amounts = ({ cpuMillis: cpu, memoryBytes }: ReturnType<typeof nodeCapacity>) => ({
+    cpu: formatQuantity(quantityFromMillis(cpu)),
+    memory: `${Math.floor(memoryBytes / 1024)}Ki`,
+    pods: String(options.maxPods),
+  });
+  return {
+    capacity: amounts(nodeCapacity(options)),
+    allocatable: amounts(nodeAllocatable(options)),
+    conditions: conditions(previous, now),
+    addresses: [
+      { type: "InternalIP", address: options.nodeIP },
+      { type: "Hostname", address: options.nodeName },
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
+    nodeInfo: {
+      machineID: line("/etc/machine-id"),
+      systemUUID: line("/sys/class/dmi/id/product_uuid"),
+      bootID: line("/proc/sys/kernel/random/boot_id"),
+      kernelVersion: release(),
+      osImage: osImage(),
+      containerRuntimeVersion: options.runtimeVersion,
+      kubeletVersion: options.kubeletVersion,
+      kubeProxyVersion: options.kubeletVersion,
+      operatingSystem: "linux",
+      architecture: machineArchitecture(),
+    },
+  };
+}
+
+function conditions(previous: NodeStatus | undefined, now: number): NodeCondition[] {
+  const pressed = availableMemory() < kubeletLimits.memoryPressureBytes;
+  const own: NodeCondition[] = [
+    pressed
+      ? {
+          type: "MemoryPressure",
+          status: "True",
+          reason: "KubeletHasInsufficientMemory",
+          message: "kubelet has insufficient memory available",
+        }
+      : {
+          type: "MemoryPressure",
+          status: "False",
+          reason: "KubeletHasSufficientMemory",
+          message: "kubelet has sufficient memory available",
+        },
+    {
+      type: "DiskPressure",
+      status: "False",
+      reason: "KubeletHasNoDiskPressure",
+      message: "kubelet has no disk pressure",
+    },
+    {
+      type: "PIDPressure",
+      status: "False",
+      reason: "KubeletHasSufficientPID",
+      message: "kubelet has sufficient PID available",
+    },
+    {
+      type: "Ready",
+      status: "True",
+      reason: "KubeletReady",
+      message: "kubelet is posting ready status",
+    },
+  ];
+  return own.map((condition) => {
+    const old = previous?.conditions?.find(({ type }) => type === condition.type);
+    const same = old?.status === condition.status;
+    const lastTransitionTime = (same && old?.lastTransitionTime) || rfc3339Seconds(now);
+    return { ...condition, lastTransitionTime };
+  });
+}
+
+/** MemAvailable, which counts caches that can be given up; free memory alone would not. */
+export function availableMemory(): number {
+  const match = /^MemAvailable:\s+(\d+) kB$/m.exec(text("/proc/meminfo"));
+  return match === null ? freemem() : Number(match[1]) * 1024;
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // not on this machine
+  }
+}
+
+function line(path: string): string {
+  return text(path).trim();
+}
+
+function osImage(): string {
+  return /^PRETTY_NAME="?(.*?)"?$/m.exec(text("/etc/os-release"))?.[1] ?? "Linux";
+}
+
+/** The Node object as it is registered. */
+export function nodeObject(options: NodeOptions): Node {
+  const machine = machineArchitecture();
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: {
+      name: options.nodeName,
+      labels: {
+        "kubernetes.io/hostname": options.nodeName,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": machine,
+        "beta.kubernetes.io/os": "linux",
+        "beta.kubernetes.io/arch": machine,
+        ...options.labels,
+      },
+    },
+    spec: options.taints.length > 0 ? { taints: [...options.taints] } : {},
+  };
+}
+
+/** `key=value,key2=`. Throws with the flag's name. */
+export function parseLabels(value: string, flag: string): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const part of value.split(",").filter((one) => one !== "")) {
+    const at = part.indexOf("=");
+    if (at < 1) throw new Error(`${flag}: "${part}" is not key=value`);
+    labels[part.slice(0, at)] = part.slice(at + 1);
+  }
+  return labels;
+}
+
+/** `key=value:Effect,key:Effect`. Throws with the flag's name. */
+export function parseTaints(value: string, flag: string): Taint[] {
+  return value
+    .split(",")
+    .filter((one) => one !== "")
+    .map((part) => {
+      const match = /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(part);
+      if (match === null) throw new Error(`${flag}: "${part}" is not key[=value]:effect`);
+      const [, key, text, effect] = match;
+      return text === undefined ? { key, effect } : { key, value: text, effect };
+    });
+}
+
+/** `cpu=500m,memory=1Gi`. Throws with the flag's name. */
+export function parseReserved(value: string, flag: string): Record<string, string> {
+  const reserved = parseLabels(value, flag);
+  for (const [name, amount] of Object.entries(reserved)) {
+    if ((name !== "cpu" && name !== "memory") || parseQuantity(amount) === undefined) {
+      throw new Error(`${flag}: "${name}=${amount}" is not cpu or memory with a quantity`);
+    }
+  }
+  return reserved;
+}
+
+export const machineHostname = hostname;

@@ -1,0 +1,321 @@
+/**
+ * The status of a pod, from what the runtime shows. Pure: the same facts give the same status.
+ * Phases and conditions follow upstream's kubelet (`getPhase`, `status/generate.go`).
+ */
+import type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  Pod,
+  PodCondition,
+  PodStatus,
+} from "../../../proto/gen/core.ts";
+import { rfc3339Seconds } from "../../kinds/mod.ts";
+import type { Container as RuntimeContainer } from "../runtime/types.ts";
+import { isSidecar, qosClass } from "./resources.ts";
+
+export interface Waiting {
+  readonly reason: string;
+  readonly message?: string | undefined;
+}
+
+export interface StatusFacts {
+  readonly pod: Pod;
+  /** As in containerID. */
+  readonly runtimeName: string;
+  /** This pod's, any order. */
+  readonly containers: readonly RuntimeContainer[];
+  /** Why a container does not run, by name, where the worker knows. */
+  readonly waiting: ReadonlyMap<string, Waiting>;
+  /** By container id; absent: no probe has spoken. */
+  readonly ready: (id: string, container: Container) => boolean;
+  readonly started: (id: string, container: Container) => boolean;
+  readonly sandboxReady: boolean;
+  readonly podIP: string | undefined;
+  readonly hostIP: string;
+  /** Unix milliseconds. */
+  readonly now: number;
+  /** What was reported last: transition times and the start time live on. */
+  readonly previous: PodStatus | undefined;
+  /** The kubelet ends the pod for this reason, e.g. DeadlineExceeded. */
+  readonly failure?: { readonly reason: string; readonly message: string } | undefined;
+  /** Nothing of the pod will ever run again. */
+  readonly over: boolean;
+}
+
+export interface Runs {
+  readonly latest: RuntimeContainer | undefined;
+  readonly previous: RuntimeContainer | undefined;
+}
+
+/** The newest run of a container, and the one before. */
+export function runsOf(containers: readonly RuntimeContainer[], name: string): Runs {
+  const runs = containers
+    .filter((one) => one.name === name)
+    .sort((a, b) => b.attempt - a.attempt || b.createdAt - a.createdAt);
+  return { latest: runs[0], previous: runs[1] };
+}
+
+/** Whether a container that ended so is to run again. */
+export function shouldRestart(policy: string | undefined, exitCode: number | undefined): boolean {
+  if (policy === "Never") return false;
+  if (policy === "OnFailure") return exitCode !== 0;
+  return true;
+}
+
+export function generateStatus(facts: StatusFacts): PodStatus {
+  const { pod, previous } = facts;
+  const spec = pod.spec ?? {};
+  const initContainers = spec.initContainers ?? [];
+  const containers = spec.containers ?? [];
+  const initDone = initializationDone(facts);
+  const statusOf = (fallback: string) => (container: Container) =>
+    containerStatus(facts, container, fallback);
+  const initStatuses = initContainers.map(statusOf("PodInitializing"));
+  const statuses = containers.map(statusOf(initDone ? "ContainerCreating" : "PodInitializing"));
+  const phase =
+    facts.failure !== undefined && facts.over
+      ? "Failed"
+      : stickyPhase(previous?.phase, podPhase(facts, initStatuses, statuses));
+  const status: PodStatus = {
+    phase,
+    conditions: conditionsOf(facts, phase, initStatuses, statuses, initDone),
+    hostIP: facts.hostIP,
+    hostIPs: [{ ip: facts.hostIP }],
+    startTime: previous?.startTime ?? rfc3339Seconds(facts.now),
+    qosClass: qosClass(pod),
+    containerStatuses: statuses,
+  };
+  if (pod.metadata?.generation !== undefined) status.observedGeneration = pod.metadata.generation;
+  if (initContainers.length > 0) status.initContainerStatuses = initStatuses;
+  const podIP = facts.podIP ?? previous?.podIP;
+  if (podIP !== undefined) {
+    status.podIP = podIP;
+    status.podIPs = [{ ip: podIP }];
+  }
+  const failure = facts.failure ?? previous;
+  if (failure?.reason !== undefined) status.reason = failure.reason;
+  if (failure?.message !== undefined) status.message = failure.message;
+  return status;
+}
+
+/** A pod that has failed or succeeded stays so. */
+function stickyPhase(previous: string | undefined, phase: string): string {
+  return previous === "Failed" || previous === "Succeeded" ? previous : phase;
+}
+
+export function isTerminal(status: PodStatus | undefined): boolean {
+  return status?.phase === "Failed" || status?.phase === "Succeeded";
+}
+
+/** Status of a pod this node does not take. */
+export function rejectedStatus(pod: Pod, reason: string, message: string, now: number): PodStatus {
+  return {
+    phase: "Failed",
+    reason,
+    message: `Pod was rejected: ${message}`,
+    startTime: rfc3339Seconds(now),
+    qosClass: qosClass(pod),
+    ...(pod.status?.conditions && { conditions: pod.status.conditions }),
+  };
+}
+
+/** Whether every init container has done its part: ended well, or as a sidecar has started. */
+export function initializationDone(facts: StatusFacts): boolean {
+  const spec = facts.pod.spec ?? {};
+  const mains = new Set((spec.containers ?? []).map((container) => container.name));
+  if (facts.containers.some((one) => mains.has(one.name))) return true;
+  return (spec.initContainers ?? []).every((container) => {
+    const { latest } = runsOf(facts.containers, container.name ?? "");
+    if (latest === undefined) return false;
+    if (isSidecar(container)) {
+      return latest.state === "running" && facts.started(latest.id, container);
+    }
+    return latest.state === "exited" && latest.exitCode === 0;
+  });
+}
+
+function terminatedState(facts: StatusFacts, run: RuntimeContainer): ContainerState {
+  const started = run.startedAt ?? run.createdAt;
+  return {
+    terminated: {
+      exitCode: run.exitCode ?? 137,
+      reason: run.reason ?? "ContainerStatusUnknown",
+      ...(run.message !== undefined && { message: run.message }),
+      startedAt: rfc3339Seconds(started),
+      finishedAt: rfc3339Seconds(run.finishedAt ?? started),
+      containerID: `${facts.runtimeName}://${run.id}`,
+    },
+  };
+}
+
+function containerStatus(
+  facts: StatusFacts,
+  container: Container,
+  fallback: string,
+): ContainerStatus {
+  const name = container.name ?? "";
+  const { latest, previous } = runsOf(facts.containers, name);
+  const waiting = facts.waiting.get(name);
+  const status: ContainerStatus = {
+    name,
+    image: container.image ?? "",
+    imageID: "",
+    ready: false,
+    restartCount: latest?.attempt ?? 0,
+    started: false,
+    state: {},
+    lastState: {},
+  };
+  if (latest === undefined) {
+    // A record that is gone leaves what was reported.
+    const told = reported(facts, name);
+    if (facts.over && told?.state?.terminated !== undefined) return told;
+    status.state = { waiting: waitingState(waiting ?? { reason: fallback }) };
+    return status;
+  }
+  status.containerID = `${facts.runtimeName}://${latest.id}`;
+  status.imageID = container.image ?? "";
+  if (previous !== undefined) status.lastState = terminatedState(facts, previous);
+  if (latest.state === "running") {
+    const startedAt = rfc3339Seconds(latest.startedAt ?? latest.createdAt);
+    status.state = { running: { startedAt } };
+    status.started = facts.started(latest.id, container);
+    status.ready = status.started && facts.ready(latest.id, container);
+  } else if (latest.state === "exited") {
+    if (waiting !== undefined && !facts.over) {
+      status.state = { waiting: waitingState(waiting) };
+      status.lastState = terminatedState(facts, latest);
+    } else status.state = terminatedState(facts, latest);
+    const isInit = (facts.pod.spec?.initContainers ?? []).includes(container);
+    if (isInit && !isSidecar(container)) status.ready = latest.exitCode === 0;
+  } else status.state = { waiting: waitingState(waiting ?? { reason: fallback }) };
+  return status;
+}
+
+function waitingState(waiting: Waiting) {
+  return waiting.message === undefined
+    ? { reason: waiting.reason }
+    : { reason: waiting.reason, message: waiting.message };
+}
+
+function reported(facts: StatusFacts, name: string): ContainerStatus | undefined {
+  const { containerStatuses = [], initContainerStatuses = [] } = facts.previous ?? {};
+  return [...containerStatuses, ...initContainerStatuses].find((status) => status.name === name);
+}
+
+function podPhase(
+  facts: StatusFacts,
+  initStatuses: readonly ContainerStatus[],
+  statuses: readonly ContainerStatus[],
+): string {
+  const spec = facts.pod.spec ?? {};
+  const { restartPolicy } = spec;
+  const mains = statuses.map((status) => status.state ?? {});
+  const begun = statuses.some((status) => status.containerID !== undefined);
+  let pendingInit = false;
+  let failedInit = false;
+  for (const [index, container] of (spec.initContainers ?? []).entries()) {
+    if (isSidecar(container)) {
+      pendingInit ||= initStatuses[index]?.started !== true;
+      continue;
+    }
+    const { terminated } = initStatuses[index]?.state ?? {};
+    if (terminated === undefined) pendingInit = true;
+    else if (terminated.exitCode !== 0) failedInit = true;
+  }
+  if (failedInit && restartPolicy === "Never") return "Failed";
+  if ((pendingInit || failedInit) && !begun) return facts.over ? "Failed" : "Pending";
+
+  const running = mains.filter((state) => state.running).length;
+  const ended = statuses.filter(
+    ({ state, lastState }) => state?.terminated ?? (state?.waiting && lastState?.terminated),
+  );
+  const neverRan = mains.length - running - ended.length;
+  if (neverRan > 0) return facts.over ? "Failed" : "Pending";
+  if (running > 0) return "Running";
+  const codes = statuses.map(({ state }) => state?.terminated?.exitCode);
+  const succeeded = codes.every((code) => code === 0);
+  if (facts.over) return succeeded ? "Succeeded" : "Failed";
+  if (restartPolicy === "Always" || restartPolicy === undefined) return "Running";
+  if (succeeded) return "Succeeded";
+  return restartPolicy === "Never" ? "Failed" : "Running";
+}
+
+function conditionsOf(
+  facts: StatusFacts,
+  phase: string,
+  initStatuses: readonly ContainerStatus[],
+  statuses: readonly ContainerStatus[],
+  initDone: boolean,
+): PodCondition[] {
+  const completed = { status: "False", reason: "PodCompleted" };
+  const incomplete = initStatuses
+    .filter((status) => status.ready !== true)
+    .map((status) => status.name);
+  const initialized = initDone
+    ? { status: "True", ...(phase === "Succeeded" && { reason: "PodCompleted" }) }
+    : {
+        status: "False",
+        reason: "ContainersNotInitialized",
+        message: `containers with incomplete status: [${incomplete.join(" ")}]`,
+      };
+  const unready = statuses.filter((status) => status.ready !== true).map((status) => status.name);
+  const containersReady =
+    phase === "Succeeded"
+      ? completed
+      : phase === "Failed"
+        ? { status: "False", reason: "PodFailed" }
+        : unready.length === 0
+          ? { status: "True" }
+          : {
+              status: "False",
+              reason: "ContainersNotReady",
+              message: `containers with unready status: [${unready.join(" ")}]`,
+            };
+  const own: PodCondition[] = [
+    { type: "PodReadyToStartContainers", status: facts.sandboxReady ? "True" : "False" },
+    { type: "Initialized", ...initialized },
+    { type: "Ready", ...readyCondition(facts, containersReady) },
+    { type: "ContainersReady", ...containersReady },
+    { type: "PodScheduled", status: "True" },
+  ];
+  const before = facts.previous?.conditions ?? facts.pod.status?.conditions ?? [];
+  const conditions = own.map((condition) => withTimes(condition, before, facts.now));
+  // Conditions of others (readiness gates, DisruptionTarget) are theirs to write.
+  const names = new Set(own.map((condition) => condition.type));
+  const foreign = (facts.pod.status?.conditions ?? []).filter(({ type }) => !names.has(type));
+  return [...conditions, ...foreign];
+}
+
+function readyCondition(
+  facts: StatusFacts,
+  containersReady: Omit<PodCondition, "type">,
+): Omit<PodCondition, "type"> {
+  if (containersReady.status !== "True") return containersReady;
+  const problems: string[] = [];
+  for (const { conditionType } of facts.pod.spec?.readinessGates ?? []) {
+    const gate = facts.pod.status?.conditions?.find(({ type }) => type === conditionType);
+    if (gate === undefined) {
+      problems.push(
+        `corresponding condition of pod readiness gate "${conditionType}" does not exist.`,
+      );
+    } else if (gate.status !== "True") {
+      problems.push(
+        `the status of pod readiness gate "${conditionType}" is not "True", but ${gate.status}`,
+      );
+    }
+  }
+  if (problems.length === 0) return { status: "True" };
+  return { status: "False", reason: "ReadinessGatesNotReady", message: problems.join(", ") };
+}
+
+function withTimes(
+  condition: PodCondition,
+  before: readonly PodCondition[],
+  now: number,
+): PodCondition {
+  const old = before.find(({ type }) => type === condition.type);
+  const since = old?.status === condition.status ? old?.lastTransitionTime : undefined;
+  return { ...condition, lastTransitionTime: since ?? rfc3339Seconds(now) };
+}

@@ -1,0 +1,310 @@
+/**
+ * Volumes as directories of the pod: `<root>/pods/<uid>/volumes/<name>`.
+ *
+ * Config maps, secrets and downward values are written as upstream's atomic writer does: the files
+ * of one version lie in a directory of their own, `..data` links to it, and each name links through
+ * `..data`, so a change appears in all files at once.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync, statSync } from "node:fs";
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, isAbsolute, join, normalize } from "node:path";
+import type {
+  DownwardAPIVolumeFile,
+  HostPathVolumeSource,
+  KeyToPath,
+  Pod,
+  Volume,
+  VolumeMount,
+} from "../../../proto/gen/core.ts";
+import { ContainerConfigError, type Mount } from "../runtime/types.ts";
+import { type ConfigSource, fieldValue, type PodFacts, resourceValue } from "./environment.ts";
+
+export interface VolumeFile {
+  readonly path: string;
+  readonly content: Buffer;
+  readonly mode: number;
+}
+
+const defaultFileMode = 0o644;
+const payloadBytesMax = 4 * 1024 * 1024;
+
+/** Materialises every volume of the pod; run again it refreshes their content. */
+export async function prepareVolumes(
+  facts: PodFacts,
+  volumesDir: string,
+  source: ConfigSource,
+): Promise<ReadonlyMap<string, string>> {
+  const paths = new Map<string, string>();
+  for (const volume of facts.pod.spec?.volumes ?? []) {
+    const name = volume.name ?? "";
+    const dir = join(volumesDir, safeRelative(name, `volume name "${name}"`));
+    if (volume.hostPath !== undefined) {
+      paths.set(name, await hostPath(volume.hostPath, name));
+      continue;
+    }
+    const files = await filesOf(facts, volume, source);
+    await mkdir(dir, { recursive: true, mode: 0o777 });
+    if (files === undefined) await chmod(dir, 0o777);
+    else await writePayload(dir, files);
+    paths.set(name, dir);
+  }
+  return paths;
+}
+
+/** Whether any volume's content can change while the pod runs. */
+export function hasRefreshableVolumes(pod: Pod): boolean {
+  return (pod.spec?.volumes ?? []).some(
+    (volume) => volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected,
+  );
+}
+
+/** Undefined: an empty directory. */
+async function filesOf(
+  facts: PodFacts,
+  volume: Volume,
+  source: ConfigSource,
+): Promise<readonly VolumeFile[] | undefined> {
+  const namespace = facts.pod.metadata?.namespace ?? "";
+  const { configMap, secret, downwardAPI, projected } = volume;
+  if (configMap !== undefined) {
+    return configMapFiles(namespace, configMap, configMap.defaultMode, source);
+  }
+  if (secret !== undefined) {
+    const named = { ...secret, name: secret.secretName };
+    return secretFiles(namespace, named, secret.defaultMode, source);
+  }
+  if (downwardAPI !== undefined) {
+    return downwardFiles(facts, downwardAPI.items ?? [], downwardAPI.defaultMode);
+  }
+  if (projected !== undefined) {
+    const files: VolumeFile[] = [];
+    for (const part of projected.sources ?? []) {
+      const mode = projected.defaultMode;
+      if (part.configMap)
+        files.push(...(await configMapFiles(namespace, part.configMap, mode, source)));
+      else if (part.secret)
+        files.push(...(await secretFiles(namespace, part.secret, mode, source)));
+      else if (part.downwardAPI) {
+        files.push(...downwardFiles(facts, part.downwardAPI.items ?? [], mode));
+      } else {
+        throw new ContainerConfigError(
+          `volume "${volume.name}": projected serviceAccountToken and clusterTrustBundle sources ` +
+            "are not supported by this kubelet",
+        );
+      }
+    }
+    return files;
+  }
+  const kind = Object.keys(volume).find((key) => key !== "name" && key !== "emptyDir");
+  const asked = kind === undefined ? undefined : (volume as Record<string, unknown>)[kind];
+  if (asked === undefined) return undefined;
+  throw new ContainerConfigError(
+    `volume "${volume.name}": ${kind} is not supported by this kubelet`,
+  );
+}
+
+interface KeyedSource {
+  readonly name?: string | undefined;
+  readonly items?: readonly KeyToPath[] | undefined;
+  readonly optional?: boolean | undefined;
+}
+
+async function configMapFiles(
+  namespace: string,
+  from: KeyedSource,
+  mode: number | undefined,
+  source: ConfigSource,
+): Promise<readonly VolumeFile[]> {
+  const found = await source.configMap(namespace, from.name ?? "");
+  if (found === undefined && !from.optional) {
+    throw new ContainerConfigError(`configmap "${from.name}" not found`);
+  }
+  const data = new Map<string, Buffer>();
+  for (const [key, text] of Object.entries(found?.data ?? {})) data.set(key, Buffer.from(text));
+  for (const [key, text] of Object.entries(found?.binaryData ?? {})) {
+    data.set(key, Buffer.from(text, "base64"));
+  }
+  return keyedFiles(data, from, mode, `ConfigMap ${namespace}/${from.name}`);
+}
+
+async function secretFiles(
+  namespace: string,
+  from: KeyedSource,
+  mode: number | undefined,
+  source: ConfigSource,
+): Promise<readonly VolumeFile[]> {
+  const found = await source.secret(namespace, from.name ?? "");
+  if (found === undefined && !from.optional) {
+    throw new ContainerConfigError(`secret "${from.name}" not found`);
+  }
+  const data = new Map<string, Buffer>();
+  for (const [key, text] of Object.entries(found?.data ?? {})) {
+    data.set(key, Buffer.from(text, "base64"));
+  }
+  return keyedFiles(data, from, mode, `Secret ${namespace}/${from.name}`);
+}
+
+function keyedFiles(
+  data: ReadonlyMap<string, Buffer>,
+  from: KeyedSource,
+  mode: number | undefined,
+  owner: string,
+): readonly VolumeFile[] {
+  const items = from.items ?? [];
+  if (items.length === 0) {
+    return [...data].map(([key, content]) => ({
+      path: key,
+      content,
+      mode: mode ?? defaultFileMode,
+    }));
+  }
+  const files: VolumeFile[] = [];
+  for (const item of items) {
+    const content = data.get(item.key ?? "");
+    if (content === undefined) {
+      if (from.optional) continue;
+      throw new ContainerConfigError(`couldn't find key ${item.key} in ${owner}`);
+    }
+    const path = item.path ?? item.key ?? "";
+    files.push({ path, content, mode: item.mode ?? mode ?? defaultFileMode });
+  }
+  return files;
+}
+
+function downwardFiles(
+  facts: PodFacts,
+  items: readonly DownwardAPIVolumeFile[],
+  mode: number | undefined,
+): readonly VolumeFile[] {
+  return items.map((item) => {
+    const ref = item.resourceFieldRef;
+    const container = facts.pod.spec?.containers?.find((one) => one.name === ref?.containerName);
+    const value =
+      ref === undefined
+        ? fieldValue(facts, item.fieldRef?.fieldPath ?? "")
+        : resourceValue(facts, container, ref);
+    if (value === undefined) {
+      const path = item.fieldRef?.fieldPath ?? ref?.resource;
+      throw new ContainerConfigError(`downwardAPI: unsupported field ${path}`);
+    }
+    const content = Buffer.from(value);
+    return { path: item.path ?? "", content, mode: item.mode ?? mode ?? defaultFileMode };
+  });
+}
+
+/** Replaces the content of a directory at once; does nothing when it is the same. */
+export async function writePayload(dir: string, files: readonly VolumeFile[]): Promise<void> {
+  const total = files.reduce((sum, file) => sum + file.content.length, 0);
+  if (total > payloadBytesMax) {
+    throw new ContainerConfigError(`a volume of ${total} bytes exceeds ${payloadBytesMax}`);
+  }
+  const version = `..${randomBytes(6).toString("hex")}`;
+  const previous = await readlink(join(dir, "..data")).catch(() => undefined); // first time
+  if (previous !== undefined && (await sameContent(join(dir, previous), files))) return;
+  await mkdir(join(dir, version));
+  for (const file of files) {
+    const path = join(dir, version, safeRelative(file.path, `path "${file.path}"`));
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, file.content);
+    await chmod(path, file.mode);
+  }
+  await symlink(version, join(dir, "..data.new"));
+  await rename(join(dir, "..data.new"), join(dir, "..data"));
+  const tops = new Set(files.map((file) => normalize(file.path).split("/")[0] ?? ""));
+  for (const top of tops) {
+    if (!(await isThere(join(dir, top)))) await symlink(join("..data", top), join(dir, top));
+  }
+  for (const entry of await readdir(dir)) {
+    if (!entry.startsWith("..") && !tops.has(entry)) await unlink(join(dir, entry));
+  }
+  if (previous !== undefined) await rm(join(dir, previous), { recursive: true, force: true });
+}
+
+async function sameContent(dir: string, files: readonly VolumeFile[]): Promise<boolean> {
+  const { readFile } = await import("node:fs/promises");
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => []);
+  if (entries.filter((entry) => entry.isFile()).length !== files.length) return false;
+  for (const file of files) {
+    const content = await readFile(join(dir, file.path)).catch(() => undefined); // not there
+    if (content === undefined || !content.equals(file.content)) return false;
+  }
+  return true;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
+}
+
+function safeRelative(path: string, what: string): string {
+  const parts = path.split("/");
+  if (path === "" || isAbsolute(path) || parts.includes("..") || path.startsWith("..")) {
+    throw new ContainerConfigError(`${what} must be relative and must not contain ".."`);
+  }
+  return path;
+}
+
+async function hostPath(from: HostPathVolumeSource, name: string): Promise<string> {
+  const { path = "", type = "" } = from;
+  const refuse = (problem: string) =>
+    new ContainerConfigError(`volume "${name}": hostPath ${path} ${problem}`);
+  if (!isAbsolute(path)) throw refuse("must be absolute");
+  if (type === "DirectoryOrCreate") await mkdir(path, { recursive: true, mode: 0o755 });
+  if (type === "FileOrCreate" && !existsSync(path)) await writeFile(path, "", { mode: 0o644 });
+  if (!existsSync(path)) throw refuse("does not exist");
+  const stat = statSync(path);
+  const fits: Readonly<Record<string, boolean>> = {
+    "": true,
+    Directory: stat.isDirectory(),
+    DirectoryOrCreate: stat.isDirectory(),
+    File: stat.isFile(),
+    FileOrCreate: stat.isFile(),
+    Socket: stat.isSocket(),
+    CharDevice: stat.isCharacterDevice(),
+    BlockDevice: stat.isBlockDevice(),
+  };
+  if (fits[type] !== true) throw refuse(`is not a ${type}`);
+  return path;
+}
+
+/** What a container mounts; subPath is made when it is not there, as upstream does. */
+export async function mountsOf(
+  volumeMounts: readonly VolumeMount[],
+  paths: ReadonlyMap<string, string>,
+  expandText: (text: string) => string,
+): Promise<readonly Mount[]> {
+  const mounts: Mount[] = [];
+  for (const mount of volumeMounts) {
+    const base = paths.get(mount.name ?? "");
+    if (base === undefined) {
+      throw new ContainerConfigError(`volumeMounts: no volume is named "${mount.name}"`);
+    }
+    const containerPath = mount.mountPath ?? "";
+    if (!isAbsolute(containerPath)) {
+      throw new ContainerConfigError(`volumeMounts: mountPath "${containerPath}" must be absolute`);
+    }
+    const inner = mount.subPathExpr ? expandText(mount.subPathExpr) : (mount.subPath ?? "");
+    let hostPath = base;
+    if (inner !== "") {
+      hostPath = join(base, safeRelative(inner, `subPath "${inner}"`));
+      if (!existsSync(hostPath)) await mkdir(hostPath, { recursive: true });
+    }
+    mounts.push({
+      hostPath,
+      containerPath: normalize(containerPath),
+      readOnly: mount.readOnly ?? false,
+    });
+  }
+  return mounts;
+}

@@ -1,0 +1,338 @@
+/**
+ * The life of one container's processes.
+ *
+ *     created ──launch──▶ running ──▶ exited          (the shim wrote `exit`)
+ *        └──no program, spawn failed──▶ exited        (StartError)
+ *     running ──shim and program gone without a word──▶ exited (ContainerStatusUnknown)
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { type FSWatcher, watch } from "node:fs";
+import { open, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../../../../ha/runtime/types.ts";
+import type { Container } from "../types.ts";
+import { cgroupProcesses, oomKills, removeCgroups } from "./cgroup.ts";
+import { readIfThere } from "./files.ts";
+import { isAlive, type ProcessStat, parseStat, processesOfSession } from "./proc.ts";
+import type { ContainerEnd, ContainerRecord, StateDir } from "./records.ts";
+
+export const processLimits = {
+  /** How often an adopted container is looked at; its `exit` file is also watched. */
+  adoptedPollMillis: 1_000,
+  /** From SIGKILL to giving up on the shim's word. */
+  killWaitMillis: 5_000,
+  launchMillis: 10_000,
+} as const;
+
+export interface Launch {
+  readonly script: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export class ProcessContainer {
+  readonly record: ContainerRecord;
+  readonly #state: StateDir;
+  readonly #log: Log;
+  readonly #onExit: (container: ProcessContainer) => void;
+  #shim: ProcessStat | undefined;
+  #child: ProcessStat | undefined;
+  #startedAt: number | undefined;
+  #process: ChildProcess | undefined;
+  #watcher: FSWatcher | undefined;
+  #poll: NodeJS.Timeout | undefined;
+  #settling: Promise<void> | undefined;
+  #exitWaiters: (() => void)[] = [];
+  #stopDeadline: number | undefined;
+  #stopTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(
+    record: ContainerRecord,
+    state: StateDir,
+    log: Log,
+    onExit: (container: ProcessContainer) => void,
+  ) {
+    this.record = record;
+    this.#state = state;
+    this.#log = log;
+    this.#onExit = onExit;
+  }
+
+  get dir(): string {
+    return this.#state.containerDir(this.record.id);
+  }
+
+  get logPath(): string {
+    return join(this.dir, "log");
+  }
+
+  get exited(): boolean {
+    return this.record.end !== undefined;
+  }
+
+  /** Session of the program, for counting what it uses. */
+  get session(): number | undefined {
+    return this.exited ? undefined : this.#child?.pid;
+  }
+
+  get processPid(): number | undefined {
+    return this.exited ? undefined : this.#child?.pid;
+  }
+
+  status(): Container {
+    const { id, config, createdAt, end } = this.record;
+    return {
+      id,
+      podUid: config.podUid,
+      name: config.name,
+      attempt: config.attempt,
+      image: config.image,
+      specHash: config.specHash,
+      createdAt,
+      state: end !== undefined ? "exited" : this.#child !== undefined ? "running" : "created",
+      startedAt: this.#startedAt ?? end?.finishedAt,
+      ...(end !== undefined && {
+        finishedAt: end.finishedAt,
+        exitCode: end.exitCode,
+        reason: end.reason,
+        message: end.message,
+      }),
+    };
+  }
+
+  /** Starts the shim and waits until the program is about to run, or has failed to. */
+  async launch(launch: Launch): Promise<void> {
+    this.record.launched = true;
+    await this.#state.writeContainer(this.record);
+    const file = await open(this.logPath, "a", 0o640);
+    try {
+      const child = spawn("/bin/sh", [launch.script], {
+        cwd: this.dir,
+        env: launch.env,
+        detached: true,
+        stdio: ["ignore", "ignore", "ignore", "pipe", file.fd],
+      });
+      this.#process = child;
+      const failed = await firstWord(child);
+      if (failed !== undefined) return await this.#end(startError(failed));
+      child.unref();
+    } finally {
+      await file.close();
+    }
+    await this.#readIdentity();
+    this.#startedAt ??= Date.now();
+    const child = this.#process;
+    if (child.exitCode !== null || child.signalCode !== null) await this.#settle();
+    else child.once("exit", () => void this.#settle());
+  }
+
+  async failStart(message: string): Promise<void> {
+    await this.#end(startError(message));
+  }
+
+  /** Takes up a container that another instance started. */
+  async adopt(): Promise<void> {
+    await this.#readIdentity();
+    if (this.exited) return;
+    if (!this.record.launched) return; // created and never started: the pod worker decides
+    if (await this.#look()) return;
+    this.#watcher = watch(this.dir, { persistent: false }, (_, name) => {
+      if (name === "exit") void this.#look();
+    });
+    this.#watcher.on("error", () => undefined); // the poll goes on without it
+    this.#poll = setInterval(() => void this.#look(), processLimits.adoptedPollMillis);
+    this.#poll.unref();
+  }
+
+  /** TERM to the group, then KILL when the grace is over; resolves when it has exited. */
+  async stop(graceMillis: number, signal: NodeJS.Signals): Promise<void> {
+    if (this.exited) return;
+    if (!this.record.launched) {
+      await this.#end({ exitCode: 137, finishedAt: Date.now(), reason: "Error" });
+      return;
+    }
+    const exit = new Promise<void>((resolve) => this.#exitWaiters.push(resolve));
+    const deadline = performance.now() + graceMillis;
+    if (this.#stopDeadline === undefined && graceMillis > 0) this.#signalGroup(signal);
+    if (this.#stopDeadline === undefined || deadline < this.#stopDeadline) {
+      this.#stopDeadline = deadline;
+      clearTimeout(this.#stopTimer);
+      if (graceMillis <= 0) this.#killNow();
+      else this.#stopTimer = setTimeout(() => this.#killNow(), graceMillis);
+    }
+    await exit;
+  }
+
+  /** Lets go; the processes run on. */
+  close(): void {
+    this.#closed = true;
+    this.#watcher?.close();
+    clearInterval(this.#poll);
+    clearTimeout(this.#stopTimer);
+    this.#process?.removeAllListeners("exit");
+    for (const resolve of this.#exitWaiters.splice(0)) resolve();
+  }
+
+  async #readIdentity(): Promise<void> {
+    const shim = await readIfThere(join(this.dir, "shim"));
+    const child = await readIfThere(join(this.dir, "child"));
+    this.#shim = shim === undefined ? undefined : parseStat(shim);
+    this.#child = child === undefined ? undefined : parseStat(child);
+    if (this.#child !== undefined) {
+      this.#startedAt = Math.round((await stat(join(this.dir, "child"))).mtimeMs);
+    }
+  }
+
+  #alive(process: ProcessStat | undefined): boolean {
+    return process !== undefined && isAlive(process.pid, process.startTicks);
+  }
+
+  /** For adopted containers: whether it has ended, and if so, records it. */
+  async #look(): Promise<boolean> {
+    if (this.exited) return true;
+    const shimAlive = this.#alive(this.#shim);
+    const written = (await readIfThere(join(this.dir, "exit"))) !== undefined;
+    if (!written && (shimAlive || this.#alive(this.#child))) return false;
+    await this.#settle();
+    return this.exited;
+  }
+
+  #settle(): Promise<void> {
+    this.#settling ??= this.#readEnd()
+      .catch((error: unknown) => {
+        this.#log.error("could not record the end of a container", { id: this.record.id, error });
+      })
+      .finally(() => {
+        this.#settling = undefined;
+      });
+    return this.#settling;
+  }
+
+  async #readEnd(): Promise<void> {
+    if (this.exited || this.#closed) return;
+    if (this.#child === undefined) await this.#readIdentity();
+    const path = join(this.dir, "exit");
+    const text = await readIfThere(path);
+    // The shim writes the line in one piece; without its end it is not there yet, or never will be.
+    const known = text !== undefined && /^\d+\n$/.test(text);
+    if (!known && this.#alive(this.#child)) return this.#watchOrphan();
+    this.#killLeftOver();
+    if (!known) {
+      await this.#end({
+        exitCode: 137,
+        finishedAt: Date.now(),
+        reason: "ContainerStatusUnknown",
+        message: "The container could not be located when its end was looked for",
+      });
+      return;
+    }
+    const exitCode = Number(text);
+    const oom = exitCode !== 0 && (await oomKills(this.record.cgroups)) > 0;
+    await this.#end({
+      exitCode,
+      finishedAt: Math.round((await stat(path)).mtimeMs),
+      reason: exitCode === 0 ? "Completed" : oom ? "OOMKilled" : "Error",
+    });
+  }
+
+  /** The shim was killed and the program lives: look at it until it ends, too. */
+  #watchOrphan(): void {
+    if (this.#poll !== undefined) return;
+    this.#log.warn("a container has lost its shim; its exit code will be unknown", {
+      id: this.record.id,
+      pod: this.record.config.podUid,
+    });
+    this.#poll = setInterval(() => void this.#look(), processLimits.adoptedPollMillis);
+    this.#poll.unref();
+  }
+
+  async #end(end: ContainerEnd): Promise<void> {
+    if (this.exited || this.#closed) return;
+    this.record.end = end;
+    clearInterval(this.#poll);
+    clearTimeout(this.#stopTimer);
+    this.#watcher?.close();
+    await this.#state.writeContainer(this.record);
+    for (const pid of await cgroupProcesses(this.record.cgroups)) kill(pid, "SIGKILL");
+    if (!(await removeCgroups(this.record.cgroups))) {
+      this.#log.debug("a cgroup is still in use; it goes with the container's record", {
+        id: this.record.id,
+      });
+    }
+    this.#onExit(this);
+    for (const resolve of this.#exitWaiters.splice(0)) resolve();
+  }
+
+  #signalGroup(signal: NodeJS.Signals): void {
+    const child = this.#child;
+    if (child === undefined || !this.#alive(child)) return;
+    // Between fork and setsid the program is not yet the leader of a group of its own.
+    if (!kill(-child.pid, signal)) kill(child.pid, signal);
+  }
+
+  #killNow(): void {
+    this.#signalGroup("SIGKILL");
+    this.#killLeftOver();
+    this.#stopTimer = setTimeout(() => {
+      if (this.#shim !== undefined && this.#alive(this.#shim) && !this.#alive(this.#child)) {
+        kill(this.#shim.pid, "SIGKILL");
+      }
+      void this.#settle();
+    }, processLimits.killWaitMillis);
+    this.#stopTimer.unref();
+    if (!this.#alive(this.#shim)) void this.#settle();
+  }
+
+  /** What the program started and left behind, as long as its session is certainly the same. */
+  #killLeftOver(): void {
+    const child = this.#child;
+    if (child === undefined) return;
+    for (const member of processesOfSession(child.pid)) {
+      const reused = member.pid === child.pid && member.startTicks !== child.startTicks;
+      if (reused) return;
+      if (member.startTicks >= child.startTicks) kill(member.pid, "SIGKILL");
+    }
+  }
+}
+
+function startError(message: string): ContainerEnd {
+  return { exitCode: 128, finishedAt: Date.now(), reason: "StartError", message };
+}
+
+/** False: no such process, or not ours to signal. */
+function kill(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Waits for the shim's word on descriptor 3; resolves to what went wrong instead. */
+function firstWord(child: ChildProcess): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const pipe = child.stdio[3] as NodeJS.ReadableStream & { destroy(): void };
+    const done = (problem?: string) => {
+      clearTimeout(timer);
+      child.removeAllListeners();
+      // Node throws on an error event that nobody hears.
+      child.on("error", () => undefined);
+      pipe.destroy();
+      resolve(problem);
+    };
+    const timer = setTimeout(() => {
+      if (child.pid !== undefined) kill(-child.pid, "SIGKILL");
+      done(`the shim said nothing within ${processLimits.launchMillis} ms`);
+    }, processLimits.launchMillis);
+    pipe.once("data", () => done());
+    child.once("error", (error) => done(`/bin/sh: ${error.message}`));
+    child.once("exit", (code, signal) => done(`the shim ended with ${code ?? signal}`));
+  });
+}
+
+/** For messages: the last lines a container wrote. */
+export async function lastOutput(path: string, bytesMax: number): Promise<string> {
+  const bytes = await readFile(path).catch(() => Buffer.alloc(0)); // nothing written
+  return bytes.subarray(Math.max(0, bytes.length - bytesMax)).toString("utf8");
+}

@@ -1,0 +1,375 @@
+/**
+ * Containers as plain processes of this machine.
+ *
+ * What differs from a container engine, and is told to users where it matters:
+ * - `image` is a label: the programs are those of this machine, so a container needs a command;
+ * - pods share the machine's files and network; a pod's own address is one of 127.64.0.0/10, and a
+ *   program that binds it, and not 0.0.0.0, leaves its ports free for others;
+ * - volumes are bind-mounted at their mountPath in a private mount namespace, for which missing
+ *   mount points are made on the machine (and removed with the pod when empty). Without root,
+ *   mountPath must lie under workingDir, where a link is made. The directory of each volume is in
+ *   `TRIREME_VOLUME_<NAME>` as well;
+ * - without workingDir a program starts in a private directory of its pod, which is also its HOME;
+ * - memory and cpu limits need a writable cgroup. There is no RLIMIT in their place: limits on
+ *   address space or data break runtimes that reserve much and use little, such as V8 and Go.
+ */
+import { randomBytes } from "node:crypto";
+import { chown, mkdir, rm, rmdir, stat, unlink, writeFile } from "node:fs/promises";
+import { isAbsolute, join, resolve } from "node:path";
+import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import type { Cancel, Log } from "../../../../ha/runtime/types.ts";
+import type {
+  Container,
+  ContainerConfig,
+  ContainerRuntime,
+  ExecResult,
+  LogOptions,
+  Mount,
+  PodResourceUse,
+  PodSandbox,
+  PodSandboxConfig,
+  RuntimeEvent,
+} from "../types.ts";
+import { ContainerConfigError } from "../types.ts";
+import { type Capabilities, probeCapabilities } from "./capabilities.ts";
+import { makeCgroups, removeCgroups } from "./cgroup.ts";
+import { ProcessContainer } from "./container.ts";
+import { runExec } from "./exec.ts";
+import { logLimits, readLog, rotateLog } from "./logs.ts";
+import { allProcesses, ticksPerSecond } from "./proc.ts";
+import { containerPath, findProgram, linkMount, makeMountPoint } from "./program.ts";
+import {
+  type ContainerRecord,
+  openStateDir,
+  type SandboxRecord,
+  type StateDir,
+} from "./records.ts";
+import { identityArguments, shimScript } from "./shim.ts";
+
+export interface ProcessRuntimeOptions {
+  /** State directory; made if it does not exist. */
+  readonly root: string;
+  readonly log: Log;
+  /** Absent: probed by `load`. */
+  readonly capabilities?: Capabilities | undefined;
+  readonly logBytesMax?: number | undefined;
+  readonly rotateMillis?: number | undefined;
+}
+
+const rotateMillisDefault = 10_000;
+const uidShape = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+export function createProcessRuntime(options: ProcessRuntimeOptions): ContainerRuntime {
+  return new ProcessRuntime(options);
+}
+
+class ProcessRuntime implements ContainerRuntime {
+  readonly name = "process";
+  readonly version = process.version;
+  readonly #options: ProcessRuntimeOptions;
+  readonly #log: Log;
+  readonly #state: StateDir;
+  readonly #sandboxes = new Map<string, SandboxRecord>();
+  readonly #containers = new Map<string, ProcessContainer>();
+  readonly #handlers = new Set<(event: RuntimeEvent) => void>();
+  #able: Capabilities | undefined;
+  #rotation: NodeJS.Timeout | undefined;
+
+  constructor(options: ProcessRuntimeOptions) {
+    this.#options = options;
+    this.#log = options.log.child({ runtime: "process" });
+    this.#state = openStateDir(resolve(options.root), this.#log);
+  }
+
+  async load(): Promise<void> {
+    // Kubelets of one machine have different state directories: their hash keeps cgroups apart.
+    const scope = Buffer.from(this.#state.root).toString("base64url").slice(-48);
+    this.#able = this.#options.capabilities ?? (await probeCapabilities(scope, this.#log));
+    const { sandboxes, containers } = await this.#state.load();
+    for (const record of sandboxes) this.#sandboxes.set(record.config.uid, record);
+    for (const record of containers) {
+      const container = this.#newContainer(record);
+      await container.adopt();
+    }
+    this.#rotation = setInterval(
+      () => void this.#rotateLogs(),
+      this.#options.rotateMillis ?? rotateMillisDefault,
+    );
+    this.#rotation.unref();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#rotation);
+    this.#handlers.clear();
+    for (const container of this.#containers.values()) container.close();
+  }
+
+  sandboxes(): readonly PodSandbox[] {
+    return [...this.#sandboxes.values()].map(sandboxOf);
+  }
+
+  async runSandbox(config: PodSandboxConfig): Promise<PodSandbox> {
+    if (!uidShape.test(config.uid)) {
+      throw new ContainerConfigError(`pod uid "${config.uid}" cannot name a directory`);
+    }
+    const known = this.#sandboxes.get(config.uid);
+    const record: SandboxRecord = {
+      version: 1,
+      config,
+      createdAt: Date.now(),
+      stopped: false,
+      madeMountPoints: known?.madeMountPoints ?? [],
+    };
+    await mkdir(join(this.#state.podDir(config.uid), "work"), { recursive: true });
+    await this.#state.writeSandbox(record);
+    this.#sandboxes.set(config.uid, record);
+    return sandboxOf(record);
+  }
+
+  async stopSandbox(uid: string): Promise<void> {
+    await Promise.all(this.#of(uid).map((container) => container.stop(0, "SIGKILL")));
+    const record = this.#sandboxes.get(uid);
+    if (record === undefined || record.stopped) return;
+    record.stopped = true;
+    await this.#state.writeSandbox(record);
+  }
+
+  async removeSandbox(uid: string): Promise<void> {
+    await this.stopSandbox(uid);
+    for (const container of this.#of(uid)) await this.removeContainer(container.record.id);
+    const record = this.#sandboxes.get(uid);
+    if (record === undefined) return;
+    for (const path of record.madeMountPoints.toReversed()) await removeEmpty(path);
+    await rm(this.#state.podDir(uid), { recursive: true, force: true });
+    this.#sandboxes.delete(uid);
+  }
+
+  containers(podUid?: string): readonly Container[] {
+    const chosen = podUid === undefined ? [...this.#containers.values()] : this.#of(podUid);
+    return chosen
+      .map((container) => container.status())
+      .sort((a, b) => a.createdAt - b.createdAt || a.attempt - b.attempt);
+  }
+
+  async createContainer(config: ContainerConfig): Promise<string> {
+    const sandbox = this.#sandboxes.get(config.podUid);
+    if (sandbox === undefined) {
+      throw new StatusError(Code.failedPrecondition, `pod ${config.podUid} has no sandbox`);
+    }
+    if (config.command.length === 0) {
+      throw new ContainerConfigError(
+        `image "${config.image}": the process runtime runs programs of this machine and needs ` +
+          "spec.containers[].command",
+      );
+    }
+    if (config.workingDir !== undefined && !isAbsolute(config.workingDir)) {
+      throw new ContainerConfigError(`workingDir "${config.workingDir}" must be absolute`);
+    }
+    const root = this.#capabilities().root;
+    const wantsIdentity = identityArguments(config).length > 0;
+    if (wantsIdentity && !root && config.runAsUser !== process.getuid?.()) {
+      throw new ContainerConfigError(
+        `runAsUser ${config.runAsUser}: the kubelet is not root and cannot change the user`,
+      );
+    }
+    const id = randomBytes(32).toString("hex");
+    const record: ContainerRecord = {
+      version: 1,
+      id,
+      config,
+      createdAt: Date.now(),
+      cgroups: [],
+      launched: false,
+    };
+    await mkdir(this.#state.containerDir(id), { recursive: true, mode: 0o755 });
+    await this.#state.writeContainer(record);
+    this.#newContainer(record);
+    return id;
+  }
+
+  async startContainer(id: string): Promise<void> {
+    const container = this.#get(id);
+    const { record } = container;
+    if (record.launched || container.exited) return;
+    const { config } = record;
+    const workingDir = config.workingDir ?? this.#workDir(config.podUid);
+    const env = this.#environment(config);
+    const [name = "", ...args] = config.command;
+    try {
+      const mounts = await this.#prepareMounts(config, workingDir);
+      const program = findProgram(name, env["PATH"] ?? "", workingDir);
+      // With mounts the program may be inside a volume, which only the namespace can tell.
+      if ("problem" in program && mounts.length === 0) throw new Error(program.problem);
+      if (config.runAsUser !== undefined && config.workingDir === undefined) {
+        await chown(workingDir, config.runAsUser, config.runAsGroup ?? 0);
+      }
+      record.cgroups = await makeCgroups(this.#capabilities(), id, {
+        memoryBytes: config.memoryLimitBytes,
+        cpuMillis: config.cpuLimitMillis,
+      });
+      const script = join(container.dir, "run.sh");
+      const text = shimScript({
+        containerDir: container.dir,
+        workingDir,
+        command: ["path" in program ? program.path : name, ...args],
+        cgroups: record.cgroups,
+        mounts,
+        identity: this.#capabilities().root ? identityArguments(config) : [],
+      });
+      await writeFile(script, text, { mode: 0o600 });
+      await container.launch({ script, env });
+    } catch (error) {
+      await container.failStart((error as Error).message);
+    }
+    if (!container.exited) this.#tell("started", container);
+  }
+
+  async stopContainer(id: string, graceMillis: number): Promise<void> {
+    const container = this.#containers.get(id);
+    const signal = (container?.record.config.stopSignal ?? "SIGTERM") as NodeJS.Signals;
+    await container?.stop(graceMillis, signal);
+  }
+
+  async removeContainer(id: string): Promise<void> {
+    const container = this.#containers.get(id);
+    if (container === undefined) return;
+    await container.stop(0, "SIGKILL");
+    container.close();
+    await removeCgroups(container.record.cgroups);
+    await rm(container.dir, { recursive: true, force: true });
+    this.#containers.delete(id);
+  }
+
+  exec(id: string, command: readonly string[], timeoutMillis: number): Promise<ExecResult> {
+    const container = this.#get(id);
+    const { config } = container.record;
+    const pid = container.processPid;
+    if (pid === undefined) {
+      throw new StatusError(Code.failedPrecondition, `container ${config.name} is not running`);
+    }
+    const cwd = config.workingDir ?? this.#workDir(config.podUid);
+    const identity = this.#capabilities().root ? identityArguments(config) : [];
+    const entered = this.#capabilities().mounts && config.mounts.length > 0;
+    return runExec({
+      command: [
+        ...(entered ? ["nsenter", `--target=${pid}`, "--mount", `--wd=${cwd}`, "--"] : []),
+        ...(identity.length > 0 ? ["setpriv", ...identity, "--"] : []),
+        ...command,
+      ],
+      env: this.#environment(config),
+      cwd: entered ? "/" : cwd,
+      timeoutMillis,
+    });
+  }
+
+  logs(id: string, options: LogOptions): AsyncIterable<Uint8Array> {
+    const container = this.#get(id);
+    return readLog(container.logPath, options, () => container.exited);
+  }
+
+  async resourceUse(): Promise<readonly PodResourceUse[]> {
+    const podOfSession = new Map<number, string>();
+    for (const container of this.#containers.values()) {
+      if (container.session !== undefined) {
+        podOfSession.set(container.session, container.record.config.podUid);
+      }
+    }
+    const totals = new Map<string, { cpuMillisTotal: number; memoryBytes: number }>();
+    for (const uid of podOfSession.values()) totals.set(uid, { cpuMillisTotal: 0, memoryBytes: 0 });
+    if (podOfSession.size === 0) return [];
+    for (const stat of await allProcesses()) {
+      const total = totals.get(podOfSession.get(stat.session) ?? "");
+      if (total === undefined) continue;
+      total.cpuMillisTotal += (stat.cpuTicks * 1000) / ticksPerSecond;
+      total.memoryBytes += stat.residentBytes;
+    }
+    return [...totals].map(([podUid, total]) => ({ podUid, ...total }));
+  }
+
+  onEvent(handler: (event: RuntimeEvent) => void): Cancel {
+    this.#handlers.add(handler);
+    return () => this.#handlers.delete(handler);
+  }
+
+  #capabilities(): Capabilities {
+    if (this.#able === undefined) {
+      throw new StatusError(Code.failedPrecondition, "the process runtime is not loaded yet");
+    }
+    return this.#able;
+  }
+
+  #workDir(podUid: string): string {
+    return join(this.#state.podDir(podUid), "work");
+  }
+
+  #environment(config: ContainerConfig): Record<string, string> {
+    const home = this.#workDir(config.podUid);
+    return {
+      HOME: home,
+      ...config.env,
+      PATH: containerPath(config.env["PATH"], process.execPath),
+    };
+  }
+
+  async #prepareMounts(config: ContainerConfig, workingDir: string): Promise<readonly Mount[]> {
+    // Outer mounts first, or they would hide the inner ones.
+    const mounts = config.mounts.toSorted((a, b) => (a.containerPath < b.containerPath ? -1 : 1));
+    if (!this.#capabilities().mounts) {
+      for (const mount of mounts) await linkMount(mount, workingDir);
+      return [];
+    }
+    const sandbox = this.#sandboxes.get(config.podUid);
+    for (const mount of mounts) {
+      const made = await makeMountPoint(mount);
+      if (made.length === 0 || sandbox === undefined) continue;
+      sandbox.madeMountPoints.push(...made);
+      await this.#state.writeSandbox(sandbox);
+    }
+    return mounts;
+  }
+
+  #of(podUid: string): readonly ProcessContainer[] {
+    return [...this.#containers.values()].filter((one) => one.record.config.podUid === podUid);
+  }
+
+  #get(id: string): ProcessContainer {
+    const container = this.#containers.get(id);
+    if (container === undefined) throw new StatusError(Code.notFound, `no container ${id}`);
+    return container;
+  }
+
+  #newContainer(record: ContainerRecord): ProcessContainer {
+    const container = new ProcessContainer(record, this.#state, this.#log, (ended) =>
+      this.#tell("exited", ended),
+    );
+    this.#containers.set(record.id, container);
+    return container;
+  }
+
+  #tell(type: RuntimeEvent["type"], { record }: ProcessContainer): void {
+    const event = { type, podUid: record.config.podUid, containerId: record.id };
+    for (const handler of [...this.#handlers]) handler(event);
+  }
+
+  async #rotateLogs(): Promise<void> {
+    const bytesMax = this.#options.logBytesMax ?? logLimits.fileBytesMax;
+    for (const container of this.#containers.values()) {
+      await rotateLog(container.logPath, bytesMax).catch((error: unknown) =>
+        this.#log.error("could not rotate a container's log", { id: container.record.id, error }),
+      );
+    }
+  }
+}
+
+function sandboxOf(record: SandboxRecord): PodSandbox {
+  const state = record.stopped ? ("stopped" as const) : ("ready" as const);
+  return { ...record.config, state, createdAt: record.createdAt };
+}
+
+/** A mount point we made goes only while nobody else has come to use it. */
+async function removeEmpty(path: string): Promise<void> {
+  await rmdir(path).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOTDIR") return; // in use or gone: either way not ours to remove
+    if ((await stat(path)).size === 0) await unlink(path);
+  });
+}

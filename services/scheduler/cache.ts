@@ -1,0 +1,150 @@
+import type { Node, Pod } from "../../proto/gen/core.ts";
+import type { NodeLiveness } from "../../proto/gen/node.ts";
+import { keyOf } from "../client/mod.ts";
+import { parseTime } from "../kinds/mod.ts";
+import { NodeInfo } from "./node-info.ts";
+import { type PodInfo, podInfo } from "./pod-info.ts";
+
+interface Placed {
+  readonly info: PodInfo;
+  readonly nodeName: string;
+  /** Set while only this scheduler believes in the placement. */
+  readonly assumed: boolean;
+  /** Monotonic milliseconds; from then on an assumption that nobody confirmed is dropped. */
+  readonly expiresAt: number;
+}
+
+/** An assumption whose binding was acknowledged is confirmed by the watch well within this. */
+export const assumedMillisMax = 30_000;
+
+/**
+ * The cluster as the scheduler believes it to be: what the informers say, plus the pods whose
+ * binding is still on its way.
+ */
+export class ClusterCache {
+  readonly #nodes = new Map<string, NodeInfo>();
+  readonly #pods = new Map<string, Placed>();
+  /** Per apiserver, its nodes' last measured use. */
+  readonly #livenesses = new Map<string, NodeLiveness>();
+
+  /** The nodes that exist, in no particular order. */
+  nodes(): NodeInfo[] {
+    return [...this.#nodes.values()].filter(({ node }) => node !== undefined);
+  }
+
+  setNode(node: Node): void {
+    const info = this.#node(node.metadata?.name ?? "");
+    info.setNode(node);
+    this.#measure(info);
+  }
+
+  removeNode(name: string): void {
+    this.#nodes.get(name)?.setNode(undefined);
+    this.#sweep(name);
+  }
+
+  /** A pod as the API shows it: on a node, or gone from one. Confirms an assumption. */
+  setPod(pod: Pod): void {
+    const key = keyOf(pod);
+    const nodeName = pod.spec?.nodeName;
+    if (!nodeName || isFinished(pod)) {
+      const known = this.#pods.get(key);
+      // The watch may still show the pod as it was before the binding.
+      if (known?.assumed && !isFinished(pod) && sameUid(known.info.pod, pod)) return;
+      this.removePod(key);
+      return;
+    }
+    this.#place({ info: podInfo(pod), nodeName, assumed: false, expiresAt: 0 });
+  }
+
+  removePod(key: string): void {
+    const known = this.#pods.get(key);
+    if (!known) return;
+    this.#pods.delete(key);
+    this.#nodes.get(known.nodeName)?.removePod(key);
+    this.#sweep(known.nodeName);
+  }
+
+  assume(info: PodInfo, nodeName: string): void {
+    this.#place({ info, nodeName, assumed: true, expiresAt: Number.POSITIVE_INFINITY });
+  }
+
+  /** The API took the binding; the watch must show it before the assumption expires. */
+  bound(key: string, nowMillis: number): void {
+    const known = this.#pods.get(key);
+    if (known?.assumed) this.#pods.set(key, { ...known, expiresAt: nowMillis + assumedMillisMax });
+  }
+
+  /** Takes an assumption back. A placement that the API has confirmed stays. */
+  forget(key: string): void {
+    if (this.#pods.get(key)?.assumed) this.removePod(key);
+  }
+
+  /** Answers the keys of the assumptions that expired. */
+  expire(nowMillis: number): string[] {
+    const expired: string[] = [];
+    for (const [key, { assumed, expiresAt }] of this.#pods) {
+      if (assumed && expiresAt <= nowMillis) expired.push(key);
+    }
+    for (const key of expired) this.removePod(key);
+    return expired;
+  }
+
+  isPlaced(key: string): boolean {
+    return this.#pods.has(key);
+  }
+
+  setLiveness(liveness: NodeLiveness): void {
+    this.#livenesses.set(liveness.metadata?.name ?? "", liveness);
+    for (const name of Object.keys(liveness.nodes ?? {})) {
+      const info = this.#nodes.get(name);
+      if (info) this.#measure(info);
+    }
+  }
+
+  removeLiveness(name: string): void {
+    this.#livenesses.delete(name);
+  }
+
+  #measure(info: NodeInfo): void {
+    let newest = Number.NEGATIVE_INFINITY;
+    for (const { nodes } of this.#livenesses.values()) {
+      const beat = nodes?.[info.name];
+      const at = parseTime(beat?.lastHeartbeatTime) ?? Number.NEGATIVE_INFINITY;
+      if (!beat?.usage || at < newest) continue;
+      newest = at;
+      info.usage = { cpu: beat.usage.cpuMillis ?? 0, memory: beat.usage.memoryBytes ?? 0 };
+    }
+  }
+
+  #place(placed: Placed): void {
+    const { info, nodeName } = placed;
+    const known = this.#pods.get(info.key);
+    if (known && known.nodeName !== nodeName) this.removePod(info.key);
+    this.#pods.set(info.key, placed);
+    this.#node(nodeName).addPod(info);
+  }
+
+  /** Pods may be seen before their node: the entry then waits for it. */
+  #node(name: string): NodeInfo {
+    let info = this.#nodes.get(name);
+    if (!info) {
+      info = new NodeInfo(name);
+      this.#nodes.set(name, info);
+    }
+    return info;
+  }
+
+  #sweep(name: string): void {
+    const info = this.#nodes.get(name);
+    if (info && !info.node && info.pods.size === 0) this.#nodes.delete(name);
+  }
+}
+
+export function isFinished(pod: Pod): boolean {
+  return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
+}
+
+function sameUid(a: Pod, b: Pod): boolean {
+  return a.metadata?.uid === b.metadata?.uid;
+}

@@ -1,0 +1,4 @@
+export { defaultPlugins } from "./plugins/mod.ts";
+export { deadlineAnnotation } from "./pod-info.ts";
+export { program } from "./program.ts";
+export { Scheduler, type SchedulerOptions } from "./scheduler.ts";

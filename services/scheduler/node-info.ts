@@ -1,0 +1,77 @@
+import type { Node } from "../../proto/gen/core.ts";
+import { type Amounts, amounts, type HostPort, type PodInfo } from "./pod-info.ts";
+
+/** Measured use of a node: cpu in millicores, memory in bytes. */
+export interface Usage {
+  readonly cpu: number;
+  readonly memory: number;
+}
+
+/** A node and what is on it, assumed pods included. Plugins read it. */
+export class NodeInfo {
+  readonly name: string;
+  readonly pods = new Map<string, PodInfo>();
+  node: Node | undefined;
+  allocatable: Amounts = {};
+  usage: Usage | undefined;
+  readonly #requested: Record<string, number> = {};
+  readonly scoredRequested = { cpu: 0, memory: 0 };
+  /** Image sizes in bytes by every name the node knows the image by. */
+  images: ReadonlyMap<string, number> = new Map();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get requested(): Amounts {
+    return this.#requested;
+  }
+
+  setNode(node: Node | undefined): void {
+    this.node = node;
+    this.allocatable = amounts(node?.status?.allocatable);
+    this.images = new Map(
+      (node?.status?.images ?? []).flatMap(({ names = [], sizeBytes = 0 }) =>
+        names.map((name) => [name, sizeBytes] as const),
+      ),
+    );
+  }
+
+  addPod(pod: PodInfo): void {
+    this.removePod(pod.key);
+    this.pods.set(pod.key, pod);
+    this.#account(pod, 1);
+  }
+
+  removePod(key: string): void {
+    const pod = this.pods.get(key);
+    if (!pod) return;
+    this.pods.delete(key);
+    this.#account(pod, -1);
+  }
+
+  /** A port of the pod's that another pod on this node already has. */
+  conflictingPort(wanted: readonly HostPort[]): HostPort | undefined {
+    if (wanted.length === 0) return undefined;
+    for (const { hostPorts } of this.pods.values()) {
+      for (const used of hostPorts) {
+        const conflict = wanted.find((port) => overlap(port, used));
+        if (conflict) return conflict;
+      }
+    }
+    return undefined;
+  }
+
+  #account(pod: PodInfo, sign: 1 | -1): void {
+    for (const [resource, value] of Object.entries(pod.requests)) {
+      this.#requested[resource] = (this.#requested[resource] ?? 0) + sign * value;
+    }
+    this.scoredRequested.cpu += sign * pod.scoredRequests.cpu;
+    this.scoredRequested.memory += sign * pod.scoredRequests.memory;
+  }
+}
+
+function overlap(a: HostPort, b: HostPort): boolean {
+  if (a.port !== b.port || a.protocol !== b.protocol) return false;
+  return a.address === b.address || a.address === "0.0.0.0" || b.address === "0.0.0.0";
+}

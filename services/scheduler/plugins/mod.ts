@@ -1,0 +1,25 @@
+import type { Plugin } from "../framework.ts";
+import { balancedAllocation } from "./balanced-allocation.ts";
+import { imageLocality } from "./image-locality.ts";
+import { measuredUtilisation } from "./measured-utilisation.ts";
+import { nodeAffinity } from "./node-affinity.ts";
+import { nodeName } from "./node-name.ts";
+import { nodePorts } from "./node-ports.ts";
+import { nodeResourcesFit } from "./node-resources-fit.ts";
+import { nodeUnschedulable } from "./node-unschedulable.ts";
+import { ownerSpread } from "./owner-spread.ts";
+import { taintToleration } from "./taint-toleration.ts";
+
+/** In the order in which they filter; the first refusal of a node is the one that is told. */
+export const defaultPlugins: readonly Plugin[] = [
+  nodeUnschedulable,
+  nodeName,
+  taintToleration,
+  nodeAffinity,
+  nodePorts,
+  nodeResourcesFit,
+  ownerSpread,
+  balancedAllocation,
+  measuredUtilisation,
+  imageLocality,
+];

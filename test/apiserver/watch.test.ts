@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Revision, Store } from "../../ha/store/types.ts";
+import { openLocalStore } from "../../ha/store/mod.ts";
+import type { WatchRequest } from "../../proto/gen/meta.ts";
+import { limits } from "../../services/apiserver/limits.ts";
+import { Watcher } from "../../services/apiserver/registry/watcher.ts";
+import { EventType, initialEventsEnd, WatchItem } from "../../services/apiserver/registry/watch-item.ts";
+import { encodeStored, StoredObject } from "../../services/apiserver/registry/stored-object.ts";
+import { type Backend, remove, update, watch } from "../../services/apiserver/verbs/mod.ts";
+import type { Document } from "../../services/kinds/mod.ts";
+import { memoryRuntime } from "../store/memory-runtime.ts";
+import { adminCall, configMap, kind, make, Reader, until, world } from "./harness.ts";
+
+const maps = kind("configmaps");
+const at = { namespace: "default" };
+
+function open(backend: Backend, request: WatchRequest): Reader {
+  const abort = new AbortController();
+  return new Reader(
+    watch(backend, adminCall({ signal: abort.signal }), maps, { ...at, ...request }),
+    abort,
+  );
+}
+
+function put(backend: Backend, document: Document) {
+  return update(backend, adminCall(), maps, { document, subresource: "", typed: false });
+}
+
+test("without a resourceVersion: what exists, then every change in order", async () => {
+  await using w = await world();
+  await make(w.backend, configMap("a"));
+  await make(w.backend, configMap("b"));
+  const reader = open(w.backend, {});
+  await until(() => reader.items.length === 2, "the initial events");
+  await put(w.backend, configMap("a", { k: "1" }));
+  await remove(w.backend, adminCall(), maps, { ...at, name: "b" });
+  await make(w.backend, configMap("c"));
+  await until(() => reader.items.length === 5, "the changes");
+  assert.deepEqual(reader.story, ["ADDED a", "ADDED b", "MODIFIED a", "DELETED b", "ADDED c"]);
+  const versions = reader.items.slice(2).map((item) => item.object.revision);
+  assert.deepEqual(versions, [...versions].sort((x, y) => x - y));
+  const gone = reader.items[3]?.object.document;
+  assert.equal(gone?.metadata?.resourceVersion, String(versions[1]), "the deletion's revision");
+  assert.equal(reader.items[3]?.message, reader.items[3]?.message, "encoded once");
+  await reader.stop();
+});
+
+test("from a resourceVersion: exactly what followed, on another master too", async () => {
+  await using w = await world();
+  const first = await make(w.backend, configMap("a"));
+  await make(w.backend, configMap("b"));
+  const other = await w.another();
+  const here = open(w.backend, { resourceVersion: String(first.revision) });
+  // Its window begins at its own fill, so this one is served from the store's history.
+  const there = open(other, { resourceVersion: String(first.revision) });
+  await until(() => here.items.length === 1 && there.items.length === 1, "b");
+  await remove(w.backend, adminCall(), maps, { ...at, name: "a" });
+  await until(() => here.items.length === 2 && there.items.length === 2, "the deletion");
+  assert.deepEqual(here.story, ["ADDED b", "DELETED a"]);
+  assert.deepEqual(there.story, here.story);
+  await Promise.all([here.stop(), there.stop()]);
+});
+
+test("history keeps the last state of the deleted, and ends in Expired when compacted", async () => {
+  await using w = await world();
+  const first = await make(w.backend, configMap("a", { k: "last" }));
+  await remove(w.backend, adminCall(), maps, { ...at, name: "a" });
+  const other = await w.another();
+  const reader = open(other, { resourceVersion: String(first.revision) });
+  await until(() => reader.items.length === 1, "the deletion");
+  assert.deepEqual(reader.items[0]?.object.document["data"], { k: "last" });
+  await reader.stop();
+  await w.store.compact(await w.store.readRevision());
+  const late = open(other, { resourceVersion: String(first.revision) });
+  await late.done;
+  assert.equal(late.error?.detail?.reason, "Expired");
+  assert.match(late.error?.message ?? "", /^too old resource version: \d+ \(\d+\)$/);
+});
+
+test("objects enter and leave a selector as ADDED and DELETED", async () => {
+  await using w = await world();
+  const labelled = (on: boolean, k = "") => configMap("a", { k }, { labels: { on: String(on) } });
+  await make(w.backend, labelled(false));
+  const reader = open(w.backend, { labelSelector: "on=true", resourceVersion: "0" });
+  await put(w.backend, labelled(true));
+  await put(w.backend, labelled(true, "x"));
+  const left = await put(w.backend, labelled(false, "y"));
+  await put(w.backend, labelled(false, "z"));
+  await put(w.backend, labelled(true));
+  await remove(w.backend, adminCall(), maps, { ...at, name: "a" });
+  await until(() => reader.items.length === 5, "all events");
+  assert.deepEqual(reader.story, ["ADDED a", "MODIFIED a", "DELETED a", "ADDED a", "DELETED a"]);
+  const departure = reader.items[2]?.object.document;
+  assert.equal(departure?.metadata?.resourceVersion, String(left.revision));
+  assert.deepEqual(departure?.["data"], { k: "x" }, "the last state that was selected");
+  await reader.stop();
+});
+
+test("bookmarks: at the end of the initial events, and every interval", async () => {
+  await using w = await world({ bookmarkMillis: 20 });
+  await make(w.backend, configMap("a"));
+  const reader = open(w.backend, { sendInitialEvents: true, allowWatchBookmarks: true });
+  await until(() => reader.items.length >= 3, "bookmarks");
+  assert.deepEqual(reader.story.slice(0, 3), ["ADDED a", "BOOKMARK", "BOOKMARK"]);
+  const [, end, next] = reader.items.map((item) => item.object.document.metadata);
+  assert.deepEqual(end?.annotations, { [initialEventsEnd]: "true" });
+  assert.equal(end?.resourceVersion, String(w.backend.cache.revision));
+  assert.equal(next?.annotations, undefined);
+  const plain = open(w.backend, { resourceVersion: "0" });
+  const seen = reader.items.length + 2;
+  await until(() => reader.items.length > seen, "more bookmarks");
+  assert.deepEqual(plain.story, ["ADDED a"]);
+  await Promise.all([reader.stop(), plain.stop()]);
+});
+
+test("a watcher that is too slow is ended after what it has, whole revisions only", async () => {
+  const value = encodeStored(maps, { metadata: { name: "a", namespace: "default" } });
+  const item = (revision: number) =>
+    new WatchItem(EventType.modified, new StoredObject(maps, "/registry/a", value, revision));
+  let ended = 0;
+  const watcher = new Watcher(false, () => {
+    ended += 1;
+  });
+  for (let i = 1; i < limits.watcherEvents; i++) watcher.offer([item(i)]);
+  const last = limits.watcherEvents;
+  watcher.offer([item(last), item(last)]);
+  watcher.offer([item(last + 1)]);
+  assert.equal(ended, 1);
+  assert.ok(watcher.overflowed);
+  const seen: number[] = [];
+  for await (const each of watcher) seen.push(each.object.revision);
+  assert.equal(seen.length, limits.watcherEvents - 1);
+  assert.equal(seen.at(-1), last - 1, "nothing of the revision that did not fit");
+});
+
+test("timeoutSeconds ends a watch; a version from the future is refused with Timeout", async () => {
+  await using w = await world();
+  const reader = open(w.backend, { timeoutSeconds: 1 });
+  await reader.done;
+  assert.equal(reader.error, undefined);
+  await assert.rejects(w.backend.cache.waitFor(1_000_000, 5), {
+    message: /^Too large resource version: 1000000, current: \d+$/,
+  });
+});
+
+test("a broken store watch is resumed without loss or repetition; a compacted one is refilled", async () => {
+  const inner = await openLocalStore(memoryRuntime());
+  const streams: { close(): void }[] = [];
+  let failNext = 0;
+  const store: Store = new Proxy(inner, {
+    get(target, name) {
+      if (name === "watch") {
+        return (request: Parameters<Store["watch"]>[0]) => {
+          const start = failNext > 0 ? { startRevision: 1 as Revision } : {};
+          failNext = Math.max(0, failNext - 1);
+          const stream = target.watch({ ...request, ...start });
+          streams.push(stream);
+          return stream;
+        };
+      }
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  await using w = await world({ store });
+  const reader = open(w.backend, { resourceVersion: "0" });
+  await make(w.backend, configMap("a"));
+  await until(() => reader.items.length === 1, "a");
+  streams[0]?.close();
+  await make(w.backend, configMap("b"));
+  await until(() => reader.items.length === 2, "b, by the second stream");
+  assert.deepEqual(reader.story, ["ADDED a", "ADDED b"]);
+  await inner.compact(await inner.readRevision());
+  failNext = 1;
+  streams[1]?.close();
+  const made = await make(w.backend, configMap("c"));
+  await reader.done;
+  assert.equal(reader.error, undefined, "ended in a way that lets the client resume");
+  await w.backend.cache.waitFor(made.revision);
+  assert.equal(w.backend.cache.of(maps).size, 3);
+});

@@ -1,0 +1,218 @@
+/** What makes writes safe to repeat and leaders safe to depose. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  bind,
+  create,
+  finalize,
+  get,
+  remove,
+  update,
+} from "../../services/apiserver/verbs/mod.ts";
+import type { Document } from "../../services/kinds/mod.ts";
+import {
+  adminCall,
+  configMap,
+  fails,
+  kind,
+  make,
+  pod,
+  service,
+  world,
+} from "./harness.ts";
+
+const maps = kind("configmaps");
+const pods = kind("pods");
+const services = kind("services");
+const leases = kind("leases");
+const namespaces = kind("namespaces");
+const at = { namespace: "default" };
+
+function put(document: Document) {
+  return { document: structuredClone(document), subresource: "", typed: false } as const;
+}
+
+test("a repeated create is answered with what the first one made", async () => {
+  await using w = await world();
+  const first = await make(w.backend, configMap("a"), adminCall({ requestId: "r1" }));
+  await update(w.backend, adminCall(), maps, put(configMap("a", { later: "1" })));
+  const repeat = adminCall({ requestId: "r1", attempt: 2 });
+  const second = await make(w.backend, configMap("a"), repeat);
+  assert.deepEqual(second.document, first.document);
+  const generated = configMap("", {}, { name: undefined, generateName: "g-" });
+  const one = await make(w.backend, generated, adminCall({ requestId: "r2" }));
+  const two = await make(w.backend, generated, adminCall({ requestId: "r2", attempt: 2 }));
+  assert.equal(two.name, one.name);
+  assert.equal(two.revision, one.revision);
+});
+
+test("a repeated update whose check now fails is answered from memory", async () => {
+  await using w = await world();
+  const made = await make(w.backend, configMap("a"));
+  const next = { ...made.copy(), data: { k: "1" } };
+  const first = await update(w.backend, adminCall({ requestId: "u1" }), maps, put(next));
+  const again = adminCall({ requestId: "u1", attempt: 2 });
+  const second = await update(w.backend, again, maps, put(next));
+  assert.deepEqual(second.document, first.document);
+  const stranger = adminCall({ requestId: "u2", attempt: 2 });
+  await fails(update(w.backend, stranger, maps, put(next)), "aborted", /has been modified/);
+});
+
+test("a repeated delete or bind succeeds although it is done already", async () => {
+  await using w = await world();
+  await make(w.backend, configMap("a"));
+  const request = { ...at, name: "a" };
+  await remove(w.backend, adminCall({ requestId: "d1" }), maps, request);
+  const again = await remove(w.backend, adminCall({ requestId: "d1", attempt: 2 }), maps, request);
+  assert.equal(again.status, "Success");
+  await fails(
+    remove(w.backend, adminCall({ requestId: "d2", attempt: 2 }), maps, request),
+    "notFound",
+    'configmaps "a" not found',
+  );
+  await make(w.backend, pod("p"));
+  const binding = { metadata: { name: "p", namespace: "default" }, target: { name: "n" } };
+  await bind(w.backend, adminCall({ requestId: "b1" }), pods, binding);
+  await bind(w.backend, adminCall({ requestId: "b1", attempt: 2 }), pods, binding);
+});
+
+test("a write that lost its compare and won its second try is repeated as one write", async () => {
+  await using w = await world();
+  await make(w.backend, configMap("a", { k: "0" }));
+  const stale = w.backend.cache.of(maps).get("/registry/configmaps/default/a");
+  assert.ok(stale);
+  await update(w.backend, adminCall(), maps, put(configMap("a", { k: "other" })));
+  // A cache that lags behind the store, as another master's may.
+  const cache = w.backend.cache.of(maps);
+  const real = cache.get.bind(cache);
+  cache.get = () => stale;
+  const blind = put(configMap("a", { k: "mine" }));
+  const first = await update(w.backend, adminCall({ requestId: "w1" }), maps, blind);
+  cache.get = real;
+  await update(w.backend, adminCall(), maps, put(configMap("a", { k: "later" })));
+  const again = adminCall({ requestId: "w1", attempt: 2 });
+  const second = await update(w.backend, again, maps, put(configMap("a", { k: "mine" })));
+  assert.equal(second.revision, first.revision);
+  const { document } = await get(w.backend, adminCall(), maps, { ...at, name: "a" });
+  assert.deepEqual(document["data"], { k: "later" });
+});
+
+function lease(holderIdentity: string): Document {
+  return {
+    metadata: { name: "scheduler", namespace: "kube-system" },
+    spec: { holderIdentity, leaseDurationSeconds: 15 },
+  };
+}
+
+test("a new holder moves the fence, and a deposed one writes no more", async () => {
+  await using w = await world();
+  const first = await create(w.backend, adminCall(), leases, { document: lease("one") });
+  const fence = { namespace: "kube-system", lease: "scheduler", token: first.revision };
+  await make(w.backend, configMap("a"), adminCall({ fence }));
+  const renewed = lease("one");
+  renewed["spec"] = { holderIdentity: "one", leaseDurationSeconds: 20 };
+  await update(w.backend, adminCall(), leases, put(renewed));
+  await make(w.backend, configMap("b"), adminCall({ fence }));
+  const second = await update(w.backend, adminCall(), leases, put(lease("two")));
+  await fails(
+    make(w.backend, configMap("c"), adminCall({ fence })),
+    "failedPrecondition",
+    `the fence of lease kube-system/scheduler has moved on: the request carries token ` +
+      `${first.revision}, the store has fence ${second.revision}; leadership has passed to another`,
+  );
+  await fails(
+    update(w.backend, adminCall({ fence }), maps, put(configMap("a", { k: "late" }))),
+    "failedPrecondition",
+    /has moved on/,
+  );
+  const present = { ...fence, token: second.revision };
+  await make(w.backend, configMap("c"), adminCall({ fence: present }));
+});
+
+function addressOf(document: Document): string {
+  return (document["spec"] as { clusterIP: string }).clusterIP;
+}
+
+test("cluster IPs are given, honoured, refused when taken, and free again after deletion", async () => {
+  await using w = await world();
+  const one = await make(w.backend, service("one"));
+  assert.match(addressOf(one.document), /^127\.(3[2-9]|4[0-7])\.\d+\.\d+$/);
+  const two = await make(w.backend, service("two", { clusterIP: "127.32.0.5" }));
+  assert.equal(addressOf(two.document), "127.32.0.5");
+  await fails(
+    make(w.backend, service("three", { clusterIP: "127.32.0.5" })),
+    "invalidArgument",
+    'Service "three" is invalid: spec.clusterIPs: Invalid value: ["127.32.0.5"]: ' +
+      "failed to allocate IP 127.32.0.5: provided IP is already allocated",
+  );
+  await fails(
+    make(w.backend, service("three", { clusterIP: "10.0.0.1" })),
+    "invalidArgument",
+    /\(10\.0\.0\.1\) is not in the valid range\. The range of valid IPs is 127\.32\.0\.0\/12$/,
+  );
+  const headless = await make(w.backend, service("headless", { clusterIP: "None" }));
+  assert.equal(addressOf(headless.document), "None");
+  const kept = await update(w.backend, adminCall(), services, put(service("two", { ports: [{ port: 81 }] })));
+  assert.equal(addressOf(kept.document), "127.32.0.5");
+  await remove(w.backend, adminCall(), services, { ...at, name: "two" });
+  await make(w.backend, service("three", { clusterIP: "127.32.0.5" }));
+});
+
+test("services made at once get different addresses, however small the range", async () => {
+  await using w = await world({ serviceRange: "127.32.0.0/28" });
+  const other = await w.another();
+  const names = Array.from({ length: 8 }, (_, i) => `s${i}`);
+  const made = await Promise.all(
+    names.map((name, i) => make(i % 2 === 0 ? w.backend : other, service(name))),
+  );
+  const addresses = new Set(made.map((each) => addressOf(each.document)));
+  assert.equal(addresses.size, names.length);
+});
+
+test("a namespace terminates: nothing new in it, gone when it is finalized", async () => {
+  await using w = await world();
+  const document = { metadata: { name: "team" } };
+  const made = await create(w.backend, adminCall(), namespaces, { document });
+  assert.deepEqual(made.document["spec"], { finalizers: ["kubernetes"] });
+  assert.deepEqual(made.document["status"], { phase: "Active" });
+  assert.equal(made.document.metadata?.labels?.["kubernetes.io/metadata.name"], "team");
+  await remove(w.backend, adminCall(), namespaces, { name: "team" });
+  const going = await get(w.backend, adminCall(), namespaces, { name: "team" });
+  assert.deepEqual(going.document["status"], { phase: "Terminating" });
+  assert.ok(going.document.metadata?.deletionTimestamp);
+  const error = await fails(
+    make(w.backend, configMap("a", {}, { namespace: "team" })),
+    "permissionDenied",
+    'configmaps "a" is forbidden: unable to create new content in namespace team because it is ' +
+      "being terminated",
+  );
+  assert.equal(error.detail?.causes?.[0]?.reason, "NamespaceTerminating");
+  const empty = { metadata: { name: "team" }, spec: { finalizers: [] } };
+  await finalize(w.backend, adminCall(), namespaces, { document: empty });
+  await fails(
+    get(w.backend, adminCall(), namespaces, { name: "team" }),
+    "notFound",
+    'namespaces "team" not found',
+  );
+  await fails(
+    remove(w.backend, adminCall(), namespaces, { name: "default" }),
+    "permissionDenied",
+    'namespaces "default" is forbidden: this namespace may not be deleted',
+  );
+});
+
+test("a namespace that begins to terminate under a creation is noticed in the transaction", async () => {
+  await using w = await world();
+  await create(w.backend, adminCall(), namespaces, { document: { metadata: { name: "team" } } });
+  await get(w.backend, adminCall(), namespaces, { name: "team" });
+  const cache = w.backend.cache.of(namespaces);
+  const before = cache.get("/registry/namespaces/team");
+  await remove(w.backend, adminCall(), namespaces, { name: "team" });
+  const real = cache.get.bind(cache);
+  cache.get = (key) => (key.endsWith("/team") ? before : real(key));
+  await fails(
+    make(w.backend, configMap("a", {}, { namespace: "team" })),
+    "permissionDenied",
+    /being terminated/,
+  );
+});

@@ -1,0 +1,9 @@
+import type { Log } from "../../ha/runtime/types.ts";
+
+export const quietLog: Log = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  child: () => quietLog,
+};

@@ -1,0 +1,69 @@
+/** Documents for the tables of this folder, and the checks they are put through. */
+import assert from "node:assert/strict";
+import { copyJson, type Document, kindOf } from "../../services/kinds/mod.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: tests reach into documents of every shape.
+export type Loose = any;
+
+export function podSpec(): Loose {
+  return { containers: [{ name: "web", image: "nginx:1.27" }] };
+}
+
+export function podDocument(): Loose {
+  return { apiVersion: "v1", kind: "Pod", metadata: meta("p"), spec: podSpec() };
+}
+
+export function meta(name: string): Loose {
+  return { name, namespace: "default" };
+}
+
+export function deploymentDocument(kind = "Deployment"): Loose {
+  return {
+    apiVersion: "apps/v1",
+    kind,
+    metadata: meta("d"),
+    spec: {
+      selector: { matchLabels: { app: "web" } },
+      template: { metadata: { labels: { app: "web" } }, spec: podSpec() },
+    },
+  };
+}
+
+export function serviceDocument(): Loose {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: meta("s"),
+    spec: { selector: { app: "web" }, ports: [{ port: 80 }] },
+  };
+}
+
+/** Defaults a copy and returns it with what is wrong, as "reason field" lines. */
+export function check(document: Document): { document: Loose; problems: string[] } {
+  const kind = kindOf(document.apiVersion ?? "", document.kind ?? "");
+  assert.ok(kind, `${document.apiVersion} ${document.kind}`);
+  const copy = copyJson(document);
+  kind.setDefaults(copy);
+  const once = copyJson(copy);
+  kind.setDefaults(copy);
+  assert.deepEqual(copy, once, "defaults are idempotent");
+  const problems = kind.validate(copy).map(({ reason, field }) => `${reason} ${field}`);
+  return { document: copy, problems };
+}
+
+export function updateProblems(stored: Document, change: (next: Loose) => void): string[] {
+  const kind = kindOf(stored.apiVersion ?? "", stored.kind ?? "");
+  assert.ok(kind);
+  const before = copyJson(stored);
+  kind.setDefaults(before);
+  const next = copyJson(before);
+  change(next);
+  return kind.validateUpdate(next, before).map(({ reason, field }) => `${reason} ${field}`);
+}
+
+/** A row by column name, as `-o wide` shows it. */
+export function row(document: Document, now: number): Record<string, string> {
+  const kind = kindOf(document.apiVersion ?? "", document.kind ?? "");
+  assert.ok(kind);
+  return Object.fromEntries(kind.columns.map(({ name, value }) => [name, value(document, now)]));
+}

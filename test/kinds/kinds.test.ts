@@ -1,0 +1,210 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { messages } from "../../proto/gen/schema.ts";
+import {
+  apiVersionOf,
+  keepAllocated,
+  kindByResource,
+  kindByService,
+  kindOf,
+  kinds,
+  serviceNameOf,
+} from "../../services/kinds/mod.ts";
+import { check, type Loose, meta, row, serviceDocument, updateProblems } from "./documents.ts";
+
+test("every kind of the contracts is registered, and found by all its names", () => {
+  const contracts = Object.keys(messages).filter((name) => messages[name]?.resource !== undefined);
+  assert.deepEqual(kinds.map(({ message }) => message).sort(), contracts.sort());
+  for (const kind of kinds) {
+    assert.equal(kindOf(apiVersionOf(kind), kind.kind), kind);
+    assert.equal(kindByService(serviceNameOf(kind)), kind);
+    for (const name of [kind.plural, kind.singular, kind.kind, ...kind.shortNames]) {
+      assert.equal(kindByResource(name, kind.group), kind, name);
+    }
+  }
+  assert.equal(kindByService("trireme.core.v1.Pods")?.kind, "Pod");
+  assert.equal(kindByResource("deploy", ""), undefined);
+  assert.equal(kindOf("v1", "Nothing"), undefined);
+});
+
+const document = (apiVersion: string, kind: string, rest: Loose = {}): Loose => ({
+  apiVersion,
+  kind,
+  metadata: meta("x"),
+  ...rest,
+});
+const node = (rest: Loose) => document("v1", "Node", rest);
+const taint = (...taints: Loose[]) => node({ spec: { taints } });
+const secret = (rest: Loose) => document("v1", "Secret", rest);
+const configMap = (rest: Loose) => document("v1", "ConfigMap", rest);
+const lease = (spec: Loose) => document("coordination.k8s.io/v1", "Lease", { spec });
+const endpoints = (...subsets: Loose[]) => document("v1", "Endpoints", { subsets });
+const event = (rest: Loose) => document("v1", "Event", rest);
+const address = { ip: "127.64.0.1" };
+const big = "x".repeat(1_048_577);
+
+test("valid and invalid documents of the smaller kinds", () => {
+  const rows: [Loose, string[]][] = [
+    [document("v1", "Namespace"), []],
+    [document("v1", "ServiceAccount"), []],
+    [node({}), []],
+    [taint({ key: "a", effect: "NoSchedule" }, { key: "a", effect: "NoExecute" }), []],
+    [taint({ key: "a b", effect: "NoSchedule" }), ["FieldValueInvalid spec.taints[0].key"]],
+    [taint({ key: "a" }), ["FieldValueRequired spec.taints[0].effect"]],
+    [taint({ key: "a", effect: "No" }), ["FieldValueNotSupported spec.taints[0].effect"]],
+    [
+      taint({ key: "a", effect: "NoExecute" }, { key: "a", effect: "NoExecute", value: "b" }),
+      ["FieldValueDuplicate spec.taints[1]"],
+    ],
+    [node({ spec: { podCIDR: "127.64.1.0/24" } }), []],
+    [node({ spec: { podCIDR: "127.64.1.0" } }), ["FieldValueInvalid spec.podCIDRs[0]"]],
+    [
+      node({ status: { allocatable: { cpu: "many" } } }),
+      ["FieldValueInvalid status.allocatable[cpu]"],
+    ],
+    [lease({ leaseDurationSeconds: 15, renewTime: "2026-01-01T00:00:00.123456Z" }), []],
+    [lease({ leaseDurationSeconds: 0 }), ["FieldValueInvalid spec.leaseDurationSeconds"]],
+    [lease({ leaseTransitions: -1 }), ["FieldValueInvalid spec.leaseTransitions"]],
+    [lease({ renewTime: "yesterday" }), ["FieldValueInvalid spec.renewTime"]],
+    [configMap({ data: { "a.b": "1" }, binaryData: { c: "AAEC" } }), []],
+    [configMap({ data: { "a/b": "1" } }), ["FieldValueInvalid data[a/b]"]],
+    [configMap({ data: { "..": "1" } }), ["FieldValueInvalid data[..]"]],
+    [configMap({ data: { a: "1" }, binaryData: { a: "AA==" } }), ["FieldValueInvalid data[a]"]],
+    [configMap({ binaryData: { a: "%%%" } }), ["FieldValueInvalid binaryData[a]"]],
+    [configMap({ data: { a: big } }), ["FieldValueTooLong "]],
+    [secret({ stringData: { a: "1" } }), []],
+    [secret({ data: { a: "?" } }), ["FieldValueInvalid data[a]"]],
+    [
+      secret({ type: "kubernetes.io/tls", data: { "tls.crt": "AA==" } }),
+      ["FieldValueRequired data[tls.key]"],
+    ],
+    [
+      secret({ type: "kubernetes.io/service-account-token" }),
+      ["FieldValueRequired metadata.annotations[kubernetes.io/service-account.name]"],
+    ],
+    [endpoints({ addresses: [address], ports: [{ port: 80 }] }), []],
+    [endpoints({ ports: [{ port: 80 }] }), ["FieldValueRequired subsets[0]"]],
+    [endpoints({ addresses: [{ ip: "x" }] }), ["FieldValueInvalid subsets[0].addresses[0].ip"]],
+    [
+      endpoints({ addresses: [address], ports: [{ port: 0 }] }),
+      ["FieldValueInvalid subsets[0].ports[0].port"],
+    ],
+    [event({ involvedObject: { kind: "Pod", name: "p", namespace: "default" } }), []],
+    [event({ involvedObject: { kind: "Node", name: "n" } }), []],
+    [
+      event({ involvedObject: { kind: "Pod", namespace: "other" } }),
+      ["FieldValueInvalid involvedObject.namespace"],
+    ],
+    [document("node.trireme.io/v1", "NodeLiveness", { nodes: { n1: { streamOpen: true } } }), []],
+    [
+      document("node.trireme.io/v1", "NodeLiveness", { observedTime: "x" }),
+      ["FieldValueInvalid observedTime"],
+    ],
+  ];
+  for (const [each, expected] of rows) {
+    assert.deepEqual(check(each).problems, expected, JSON.stringify(each).slice(0, 200));
+  }
+});
+
+test("services: defaults", () => {
+  const { document, problems } = check(serviceDocument());
+  assert.deepEqual(problems, []);
+  const { type, sessionAffinity, ports } = document.spec;
+  assert.deepEqual([type, sessionAffinity], ["ClusterIP", "None"]);
+  assert.deepEqual(ports, [{ port: 80, protocol: "TCP", targetPort: 80 }]);
+});
+
+test("services: what is wrong", () => {
+  const rows: [string[], (spec: Loose) => void][] = [
+    [["FieldValueRequired spec.ports"], (spec) => delete spec.ports],
+    [[], (spec) => Object.assign(spec, { clusterIP: "None", ports: undefined })],
+    [[], (spec) => Object.assign(spec, { type: "ExternalName", externalName: "a.b", ports: [] })],
+    [
+      ["FieldValueRequired spec.externalName"],
+      (spec) => Object.assign(spec, { type: "ExternalName" }),
+    ],
+    [["FieldValueNotSupported spec.type"], (spec) => (spec.type = "X")],
+    [["FieldValueNotSupported spec.sessionAffinity"], (spec) => (spec.sessionAffinity = "X")],
+    [["FieldValueInvalid spec.clusterIP"], (spec) => (spec.clusterIP = "x")],
+    [["FieldValueInvalid spec.ports[0].port"], (spec) => (spec.ports = [{ port: 0 }])],
+    [["FieldValueInvalid spec.ports[0].targetPort"], (spec) => (spec.ports[0].targetPort = "a_b")],
+    [["FieldValueForbidden spec.ports[0].nodePort"], (spec) => (spec.ports[0].nodePort = 30000)],
+    [
+      ["FieldValueRequired spec.ports[1].name"],
+      (spec) => (spec.ports = [{ port: 1, name: "a" }, { port: 2 }]),
+    ],
+    [
+      ["FieldValueDuplicate spec.ports[1]"],
+      (spec) =>
+        (spec.ports = [
+          { port: 1, name: "a" },
+          { port: 1, name: "b" },
+        ]),
+    ],
+  ];
+  for (const [expected, spoil] of rows) {
+    const service = serviceDocument();
+    spoil(service.spec);
+    assert.deepEqual(check(service).problems, expected);
+  }
+});
+
+test("services: the cluster address stays", () => {
+  const stored = serviceDocument();
+  stored.spec.clusterIP = "127.32.0.9";
+  const change = (next: Loose) => (next.spec.clusterIP = "127.32.0.10");
+  assert.deepEqual(updateProblems(stored, change), ["FieldValueInvalid spec.clusterIP"]);
+  const next = serviceDocument();
+  keepAllocated(next, stored);
+  assert.equal(next.spec.clusterIP, "127.32.0.9");
+});
+
+test("immutable data and types", () => {
+  const stored = { ...configMap({ data: { a: "1" } }), immutable: true };
+  const change = (next: Loose) => (next.data.a = "2");
+  assert.deepEqual(updateProblems(stored, change), ["FieldValueForbidden data"]);
+  assert.deepEqual(
+    updateProblems(stored, (next) => delete next.immutable),
+    ["FieldValueForbidden immutable"],
+  );
+  const retype = (next: Loose) => (next.type = "x");
+  assert.deepEqual(updateProblems(secret({}), retype), ["FieldValueInvalid type"]);
+});
+
+test("a secret's stringData becomes data", () => {
+  const { document } = check(secret({ data: { a: "MQ==", b: "Mg==" }, stringData: { a: "new" } }));
+  assert.deepEqual(document.data, { a: "bmV3", b: "Mg==" });
+  assert.equal(document.stringData, undefined);
+  assert.equal(document.type, "Opaque");
+});
+
+test("rows of nodes, services, endpoints and namespaces", () => {
+  const cells = row(
+    {
+      ...node({
+        spec: { unschedulable: true },
+        status: {
+          conditions: [{ type: "Ready", status: "True" }],
+          nodeInfo: { kubeletVersion: "v1" },
+        },
+      }),
+      metadata: { name: "n", labels: { "node-role.kubernetes.io/worker": "" } },
+    },
+    0,
+  );
+  assert.deepEqual(
+    [cells.Status, cells.Roles, cells.Version, cells["Internal-IP"]],
+    ["Ready,SchedulingDisabled", "worker", "v1", "<none>"],
+  );
+  const service = row(check(serviceDocument()).document, 0);
+  assert.deepEqual(
+    [service.Type, service["Port(s)"], service["External-IP"]],
+    ["ClusterIP", "80/TCP", "<none>"],
+  );
+  const many = [1, 2, 3, 4, 5].map((n) => ({ ip: `127.64.0.${n}` }));
+  assert.equal(
+    row(endpoints({ addresses: many, ports: [{ port: 80 }] }), 0).Endpoints,
+    "127.64.0.1:80,127.64.0.2:80,127.64.0.3:80 + 2 more...",
+  );
+  assert.equal(row(check(document("v1", "Namespace")).document, 0).Status, "Active");
+});

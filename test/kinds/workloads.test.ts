@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { kindOf } from "../../services/kinds/mod.ts";
+import { check, deploymentDocument, type Loose, row, updateProblems } from "./documents.ts";
+
+test("defaults of a deployment and a replica set", () => {
+  const { document, problems } = check(deploymentDocument());
+  assert.deepEqual(problems, []);
+  const { replicas, strategy, revisionHistoryLimit, progressDeadlineSeconds, template } =
+    document.spec;
+  assert.equal(replicas, 1);
+  assert.deepEqual(strategy, {
+    type: "RollingUpdate",
+    rollingUpdate: { maxUnavailable: "25%", maxSurge: "25%" },
+  });
+  assert.deepEqual([revisionHistoryLimit, progressDeadlineSeconds], [10, 600]);
+  assert.equal(template.spec.restartPolicy, "Always");
+  const set = check(deploymentDocument("ReplicaSet"));
+  assert.deepEqual(set.problems, []);
+  assert.equal(set.document.spec.replicas, 1);
+});
+
+const rolling = (maxUnavailable: Loose, maxSurge: Loose) => ({
+  type: "RollingUpdate",
+  rollingUpdate: { maxUnavailable, maxSurge },
+});
+
+const both: [string, (spec: Loose) => void][] = [
+  ["FieldValueRequired spec.selector", (spec) => delete spec.selector],
+  ["FieldValueInvalid spec.selector", (spec) => (spec.selector = {})],
+  [
+    "FieldValueInvalid spec.template.metadata.labels",
+    (spec) => (spec.template.metadata.labels = { app: "other" }),
+  ],
+  ["FieldValueRequired spec.template", (spec) => delete spec.template],
+  ["FieldValueInvalid spec.replicas", (spec) => (spec.replicas = -1)],
+  [
+    "FieldValueNotSupported spec.template.spec.restartPolicy",
+    (spec) => (spec.template.spec.restartPolicy = "Never"),
+  ],
+  [
+    "FieldValueForbidden spec.template.spec.activeDeadlineSeconds",
+    (spec) => (spec.template.spec.activeDeadlineSeconds = 5),
+  ],
+  [
+    "FieldValueRequired spec.template.spec.containers[0].image",
+    (spec) => delete spec.template.spec.containers[0].image,
+  ],
+];
+const deploymentOnly: [string, (spec: Loose) => void][] = [
+  [
+    "FieldValueInvalid spec.strategy.rollingUpdate.maxUnavailable",
+    (spec) => (spec.strategy = rolling(0, "0%")),
+  ],
+  [
+    "FieldValueInvalid spec.strategy.rollingUpdate.maxUnavailable",
+    (spec) => (spec.strategy = rolling("101%", 1)),
+  ],
+  [
+    "FieldValueInvalid spec.strategy.rollingUpdate.maxSurge",
+    (spec) => (spec.strategy = rolling(1, "many")),
+  ],
+  [
+    "FieldValueForbidden spec.strategy.rollingUpdate",
+    (spec) => (spec.strategy = { ...rolling(1, 1), type: "Recreate" }),
+  ],
+  ["FieldValueNotSupported spec.strategy.type", (spec) => (spec.strategy = { type: "Blue" })],
+  ["FieldValueInvalid spec.revisionHistoryLimit", (spec) => (spec.revisionHistoryLimit = -1)],
+  ["FieldValueInvalid spec.progressDeadlineSeconds", (spec) => (spec.minReadySeconds = 600)],
+];
+
+test("each thing wrong with a workload is found, alone, at its field", () => {
+  const rows: [string, string, (spec: Loose) => void][] = [
+    ...both.flatMap(([expected, spoil]) =>
+      ["Deployment", "ReplicaSet"].map((kind): [string, string, (spec: Loose) => void] => [
+        kind,
+        expected,
+        spoil,
+      ]),
+    ),
+    ...deploymentOnly.map(([expected, spoil]): [string, string, (spec: Loose) => void] => [
+      "Deployment",
+      expected,
+      spoil,
+    ]),
+  ];
+  for (const [kind, expected, spoil] of rows) {
+    const document = deploymentDocument(kind);
+    spoil(document.spec);
+    assert.deepEqual(check(document).problems, [expected], kind);
+  }
+});
+
+test("the selector is immutable", () => {
+  for (const kind of ["Deployment", "ReplicaSet"]) {
+    const stored = deploymentDocument(kind);
+    const change = (next: Loose) => (next.spec.selector.matchLabels.app = "x");
+    assert.deepEqual(updateProblems(stored, change), ["FieldValueInvalid spec.selector"]);
+    assert.deepEqual(
+      updateProblems(stored, (next) => (next.spec.replicas = 5)),
+      [],
+    );
+  }
+});
+
+test("scale and columns", () => {
+  const { document } = check(deploymentDocument());
+  const { scale } = kindOf("apps/v1", "Deployment")!;
+  scale?.setReplicas(document, 4);
+  document.status = { replicas: 3, readyReplicas: 2, updatedReplicas: 3, availableReplicas: 1 };
+  assert.equal(scale?.replicas(document), 4);
+  assert.equal(scale?.currentReplicas(document), 3);
+  assert.equal(scale?.selector(document), "app=web");
+  const cells = row(document, 0);
+  assert.deepEqual(
+    [cells.Ready, cells["Up-to-date"], cells.Available, cells.Images, cells.Selector],
+    ["2/4", "3", "1", "nginx:1.27", "app=web"],
+  );
+});

@@ -1,0 +1,240 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { after, describe, test } from "node:test";
+import { productionClock as systemClock } from "../../ha/runtime/production/clock.ts";
+import { ServiceProxy } from "../../services/kube-proxy/proxy.ts";
+import type { Rule, Target } from "../../services/kube-proxy/rules.ts";
+import { until } from "../contract/container-runtime.ts";
+import { FakeClock, settle, silent } from "../kubelet/support.ts";
+
+// Addresses of this process alone, so that tests running beside this one do not meet it.
+const block = process.pid % 200;
+let nextHost = 1;
+const freshIp = () => `127.${40 + (process.pid % 7)}.${block}.${nextHost++}`;
+
+const closers: (() => void)[] = [];
+after(() => {
+  for (const close of closers) close();
+});
+
+function rule(
+  ip: string,
+  port: number,
+  targets: readonly Target[],
+  more: Partial<Rule> = {},
+): Rule {
+  return {
+    key: `TCP ${ip}:${port}`,
+    protocol: "TCP",
+    ip,
+    port,
+    targets,
+    affinitySeconds: undefined,
+    namespace: "d",
+    service: "s",
+    ...more,
+  };
+}
+const rules = (...list: Rule[]) => new Map(list.map((one) => [one.key, one]));
+
+function newProxy(more: object = {}): ServiceProxy {
+  const proxy = new ServiceProxy({
+    clock: systemClock,
+    log: silent,
+    random: () => 0,
+    bindFailed: () => undefined,
+    ...more,
+  });
+  closers.push(() => proxy.close());
+  return proxy;
+}
+
+/** Answers its name, then echoes until the client ends. */
+async function backend(name: string): Promise<Target & { server: Server; sockets: Set<Socket> }> {
+  const ip = freshIp();
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => undefined);
+    socket.write(`${name}\n`);
+    socket.pipe(socket);
+  });
+  server.listen(0, ip);
+  await once(server, "listening");
+  closers.push(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return { ip, port: (server.address() as { port: number }).port, server, sockets };
+}
+
+/** Unlike `once`, an error on the way is no failure. */
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once("close", () => resolve()));
+}
+
+interface Answer {
+  text: string;
+  error: string | undefined;
+}
+
+async function talk(ip: string, port: number, message = ""): Promise<Answer> {
+  const socket = connect({ host: ip, port, allowHalfOpen: true });
+  const answer: Answer = { text: "", error: undefined };
+  socket.on("data", (piece) => {
+    answer.text += piece.toString();
+  });
+  socket.on("error", (error: NodeJS.ErrnoException) => {
+    answer.error = error.code;
+  });
+  socket.end(message);
+  await closed(socket);
+  return answer;
+}
+
+describe("kube-proxy userspace", () => {
+  test("relays both ways with half-close, and spreads over endpoints", async () => {
+    const [one, two] = [await backend("one"), await backend("two")];
+    const ip = freshIp();
+    const proxy = newProxy();
+    await proxy.apply(rules(rule(ip, 80, [one, two])));
+    assert.deepEqual(proxy.listening, [`TCP ${ip}:80`]);
+    const big = "x".repeat(1_000_000);
+    assert.equal((await talk(ip, 80, big)).text, `one\n${big}`);
+    assert.equal((await talk(ip, 80, "hi")).text, "two\nhi");
+    await until("the connections are forgotten", () => proxy.connections === 0);
+  });
+
+  test("an endpoint that refuses is passed over", async () => {
+    const dead = await backend("dead");
+    dead.server.close();
+    await once(dead.server, "close");
+    const live = await backend("live");
+    const ip = freshIp();
+    const proxy = newProxy();
+    await proxy.apply(rules(rule(ip, 80, [dead, live])));
+    for (let count = 0; count < 4; count++) assert.equal((await talk(ip, 80)).text, "live\n");
+  });
+
+  test("when no endpoint accepts, the client is reset", async () => {
+    const dead = await backend("dead");
+    dead.server.close();
+    await once(dead.server, "close");
+    const ip = freshIp();
+    const proxy = newProxy();
+    await proxy.apply(rules(rule(ip, 80, [dead])));
+    const answer = await talk(ip, 80);
+    assert.equal(answer.text, "");
+    await until("nothing is counted", () => proxy.connections === 0);
+  });
+
+  test("without endpoints the connection is refused at once", async () => {
+    const one = await backend("one");
+    const ip = freshIp();
+    const proxy = newProxy();
+    await proxy.apply(rules(rule(ip, 80, [one])));
+    assert.equal((await talk(ip, 80)).text, "one\n");
+    await proxy.apply(new Map());
+    assert.equal((await talk(ip, 80)).error, "ECONNREFUSED");
+  });
+
+  test("several proxies bind the same address", async () => {
+    const one = await backend("one");
+    const ip = freshIp();
+    const proxies = [newProxy(), newProxy(), newProxy()];
+    for (const proxy of proxies) await proxy.apply(rules(rule(ip, 80, [one])));
+    assert.deepEqual(
+      proxies.map((proxy) => proxy.listening.length),
+      [1, 1, 1],
+    );
+    for (let count = 0; count < 6; count++) assert.equal((await talk(ip, 80)).text, "one\n");
+  });
+
+  test("connections survive a change of endpoints", async () => {
+    const [one, two] = [await backend("one"), await backend("two")];
+    const ip = freshIp();
+    const proxy = newProxy();
+    await proxy.apply(rules(rule(ip, 80, [one])));
+    const socket = connect(80, ip);
+    let text = "";
+    socket.on("data", (piece) => {
+      text += piece.toString();
+    });
+    await until("it is greeted", () => text === "one\n");
+    await proxy.apply(rules(rule(ip, 80, [two])));
+    assert.equal((await talk(ip, 80)).text, "two\n");
+    socket.write("still here");
+    await until("the old endpoint still answers", () => text === "one\nstill here");
+    socket.end();
+    await closed(socket);
+  });
+
+  test("the end of an endpoint's process ends its connections", async () => {
+    const one = await backend("one");
+    const ip = freshIp();
+    const proxy = newProxy();
+    await proxy.apply(rules(rule(ip, 80, [one])));
+    const socket = connect(80, ip);
+    socket.on("error", () => undefined);
+    socket.resume();
+    await until("connected", () => one.sockets.size === 1);
+    for (const backendSocket of one.sockets) backendSocket.resetAndDestroy();
+    await closed(socket);
+    await until("forgotten", () => proxy.connections === 0);
+  });
+
+  test("ClientIP affinity keeps a client at its endpoint", async () => {
+    const [one, two] = [await backend("one"), await backend("two")];
+    const ip = freshIp();
+    const proxy = newProxy();
+    await proxy.apply(rules(rule(ip, 80, [one, two], { affinitySeconds: 60 })));
+    const answers = new Set<string>();
+    for (let count = 0; count < 4; count++) answers.add((await talk(ip, 80)).text);
+    assert.equal(answers.size, 1);
+  });
+
+  test("an address that cannot be bound is told of once and tried again", async () => {
+    const one = await backend("one");
+    const ip = freshIp();
+    const blocker = createServer();
+    blocker.listen(80, ip);
+    await once(blocker, "listening");
+    const clock = new FakeClock();
+    const failures: string[] = [];
+    const proxy = newProxy({ clock, bindFailed: (_: Rule, text: string) => failures.push(text) });
+    await proxy.apply(rules(rule(ip, 80, [one])));
+    assert.match(failures.join(), /EADDRINUSE/);
+    await clock.advance(1_000);
+    await until("tried again", async () => {
+      await settle();
+      return failures.length === 1 && proxy.listening.length === 0;
+    });
+    blocker.close();
+    await once(blocker, "close");
+    await until("bound", async () => {
+      await clock.advance(30_000);
+      return proxy.listening.length === 1;
+    });
+    assert.equal((await talk(ip, 80)).text, "one\n");
+  });
+
+  test("UDP finds its way there and back", async () => {
+    const echo = createSocket("udp4");
+    const target = freshIp();
+    echo.on("message", (bytes, from) => echo.send(`echo ${bytes}`, from.port, from.address));
+    echo.bind(0, target);
+    await once(echo, "listening");
+    const ip = freshIp();
+    const proxy = newProxy();
+    const targets = [{ ip: target, port: echo.address().port }];
+    await proxy.apply(rules(rule(ip, 53, targets, { protocol: "UDP", key: `UDP ${ip}:53` })));
+    const client = createSocket("udp4");
+    client.send("hi", 53, ip);
+    const [bytes] = await once(client, "message");
+    assert.equal(String(bytes), "echo hi");
+    client.close();
+    echo.close();
+  });
+});

@@ -1,0 +1,260 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { Container, Pod, Service } from "../../proto/gen/core.ts";
+import {
+  containerEnvironment,
+  expand,
+  fieldValue,
+  resourceValue,
+  serviceVariables,
+} from "../../services/kubelet/pod/environment.ts";
+import { podRequests, qosClass } from "../../services/kubelet/pod/resources.ts";
+import { containerConfig } from "../../services/kubelet/pod/start.ts";
+import { mountsOf, prepareVolumes } from "../../services/kubelet/pod/volumes.ts";
+
+const pod: Pod = {
+  metadata: { name: "p", namespace: "d", uid: "u", labels: { app: "web", tier: 'a"b' } },
+  spec: { containers: [], serviceAccountName: "sa" },
+};
+const facts = {
+  pod,
+  podIP: "127.64.0.1",
+  hostIP: "127.0.0.1",
+  nodeName: "n",
+  nodeCpuMillis: 2500,
+  nodeMemoryBytes: 1000,
+};
+const source = {
+  configMap: async (_: string, name: string) =>
+    name === "cm" ? { data: { a: "1", "b.c": "2", "bad key": "x" } } : undefined,
+  secret: async (_: string, name: string) =>
+    name === "s" ? { data: { password: Buffer.from("geheim").toString("base64") } } : undefined,
+};
+const environment = (container: Container, services: Service[] = []) =>
+  containerEnvironment(facts, container, services, source);
+
+describe("environment", () => {
+  const expansions: [string, string][] = [
+    ["$(A)", "1"],
+    ["x$(A)y$(B)z", "x1y2z"],
+    ["$(NONE)", "$(NONE)"],
+    ["$$(A)", "$(A)"],
+    ["$$$(A)", "$1"],
+    ["$A ${A} $", "$A ${A} $"],
+    ["$(A", "$(A"],
+    ["$()", "$()"],
+    ["$(toString)", "$(toString)"],
+  ];
+  for (const [text, expected] of expansions) {
+    test(`expands ${text}`, () => assert.equal(expand(text, { A: "1", B: "2" }), expected));
+  }
+
+  test("order: services, envFrom, env; references see what came before", async () => {
+    const env = await environment({
+      envFrom: [{ prefix: "CM_", configMapRef: { name: "cm" } }, { secretRef: { name: "s" } }],
+      env: [
+        { name: "FIRST", value: "$(CM_a)-$(LATER)" },
+        { name: "LATER", value: "$(FIRST)" },
+        { name: "password", value: "mine" },
+        { name: "NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+        { name: "PW", valueFrom: { secretKeyRef: { name: "s", key: "password" } } },
+        { name: "NONE", valueFrom: { configMapKeyRef: { name: "x", key: "y", optional: true } } },
+      ],
+    });
+    assert.equal(env["FIRST"], "1-$(LATER)");
+    assert.equal(env["LATER"], "1-$(LATER)");
+    assert.equal(env["CM_b.c"], "2");
+    assert.equal("CM_bad key" in env, false);
+    assert.equal(env["password"], "mine");
+    assert.deepEqual([env["NAME"], env["PW"], "NONE" in env], ["p", "geheim", false]);
+    assert.deepEqual(
+      [env["HOSTNAME"], env["POD_IP"], env["POD_NAME"], env["POD_NAMESPACE"]],
+      ["p", "127.64.0.1", "p", "d"],
+    );
+  });
+
+  test("what is missing is named", async () => {
+    await assert.rejects(environment({ envFrom: [{ configMapRef: { name: "nope" } }] }), {
+      name: "ContainerConfigError",
+      message: 'configmap "nope" not found',
+    });
+    const env = [{ name: "X", valueFrom: { secretKeyRef: { name: "s", key: "z" } } }];
+    await assert.rejects(environment({ env }), /couldn't find key z in Secret d\/s/);
+  });
+
+  test("downward values", () => {
+    assert.equal(fieldValue(facts, "metadata.labels['app']"), "web");
+    assert.equal(fieldValue(facts, "metadata.labels['none']"), "");
+    assert.equal(fieldValue(facts, "metadata.labels"), 'app="web"\ntier="a\\"b"');
+    assert.equal(fieldValue(facts, "status.podIP"), "127.64.0.1");
+    assert.equal(fieldValue(facts, "spec.nodeName"), "n");
+    assert.equal(fieldValue(facts, "spec.secret"), undefined);
+    const container = { resources: { limits: { memory: "64Mi" }, requests: { cpu: "250m" } } };
+    const value = (resource: string, divisor?: string) =>
+      resourceValue(facts, container, divisor === undefined ? { resource } : { resource, divisor });
+    assert.equal(value("limits.memory"), String(64 * 2 ** 20));
+    assert.equal(value("limits.memory", "1Mi"), "64");
+    assert.equal(value("requests.cpu"), "1");
+    assert.equal(value("requests.cpu", "1m"), "250");
+    assert.equal(value("limits.cpu", "1m"), "2500", "without a limit: what the node allows");
+    assert.equal(value("other"), undefined);
+  });
+
+  test("service variables of the namespace, and the cluster's own", () => {
+    const service = (name: string, namespace: string, clusterIP: string): Service => ({
+      metadata: { name, namespace },
+      spec: {
+        clusterIP,
+        ports: [
+          { name: "http", port: 80 },
+          { name: "dns", port: 53, protocol: "UDP" },
+        ],
+      },
+    });
+    const services = [
+      service("my-db", "d", "127.32.0.1"),
+      service("other", "x", "127.32.0.2"),
+      service("headless", "d", "None"),
+      service("kubernetes", "default", "127.32.0.9"),
+    ];
+    const values = serviceVariables(services, "d", true);
+    assert.equal(values["MY_DB_SERVICE_HOST"], "127.32.0.1");
+    assert.equal(values["MY_DB_SERVICE_PORT"], "80");
+    assert.equal(values["MY_DB_SERVICE_PORT_DNS"], "53");
+    assert.equal(values["MY_DB_PORT_53_UDP"], "udp://127.32.0.1:53");
+    assert.equal(values["KUBERNETES_SERVICE_HOST"], "127.32.0.9");
+    assert.equal("OTHER_SERVICE_HOST" in values, false);
+    assert.equal("HEADLESS_SERVICE_HOST" in values, false);
+    assert.deepEqual(
+      Object.keys(serviceVariables(services, "d", false)).filter((key) => key.startsWith("MY_DB")),
+      [],
+    );
+  });
+
+  test("command and args are expanded with the container's environment", async () => {
+    const container: Container = {
+      name: "c",
+      image: "i",
+      command: ["run", "$(X)"],
+      args: ["$(POD_IP):80"],
+      env: [{ name: "X", value: "y" }],
+      resources: { limits: { memory: "1Mi", cpu: "1500m" } },
+    };
+    const config = await containerConfig(
+      facts,
+      container,
+      2,
+      new Map([["my-vol", "/v"]]),
+      [],
+      source,
+    );
+    assert.deepEqual(config.command, ["run", "y", "127.64.0.1:80"]);
+    assert.deepEqual(
+      [config.memoryLimitBytes, config.cpuLimitMillis, config.attempt],
+      [2 ** 20, 1500, 2],
+    );
+    assert.equal(config.env["TRIREME_VOLUME_MY_VOL"], "/v");
+  });
+});
+
+describe("resources", () => {
+  const amounts = (cpu: string, memory: string) => ({ cpu, memory });
+  test("quality of service", () => {
+    const of = (...resources: Container["resources"][]) =>
+      qosClass({ spec: { containers: resources.map((one) => ({ resources: one })) } });
+    const full = amounts("1", "1Gi");
+    assert.equal(of(undefined), "BestEffort");
+    assert.equal(of({ limits: full }), "Guaranteed");
+    assert.equal(of({ limits: full, requests: full }), "Guaranteed");
+    assert.equal(of({ limits: full, requests: amounts("500m", "1Gi") }), "Burstable");
+    assert.equal(of({ limits: full }, undefined), "Burstable");
+    assert.equal(of({ requests: { cpu: "1m" } }), "Burstable");
+  });
+  test("requests of init containers count beside the sidecars before them", () => {
+    const one = (cpu: string, more = {}) => ({ resources: { requests: { cpu } }, ...more });
+    const spec = {
+      containers: [one("100m"), one("200m")],
+      initContainers: [one("1"), one("50m", { restartPolicy: "Always" }), one("400m")],
+    };
+    assert.equal(podRequests({ spec }).cpuMillis, 1000);
+    spec.initContainers.shift();
+    assert.equal(podRequests({ spec }).cpuMillis, 450);
+    spec.initContainers.pop();
+    assert.equal(podRequests({ spec }).cpuMillis, 350);
+  });
+});
+
+describe("volumes", () => {
+  test("content, modes, refresh at once, subPath; no way out of the directory", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "trireme-volumes-"));
+    let data: Record<string, string> = { a: "1", b: "2" };
+    const live = { ...source, configMap: async () => ({ data }) };
+    const volumes: NonNullable<Pod["spec"]>["volumes"] = [
+      { name: "cm", configMap: { name: "cm" } },
+      {
+        name: "sec",
+        secret: { secretName: "s", items: [{ key: "password", path: "in/pw", mode: 0o400 }] },
+      },
+      { name: "tmp", emptyDir: {} },
+      { name: "host", hostPath: { path: dir, type: "Directory" } },
+      {
+        name: "all",
+        projected: {
+          sources: [
+            { configMap: { name: "cm" } },
+            {
+              downwardAPI: {
+                items: [{ path: "labels", fieldRef: { fieldPath: "metadata.labels" } }],
+              },
+            },
+          ],
+        },
+      },
+    ];
+    const withVolumes = { ...facts, pod: { ...pod, spec: { volumes } } };
+    const paths = await prepareVolumes(withVolumes, dir, live);
+    const text = (...path: string[]) => readFile(join(dir, ...path), "utf8");
+    assert.equal(await text("cm", "a"), "1");
+    assert.equal(await text("sec", "in", "pw"), "geheim");
+    assert.equal((await stat(join(dir, "sec", "in", "pw"))).mode & 0o777, 0o400);
+    assert.match(await text("all", "labels"), /app="web"/);
+    assert.equal(paths.get("host"), dir);
+
+    data = { a: "3", c: "4" };
+    await prepareVolumes(withVolumes, dir, live);
+    assert.equal(await text("cm", "a"), "3");
+    const names = (await readdir(join(dir, "cm"))).filter((name) => !name.startsWith(".."));
+    assert.deepEqual(names.sort(), ["a", "c"]);
+
+    const same = (value: string) => value;
+    const [mount] = await mountsOf(
+      [{ name: "tmp", mountPath: "/x/", subPath: "deep/er" }],
+      paths,
+      same,
+    );
+    assert.deepEqual(mount, {
+      hostPath: join(dir, "tmp/deep/er"),
+      containerPath: "/x/",
+      readOnly: false,
+    });
+    await assert.rejects(
+      mountsOf([{ name: "tmp", mountPath: "/x", subPath: "../.." }], paths, same),
+      /must not/,
+    );
+    await assert.rejects(
+      mountsOf([{ name: "no", mountPath: "/x" }], paths, same),
+      /no volume is named "no"/,
+    );
+    const evil = { ...source, configMap: async () => ({ data: { "../../evil": "x" } }) };
+    await assert.rejects(prepareVolumes(withVolumes, join(dir, "e"), evil), /must not contain/);
+    const nfs = {
+      ...facts,
+      pod: { ...pod, spec: { volumes: [{ name: "n", nfs: { server: "s", path: "/" } }] } },
+    };
+    await assert.rejects(prepareVolumes(nfs, dir, source), /volume "n": nfs is not supported/);
+    await rm(dir, { recursive: true });
+  });
+});

@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, test } from "node:test";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Node, Pod, PodSpec } from "../../proto/gen/core.ts";
+import { authorizePeer, openLogs } from "../../services/kubelet/logs.ts";
+import { AddressPool } from "../../services/kubelet/node/addresses.ts";
+import { admit } from "../../services/kubelet/node/admission.ts";
+import {
+  nodeObject,
+  nodeStatus,
+  parseLabels,
+  parseReserved,
+  parseTaints,
+} from "../../services/kubelet/node/node-status.ts";
+import { registerNode } from "../../services/kubelet/node/registration.ts";
+import { probeRunner } from "../../services/kubelet/pod/probe-actions.ts";
+import { FakeRuntime } from "./fake-runtime.ts";
+import { FakeClock, silent } from "./support.ts";
+
+describe("pod addresses", () => {
+  test("all of a range, each once, released ones last", () => {
+    const pool = new AddressPool("127.64.3.0/29");
+    const taken = ["a", "b", "c", "d", "e", "f"].map((uid) => pool.take(uid));
+    assert.deepEqual(
+      taken,
+      [1, 2, 3, 4, 5, 6].map((n) => `127.64.3.${n}`),
+    );
+    assert.equal(pool.take("g"), undefined);
+    assert.equal(pool.take("a"), "127.64.3.1", "the same pod keeps its address");
+    pool.release("a");
+    pool.release("d");
+    assert.deepEqual([pool.take("g"), pool.take("h")], ["127.64.3.1", "127.64.3.4"]);
+  });
+  test("addresses in use are left alone", () => {
+    const pool = new AddressPool("127.64.3.0/24");
+    pool.hold("old", "127.64.3.1");
+    assert.equal(pool.take("new"), "127.64.3.2");
+    assert.equal(pool.take("old"), "127.64.3.1");
+  });
+  test("nonsense is refused", () => {
+    for (const bad of ["", "127.64.3.0", "300.0.0.0/24", "127.0.0.0/31", "fd00::/64"]) {
+      assert.throws(() => new AddressPool(bad), /podCIDR/);
+    }
+  });
+});
+
+describe("admission on the node", () => {
+  const pod = (spec: PodSpec): Pod => ({ spec });
+  const needs = (cpu: string, memory = "0"): PodSpec => ({
+    containers: [{ resources: { requests: { cpu, memory } } }],
+  });
+  const node = { cpuMillis: 1000, memoryBytes: 1000, pods: 2 };
+  const table: [string, PodSpec, PodSpec[], string | undefined][] = [
+    ["fits", needs("400m"), [needs("600m")], undefined],
+    ["cpu", needs("401m"), [needs("600m")], "OutOfcpu"],
+    ["memory", needs("0", "1001"), [], "OutOfmemory"],
+    ["asks for nothing on a full node", needs("0"), [needs("1")], undefined],
+    ["pods", needs("0"), [needs("0"), needs("0")], "OutOfpods"],
+    [
+      "host port",
+      { containers: [{ ports: [{ hostPort: 80, containerPort: 8 }] }] },
+      [{ hostNetwork: true, containers: [{ ports: [{ containerPort: 80 }] }] }],
+      "NodePorts",
+    ],
+    [
+      "same container port on pod addresses",
+      { containers: [{ ports: [{ containerPort: 80 }] }] },
+      [{ containers: [{ ports: [{ containerPort: 80 }] }] }],
+      undefined,
+    ],
+    ["selector", { nodeSelector: { disk: "ssd" } }, [], "NodeAffinity"],
+    ["selector that matches", { nodeSelector: { zone: "a" } }, [], undefined],
+  ];
+  for (const [name, spec, others, reason] of table) {
+    test(name, () => {
+      const rejection = admit(pod(spec), others.map(pod), node, { zone: "a" });
+      assert.equal(rejection?.reason, reason);
+    });
+  }
+  test("the message has the numbers", () => {
+    const rejection = admit(pod(needs("500m")), [pod(needs("600m"))], node, {});
+    assert.equal(
+      rejection?.message,
+      "Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000",
+    );
+  });
+});
+
+describe("node object and status", () => {
+  const options = {
+    nodeName: "n1",
+    nodeIP: "127.0.0.1",
+    port: 10250,
+    maxPods: 110,
+    labels: parseLabels("zone=a,empty=", "--node-labels"),
+    taints: parseTaints("k=v:NoSchedule,only:NoExecute", "--register-with-taints"),
+    capacityCpu: "4",
+    capacityMemory: "8Gi",
+    reserved: parseReserved("cpu=500m,memory=1Gi", "--system-reserved"),
+    runtimeVersion: "process://1",
+    kubeletVersion: "v1",
+  };
+  test("capacity less what is reserved is allocatable", () => {
+    const status = nodeStatus(options, undefined, 0);
+    assert.deepEqual(status.capacity, { cpu: "4", memory: "8388608Ki", pods: "110" });
+    assert.deepEqual(status.allocatable, { cpu: "3500m", memory: "7340032Ki", pods: "110" });
+    assert.equal(status.daemonEndpoints?.kubeletEndpoint?.Port, 10250);
+    const ready = status.conditions?.find(({ type }) => type === "Ready");
+    assert.deepEqual([ready?.status, ready?.lastTransitionTime], ["True", "1970-01-01T00:00:00Z"]);
+    assert.deepEqual(nodeStatus(options, status, 60_000), status, "time alone changes nothing");
+  });
+  test("labels and taints; bad flags name themselves", () => {
+    const node = nodeObject(options);
+    assert.equal(node.metadata?.labels?.["kubernetes.io/hostname"], "n1");
+    assert.deepEqual(
+      [node.metadata?.labels?.["zone"], node.metadata?.labels?.["empty"]],
+      ["a", ""],
+    );
+    assert.deepEqual(node.spec?.taints, [
+      { key: "k", value: "v", effect: "NoSchedule" },
+      { key: "only", effect: "NoExecute" },
+    ]);
+    assert.throws(() => parseTaints("x:Never", "--t"), /--t: "x:Never"/);
+    assert.throws(() => parseLabels("x", "--l"), /--l: "x"/);
+    assert.throws(() => parseReserved("disk=1", "--r"), /--r: "disk=1"/);
+  });
+  test("registration creates, completes labels, and leaves the rest to the cluster", async () => {
+    const calls: string[] = [];
+    let stored: Node | undefined;
+    const nodes = {
+      get: async () => {
+        if (stored === undefined) throw new StatusError(Code.notFound, "none");
+        return stored;
+      },
+      create: async (node: Node) => {
+        calls.push("create");
+        stored = node;
+        return node;
+      },
+      patch: async (_name: string, _ns: string | undefined, _type: unknown, patch: unknown) => {
+        calls.push(JSON.stringify(patch));
+        return stored as Node;
+      },
+    };
+    await registerNode(nodes, nodeObject(options), silent);
+    await registerNode(nodes, nodeObject(options), silent);
+    assert.deepEqual(calls, ["create"]);
+    await registerNode(nodes, nodeObject({ ...options, labels: { new: "1" } }), silent);
+    assert.match(calls[1] ?? "", /"new":"1"/);
+    assert.doesNotMatch(calls[1] ?? "", /taints/);
+  });
+});
+
+describe("kubelet API", () => {
+  const peer = (commonName: string, ...organizations: string[]) => ({
+    peer: { address: "", certificate: { commonName, organizations } },
+  });
+  test("only masters and administrators may call", () => {
+    authorizePeer(peer("system:kube-apiserver"));
+    authorizePeer(peer("admin", "system:masters"));
+    assert.throws(() => authorizePeer(peer("system:node:n1", "system:nodes")), {
+      code: Code.permissionDenied,
+    });
+    assert.throws(() => authorizePeer({ peer: { address: "", certificate: undefined } }), {
+      code: Code.unauthenticated,
+    });
+  });
+  test("logs of the right run, and clear refusals", async () => {
+    const clock = new FakeClock();
+    const runtime = new FakeRuntime(clock);
+    const pod: Pod = {
+      metadata: { uid: "u", name: "p" },
+      spec: { containers: [{ name: "a" }, { name: "b" }] },
+    };
+    const source = { runtime, pod: (_: string, name: string) => (name === "p" ? pod : undefined) };
+    const open = (request: object) =>
+      openLogs(source, { name: "p", ...request }, new AbortController().signal);
+    assert.throws(() => open({ name: "x" }), { code: Code.notFound });
+    assert.throws(() => open({}), /choose one of: \[a b\]/);
+    assert.throws(() => open({ container: "z" }), /container z is not valid for pod p/);
+    assert.throws(() => open({ container: "a" }), /waiting to start/);
+    assert.throws(() => open({ container: "a", timestamps: true }), { code: Code.unimplemented });
+    assert.throws(() => open({ container: "a", tailLines: -1 }), /tailLines: -1/);
+    const config = {
+      podUid: "u",
+      name: "a",
+      attempt: 0,
+      image: "",
+      command: ["x"],
+      env: {},
+      mounts: [],
+      specHash: "",
+    };
+    await runtime.startContainer(await runtime.createContainer(config));
+    const pieces: string[] = [];
+    for await (const piece of open({ container: "a" })) pieces.push(Buffer.from(piece).toString());
+    assert.deepEqual(pieces, ["log\n"]);
+    assert.throws(() => open({ container: "a", previous: true }), /previous terminated container/);
+  });
+});
+
+describe("probe actions", () => {
+  test("http and tcp against a real server", async (t) => {
+    const server = createServer((request, response) => {
+      if (request.url === "/slow") return;
+      if (request.url === "/moved") response.writeHead(302, { location: "/ok" });
+      else response.writeHead(request.url === "/ok" ? 200 : 500);
+      response.end("body");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const { port } = server.address() as AddressInfo;
+    const container = { name: "c", ports: [{ name: "web", containerPort: port }] };
+    const target = { pod: {}, podIP: "127.0.0.1", container, id: "x" };
+    const run = probeRunner(new FakeRuntime(new FakeClock()));
+    const http = (path: string, timeoutMillis = 5_000) =>
+      run({ httpGet: { path, port: "web" } }, target, timeoutMillis);
+    assert.equal((await http("/ok")).ok, true);
+    assert.equal((await http("/moved")).ok, true);
+    assert.deepEqual(await http("/bad"), {
+      ok: false,
+      message: "HTTP probe failed with statuscode: 500",
+    });
+    assert.match((await http("/slow", 50)).message, /no answer in time/);
+    assert.equal((await run({ tcpSocket: { port } }, target, 5_000)).ok, true);
+    assert.equal((await run({ tcpSocket: { port: "nope" } }, target, 5_000)).ok, false);
+    assert.equal((await run({ grpc: { port } }, target, 2_000)).ok, false);
+    assert.equal((await run({}, target, 100)).ok, false);
+  });
+});

@@ -1,0 +1,242 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { logLimits, rotateLog } from "../../services/kubelet/runtime/process/logs.ts";
+import { createProcessRuntime } from "../../services/kubelet/runtime/process/mod.ts";
+import { isAlive, parseStat, statOf } from "../../services/kubelet/runtime/process/proc.ts";
+import { containerPath, findProgram } from "../../services/kubelet/runtime/process/program.ts";
+import { shellWord } from "../../services/kubelet/runtime/process/shim.ts";
+import type { ContainerConfig } from "../../services/kubelet/runtime/types.ts";
+import { containerRuntimeContract, until } from "../contract/container-runtime.ts";
+import { silent } from "./support.ts";
+
+containerRuntimeContract("process", (root) => createProcessRuntime({ root, log: silent }));
+
+const uid = "aaaaaaaa-0000-0000-0000-000000000001";
+const config = (command: readonly string[], more: Partial<ContainerConfig> = {}) => ({
+  podUid: uid,
+  name: "c",
+  attempt: 0,
+  image: "i",
+  command,
+  env: {},
+  mounts: [],
+  specHash: "",
+  ...more,
+});
+
+async function withRuntime(
+  act: (runtime: ReturnType<typeof createProcessRuntime>, dir: string) => Promise<void>,
+  more: object = {},
+): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), "trireme-process-"));
+  const runtime = createProcessRuntime({ root: join(dir, "state"), log: silent, ...more });
+  try {
+    await runtime.load();
+    const name = { namespace: "d", name: "p", hostname: "p" };
+    await runtime.runSandbox({ uid, ...name, address: "127.64.0.9", hostNetwork: false });
+    await act(runtime, dir);
+  } finally {
+    await runtime.removeSandbox(uid);
+    await runtime.close();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function outputOf(
+  runtime: ReturnType<typeof createProcessRuntime>,
+  command: readonly string[],
+  more: Partial<ContainerConfig> = {},
+) {
+  const id = await runtime.createContainer(config(command, more));
+  await runtime.startContainer(id);
+  const pieces: Uint8Array[] = [];
+  const signal = AbortSignal.timeout(10_000);
+  for await (const piece of runtime.logs(id, { follow: true, signal })) pieces.push(piece);
+  return Buffer.concat(pieces).toString();
+}
+
+describe("process runtime", () => {
+  test("stat lines are read even when the program's name is odd", () => {
+    const line = `42 (a) b (c)) S 1 40 41 0 -1 4194304 1 0 0 0 10 20 3 4 20 0 1 0 12345 1000 7 0`;
+    const stat = parseStat(line);
+    assert.deepEqual(
+      [stat?.pid, stat?.state, stat?.processGroup, stat?.session, stat?.cpuTicks, stat?.startTicks],
+      [42, "S", 40, 41, 37, 12345],
+    );
+    assert.equal(stat?.residentBytes, 7 * 4096);
+    assert.equal(parseStat("nonsense"), undefined);
+  });
+
+  test("a reused pid is not taken for the process", () => {
+    const self = statOf(process.pid);
+    assert.ok(self);
+    assert.equal(isAlive(process.pid, self.startTicks), true);
+    assert.equal(isAlive(process.pid, self.startTicks - 1), false);
+  });
+
+  test("after a restart a foreign process with the recorded pid is neither adopted nor killed", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "trireme-reuse-"));
+    const id = "b".repeat(64);
+    const home = join(dir, "containers", id);
+    await mkdir(home, { recursive: true });
+    const record = {
+      version: 1,
+      id,
+      config: config(["x"]),
+      createdAt: 1,
+      cgroups: [],
+      launched: true,
+    };
+    await writeFile(join(home, "record.json"), JSON.stringify(record));
+    // The pid is this very process, the start time is another's.
+    const fields = (await readFile(`/proc/${process.pid}/stat`, "latin1")).trim().split(" ");
+    fields[21] = "1";
+    await writeFile(join(home, "shim"), fields.join(" "));
+    await writeFile(join(home, "child"), fields.join(" "));
+    const runtime = createProcessRuntime({ root: dir, log: silent });
+    await runtime.load();
+    const [container] = runtime.containers();
+    assert.deepEqual(
+      [container?.state, container?.exitCode, container?.reason],
+      ["exited", 137, "ContainerStatusUnknown"],
+    );
+    await runtime.close();
+    await rm(dir, { recursive: true });
+  });
+
+  test("a damaged record is set aside and the rest goes on", async () => {
+    await withRuntime(async (runtime, dir) => {
+      await runtime.close();
+      const bad = join(dir, "state", "containers", "bad");
+      await mkdir(bad);
+      await writeFile(join(bad, "record.json"), "{half");
+      const errors: string[] = [];
+      const log = { ...silent, error: (text: string) => void errors.push(text), child: () => log };
+      const again = createProcessRuntime({ root: join(dir, "state"), log });
+      await again.load();
+      assert.equal(again.sandboxes().length, 1);
+      assert.equal(errors.length, 1);
+      assert.equal((await readdir(join(dir, "state", "damaged"))).length, 1);
+      await again.close();
+    });
+  });
+
+  test("node is found on PATH, and a program's absence is explained", () => {
+    assert.match(containerPath(undefined, "/x/bin/node"), /^\/x\/bin:/);
+    assert.equal(containerPath("/mine", "/x/bin/node"), "/mine:/x/bin");
+    assert.deepEqual(findProgram("sh", "/nowhere:/bin", "/"), { path: "/bin/sh" });
+    assert.match(JSON.stringify(findProgram("./x", "", "/tmp/none")), /no such file/);
+    assert.match(JSON.stringify(findProgram("/etc", "", "/")), /permission denied/);
+  });
+
+  test("words survive sh", () => {
+    assert.equal(shellWord("it's"), `'it'\\''s'`);
+  });
+
+  test("signals reach the program with their usual effect", async () => {
+    await withRuntime(async (runtime) => {
+      const id = await runtime.createContainer(config(["sleep", "1000"], { stopSignal: "SIGINT" }));
+      await runtime.startContainer(id);
+      await runtime.stopContainer(id, 60_000);
+      assert.equal(runtime.containers()[0]?.exitCode, 130);
+    });
+  });
+
+  test("volumes appear at their mount path, and read-only ones refuse writes", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await withRuntime(async (runtime, dir) => {
+      await mkdir(join(dir, "volume"));
+      await writeFile(join(dir, "volume", "file"), "hello");
+      const target = join(dir, "mnt", "inner");
+      const text = await outputOf(
+        runtime,
+        ["sh", "-c", `cat ${target}/file; echo x > ${target}/file || echo refused`],
+        {
+          mounts: [{ hostPath: join(dir, "volume"), containerPath: target, readOnly: true }],
+        },
+      );
+      assert.match(text, /^hello/);
+      assert.match(text, /refused\n$/);
+      assert.deepEqual(await readdir(target), [], "outside the container nothing is mounted");
+      await runtime.removeSandbox(uid);
+      assert.equal((await readdir(dir)).includes("mnt"), false, "the mount point is removed");
+    });
+  });
+
+  test("without mount namespaces a volume outside workingDir is refused with the reason", async () => {
+    const capabilities = {
+      root: false,
+      mounts: false,
+      memoryCgroup: undefined,
+      cpuCgroup: undefined,
+    };
+    await withRuntime(
+      async (runtime, dir) => {
+        await mkdir(join(dir, "volume"));
+        await mkdir(join(dir, "wd"));
+        await writeFile(join(dir, "volume", "file"), "hello");
+        const mount = { hostPath: join(dir, "volume"), readOnly: false };
+        const inside = await outputOf(runtime, ["cat", "data/file"], {
+          workingDir: join(dir, "wd"),
+          mounts: [{ ...mount, containerPath: join(dir, "wd", "data") }],
+        });
+        assert.equal(inside, "hello");
+        const id = await runtime.createContainer(
+          config(["true"], { mounts: [{ ...mount, containerPath: "/elsewhere" }] }),
+        );
+        await runtime.startContainer(id);
+        const failed = runtime.containers().find((one) => one.id === id);
+        assert.equal(failed?.reason, "StartError");
+        assert.match(failed?.message ?? "", /mountPath must lie under workingDir/);
+      },
+      { capabilities },
+    );
+  });
+
+  test("a container over its memory limit is OOMKilled", async (t) => {
+    await withRuntime(async (runtime) => {
+      const id = await runtime.createContainer(
+        config(["sh", "-c", "x=x; while :; do x=$x$x; done"], { memoryLimitBytes: 16 * 2 ** 20 }),
+      );
+      const able = await import("../../services/kubelet/runtime/process/capabilities.ts");
+      if ((await able.probeCapabilities("test", silent)).memoryCgroup === undefined) {
+        return t.skip("no memory cgroup here");
+      }
+      await runtime.startContainer(id);
+      const end = await until("it is killed", () => {
+        const [now] = runtime.containers();
+        return now?.state === "exited" && now;
+      });
+      assert.equal(end.reason, "OOMKilled");
+    });
+  });
+
+  test("another user", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await withRuntime(async (runtime, dir) => {
+      await chmod(dir, 0o755);
+      const text = await outputOf(runtime, ["sh", "-c", "id -u; id -g"], {
+        runAsUser: 1234,
+        runAsGroup: 77,
+      });
+      assert.equal(text, "1234\n77\n");
+    });
+  });
+
+  test("logs rotate and keep a bounded number of files", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "trireme-rotate-"));
+    const path = join(dir, "log");
+    for (let round = 0; round < 8; round++) {
+      await writeFile(path, `round ${round}`);
+      assert.equal(await rotateLog(path, 3), true);
+    }
+    assert.equal((await readFile(path, "utf8")).length, 0);
+    assert.equal(await readFile(`${path}.1`, "utf8"), "round 7");
+    assert.equal((await readdir(dir)).length, logLimits.filesMax);
+    assert.equal(await rotateLog(path, 3), false);
+    await rm(dir, { recursive: true });
+  });
+});

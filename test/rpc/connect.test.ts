@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { call, connect, createRpcServer, type RpcServer } from "../../ha/rpc/mod.ts";
+import { Code } from "../../ha/runtime/status-error.ts";
+import { createCa } from "./certs.ts";
+import { EchoClient } from "./echo.ts";
+import { dial, hello, start } from "./harness.ts";
+import { memoryLog } from "./helpers.ts";
+
+describe("TLS", () => {
+  const startTls = async (
+    server: { cert: string; key: string },
+    clientCa: string,
+  ): Promise<{ address: string; server: RpcServer }> =>
+    start(
+      {
+        say: async (_, context) => Buffer.from(JSON.stringify(context.peer.certificate ?? null)),
+      },
+      { tls: { ...server, clientCa } },
+    );
+
+  test("tells a handler who calls, and lets a client without a certificate in", async () => {
+    const ca = await createCa();
+    const { address } = await startTls(await ca.server(), ca.ca);
+    const client = await ca.client("jane", ["system:masters", "devs"]);
+    const jane = dial(address, { ca: ca.ca, ...client });
+    for (let round = 0; round < 2; round++) {
+      assert.deepEqual(JSON.parse(String(await call(jane, "say", hello))), {
+        commonName: "jane",
+        organizations: ["system:masters", "devs"],
+      });
+    }
+    const single = dial(address, { ca: ca.ca, ...(await ca.client("joe", ["one"])) });
+    assert.deepEqual(JSON.parse(String(await call(single, "say", hello))), {
+      commonName: "joe",
+      organizations: ["one"],
+    });
+    assert.equal(String(await call(dial(address, { ca: ca.ca }), "say", hello)), "null");
+  });
+
+  test("refuses a certificate of another CA, or one that has expired, and says why", async () => {
+    const ca = await createCa();
+    const other = await createCa("other");
+    const { address } = await startTls(await ca.server(), ca.ca);
+    const stranger = dial(address, { ca: ca.ca, ...(await other.client("jane", ["devs"])) });
+    await assert.rejects(call(stranger, "say", hello), {
+      code: Code.unauthenticated,
+      message: /client certificate is not signed by this cluster's CA: its issuer is unknown/,
+    });
+    const expired = dial(address, { ca: ca.ca, ...(await ca.client("jane", [], -1)) });
+    await assert.rejects(call(expired, "say", hello), {
+      code: Code.unauthenticated,
+      message: /it has expired/,
+    });
+  });
+
+  test("a client refuses a server of another CA", async () => {
+    const ca = await createCa();
+    const other = await createCa("other");
+    const { address } = await startTls(await other.server(), ca.ca);
+    await assert.rejects(call(dial(address, { ca: ca.ca }), "say", hello), {
+      code: Code.unavailable,
+    });
+  });
+});
+
+describe("addresses", () => {
+  test("several are tried in order", async () => {
+    const { port } = await start({});
+    const gone = createRpcServer({ log: memoryLog() });
+    const { port: dead } = await gone.listen({ host: "127.0.0.1", port: 0 });
+    await gone.close();
+    const client = connect(EchoClient, { addresses: [`127.0.0.1:${dead}`, `127.0.0.1:${port}`] });
+    after(() => client.close());
+    assert.equal(String(await call(client, "say", hello)), "hello");
+  });
+
+  test("a host name works, a bad address is named", async () => {
+    const { port } = await start({});
+    const client = connect(EchoClient, { addresses: [`localhost:${port}`] });
+    after(() => client.close());
+    assert.equal(String(await call(client, "say", hello)), "hello");
+    assert.throws(() => connect(EchoClient, { addresses: ["nowhere"] }), { message: /"nowhere"/ });
+    assert.throws(() => connect(EchoClient, { addresses: ["h:70000"] }), { message: /"h:70000"/ });
+    assert.throws(() => connect(EchoClient, { addresses: [] }), { message: /at least one/ });
+  });
+});

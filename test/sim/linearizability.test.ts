@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { checkRegister, type HistoryOperation, type RegisterAction } from "./linearizability.ts";
+
+function op(client: string, called: number, returned: number, action: RegisterAction): HistoryOperation {
+  return { client, called, returned, action };
+}
+
+const write = (value: string): RegisterAction => ({ kind: "write", value });
+const read = (value: string | undefined): RegisterAction => ({ kind: "read", value });
+
+test("a sequential history that reads what was written is linearizable", () => {
+  const history = [op("a", 0, 1, write("x")), op("b", 2, 3, read("x"))];
+  assert.equal(checkRegister(history, undefined), undefined);
+});
+
+test("a stale read after a completed write is not", () => {
+  const history = [op("a", 0, 1, write("x")), op("b", 2, 3, read(undefined))];
+  assert.ok(checkRegister(history, undefined));
+});
+
+test("concurrent reads may see either side of a write, but not go back", () => {
+  const forwards = [op("a", 0, 10, write("x")), op("b", 1, 2, read(undefined)), op("b", 3, 4, read("x"))];
+  assert.equal(checkRegister(forwards, undefined), undefined);
+  const backwards = [op("a", 0, 10, write("x")), op("b", 1, 2, read("x")), op("b", 3, 4, read(undefined))];
+  assert.ok(checkRegister(backwards, undefined));
+});
+
+test("an unanswered write may take effect late, once, or never", () => {
+  const never = [op("a", 0, Infinity, write("x")), op("b", 5, 6, read(undefined))];
+  assert.equal(checkRegister(never, undefined), undefined);
+  const late = [...never, op("b", 7, 8, read("x"))];
+  assert.equal(checkRegister(late, undefined), undefined);
+  const twice = [...late, op("c", 9, 10, write("y")), op("b", 11, 12, read("y")), op("b", 13, 14, read("x"))];
+  assert.ok(checkRegister(twice, undefined));
+});
+
+test("of two swaps from the same value one must fail", () => {
+  const swap = (value: string, done: boolean): RegisterAction => ({
+    kind: "swap",
+    expected: undefined,
+    value,
+    done,
+  });
+  assert.ok(checkRegister([op("a", 0, 9, swap("x", true)), op("b", 1, 8, swap("y", true))], undefined));
+  const one = [op("a", 0, 9, swap("x", true)), op("b", 1, 8, swap("y", false))];
+  assert.equal(checkRegister(one, undefined), undefined);
+});
