@@ -272,7 +272,7 @@ export class Member {
     const { data, taken } = this.#proposals.take(wallMillis);
     const refusal = this.#raft.propose(data);
     assert(refusal !== "too-large", "a proposal is bounded before it is encoded");
-    if (refusal === undefined) this.#proposals.proposed(taken, this.#raft.status().term, now);
+    if (refusal === undefined) this.#proposals.proposed(taken, this.#raft.term, now);
     else {
       this.#refused = true;
       this.#proposals.putBack(taken);
@@ -411,7 +411,7 @@ export class Member {
   }
 
   #presentLeadership(): Leadership {
-    const { role, leader, term } = this.#raft.status();
+    const { role, leader, term } = this.#raft;
     return { role, leader, term };
   }
 

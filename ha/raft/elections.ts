@@ -2,8 +2,8 @@
  * Elections: pre-vote, vote, and what hastens or hinders them (Ongaro 2014, sections 3.4, 4.2.3
  * and 9.6).
  *
- * A vote request leaves only after the vote for itself and the log it speaks of are durable: it is a
- * promise. A pre-vote promises nothing and goes out at once, both ways.
+ * A vote request leaves only after the vote for itself and the log it speaks of are durable: it is
+ * a promise. A pre-vote promises nothing and goes out at once, both ways.
  */
 import type { MemberId } from "../runtime/types.ts";
 import { votersOf } from "./membership.ts";
@@ -30,7 +30,9 @@ export function preCampaign(state: State): void {
   countVotes(state);
 }
 
-/** Stands for election. `force` overrides the voters' loyalty to a leader that wants to be replaced. */
+/**
+ * Stands for election. `force` overrides the voters' loyalty to a leader that wants to be replaced.
+ */
 export function campaign(state: State, force: boolean): void {
   if (state.role === Role.leader || !state.mayCampaign) return;
   becomeCandidate(state);

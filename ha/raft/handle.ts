@@ -54,8 +54,9 @@ function heedLowerTerm(state: State, message: Message): boolean {
     answer.reject = true;
     state.messages.push(answer);
   }
-  // What a follower asks of its leader is as good from an earlier term.
-  return type === MessageType.propose || type === MessageType.readIndex;
+  // A read is as good from an earlier term. A proposal is not: what was proposed in a term is taken
+  // up in that term or never, so a driver that has seen a later term knows that it may ask again.
+  return type === MessageType.readIndex;
 }
 
 /** Dropped unless this member leads and has room: the sender repeats under its own ids. */

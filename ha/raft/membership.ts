@@ -4,9 +4,9 @@
  * A membership takes effect on a member the moment its entry is in that member's log, committed or
  * not (Ongaro 2014, section 4.1), rather than when it is applied. So it depends on nothing but the
  * log: a truncated entry takes its membership back with it, a restart finds exactly the membership
- * it had, and no member can campaign on a membership that its own log has already left behind.
- * Two changes never overlap: a leader begins one only when the last one is committed, and only after
- * it has committed an entry of its own term.
+ * it had, and no member can campaign on a membership that its own log has already left behind. Two
+ * changes never overlap: a leader begins one only when the last one is committed, and only after it
+ * has committed an entry of its own term.
  */
 import { assert } from "../runtime/assert.ts";
 import type { MemberId } from "../runtime/types.ts";

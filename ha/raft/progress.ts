@@ -10,8 +10,8 @@
  *       └───────────────────── streamed, or given up ─────────────┘
  * ```
  *
- * Probing sends one append and waits; replicating assumes success, moves `next` on at once and keeps
- * a bounded window of appends in flight; during a snapshot nothing is sent.
+ * Probing sends one append and waits; replicating assumes success, moves `next` on at once and
+ * keeps a bounded window of appends in flight; during a snapshot nothing is sent.
  */
 import type { MemberId } from "../runtime/types.ts";
 import type { LogIndex } from "./types.ts";
@@ -51,10 +51,6 @@ export class Progress {
 
   get windowFull(): boolean {
     return this.#windowCount === this.#window.length;
-  }
-
-  get inflight(): number {
-    return this.#windowCount;
   }
 
   /** Notes an append that ends with `last`. */
@@ -105,8 +101,8 @@ export class Progress {
   }
 
   /**
-   * The snapshot was streamed, or not. If it was, its acknowledgement may still be under way and its
-   * index is the driver's choice; probing at the log's end finds out where the peer is.
+   * The snapshot was streamed, or not. If it was, its acknowledgement may still be under way and
+   * its index is the driver's choice; probing at the log's end finds out where the peer is.
    */
   finishSnapshot(ok: boolean, lastIndex: LogIndex): void {
     if (this.state !== "snapshot") return;

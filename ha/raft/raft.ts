@@ -63,8 +63,9 @@ export class Raft {
   }
 
   /**
-   * Proposes one entry per item, all or none. On a follower they are sent on to the leader; no
-   * answer then means neither success nor failure, and the driver may propose again.
+   * Proposes one entry per item, all or none. On a follower they are sent on to the leader of this
+   * term. They are taken up in this term or never: when an entry of a later term has been applied
+   * and they have not, they are lost and may be proposed again.
    */
   propose(data: readonly Uint8Array[]): ProposalRefusal | undefined {
     return changes.propose(this.#state, data);
@@ -81,7 +82,9 @@ export class Raft {
     this.#state.attention = true;
   }
 
-  /** Leader only: `to`, a voter, takes over once it has the log; given up after an election timeout. */
+  /**
+   * Leader only: `to`, a voter, takes over once it has the log; given up after an election timeout.
+   */
   transferLeadership(to: MemberId): void {
     changes.transferLeadership(this.#state, to);
   }
@@ -157,7 +160,9 @@ export class Raft {
     return ready;
   }
 
-  /** The `hardState` and `entries` of `ready` are durable. In the order in which they were taken. */
+  /**
+   * The `hardState` and `entries` of `ready` are durable. In the order in which they were taken.
+   */
   persisted(ready: Ready): void {
     if (!needsWrite(ready)) return;
     assert(this.#writing.shift() === ready, "writes complete in the order of their Readys");
@@ -178,7 +183,9 @@ export class Raft {
     if (index > this.#applied) this.#applied = index;
   }
 
-  /** Forgets entries up to `index`, which a snapshot now stands for. Peers that lack them need it. */
+  /**
+   * Forgets entries up to `index`, which a snapshot now stands for. Peers that lack them need it.
+   */
   compact(index: LogIndex): void {
     assert(index <= this.#applied, "only what is applied is compacted");
     this.#state.log.compactTo(index);
@@ -204,12 +211,25 @@ export class Raft {
     return { index, term, membership: this.#state.memberships.at(index) };
   }
 
+  get term(): Term {
+    return this.#state.term;
+  }
+
+  get leader(): MemberId | undefined {
+    return this.#state.leader;
+  }
+
+  get role(): Role {
+    const { role, membership } = this.#state;
+    return role === Role.follower && !isVoter(membership, this.#state.id) ? Role.learner : role;
+  }
+
   status(): RaftStatus {
     const state = this.#state;
-    const { id, term, leader, commit, membership, log, role } = state;
+    const { id, term, leader, commit, membership, log } = state;
     return {
       id,
-      role: role === Role.follower && !isVoter(membership, id) ? Role.learner : role,
+      role: this.role,
       term,
       leader,
       commit,

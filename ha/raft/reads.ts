@@ -53,8 +53,8 @@ export class Reads {
   failed: number[] = [];
 
   /**
-   * Batches are numbered from `incarnation` times 2^20: after a restart, a late answer to an earlier
-   * batch must not be taken for an answer to a new one.
+   * Batches are numbered from `incarnation` times 2^20: after a restart, a late answer to an
+   * earlier batch must not be taken for an answer to a new one.
    */
   constructor(incarnation: number) {
     this.#lastBatch = incarnation * 2 ** 20;

@@ -1,9 +1,9 @@
 /**
- * Replication as the leader sees it: pipelined appends, heartbeats, the commit index and read rounds
- * (Ongaro 2014, sections 3.5, 3.6, 6.4 and 10.2).
+ * Replication as the leader sees it: pipelined appends, heartbeats, the commit index and read
+ * rounds (Ongaro 2014, sections 3.5, 3.6, 6.4 and 10.2).
  *
- * Handlers only take notes; what is to be sent is decided once, in {@link sendPending}, when Ready is
- * taken. So everything proposed, acknowledged and committed in one turn leaves in one append per
+ * Handlers only take notes; what is to be sent is decided once, in {@link sendPending}, when Ready
+ * is taken. So everything proposed, acknowledged and committed in one turn leaves in one append per
  * peer, and leaves before the leader's own disk has it.
  */
 import { settleCommit } from "./changes.ts";

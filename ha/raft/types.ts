@@ -118,7 +118,11 @@ export interface Ready {
   readonly reads: readonly { readonly context: number; readonly index: LogIndex }[];
   /** Read rounds that will never be answered (leader lost): ask again. */
   readonly failedReads: readonly number[];
-  /** Peers whose log ends before this leader's begins: the driver streams them a snapshot. */
+  /**
+   * Peers whose log ends before this leader's begins: the driver streams each a snapshot of its own
+   * choice, has the peer step a `snapshot` message when all of it is there, and reports the outcome
+   * with `snapshotSent`. The peer is sent no entries meanwhile, so a stalled stream must time out.
+   */
   readonly snapshotsWanted: readonly MemberId[];
 }
 
@@ -195,8 +199,8 @@ export interface RaftStart {
   /** The log that was kept, contiguous, from `snapshot.index + 1`. */
   readonly entries: readonly Entry[];
   /**
-   * The log begins after this. Index 0 and term 0 for a new cluster, with the membership that all of
-   * its first members agree on, and for a member that is to join one, with an empty membership.
+   * The log begins after this. Index 0 and term 0 for a new cluster, with the membership that all
+   * of its first members agree on, and for a member that is to join one, with an empty membership.
    */
   readonly snapshot: SnapshotMeta;
   /** How far the state machine is; later committed entries are handed out again. */

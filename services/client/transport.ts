@@ -107,11 +107,12 @@ export class Transport {
         const metadata = metadataOf(options, id, attempt);
         return await once(client, method, request, metadata, deadline, options.signal);
       } catch (thrown) {
-        const error = thrown as ServiceError;
+        if (options.signal?.aborted || this.#closed) throw cancelledError();
+        const error = brokenOff(thrown as ServiceError);
         if (error.code !== Code.unavailable) throw fromServiceError(error);
         const repeat = !options.write || certainlyNotBegun(error);
         const wait = jittered(backoff.next());
-        if (!repeat || options.signal?.aborted || this.#closed || Date.now() + wait >= deadline) {
+        if (!repeat || Date.now() + wait >= deadline) {
           throw fromServiceError(error);
         }
         this.#leave(index, error);
@@ -152,7 +153,8 @@ export class Transport {
         call.cancel();
       }
     } catch (thrown) {
-      const error = thrown as ServiceError;
+      if (signal?.aborted || this.#closed) throw cancelledError();
+      const error = brokenOff(thrown as ServiceError);
       if (error.code === Code.unavailable) this.#leave(index, error);
       throw fromServiceError(error);
     }
@@ -180,9 +182,10 @@ export class Transport {
     );
     const cancel = () => call.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
-    call.on("error", (error: ServiceError) => {
+    call.on("error", (thrown: ServiceError) => {
       signal?.removeEventListener("abort", cancel);
-      if (error.code === Code.unavailable) this.#leave(index, error);
+      const error = brokenOff(thrown);
+      if (!signal?.aborted && error.code === Code.unavailable) this.#leave(index, error);
     });
     call.on("end", () => signal?.removeEventListener("abort", cancel));
     return {
@@ -285,11 +288,16 @@ function metadataOf(options: WriteOptions, id: string | undefined, attempt: numb
   return metadata;
 }
 
+/** A cancellation that is not the caller's comes from a server that is shutting down. */
+function brokenOff(error: ServiceError): ServiceError {
+  return error.code === Code.cancelled ? unavailable("the server broke the call off") : error;
+}
+
 function notConnected(server: string): ServiceError {
-  const details = `no connection to ${server}`;
-  return Object.assign(new Error(details), {
-    code: Code.unavailable,
-    details,
-    metadata: new Metadata(),
-  }) as ServiceError;
+  return unavailable(`no connection to ${server}`);
+}
+
+function unavailable(details: string): ServiceError {
+  const fields = { code: Code.unavailable, details, metadata: new Metadata() };
+  return Object.assign(new Error(details), fields) as ServiceError;
 }

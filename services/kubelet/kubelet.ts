@@ -102,7 +102,7 @@ export class Kubelet implements LogSource {
     };
   }
 
-  /** Registers, then works until `close`. Resolves once the node is registered and pods are known. */
+  /** Registers, then works until `close`; resolves once the node's pods are known. */
   async start(): Promise<void> {
     const { signal } = this.#stop;
     this.runtime.onEvent((event) => {

@@ -86,9 +86,10 @@ export function openLogs(
   const run = request.previous ? previous : latest;
   if (run === undefined) {
     const which = request.previous ? "previous terminated container" : "container";
+    const state = request.previous ? "not found" : "is waiting to start";
     throw new StatusError(
       Code.invalidArgument,
-      `${which} "${container}" in pod "${name}" ${request.previous ? "not found" : "is waiting to start"}`,
+      `${which} "${container}" in pod "${name}" ${state}`,
     );
   }
   if (run.reason === "StartError") {

@@ -153,7 +153,9 @@ export class Reader {
 
   /** `TYPE name`, in order. */
   get story(): string[] {
-    return this.items.map((item) => `${item.type} ${item.object.document.metadata?.name ?? ""}`.trim());
+    return this.items.map((item) =>
+      `${item.type} ${item.object.document.metadata?.name ?? ""}`.trim(),
+    );
   }
 
   async stop(): Promise<void> {

@@ -15,7 +15,7 @@ import {
   updateScale,
 } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
-import { adminCall, configMap, failure, fails, kind, make, pod, world } from "./harness.ts";
+import { adminCall, configMap, fails, failure, kind, make, pod, world } from "./harness.ts";
 
 const maps = kind("configmaps");
 const pods = kind("pods");
@@ -63,7 +63,10 @@ test("create refuses in upstream's words", async () => {
     'namespaces "gone" not found',
   );
   const nameless = await failure(make(w.backend, pod("x", {}, { containers: [{ image: "i" }] })));
-  assert.match(nameless.message, /^Pod "x" is invalid: .*spec\.containers\[0\]\.name: Required value/);
+  assert.match(
+    nameless.message,
+    /^Pod "x" is invalid: .*spec\.containers\[0\]\.name: Required value/,
+  );
   assert.ok(nameless.detail?.causes?.some((each) => each.field === "spec.containers[0].name"));
   const bad = await failure(make(w.backend, configMap("UPPER")));
   assert.match(bad.message, /^ConfigMap "UPPER" is invalid: metadata\.name: Invalid value/);
@@ -97,11 +100,21 @@ test("generateName makes names, dryRun makes nothing", async () => {
 test("an object beyond 1.5 MB is refused with its size", async () => {
   await using w = await world();
   const error = await failure(
-    make(w.backend, pod("big", { annotations: { a: "x".repeat(200_000) } }, {
-      containers: [{ name: "c", image: "i", args: ["y".repeat(1_572_864)] }],
-    })),
+    make(
+      w.backend,
+      pod(
+        "big",
+        { annotations: { a: "x".repeat(200_000) } },
+        {
+          containers: [{ name: "c", image: "i", args: ["y".repeat(1_572_864)] }],
+        },
+      ),
+    ),
   );
-  assert.match(error.message, /^Request entity too large: limit is 1572864: the object has \d+ bytes/);
+  assert.match(
+    error.message,
+    /^Request entity too large: limit is 1572864: the object has \d+ bytes/,
+  );
 });
 
 test("update compares resourceVersion, keeps what the server owns, and writes only changes", async () => {
@@ -155,7 +168,7 @@ test("spec and status are written by their own verbs; generation counts spec cha
   await using w = await world();
   const made = await make(w.backend, deployment);
   assert.equal(made.document.metadata?.generation, 1);
-  const changed = { ...made.copy(), status: { replicas: 9 } };
+  const changed: Document = { ...made.copy(), status: { replicas: 9 } };
   (changed["spec"] as { replicas: number }).replicas = 3;
   const updated = await update(w.backend, adminCall(), deployments, put(changed));
   assert.equal(updated.document.metadata?.generation, 2);
@@ -247,7 +260,10 @@ test("lists page at one revision", async () => {
     await make(w.backend, configMap(name, {}, { labels: { odd: String("ace".includes(name)) } }));
   }
   const first = await list(w.backend, adminCall(), maps, { ...at, limit: 2 });
-  assert.deepEqual(first.items.map((each) => each.name), ["a", "b"]);
+  assert.deepEqual(
+    first.items.map((each) => each.name),
+    ["a", "b"],
+  );
   await make(w.backend, configMap("bb"));
   await remove(w.backend, adminCall(), maps, { ...at, name: "c" });
   const rest = await list(w.backend, adminCall(), maps, {
@@ -255,13 +271,25 @@ test("lists page at one revision", async () => {
     limit: 10,
     continue: first.metadata.continue,
   });
-  assert.deepEqual(rest.items.map((each) => each.name), ["c", "d", "e"]);
+  assert.deepEqual(
+    rest.items.map((each) => each.name),
+    ["c", "d", "e"],
+  );
   assert.equal(rest.metadata.resourceVersion, first.metadata.resourceVersion);
   assert.equal(rest.metadata.continue, undefined);
   const now = await list(w.backend, adminCall(), maps, { ...at, labelSelector: "odd=true" });
-  assert.deepEqual(now.items.map((each) => each.name), ["a", "e"]);
-  const named = await list(w.backend, adminCall(), maps, { ...at, fieldSelector: "metadata.name=d" });
-  assert.deepEqual(named.items.map((each) => each.name), ["d"]);
+  assert.deepEqual(
+    now.items.map((each) => each.name),
+    ["a", "e"],
+  );
+  const named = await list(w.backend, adminCall(), maps, {
+    ...at,
+    fieldSelector: "metadata.name=d",
+  });
+  assert.deepEqual(
+    named.items.map((each) => each.name),
+    ["d"],
+  );
   const exact = await list(w.backend, adminCall(), maps, {
     ...at,
     resourceVersion: first.metadata.resourceVersion,
@@ -298,7 +326,11 @@ test("a deletion honours preconditions, grace and finalizers", async () => {
   free.metadata!.finalizers = [];
   await update(w.backend, adminCall(), maps, put(free));
   await fails(get(w.backend, adminCall(), maps, name), "notFound", 'configmaps "held" not found');
-  await fails(remove(w.backend, adminCall(), maps, name), "notFound", 'configmaps "held" not found');
+  await fails(
+    remove(w.backend, adminCall(), maps, name),
+    "notFound",
+    'configmaps "held" not found',
+  );
 
   await make(w.backend, pod("p"));
   const binding = { metadata: { name: "p", namespace: "default" }, target: { name: "n1" } };
@@ -319,7 +351,10 @@ test("deleteCollection deletes what is selected", async () => {
   const selection = { ...at, labelSelector: "keep=false" };
   await removeCollection(w.backend, adminCall({ requestId: "dc" }), maps, { selection });
   const left = await list(w.backend, adminCall(), maps, at);
-  assert.deepEqual(left.items.map((each) => each.name), ["b"]);
+  assert.deepEqual(
+    left.items.map((each) => each.name),
+    ["b"],
+  );
 });
 
 test("bind happens once; evict deletes", async () => {

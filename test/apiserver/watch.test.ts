@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Revision, Store } from "../../ha/store/types.ts";
 import { openLocalStore } from "../../ha/store/mod.ts";
+import type { Revision, Store } from "../../ha/store/types.ts";
 import type { WatchRequest } from "../../proto/gen/meta.ts";
 import { limits } from "../../services/apiserver/limits.ts";
-import { Watcher } from "../../services/apiserver/registry/watcher.ts";
-import { EventType, initialEventsEnd, WatchItem } from "../../services/apiserver/registry/watch-item.ts";
 import { encodeStored, StoredObject } from "../../services/apiserver/registry/stored-object.ts";
+import {
+  EventType,
+  initialEventsEnd,
+  WatchItem,
+} from "../../services/apiserver/registry/watch-item.ts";
+import { Watcher } from "../../services/apiserver/registry/watcher.ts";
 import { type Backend, remove, update, watch } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
@@ -39,7 +43,10 @@ test("without a resourceVersion: what exists, then every change in order", async
   await until(() => reader.items.length === 5, "the changes");
   assert.deepEqual(reader.story, ["ADDED a", "ADDED b", "MODIFIED a", "DELETED b", "ADDED c"]);
   const versions = reader.items.slice(2).map((item) => item.object.revision);
-  assert.deepEqual(versions, [...versions].sort((x, y) => x - y));
+  assert.deepEqual(
+    versions,
+    [...versions].sort((x, y) => x - y),
+  );
   const gone = reader.items[3]?.object.document;
   assert.equal(gone?.metadata?.resourceVersion, String(versions[1]), "the deletion's revision");
   assert.equal(reader.items[3]?.message, reader.items[3]?.message, "encoded once");
@@ -71,6 +78,7 @@ test("history keeps the last state of the deleted, and ends in Expired when comp
   await until(() => reader.items.length === 1, "the deletion");
   assert.deepEqual(reader.items[0]?.object.document["data"], { k: "last" });
   await reader.stop();
+  await make(w.backend, configMap("b"));
   await w.store.compact(await w.store.readRevision());
   const late = open(other, { resourceVersion: String(first.revision) });
   await late.done;

@@ -1,25 +1,9 @@
 /** What makes writes safe to repeat and leaders safe to depose. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  bind,
-  create,
-  finalize,
-  get,
-  remove,
-  update,
-} from "../../services/apiserver/verbs/mod.ts";
+import { bind, create, finalize, get, remove, update } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
-import {
-  adminCall,
-  configMap,
-  fails,
-  kind,
-  make,
-  pod,
-  service,
-  world,
-} from "./harness.ts";
+import { adminCall, configMap, fails, kind, make, pod, service, world } from "./harness.ts";
 
 const maps = kind("configmaps");
 const pods = kind("pods");
@@ -152,7 +136,12 @@ test("cluster IPs are given, honoured, refused when taken, and free again after 
   );
   const headless = await make(w.backend, service("headless", { clusterIP: "None" }));
   assert.equal(addressOf(headless.document), "None");
-  const kept = await update(w.backend, adminCall(), services, put(service("two", { ports: [{ port: 81 }] })));
+  const kept = await update(
+    w.backend,
+    adminCall(),
+    services,
+    put(service("two", { ports: [{ port: 81 }] })),
+  );
   assert.equal(addressOf(kept.document), "127.32.0.5");
   await remove(w.backend, adminCall(), services, { ...at, name: "two" });
   await make(w.backend, service("three", { clusterIP: "127.32.0.5" }));

@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, test } from "node:test";
+import { credentials } from "@grpc/grpc-js";
+import { createRpcServer } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Node, Pod, PodSpec } from "../../proto/gen/core.ts";
-import { authorizePeer, openLogs } from "../../services/kubelet/logs.ts";
+import { KubeletClient, KubeletService } from "../../proto/gen/kubelet.ts";
+import { authorizePeer, kubeletHandlers, openLogs } from "../../services/kubelet/logs.ts";
 import { AddressPool } from "../../services/kubelet/node/addresses.ts";
 import { admit } from "../../services/kubelet/node/admission.ts";
 import {
@@ -198,6 +201,32 @@ describe("kubelet API", () => {
     for await (const piece of open({ container: "a" })) pieces.push(Buffer.from(piece).toString());
     assert.deepEqual(pieces, ["log\n"]);
     assert.throws(() => open({ container: "a", previous: true }), /previous terminated container/);
+  });
+});
+
+describe("kubelet service", () => {
+  test("streams logs over gRPC, and errors arrive with their code", async (t) => {
+    const runtime = new FakeRuntime(new FakeClock());
+    const pod: Pod = { metadata: { uid: "u", name: "p" }, spec: { containers: [{ name: "a" }] } };
+    const config = { podUid: "u", name: "a", attempt: 0, image: "", env: {}, specHash: "" };
+    const id = await runtime.createContainer({ ...config, command: ["x"], mounts: [] });
+    await runtime.startContainer(id);
+    const server = createRpcServer({ log: silent });
+    const source = { runtime, pod: (_: string, name: string) => (name === "p" ? pod : undefined) };
+    server.addService(KubeletService, kubeletHandlers(source, false));
+    const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+    const client = new KubeletClient(`127.0.0.1:${port}`, credentials.createInsecure());
+    t.after(async () => {
+      client.close();
+      await server.close();
+    });
+    const read = async (name: string) => {
+      let text = "";
+      for await (const chunk of client.logs({ name, namespace: "d" })) text += chunk.data;
+      return text;
+    };
+    assert.equal(await read("p"), "log\n");
+    await assert.rejects(read("other"), { code: Code.notFound });
   });
 });
 

@@ -7,6 +7,7 @@
  */
 import assert from "node:assert/strict";
 import {
+  draft,
   type Entry,
   EntryKind,
   type HardState,
@@ -282,21 +283,12 @@ export class Member {
   }
 
   #sendSnapshot(peer: MemberId): void {
-    const snapshot = this.raft?.snapshotAt(this.applied as LogIndex);
+    const raft = this.raft!;
+    const snapshot = raft.snapshotAt(this.applied as LogIndex);
     assert.ok(snapshot !== undefined, "the applied index is within the log");
-    const { term } = this.raft!.status();
-    const content = [...this.state];
-    const zero = { index: 0, logTerm: 0, commit: 0, rejectHint: 0, rejectTerm: 0, context: 0 };
-    const message = {
-      ...zero,
-      type: MessageType.snapshot,
-      from: this.id,
-      to: peer,
-      term,
-      snapshot,
-    };
-    const rest = { entries: [], reject: false, force: false };
-    this.#network.send({ message: { ...message, ...rest } as unknown as Message, content });
+    const { term } = raft.status();
+    const message = { ...draft(MessageType.snapshot, this.id, peer, term), snapshot };
+    this.#network.send({ message, content: [...this.state] });
   }
 
   #observe(): void {

@@ -2,9 +2,9 @@
  * Raft's promises under random faults, and progress once they end.
  *
  * Every seed is one history: messages are delayed, reordered, doubled and lost, members crash and
- * lose what was not written, disks are slow, links are cut, logs compacted, memberships changed. What
- * must hold all along is checked by {@link Witness} and {@link checkLogMatching}, and here that reads
- * are linearizable. Afterwards everything is healed and must agree.
+ * lose what was not written, disks are slow, links are cut, logs compacted, memberships changed.
+ * What must hold all along is checked by {@link Witness} and {@link checkLogMatching}, and here
+ * that reads are linearizable. Afterwards everything is healed and must agree.
  *
  * `SEED=n` replays one history, `SEEDS=n` runs more of them.
  */

@@ -5,19 +5,16 @@
  * reader can tell who goes first.
  *
  * ```
- * cluster 1 2 3 [limit=number …]   begin, with these voters
- * join 4                           a blank member that knows no membership
- * elect 1                          make it leader, without a transcript
- * tick 10 [members] [quietly]      time passes, for all or for some
- * pass 10                          time passes for all, and every message arrives; no messages shown
- * run [quietly]                    deliver until nothing moves; quietly: no messages in transcript
- * round                            deliver what is under way now, and no answers
- * campaign 1 · linklost 2 1 · propose 1 words · read 1 7 · transfer 1 2
- * change 1 voters=1,2 learners=3   propose one-at-a-time · joint 1 voters=… propose joint
- * cut 1 2 · isolate 1 · heal       the network between them drops everything
- * crash 1 · restart 1              loses what was not written
- * slowdisk 1 · written 1 · fastdisk 1   writes wait; all done; no more waiting
- * compact 1                        snapshot at the applied index
+ * cluster 1 2 3 [limit=number …]   begin, with these voters join 4                           a
+ * blank member that knows no membership elect 1                          make it leader, without a
+ * transcript tick 10 [members] [quietly]      time passes, for all or for some pass 10
+ * time passes for all, and every message arrives; no messages shown run [quietly]
+ * deliver until nothing moves; quietly: no messages in transcript round
+ * deliver what is under way now, and no answers campaign 1 · linklost 2 1 · propose 1 words · read
+ * 1 7 · transfer 1 2 change 1 voters=1,2 learners=3   propose one-at-a-time · joint 1 voters=…
+ * propose joint cut 1 2 · isolate 1 · heal       the network between them drops everything crash 1
+ * · restart 1              loses what was not written slowdisk 1 · written 1 · fastdisk 1   writes
+ * wait; all done; no more waiting compact 1                        snapshot at the applied index
  * status [members] · log 1
  * ```
  */

@@ -1,9 +1,11 @@
-import { ClassicLevel } from "classic-level";
+import type { ClassicLevel } from "classic-level";
+import { Level } from "level";
 import { assert } from "../assert.ts";
 import type { Disk, DiskEntry, DiskError, DiskOperation, DiskRange, Log } from "../types.ts";
 import { closedError, toDiskError } from "./level-errors.ts";
 import { checkLevelFiles } from "./level-log-check.ts";
 
+/** What `Level` is on Node; its own types name only what browsers have too. */
 type Database = ClassicLevel<Uint8Array, Uint8Array>;
 type Done = (error?: DiskError) => void;
 
@@ -42,12 +44,12 @@ export async function openLevelDisk(
 ): Promise<Disk> {
   try {
     await checkLevelFiles(directory);
-    const database: Database = new ClassicLevel(directory, {
+    const database = new Level<Uint8Array, Uint8Array>(directory, {
       keyEncoding: "view",
       valueEncoding: "view",
       cacheSize: options.cacheBytes ?? 8 * 1024 * 1024,
       writeBufferSize: options.writeBufferBytes ?? 8 * 1024 * 1024,
-    });
+    } as object) as unknown as Database;
     await database.open();
     return new LevelDisk(database, directory, log);
   } catch (error) {

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
+import { dirname, join } from "node:path";
 import { createLog } from "../../../ha/runtime/production/log.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { adminTls } from "../connect.ts";
@@ -123,7 +124,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...["--masters", String(shape.masters), "--nodes", String(shape.nodes)],
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
   ];
-  const child = spawn(process.execPath, [`${import.meta.dirname}/../main.ts`, ...args], {
+  const child = spawn(process.execPath, [join(dirname(import.meta.dirname), "main.ts"), ...args], {
     detached: true,
     stdio: ["ignore", output, output],
   });

@@ -194,7 +194,7 @@ function advanced(
   news: News,
 ): DeploymentCondition {
   const now = rfc3339Seconds(nowMillis);
-  const lastTransitionTime =
-    known?.status === news.status ? (known.lastTransitionTime ?? now) : now;
+  const since = known?.status === news.status ? known?.lastTransitionTime : undefined;
+  const lastTransitionTime = since ?? now;
   return { ...news, lastUpdateTime: now, lastTransitionTime };
 }

@@ -4,6 +4,8 @@ import type { LoopClock } from "../../client/mod.ts";
 
 interface Seen {
   beat: string;
+  /** The Ready condition as the node last reported it. */
+  ready: string;
   atMillis: number;
 }
 
@@ -29,11 +31,25 @@ export class LivenessTracker {
     return heard;
   }
 
+  /**
+   * A changed Ready condition is a sign of life too: it may arrive before the liveness that belongs
+   * to it. The controller's own verdict is none.
+   */
   noteNode(node: Node): void {
-    const ready = node.status?.conditions?.find(({ type }) => type === "Ready");
-    // The controller's own verdict is no sign of life.
-    const beat = ready?.reason === "NodeStatusUnknown" ? "" : (ready?.lastHeartbeatTime ?? "");
-    this.#note(node.metadata?.name ?? "", beat);
+    const name = node.metadata?.name ?? "";
+    const condition = node.status?.conditions?.find(({ type }) => type === "Ready");
+    if (condition?.status === "Unknown") {
+      const seen = this.#seen.get(name);
+      if (seen) seen.ready = "";
+      else this.#note(name, "");
+      return;
+    }
+    const ready = JSON.stringify([condition?.status, condition?.reason, condition?.message]);
+    this.#note(name, condition?.lastHeartbeatTime ?? "");
+    const seen = this.#seen.get(name);
+    if (!seen || seen.ready === ready) return;
+    seen.ready = ready;
+    seen.atMillis = this.#clock.monotonicMillis();
   }
 
   forget(name: string): void {
@@ -44,7 +60,7 @@ export class LivenessTracker {
     const now = this.#clock.monotonicMillis();
     const seen = this.#seen.get(name);
     if (!seen) {
-      this.#seen.set(name, { beat: "", atMillis: now });
+      this.#seen.set(name, { beat: "", ready: "", atMillis: now });
       return 0;
     }
     return now - seen.atMillis;
@@ -54,7 +70,7 @@ export class LivenessTracker {
     const seen = this.#seen.get(name);
     const time = Date.parse(beat);
     if (!seen) {
-      this.#seen.set(name, { beat, atMillis: this.#clock.monotonicMillis() });
+      this.#seen.set(name, { beat, ready: "", atMillis: this.#clock.monotonicMillis() });
       return true;
     }
     // Several apiservers report; an older report of one says nothing about now.

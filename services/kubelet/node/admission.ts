@@ -1,4 +1,4 @@
-/** Whether the node takes a pod bound to it; pure. Reasons and texts as upstream's kubelet gives. */
+/** Whether the node takes a pod bound to it; pure. Reasons and texts are upstream's. */
 import type { Pod } from "../../../proto/gen/core.ts";
 import { podRequests } from "../pod/resources.ts";
 

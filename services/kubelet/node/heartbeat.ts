@@ -1,7 +1,9 @@
 /**
  * The node's stream to the apiserver: liveness, status, usage and pod reports.
  *
- *     connecting ──open──▶ streaming ──break, or no answer in time──▶ waiting 50 ms..1 s ──▶ connecting
+ *     connecting ──open──▶ streaming ──break, or no answer in time──▶ pause of 50 ms..1 s
+ *         ▲                                                             │
+ *         └─────────────────────────────────────────────────────────────┘
  *
  * The first message of a stream carries everything, later ones what changed. A pod report is kept
  * and sent again on every new stream until the pod is forgotten, because only the newest one counts

@@ -6,9 +6,9 @@ interface Entry {
 }
 
 /**
- * Restart backoff per container: 10 s doubling to 300 s, forgotten 10 minutes after the last restart
- * (kubelet `CrashLoopBackOff`). The first restart is immediate; times are Unix milliseconds, because
- * a container's end is known in wall time alone.
+ * Restart backoff per container: 10 s doubling to 300 s, forgotten 10 minutes after the last
+ * restart (kubelet `CrashLoopBackOff`). The first restart is immediate. Times are Unix
+ * milliseconds, because a container's end is known in wall time alone.
  */
 export class RestartBackoff {
   readonly #entries = new Map<string, Entry>();

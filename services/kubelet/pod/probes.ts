@@ -1,8 +1,8 @@
 /**
  * Probes of running containers.
  *
- * Each probe of each run has its own loop: wait initialDelaySeconds from the container's start, then
- * run every periodSeconds; an outcome counts after successThreshold or failureThreshold equal ones
+ * Each probe of each run has its own loop: wait initialDelaySeconds from the container's start,
+ * then run every periodSeconds; an outcome counts after successThreshold or failureThreshold equal ones
  * in a row. Liveness and readiness wait for the startup probe. A failed liveness or startup probe
  * ends its loop: the run is about to be killed.
  */

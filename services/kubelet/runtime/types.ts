@@ -2,8 +2,8 @@
  * What the kubelet needs of whatever runs containers, shaped like CRI (`runtime.v1`).
  *
  * Guarantees every implementation gives (`test/contract/container-runtime.ts`):
- * - sandboxes and containers outlive the kubelet: after `load()` of a new instance on the same state
- *   they are listed as they are, and an exit that happened meanwhile is known with code and time;
+ * - sandboxes and containers outlive the kubelet: after `load()` of a new instance on the same
+ *   state they are listed as they are, and an exit that happened meanwhile is known with code and time;
  * - `exited` is told once per container of this instance's life, after `containers()` shows it;
  * - when a container's main process ends, everything it started ends;
  * - `stopContainer` resolves when the container has exited; a later call may shorten the grace;

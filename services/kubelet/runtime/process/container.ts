@@ -146,7 +146,7 @@ export class ProcessContainer {
 
   /** TERM to the group, then KILL when the grace is over; resolves when it has exited. */
   async stop(graceMillis: number, signal: NodeJS.Signals): Promise<void> {
-    if (this.exited) return;
+    if (this.exited || this.#closed) return;
     if (!this.record.launched) {
       await this.#end({ exitCode: 137, finishedAt: Date.now(), reason: "Error" });
       return;

@@ -2,6 +2,8 @@ import { spawn } from "node:child_process";
 import type { ExecResult } from "../types.ts";
 
 const outputBytesMax = 10 * 1024;
+/** From the program's exit to giving up on its output. */
+const drainMillis = 500;
 
 export interface ExecPlan {
   readonly command: readonly string[];
@@ -56,8 +58,12 @@ export function runExec(plan: ExecPlan): Promise<ExecResult> {
     child.on("error", (error) => finish(127, error.message));
     child.on("exit", (code) => {
       killAll();
-      // Lets what the pipes already hold be read first.
-      setImmediate(() => finish(code ?? 137));
+      // The pipes close once they have been read, unless one that left the group still holds them.
+      const drain = setTimeout(() => finish(code ?? 137), drainMillis);
+      child.once("close", () => {
+        clearTimeout(drain);
+        finish(code ?? 137);
+      });
     });
   });
 }

@@ -13,7 +13,7 @@
  * - memory and cpu limits need a writable cgroup. There is no RLIMIT in their place: limits on
  *   address space or data break runtimes that reserve much and use little, such as V8 and Go.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { chown, mkdir, rm, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
@@ -83,7 +83,7 @@ class ProcessRuntime implements ContainerRuntime {
 
   async load(): Promise<void> {
     // Kubelets of one machine have different state directories: their hash keeps cgroups apart.
-    const scope = Buffer.from(this.#state.root).toString("base64url").slice(-48);
+    const scope = createHash("sha256").update(this.#state.root).digest("hex").slice(0, 16);
     this.#able = this.#options.capabilities ?? (await probeCapabilities(scope, this.#log));
     const { sandboxes, containers } = await this.#state.load();
     for (const record of sandboxes) this.#sandboxes.set(record.config.uid, record);
@@ -102,6 +102,9 @@ class ProcessRuntime implements ContainerRuntime {
     clearInterval(this.#rotation);
     this.#handlers.clear();
     for (const container of this.#containers.values()) container.close();
+    // The groups' parents go when nothing is in them; the next instance makes them anew.
+    const { memoryCgroup, cpuCgroup } = this.#able ?? {};
+    await removeCgroups([memoryCgroup, cpuCgroup].flatMap((one) => (one ? [one.dir] : [])));
   }
 
   sandboxes(): readonly PodSandbox[] {

@@ -1,0 +1,114 @@
+/** Who makes a call, and what authentication lets them do. Texts and order of checks are etcd's. */
+import type { CallContext } from "../rpc/mod.ts";
+import type { Operation, TxnRequest } from "../store/mod.ts";
+import { type AuthData, type AuthUser, hasRoot } from "./auth-records.ts";
+import * as errors from "./errors.ts";
+import { readToken } from "./tokens.ts";
+
+/** Name of the user; undefined for a call that shows nothing, or while authentication is off. */
+export type Caller = string | undefined;
+
+/** Throws invalidToken. `certificates`: a client certificate's common name may stand for a token. */
+export function callerOf(
+  data: AuthData,
+  context: CallContext,
+  certificates: boolean,
+  wallMillis: number,
+): Caller {
+  if (!data.enabled) return undefined;
+  const { metadata } = context;
+  const [token = metadata.get("authorization")[0]] = metadata.get("token");
+  if (token === undefined) {
+    return certificates ? context.peer.certificate?.commonName : undefined;
+  }
+  const claims = readToken(data.tokenKey, token.toString(), wallMillis);
+  if (claims === undefined || data.users.get(claims.user)?.since !== claims.since) {
+    throw errors.invalidToken();
+  }
+  return claims.user;
+}
+
+/** Throws unless the caller is a user with the role root. */
+export function checkAdmin(data: AuthData, caller: Caller): void {
+  if (!data.enabled) return;
+  if (caller === undefined || caller === "") throw errors.userEmpty();
+  const user = data.users.get(caller);
+  if (user === undefined) throw errors.userNotFound();
+  if (!hasRoot(user)) throw errors.permissionDenied();
+}
+
+/** Throws unless the caller is anybody at all. */
+export function checkUser(data: AuthData, caller: Caller): void {
+  if (data.enabled && (caller === undefined || caller === "")) throw errors.userEmpty();
+}
+
+/** One caller's rights under one state of auth data. */
+export class Rights {
+  private readonly data: AuthData;
+  private readonly name: string;
+  private readonly user: AuthUser;
+
+  /** Throws when there is no such user. Authentication is on. */
+  constructor(data: AuthData, caller: Caller) {
+    if (caller === undefined || caller === "") throw errors.userEmpty();
+    const user = data.users.get(caller);
+    if (user === undefined) throw errors.permissionDenied();
+    this.data = data;
+    this.name = caller;
+    this.user = user;
+  }
+
+  get isRoot(): boolean {
+    return hasRoot(this.user);
+  }
+
+  checkRead(key: Uint8Array, rangeEnd?: Uint8Array | undefined): void {
+    if (this.isRoot || this.data.permissions(this.user, this.name).mayRead(key, rangeEnd)) return;
+    throw errors.permissionDenied();
+  }
+
+  checkWrite(key: Uint8Array, rangeEnd?: Uint8Array | undefined): void {
+    if (this.isRoot || this.data.permissions(this.user, this.name).mayWrite(key, rangeEnd)) return;
+    throw errors.permissionDenied();
+  }
+
+  /** Every compare needs to be read, whichever branch is taken, and both branches are checked. */
+  checkTxn(txn: TxnRequest): void {
+    for (const { key, rangeEnd } of txn.compares) this.checkRead(key, rangeEnd);
+    for (const operation of txn.success) this.checkOperation(operation);
+    for (const operation of txn.failure) this.checkOperation(operation);
+  }
+
+  private checkOperation(operation: Operation): void {
+    switch (operation.op) {
+      case "range":
+        return this.checkRead(operation.key, operation.rangeEnd);
+      case "put":
+        this.checkWrite(operation.key);
+        if (operation.previous) this.checkRead(operation.key);
+        return;
+      case "delete":
+        this.checkWrite(operation.key, operation.rangeEnd);
+        if (operation.previous) this.checkRead(operation.key, operation.rangeEnd);
+        return;
+      case "txn":
+        return this.checkTxn(operation);
+    }
+  }
+}
+
+/** Leases that the txn attaches keys to. */
+export function leasesOf(txn: TxnRequest): readonly bigint[] {
+  const leases = new Set<bigint>();
+  const visit = (operations: readonly Operation[]) => {
+    for (const operation of operations) {
+      if (operation.op === "put" && operation.lease) leases.add(operation.lease);
+      if (operation.op !== "txn") continue;
+      visit(operation.success);
+      visit(operation.failure);
+    }
+  };
+  visit(txn.success);
+  visit(txn.failure);
+  return [...leases];
+}

@@ -1,0 +1,196 @@
+/**
+ * What stands between every service and the store: who calls, whether this member may answer,
+ * what the caller may see and touch, and which keys nobody does (reserved.ts).
+ */
+import type { CallContext } from "../rpc/mod.ts";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Log } from "../runtime/types.ts";
+import {
+  type LeaseId,
+  type LeaseStatus,
+  type RangeRequest,
+  type RangeResponse,
+  type Store,
+  storeErrors,
+  type TxnRequest,
+  type TxnResponse,
+  type WatchRequest,
+  type WatchStream,
+  type WriteOptions,
+} from "../store/mod.ts";
+import { type AuthData, stateKey } from "./auth-records.ts";
+import { AuthState } from "./auth-state.ts";
+import { type Caller, callerOf, checkAdmin, checkUser, leasesOf, Rights } from "./caller.ts";
+import * as errors from "./errors.ts";
+import { etcdLimits } from "./limits.ts";
+import { MemberHeader } from "./member-header.ts";
+import { mergeRanges, visibleRanges, visibleTxn } from "./reserved.ts";
+
+export interface FrontOptions {
+  readonly log: Log;
+  /** A client certificate's common name is a user (etcd's `--client-cert-auth`). */
+  readonly certificateUsers: boolean;
+  readonly wallMillis: () => number;
+}
+
+export class Front {
+  readonly store: Store;
+  readonly header: MemberHeader;
+  readonly auth: AuthState;
+  readonly options: FrontOptions;
+
+  constructor(store: Store, options: FrontOptions) {
+    this.store = store;
+    this.options = options;
+    this.header = new MemberHeader(store);
+    this.auth = new AuthState(store, options.log);
+  }
+
+  /**
+   * Begins a call. `learner`: one that a learner answers too. Throws noLeader where the caller
+   * requires one, notForLearner, invalidToken.
+   */
+  async enter(context: CallContext, learner = false): Promise<Caller> {
+    const status = this.header.current ?? (await this.header.load());
+    if (status.role === "learner" && !learner) throw storeErrors.notForLearner();
+    if (requiresLeader(context) && status.leader === undefined) throw storeErrors.noLeader();
+    const data = this.auth.current ?? (await this.auth.load());
+    return this.identify(data, context);
+  }
+
+  private async identify(data: AuthData, context: CallContext): Promise<Caller> {
+    if (!data.enabled) return undefined;
+    const { certificateUsers, wallMillis } = this.options;
+    try {
+      return callerOf(data, context, certificateUsers, wallMillis());
+    } catch {
+      // This member may not know yet of the user, or of the password that the token is for.
+      return callerOf(await this.auth.newest(), context, certificateUsers, wallMillis());
+    }
+  }
+
+  /** Throws unless the caller administers the cluster. */
+  async admin(caller: Caller): Promise<void> {
+    const data = await this.auth.load();
+    if (data.enabled) checkAdmin(await this.auth.fresh(), caller);
+  }
+
+  /** Throws when authentication is on and nobody in particular calls. */
+  async someone(caller: Caller): Promise<void> {
+    const data = await this.auth.load();
+    checkUser(data, caller);
+  }
+
+  async range(
+    caller: Caller,
+    request: RangeRequest,
+    options: { readonly serializable?: boolean; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<RangeResponse> {
+    const enabled = (await this.auth.load()).enabled;
+    if (enabled) await this.checkRange(caller, request);
+    const [first = request, second] = visibleRanges(request);
+    const response = await this.store.range(first, options);
+    if (enabled) await this.checkRange(caller, request);
+    if (second === undefined) return response;
+    const revision = request.revision || response.revision;
+    const low = await this.store.range({ ...second, revision }, { serializable: true });
+    return mergeRanges(request, response, low);
+  }
+
+  private async checkRange(caller: Caller, request: RangeRequest): Promise<void> {
+    const data = await this.auth.fresh();
+    if (data.enabled) new Rights(data, caller).checkRead(request.key, request.rangeEnd);
+  }
+
+  async txn(caller: Caller, request: TxnRequest, options: WriteOptions): Promise<TxnResponse> {
+    const data = this.auth.current ?? (await this.auth.load());
+    const visible = visibleTxn(request);
+    const answer = data.enabled
+      ? await this.guardedTxn(caller, visible.request, request, options)
+      : await this.store.txn(visible.request, options);
+    return { ...answer, results: visible.results(answer.succeeded, answer.results) };
+  }
+
+  /** The txn inside another one that is only done if the caller's rights are still the newest. */
+  private async guardedTxn(
+    caller: Caller,
+    visible: TxnRequest,
+    request: TxnRequest,
+    options: WriteOptions,
+  ): Promise<TxnResponse> {
+    for (let attempt = 0; attempt < etcdLimits.guardedAttempts; attempt++) {
+      const data = await this.auth.load();
+      if (!data.enabled) return this.store.txn(visible, options);
+      const rights = new Rights(data, caller);
+      rights.checkTxn(request);
+      for (const lease of leasesOf(request)) await this.checkLease(rights, lease);
+      const answer = await this.store.txn(
+        {
+          compares: [{ key: stateKey, target: "mod", operator: "=", operand: data.modRevision }],
+          success: [{ op: "txn", ...visible }],
+          failure: [],
+        },
+        options,
+      );
+      const [result] = answer.results;
+      if (answer.succeeded && result?.op === "txn") {
+        return { ...result, revision: answer.revision, replayed: answer.replayed };
+      }
+      if (answer.succeeded) throw forgotten();
+      await this.auth.newest();
+      // Under the request id is now remembered that nothing was done: it cannot be used again.
+      if (options.requestId !== undefined) break;
+    }
+    throw errors.oldAuthRevision();
+  }
+
+  /** The watch's own start; who may see the range is checked when it begins, as etcd does. */
+  async watch(caller: Caller, request: WatchRequest): Promise<WatchStream> {
+    const data = await this.auth.load();
+    if (data.enabled) await this.checkRange(caller, request);
+    return this.store.watch(request);
+  }
+
+  /** Throws unless the caller may write every key that is attached to the lease. */
+  async leaseWriter(caller: Caller, lease: LeaseId): Promise<void> {
+    const data = await this.auth.load();
+    if (!data.enabled) return;
+    await this.checkLease(new Rights(await this.auth.fresh(), caller), lease);
+  }
+
+  private async checkLease(rights: Rights, lease: LeaseId): Promise<void> {
+    if (rights.isRoot) return;
+    const { keys } = await this.store.leaseTimeToLive(lease);
+    for (const key of keys) rights.checkWrite(key);
+  }
+
+  /** Throws unless the caller may read every key that is attached to the lease. */
+  async leaseReader(caller: Caller, lease: LeaseStatus): Promise<void> {
+    const data = await this.auth.load();
+    if (!data.enabled) return;
+    const rights = new Rights(await this.auth.fresh(), caller);
+    for (const key of lease.keys) rights.checkRead(key);
+  }
+
+  async close(): Promise<void> {
+    this.header.close();
+    await this.auth.close();
+  }
+}
+
+export function requiresLeader(context: CallContext): boolean {
+  return context.metadata.get("hasleader")[0] === "true";
+}
+
+/** Options of a write, from the call's metadata. */
+export function writeOptions(context: CallContext): WriteOptions {
+  const [requestId] = context.metadata.get("trireme-request-id");
+  return requestId === undefined ? {} : { requestId: requestId.toString() };
+}
+
+function forgotten(): StatusError {
+  return new StatusError(
+    Code.aborted,
+    "etcdserver: the write of this request id was done; its answer is no longer remembered",
+  );
+}

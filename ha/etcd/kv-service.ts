@@ -1,0 +1,48 @@
+/** etcdserverpb.KV */
+import type { KVServer } from "../../proto/gen/etcd.ts";
+import { unary } from "../rpc/mod.ts";
+import type { Operation, Revision } from "../store/mod.ts";
+import { deleteOf, putOf, rangeOf, revisionOf, txnOf } from "./convert.ts";
+import { wireDelete, wirePut, wireRange, wireTxn } from "./convert-answers.ts";
+import { type Front, writeOptions } from "./front.ts";
+
+export function kvService(front: Front): KVServer {
+  const only = (operation: Operation) => ({ compares: [], success: [operation], failure: [] });
+  return {
+    range: unary(async (request, context) => {
+      const serializable = request.serializable === true;
+      const caller = await front.enter(context, serializable);
+      const response = await front.range(caller, rangeOf(request), { serializable });
+      return wireRange(front.header.of(response.revision), response);
+    }),
+
+    put: unary(async (request, context) => {
+      const caller = await front.enter(context);
+      const answer = await front.txn(caller, only(putOf(request)), writeOptions(context));
+      return wirePut(front.header.of(answer.revision), answer.results[0]);
+    }),
+
+    deleteRange: unary(async (request, context) => {
+      const caller = await front.enter(context);
+      const answer = await front.txn(caller, only(deleteOf(request)), writeOptions(context));
+      return wireDelete(front.header.of(answer.revision), answer.results[0]);
+    }),
+
+    txn: unary(async (request, context) => {
+      const caller = await front.enter(context);
+      const answer = await front.txn(caller, txnOf(request), writeOptions(context));
+      return wireTxn(front.header.of(answer.revision), answer);
+    }),
+
+    /**
+     * The store forgets at once and gives space back little by little, without saying when it is
+     * done: `physical` is answered as soon as nothing below the revision can be read any more.
+     */
+    compact: unary(async (request, context) => {
+      const caller = await front.enter(context);
+      await front.someone(caller);
+      const revision = revisionOf(request.revision) ?? (0 as Revision);
+      return { header: front.header.of(await front.store.compact(revision)) };
+    }),
+  };
+}

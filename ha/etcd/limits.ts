@@ -1,0 +1,44 @@
+/** The limits of the etcd face. Those of a single write are the store's (`ha/store/limits.ts`). */
+export const etcdLimits = {
+  /**
+   * For `createRpcServer`, both ways. A write is bounded by the store at 1.5 MiB; the answer to a
+   * range is not, and etcd's clients take whatever comes.
+   */
+  messageBytes: 32 * 1024 * 1024,
+  /** Watches of one stream. */
+  watchesPerStream: 10_000,
+  /** A watch response is cut at a revision, or with `fragment` within one, beyond this. */
+  watchResponseBytes: 2 * 1024 * 1024,
+  /** How often an idle watch with `progress_notify` is told how far it has come (etcd's default). */
+  progressMillis: 10 * 60_000,
+  /** A stream that requires a leader ends when there has been none for so long. */
+  leaderLossMillis: 3_000,
+  /** Seconds of the lease that Lock and Campaign make when they are given none. */
+  sessionSeconds: 60,
+  /** Bytes of one response of a snapshot. */
+  snapshotBlobBytes: 32 * 1024,
+  /** etcdctl recognises a checksum by a size of n * 512 + 32. */
+  snapshotPadBytes: 512,
+  /** Peer addresses of one member, and characters of one. */
+  peerUrls: 16,
+  peerUrlCharacters: 1024,
+  /** Users; roles; permissions of a role. Auth data is held in memory as a whole. */
+  users: 10_000,
+  roles: 10_000,
+  permissions: 10_000,
+  /** Bytes of a user's or a role's name, of a password, and of a token. */
+  nameBytes: 512,
+  passwordBytes: 1024,
+  tokenBytes: 4096,
+  /** How long a token is good for (etcd's default). */
+  tokenMillis: 5 * 60_000,
+  /** Passwords checked at once (each takes 16 MiB and a thread of the pool), and waiting to be. */
+  passwordsAtOnce: 2,
+  passwordsWaiting: 64,
+  /** Times a change of auth data is tried again after somebody else's came first. */
+  changeAttempts: 16,
+  /** Times a write is tried again because rights changed while it was under way. */
+  guardedAttempts: 3,
+  /** Delay before a lost watch on auth data is opened again. */
+  followMillis: 250,
+} as const;

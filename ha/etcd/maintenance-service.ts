@@ -1,0 +1,186 @@
+/** etcdserverpb.Maintenance */
+import { createHash } from "node:crypto";
+import {
+  type AlarmMember,
+  AlarmRequest_AlarmAction,
+  AlarmType,
+  DowngradeRequest_DowngradeAction,
+  type MaintenanceServer,
+  type SnapshotResponse,
+  type StatusResponse,
+} from "../../proto/gen/etcd.ts";
+import { serverStream, unary } from "../rpc/mod.ts";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import type { MemberId } from "../runtime/types.ts";
+import { storeErrors } from "../store/mod.ts";
+import { type Alarm, AlarmKind, type StoreAdmin } from "./admin.ts";
+import { bufferOf } from "./bytes.ts";
+import { memberIdOf } from "./cluster-service.ts";
+import { revisionOf } from "./convert.ts";
+import * as errors from "./errors.ts";
+import type { Front } from "./front.ts";
+import { etcdLimits } from "./limits.ts";
+
+/** The etcd whose behaviour this is; clients look at the version to know what they may ask. */
+export const etcdVersion = "3.5.21";
+
+export function maintenanceService(front: Front, admin: StoreAdmin): MaintenanceServer {
+  return {
+    alarm: unary(async (request, context) => {
+      const caller = await front.enter(context);
+      const { action = 0, memberID = 0n, alarm = 0 } = request;
+      if (action !== AlarmRequest_AlarmAction.GET) await front.admin(caller);
+      const alarms = await alarmsOf(front, admin, action, memberID, alarm);
+      return { header: await front.header.now(), alarms: alarms.map(wireAlarm) };
+    }),
+
+    status: unary(async (_, context) => {
+      await front.enter(context, true);
+      return statusOf(front, admin);
+    }),
+
+    defragment: unary(async (_, context) => {
+      await front.admin(await front.enter(context));
+      await admin.defragment();
+      return { header: await front.header.now() };
+    }),
+
+    hash: unary(async (_, context) => {
+      await front.admin(await front.enter(context));
+      const hash = await admin.hash();
+      return { header: await front.header.now(), hash };
+    }),
+
+    hashKv: unary(async (request, context) => {
+      await front.admin(await front.enter(context));
+      const hashed = await admin.hashKv(revisionOf(request.revision));
+      return {
+        header: await front.header.now(),
+        hash: hashed.hash,
+        compactRevision: BigInt(hashed.compactRevision),
+        hashRevision: BigInt(hashed.revision),
+      };
+    }),
+
+    snapshot: serverStream(async function* (_, context) {
+      await front.admin(await front.enter(context, true));
+      const header = await front.header.now();
+      yield* snapshotBlobs(admin.snapshot(), (blob) => ({ header, blob, version: etcdVersion }));
+    }),
+
+    moveLeader: unary(async (request, context) => {
+      await front.admin(await front.enter(context));
+      const { id, leader } = await front.store.status();
+      if (leader !== id) throw storeErrors.notLeader();
+      await admin.moveLeader(transferee(request.targetID));
+      return { header: await front.header.now() };
+    }),
+
+    downgrade: unary(async (request, context) => {
+      await front.admin(await front.enter(context));
+      if (request.action === DowngradeRequest_DowngradeAction.CANCEL) throw errors.noDowngrade();
+      throw new StatusError(
+        Code.unimplemented,
+        "etcdserver: downgrade is not supported: there is no older storage version to go back to",
+      );
+    }),
+  };
+}
+
+async function statusOf(front: Front, admin: StoreAdmin): Promise<StatusResponse> {
+  const [status, size, alarms] = await Promise.all([
+    front.store.status(),
+    admin.dbSize(),
+    admin.alarms(),
+  ]);
+  const problems = alarms.map(
+    ({ member, kind }) => `memberID:${member} alarm:${kind === "noSpace" ? "NOSPACE" : "CORRUPT"} `,
+  );
+  return {
+    header: front.header.of(status.revision),
+    version: etcdVersion,
+    dbSize: BigInt(size.total),
+    dbSizeInUse: BigInt(size.inUse),
+    leader: BigInt(status.leader ?? 0),
+    raftIndex: BigInt(status.commitIndex),
+    raftTerm: BigInt(status.term),
+    raftAppliedIndex: BigInt(status.appliedIndex),
+    isLearner: status.role === "learner",
+    errors: status.leader === undefined ? ["etcdserver: no leader", ...problems] : problems,
+  };
+}
+
+function transferee(id: bigint | undefined): MemberId {
+  try {
+    return memberIdOf(id);
+  } catch {
+    // No member has such an id.
+    throw storeErrors.badTransferee();
+  }
+}
+
+async function alarmsOf(
+  front: Front,
+  admin: StoreAdmin,
+  action: AlarmRequest_AlarmAction,
+  member: bigint,
+  type: AlarmType,
+): Promise<readonly Alarm[]> {
+  const kind = kindOf(type);
+  if (action === AlarmRequest_AlarmAction.GET) {
+    const all = await admin.alarms();
+    return kind === undefined ? all : all.filter((alarm) => alarm.kind === kind);
+  }
+  if (kind === undefined) return [];
+  const members =
+    member === 0n
+      ? (await front.store.status()).members.map(({ id }) => id)
+      : [memberIdOf(member)];
+  const verb = action === AlarmRequest_AlarmAction.ACTIVATE ? "activate" : "deactivate";
+  const changed: Alarm[] = [];
+  for (const id of members) {
+    const alarm = await admin.alarm(verb, { member: id, kind });
+    if (alarm !== undefined) changed.push(alarm);
+  }
+  return changed;
+}
+
+function kindOf(type: AlarmType): AlarmKind | undefined {
+  switch (type) {
+    case AlarmType.NOSPACE:
+      return AlarmKind.noSpace;
+    case AlarmType.CORRUPT:
+      return AlarmKind.corrupt;
+    default:
+      return undefined;
+  }
+}
+
+function wireAlarm({ member, kind }: Alarm): AlarmMember {
+  const alarm = kind === AlarmKind.noSpace ? AlarmType.NOSPACE : AlarmType.CORRUPT;
+  return { memberID: BigInt(member), alarm };
+}
+
+/** The snapshot in blobs of bounded size, filled up with zeros, and last its SHA-256. */
+async function* snapshotBlobs(
+  chunks: AsyncIterable<Uint8Array>,
+  respond: (blob: Buffer) => SnapshotResponse,
+): AsyncGenerator<SnapshotResponse, void> {
+  const digest = createHash("sha256");
+  let total = 0;
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += etcdLimits.snapshotBlobBytes) {
+      const blob = bufferOf(chunk.subarray(at, at + etcdLimits.snapshotBlobBytes));
+      digest.update(blob);
+      total += blob.length;
+      yield respond(blob);
+    }
+  }
+  const over = total % etcdLimits.snapshotPadBytes;
+  if (over > 0) {
+    const padding = Buffer.alloc(etcdLimits.snapshotPadBytes - over);
+    digest.update(padding);
+    yield respond(padding);
+  }
+  yield respond(digest.digest());
+}

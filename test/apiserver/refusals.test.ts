@@ -1,0 +1,90 @@
+/** What a caller is told when this master cannot serve: whether to repeat, and when. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { openLocalStore } from "../../ha/store/mod.ts";
+import type { Store } from "../../ha/store/types.ts";
+import { parseAddressRange } from "../../services/apiserver/admission/address-range.ts";
+import { parseInitialCluster } from "../../services/apiserver/mod.ts";
+import { get } from "../../services/apiserver/verbs/mod.ts";
+import { memoryRuntime } from "../store/memory-runtime.ts";
+import { adminCall, configMap, fails, kind, make, world } from "./harness.ts";
+
+const maps = kind("configmaps");
+
+/** A store whose next calls of one method fail with these texts. */
+async function failing(method: "txn" | "readRevision"): Promise<{ store: Store; texts: string[] }> {
+  const inner = await openLocalStore(memoryRuntime());
+  const texts: string[] = [];
+  const store = new Proxy(inner, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]) => {
+        const text = name === method ? texts.shift() : undefined;
+        if (text !== undefined) return Promise.reject(new StatusError(Code.unavailable, text));
+        return value.apply(target, args);
+      };
+    },
+  });
+  return { store, texts };
+}
+
+function recording() {
+  const trailers = new Map<string, string>();
+  const call = adminCall({ setTrailer: (key, value) => void trailers.set(key, value) });
+  return { call, trailers };
+}
+
+test("a failed read may always be repeated elsewhere", async () => {
+  const { store, texts } = await failing("readRevision");
+  await using w = await world({ store });
+  texts.push("etcdserver: request timed out");
+  const { call, trailers } = recording();
+  const request = { namespace: "default", name: "a" };
+  await fails(get(w.backend, call, maps, request), "unavailable", "etcdserver: request timed out");
+  assert.equal(trailers.get("trireme-retry"), "safe");
+});
+
+test("a failed write is safe to repeat only if no leader was given it", async () => {
+  const { store, texts } = await failing("txn");
+  await using w = await world({ store });
+  const rows = [
+    ["etcdserver: no leader", "safe"],
+    ["etcdserver: leader changed", undefined],
+    ["etcdserver: request timed out", undefined],
+  ] as const;
+  for (const [text, trailer] of rows) {
+    texts.push(text);
+    const { call, trailers } = recording();
+    await fails(make(w.backend, configMap("a"), call), "unavailable", text);
+    assert.equal(trailers.get("trireme-retry"), trailer, text);
+  }
+});
+
+test("beyond the in-flight limit callers are told to come back", async () => {
+  await using w = await world({ writesInFlight: 1, readsInFlight: 1 });
+  const first = make(w.backend, configMap("a"));
+  const error = await fails(
+    make(w.backend, configMap("b")),
+    "resourceExhausted",
+    "Too many requests, please try again later: 1 writes are under way",
+  );
+  assert.equal(error.detail?.retryAfterSeconds, 1);
+  await first;
+  await make(w.backend, configMap("b"));
+});
+
+test("bad ranges and bad clusters are refused by name", () => {
+  assert.throws(() => parseAddressRange("127.32.0.1/12"), /bits beyond the prefix/);
+  assert.throws(() => parseAddressRange("10.0.0.0/30"), /has 30 bits, must have 8 to 28/);
+  assert.throws(() => parseAddressRange("services"), /an IPv4 range such as/);
+  const id = "12D3KooWAbcdefghijkmnopqrstuv";
+  const one = `a=127.0.0.1:1/${id}`;
+  assert.deepEqual(parseInitialCluster(one, "a"), [
+    { name: "a", address: "127.0.0.1:1", identity: id },
+  ]);
+  assert.throws(() => parseInitialCluster(one, "b"), /--name b is not among the members/);
+  assert.throws(() => parseInitialCluster(`${one},${one}`, "a"), /name a is there twice/);
+  assert.throws(() => parseInitialCluster("a=b", "a"), /name=host:port\/peerid is wanted/);
+});

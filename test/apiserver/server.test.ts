@@ -1,0 +1,318 @@
+/** The whole server over TLS, with grpc-js as client; and who may do what. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Metadata } from "@grpc/grpc-js";
+import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
+import { openLocalStore } from "../../ha/store/mod.ts";
+import type { Store } from "../../ha/store/types.ts";
+import { ClusterClient } from "../../proto/gen/cluster.ts";
+import { ConfigMapsClient, NodesClient, PodsClient } from "../../proto/gen/core.ts";
+import { DynamicClient } from "../../proto/gen/dynamic.ts";
+import { NodeLivenessesClient } from "../../proto/gen/node.ts";
+import { authorize } from "../../services/apiserver/auth/authorize.ts";
+import { nodeAuthorizer } from "../../services/apiserver/auth/node-authorizer.ts";
+import { tableAuthorizer } from "../../services/apiserver/auth/policy.ts";
+import {
+  type Apiserver,
+  type Authority,
+  checkCertificate,
+  createAuthority,
+  ensureClusterPki,
+  type KeyPair,
+  startApiserver,
+} from "../../services/apiserver/mod.ts";
+import { memoryRuntime } from "../store/memory-runtime.ts";
+import { fails, kind, quietLog, until } from "./harness.ts";
+
+let directory: string;
+let authority: Authority;
+let store: Store;
+let server: Apiserver;
+const identities = new Map<string, KeyPair>();
+const clients: { close(): void }[] = [];
+
+async function identity(commonName: string, ...organizations: string[]): Promise<void> {
+  const pair = await authority.issue({ commonName, organizations, use: "client" });
+  identities.set(commonName, pair);
+}
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), "trireme-apiserver-"));
+  authority = await createAuthority(directory);
+  await identity("admin", "system:masters");
+  await identity("system:node:n1", "system:nodes");
+  await identity("nobody");
+  await identity("trireme:balancer");
+  const tls = await authority.issue({ commonName: "m", hosts: ["127.0.0.1"], use: "server" });
+  store = await openLocalStore(memoryRuntime());
+  server = await startApiserver({
+    name: "master-0",
+    store,
+    listen: { host: "127.0.0.1", port: 0 },
+    tls: { ...tls, clientCa: authority.cert },
+    heartbeats: { intervalMillis: 40, minMillis: 1 },
+    log: quietLog,
+  });
+  const cluster = client(ClusterClient, "admin");
+  for await (const status of serverStreamIterable(cluster, "watchStatus", {})) {
+    if (status.ready) break;
+  }
+});
+
+after(async () => {
+  for (const each of clients) each.close();
+  await server.close();
+  await store.close();
+  await rm(directory, { recursive: true });
+});
+
+function client<C extends import("@grpc/grpc-js").Client>(
+  Client: import("../../ha/rpc/mod.ts").ClientConstructor<C>,
+  who: string | undefined,
+): C {
+  const pair = who === undefined ? {} : identities.get(who);
+  const made = connect(Client, {
+    addresses: [`127.0.0.1:${server.port}`],
+    tls: { ca: authority.cert, ...pair },
+  });
+  clients.push(made);
+  return made;
+}
+
+const at = { namespace: "default" };
+
+test("typed and dynamic faces show the same objects", async () => {
+  const maps = client(ConfigMapsClient, "admin");
+  const dynamic = client(DynamicClient, "admin");
+  const object = { metadata: { name: "typed" }, data: { k: "v" } };
+  const made = await call(maps, "create", { object, ...at });
+  assert.equal(made.kind, "ConfigMap");
+  const read = await call(dynamic, "get", {
+    ref: { resource: "cm" },
+    get: { ...at, name: "typed" },
+  });
+  assert.deepEqual(JSON.parse(read.json!.toString()), JSON.parse(JSON.stringify(made)));
+  const json = Buffer.from(
+    JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "json" } }),
+  );
+  await call(dynamic, "create", { json, ...at });
+  const listed = await call(maps, "list", at);
+  assert.deepEqual(
+    listed.items?.map((each) => each.metadata?.name),
+    ["json", "typed"],
+  );
+  const list = await call(dynamic, "list", { ref: { kind: "ConfigMap" }, list: at });
+  assert.equal(JSON.parse(list.json!.toString()).items.length, 2);
+  const watched: string[] = [];
+  for await (const event of serverStreamIterable(maps, "watch", at)) {
+    watched.push(`${event.type} ${event.object?.metadata?.name}`);
+    if (watched.length === 2) break;
+  }
+  assert.deepEqual(watched, ["ADDED json", "ADDED typed"]);
+  const updated = await call(maps, "update", { object: { ...made, data: { k: "2" } } });
+  assert.deepEqual(updated.data, { k: "2" });
+  const gone = await call(maps, "delete", { ...at, name: "json" });
+  assert.equal(gone.status, "Success");
+  const error = await fails(
+    call(maps, "get", { ...at, name: "json" }),
+    "notFound",
+    'configmaps "json" not found',
+  );
+  assert.equal(error.detail?.reason, "NotFound");
+  await fails(
+    call(dynamic, "get", { ref: { resource: "unicorns" }, get: { name: "x" } }),
+    "notFound",
+    `the server doesn't have a resource type "unicorns"`,
+  );
+});
+
+test("a caller says who it is; discovery is for everybody", async () => {
+  const anonymous = client(DynamicClient, undefined);
+  const discovered = await call(anonymous, "discover", {});
+  assert.ok(discovered.resources?.some((each) => each.kind === "Deployment"));
+  await fails(
+    call(anonymous, "list", { ref: { kind: "Pod" }, list: {} }),
+    "unauthenticated",
+    /^Unauthorized: present a client certificate/,
+  );
+  await fails(
+    call(client(PodsClient, "nobody"), "list", at),
+    "permissionDenied",
+    'pods is forbidden: User "nobody" cannot list resource "pods" in API group "" in the ' +
+      'namespace "default"',
+  );
+  const proxied = new Metadata();
+  proxied.set("x-remote-user", "someone");
+  proxied.set("x-remote-group", "system:masters");
+  const balancer = client(PodsClient, "trireme:balancer");
+  const list = await call(balancer, "list", at, { metadata: proxied });
+  assert.equal(list.kind, "PodList");
+  await fails(
+    call(client(PodsClient, "nobody"), "list", at, { metadata: proxied }),
+    "permissionDenied",
+    /User "nobody" cannot list/,
+  );
+});
+
+test("the request id makes a repeat harmless over the wire", async () => {
+  const maps = client(ConfigMapsClient, "admin");
+  const metadata = new Metadata();
+  metadata.set("trireme-request-id", "wire-1");
+  const object = { metadata: { name: "once" } };
+  const first = await call(maps, "create", { object, ...at }, { metadata });
+  const repeat = metadata.clone();
+  repeat.set("trireme-attempt", "2");
+  const second = await call(maps, "create", { object, ...at }, { metadata: repeat });
+  assert.deepEqual(second, first);
+});
+
+test("heartbeats: statuses are written, liveness costs one object", async () => {
+  const nodes = client(NodesClient, "system:node:n1");
+  const pods = client(PodsClient, "admin");
+  await call(nodes, "create", { object: { metadata: { name: "n1" } } });
+  const pod = await call(pods, "create", {
+    object: { metadata: { name: "p" }, spec: { containers: [{ name: "c", image: "i" }] } },
+    ...at,
+  });
+  await call(pods, "bind", { metadata: { name: "p", ...at }, target: { name: "n1" } });
+  const stream = nodes.heartbeat();
+  stream.on("error", () => {});
+  const answers = stream[Symbol.asyncIterator]();
+  const ready = { type: "Ready", status: "True", lastHeartbeatTime: "2026-01-01T00:00:00Z" };
+  const report = { name: "p", ...at, uid: pod.metadata?.uid };
+  const status = { phase: "Running", conditions: [{ type: "Ready", status: "True" }] };
+  const say = async (request: object) => {
+    stream.write({ nodeName: "n1", ...request });
+    return (await answers.next()).value;
+  };
+  const answer = await say({
+    sequence: 1,
+    status: { capacity: { cpu: "2" }, conditions: [ready] },
+    kubeletPort: 10250,
+    pods: [
+      { ...report, status },
+      { ...report, uid: "other", status },
+      { ...report, name: "none" },
+    ],
+  });
+  assert.equal(answer.registered, true);
+  assert.deepEqual(
+    answer.pods.map((each: { code: number }) => each.code),
+    [200, 409, 404],
+  );
+  const node = await call(nodes, "get", { name: "n1" });
+  assert.equal(node.status?.daemonEndpoints?.kubeletEndpoint?.Port, 10250);
+  const later = { ...ready, lastHeartbeatTime: "2026-01-01T00:00:09Z" };
+  await say({ sequence: 2, status: { capacity: { cpu: "2" }, conditions: [later] } });
+  const unchanged = await call(nodes, "get", { name: "n1" });
+  assert.equal(unchanged.metadata?.resourceVersion, node.metadata?.resourceVersion);
+  const written = await call(pods, "get", { ...at, name: "p" });
+  assert.deepEqual(written.status?.conditions?.map((each) => each.type).sort(), [
+    "PodScheduled",
+    "Ready",
+  ]);
+  const liveness = client(NodeLivenessesClient, "admin");
+  let beats = 0;
+  let closed = false;
+  const watching = (async () => {
+    for await (const event of serverStreamIterable(liveness, "watch", {})) {
+      beats += 1;
+      const beat = event.object?.nodes?.["n1"];
+      closed = beat?.streamOpen === false && beat.streamClosedTime !== undefined;
+      if (closed) break;
+    }
+  })();
+  await until(() => beats > 0, "the liveness object");
+  const removed = await say({ sequence: 3, pods: [{ ...report, removed: true }] });
+  assert.equal(removed.pods[0]?.code, 200);
+  await fails(call(pods, "get", { ...at, name: "p" }), "notFound", 'pods "p" not found');
+  stream.end();
+  await watching;
+  assert.ok(closed);
+  const all = await call(liveness, "list", {});
+  assert.deepEqual(
+    all.items?.map((each) => each.metadata?.name),
+    ["master-0"],
+  );
+  const foreign = client(NodesClient, "nobody").heartbeat();
+  const refused = new Promise<Error>((resolve) => foreign.on("error", resolve));
+  foreign.write({ nodeName: "n1" });
+  assert.match((await refused).message, /cannot send heartbeats of node "n1"/);
+});
+
+test("logs say what stands in their way", async () => {
+  const pods = client(PodsClient, "admin");
+  const containers = [{ name: "c", image: "i" }];
+  await call(pods, "create", { object: { metadata: { name: "q" }, spec: { containers } }, ...at });
+  const first = serverStreamIterable(pods, "logs", { ...at, name: "q" }).next();
+  await fails(first, "invalidArgument", "pod q does not have a host assigned");
+  const bad = serverStreamIterable(pods, "logs", { ...at, name: "q", container: "x" }).next();
+  await fails(bad, "invalidArgument", "container x is not valid for pod q");
+});
+
+test("the policy table and the node authorizer", () => {
+  const bound = { spec: { nodeName: "n1" } };
+  const authorizers = [
+    tableAuthorizer(),
+    nodeAuthorizer((_kind, _namespace, name) => (name === "mine" ? bound : { spec: {} })),
+  ];
+  const node = "system:node:n1";
+  const rows: [user: string, verb: string, resource: string, name: string, allowed: boolean][] = [
+    ["system:kube-scheduler", "create", "pods/binding", "p", true],
+    ["system:kube-scheduler", "create", "pods", "", false],
+    ["system:kube-scheduler", "update", "leases", "scheduler", true],
+    ["system:kube-controller-manager", "delete", "pods", "p", true],
+    ["system:kube-proxy", "watch", "services", "", true],
+    ["system:kube-proxy", "update", "services", "s", false],
+    ["trireme:balancer", "list", "pods", "", false],
+    [node, "get", "pods", "mine", true],
+    [node, "get", "pods", "other", false],
+    [node, "update", "pods/status", "mine", true],
+    [node, "list", "pods", "", false],
+    [node, "update", "nodes/status", "n1", true],
+    [node, "update", "nodes/status", "n2", false],
+    [node, "get", "secrets", "s", true],
+    [node, "update", "secrets", "s", false],
+  ];
+  for (const [name, verb, resource, object, allowed] of rows) {
+    const [plural = "", subresource = ""] = resource.split("/");
+    const groups = name === node ? ["system:nodes"] : [];
+    const check = () =>
+      authorize(authorizers, {
+        user: { name, groups },
+        verb,
+        kind: kind(plural),
+        subresource,
+        namespace: "default",
+        name: object,
+        fieldSelector: "",
+      });
+    if (allowed) assert.doesNotThrow(check, `${name} ${verb} ${resource}`);
+    else assert.throws(check, /is forbidden: User/, `${name} ${verb} ${resource}`);
+  }
+});
+
+test("PKI: made once, private, with clear errors", async () => {
+  const folder = join(directory, "pki");
+  const layout = { masters: ["m0"], nodes: ["n1"], hosts: ["127.0.0.1", "localhost"] };
+  const first = await ensureClusterPki(folder, layout);
+  const second = await ensureClusterPki(folder, layout);
+  assert.equal(second.authority.cert, first.authority.cert);
+  const admin = first.files["admin"];
+  assert.ok(admin);
+  assert.equal((await stat(admin.key)).mode & 0o777, 0o600);
+  const later = Date.now() + 400 * 86_400_000;
+  const { readFile } = await import("node:fs/promises");
+  const pem = await readFile(admin.cert, "utf8");
+  assert.throws(
+    () => checkCertificate(admin.cert, pem, later),
+    /admin\.crt holds a certificate that expired on/,
+  );
+  await writeFile(admin.cert, "nonsense");
+  await assert.rejects(ensureClusterPki(folder, layout), /admin\.crt holds no certificate in PEM/);
+  await rm(admin.cert);
+  await assert.rejects(ensureClusterPki(folder, layout), /admin\.crt is missing although/);
+});

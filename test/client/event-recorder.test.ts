@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createEventRecorder, parseDuration } from "../../services/client/mod.ts";
+import { FakeApi } from "./fake-api.ts";
+import { FakeClock } from "./fake-clock.ts";
+import { quietLog } from "./quiet-log.ts";
+
+test("a repeated event raises the count of the first", async () => {
+  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const { events } = api.client();
+  const recorder = createEventRecorder({ events, component: "test", clock, log: quietLog });
+  const about = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "a", namespace: "default", uid: "u" },
+  };
+  recorder.event(about, "Normal", "Started", "one");
+  await recorder.flush();
+  clock.jump(60_000);
+  recorder.event(about, "Normal", "Started", "one");
+  recorder.event(about, "Warning", "Failed", "two");
+  await recorder.flush();
+  const found = api.all("Event");
+  assert.deepEqual(
+    found.map(({ reason, count, type }) => [reason, count, type]),
+    [
+      ["Started", 2, "Normal"],
+      ["Failed", 1, "Warning"],
+    ],
+  );
+  const [first] = found;
+  assert.notEqual(first?.firstTimestamp, first?.lastTimestamp);
+  assert.equal(first?.involvedObject?.uid, "u");
+});
+
+test("an API that refuses events disturbs nobody", async () => {
+  const [api, clock] = [new FakeApi(), new FakeClock()];
+  api.down = true;
+  const { events } = api.client();
+  const recorder = createEventRecorder({ events, component: "test", clock, log: quietLog });
+  recorder.event({ metadata: { name: "a" } }, "Normal", "Started", "one");
+  await recorder.flush();
+  assert.equal(api.all("Event").length, 0);
+});
+
+test("durations in Go's notation", () => {
+  const rows: [string, number][] = [
+    ["15s", 15_000],
+    ["500ms", 500],
+    ["1m30s", 90_000],
+    ["1.5h", 5_400_000],
+    ["0", 0],
+  ];
+  for (const [text, millis] of rows) assert.equal(parseDuration(text, "--x"), millis, text);
+  for (const text of ["", "15", "s", "1x", "-1s", "1s2"]) {
+    assert.throws(() => parseDuration(text, "--x"), /--x: ".*" is not a duration/, text);
+  }
+});

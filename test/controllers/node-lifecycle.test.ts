@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Pod } from "../../proto/gen/core.ts";
+import { nodeLifecycleController } from "../../services/controllers/node-lifecycle/controller.ts";
+import { EvictionPace } from "../../services/controllers/node-lifecycle/pace.ts";
+import { evictionTime } from "../../services/controllers/node-lifecycle/taints.ts";
+import { replicaSetController } from "../../services/controllers/replica-set.ts";
+import type { FakeApi } from "../client/fake-api.ts";
+import { FakeClock } from "../client/fake-clock.ts";
+import { active, harness, node, replicaSet } from "./harness.ts";
+
+const options = {
+  graceMillis: 20_000,
+  periodMillis: 5_000,
+  rate: 0.1,
+  secondaryRate: 0.01,
+  unhealthyThreshold: 0.55,
+};
+const unreachable = "node.kubernetes.io/unreachable";
+
+async function cluster(names: readonly string[]) {
+  const all = await harness(nodeLifecycleController(options), replicaSetController(1));
+  const { api, client, clock } = all;
+  for (const name of names) await client.nodes.create(node(name));
+  await client.nodeLivenesses.create({ metadata: { name: "apiserver-0" }, nodes: {} });
+  const beating = new Set(names);
+  /** Time passes with heartbeats of the nodes that live. */
+  const live = async (seconds: number) => {
+    for (let passed = 0; passed < seconds; passed += 5) {
+      await clock.advance(5_000);
+      api.change("NodeLiveness", "apiserver-0", (liveness) => {
+        for (const name of beating) {
+          const lastHeartbeatTime = new Date(clock.wallMillis()).toISOString();
+          liveness.nodes = { ...liveness.nodes, [name]: { lastHeartbeatTime } };
+        }
+      });
+    }
+    await clock.advance(0);
+  };
+  return { ...all, beating, live };
+}
+
+const taintsOf = (api: FakeApi, name: string) =>
+  (api.get("Node", name)?.spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`).sort();
+const readyOf = (api: FakeApi, name: string) =>
+  api.get("Node", name)?.status?.conditions?.find(({ type }) => type === "Ready");
+
+test("a silent node is marked, tainted and emptied; its pods are replaced; it recovers", async () => {
+  const { api, client, beating, live, end } = await cluster(["n1", "n2", "n3"]);
+  await client.replicaSets.create(replicaSet(2));
+  await live(5);
+  const names = active(api).map(({ metadata }) => `default/${metadata?.name}`);
+  for (const [index, key] of names.entries()) {
+    api.change("Pod", key, (pod) => {
+      pod.spec!.nodeName = `n${index + 1}`;
+      pod.status = { phase: "Running", conditions: [{ type: "Ready", status: "True" }] };
+    });
+  }
+  await live(15);
+  assert.deepEqual(taintsOf(api, "n1"), []);
+  beating.delete("n1");
+  await live(15);
+  assert.equal(readyOf(api, "n1")?.status, "True");
+  await live(15);
+  assert.equal(readyOf(api, "n1")?.status, "Unknown");
+  assert.equal(readyOf(api, "n1")?.message, "Kubelet stopped posting node status.");
+  assert.deepEqual(taintsOf(api, "n1"), [`${unreachable}:NoExecute`, `${unreachable}:NoSchedule`]);
+  const lost = api.get("Pod", names[0] ?? "");
+  assert.ok(lost?.metadata?.deletionTimestamp, "evicted gracefully");
+  assert.equal(lost?.status?.conditions?.[0]?.status, "False");
+  assert.equal(active(api).length, 2, "replaced");
+  assert.ok(!api.get("Pod", names[1] ?? "")?.metadata?.deletionTimestamp, "others stay");
+  // The kubelet is back and says so.
+  beating.add("n1");
+  api.change("Node", "n1", (each) => {
+    each.status = node("n1").status;
+  });
+  await live(10);
+  assert.deepEqual(taintsOf(api, "n1"), []);
+  await end();
+});
+
+test("a controller that has just started gives every node its full grace", async () => {
+  const { api, live, beating, end } = await cluster(["n1", "n2"]);
+  beating.clear();
+  await live(15);
+  assert.equal(readyOf(api, "n1")?.status, "True");
+  await live(10);
+  assert.equal(readyOf(api, "n1")?.status, "Unknown");
+  await end();
+});
+
+test("when every node falls silent nothing is evicted", async () => {
+  const { api, client, live, beating, end } = await cluster(["n1", "n2", "n3"]);
+  await client.pods.create({
+    metadata: { name: "p", namespace: "default" },
+    spec: { nodeName: "n2" },
+  });
+  await live(10);
+  beating.clear();
+  // All at once, as when this controller is the one cut off.
+  await live(120);
+  const evicting = ["n1", "n2", "n3"].filter((name) =>
+    taintsOf(api, name).includes(`${unreachable}:NoExecute`),
+  );
+  // The first is judged before the others are known to be silent.
+  assert.ok(evicting.length <= 1, evicting.join());
+  await end();
+});
+
+test("pods leave when their toleration runs out, not before", async () => {
+  const { api, client, live, beating, end } = await cluster(["n1", "n2", "n3"]);
+  const make = (name: string, tolerationSeconds?: number): Pod => ({
+    metadata: { name, namespace: "default" },
+    spec: {
+      nodeName: "n1",
+      tolerations: [
+        { key: unreachable, operator: "Exists", effect: "NoExecute", tolerationSeconds },
+      ],
+    },
+  });
+  await client.pods.create(make("minute", 60));
+  await client.pods.create(make("forever"));
+  const going = (name: string) =>
+    api.get("Pod", `default/${name}`)?.metadata?.deletionTimestamp !== undefined;
+  await live(10);
+  beating.delete("n1");
+  await live(60);
+  assert.deepEqual(["minute", "forever"].map(going), [false, false]);
+  await live(40);
+  assert.deepEqual(["minute", "forever"].map(going), [true, false]);
+  await end();
+});
+
+test("eviction time: the shortest matching toleration of every NoExecute taint", () => {
+  const since = Date.UTC(2026, 0, 1);
+  const taint = { key: "k", effect: "NoExecute", timeAdded: new Date(since).toISOString() };
+  const tolerating = (...tolerations: NonNullable<NonNullable<Pod["spec"]>["tolerations"]>) => ({
+    spec: { tolerations },
+  });
+  const rows: [Pod, number | undefined][] = [
+    [{}, since],
+    [tolerating({ key: "k", operator: "Exists" }), undefined],
+    [tolerating({ key: "other", operator: "Exists" }), since],
+    [tolerating({ operator: "Exists", tolerationSeconds: 30 }), since + 30_000],
+    [
+      tolerating(
+        { key: "k", operator: "Exists", tolerationSeconds: 30 },
+        { key: "k", operator: "Exists", tolerationSeconds: 10 },
+      ),
+      since + 10_000,
+    ],
+    [tolerating({ key: "k", operator: "Exists", tolerationSeconds: -5 }), since],
+  ];
+  for (const [pod, expected] of rows) {
+    assert.equal(evictionTime(pod, [taint]), expected, JSON.stringify(pod));
+  }
+  assert.equal(evictionTime({}, [{ ...taint, effect: "NoSchedule" }]), undefined);
+});
+
+test("the pace: one node in ten seconds, slower in a large disruption, none in a total one", () => {
+  const clock = new FakeClock();
+  const pace = new EvictionPace(options, clock);
+  assert.equal(pace.take(1, 10), true);
+  assert.equal(pace.take(2, 10), false);
+  clock.jump(10_000);
+  assert.equal(pace.take(2, 10), true);
+  clock.jump(10_000);
+  assert.equal(pace.take(6, 10), false);
+  clock.jump(90_001);
+  assert.equal(pace.take(6, 10), true);
+  clock.jump(1_000_000);
+  assert.equal(pace.take(10, 10), false);
+});

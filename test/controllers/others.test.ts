@@ -1,0 +1,232 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Pod, Service } from "../../proto/gen/core.ts";
+import { deploymentController } from "../../services/controllers/deployment/controller.ts";
+import { endpointsController } from "../../services/controllers/endpoints.ts";
+import { garbageCollector } from "../../services/controllers/garbage-collector.ts";
+import { namespaceController } from "../../services/controllers/namespace.ts";
+import { nodeIpamController } from "../../services/controllers/node-ipam.ts";
+import { podGcController } from "../../services/controllers/pod-gc.ts";
+import { replicaSetController } from "../../services/controllers/replica-set.ts";
+import { settle } from "../client/fake-clock.ts";
+import { active, deployment, harness, node, runPods } from "./harness.ts";
+
+const ipam = (clusterCidr = "127.64.0.0/10", nodeMaskSize = 24) =>
+  nodeIpamController({ clusterCidr, nodeMaskSize });
+
+test("every node gets a range of its own; a freed one is given again", async () => {
+  const { api, client, clock, end } = await harness(ipam("127.64.0.0/23"));
+  await client.nodes.create(node("a"));
+  await client.nodes.create(node("b"));
+  await client.nodes.create(node("c"));
+  await clock.advance(1_000);
+  const rangeOf = (name: string) => api.get("Node", name)?.spec?.podCIDR;
+  assert.deepEqual(["a", "b", "c"].map(rangeOf), ["127.64.0.0/24", "127.64.1.0/24", undefined]);
+  assert.deepEqual(api.get("Node", "a")?.spec?.podCIDRs, ["127.64.0.0/24"]);
+  await client.nodes.delete("a");
+  await clock.until(() => rangeOf("c") === "127.64.0.0/24", "the freed range");
+  await end();
+});
+
+test("ranges that cannot be are refused by the flag's name", () => {
+  assert.throws(() => ipam("10.0.0.0"), /--cluster-cidr: "10.0.0.0" is not an IPv4 range/);
+  assert.throws(() => ipam("10.0.0.300/8"), /--cluster-cidr/);
+  assert.throws(() => ipam("10.0.0.0/24", 24), /--node-cidr-mask-size: 24 must be from 25 to 30/);
+});
+
+const serving = (name: string, ip: string | undefined, ready: boolean, http = 8080): Pod => ({
+  metadata: { name, namespace: "default", labels: { app: "web" } },
+  spec: {
+    nodeName: "n1",
+    containers: [{ name: "c", ports: [{ name: "http", containerPort: http }] }],
+  },
+  status: {
+    phase: "Running",
+    podIP: ip,
+    conditions: [{ type: "Ready", status: ready ? "True" : "False" }],
+  },
+});
+const service = (change: Service["spec"] = {}): Service => ({
+  metadata: { name: "web", namespace: "default", labels: { team: "x" } },
+  spec: {
+    selector: { app: "web" },
+    ports: [{ name: "web", port: 80, targetPort: "http" }],
+    ...change,
+  },
+});
+
+test("endpoints list ready and other pods, by named port, sorted, and follow changes", async () => {
+  const { api, client, clock, end } = await harness(endpointsController(2));
+  await client.services.create(service());
+  await client.pods.create(serving("b", "127.64.0.3", true));
+  await client.pods.create(serving("a", "127.64.0.2", true));
+  await client.pods.create(serving("odd", "127.64.0.4", true, 9090));
+  await client.pods.create(serving("lame", "127.64.0.5", false));
+  await client.pods.create(serving("starting", undefined, false));
+  await clock.advance(200);
+  const read = () => api.get("Endpoints", "default/web");
+  const ips = (list: { ip?: string | undefined }[] = []) => list.map(({ ip }) => ip);
+  const view = () =>
+    read()?.subsets?.map(({ addresses, notReadyAddresses, ports }) => [
+      ips(addresses),
+      ips(notReadyAddresses),
+      ports?.map(({ name, port, protocol }) => `${name}:${port}/${protocol}`),
+    ]);
+  assert.deepEqual(view(), [
+    [["127.64.0.2", "127.64.0.3"], ["127.64.0.5"], ["web:8080/TCP"]],
+    [["127.64.0.4"], [], ["web:9090/TCP"]],
+  ]);
+  assert.deepEqual(read()?.metadata?.labels, { team: "x" });
+  assert.equal(read()?.subsets?.[0]?.addresses?.[0]?.targetRef?.name, "a");
+  const writes = api.written.length;
+  await clock.advance(60_000);
+  assert.equal(api.written.length, writes, "nothing is written twice");
+  await client.pods.delete("a", "default");
+  await client.pods.delete("odd", "default");
+  await clock.advance(200);
+  assert.deepEqual(view(), [[["127.64.0.3"], ["127.64.0.5"], ["web:8080/TCP"]]]);
+  await client.services.delete("web", "default");
+  await clock.advance(200);
+  assert.equal(read(), undefined);
+  await end();
+});
+
+test("headless services may do without ports; without a selector endpoints are left alone", async () => {
+  const { api, client, clock, end } = await harness(endpointsController(2));
+  await client.services.create(service({ clusterIP: "None", ports: [] }));
+  const manual = service({ selector: {} });
+  await client.services.create({ ...manual, metadata: { name: "manual", namespace: "default" } });
+  await client.pods.create(serving("a", "127.64.0.2", true));
+  await clock.advance(200);
+  const headless = api.get("Endpoints", "default/web");
+  assert.equal(headless?.subsets?.[0]?.ports, undefined);
+  assert.equal(headless?.metadata?.labels?.["service.kubernetes.io/headless"], "");
+  assert.equal(api.get("Endpoints", "default/manual"), undefined);
+  await end();
+});
+
+test("a deleted namespace is emptied of everything, then goes", async () => {
+  const { api, client, clock, end } = await harness(
+    namespaceController(2),
+    deploymentController(1),
+    replicaSetController(1),
+    garbageCollector(2),
+  );
+  await client.namespaces.create({ metadata: { name: "default" } });
+  await client.namespaces.create({ metadata: { name: "kept" } });
+  await client.deployments.create(deployment(2));
+  for (const namespace of ["default", "kept"]) {
+    await client.configMaps.create({ metadata: { name: "c", namespace } });
+  }
+  await clock.until(() => active(api).length === 2, "pods");
+  runPods(api, () => clock.wallMillis());
+  await client.namespaces.delete("default");
+  await clock.advance(3_000);
+  // Pods take their time, and the namespace says what it waits for.
+  const { status } = api.get("Namespace", "default") ?? {};
+  assert.equal(status?.phase, "Terminating");
+  assert.match(status?.conditions?.[0]?.message ?? "", /pods has 2 resource instances/);
+  runPods(api, () => clock.wallMillis());
+  await clock.until(() => !api.get("Namespace", "default"), "the namespace is gone");
+  assert.equal(api.all("Deployment").length + api.all("ReplicaSet").length, 0);
+  assert.deepEqual(
+    api.all("ConfigMap").map(({ metadata }) => metadata?.namespace),
+    ["kept"],
+  );
+  await end();
+});
+
+async function family() {
+  const all = await harness(garbageCollector(4));
+  const { client, clock } = all;
+  const parent = await client.configMaps.create({ metadata: { name: "p", namespace: "default" } });
+  const reference = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    name: "p",
+    uid: parent.metadata?.uid,
+    blockOwnerDeletion: true,
+  };
+  const child = (name: string, ...ownerReferences: (typeof reference)[]) =>
+    client.secrets.create({ metadata: { name, namespace: "default", ownerReferences } });
+  await child("c1", reference);
+  await clock.advance(100);
+  return { ...all, reference, child };
+}
+
+test("background: dependents go after their owner, those with another owner lose the reference", async () => {
+  const { api, client, clock, reference, child, end } = await family();
+  const other = await client.configMaps.create({ metadata: { name: "q", namespace: "default" } });
+  await child("c2", reference, { ...reference, name: "q", uid: other.metadata?.uid });
+  await client.configMaps.delete("p", "default");
+  await clock.until(() => !api.get("Secret", "default/c1"), "the dependent goes");
+  await clock.advance(100);
+  const owners = api.get("Secret", "default/c2")?.metadata?.ownerReferences;
+  assert.deepEqual(
+    owners?.map(({ name }) => name),
+    ["q"],
+  );
+  await end();
+});
+
+test("foreground: the owner goes last", async () => {
+  const { api, client, clock, end } = await family();
+  const order: string[] = [];
+  await client.configMaps.delete("p", "default", { propagationPolicy: "Foreground" });
+  assert.ok(api.get("ConfigMap", "default/p")?.metadata?.deletionTimestamp);
+  await clock.until(() => {
+    if (!api.get("Secret", "default/c1") && !order.includes("c1")) order.push("c1");
+    if (!api.get("ConfigMap", "default/p") && !order.includes("p")) order.push("p");
+    return order.length === 2;
+  }, "both go");
+  assert.equal(api.written.findLast(({ fence }) => fence)?.kind, "ConfigMap");
+  await end();
+});
+
+test("orphan: dependents stay, without the reference", async () => {
+  const { api, client, clock, end } = await family();
+  await client.configMaps.delete("p", "default", { propagationPolicy: "Orphan" });
+  await clock.until(() => !api.get("ConfigMap", "default/p"), "the owner goes");
+  await clock.advance(1_000);
+  assert.deepEqual(api.get("Secret", "default/c1")?.metadata?.ownerReferences, []);
+  await end();
+});
+
+test("an owner of the right name but another uid is no owner", async () => {
+  const { api, clock, child, reference, end } = await family();
+  await child("stale", { ...reference, uid: "uid-of-an-earlier-life" });
+  await clock.until(() => !api.get("Secret", "default/stale"), "the dependent goes");
+  assert.ok(api.get("Secret", "default/c1"));
+  await end();
+});
+
+test("pods that no kubelet will remove are removed", async () => {
+  const options = { terminatedThreshold: 1, periodMillis: 20_000, quarantineMillis: 40_000 };
+  const { api, client, clock, end } = await harness(podGcController(options));
+  await client.nodes.create(node("n1"));
+  const make = (
+    name: string,
+    nodeName: string | undefined,
+    phase: string,
+    finalizers: string[] = [],
+  ) =>
+    client.pods.create({
+      metadata: { name, namespace: "default", finalizers },
+      spec: { nodeName },
+      status: { phase },
+    });
+  await make("kept", "n1", "Running");
+  await make("lost", "vanished", "Running");
+  await make("done1", "n1", "Succeeded");
+  await clock.advance(2_000);
+  await make("done2", "n1", "Failed");
+  await settle();
+  await clock.advance(30_000);
+  assert.ok(api.get("Pod", "default/lost"), "a missing node is given time");
+  await clock.advance(60_000);
+  assert.deepEqual(
+    api.all("Pod").map(({ metadata }) => metadata?.name),
+    ["kept", "done2"],
+  );
+  await end();
+});

@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Pod } from "../../proto/gen/core.ts";
+import { compareForDeletion } from "../../services/controllers/pods.ts";
+import { replicaSetController } from "../../services/controllers/replica-set.ts";
+import { settle } from "../client/fake-clock.ts";
+import { active, harness, replicaSet, runPods, setReady } from "./harness.ts";
+
+test("it creates what is missing, and the status follows the pods", async () => {
+  const { api, client, clock, fence, end } = await harness(replicaSetController(2));
+  await client.replicaSets.create(replicaSet(3));
+  await clock.advance(100);
+  assert.equal(active(api).length, 3);
+  const [pod] = active(api);
+  assert.deepEqual(pod?.metadata?.labels, { app: "web" });
+  assert.equal(pod?.metadata?.ownerReferences?.[0]?.controller, true);
+  runPods(api, () => clock.wallMillis());
+  await clock.advance(100);
+  const { status } = api.get("ReplicaSet", "default/web") ?? {};
+  assert.equal(status?.replicas, 3);
+  assert.equal(status?.readyReplicas, 3);
+  assert.equal(status?.availableReplicas, 3);
+  assert.equal(status?.observedGeneration, 1);
+  const unfenced = api.written.filter(
+    (each) => each.kind !== "Lease" && each.kind !== "Event" && each.fence === undefined,
+  );
+  // Only the test itself wrote without a fence.
+  assert.deepEqual(
+    unfenced.map(({ verb, kind }) => `${verb} ${kind}`),
+    ["create ReplicaSet"],
+  );
+  assert.ok(fence);
+  await end();
+});
+
+test("scaling down takes pods that are not ready first; a terminating pod is replaced", async () => {
+  const { api, client, clock, end } = await harness(replicaSetController(2));
+  await client.replicaSets.create(replicaSet(3));
+  await clock.advance(100);
+  const [lame, ...others] = active(api).map(({ metadata }) => metadata?.name ?? "");
+  for (const name of others) setReady(api, `default/${name}`, "True", clock.wallMillis());
+  setReady(api, `default/${lame}`, "False", clock.wallMillis());
+  api.change("ReplicaSet", "default/web", (set) => {
+    set.spec!.replicas = 2;
+  });
+  await clock.advance(100);
+  assert.deepEqual(
+    active(api)
+      .map(({ metadata }) => metadata?.name)
+      .sort(),
+    [...others].sort(),
+  );
+  await client.pods.delete(others[0] ?? "", "default");
+  await clock.advance(100);
+  assert.equal(active(api).length, 2);
+  // The lame one and the one deleted by hand are still on their way out.
+  assert.equal(api.all("Pod").length, 4);
+  assert.equal(api.get("ReplicaSet", "default/web")?.status?.terminatingReplicas, 2);
+  await end();
+});
+
+test("matching pods without a controller are adopted; own ones that match no more released", async () => {
+  const { api, client, clock, end } = await harness(replicaSetController(2));
+  await client.pods.create({
+    metadata: { name: "stray", namespace: "default", labels: { app: "web" } },
+  });
+  await client.replicaSets.create(replicaSet(2));
+  await clock.advance(100);
+  assert.equal(active(api).length, 2);
+  assert.equal(api.get("Pod", "default/stray")?.metadata?.ownerReferences?.[0]?.name, "web");
+  api.change("Pod", "default/stray", (pod) => {
+    pod.metadata!.labels = { app: "debug" };
+  });
+  await clock.advance(100);
+  assert.deepEqual(api.get("Pod", "default/stray")?.metadata?.ownerReferences, []);
+  assert.equal(active(api).length, 3);
+  await end();
+});
+
+test("while its cache lags it does not create twice", async () => {
+  const { api, client, clock, end } = await harness(replicaSetController(2));
+  await client.replicaSets.create(replicaSet(5));
+  await clock.advance(10);
+  for (let round = 0; round < 5; round++) {
+    api.breakWatches();
+    api.change("ReplicaSet", "default/web", (set) => {
+      set.metadata!.annotations = { round: String(round) };
+    });
+    await clock.advance(200);
+  }
+  assert.equal(
+    api.written.filter((each) => each.verb === "create" && each.kind === "Pod").length,
+    5,
+  );
+  await end();
+});
+
+test("a creation that fails is told in a condition, in small batches, and repeated", async () => {
+  const { api, client, clock, end } = await harness(replicaSetController(1));
+  let attempts = 0;
+  api.intercept = (verb, kind) => {
+    if (verb !== "create" || kind !== "Pod") return;
+    attempts++;
+    throw new StatusError(Code.permissionDenied, "exceeded quota");
+  };
+  await client.replicaSets.create(replicaSet(100));
+  await settle();
+  // One pod is tried, and once more when the condition has been written; not a hundred.
+  assert.ok(attempts <= 2, `${attempts} attempts`);
+  const condition = api.get("ReplicaSet", "default/web")?.status?.conditions?.[0];
+  assert.equal(condition?.type, "ReplicaFailure");
+  assert.equal(condition?.message, "exceeded quota");
+  api.intercept = undefined;
+  await clock.until(() => active(api).length === 100, "all pods");
+  await clock.advance(100);
+  assert.deepEqual(api.get("ReplicaSet", "default/web")?.status?.conditions ?? [], []);
+  await end();
+});
+
+test("the order in which surplus pods go", () => {
+  const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
+  const make = (
+    name: string,
+    phase: string,
+    ready: string,
+    since: number,
+    nodeName?: string,
+  ): Pod => ({
+    metadata: { name, creationTimestamp: at(0) },
+    spec: { nodeName },
+    status: {
+      phase,
+      conditions: [{ type: "Ready", status: ready, lastTransitionTime: at(since) }],
+    },
+  });
+  const cheap = make("cheap", "Running", "True", 1, "n1");
+  cheap.metadata!.annotations = { "controller.kubernetes.io/pod-deletion-cost": "-5" };
+  const pods = [
+    make("old", "Running", "True", 1, "n1"),
+    make("young", "Running", "True", 9, "n1"),
+    make("crowded", "Running", "True", 1, "n2"),
+    cheap,
+    make("lame", "Running", "False", 1, "n1"),
+    make("pending", "Pending", "False", 1, "n1"),
+    make("unassigned", "Pending", "False", 1),
+  ];
+  const crowding = new Map([
+    ["n1", 1],
+    ["n2", 3],
+  ]);
+  assert.deepEqual(
+    pods.sort(compareForDeletion(crowding)).map(({ metadata }) => metadata?.name),
+    ["unassigned", "pending", "lame", "cheap", "crowded", "young", "old"],
+  );
+});

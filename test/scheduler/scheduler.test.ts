@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Node, Pod } from "../../proto/gen/core.ts";
+import { createEventRecorder, InformerFactory } from "../../services/client/mod.ts";
+import { deadlineAnnotation, defaultPlugins, Scheduler } from "../../services/scheduler/mod.ts";
+import { FakeApi } from "../client/fake-api.ts";
+import { FakeClock, settle } from "../client/fake-clock.ts";
+import { quietLog } from "../client/quiet-log.ts";
+
+const node = (name: string, cpu = "2"): Node => ({
+  metadata: { name },
+  status: { allocatable: { cpu, memory: "4Gi", pods: "100" } },
+});
+const pod = (name: string, cpu = "100m", change: Partial<Pod> = {}): Pod => ({
+  ...change,
+  metadata: { name, namespace: "default", ...change.metadata },
+  spec: { containers: [{ name: "c", resources: { requests: { cpu } } }], ...change.spec },
+});
+
+async function start(fence?: { lease: string; token: string }) {
+  const clock = new FakeClock();
+  const api = new FakeApi({ now: () => clock.wallMillis() });
+  const client = api.client();
+  const informing = new AbortController();
+  const informers = new InformerFactory({ client, log: quietLog, clock });
+  const { events } = client;
+  const recorder = createEventRecorder({ events, component: "s", clock, log: quietLog });
+  const scheduler = new Scheduler({
+    client,
+    informers,
+    recorder,
+    plugins: defaultPlugins,
+    schedulerName: "default-scheduler",
+    clock,
+    log: quietLog,
+  });
+  informers.start(informing.signal);
+  await informers.whenSynced();
+  let leading = new AbortController();
+  let lead = Promise.resolve();
+  const begin = () => {
+    leading = new AbortController();
+    lead = scheduler.lead(fence, leading.signal);
+  };
+  const pause = async () => {
+    leading.abort();
+    await lead;
+  };
+  const end = async () => {
+    await pause();
+    informing.abort();
+    await informers.ended();
+    await recorder.flush();
+  };
+  const nodeOf = (name: string) => api.get("Pod", `default/${name}`)?.spec?.nodeName;
+  const conditionOf = (name: string) =>
+    api.get("Pod", `default/${name}`)?.status?.conditions?.find((c) => c.type === "PodScheduled");
+  return { api, clock, client, scheduler, begin, pause, end, nodeOf, conditionOf };
+}
+
+test("pods are bound, and an event says where", async () => {
+  const { api, client, begin, end, nodeOf } = await start();
+  begin();
+  await client.nodes.create(node("n1"));
+  await client.pods.create(pod("a"));
+  await settle();
+  assert.equal(nodeOf("a"), "n1");
+  const [event] = api.all("Event");
+  assert.equal(event?.reason, "Scheduled");
+  assert.equal(event?.message, "Successfully assigned default/a to n1");
+  await end();
+});
+
+test("a pod that fits nowhere says why once, and is bound when a node makes room", async () => {
+  const { api, clock, client, begin, end, nodeOf, conditionOf } = await start();
+  begin();
+  await client.nodes.create(node("n1", "1"));
+  await client.pods.create(pod("big", "1500m"));
+  await settle();
+  const condition = conditionOf("big");
+  assert.equal(condition?.status, "False");
+  assert.equal(condition?.reason, "Unschedulable");
+  assert.equal(condition?.message, "0/1 nodes are available: 1 Insufficient cpu.");
+  await clock.advance(600_000);
+  const written = api.written.filter(({ verb, kind }) => verb === "updateStatus" && kind === "Pod");
+  assert.equal(written.length, 1);
+  assert.equal(api.all("Event").length, 1);
+  await client.nodes.create(node("n2", "2"));
+  await clock.until(() => nodeOf("big") === "n2", "the pod is bound", 20_000);
+  await end();
+});
+
+test("what cannot help does not wake an unschedulable pod", async () => {
+  const { api, clock, client, begin, end, nodeOf } = await start();
+  begin();
+  await client.nodes.create(node("n1", "1"));
+  await client.pods.create(pod("a", "800m"));
+  await settle();
+  await client.pods.create(pod("b", "800m"));
+  await settle();
+  assert.equal(nodeOf("b"), undefined);
+  // A heartbeat changes the node, but nothing that scheduling looks at.
+  api.change("Node", "n1", (each) => {
+    each.status!.conditions = [{ type: "Ready", status: "True" }];
+  });
+  await clock.advance(60_000);
+  assert.equal(nodeOf("b"), undefined);
+  await client.pods.delete("a", "default");
+  await clock.until(() => nodeOf("b") === "n1", "room was made");
+  await end();
+});
+
+test("higher priority first, then the earlier deadline, then the longer wait", async () => {
+  const { api, client, begin, end } = await start();
+  await client.nodes.create(node("n1"));
+  const deadline = (time: string) => ({ annotations: { [deadlineAnnotation]: time } });
+  const late = { ...deadline("2030-01-01T00:00:00Z"), name: "late", namespace: "default" };
+  const soon = { ...deadline("2026-06-01T00:00:00Z"), name: "soon", namespace: "default" };
+  await client.pods.create(pod("first"));
+  await client.pods.create(pod("second"));
+  await client.pods.create(pod("late", "100m", { metadata: late }));
+  await client.pods.create(pod("soon", "100m", { metadata: soon }));
+  await client.pods.create(pod("important", "100m", { spec: { priority: 10 } }));
+  await settle();
+  begin();
+  await settle();
+  const bound = api.written.filter(({ verb }) => verb === "bind").map(({ object }) => object);
+  assert.deepEqual(
+    bound.map((each) => each?.metadata?.name),
+    ["important", "soon", "late", "first", "second"],
+  );
+  await end();
+});
+
+test("a binding that fails gives the room back, and is repeated", async () => {
+  const { api, clock, client, begin, end, nodeOf } = await start();
+  begin();
+  await client.nodes.create(node("n1", "1"));
+  let failures = 2;
+  api.intercept = (verb) => {
+    if (verb === "bind" && failures-- > 0) throw new StatusError(Code.unavailable, "no leader");
+  };
+  await client.pods.create(pod("a", "800m"));
+  await clock.until(() => nodeOf("a") === "n1", "the third attempt");
+  assert.equal(failures, -1);
+  await end();
+});
+
+test("pods of other schedulers, gated and ending ones are left alone", async () => {
+  const { clock, client, begin, end, nodeOf, api } = await start();
+  begin();
+  await client.nodes.create(node("n1"));
+  await client.pods.create(pod("other", "1m", { spec: { schedulerName: "mine" } }));
+  await client.pods.create(pod("gated", "1m", { spec: { schedulingGates: [{ name: "g" }] } }));
+  await client.pods.create(pod("done", "1m", { status: { phase: "Succeeded" } }));
+  await clock.advance(10_000);
+  assert.deepEqual(["other", "gated", "done"].map(nodeOf), [undefined, undefined, undefined]);
+  api.change("Pod", "default/gated", (each) => {
+    each.spec!.schedulingGates = [];
+  });
+  await settle();
+  assert.equal(nodeOf("gated"), "n1");
+  await end();
+});
+
+test("many pods at once never overcommit a node", async () => {
+  const { api, clock, client, begin, end } = await start();
+  for (const name of ["n1", "n2", "n3"]) await client.nodes.create(node(name, "1"));
+  for (let index = 0; index < 40; index++) await client.pods.create(pod(`p${index}`, "100m"));
+  begin();
+  await clock.advance(30_000);
+  const perNode = Map.groupBy(api.all("Pod"), ({ spec }) => spec?.nodeName);
+  assert.deepEqual(
+    ["n1", "n2", "n3", undefined].map((name) => perNode.get(name)?.length),
+    [10, 10, 10, 10],
+  );
+  await end();
+});
+
+test("a deposed scheduler cannot bind, and goes on where it was once it leads again", async () => {
+  const fence = { lease: "kube-system/kube-scheduler", token: "0" };
+  const { api, clock, client, begin, end, nodeOf, pause } = await start(fence);
+  begin();
+  await client.nodes.create(node("n1"));
+  await client.pods.create(pod("a"));
+  await settle();
+  assert.equal(nodeOf("a"), undefined);
+  assert.equal(api.written.filter(({ verb }) => verb === "bind").length, 0);
+  await pause();
+  const lease = await client.leases.create({
+    metadata: { name: "kube-scheduler", namespace: "kube-system" },
+    spec: { holderIdentity: "b" },
+  });
+  fence.token = lease.metadata?.resourceVersion ?? "";
+  begin();
+  await clock.until(() => nodeOf("a") === "n1", "the pod is bound", 5_000);
+  const bound = api.written.find(({ verb }) => verb === "bind");
+  assert.equal(bound?.fence, `kube-system/kube-scheduler=${fence.token}`);
+  await end();
+});
