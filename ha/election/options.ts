@@ -19,7 +19,9 @@ export type ElectionClock = Pick<Clock, "monotonicMillis" | "wallMillis" | "afte
 export const retryJitterFactor = 1.2;
 
 /** Refuses durations whose relations cannot work, naming the relation (client-go `NewLeaderElector`). */
-export function validateElectionOptions(options: ElectionOptions): void {
+export function validateElectionOptions(
+  options: Omit<ElectionOptions, "client" | "log" | "lead" | "observed">,
+): void {
   const { leaseMillis, renewDeadlineMillis, retryMillis, identity, name, namespace } = options;
   const refuse = (message: string) => {
     throw new StatusError(Code.invalidArgument, `leader election: ${message}`);

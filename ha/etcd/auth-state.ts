@@ -82,9 +82,7 @@ export class AuthState {
    * Changes auth data: `decide` is shown the newest and answers what to do, or undefined for
    * nothing, or throws; it is asked again when somebody else was faster. Answers the revision.
    */
-  async change(
-    decide: (data: AuthData) => AuthChange | undefined,
-  ): Promise<Revision> {
+  async change(decide: (data: AuthData) => AuthChange | undefined): Promise<Revision> {
     await this.store.readRevision();
     for (let attempt = 0; attempt < etcdLimits.changeAttempts; attempt++) {
       const data = await this.read();

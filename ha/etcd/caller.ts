@@ -82,7 +82,8 @@ export class Rights {
   private checkOperation(operation: Operation): void {
     switch (operation.op) {
       case "range":
-        return this.checkRead(operation.key, operation.rangeEnd);
+        this.checkRead(operation.key, operation.rangeEnd);
+        return;
       case "put":
         this.checkWrite(operation.key);
         if (operation.previous) this.checkRead(operation.key);
@@ -92,7 +93,8 @@ export class Rights {
         if (operation.previous) this.checkRead(operation.key, operation.rangeEnd);
         return;
       case "txn":
-        return this.checkTxn(operation);
+        this.checkTxn(operation);
+        return;
     }
   }
 }

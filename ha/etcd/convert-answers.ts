@@ -2,9 +2,9 @@
 import type {
   DeleteRangeResponse,
   PutResponse,
-  RangeResponse as WireRange,
   ResponseHeader,
   ResponseOp,
+  RangeResponse as WireRange,
   TxnResponse as WireTxn,
 } from "../../proto/gen/etcd.ts";
 import {

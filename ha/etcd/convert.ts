@@ -1,10 +1,10 @@
 /** Between the messages of etcd's API and the store's own types: what clients ask. */
 import type {
-  Compare as WireCompare,
   DeleteRangeRequest,
   PutRequest,
-  RangeRequest as WireRange,
   RequestOp,
+  Compare as WireCompare,
+  RangeRequest as WireRange,
   TxnRequest as WireTxn,
 } from "../../proto/gen/etcd.ts";
 import { Compare_CompareResult, Compare_CompareTarget } from "../../proto/gen/etcd.ts";
@@ -128,7 +128,11 @@ function compareOf(wire: WireCompare): Compare {
     case Compare_CompareTarget.MOD:
       return { ...range, target: "mod", operand: numberIn(union, "modRevision") };
     case Compare_CompareTarget.VALUE:
-      return { ...range, target: "value", operand: union?.$case === "value" ? union.value : orNone(undefined) };
+      return {
+        ...range,
+        target: "value",
+        operand: union?.$case === "value" ? union.value : orNone(undefined),
+      };
     case Compare_CompareTarget.LEASE:
       return { ...range, target: "lease", operand: union?.$case === "lease" ? union.value : 0n };
     default:

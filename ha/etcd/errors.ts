@@ -14,10 +14,7 @@ export const badPeerUrls = error(Code.invalidArgument, "given member URLs are in
 export const noDowngrade = error(Code.failedPrecondition, "no inflight downgrade job");
 
 export const rootUserMissing = error(Code.failedPrecondition, "root user does not exist");
-export const rootRoleMissing = error(
-  Code.failedPrecondition,
-  "root user does not have root role",
-);
+export const rootRoleMissing = error(Code.failedPrecondition, "root user does not have root role");
 export const userExists = error(Code.failedPrecondition, "user name already exists");
 export const userEmpty = error(Code.invalidArgument, "user name is empty");
 export const userNotFound = error(Code.failedPrecondition, "user name not found");
@@ -30,18 +27,12 @@ export const authFailed = error(
 );
 export const permissionNotGiven = error(Code.invalidArgument, "permission not given");
 export const permissionDenied = error(Code.permissionDenied, "permission denied");
-export const roleNotGranted = error(
-  Code.failedPrecondition,
-  "role is not granted to the user",
-);
+export const roleNotGranted = error(Code.failedPrecondition, "role is not granted to the user");
 export const permissionNotGranted = error(
   Code.failedPrecondition,
   "permission is not granted to the role",
 );
-export const authNotEnabled = error(
-  Code.failedPrecondition,
-  "authentication is not enabled",
-);
+export const authNotEnabled = error(Code.failedPrecondition, "authentication is not enabled");
 export const invalidToken = error(Code.unauthenticated, "invalid auth token");
 export const invalidManagement = error(Code.invalidArgument, "invalid auth management");
 export const oldAuthRevision = error(Code.invalidArgument, "revision of auth store is old");
@@ -64,6 +55,5 @@ export function unknown(text: string): StatusError {
 }
 
 /** What etcd's watch streams say; without a prefix, for they come from its storage. */
-export const duplicateWatch = () =>
-  unknown("mvcc: duplicate watch ID provided on the WatchStream");
+export const duplicateWatch = () => unknown("mvcc: duplicate watch ID provided on the WatchStream");
 export const emptyWatch = () => unknown("mvcc: watcher range is empty");

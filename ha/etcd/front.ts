@@ -18,7 +18,7 @@ import {
   type WatchStream,
   type WriteOptions,
 } from "../store/mod.ts";
-import { type AuthData, stateKey } from "./auth-records.ts";
+import { stateKey } from "./auth-records.ts";
 import { AuthState } from "./auth-state.ts";
 import { type Caller, callerOf, checkAdmin, checkUser, leasesOf, Rights } from "./caller.ts";
 import * as errors from "./errors.ts";
@@ -55,10 +55,12 @@ export class Front {
     if (status.role === "learner" && !learner) throw storeErrors.notForLearner();
     if (requiresLeader(context) && status.leader === undefined) throw storeErrors.noLeader();
     const data = this.auth.current ?? (await this.auth.load());
-    return this.identify(data, context);
+    return data.enabled ? this.identify(context) : undefined;
   }
 
-  private async identify(data: AuthData, context: CallContext): Promise<Caller> {
+  /** Who calls. Throws invalidToken. */
+  async identify(context: CallContext): Promise<Caller> {
+    const data = this.auth.current ?? (await this.auth.load());
     if (!data.enabled) return undefined;
     const { certificateUsers, wallMillis } = this.options;
     try {

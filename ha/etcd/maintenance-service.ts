@@ -133,9 +133,7 @@ async function alarmsOf(
   }
   if (kind === undefined) return [];
   const members =
-    member === 0n
-      ? (await front.store.status()).members.map(({ id }) => id)
-      : [memberIdOf(member)];
+    member === 0n ? (await front.store.status()).members.map(({ id }) => id) : [memberIdOf(member)];
   const verb = action === AlarmRequest_AlarmAction.ACTIVATE ? "activate" : "deactivate";
   const changed: Alarm[] = [];
   for (const id of members) {

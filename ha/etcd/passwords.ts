@@ -27,12 +27,7 @@ export async function isPassword(password: string, hashed: string): Promise<bool
   if (kind !== "scrypt" || salt === undefined || hash === undefined) return false;
   const expected = Buffer.from(hash, "base64url");
   const options = { N: Number(N), r: Number(r), p: Number(p) };
-  const actual = await derive(
-    password,
-    Buffer.from(salt, "base64url"),
-    expected.length,
-    options,
-  );
+  const actual = await derive(password, Buffer.from(salt, "base64url"), expected.length, options);
   return timingSafeEqual(actual, expected);
 }
 

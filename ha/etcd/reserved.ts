@@ -135,8 +135,7 @@ export function visibleTxn(request: TxnRequest): VisibleTxn {
   if (hidden === undefined) return { request, results: (_, results) => results };
   return {
     request: hidden.request,
-    results: (succeeded, results) =>
-      restore(succeeded ? hidden.success : hidden.failure, results),
+    results: (succeeded, results) => restore(succeeded ? hidden.success : hidden.failure, results),
   };
 }
 

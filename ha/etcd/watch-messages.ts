@@ -62,7 +62,13 @@ export function* eventResponses(
     start = index;
     bytes = weightOf(event);
   }
-  yield response(header, watchId, batch.revision, start === 0 ? events : events.slice(start), false);
+  yield response(
+    header,
+    watchId,
+    batch.revision,
+    start === 0 ? events : events.slice(start),
+    false,
+  );
 }
 
 function response(

@@ -6,12 +6,14 @@
  * Progress. A watch that has to tell how far it has come without having events (`progress_notify`,
  * or a progress request on its stream) is a store watch with `progress`, which wakes it for every
  * batch applied; all others sleep until they have events. The first progress request on a stream
- * therefore opens its watches anew, each from where it stands.
+ * therefore opens its watches anew, each from where it stands. One that has been idle for so long
+ * that compaction has passed it stays as it is: until it has an event again, progress requests on
+ * its stream go unanswered, as etcd leaves them while a watch is not up to date.
  */
 import type {
   WatchCreateRequest,
-  WatchRequest as WireRequest,
   WatchResponse,
+  WatchRequest as WireRequest,
 } from "../../proto/gen/etcd.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Revision, WatchBatch, WatchRequest, WatchStream } from "../store/mod.ts";
@@ -19,7 +21,6 @@ import type { Caller } from "./caller.ts";
 import * as errors from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import type { Front } from "./front.ts";
-import { etcdLimits } from "./limits.ts";
 import { mayShowReserved, visibleEvents } from "./reserved.ts";
 import { eventResponses, watchOf } from "./watch-messages.ts";
 
@@ -37,10 +38,14 @@ interface Watch {
   stream: WatchStream;
   /** The stream tells of progress. */
   progress: boolean;
+  /** The stream has been closed in order to be opened anew, telling of progress. */
+  reopens: boolean;
   /** Everything up to here has been handed over. */
   delivered: number;
-  /** It is time to tell the client, as no event has done so. */
-  overdue: boolean;
+  /** A response waits to be taken. */
+  handing: boolean;
+  /** The client has heard of it since the last reminder. */
+  heard: boolean;
   closed: boolean;
 }
 
@@ -59,6 +64,8 @@ export class WatchSession {
   private nextId = 0n;
   /** A progress request that waits until every watch has come so far. */
   private wanted: number | undefined;
+  /** An answer to a progress request waits to be taken. */
+  private telling = false;
   /** Whether the client has ever sent a progress request. */
   private asksForProgress = false;
 
@@ -136,8 +143,10 @@ export class WatchSession {
       filtered,
       stream,
       progress,
+      reopens: false,
       delivered: (request.startRevision ?? 1) - 1,
-      overdue: true,
+      handing: false,
+      heard: false,
       closed: false,
     };
     this.watches.set(watch.id, watch);
@@ -152,16 +161,13 @@ export class WatchSession {
   /** Hands over what the store delivers, until the watch or the stream ends. Never throws. */
   private async pump(watch: Watch): Promise<void> {
     try {
-      while (!watch.closed) {
-        const { stream } = watch;
-        for await (const batch of stream) {
-          if (watch.closed) break;
-          await this.deliver(watch, batch);
-          // Opened anew in the meantime: what the old stream still has comes from the new one.
-          if (watch.stream !== stream) break;
-        }
-        // The store ends a watch by itself only with an error.
-        if (watch.stream === stream) return;
+      for (;;) {
+        for await (const batch of watch.stream) await this.deliver(watch, batch);
+        if (watch.closed || !watch.reopens) return;
+        watch.reopens = false;
+        watch.progress = true;
+        const startRevision = (watch.delivered + 1) as Revision;
+        watch.stream = this.front.store.watch({ ...watch.request, startRevision, progress: true });
       }
     } catch (thrown) {
       if (!watch.closed) await this.end(watch, StatusError.from(thrown));
@@ -169,37 +175,110 @@ export class WatchSession {
   }
 
   private async deliver(watch: Watch, batch: WatchBatch): Promise<void> {
-    const { header } = this.front;
     const events = watch.filtered ? visibleEvents(batch.events) : batch.events;
     if (events.length > 0) {
       const { fragment } = watch;
-      const maxBytes = this.options.maxResponseBytes;
-      const cut = { fragment, maxBytes };
-      for (const answer of eventResponses(header, watch.id, { ...batch, events }, cut)) {
-        if (!(await this.answers.offer(answer)) || watch.closed) return;
+      const cut = { fragment, maxBytes: this.options.maxResponseBytes };
+      watch.handing = true;
+      const visible = { events, revision: batch.revision };
+      for (const answer of eventResponses(this.front.header, watch.id, visible, cut)) {
+        if (watch.closed || !(await this.answers.offer(answer))) return;
       }
-      watch.overdue = false;
-    } else if (watch.notify && watch.overdue === true && watch.reminded) {
-      watch.reminded = false;
+      watch.handing = false;
+      watch.heard = true;
     }
     watch.delivered = batch.revision;
-    this.answerProgress();
+    this.tellProgress();
   }
 
+  /** The store has ended the watch. */
   private async end(watch: Watch, error: StatusError): Promise<void> {
     this.drop(watch);
     if (error.code === Code.unavailable) {
       this.answers.fail(error);
       return;
     }
-    const status = await this.front.store.status();
-    const compacted = error.code === Code.outOfRange && { compactRevision: BigInt(status.compactRevision) };
-    await this.answers.offer({
-      header: this.front.header.of(status.revision),
-      watchId: watch.id,
-      canceled: true,
-      cancelReason: error.message,
-      ...compacted,
+    try {
+      const { revision, compactRevision } = await this.front.store.status();
+      const compacted = error.code === Code.outOfRange;
+      await this.answers.offer({
+        header: this.front.header.of(revision),
+        watchId: watch.id,
+        canceled: true,
+        cancelReason: error.message,
+        ...(compacted && { compactRevision: BigInt(compactRevision) }),
+      });
+    } catch (thrown) {
+      this.answers.fail(StatusError.from(thrown));
+    }
+  }
+
+  private async cancel(id: bigint): Promise<void> {
+    const watch = this.watches.get(id);
+    // Nobody watches under this id (any more): etcd does not answer either.
+    if (watch === undefined) return;
+    this.drop(watch);
+    const header = await this.front.header.now();
+    await this.answers.offer({ header, watchId: id, canceled: true });
+  }
+
+  private drop(watch: Watch): void {
+    watch.closed = true;
+    watch.stream.close();
+    this.watches.delete(watch.id);
+    this.tellProgress();
+  }
+
+  private async askProgress(): Promise<void> {
+    this.asksForProgress = true;
+    if (this.watches.size === 0) return;
+    const { revision, compactRevision } = await this.front.store.status();
+    this.wanted = Math.max(this.wanted ?? 0, revision);
+    for (const watch of this.watches.values()) {
+      if (watch.progress || watch.reopens || watch.delivered + 1 < compactRevision) continue;
+      watch.reopens = true;
+      watch.stream.close();
+    }
+    this.tellProgress();
+  }
+
+  /** Answers a progress request if every watch has come so far. */
+  private tellProgress(): void {
+    if (this.wanted === undefined || this.telling || this.watches.size === 0) return;
+    let least = Number.POSITIVE_INFINITY;
+    for (const { delivered } of this.watches.values()) least = Math.min(least, delivered);
+    if (least < this.wanted) return;
+    this.wanted = undefined;
+    this.telling = true;
+    const header = this.front.header.of(least as Revision);
+    void this.answers.offer({ header, watchId: noWatch }).then(() => {
+      this.telling = false;
+      this.tellProgress();
     });
+  }
+
+  /** Tells the clients of idle watches how far these have come. */
+  private remind(): void {
+    for (const watch of this.watches.values()) {
+      if (!watch.notify || watch.handing) continue;
+      if (watch.heard) {
+        watch.heard = false;
+        continue;
+      }
+      watch.handing = true;
+      const header = this.front.header.of(watch.delivered as Revision);
+      void this.answers.offer({ header, watchId: watch.id }).then(() => {
+        watch.handing = false;
+      });
+    }
+  }
+
+  private close(): void {
+    clearInterval(this.timer);
+    for (const watch of this.watches.values()) {
+      watch.closed = true;
+      watch.stream.close();
+    }
+    this.watches.clear();
   }
 }

@@ -3,10 +3,10 @@
  * and that it be kept alive. Asked of the leader, again when it changes, until the deadline.
  */
 import type { Answer, Call } from "../../proto/gen/raft.ts";
-import type { MemberId } from "../runtime/types.ts";
 import type { StatusError } from "../runtime/status-error.ts";
+import type { MemberId } from "../runtime/types.ts";
 import { storeErrors as errors } from "../store/mod.ts";
-import { limits } from "./limits.ts";
+import type { MemberLimits } from "./limits.ts";
 
 export const CallKind = { keepAlive: 1, timeToLive: 2 } as const;
 export type CallKind = (typeof CallKind)[keyof typeof CallKind];
@@ -27,13 +27,18 @@ interface Pending {
 }
 
 export class Calls {
+  readonly #limits: MemberLimits;
   readonly #pending = new Map<number, Pending>();
   #id = 0;
 
+  constructor(limits: MemberLimits) {
+    this.#limits = limits;
+  }
+
   submit(kind: CallKind, lease: bigint, now: number, done: CallDone): StatusError | undefined {
-    if (this.#pending.size >= limits.pendingCallsMax) return errors.tooManyRequests();
+    if (this.#pending.size >= this.#limits.pendingCallsMax) return errors.tooManyRequests();
     const call: Call = { id: ++this.#id, kind, lease: lease.toString() };
-    const deadline = now + limits.requestTimeoutMillis;
+    const deadline = now + this.#limits.requestTimeoutMillis;
     this.#pending.set(this.#id, { call, deadline, done, askedOf: undefined });
     return undefined;
   }

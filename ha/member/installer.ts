@@ -67,7 +67,9 @@ export async function install(
     await writeAll(disk, operations, false);
     operations = [];
   }
-  operations.push(...logStore.reset(meta), ...logStore.persist([], hardState), { key: completeKey });
+  operations.push(...logStore.reset(meta), ...logStore.persist([], hardState), {
+    key: completeKey,
+  });
   await writeAll(disk, operations, true);
   await dropStaged(disk);
 }

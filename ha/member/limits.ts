@@ -53,8 +53,22 @@ export const limits = {
   scanPageEntries: 1_000,
 } as const;
 
+export type MemberLimits = { readonly [name in keyof typeof limits]: number };
+
+/** What one member may be given instead; the sizes of disk pages and writes are the same for all. */
+export type LimitOverrides = Partial<
+  Omit<MemberLimits, "scanPageEntries" | "installOperationsPerWrite">
+>;
+
+/** The limits with these in the place of the defaults. Throws where they contradict each other. */
+export function limitsWith(overrides: LimitOverrides | undefined): MemberLimits {
+  const given = { ...limits, ...overrides };
+  assertLimits(given);
+  return given;
+}
+
 /** Throws with the relation that does not hold. */
-export function assertLimits(given: Readonly<Record<keyof typeof limits, number>>): void {
+export function assertLimits(given: MemberLimits): void {
   const relations: readonly (readonly [boolean, string])[] = [
     [given.heartbeatTicks * 3 <= given.electionTicksMin, "heartbeatTicks × 3 ≤ electionTicksMin"],
     [given.electionTicksMin < given.electionTicksMax, "electionTicksMin < electionTicksMax"],

@@ -1,16 +1,11 @@
 /** From what the disk holds to a member that can start. */
-import {
-  type LogIndex,
-  type Membership,
-  Raft,
-  type RaftStart,
-} from "../raft/mod.ts";
-import { type Disk, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
+import { type LogIndex, type Membership, Raft, type RaftStart } from "../raft/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import { type Disk, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
 import { loadStateMachine, pageReader, StateMachine } from "../store/mod.ts";
 import { type ClusterId, clusterIdOf, clusterIdText } from "./cluster-id.ts";
 import { dropStaged, install, interruptedInstall, writeAll } from "./installer.ts";
-import { assertLimits, limits } from "./limits.ts";
+import { limitsWith } from "./limits.ts";
 import { identityOperation, LogStore, readIdentity } from "./log-store.ts";
 import { Member } from "./member.ts";
 import { Proposals } from "./proposals.ts";
@@ -32,7 +27,6 @@ export interface Loaded {
  * StatusError or DiskError that names what is wrong with options or data.
  */
 export async function openMember(runtime: Runtime, options: MemberOptions): Promise<Member> {
-  assertLimits(limits);
   checkOptions(options);
   const member = new Member(runtime, options, await load(runtime, options));
   await member.start();
@@ -40,6 +34,7 @@ export async function openMember(runtime: Runtime, options: MemberOptions): Prom
 }
 
 async function load(runtime: Runtime, options: MemberOptions): Promise<Loaded> {
+  const limits = limitsWith(options.limits);
   const { disk, random, log } = runtime;
   const clusterId = clusterIdOf(options.cluster);
   await claimDirectory(disk, options, clusterId);
@@ -54,7 +49,7 @@ async function load(runtime: Runtime, options: MemberOptions): Promise<Loaded> {
     const vote = term === hardState.term ? hardState.vote : undefined;
     await install(disk, pageReader(disk), logStore, interrupted, { term, vote, commit });
   } else await dropStaged(disk);
-  const proposals = new Proposals(options.id, random);
+  const proposals = new Proposals(options.id, random, limits);
   const machine = await loadMachine(disk, options.id, proposals.incarnation);
   const { hardState, start, entries } = await logStore.load(disk, initial, limits.scanPageEntries);
   const lastIndex = entries.at(-1)?.index ?? start.index;

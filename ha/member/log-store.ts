@@ -13,10 +13,10 @@
  * key order, and each cuts what came before it at its first index.
  */
 import {
-  HardState as WireHardState,
   LogBatch,
   LogStart,
   MemberIdentity,
+  HardState as WireHardState,
 } from "../../proto/gen/raft.ts";
 import type { Entry, HardState, LogIndex, Membership, SnapshotMeta, Term } from "../raft/mod.ts";
 import { assert } from "../runtime/assert.ts";
@@ -105,7 +105,8 @@ export class LogStore {
         const gap = `the raft log lacks entries ${end} to ${first - 1}`;
         throw new DiskError("corrupt", `${gap}: remove this member's data and let it join again`);
       }
-      if (entries[0]) entries.length = Math.max(0, Math.min(entries.length, first - entries[0].index));
+      if (entries[0])
+        entries.length = Math.max(0, Math.min(entries.length, first - entries[0].index));
       for (const entry of batch) if (entry.index > start.index) entries.push(entry);
     }
     return { hardState, start, entries };

@@ -2,11 +2,12 @@
 import { Role } from "../raft/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import {
+  type Command,
   checkLease,
   checkRange,
   checkRequestId,
   checkTxn,
-  type Command,
+  storeErrors as errors,
   type LeaseId,
   type LeaseStatus,
   type MemberStatus,
@@ -15,7 +16,6 @@ import {
   type RangeResponse,
   type Revision,
   type Store,
-  storeErrors as errors,
   type TxnRequest,
   type TxnResponse,
   type WatchRequest,

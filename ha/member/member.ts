@@ -22,21 +22,21 @@ import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Cancel, DiskError, MemberId, Runtime } from "../runtime/types.ts";
 import {
   type Command,
+  storeErrors as errors,
   LeaseClock,
   type PageReader,
   pageReader,
   type StateMachine,
-  storeErrors as errors,
   WatchHub,
 } from "../store/mod.ts";
 import { type CallDone, CallKind, Calls } from "./calls.ts";
 import { clusterIdTag } from "./cluster-id.ts";
 import { install } from "./installer.ts";
-import { limits } from "./limits.ts";
+import { limitsWith, type MemberLimits } from "./limits.ts";
 import { type Loaded, loadMachine } from "./load.ts";
 import type { LogStore } from "./log-store.ts";
 import { Outbox } from "./outbox.ts";
-import { type CommandDone, Proposals } from "./proposals.ts";
+import type { CommandDone, Proposals } from "./proposals.ts";
 import { type ReadDone, Reads } from "./reads.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
@@ -60,14 +60,15 @@ export class Member {
   hub: WatchHub;
   #leases: LeaseClock;
   readonly #raft: Raft;
+  readonly #limits: MemberLimits;
   readonly #logStore: LogStore;
   readonly #read: PageReader;
   readonly #writer: Writer;
   readonly #outbox: Outbox;
   readonly #clusterTag: number;
   readonly #proposals: Proposals;
-  readonly #reads = new Reads();
-  readonly #calls = new Calls();
+  readonly #reads: Reads;
+  readonly #calls: Calls;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #wanted = new Set<MemberId>();
@@ -87,6 +88,9 @@ export class Member {
   constructor(runtime: Runtime, options: MemberOptions, loaded: Loaded) {
     this.runtime = runtime;
     this.options = options;
+    this.#limits = limitsWith(options.limits);
+    this.#reads = new Reads(this.#limits);
+    this.#calls = new Calls(this.#limits);
     this.machine = loaded.machine;
     this.#raft = loaded.raft;
     this.#logStore = loaded.logStore;
@@ -95,7 +99,7 @@ export class Member {
     this.#appliedTerm = loaded.machine.appliedTerm;
     this.#clusterTag = clusterIdTag(loaded.clusterId);
     this.#read = pageReader(runtime.disk);
-    this.hub = new WatchHub(this.machine, this.#read, { log: runtime.log });
+    this.hub = this.#newHub();
     this.#leases = new LeaseClock(this.machine.leases);
     this.#outbox = new Outbox(runtime.network, this.#clusterTag);
     this.#writer = new Writer(runtime.disk, this.machine, loaded.lastIndex, {
@@ -110,6 +114,7 @@ export class Member {
         wake: () => this.#wake(),
       },
       runtime.log,
+      this.#limits,
     );
     this.#receiver = new SnapshotReceiver(
       runtime.disk,
@@ -119,6 +124,7 @@ export class Member {
         wake: () => this.#wake(),
       },
       runtime.log,
+      this.#limits,
     );
     this.#leadership = this.#presentLeadership();
   }
@@ -132,12 +138,17 @@ export class Member {
       link: (peer, up) => this.#link(peer, up),
     });
     this.#timers.push(
-      clock.every(limits.tickMillis, () => this.#tick()),
-      clock.every(limits.leaseCheckMillis, () => this.#expireLeases()),
+      clock.every(this.#limits.tickMillis, () => this.#tick()),
+      clock.every(this.#limits.leaseCheckMillis, () => this.#expireLeases()),
     );
     // Alone there is nobody to wait for.
     if (this.options.cluster.length === 1) this.#raft.campaign();
     this.#wake();
+  }
+
+  #newHub(): WatchHub {
+    const options = { log: this.runtime.log, limits: this.options.watchLimits };
+    return new WatchHub(this.machine, this.#read, options);
   }
 
   get leadership(): Leadership {
@@ -251,7 +262,7 @@ export class Member {
     }
     while (this.#raft.hasReady() && this.#phase === "running") this.#handle(this.#raft.ready());
     if (this.#phase !== "running") return;
-    const garbage = this.machine.compactStep(limits.compactionOperationsPerTurn);
+    const garbage = this.machine.compactStep(this.#limits.compactionOperationsPerTurn);
     this.#compactLog();
     this.#writer.issue();
     this.hub.flush();
@@ -331,10 +342,14 @@ export class Member {
   #compactLog(): void {
     // Whoever receives a snapshot now needs the entries that follow it.
     if (this.#sender.active) return;
-    const heavy = this.#logBytes > limits.logBytesKept;
-    const kept = heavy ? limits.logEntriesKeptMin : limits.logEntriesKept;
+    const heavy = this.#logBytes > this.#limits.logBytesKept;
+    const kept = heavy ? this.#limits.logEntriesKeptMin : this.#limits.logEntriesKept;
     const target = (this.#writer.writtenIndex - kept) as LogIndex;
-    if (target - this.#logStart < (heavy ? limits.logEntriesKeptMin : limits.logEntriesSlack)) return;
+    if (
+      target - this.#logStart <
+      (heavy ? this.#limits.logEntriesKeptMin : this.#limits.logEntriesSlack)
+    )
+      return;
     const start = this.#raft.snapshotAt(target);
     assert(start, "what is applied since the log's start is in the log");
     this.#raft.compact(target);
@@ -400,7 +415,7 @@ export class Member {
   #campaignSoon(): void {
     const quorum = Math.floor(this.options.cluster.length / 2) + 1;
     if (this.#leadership.leader !== undefined || this.#linked.size + 1 < quorum) return;
-    const delay = 1 + this.runtime.random.below(limits.tickMillis);
+    const delay = 1 + this.runtime.random.below(this.#limits.tickMillis);
     this.#timers.push(
       this.runtime.clock.after(delay, () => {
         if (this.#phase !== "running" || this.#leadership.leader !== undefined) return;
@@ -433,7 +448,8 @@ export class Member {
       this.runtime.log.info("leader changed", { leader: present.leader, term: present.term });
     }
     for (const listener of this.#listeners) listener();
-    if (present.leader !== undefined && (this.#proposals.waiting || this.#reads.waiting)) this.#wake();
+    if (present.leader !== undefined && (this.#proposals.waiting || this.#reads.waiting))
+      this.#wake();
   }
 
   #askLeader(): void {
@@ -469,7 +485,7 @@ export class Member {
   #expireLeases(): void {
     if (this.#phase !== "running" || !this.#leases.leading) return;
     const now = this.runtime.clock.monotonicMillis();
-    for (const id of this.#leases.expired(now, limits.leasesExpiredPerCheck)) {
+    for (const id of this.#leases.expired(now, this.#limits.leasesExpiredPerCheck)) {
       this.submit({ kind: "leaseRevoke", id }, { bytes: 0 }, (error) => {
         // The clock names it again while it is there.
         if (error) this.runtime.log.debug("a lease was not revoked", { error: error.message });
@@ -515,7 +531,7 @@ export class Member {
   }
 
   async #install(ready: Ready, meta: SnapshotMeta): Promise<void> {
-    const { disk, log } = this.runtime;
+    const { disk } = this.runtime;
     await this.#writer.drained();
     await install(disk, this.#read, this.#logStore, meta, ready.hardState);
     const machine = await loadMachine(disk, this.options.id, this.#proposals.incarnation);
@@ -523,7 +539,7 @@ export class Member {
     if (this.#phase !== "installing") return;
     this.machine = machine;
     this.#appliedTerm = machine.appliedTerm;
-    this.hub = new WatchHub(machine, this.#read, { log });
+    this.hub = this.#newHub();
     this.#leases = new LeaseClock(machine.leases);
     this.#writer.reset(machine);
     this.#logStart = meta.index;

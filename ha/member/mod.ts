@@ -1,6 +1,6 @@
 /** One replica of the store: see {@link Member}. */
 export { clusterIdOf, clusterIdText } from "./cluster-id.ts";
-export { assertLimits, limits } from "./limits.ts";
+export { assertLimits, type LimitOverrides, limits, type MemberLimits } from "./limits.ts";
 export { openMember } from "./load.ts";
 export type { Member } from "./member.ts";
 export { MemberStore } from "./member-store.ts";

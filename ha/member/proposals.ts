@@ -9,17 +9,18 @@
  *
  * A command with a request id may be proposed again at any time: the store does it once.
  */
-import type { Random } from "../runtime/types.ts";
+
 import type { StatusError } from "../runtime/status-error.ts";
+import type { Random } from "../runtime/types.ts";
 import {
   type AppliedCommand,
   type Command,
   encodeProposal,
+  storeErrors as errors,
   type Outcome,
   type ProposedCommand,
-  storeErrors as errors,
 } from "../store/mod.ts";
-import { limits } from "./limits.ts";
+import type { MemberLimits } from "./limits.ts";
 
 export type CommandDone = (error: StatusError | undefined, outcome: Outcome | undefined) => void;
 
@@ -35,13 +36,15 @@ interface Pending {
 
 export class Proposals {
   readonly #member: number;
+  readonly #limits: MemberLimits;
   readonly #incarnation: number;
   readonly #pending = new Map<number, Pending>();
   #outbox: Pending[] = [];
   #sequence = 0;
 
-  constructor(member: number, random: Random) {
+  constructor(member: number, random: Random, limits: MemberLimits) {
     this.#member = member;
+    this.#limits = limits;
     this.#incarnation = random.below(2 ** 32) * 2 ** 20 + random.below(2 ** 20);
   }
 
@@ -65,13 +68,13 @@ export class Proposals {
     done: CommandDone,
   ): StatusError | undefined {
     const { bytes, requestId } = options;
-    if (bytes > limits.requestBytesMax) return errors.requestTooLarge();
-    if (this.#pending.size >= limits.pendingCommandsMax) return errors.tooManyRequests();
+    if (bytes > this.#limits.requestBytesMax) return errors.requestTooLarge();
+    if (this.#pending.size >= this.#limits.pendingCommandsMax) return errors.tooManyRequests();
     const sequence = ++this.#sequence;
     const pending: Pending = {
       command: { sequence, requestId, command },
       bytes,
-      deadline: now + limits.requestTimeoutMillis,
+      deadline: now + this.#limits.requestTimeoutMillis,
       done,
       term: 0,
       proposedAt: now,
@@ -96,8 +99,8 @@ export class Proposals {
       bytes = 0;
     };
     for (const pending of taken) {
-      const full = commands.length >= limits.commandsPerEntryMax;
-      if (full || bytes + pending.bytes > limits.requestBytesMax) close();
+      const full = commands.length >= this.#limits.commandsPerEntryMax;
+      if (full || bytes + pending.bytes > this.#limits.requestBytesMax) close();
       commands.push(pending.command);
       bytes += pending.bytes;
     }
@@ -174,7 +177,7 @@ export class Proposals {
 
   #overdue(pending: Pending, now: number): boolean {
     if (pending.term === 0 || pending.command.requestId === undefined) return false;
-    return now - pending.proposedAt > limits.requestTimeoutMillis / 4;
+    return now - pending.proposedAt > this.#limits.requestTimeoutMillis / 4;
   }
 
   #again(pending: Pending): void {

@@ -4,7 +4,7 @@
  */
 import type { StatusError } from "../runtime/status-error.ts";
 import { storeErrors as errors } from "../store/mod.ts";
-import { limits } from "./limits.ts";
+import type { MemberLimits } from "./limits.ts";
 
 export type ReadDone = (error: StatusError | undefined) => void;
 
@@ -19,6 +19,7 @@ interface Round {
 }
 
 export class Reads {
+  readonly #limits: MemberLimits;
   #gathering: Reader[] = [];
   readonly #rounds = new Map<number, Round>();
   /** Confirmed, but the index is not applied yet; ascending. */
@@ -26,14 +27,18 @@ export class Reads {
   #context = 0;
   #count = 0;
 
+  constructor(limits: MemberLimits) {
+    this.#limits = limits;
+  }
+
   get waiting(): boolean {
     return this.#gathering.length > 0;
   }
 
   submit(now: number, done: ReadDone): StatusError | undefined {
-    if (this.#count >= limits.pendingReadsMax) return errors.tooManyRequests();
+    if (this.#count >= this.#limits.pendingReadsMax) return errors.tooManyRequests();
     this.#count++;
-    this.#gathering.push({ deadline: now + limits.requestTimeoutMillis, done });
+    this.#gathering.push({ deadline: now + this.#limits.requestTimeoutMillis, done });
     return undefined;
   }
 
@@ -72,7 +77,7 @@ export class Reads {
   /** Asks again what got no answer, and fails what has waited too long. */
   sweep(now: number, leaderKnown: boolean): void {
     for (const [context, round] of this.#rounds) {
-      if (now - round.askedAt >= limits.readRetryMillis) this.failed(context);
+      if (now - round.askedAt >= this.#limits.readRetryMillis) this.failed(context);
     }
     this.#gathering = this.#expire(this.#gathering, now, leaderKnown);
     for (const entry of this.#confirmed) {

@@ -25,7 +25,10 @@ export type Call =
   | { readonly method: "recall"; readonly requestId: string }
   | { readonly method: "compact"; readonly revision: Revision }
   | { readonly method: "leaseGrant"; readonly lease: LeaseId; readonly seconds: number }
-  | { readonly method: "leaseRevoke" | "leaseKeepAlive" | "leaseTimeToLive"; readonly lease: LeaseId }
+  | {
+      readonly method: "leaseRevoke" | "leaseKeepAlive" | "leaseTimeToLive";
+      readonly lease: LeaseId;
+    }
   | { readonly method: "readRevision" | "leases" | "status" | "close" };
 
 export type ToMember =
@@ -66,12 +69,14 @@ export function fromRemote({ code, message, detail }: RemoteError): StatusError 
  * keys and values is packed into one buffer of its own first.
  */
 export function exact(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.prototype.slice.call(bytes);
+  return bytes.byteLength === bytes.buffer.byteLength
+    ? bytes
+    : Uint8Array.prototype.slice.call(bytes);
 }
 
-export function exactRange<R extends { readonly key: Uint8Array; readonly rangeEnd?: Uint8Array | undefined }>(
-  request: R,
-): R {
+export function exactRange<
+  R extends { readonly key: Uint8Array; readonly rangeEnd?: Uint8Array | undefined },
+>(request: R): R {
   const { key, rangeEnd } = request;
   return { ...request, key: exact(key), ...(rangeEnd && { rangeEnd: exact(rangeEnd) }) };
 }
@@ -120,7 +125,11 @@ export function packBatch({ events, revision }: WatchBatch): PackedBatch {
     if (event.previous) previous.push(event.previous);
   });
   const all = [...kvs, ...previous];
-  return { revision, flags, kvs: packRange({ revision, kvs: all, more: false, count: all.length }) };
+  return {
+    revision,
+    flags,
+    kvs: packRange({ revision, kvs: all, more: false, count: all.length }),
+  };
 }
 
 export function unpackBatch({ revision, flags, kvs }: PackedBatch): WatchBatch {

@@ -8,7 +8,7 @@ import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Disk, Log, MemberId } from "../runtime/types.ts";
 import { SnapshotReader } from "../store/mod.ts";
 import { completeOperation, dropStaged, stagedOperations, writeAll } from "./installer.ts";
-import { limits } from "./limits.ts";
+import type { MemberLimits } from "./limits.ts";
 import { snapshotMetaFromWire, snapshotMetaToWire } from "./wire.ts";
 
 export interface ReceiverEvents {
@@ -33,14 +33,16 @@ export class SnapshotReceiver {
   readonly #disk: Disk;
   readonly #events: ReceiverEvents;
   readonly #log: Log;
+  readonly #limits: MemberLimits;
   #transfer: Transfer | undefined;
   /** Clearing the remains of an earlier transfer comes before the first chunk of the next. */
   #cleared: Promise<void> = Promise.resolve();
 
-  constructor(disk: Disk, events: ReceiverEvents, log: Log) {
+  constructor(disk: Disk, events: ReceiverEvents, log: Log, limits: MemberLimits) {
     this.#disk = disk;
     this.#events = events;
     this.#log = log;
+    this.#limits = limits;
   }
 
   chunk(from: MemberId, chunk: SnapshotChunk): void {
@@ -51,7 +53,7 @@ export class SnapshotReceiver {
       if (chunk.sequence !== 0) return this.#refuse(from, meta);
       transfer = this.#begin(from, (chunk.term ?? 0) as Term, meta);
     }
-    const full = transfer.queue.length >= limits.snapshotChunksInflight * 2;
+    const full = transfer.queue.length >= this.#limits.snapshotChunksInflight * 2;
     if (chunk.sequence !== transfer.expected || full) return this.#refuse(from, meta);
     transfer.expected++;
     transfer.queue.push(chunk);

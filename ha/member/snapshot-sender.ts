@@ -6,7 +6,7 @@ import type { SnapshotChunk } from "../../proto/gen/raft.ts";
 import type { SnapshotMeta, Term } from "../raft/mod.ts";
 import type { Log, MemberId } from "../runtime/types.ts";
 import { type PageReader, Snapshot, type StateMachine } from "../store/mod.ts";
-import { limits } from "./limits.ts";
+import type { MemberLimits } from "./limits.ts";
 import { snapshotMetaToWire } from "./wire.ts";
 
 export interface SenderEvents {
@@ -34,12 +34,14 @@ export class SnapshotSender {
   readonly #read: PageReader;
   readonly #events: SenderEvents;
   readonly #log: Log;
+  readonly #limits: MemberLimits;
   readonly #streams = new Map<MemberId, Stream>();
 
-  constructor(read: PageReader, events: SenderEvents, log: Log) {
+  constructor(read: PageReader, events: SenderEvents, log: Log, limits: MemberLimits) {
     this.#read = read;
     this.#events = events;
     this.#log = log;
+    this.#limits = limits;
   }
 
   get active(): boolean {
@@ -49,7 +51,7 @@ export class SnapshotSender {
   /** Everything applied must be on the disk. Replaces a stream under way to the same peer. */
   start(peer: MemberId, meta: SnapshotMeta, term: Term, machine: StateMachine, now: number): void {
     this.stop(peer);
-    const chunks = new Snapshot(machine).chunks(this.#read, limits.snapshotChunkBytes);
+    const chunks = new Snapshot(machine).chunks(this.#read, this.#limits.snapshotChunkBytes);
     const stream: Stream = {
       meta,
       term,
@@ -79,7 +81,7 @@ export class SnapshotSender {
   /** Gives up what has not moved for too long. */
   sweep(now: number): void {
     for (const [peer, stream] of this.#streams) {
-      if (now - stream.movedAt >= limits.snapshotStallMillis) this.#finish(peer, false);
+      if (now - stream.movedAt >= this.#limits.snapshotStallMillis) this.#finish(peer, false);
     }
   }
 
@@ -109,7 +111,7 @@ export class SnapshotSender {
   }
 
   #pump(peer: MemberId, stream: Stream): void {
-    const room = stream.sent - stream.acknowledged < limits.snapshotChunksInflight;
+    const room = stream.sent - stream.acknowledged < this.#limits.snapshotChunksInflight;
     if (!room || stream.lastSent || stream.reading) return;
     stream.reading = true;
     this.#next(stream).then(

@@ -1,14 +1,14 @@
 /** Between the core's vocabulary and the protobufs of `proto/raft.proto`. */
 import {
-  Frame,
-  MembershipChange,
   type Answer,
   type Call,
+  Frame,
+  MembershipChange,
+  type PeerInfo,
+  type SnapshotChunk,
   type Entry as WireEntry,
   type Membership as WireMembership,
   type Message as WireMessage,
-  type PeerInfo,
-  type SnapshotChunk,
   type SnapshotMeta as WireSnapshotMeta,
 } from "../../proto/gen/raft.ts";
 import {

@@ -1,7 +1,7 @@
 /** A member on its own thread, as a {@link Store} for the main thread. */
 import { Worker } from "node:worker_threads";
-import type { ProductionRuntimeOptions } from "../runtime/production/mod.ts";
 import { memberIdOf } from "../runtime/production/identity.ts";
+import type { ProductionRuntimeOptions } from "../runtime/production/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import {
@@ -75,7 +75,7 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<St
       identity,
     })),
   };
-  const worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData: data });
+  const worker = new Worker(new URL("./thread-start.ts", import.meta.url), { workerData: data });
   const store = new WorkerStore(worker);
   await store.started;
   worker.on("error", (error) => {

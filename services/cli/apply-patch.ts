@@ -35,7 +35,12 @@ export function threeWayPatch(
     if (isMap(wanted)) {
       if (!isMap(now[name])) patch[name] = wanted;
       else {
-        const nested = threeWayPatch(field?.map ? undefined : inner, before[name], wanted, now[name]);
+        const nested = threeWayPatch(
+          field?.map ? undefined : inner,
+          before[name],
+          wanted,
+          now[name],
+        );
         if (nested) patch[name] = nested;
       }
     } else if (Array.isArray(wanted) && field?.mergeKey !== undefined && inner !== undefined) {

@@ -4,7 +4,7 @@
 // because it runs before there are any.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,7 +20,7 @@ install();
 await import(join(root, "proto/generate.mjs"));
 run();
 
-/** The stamp is written last, so an interrupted installation is done again. */
+/** The stamp is an installation's last step (installed.mjs): an interrupted one is done again. */
 function install() {
   const lock = readFileSync(join(root, "package-lock.json"));
   const digest = createHash("sha256").update(lock).digest("hex");
@@ -44,7 +44,12 @@ function install() {
     process.stderr.write(`trireme: \`npm ci\` failed (${why}); its output is above\n`);
     process.exit(1);
   }
-  writeFileSync(stamp, digest);
+  if (existsSync(stamp)) return;
+  process.stderr.write(
+    "trireme: the installation's last step did not run: were install scripts disabled (npm's " +
+      "ignore-scripts)? Enable them and try again.\n",
+  );
+  process.exit(1);
 }
 
 function run() {

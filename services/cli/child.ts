@@ -29,6 +29,7 @@ export class Child {
   readonly #options: ChildOptions;
   #process: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #started = false;
   #stopping = false;
   #failures = 0;
   #startedAt = 0;
@@ -44,7 +45,14 @@ export class Child {
     return this.#process?.pid;
   }
 
+  /** Nothing when it was started before. */
+  startOnce(): void {
+    if (this.#started || this.#stopping) return;
+    this.start();
+  }
+
   start(): void {
+    this.#started = true;
     const { args, logFile } = this.#options;
     const output = openSync(logFile, "a");
     // The pipe on standard input is how a child notices that its supervisor is gone.
@@ -73,7 +81,11 @@ export class Child {
     const steady = performance.now() - this.#startedAt >= steadyMillis;
     this.#failures = steady ? 1 : this.#failures + 1;
     const delayMillis = this.#options.restartDelayMillis(killed, this.#failures);
-    this.#options.log.warn("a process ended", { name: this.name, how, restartInMillis: delayMillis });
+    this.#options.log.warn("a process ended", {
+      name: this.name,
+      how,
+      restartInMillis: delayMillis,
+    });
     this.#timer = setTimeout(() => {
       this.restarts++;
       this.start();

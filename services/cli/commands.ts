@@ -1,28 +1,24 @@
 /** What people type: verbs, their flags, and how a failure ends. */
 import { resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { defineCerts } from "./commands/certs.ts";
-import { down } from "./commands/down.ts";
-import {
-  apply,
-  type DeleteFlags,
-  type GetFlags,
-  get,
-  type LogFlags,
-  logs,
-  remove,
-  type ScopeFlags,
-} from "./commands/objects.ts";
-import { status } from "./commands/status.ts";
-import { up } from "./commands/up.ts";
-import { type ConnectionFlags, connect } from "./connect.ts";
 import type { TriremeClient } from "../client/mod.ts";
+import type { CertsFlags } from "./commands/certs.ts";
+import type { DeleteFlags, GetFlags, LogFlags, ScopeFlags } from "./commands/objects.ts";
+import type { StatusFlags } from "./commands/status.ts";
+import type { UpFlags } from "./commands/up.ts";
+import type { ConnectionFlags } from "./connect.ts";
 import { complain, errorText } from "./output.ts";
 
 type Connected<F> = F & ConnectionFlags;
 type ApplyFlags = Connected<ScopeFlags & { readonly filename: readonly string[] }>;
 
-export async function runCommand(args: readonly string[], components: readonly string[]): Promise<void> {
+/** What a command needs is loaded when it is called: most of a short command's time is loading. */
+const objects = () => import("./commands/objects.ts");
+
+export async function runCommand(
+  args: readonly string[],
+  components: readonly string[],
+): Promise<void> {
   const program = define(components);
   try {
     await program.parseAsync(args as string[], { from: "user" });
@@ -66,22 +62,35 @@ function verb(program: Command, usage: string, description: string): Command {
   return program
     .command(usage)
     .description(description)
-    .option("--data-dir <directory>", "state of the local cluster", directory, directory(defaultDataDir));
+    .option(
+      "--data-dir <directory>",
+      "state of the local cluster",
+      directory,
+      directory(defaultDataDir),
+    );
 }
 
 function defineCluster(program: Command): void {
   verb(program, "up", "start a local cluster and supervise it")
     .option("--base-port <port>", "first of the ports used (default 7443)", whole)
-    .option("--masters <count>", "replicated apiservers, each with its store member (default 3)", whole)
+    .option(
+      "--masters <count>",
+      "replicated apiservers, each with its store member (default 3)",
+      whole,
+    )
     .option("--nodes <count>", "nodes, each a kubelet and a kube-proxy (default 3)", whole)
     .option("--detach", "return when all is ready; `down` stops it")
     .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
-    .action(up);
-  verb(program, "down", "stop the local cluster; its state is kept").action(down);
+    .action(async (flags: UpFlags) => await (await import("./commands/up.ts")).up(flags));
+  verb(program, "down", "stop the local cluster; its state is kept").action(
+    async (flags: { dataDir: string }) => await (await import("./commands/down.ts")).down(flags),
+  );
   verb(program, "status", "show masters, processes and objects")
     .option("--json", "as JSON")
-    .action(status);
-  defineCerts(program.command("certs"), directory);
+    .action(async (flags: StatusFlags) => {
+      await (await import("./commands/status.ts")).status(flags);
+    });
+  defineCerts(program);
 }
 
 function objectVerb(program: Command, usage: string, description: string): Command {
@@ -100,7 +109,12 @@ function several(text: string, previous: string[] = []): string[] {
 function defineObjects(program: Command): void {
   objectVerb(program, "apply", "create objects, or bring them to what their manifest says")
     .requiredOption("-f, --filename <file>", "manifest, folder, or - for standard input", files, [])
-    .action(withClient(async (client, flags: ApplyFlags) => await apply(client, flags.filename, flags)));
+    .action(
+      withClient(
+        async (client, flags: ApplyFlags) =>
+          await (await objects()).apply(client, flags.filename, flags),
+      ),
+    );
   objectVerb(program, "get <resource> [names...]", "show objects")
     .option("-A, --all-namespaces", "of all namespaces")
     .option("-o, --output <format>", "wide, yaml, json or name")
@@ -109,7 +123,7 @@ function defineObjects(program: Command): void {
     .option("-w, --watch", "go on with changes")
     .action(
       withClient(async (client, flags: Connected<GetFlags>, word: string, names: string[]) => {
-        await get(client, word, names, flags);
+        await (await objects()).get(client, word, names, flags);
       }),
     );
   objectVerb(program, "delete [resource] [names...]", "delete objects")
@@ -119,9 +133,20 @@ function defineObjects(program: Command): void {
     .option("--no-wait", "do not wait until they are gone")
     .option("--ignore-not-found", "what is not there is no error")
     .action(
-      withClient(async (client, flags: Connected<DeleteFlags>, word: string | undefined, names: string[]) => {
-        await remove(client, word === undefined ? names : [word, ...names], flags);
-      }),
+      withClient(
+        async (
+          client,
+          flags: Connected<DeleteFlags>,
+          word: string | undefined,
+          names: string[],
+        ) => {
+          await (await objects()).remove(
+            client,
+            word === undefined ? names : [word, ...names],
+            flags,
+          );
+        },
+      ),
     );
   objectVerb(program, "logs <pod>", "print what a container wrote")
     .option("-c, --container <name>", "container")
@@ -131,7 +156,7 @@ function defineObjects(program: Command): void {
     .option("--limit-bytes <bytes>", "at most so many", whole)
     .action(
       withClient(async (client, flags: Connected<LogFlags>, pod: string) => {
-        await logs(client, pod, flags);
+        await (await objects()).logs(client, pod, flags);
       }),
     );
 }
@@ -147,11 +172,26 @@ function withClient<F extends ConnectionFlags, A extends readonly unknown[]>(
 ): (...all: unknown[]) => Promise<void> {
   return async (...all) => {
     const flags = all.at(-2) as F;
-    const client = connect(flags);
+    const client = (await import("./connect.ts")).connect(flags);
     try {
       await run(client, flags, ...(all.slice(0, -2) as unknown as A));
     } finally {
       client.close();
     }
   };
+}
+
+function defineCerts(program: Command): void {
+  program
+    .command("certs")
+    .description("issue the credentials of a cluster: a CA, certificates, the masters' peer keys")
+    .requiredOption("--dir <directory>", "where they are kept; what is there is kept", directory)
+    .option("--masters <names>", "names of the masters", "master-0,master-1,master-2")
+    .option("--nodes <names>", "names of the nodes", "node-0,node-1,node-2")
+    .option("--hosts <hosts>", "DNS names and addresses of all servers", "127.0.0.1,localhost")
+    .option("--peers <host:port,…>", "the masters' peer addresses: prints their --initial-cluster")
+    .option("--days <days>", "how long certificates are valid", whole, 365)
+    .action(async (flags: CertsFlags) => {
+      await (await import("./commands/certs.ts")).certs(flags);
+    });
 }

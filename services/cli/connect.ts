@@ -19,7 +19,8 @@ export function connect(flags: ConnectionFlags): TriremeClient {
   const ca = flags.certificateAuthority ?? local?.ca;
   const cert = flags.clientCertificate ?? local?.clientCert;
   const key = flags.clientKey ?? local?.clientKey;
-  const tls = ca === undefined ? undefined : { ca: readPem(ca), cert: readPem(cert), key: readPem(key) };
+  const tls =
+    ca === undefined ? undefined : { ca: readPem(ca), cert: readPem(cert), key: readPem(key) };
   return connectClient({
     servers: (flags.server ?? local?.grpc ?? "").split(","),
     ...(tls && { tls }),
@@ -46,6 +47,9 @@ function readPem(file: string | undefined): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new StatusError(Code.failedPrecondition, `cannot read ${file}: ${(error as Error).message}`);
+    throw new StatusError(
+      Code.failedPrecondition,
+      `cannot read ${file}: ${(error as Error).message}`,
+    );
   }
 }

@@ -34,6 +34,11 @@ export interface Endpoints {
   readonly ready: boolean;
 }
 
+/** `supervisor.json`: who runs the cluster of a data directory. */
+export interface Lock {
+  readonly pid: number;
+}
+
 /** Replaces the file in one step, so that a reader never sees half of it. */
 export function writeJson(file: string, value: unknown, mode = 0o644): void {
   mkdirSync(dirname(file), { recursive: true });
@@ -49,7 +54,10 @@ export function readJson<T>(file: string): T | undefined {
     text = readFileSync(file, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new StatusError(Code.failedPrecondition, `cannot read ${file}: ${(error as Error).message}`);
+    throw new StatusError(
+      Code.failedPrecondition,
+      `cannot read ${file}: ${(error as Error).message}`,
+    );
   }
   try {
     return JSON.parse(text) as T;

@@ -31,7 +31,10 @@ export function checkShape(shape: ClusterShape): void {
 
 function within(flag: string, value: number, low: number, high: number): void {
   if (Number.isInteger(value) && value >= low && value <= high) return;
-  throw new StatusError(Code.invalidArgument, `${flag} ${value}: must be a whole number in ${low}..${high}`);
+  throw new StatusError(
+    Code.invalidArgument,
+    `${flag} ${value}: must be a whole number in ${low}..${high}`,
+  );
 }
 
 export const host = "127.0.0.1";

@@ -12,6 +12,10 @@ import { type ClusterShape, directories, host, memberNames, ports } from "./layo
 const restartMillis = 500;
 const restartMillisMax = 10_000;
 
+/** Whoever waits for others to be up is started at the latest after this. */
+const restMillisMax = 5_000;
+const standbyMillisMax = 15_000;
+
 export interface LocalClusterOptions {
   readonly shape: ClusterShape;
   readonly credentials: Credentials;
@@ -29,6 +33,7 @@ export class LocalCluster {
   readonly kubelets: readonly Child[];
   readonly kubeProxies: readonly Child[];
   readonly #options: LocalClusterOptions;
+  readonly #late: NodeJS.Timeout[] = [];
   /** Name of the leading master, as the masters say. */
   leader: string | undefined;
   ready = false;
@@ -74,25 +79,33 @@ export class LocalCluster {
     });
   }
 
-  get #all(): readonly Child[] {
-    return [
-      ...this.masters,
-      this.balancer,
-      ...this.controllerManagers,
-      ...this.schedulers,
-      ...this.kubelets,
-      ...this.kubeProxies,
-    ];
+  /**
+   * The masters and the way to them first: who needs them would only ask in vain until they are
+   * there, and at their cost. The others follow when somebody leads, the standbys when all is ready.
+   */
+  start(): void {
+    for (const child of [...this.masters, this.balancer]) child.start();
+    this.#late.push(
+      setTimeout(() => this.startRest(), restMillisMax),
+      setTimeout(() => this.startStandbys(), standbyMillisMax),
+    );
   }
 
-  start(): void {
-    for (const child of this.#all) child.start();
+  startRest(): void {
+    const active = [...this.controllerManagers.slice(0, 1), ...this.schedulers.slice(0, 1)];
+    for (const child of [...this.kubelets, ...active, ...this.kubeProxies]) child.startOnce();
+  }
+
+  startStandbys(): void {
+    for (const child of [...this.schedulers, ...this.controllerManagers]) child.startOnce();
   }
 
   /** Clients of the API first, then the way to it, then the masters. */
   async stop(): Promise<void> {
+    for (const timer of this.#late.splice(0)) clearTimeout(timer);
     const { graceMillis } = stopTimes;
-    const stop = (children: readonly Child[]) => Promise.all(children.map((c) => c.stop(graceMillis)));
+    const stop = (children: readonly Child[]) =>
+      Promise.all(children.map((c) => c.stop(graceMillis)));
     await stop([...this.kubelets, ...this.kubeProxies]);
     await stop([...this.schedulers, ...this.controllerManagers]);
     await stop([this.balancer]);
@@ -177,7 +190,9 @@ function masterArgs(
 
 function balancerArgs(shape: ClusterShape, credentials: Credentials): string[] {
   const at = ports(shape);
-  const masters = credentials.masters.map((m, i) => `${m.name}=${host}:${at.master(i).grpc}`).join(",");
+  const masters = credentials.masters
+    .map((m, i) => `${m.name}=${host}:${at.master(i).grpc}`)
+    .join(",");
   return [
     "balancer",
     ...["--bind-address", host],

@@ -1,5 +1,6 @@
 /** How the command line speaks: tables, and errors as kubectl words them. */
 import { StatusError } from "../../ha/runtime/status-error.ts";
+import type { Endpoints } from "./endpoints.ts";
 
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -18,7 +19,11 @@ export function table(rows: readonly (readonly string[])[]): string {
     });
   }
   return rows
-    .map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd((widths[i] ?? 0) + 3))).join(""))
+    .map((row) =>
+      row
+        .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd((widths[i] ?? 0) + 3)))
+        .join(""),
+    )
     .join("\n");
 }
 
@@ -27,4 +32,12 @@ export function errorText(thrown: unknown): string {
   const error = StatusError.from(thrown);
   const reason = error.detail?.reason;
   return reason ? `Error from server (${reason}): ${error.message}` : `error: ${error.message}`;
+}
+
+export function printEndpoints(endpoints: Endpoints, file: string, say = print): void {
+  say(`  gRPC (TLS)     ${endpoints.grpc}`);
+  say(`  CA             ${endpoints.ca}`);
+  say(`  client cert    ${endpoints.clientCert}`);
+  say(`  client key     ${endpoints.clientKey}`);
+  say(`  everything     ${file}`);
 }

@@ -1,5 +1,5 @@
 /** The components that `trireme <name>` starts; loaded only when asked for. */
-import { runProgram, type Flags, type Program } from "../../ha/runtime/production/process.ts";
+import { type Flags, type Program, runProgram } from "../../ha/runtime/production/process.ts";
 
 const programs: Readonly<Record<string, () => Promise<{ readonly program: unknown }>>> = {
   apiserver: () => import("../apiserver/main.ts"),

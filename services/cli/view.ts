@@ -54,7 +54,12 @@ class LiveView implements View {
   #draw(): void {
     if (!this.#view) return;
     const width = Math.max(20, this.#output.columns ?? 80);
-    const lines = ["", colors.bold(this.#title), ...picture(this.#view).map((l) => cut(l, width)), ""];
+    const lines = [
+      "",
+      colors.bold(this.#title),
+      ...picture(this.#view).map((l) => cut(l, width)),
+      "",
+    ];
     this.#erase();
     this.#output.write(`${lines.join("\n")}\n`);
     this.#lines = lines.length;
@@ -96,7 +101,10 @@ function summary(view: ClusterView): string {
 function podText(view: ClusterView): string {
   const total = [...view.pods.values()].reduce((sum, count) => sum + count, 0);
   if (total === 0) return "0";
-  return [...view.pods].map(([phase, count]) => `${count} ${phase}`).sort().join(", ");
+  return [...view.pods]
+    .map(([phase, count]) => `${count} ${phase}`)
+    .sort()
+    .join(", ");
 }
 
 function picture(view: ClusterView): string[] {
@@ -112,7 +120,8 @@ function picture(view: ClusterView): string[] {
     return `  ${mark} ${name.padEnd(12)}${state}`;
   });
   const { ready, total } = view.nodes;
-  const nodes = ready === total ? colors.green(`${ready}/${total}`) : colors.yellow(`${ready}/${total}`);
+  const nodes =
+    ready === total ? colors.green(`${ready}/${total}`) : colors.yellow(`${ready}/${total}`);
   return [...rows, `  nodes ${nodes} ready   pods ${podText(view)}`];
 }
 

@@ -3,6 +3,7 @@ import { connect as connectRpc, serverStreamIterable } from "../../ha/rpc/mod.ts
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
+import type { NodeLiveness } from "../../proto/gen/node.ts";
 import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
 
 export interface Tls {
@@ -41,6 +42,8 @@ export function watchCluster(options: WatchOptions): void {
   const factory = new InformerFactory({ client, log, clock: productionClock });
   const nodes = factory.informer("Node");
   const pods = factory.informer("Pod");
+  const liveness = factory.informer("NodeLiveness");
+  const since = Date.now();
   let scheduled = false;
   const changed = () => {
     if (scheduled || signal.aborted) return;
@@ -52,19 +55,30 @@ export function watchCluster(options: WatchOptions): void {
   };
   const view = (): ClusterView => {
     const all = nodes.lister.list();
-    const ready = all.filter((node) =>
-      node.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
+    const heard = nodesHeard(liveness.lister.list(), since);
+    const ready = all.filter(
+      ({ metadata, status }) =>
+        heard.has(metadata?.name ?? "") &&
+        status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
     ).length;
     const phases = new Map<string, number>();
     for (const pod of pods.lister.list()) {
-      const phase = pod.metadata?.deletionTimestamp ? "Terminating" : (pod.status?.phase ?? "Pending");
+      const phase = pod.metadata?.deletionTimestamp
+        ? "Terminating"
+        : (pod.status?.phase ?? "Pending");
       phases.set(phase, (phases.get(phase) ?? 0) + 1);
     }
-    return { masters, leader: leaderOf(masters), nodes: { ready, total: all.length }, pods: phases };
+    return {
+      masters,
+      leader: leaderOf(masters),
+      nodes: { ready, total: all.length },
+      pods: phases,
+    };
   };
   const handlers = { added: changed, updated: changed, deleted: changed };
   nodes.addHandlers(handlers);
   pods.addHandlers(handlers);
+  liveness.addHandlers(handlers);
   factory.start(signal);
   signal.addEventListener("abort", () => client.close(), { once: true });
   for (const master of options.masters) {
@@ -77,6 +91,17 @@ export function watchCluster(options: WatchOptions): void {
     // It ends only when the signal aborts; every failure inside it is a redial.
     void watchMaster(master.grpc, tls, signal, update);
   }
+}
+
+/** Nodes that have said a word since: what is stored may be from before a restart. */
+function nodesHeard(all: readonly NodeLiveness[], since: number): ReadonlySet<string> {
+  const heard = new Set<string>();
+  for (const { nodes } of all) {
+    for (const [name, beat] of Object.entries(nodes ?? {})) {
+      if (Date.parse(beat.lastHeartbeatTime ?? "") >= since) heard.add(name);
+    }
+  }
+  return heard;
 }
 
 async function watchMaster(

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { validateElectionOptions } from "../../ha/election/mod.ts";
 import type { FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
@@ -83,6 +84,8 @@ export async function connectByFlags(
 
 export interface ElectionSettings {
   readonly enabled: boolean;
+  /** Of the Lease. */
+  readonly name: string;
   readonly namespace: string;
   readonly identity: string;
   readonly leaseMillis: number;
@@ -90,7 +93,11 @@ export interface ElectionSettings {
   readonly retryMillis: number;
 }
 
-export function electionByFlags(values: FlagValues<typeof electionFlags>): ElectionSettings {
+/** Refuses, before anything starts, durations whose relations cannot work. */
+export function electionByFlags(
+  values: FlagValues<typeof electionFlags>,
+  name: string,
+): ElectionSettings {
   const enabled = values["leader-elect"];
   if (enabled !== "true" && enabled !== "false") {
     throw new StatusError(
@@ -104,14 +111,17 @@ export function electionByFlags(values: FlagValues<typeof electionFlags>): Elect
       | "leader-elect-renew-deadline"
       | "leader-elect-retry-period",
   ) => parseDuration(values[flag], `--${flag}`);
-  return {
+  const settings: ElectionSettings = {
     enabled: enabled === "true",
+    name,
     namespace: values["leader-elect-resource-namespace"],
     identity: `${hostname()}_${process.pid}_${randomBytes(4).toString("hex")}`,
     leaseMillis: duration("leader-elect-lease-duration"),
     renewDeadlineMillis: duration("leader-elect-renew-deadline"),
     retryMillis: duration("leader-elect-retry-period"),
   };
+  if (settings.enabled) validateElectionOptions(settings);
+  return settings;
 }
 
 async function pem(flag: string, path: string | undefined): Promise<string | undefined> {

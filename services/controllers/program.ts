@@ -112,7 +112,7 @@ export const program = define({
   flags,
   async start(values, log) {
     const controllers = controllersByFlags(values);
-    const election = electionByFlags(values);
+    const election = electionByFlags(values, values["leader-elect-resource-name"]);
     const client = await connectByFlags(values, "kube-controller-manager", log);
     const clock = productionClock;
     const stopping = new AbortController();
@@ -126,7 +126,6 @@ export const program = define({
           {
             ...election,
             leases: client.leases,
-            name: values["leader-elect-resource-name"],
             log,
             lead,
             observed: (holder) => log.info("another leads", { holder }),

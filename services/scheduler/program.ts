@@ -31,7 +31,7 @@ export const program = define({
   },
   async start(values, log) {
     const client = await connectByFlags(values, "kube-scheduler", log);
-    const election = electionByFlags(values);
+    const election = electionByFlags(values, values["leader-elect-resource-name"]);
     const clock = productionClock;
     const stopping = new AbortController();
     const informing = new AbortController();
@@ -58,7 +58,6 @@ export const program = define({
           {
             ...election,
             leases: client.leases,
-            name: values["leader-elect-resource-name"],
             log,
             lead,
             observed: (holder) => log.info("another leads", { holder }),
@@ -81,6 +80,7 @@ export const program = define({
         await recorder.flush();
         informing.abort();
         await informers.ended();
+        scheduler.close();
         client.close();
       },
     };

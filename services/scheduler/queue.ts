@@ -41,6 +41,7 @@ export class SchedulingQueue {
     (a, b) => a.until - b.until,
   );
   readonly #lastEvent = new Map<ClusterEvent, number>();
+  #closed = false;
   #events = 0;
   #order = 0;
   #taker: ((info: PodInfo | undefined) => void) | undefined;
@@ -158,6 +159,7 @@ export class SchedulingQueue {
   }
 
   close(): void {
+    this.#closed = true;
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -205,6 +207,7 @@ export class SchedulingQueue {
   }
 
   #arm(until: number): void {
+    if (this.#closed) return;
     if (this.#timer && this.#timer.until <= until) return;
     this.#timer?.cancel();
     const wait = Math.max(0, until - this.#clock.monotonicMillis());

@@ -77,6 +77,11 @@ export class Scheduler {
     }
   }
 
+  /** Ends its timers; for good. */
+  close(): void {
+    this.#queue.close();
+  }
+
   #scheduleOne(info: PodInfo, token: FencingToken | undefined, signal: AbortSignal): void {
     if (info.pod.metadata?.deletionTimestamp || this.#cache.isPlaced(info.key)) {
       this.#queue.delete(info.key);

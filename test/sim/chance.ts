@@ -6,3 +6,8 @@ export interface Chance {
 export function randomChoice<T>(chance: Chance, items: readonly T[]): T {
   return items[chance.below(items.length)] as T;
 }
+
+/** A whole number in min..max. */
+export function between(chance: Chance, min: number, max: number): number {
+  return min + chance.below(max - min + 1);
+}

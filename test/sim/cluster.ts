@@ -1,63 +1,84 @@
 /** Whole members in a simulated world, with everything they apply held against each other. */
-import { type ClusterPeer, type Member, MemberStore, openMember } from "../../ha/member/mod.ts";
+import {
+  type ClusterPeer,
+  type Member,
+  type MemberOptions,
+  MemberStore,
+  openMember,
+} from "../../ha/member/mod.ts";
 import { Role } from "../../ha/raft/mod.ts";
-import { World, type WorldOptions } from "../../ha/runtime/simulated/mod.ts";
-import type { MemberId } from "../../ha/runtime/types.ts";
-import { StateMachine } from "../../ha/store/mod.ts";
+import { type SimulatedRuntime, World, type WorldOptions } from "../../ha/runtime/simulated/mod.ts";
+import { DiskError, type MemberId } from "../../ha/runtime/types.ts";
+import { observe, Truth } from "./truth.ts";
+import { Violation } from "./violation.ts";
 
-/** A broken guarantee; the message names it. */
-export class Violation extends Error {
-  override readonly name = "Violation";
-}
-
-interface Seat {
+export interface Seat {
   readonly peer: ClusterPeer;
+  runtime: SimulatedRuntime | undefined;
   member: Member | undefined;
   store: MemberStore | undefined;
   /** Counts lives, so that an opening that was overtaken by a crash is not taken for the present. */
   life: number;
+  /** Its disk was damaged: it may refuse to start, and is then left alone. */
+  damaged: boolean;
+  /** Damaged, and refused to start: down until an operator replaces it. */
+  refused: boolean;
+  /** Its disk is failing at present: not to start is all it can do. */
+  failing: boolean;
+  /** Told when this life ends. */
+  readonly gone: Set<() => void>;
+}
+
+export interface ClusterOptions {
+  readonly members: number;
+  readonly world?: WorldOptions;
+  readonly member?: Pick<MemberOptions, "limits" | "watchLimits">;
 }
 
 export class Cluster {
   readonly world: World;
+  readonly truth: Truth;
   readonly seats: readonly Seat[];
+  readonly #memberOptions: ClusterOptions["member"];
   /** Who led in each term. */
   readonly #leaders = new Map<number, MemberId>();
-  /** What was applied at each index: term and digest of the data. */
-  readonly #applied = new Map<number, { readonly term: number; readonly digest: number }>();
+  /** Told of every election, at the instant at which the winner knows. */
+  readonly elected = new Set<(seat: Seat, term: number) => void>();
   elections = 0;
   failure: unknown;
 
-  constructor(seed: string | number, size: number, options: WorldOptions = {}) {
-    this.world = new World(seed, options);
-    const peers = Array.from({ length: size }, (_, i): ClusterPeer => ({
-      id: (i + 1) as MemberId,
-      name: `master-${i}`,
-      addresses: [`master-${i}:2380`],
-      identity: `simulated-${i + 1}`,
-    }));
-    this.seats = peers.map((peer) => ({ peer, member: undefined, store: undefined, life: 0 }));
+  constructor(seed: string | number, options: ClusterOptions) {
+    this.world = new World(seed, options.world);
+    this.truth = new Truth(() => this.world.now);
+    this.#memberOptions = options.member;
+    const peers = Array.from({ length: options.members }, (_, i) => peerOf(i + 1));
+    this.seats = peers.map(newSeat);
+    observe(this.truth);
   }
 
   get peers(): readonly ClusterPeer[] {
     return this.seats.map(({ peer }) => peer);
   }
 
+  isAlive(seat: Seat): boolean {
+    return seat.life > 0 && this.world.isAlive(seat.peer.id);
+  }
+
   /** Begins the next life of a member. */
   start(seat: Seat): void {
     const { id, name, identity } = seat.peer;
-    const runtime = seat.life === 0 ? this.world.createRuntime(id, name) : this.world.restart(id);
+    seat.runtime = seat.life === 0 ? this.world.createRuntime(id, name) : this.world.restart(id);
     const life = ++seat.life;
-    const options = { id, name, identity, cluster: this.peers };
-    openMember(runtime, options).then(
+    const options = { id, name, identity, cluster: this.peers, ...this.#memberOptions };
+    openMember(seat.runtime, options).then(
       (member) => {
-        if (seat.life !== life || !this.world.isAlive(id)) return;
+        if (seat.life !== life || !this.isAlive(seat)) return;
         seat.member = member;
         seat.store = new MemberStore(member);
-        this.#observe(member);
+        this.#observe(seat, member);
       },
       (error: unknown) => {
-        if (seat.life === life && this.world.isAlive(id)) this.failure ??= error;
+        if (seat.life === life && this.isAlive(seat)) this.#notStarted(seat, error);
       },
     );
   }
@@ -67,10 +88,19 @@ export class Cluster {
   }
 
   crash(seat: Seat, powerLoss: boolean): void {
-    if (!this.world.isAlive(seat.peer.id)) return;
+    if (!this.isAlive(seat)) return;
     seat.member = undefined;
     seat.store = undefined;
+    seat.runtime = undefined;
     this.world.crash(seat.peer.id, { powerLoss });
+    for (const tell of [...seat.gone]) tell();
+  }
+
+  /** Dead, or alive without use: its supervisor would start it again. */
+  revive(seat: Seat): void {
+    if (seat.refused) return;
+    if (seat.member?.failure) this.crash(seat, false);
+    if (!this.isAlive(seat)) this.start(seat);
   }
 
   get leader(): Seat | undefined {
@@ -80,12 +110,22 @@ export class Cluster {
 
   /** Throws what went wrong since the last call. */
   check(): void {
+    this.failure ??= this.truth.violation;
     if (this.failure !== undefined) throw this.failure;
   }
 
-  /** All members are up, applied as far as each other, and hold the same state. */
+  get broken(): boolean {
+    return this.failure !== undefined || this.truth.violation !== undefined;
+  }
+
+  /** Everybody who is not down for good. */
+  get able(): readonly Seat[] {
+    return this.seats.filter((seat) => !seat.refused);
+  }
+
+  /** All members are up, and have applied as far as each other. */
   get converged(): boolean {
-    const members = this.seats.map((seat) => seat.member);
+    const members = this.able.map((seat) => seat.member);
     const [first] = members;
     return (
       first !== undefined &&
@@ -94,7 +134,7 @@ export class Cluster {
   }
 
   assertEqualStates(): void {
-    const states = this.seats.map((seat) => {
+    const states = this.able.map((seat) => {
       const machine = seat.member?.machine;
       return { name: seat.peer.name, index: machine?.appliedIndex, hash: machine?.hash() };
     });
@@ -103,56 +143,59 @@ export class Cluster {
     }
   }
 
-  #observe(member: Member): void {
+  /** A damaged disk must be refused, a failing one may be; anything else is a bug. */
+  #notStarted(seat: Seat, error: unknown): void {
+    const kind = error instanceof DiskError ? error.kind : undefined;
+    if (seat.damaged && kind === "corrupt") seat.refused = true;
+    else if (!seat.failing || kind === undefined) this.failure ??= error;
+    this.crash(seat, false);
+  }
+
+  #observe(seat: Seat, member: Member): void {
     const notice = () => {
       const { role, term } = member.leadership;
       if (role !== Role.leader) return;
       const known = this.#leaders.get(term);
-      if (known === undefined) this.elections++;
-      else if (known !== member.options.id) {
-        const both = `${known} and ${member.options.id}`;
+      const { id } = seat.peer;
+      if (known === id) return;
+      if (known !== undefined) {
+        const both = `${known} and ${id}`;
         this.failure ??= new Violation(`one leader per term: ${both} lead in term ${term}`);
+        return;
       }
-      this.#leaders.set(term, member.options.id);
+      this.elections++;
+      this.#leaders.set(term, id);
+      for (const tell of this.elected) tell(seat, term);
     };
     notice();
     member.onChange(notice);
   }
-
-  /** An entry was applied somewhere: it must be the entry that everybody applies there. */
-  noteApplied(index: number, term: number, data: Uint8Array): void {
-    const digest = digestOf(data);
-    const known = this.#applied.get(index);
-    if (known && (known.term !== term || known.digest !== digest)) {
-      this.failure ??= new Violation(
-        `log matching: at index ${index} one member applied an entry of term ${known.term}, ` +
-          `another one of term ${term}`,
-      );
-    }
-    this.#applied.set(index, { term, digest });
-  }
 }
 
-/** All machines of the present run tell this cluster what they apply. */
-let observed: Cluster | undefined;
-const { apply } = StateMachine.prototype;
-StateMachine.prototype.apply = function observedApply(index, term, proposal) {
-  observed?.noteApplied(index, term, proposal);
-  return apply.call(this, index, term, proposal);
-};
+function peerOf(number: number): ClusterPeer {
+  const name = `master-${number - 1}`;
+  return {
+    id: number as MemberId,
+    name,
+    addresses: [`${name}:2380`],
+    identity: `simulated-${number}`,
+  };
+}
 
-export function observe(cluster: Cluster | undefined): void {
-  observed = cluster;
+function newSeat(peer: ClusterPeer): Seat {
+  return {
+    peer,
+    runtime: undefined,
+    member: undefined,
+    store: undefined,
+    life: 0,
+    damaged: false,
+    refused: false,
+    failing: false,
+    gone: new Set(),
+  };
 }
 
 function termOf(seat: Seat): number {
   return seat.member?.leadership.term ?? 0;
 }
-
-function digestOf(data: Uint8Array): number {
-  let hash = 0x811c9dc5;
-  for (const byte of data) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
-}
-
-export type { Seat };

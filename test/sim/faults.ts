@@ -1,96 +1,275 @@
 /** What goes wrong: one fault after another, each ended again after a while. */
-import { type Chance, randomChoice } from "./chance.ts";
+import { between, type Chance, randomChoice } from "./chance.ts";
 import type { Cluster, Seat } from "./cluster.ts";
 
-type Fault = (cluster: Cluster, chance: Chance) => { readonly name: string; readonly end: () => void };
+interface RunningFault {
+  readonly name: string;
+  /** Absent: it ends by itself. */
+  readonly end?: () => void;
+}
+type Fault = (cluster: Cluster, chance: Chance) => RunningFault | undefined;
 
-function crash(cluster: Cluster, chance: Chance) {
+function crash(cluster: Cluster, chance: Chance): RunningFault {
   const seat = randomChoice(chance, cluster.seats);
   const powerLoss = chance.below(2) === 0;
   cluster.crash(seat, powerLoss);
   return {
     name: `${powerLoss ? "power loss" : "crash"} of ${seat.peer.name}`,
-    end: () => revive(cluster, seat),
+    end: () => cluster.revive(seat),
   };
 }
 
-function crashLeader(cluster: Cluster, chance: Chance) {
+function crashLeader(cluster: Cluster, chance: Chance): RunningFault {
   const seat = cluster.leader ?? randomChoice(chance, cluster.seats);
   cluster.crash(seat, false);
-  return { name: `crash of the leader ${seat.peer.name}`, end: () => revive(cluster, seat) };
+  return { name: `crash of the leader ${seat.peer.name}`, end: () => cluster.revive(seat) };
 }
 
-function crashAll(cluster: Cluster) {
+function crashAll(cluster: Cluster): RunningFault {
   for (const seat of cluster.seats) cluster.crash(seat, true);
   return {
     name: "power loss of everybody",
     end: () => {
-      for (const seat of cluster.seats) revive(cluster, seat);
+      for (const seat of cluster.seats) cluster.revive(seat);
     },
   };
 }
 
-function partition(cluster: Cluster, chance: Chance) {
-  const alone = randomChoice(chance, cluster.seats);
-  const others = cluster.seats.filter((seat) => seat !== alone).map((seat) => seat.peer.id);
-  cluster.world.network.partition([alone.peer.id], others);
-  return { name: `partition of ${alone.peer.name}`, end: () => cluster.world.network.heal() };
+/** Back before its peers have got used to its absence. */
+function restart(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  const seat = randomChoice(chance, cluster.seats);
+  if (!seat.member) return undefined;
+  cluster.crash(seat, chance.below(2) === 0);
+  after(cluster, between(chance, 1, 50), () => cluster.revive(seat));
+  return { name: `restart of ${seat.peer.name}` };
 }
 
-function oneWay(cluster: Cluster, chance: Chance) {
-  const from = randomChoice(chance, cluster.seats);
-  const to = randomChoice(chance, cluster.seats);
-  if (from !== to) cluster.world.network.block(from.peer.id, to.peer.id);
+function partition(cluster: Cluster, chance: Chance): RunningFault {
+  const alone = chance.below(2) === 0 ? cluster.leader : undefined;
+  const seat = alone ?? randomChoice(chance, cluster.seats);
+  isolate(cluster, seat);
+  return { name: `partition of ${seat.peer.name}`, end: () => rejoin(cluster, seat) };
+}
+
+/** Two members cannot talk, and others can talk to both. */
+function bridge(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  const [a, b] = pair(cluster, chance);
+  if (!a || !b) return undefined;
+  const { network } = cluster.world;
+  network.partition([a.peer.id], [b.peer.id]);
   return {
-    name: `nothing from ${from.peer.name} reaches ${to.peer.name}`,
-    end: () => cluster.world.network.heal(),
+    name: `partition between ${a.peer.name} and ${b.peer.name}`,
+    end: () => {
+      network.unblock(a.peer.id, b.peer.id);
+      network.unblock(b.peer.id, a.peer.id);
+    },
   };
 }
 
-function pause(cluster: Cluster, chance: Chance) {
+function oneWay(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  const [from, to] = pair(cluster, chance);
+  if (!from || !to) return undefined;
+  cluster.world.network.block(from.peer.id, to.peer.id);
+  return {
+    name: `nothing from ${from.peer.name} reaches ${to.peer.name}`,
+    end: () => cluster.world.network.unblock(from.peer.id, to.peer.id),
+  };
+}
+
+function pause(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  const seat = chance.below(3) > 0 ? cluster.leader : randomChoice(chance, cluster.seats);
+  if (!seat || !cluster.isAlive(seat)) return undefined;
+  const millis = between(chance, 100, 3_000);
+  cluster.world.pause(seat.peer.id, millis);
+  return { name: `pause of ${seat.peer.name} for ${millis} ms` };
+}
+
+function cut(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  const [a, b] = pair(cluster, chance);
+  if (!a || !b) return undefined;
+  cluster.world.network.cut(a.peer.id, b.peer.id);
+  return { name: `cut between ${a.peer.name} and ${b.peer.name}` };
+}
+
+/** Every link of a member loses messages and delays the others. */
+function badLinks(cluster: Cluster, chance: Chance): RunningFault {
+  const seat = randomChoice(chance, cluster.seats);
+  const options = {
+    drop: between(chance, 1, 30) / 100,
+    latency: [100, between(chance, 1_000, 150_000)] as const,
+  };
+  const set = (link: typeof options | Record<string, never>) => {
+    for (const other of cluster.seats) {
+      cluster.world.network.setLink(seat.peer.id, other.peer.id, link);
+      cluster.world.network.setLink(other.peer.id, seat.peer.id, link);
+    }
+  };
+  set(options);
+  return { name: `bad links of ${seat.peer.name}`, end: () => set({}) };
+}
+
+function slowDisk(cluster: Cluster, chance: Chance): RunningFault {
+  const seat = randomChoice(chance, cluster.seats);
+  const disk = cluster.world.disk(seat.peer.id);
+  disk.slowdown = between(chance, 10, 300);
+  return {
+    name: `slow disk of ${seat.peer.name}`,
+    end: () => {
+      disk.slowdown = 1;
+    },
+  };
+}
+
+function failingDisk(cluster: Cluster, chance: Chance): RunningFault {
+  const seat = randomChoice(chance, cluster.seats);
+  const kind = chance.below(2) === 0 ? "io" : "full";
+  const disk = cluster.world.disk(seat.peer.id);
+  disk.failFrom(kind, chance.below(20));
+  seat.failing = true;
+  return {
+    name: kind === "io" ? `failing disk of ${seat.peer.name}` : `full disk of ${seat.peer.name}`,
+    end: () => {
+      disk.repair();
+      seat.failing = false;
+      cluster.revive(seat);
+    },
+  };
+}
+
+/**
+ * A bit of a stopped member's disk flips; the disk's own checksums notice when it is read. One
+ * member at most, and only where its peers are a majority: it may be lost for good.
+ */
+function bitFlip(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  if (cluster.seats.length < 3 || cluster.seats.some((seat) => seat.damaged)) return undefined;
+  const seat = randomChoice(chance, cluster.seats);
+  cluster.crash(seat, true);
+  seat.damaged = cluster.world.disk(seat.peer.id).flipBit({ noticed: true }) !== undefined;
+  return {
+    name: `power loss of ${seat.peer.name} and a flipped bit`,
+    end: () => cluster.revive(seat),
+  };
+}
+
+function wallJump(cluster: Cluster, chance: Chance): RunningFault {
+  const seat = randomChoice(chance, cluster.seats);
+  const millis = between(chance, -3_600_000, 600_000);
+  seat.runtime?.clock.jumpWall(millis);
+  return { name: `wall clock of ${seat.peer.name} set by ${millis} ms` };
+}
+
+/** Whoever is elected dies within milliseconds, when its first entries are half way out. */
+function coup(cluster: Cluster, chance: Chance): RunningFault | undefined {
   const seat = cluster.leader ?? randomChoice(chance, cluster.seats);
-  const millis = 100 + chance.below(3_000);
-  if (cluster.world.isAlive(seat.peer.id)) cluster.world.pause(seat.peer.id, millis);
-  return { name: `pause of ${seat.peer.name} for ${millis} ms`, end: () => {} };
+  const watch = (winner: Seat) => {
+    if (chance.below(3) === 0) return;
+    after(cluster, between(chance, 0, 30) / 2, () => cluster.crash(winner, true));
+    after(cluster, between(chance, 300, 2_000), () => cluster.revive(winner));
+  };
+  cluster.elected.add(watch);
+  cluster.crash(seat, true);
+  after(cluster, between(chance, 300, 1_500), () => cluster.revive(seat));
+  return { name: "coups", end: () => cluster.elected.delete(watch) };
 }
 
-function cut(cluster: Cluster, chance: Chance) {
-  const a = randomChoice(chance, cluster.seats);
-  const b = randomChoice(chance, cluster.seats);
-  if (a !== b) cluster.world.network.cut(a.peer.id, b.peer.id);
-  return { name: `cut between ${a.peer.name} and ${b.peer.name}`, end: () => {} };
+/**
+ * The leader is cut off until another is elected; at that instant it changes places with the new
+ * one, and everybody else restarts: whatever they promised in the election must still hold.
+ */
+function usurper(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  const old = cluster.leader;
+  if (!old) return undefined;
+  isolate(cluster, old);
+  const watch = (winner: Seat) => {
+    if (winner === old) return;
+    cluster.elected.delete(watch);
+    for (const seat of cluster.seats) {
+      if (seat === winner || seat === old) continue;
+      cluster.crash(seat, chance.below(2) === 0);
+      after(cluster, between(chance, 1, 20), () => cluster.revive(seat));
+    }
+    isolate(cluster, winner);
+    rejoin(cluster, old);
+    after(cluster, between(chance, 200, 1_500), () => rejoin(cluster, winner));
+  };
+  cluster.elected.add(watch);
+  return {
+    name: `usurper of ${old.peer.name}`,
+    end: () => {
+      cluster.elected.delete(watch);
+      rejoin(cluster, old);
+    },
+  };
 }
 
-function revive(cluster: Cluster, seat: Seat): void {
-  if (!cluster.world.isAlive(seat.peer.id)) cluster.start(seat);
-}
-
-const faults: readonly Fault[] = [
-  crash,
+export const faults = {
   crash,
   crashLeader,
   crashAll,
+  restart,
   partition,
-  partition,
+  bridge,
   oneWay,
   pause,
   cut,
+  badLinks,
+  slowDisk,
+  failingDisk,
+  bitFlip,
+  wallJump,
+  coup,
+  usurper,
+} as const satisfies Readonly<Record<string, Fault>>;
+export type FaultName = keyof typeof faults;
+
+/** What a run draws from when it is not told otherwise; the frequent ones are there twice. */
+export const everyFault: readonly FaultName[] = [
+  ...(Object.keys(faults) as FaultName[]),
+  "crash",
+  "crashLeader",
+  "partition",
+  "pause",
 ];
 
 /** Runs until `stopped` says so; every fault it began is over when it resolves. */
 export async function torment(
   cluster: Cluster,
   chance: Chance,
+  mix: readonly FaultName[],
   stopped: () => boolean,
   told: string[],
 ): Promise<void> {
   const wait = (millis: number) =>
     new Promise<void>((resolve) => cluster.world.clock.after(millis, resolve));
-  while (!stopped()) {
-    await wait(200 + chance.below(1_500));
-    const fault = randomChoice(chance, faults)(cluster, chance);
+  for (;;) {
+    await wait(between(chance, 100, 1_200));
+    if (stopped()) return;
+    const fault = faults[randomChoice(chance, mix)](cluster, chance);
+    if (!fault) continue;
     told.push(`${cluster.world.now.toFixed(0)} ms: ${fault.name}`);
-    await wait(200 + chance.below(3_000));
-    fault.end();
+    await wait(between(chance, 150, 2_500));
+    fault.end?.();
+  }
+}
+
+function after(cluster: Cluster, millis: number, run: () => void): void {
+  cluster.world.clock.after(millis, run);
+}
+
+function pair(cluster: Cluster, chance: Chance): readonly [Seat?, Seat?] {
+  const a = randomChoice(chance, cluster.seats);
+  const others = cluster.seats.filter((seat) => seat !== a);
+  return others.length === 0 ? [] : [a, randomChoice(chance, others)];
+}
+
+function isolate(cluster: Cluster, seat: Seat): void {
+  const others = cluster.seats.filter((other) => other !== seat).map(({ peer }) => peer.id);
+  cluster.world.network.partition([seat.peer.id], others);
+}
+
+function rejoin(cluster: Cluster, seat: Seat): void {
+  for (const { peer } of cluster.seats) {
+    cluster.world.network.unblock(seat.peer.id, peer.id);
+    cluster.world.network.unblock(peer.id, seat.peer.id);
   }
 }

@@ -2,6 +2,7 @@
  * One program of the cluster: its flags, its start, its orderly end. Every `main.ts` is a value of
  * type {@link Program}; `runProgram` gives them all the same manners.
  */
+import { flushCompileCache } from "node:module";
 import { parseArgs } from "node:util";
 import { StatusError } from "../status-error.ts";
 import type { Log } from "../types.ts";
@@ -84,6 +85,8 @@ export async function runProgram<F extends Flags>(
     fail("could not start")(error);
     return;
   }
+  // What was compiled for the start serves the next one, even if this process is killed.
+  flushCompileCache();
   let stopping = false;
   const stop = () => {
     if (stopping) return;

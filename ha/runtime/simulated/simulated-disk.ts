@@ -47,6 +47,8 @@ export class DiskContent {
   #volatile: Undo[] = [];
   #written = 0;
   #failure: { kind: DiskError["kind"]; afterWrites: number } | undefined;
+  /** Everything takes so many times as long: a disk about to fail, or one that others keep busy. */
+  slowdown = 1;
 
   constructor(name: string, random: SeededRandom) {
     this.name = name;
@@ -185,7 +187,8 @@ export class SimulatedDisk implements Disk {
       Number.isInteger(range.limit) && range.limit >= 1,
       `scan limit ${range.limit} is not a positive integer`,
     );
-    this.#host.schedule(this.#random.between(...this.#options.scanMicros), "disk scanned", () => {
+    const delay = this.#random.between(...this.#options.scanMicros) * this.#content.slowdown;
+    this.#host.schedule(delay, "disk scanned", () => {
       let page: DiskEntry[];
       try {
         const refusal = this.#refusal();
@@ -242,6 +245,7 @@ export class SimulatedDisk implements Disk {
     const { writeMicros, syncMicros } = this.#options;
     let delay = this.#random.between(...writeMicros);
     if (sync) delay += this.#random.between(...syncMicros);
+    delay *= this.#content.slowdown;
     const now = this.#host.now();
     // A group commit: a write that waits behind another does not pay its whole price again.
     this.#busyUntil = Math.max(now + delay, this.#busyUntil);

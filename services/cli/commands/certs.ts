@@ -1,31 +1,18 @@
 /** `trireme certs`: credentials for a cluster whose processes are started by hand, anywhere. */
-import type { Command } from "commander";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { ensureCredentials } from "../credentials.ts";
 import { print, table } from "../output.ts";
 
-interface CertsFlags {
+export interface CertsFlags {
   readonly dir: string;
   readonly masters: string;
   readonly nodes: string;
   readonly hosts: string;
-  readonly days: string;
+  readonly days: number;
   readonly peers?: string;
 }
 
-export function defineCerts(command: Command, directory: (text: string) => string): void {
-  command
-    .description("issue the credentials of a cluster: a CA, certificates, the masters' peer keys")
-    .requiredOption("--dir <directory>", "where they are kept; what is there is kept", directory)
-    .option("--masters <names>", "names of the masters", "master-0,master-1,master-2")
-    .option("--nodes <names>", "names of the nodes", "node-0,node-1,node-2")
-    .option("--hosts <hosts>", "DNS names and addresses of all servers", "127.0.0.1,localhost")
-    .option("--peers <host:port,…>", "the masters' peer addresses: prints their --initial-cluster")
-    .option("--days <days>", "how long certificates are valid", "365")
-    .action(certs);
-}
-
-async function certs(flags: CertsFlags): Promise<void> {
+export async function certs(flags: CertsFlags): Promise<void> {
   const masters = names("--masters", flags.masters);
   const peers = flags.peers?.split(",");
   if (peers && peers.length !== masters.length) {
@@ -38,7 +25,7 @@ async function certs(flags: CertsFlags): Promise<void> {
     masters,
     nodes: names("--nodes", flags.nodes),
     hosts: flags.hosts.split(","),
-    days: Number(flags.days),
+    days: flags.days,
   });
   const { balancer } = credentials;
   print(

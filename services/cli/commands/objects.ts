@@ -28,7 +28,10 @@ async function resolve(client: TriremeClient, word: string): Promise<DiscoveredR
   if (found) return found;
   throw new StatusError(
     Code.notFound,
-    `the server doesn't have a resource type "${word}"; it has ${resources.map((r) => r.plural).sort().join(", ")}`,
+    `the server doesn't have a resource type "${word}"; it has ${resources
+      .map((r) => r.plural)
+      .sort()
+      .join(", ")}`,
   );
 }
 
@@ -61,14 +64,18 @@ export async function apply(
   let failed = 0;
   for (const { file, object } of manifests) {
     try {
-      const resource = resources.find((r) => apiVersionOf(r) === object.apiVersion && r.kind === object.kind);
+      const resource = resources.find(
+        (r) => apiVersionOf(r) === object.apiVersion && r.kind === object.kind,
+      );
       if (!resource) {
         throw new StatusError(
           Code.notFound,
           `${file}: no matches for kind "${object.kind}" in version "${object.apiVersion}"`,
         );
       }
-      print(`${titleOf(resource, object.metadata?.name ?? "")} ${await applyOne(client, resource, object, flags)}`);
+      print(
+        `${titleOf(resource, object.metadata?.name ?? "")} ${await applyOne(client, resource, object, flags)}`,
+      );
     } catch (error) {
       failed++;
       complain(errorText(error));
@@ -85,8 +92,11 @@ async function applyOne(
   flags: ScopeFlags,
 ): Promise<"created" | "configured" | "unchanged"> {
   const name = manifest.metadata?.name;
-  if (!name) throw new StatusError(Code.invalidArgument, `${manifest.kind}: metadata.name: Required value`);
-  const namespace = resource.namespaced ? (manifest.metadata?.namespace ?? flags.namespace) : undefined;
+  if (!name)
+    throw new StatusError(Code.invalidArgument, `${manifest.kind}: metadata.name: Required value`);
+  const namespace = resource.namespaced
+    ? (manifest.metadata?.namespace ?? flags.namespace)
+    : undefined;
   const annotations = { ...manifest.metadata?.annotations };
   delete annotations[lastAppliedAnnotation];
   const next: JsonObject = {
@@ -94,10 +104,12 @@ async function applyOne(
     metadata: { ...manifest.metadata, ...(namespace && { namespace }), annotations },
   };
   annotations[lastAppliedAnnotation] = `${JSON.stringify(next)}\n`;
-  const live = await client.dynamic.get(refOf(resource), name, namespace).catch((error: unknown) => {
-    if (StatusError.from(error).code === Code.notFound) return undefined;
-    throw error;
-  });
+  const live = await client.dynamic
+    .get(refOf(resource), name, namespace)
+    .catch((error: unknown) => {
+      if (StatusError.from(error).code === Code.notFound) return undefined;
+      throw error;
+    });
   if (!live) {
     await client.dynamic.create(next);
     return "created";
@@ -136,7 +148,10 @@ export async function get(
 ): Promise<void> {
   const formats = ["wide", "yaml", "json", "name"];
   if (flags.output !== undefined && !formats.includes(flags.output)) {
-    throw new StatusError(Code.invalidArgument, `--output ${flags.output}: must be one of ${formats.join(", ")}`);
+    throw new StatusError(
+      Code.invalidArgument,
+      `--output ${flags.output}: must be one of ${formats.join(", ")}`,
+    );
   }
   const [typed, named] = splitOnce(word, "/");
   const resource = await resolve(client, typed);
@@ -150,7 +165,8 @@ export async function get(
   let version = "";
   let objects: JsonObject[] = [];
   if (wanted.length > 0) {
-    for (const name of wanted) objects.push(await client.dynamic.get(refOf(resource), name, namespace));
+    for (const name of wanted)
+      objects.push(await client.dynamic.get(refOf(resource), name, namespace));
   } else {
     const list = await client.dynamic.list(refOf(resource), options);
     version = list.resourceVersion;
@@ -158,7 +174,10 @@ export async function get(
   }
   show(resource, objects, flags, wanted.length === 1, true);
   if (!flags.watch) return;
-  for await (const event of client.dynamic.watch(refOf(resource), { ...options, resourceVersion: version })) {
+  for await (const event of client.dynamic.watch(refOf(resource), {
+    ...options,
+    resourceVersion: version,
+  })) {
     if (wanted.length > 0 && !wanted.includes(event.object.metadata?.name ?? "")) continue;
     if (event.type !== "BOOKMARK") show(resource, [event.object], flags, true, false);
   }
@@ -174,9 +193,13 @@ function show(
   const list = { apiVersion: "v1", kind: "List", items: objects };
   if (flags.output === "json") print(JSON.stringify(single ? objects[0] : list, null, 2));
   else if (flags.output === "yaml") print(stringify(single ? objects[0] : list).trimEnd());
-  else if (flags.output === "name") for (const o of objects) print(titleOf(resource, o.metadata?.name ?? ""));
+  else if (flags.output === "name")
+    for (const o of objects) print(titleOf(resource, o.metadata?.name ?? ""));
   else if (objects.length > 0) print(table(rowsOf(resource, objects, flags, header)));
-  else complain(`No resources found${resource.namespaced && !flags.allNamespaces ? ` in ${flags.namespace} namespace.` : "."}`);
+  else
+    complain(
+      `No resources found${resource.namespaced && !flags.allNamespaces ? ` in ${flags.namespace} namespace.` : "."}`,
+    );
 }
 
 function rowsOf(
@@ -187,7 +210,9 @@ function rowsOf(
 ): string[][] {
   const kind = kindOf(apiVersionOf(resource), resource.kind ?? "");
   const plain: readonly Column[] = [{ name: "Name", value: (o) => o.metadata?.name ?? "" }];
-  const columns = (kind?.columns ?? plain).filter((column) => flags.output === "wide" || !column.wide);
+  const columns = (kind?.columns ?? plain).filter(
+    (column) => flags.output === "wide" || !column.wide,
+  );
   const withNamespace = resource.namespaced && flags.allNamespaces;
   const now = Date.now();
   const rows = objects.map((object) => [
@@ -195,7 +220,10 @@ function rowsOf(
     ...columns.map((column) => column.value(object, now)),
   ]);
   if (!header) return rows;
-  return [[...(withNamespace ? ["NAMESPACE"] : []), ...columns.map((c) => c.name.toUpperCase())], ...rows];
+  return [
+    [...(withNamespace ? ["NAMESPACE"] : []), ...columns.map((c) => c.name.toUpperCase())],
+    ...rows,
+  ];
 }
 
 export interface DeleteFlags extends ScopeFlags {
@@ -244,12 +272,16 @@ async function targetsOf(
   if (flags.filename?.length) {
     const resources = await client.dynamic.discover();
     return readManifests(flags.filename).map(({ file, object }) => {
-      const resource = resources.find((r) => apiVersionOf(r) === object.apiVersion && r.kind === object.kind);
+      const resource = resources.find(
+        (r) => apiVersionOf(r) === object.apiVersion && r.kind === object.kind,
+      );
       if (!resource) {
         const what = `no matches for kind "${object.kind}" in version "${object.apiVersion}"`;
         throw new StatusError(Code.notFound, `${file}: ${what}`);
       }
-      const namespace = resource.namespaced ? (object.metadata?.namespace ?? flags.namespace) : undefined;
+      const namespace = resource.namespaced
+        ? (object.metadata?.namespace ?? flags.namespace)
+        : undefined;
       return { resource, name: object.metadata?.name ?? "", namespace };
     });
   }
@@ -263,7 +295,10 @@ async function targetsOf(
   const all = named === undefined ? names : [named, ...names];
   if (all.length > 0) return all.map((name) => ({ resource, name, namespace }));
   if (flags.selector === undefined) {
-    throw new StatusError(Code.invalidArgument, `name the ${resource.plural} to delete, or a --selector`);
+    throw new StatusError(
+      Code.invalidArgument,
+      `name the ${resource.plural} to delete, or a --selector`,
+    );
   }
   const list = await client.dynamic.list(refOf(resource), {
     ...(namespace && { namespace }),

@@ -74,7 +74,9 @@ export async function status(flags: StatusFlags): Promise<void> {
   else {
     const pods = Object.entries(objects.pods).map(([phase, count]) => `${count} ${phase}`);
     const { ready, total } = objects.nodes;
-    print(`leader ${leader ?? "none"} · nodes ${ready}/${total} ready · pods ${pods.join(", ") || "0"}`);
+    print(
+      `leader ${leader ?? "none"} · nodes ${ready}/${total} ready · pods ${pods.join(", ") || "0"}`,
+    );
   }
 }
 
@@ -93,7 +95,9 @@ async function countObjects(dataDir: string) {
   try {
     const options = { timeoutMillis: answerMillisMax };
     for (const pod of (await client.pods.list(options)).items) {
-      const phase = pod.metadata?.deletionTimestamp ? "Terminating" : (pod.status?.phase ?? "Pending");
+      const phase = pod.metadata?.deletionTimestamp
+        ? "Terminating"
+        : (pod.status?.phase ?? "Pending");
       pods[phase] = (pods[phase] ?? 0) + 1;
     }
     const { items } = await client.nodes.list(options);

@@ -3,16 +3,10 @@ import { spawn } from "node:child_process";
 import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
-import { createLog } from "../../../ha/runtime/production/log.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { adminTls } from "../connect.ts";
-import { ensureCredentials } from "../credentials.ts";
-import { type Endpoints, isOurs, readJson, writeJson } from "../endpoints.ts";
-import { type ClusterShape, checkShape, directories, host, memberNames, ports } from "../layout.ts";
-import { LocalCluster } from "../local-cluster.ts";
-import { print } from "../output.ts";
-import { createView } from "../view.ts";
-import { type ClusterView, watchCluster } from "../watch-cluster.ts";
+import { type Endpoints, isOurs, type Lock, readJson } from "../endpoints.ts";
+import { type ClusterShape, checkShape, directories, host, ports } from "../layout.ts";
+import { printEndpoints } from "../output.ts";
 
 export interface UpFlags {
   readonly dataDir: string;
@@ -21,10 +15,6 @@ export interface UpFlags {
   readonly nodes?: number;
   readonly detach?: boolean;
   readonly nodeReturnSeconds: number;
-}
-
-interface Lock {
-  readonly pid: number;
 }
 
 const readyMillisMax = 60_000;
@@ -45,7 +35,8 @@ export async function up(flags: UpFlags): Promise<void> {
   await assertPortsFree(shape);
   rmSync(paths.endpoints, { force: true });
   if (flags.detach) return await detach(shape, flags, paths);
-  await supervise(shape, flags, paths);
+  const { supervise } = await import("../supervise.ts");
+  await supervise(shape, flags.nodeReturnSeconds * 1000);
 }
 
 /** Flags win; otherwise a cluster keeps the shape it was first started with. */
@@ -142,79 +133,13 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     }
     if (exited !== undefined || Date.now() > deadline) {
       const tail = readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-5).join("\n");
-      const what = exited === undefined ? `not ready after ${readyMillisMax / 1000} s` : `ended (${exited})`;
-      throw new StatusError(Code.unavailable, `the cluster is ${what}; the end of ${logFile}:\n${tail}`);
+      const what =
+        exited === undefined ? `not ready after ${readyMillisMax / 1000} s` : `ended (${exited})`;
+      throw new StatusError(
+        Code.unavailable,
+        `the cluster is ${what}; the end of ${logFile}:\n${tail}`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-async function supervise(shape: ClusterShape, flags: UpFlags, paths: Paths): Promise<void> {
-  writeJson(paths.lock, { pid: process.pid } satisfies Lock);
-  const { dataDirectory, ...kept } = shape;
-  writeJson(paths.shape, kept);
-  const credentials = await ensureCredentials(paths.pki, {
-    masters: memberNames("master", shape.masters),
-    nodes: memberNames("node", shape.nodes),
-    hosts: [host, "localhost"],
-  });
-  const interactive = process.stdout.isTTY === true;
-  const log = createLog({ component: "supervisor" }, { level: interactive ? "error" : "warn" });
-  const view = createView(process.stdout, `trireme · ${dataDirectory}`);
-  const write = () => writeJson(paths.endpoints, cluster.endpoints());
-  const cluster: LocalCluster = new LocalCluster({
-    shape,
-    credentials,
-    log,
-    nodeReturnMillis: flags.nodeReturnSeconds * 1000,
-    changed: () => write(),
-  });
-  const watching = new AbortController();
-  const stopped = stopSignal();
-  const startedAt = performance.now();
-  cluster.start();
-  const endpoints = cluster.endpoints();
-  const changed = (now: ClusterView) => {
-    const leaderChanged = now.leader !== cluster.leader;
-    cluster.leader = now.leader;
-    const becameReady = !cluster.ready && isReady(now, shape);
-    if (becameReady) cluster.ready = true;
-    if (leaderChanged || becameReady) write();
-    if (becameReady) {
-      view.say(`ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
-      printEndpoints(cluster.endpoints(), paths.endpoints, (text) => view.say(text));
-    }
-    view.update(now);
-  };
-  const { masters, grpc } = endpoints;
-  const tls = adminTls(endpoints);
-  watchCluster({ balancer: grpc, masters, tls, log, signal: watching.signal, changed });
-  await stopped;
-  view.close();
-  print("stopping…");
-  watching.abort();
-  await cluster.stop();
-  rmSync(paths.endpoints, { force: true });
-  rmSync(paths.lock, { force: true });
-  print("stopped; the state is kept in " + dataDirectory);
-}
-
-/** All masters serve, somebody leads, and every node is ready. */
-function isReady(view: ClusterView, shape: ClusterShape): boolean {
-  const serving = [...view.masters.values()].filter((status) => status?.ready).length;
-  return serving === shape.masters && view.leader !== undefined && view.nodes.ready >= shape.nodes;
-}
-
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve());
-  });
-}
-
-function printEndpoints(endpoints: Endpoints, file: string, say = print): void {
-  say(`  gRPC (TLS)     ${endpoints.grpc}`);
-  say(`  CA             ${endpoints.ca}`);
-  say(`  client cert    ${endpoints.clientCert}`);
-  say(`  client key     ${endpoints.clientKey}`);
-  say(`  everything     ${file}`);
 }

@@ -1,0 +1,8 @@
+/**
+ * The etcd-v3 face of a member: KV, Watch, Lease, Cluster, Maintenance, Auth, Lock and Election, as
+ * unmodified etcd clients expect them.
+ */
+export { type Alarm, AlarmKind, type KeyHash, type MemberInfo, type StoreAdmin } from "./admin.ts";
+export { etcdLimits } from "./limits.ts";
+export { etcdVersion } from "./maintenance-service.ts";
+export { addEtcdServices, type EtcdServiceOptions, type EtcdServices } from "./services.ts";

@@ -1,0 +1,70 @@
+/** Registers everything of etcd's API on a server. */
+import {
+  AuthService,
+  ClusterService,
+  KVService,
+  LeaseService,
+  MaintenanceService,
+  WatchService,
+} from "../../proto/gen/etcd.ts";
+import { ElectionService } from "../../proto/gen/etcd_election.ts";
+import { LockService } from "../../proto/gen/etcd_lock.ts";
+import type { RpcServer } from "../rpc/mod.ts";
+import type { Log } from "../runtime/types.ts";
+import type { Store } from "../store/mod.ts";
+import type { StoreAdmin } from "./admin.ts";
+import { authService } from "./auth-service.ts";
+import { clusterService } from "./cluster-service.ts";
+import { electionService } from "./election-service.ts";
+import { Front } from "./front.ts";
+import { kvService } from "./kv-service.ts";
+import { leaseService } from "./lease-service.ts";
+import { etcdLimits } from "./limits.ts";
+import { lockService } from "./lock-service.ts";
+import { maintenanceService } from "./maintenance-service.ts";
+import { watchService } from "./watch-service.ts";
+
+export interface EtcdServiceOptions {
+  readonly log: Log;
+  /** The common name of a client certificate is an etcd user (etcd's `--client-cert-auth`). */
+  readonly certificateUsers?: boolean | undefined;
+  /** How often an idle watch with `progress_notify` is told how far it has come. */
+  readonly progressMillis?: number | undefined;
+  readonly watchesPerStream?: number | undefined;
+  readonly watchResponseBytes?: number | undefined;
+  /** Unix time in milliseconds; by it tokens expire. */
+  readonly wallMillis?: (() => number) | undefined;
+}
+
+export interface EtcdServices {
+  /** Stops following the store. Before the store is closed; calls must have ended. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Before `server.listen`. The server should be made with `etcdLimits.messageBytes`. */
+export function addEtcdServices(
+  server: RpcServer,
+  store: Store,
+  admin: StoreAdmin,
+  options: EtcdServiceOptions,
+): EtcdServices {
+  const front = new Front(store, {
+    log: options.log,
+    certificateUsers: options.certificateUsers ?? false,
+    wallMillis: options.wallMillis ?? Date.now,
+  });
+  const watchOptions = {
+    progressMillis: options.progressMillis ?? etcdLimits.progressMillis,
+    maxWatches: options.watchesPerStream ?? etcdLimits.watchesPerStream,
+    maxResponseBytes: options.watchResponseBytes ?? etcdLimits.watchResponseBytes,
+  };
+  server.addService(KVService, kvService(front));
+  server.addService(WatchService, watchService(front, watchOptions));
+  server.addService(LeaseService, leaseService(front));
+  server.addService(ClusterService, clusterService(front, admin));
+  server.addService(MaintenanceService, maintenanceService(front, admin));
+  server.addService(AuthService, authService(front));
+  server.addService(LockService, lockService(front));
+  server.addService(ElectionService, electionService(front));
+  return { close: () => front.close() };
+}

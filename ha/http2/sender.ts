@@ -1,0 +1,211 @@
+/** The sending half: header blocks, and DATA as the peer's windows and the socket allow. */
+import { assert } from "../runtime/assert.ts";
+import { defaultFrameBytes, defaultWindowBytes } from "./codes.ts";
+import type { Output } from "./output.ts";
+import type { Stream } from "./stream.ts";
+
+export interface SenderEvents {
+  /** END_STREAM has been written. */
+  localEnded(stream: Stream): void;
+  /** The stream's queue is empty again. */
+  writable(stream: Stream): void;
+}
+
+export class Sender {
+  readonly #output: Output;
+  readonly #events: SenderEvents;
+  readonly #highBytes: number;
+  /** Streams with something queued and an open window, served in turn, a frame each. */
+  #line: Stream[] = [];
+  #pumping = false;
+  #firstBlock = true;
+  /** DATA bytes the peer takes on the connection as a whole. */
+  windowBytes = defaultWindowBytes;
+  /** The peer's setting, for streams to come. */
+  initialWindowBytes = defaultWindowBytes;
+  /** Every peer takes frames of this size; none is sent a larger one. */
+  readonly maxFrameBytes = defaultFrameBytes;
+  /** DATA frames sent so far. */
+  dataFrames = 0;
+
+  constructor(output: Output, events: SenderEvents, highBytes: number) {
+    this.#output = output;
+    this.#events = events;
+    this.#highBytes = highBytes;
+  }
+
+  headers(stream: Stream, block: Uint8Array, endStream: boolean): void {
+    this.#output.headers(stream.id, this.#whole(block), endStream, this.maxFrameBytes);
+    if (endStream) this.#end(stream);
+  }
+
+  /** Sends what it can, keeps the rest by reference. False: something had to be kept. */
+  data(stream: Stream, bytes: Uint8Array, endStream: boolean): boolean {
+    assert(!stream.localClosed, `stream ${stream.id}: DATA after its end`);
+    let sent = 0;
+    if (stream.queue === undefined) {
+      sent = this.#frames(stream, bytes, 0, endStream, Number.POSITIVE_INFINITY);
+      if (sent === bytes.length) {
+        if (endStream) this.#end(stream);
+        return true;
+      }
+    }
+    if (endStream) {
+      stream.localClosed = true;
+      stream.ending = true;
+    }
+    if (sent < bytes.length) {
+      stream.queue ??= [];
+      stream.queue.push(sent === 0 ? bytes : bytes.subarray(sent));
+      stream.queuedBytes += bytes.length - sent;
+      this.#enter(stream);
+    }
+    stream.wantsWritable = true;
+    return false;
+  }
+
+  /** Ends the stream, after what is queued. */
+  trailers(stream: Stream, block: Uint8Array): void {
+    assert(!stream.localClosed, `stream ${stream.id}: trailers after its end`);
+    if (stream.queue === undefined) {
+      this.headers(stream, block, true);
+    } else {
+      stream.localClosed = true;
+      stream.trailers = block;
+    }
+  }
+
+  /** See Connection.reply. */
+  reply(stream: Stream, head: Uint8Array, message: Uint8Array, tail: Uint8Array): void {
+    const length = message.length + 5;
+    const fits =
+      length <= stream.sendWindow &&
+      length <= this.windowBytes &&
+      length <= this.maxFrameBytes &&
+      head.length <= this.maxFrameBytes &&
+      tail.length <= this.maxFrameBytes &&
+      !this.#firstBlock &&
+      this.#output.bytes < this.#highBytes;
+    if (fits) {
+      this.#output.reply(stream.id, head, message, tail);
+      stream.sendWindow -= length;
+      this.windowBytes -= length;
+      this.dataFrames++;
+      this.#end(stream);
+      return;
+    }
+    this.headers(stream, head, false);
+    const framed = Buffer.allocUnsafe(length);
+    framed[0] = 0;
+    framed.writeUInt32BE(message.length, 1);
+    framed.set(message, 5);
+    this.data(stream, framed, false);
+    this.trailers(stream, tail);
+  }
+
+  /** The stream's own window has grown. */
+  enlarged(stream: Stream): void {
+    if (stream.queue !== undefined && stream.sendWindow > 0) this.#enter(stream);
+  }
+
+  /** Sends what windows and output allow by now. */
+  pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    let line = this.#line;
+    for (let at = 0; at < line.length; at++) {
+      if (this.windowBytes <= 0 || this.#output.bytes >= this.#highBytes) {
+        line = at === 0 ? line : line.slice(at);
+        this.#line = line;
+        this.#pumping = false;
+        return;
+      }
+      const stream = line[at] as Stream;
+      stream.waiting = false;
+      if (!stream.closed && stream.queue !== undefined) this.#serve(stream, stream.queue);
+    }
+    line.length = 0;
+    this.#pumping = false;
+  }
+
+  /** One frame of a queued stream. */
+  #serve(stream: Stream, queue: Uint8Array[]): void {
+    const bytes = queue[0] as Uint8Array;
+    const last = queue.length === 1 && stream.ending;
+    const sent = this.#frames(stream, bytes, 0, last, this.maxFrameBytes);
+    stream.queuedBytes -= sent;
+    if (sent < bytes.length) {
+      queue[0] = bytes.subarray(sent);
+      if (stream.sendWindow > 0) this.#enter(stream);
+      return;
+    }
+    queue.shift();
+    if (queue.length > 0) {
+      if (stream.sendWindow > 0) this.#enter(stream);
+      return;
+    }
+    stream.queue = undefined;
+    if (stream.trailers !== undefined) {
+      const { trailers } = stream;
+      stream.trailers = undefined;
+      this.#output.headers(stream.id, this.#whole(trailers), true, this.maxFrameBytes);
+      this.#end(stream);
+    } else if (last) {
+      this.#end(stream);
+    } else if (stream.wantsWritable) {
+      stream.wantsWritable = false;
+      this.#events.writable(stream);
+    }
+  }
+
+  /** Frames of at most `most` bytes in all. Returns how far it came. */
+  #frames(
+    stream: Stream,
+    bytes: Uint8Array,
+    from: number,
+    endStream: boolean,
+    most: number,
+  ): number {
+    const { length } = bytes;
+    if (length === 0) {
+      if (endStream) this.#output.data(stream.id, bytes, 0, 0, true);
+      return 0;
+    }
+    const limit = Math.min(length, from + most);
+    while (from < limit && this.#output.bytes < this.#highBytes) {
+      const window = Math.min(stream.sendWindow, this.windowBytes, this.maxFrameBytes);
+      const size = Math.min(limit - from, window);
+      if (size <= 0) break;
+      this.#output.data(stream.id, bytes, from, from + size, endStream && from + size === length);
+      stream.sendWindow -= size;
+      this.windowBytes -= size;
+      this.dataFrames++;
+      from += size;
+    }
+    return from;
+  }
+
+  #enter(stream: Stream): void {
+    if (stream.waiting) return;
+    stream.waiting = true;
+    this.#line.push(stream);
+  }
+
+  #end(stream: Stream): void {
+    stream.localClosed = true;
+    this.#events.localEnded(stream);
+  }
+
+  /**
+   * The first block on a connection also gives up the dynamic table, which this end never uses:
+   * so nothing is left to be said when the peer lowers its limit (RFC 7541 section 4.2).
+   */
+  #whole(block: Uint8Array): Uint8Array {
+    if (!this.#firstBlock) return block;
+    this.#firstBlock = false;
+    const whole = Buffer.allocUnsafe(block.length + 1);
+    whole[0] = 0x20;
+    whole.set(block, 1);
+    return whole;
+  }
+}

@@ -1,0 +1,80 @@
+/** The foreground of `trireme up`: makes credentials, starts the processes, shows them, stops them. */
+import { rmSync } from "node:fs";
+import { createLog } from "../../ha/runtime/production/log.ts";
+import { adminTls } from "./connect.ts";
+import { ensureCredentials } from "./credentials.ts";
+import { type Lock, writeJson } from "./endpoints.ts";
+import { type ClusterShape, directories, host, memberNames } from "./layout.ts";
+import { LocalCluster } from "./local-cluster.ts";
+import { print, printEndpoints } from "./output.ts";
+import { createView } from "./view.ts";
+import { type ClusterView, watchCluster } from "./watch-cluster.ts";
+
+/** Stays until a signal. `nodeReturnMillis`: how long a killed node stays away. */
+export async function supervise(shape: ClusterShape, nodeReturnMillis: number): Promise<void> {
+  const paths = directories(shape.dataDirectory);
+  writeJson(paths.lock, { pid: process.pid } satisfies Lock);
+  const { dataDirectory, ...kept } = shape;
+  writeJson(paths.shape, kept);
+  const credentials = await ensureCredentials(paths.pki, {
+    masters: memberNames("master", shape.masters),
+    nodes: memberNames("node", shape.nodes),
+    hosts: [host, "localhost"],
+  });
+  const interactive = process.stdout.isTTY === true;
+  const log = createLog({ component: "supervisor" }, { level: interactive ? "error" : "warn" });
+  const view = createView(process.stdout, `trireme · ${dataDirectory}`);
+  const write = () => writeJson(paths.endpoints, cluster.endpoints());
+  const cluster: LocalCluster = new LocalCluster({
+    shape,
+    credentials,
+    log,
+    nodeReturnMillis,
+    changed: () => write(),
+  });
+  const watching = new AbortController();
+  const stopped = stopSignal();
+  const startedAt = performance.now();
+  cluster.start();
+  const endpoints = cluster.endpoints();
+  const changed = (now: ClusterView) => {
+    const leaderChanged = now.leader !== cluster.leader;
+    cluster.leader = now.leader;
+    if (now.leader !== undefined) cluster.startRest();
+    const becameReady = !cluster.ready && isReady(now, shape);
+    if (becameReady) {
+      cluster.startStandbys();
+      cluster.ready = true;
+    }
+    if (leaderChanged || becameReady) write();
+    if (becameReady) {
+      view.say(`ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+      printEndpoints(cluster.endpoints(), paths.endpoints, (text) => view.say(text));
+    }
+    view.update(now);
+  };
+  const { masters, grpc } = endpoints;
+  const tls = adminTls(endpoints);
+  watchCluster({ balancer: grpc, masters, tls, log, signal: watching.signal, changed });
+  await stopped;
+  view.close();
+  print("stopping…");
+  watching.abort();
+  await cluster.stop();
+  rmSync(paths.endpoints, { force: true });
+  rmSync(paths.lock, { force: true });
+  print(`stopped; the state is kept in ${dataDirectory}`);
+}
+
+/** All masters serve, somebody leads, and every node is ready. */
+function isReady(view: ClusterView, shape: ClusterShape): boolean {
+  const serving = [...view.masters.values()].filter((status) => status?.ready).length;
+  return serving === shape.masters && view.leader !== undefined && view.nodes.ready >= shape.nodes;
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.on(signal, () => resolve());
+  });
+}

@@ -1,0 +1,4 @@
+/** A broken guarantee; the message begins with its name. */
+export class Violation extends Error {
+  override readonly name = "Violation";
+}
