@@ -69,3 +69,18 @@ export function directories(dataDirectory: string) {
 export function memberNames(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
 }
+
+/**
+ * Loopback addresses of pods and services: a 64th part each of 127.64.0.0/10 and 127.32.0.0/12,
+ * chosen by the base port, so that several clusters on one machine keep out of each other's way.
+ */
+export function addressRanges(shape: ClusterShape): {
+  readonly pods: string;
+  readonly services: string;
+} {
+  const part = (((shape.basePort - defaultBasePort) % 64) + 64) % 64;
+  return {
+    pods: `127.${64 + part}.0.0/16`,
+    services: `127.${32 + (part >> 2)}.${(part & 3) * 64}.0/18`,
+  };
+}

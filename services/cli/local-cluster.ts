@@ -6,7 +6,14 @@ import type { Log } from "../../ha/runtime/types.ts";
 import { Child } from "./child.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Endpoints } from "./endpoints.ts";
-import { type ClusterShape, directories, host, memberNames, ports } from "./layout.ts";
+import {
+  addressRanges,
+  type ClusterShape,
+  directories,
+  host,
+  memberNames,
+  ports,
+} from "./layout.ts";
 
 /** A control-plane process is missed at once; restarts in a row back off. */
 const restartMillis = 500;
@@ -50,7 +57,11 @@ export class LocalCluster {
       child(name, ["scheduler", ...clientArgs(shape, credentials.scheduler)]),
     );
     this.controllerManagers = memberNames("controller-manager", 2).map((name) =>
-      child(name, ["controller-manager", ...clientArgs(shape, credentials.controllerManager)]),
+      child(name, [
+        "controller-manager",
+        ...clientArgs(shape, credentials.controllerManager),
+        ...["--cluster-cidr", addressRanges(shape).pods],
+      ]),
     );
     this.kubelets = memberNames("node", shape.nodes).map((name, i) =>
       child(name, kubeletArgs(shape, credentials, name, i)),
@@ -183,6 +194,7 @@ function masterArgs(
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", master.server.cert],
     ...["--tls-private-key-file", master.server.key],
+    ...["--service-cluster-ip-range", addressRanges(shape).services],
     ...["--kubelet-client-certificate", master.client.cert],
     ...["--kubelet-client-key", master.client.key],
   ];
@@ -221,6 +233,7 @@ function kubeletArgs(
     ...["--root-dir", directories(shape.dataDirectory).node(name)],
     ...["--node-ip", host],
     ...["--port", String(ports(shape).kubelet(i))],
+    ...["--shutdown-grace-period", "3s"],
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", node.server.cert],
     ...["--tls-private-key-file", node.server.key],

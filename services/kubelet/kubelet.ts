@@ -144,13 +144,20 @@ export class Kubelet implements LogSource {
     return this.#podInformer().lister.get(name, namespace);
   }
 
-  /** Lets go of everything; the containers run on. Idempotent. */
-  async close(): Promise<void> {
+  /**
+   * Lets go of everything. The containers run on, unless the node shuts down: then they get
+   * `shutdownMillis` to end, and start again with the node. Idempotent.
+   */
+  async close(shutdownMillis = 0): Promise<void> {
     this.#stop.abort();
     for (const worker of this.#workers.values()) worker.close();
     await this.#events.flush();
     await Promise.all(this.#tasks);
     await this.#informers.ended();
+    if (shutdownMillis > 0) {
+      const running = this.runtime.containers().filter(({ state }) => state === "running");
+      await Promise.all(running.map(({ id }) => this.runtime.stopContainer(id, shutdownMillis)));
+    }
     await this.runtime.close();
   }
 

@@ -41,12 +41,21 @@ const kubelet = program({
       default: "5s",
       help: "interval of heartbeats",
     },
+    "shutdown-grace-period": {
+      type: "string",
+      default: "0s",
+      help: "stop all containers with the kubelet, within this; 0s: they run on",
+    },
   },
   async start(values, log): Promise<Running> {
     const nodeName = values["node-name"] ?? values["hostname-override"];
     const dataDir = values["data-dir"] ?? values["root-dir"];
     if (nodeName === undefined) throw missing("node-name");
     if (dataDir === undefined) throw missing("data-dir");
+    const shutdownMillis = parseDuration(
+      values["shutdown-grace-period"],
+      "--shutdown-grace-period",
+    );
     const tls = await servingTls(values);
     const client = await connectByFlags(values, `kubelet-${nodeName}`, log);
     const root = resolve(dataDir);
@@ -93,7 +102,7 @@ const kubelet = program({
     return {
       async stop() {
         await server.drain(drainMillis);
-        await running.close();
+        await running.close(shutdownMillis);
         client.close();
       },
     };

@@ -90,7 +90,10 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
     const write = async (writer: number) => {
       for (let i = 0; !stop; i++) {
         const name = `kill-${writer}-${i}`;
-        await client.configMaps.create({ metadata: { name, namespace: "default" }, data: { name } });
+        await client.configMaps.create({
+          metadata: { name, namespace: "default" },
+          data: { name },
+        });
         acknowledged.push(name);
       }
     };
@@ -126,7 +129,10 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
     assert.ok(scheduler?.pid, `no scheduler is ${holder}`);
     process.kill(scheduler.pid, "SIGKILL");
     await client.deployments.patch("web", "default", "merge", { spec: { replicas: 4 } });
-    await until("a fourth pod, placed by the standby", async () => (await readyPods(client)).length === 4);
+    await until(
+      "a fourth pod, placed by the standby",
+      async () => (await readyPods(client)).length === 4,
+    );
     const now = await client.leases.get("kube-scheduler", "kube-system");
     assert.notEqual(now.spec?.holderIdentity, holder);
   });

@@ -3,9 +3,9 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { connectClient, type TriremeClient } from "../../services/client/mod.ts";
 import { createLog } from "../../ha/runtime/production/log.ts";
 import type { Endpoints } from "../../services/cli/endpoints.ts";
+import { connectClient, type TriremeClient } from "../../services/client/mod.ts";
 
 const root = dirname(dirname(import.meta.dirname));
 

@@ -5,7 +5,14 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { type Endpoints, isOurs, type Lock, readJson } from "../endpoints.ts";
-import { type ClusterShape, checkShape, directories, host, ports } from "../layout.ts";
+import {
+  type ClusterShape,
+  checkShape,
+  defaultBasePort,
+  directories,
+  host,
+  ports,
+} from "../layout.ts";
 import { printEndpoints } from "../output.ts";
 
 export interface UpFlags {
@@ -45,7 +52,7 @@ function shapeOf(flags: UpFlags): ClusterShape {
   const kept = readJson<Omit<ClusterShape, "dataDirectory">>(directories(dataDirectory).shape);
   const shape: ClusterShape = {
     dataDirectory,
-    basePort: flags.basePort ?? kept?.basePort ?? 7443,
+    basePort: flags.basePort ?? kept?.basePort ?? defaultBasePort,
     masters: flags.masters ?? kept?.masters ?? 3,
     nodes: flags.nodes ?? kept?.nodes ?? 3,
   };
