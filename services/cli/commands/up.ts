@@ -97,18 +97,32 @@ async function endLeftovers(file: string): Promise<void> {
   }
 }
 
+/** Processes that were killed a moment ago hold their ports until the system has buried them. */
+const portsFreeMillisMax = 3_000;
+
 async function assertPortsFree(shape: ClusterShape): Promise<void> {
+  const deadline = Date.now() + portsFreeMillisMax;
   for (const port of ports(shape).all()) {
-    await new Promise<void>((resolve, reject) => {
-      const server = createServer();
-      server.once("error", (error: NodeJS.ErrnoException) => {
-        const why = error.code === "EADDRINUSE" ? "is in use" : `cannot be used (${error.message})`;
-        const text = `port ${port} on ${host} ${why}; choose other ports with --base-port`;
-        reject(new StatusError(Code.failedPrecondition, text));
-      });
-      server.listen({ port, host, exclusive: true }, () => server.close(() => resolve()));
-    });
+    for (;;) {
+      const error = await tryPort(port);
+      if (error === undefined) break;
+      if (error.code === "EADDRINUSE" && Date.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        continue;
+      }
+      const why = error.code === "EADDRINUSE" ? "is in use" : `cannot be used (${error.message})`;
+      const text = `port ${port} on ${host} ${why}; choose other ports with --base-port`;
+      throw new StatusError(Code.failedPrecondition, text);
+    }
   }
+}
+
+function tryPort(port: number): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", resolve);
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(undefined)));
+  });
 }
 
 type Paths = ReturnType<typeof directories>;
