@@ -61,7 +61,10 @@ try {
 }
 
 function print(report: DrillReport): void {
-  if (values.json) return console.log(JSON.stringify(report, null, 2));
+  if (values.json) {
+    console.log(JSON.stringify(report, null, 2));
+    return;
+  }
   console.log(`${name}: ${report.passed ? "passed" : "FAILED"}`);
   console.log(`  outage       ${report.outageMillis} ms without an acknowledged write`);
   console.log(`  acknowledged ${report.acknowledged} writes`);

@@ -5,7 +5,7 @@ import { get } from "node:http";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { TriremeClient } from "../../services/client/mod.ts";
-import { TestCluster, until } from "./cluster.ts";
+import { TestCluster, trireme, until } from "./cluster.ts";
 
 const example = join(dirname(import.meta.dirname), "examples/web.yaml");
 
@@ -199,12 +199,21 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
     assert.match(missing.stderr, /Error from server \(NotFound\): pods "nobody" not found/);
   });
 
-  test("an address in use and a foreign certificate are named", async () => {
+  test("an address in use, a founded cluster's shape and a foreign certificate are named", async (t) => {
     const other = new TestCluster(21_000);
+    t.after(() => other.close());
     await assert.rejects(other.up(), /port 21000 on 127\.0\.0\.1 is in use/);
-    const certs = await other.run(["certs", "--dir", join(other.directory, "pki")].slice(0, 3));
-    assert.equal(certs.code, 2, "certs takes no --data-dir");
-    await other.close();
+    const again = await cluster.run(["up", "--masters", "5"]);
+    assert.match(again.stderr, /was founded with 3/);
+    const foreign = join(other.directory, "pki");
+    assert.equal((await trireme(["certs", "--dir", foreign])).code, 0);
+    const { grpc, ca } = cluster.endpoints;
+    const credentials = ["--client-certificate", join(foreign, "admin.crt")];
+    credentials.push("--client-key", join(foreign, "admin.key"));
+    const server = ["--server", grpc, "--certificate-authority", ca];
+    const refused = await trireme(["get", "pods", ...server, ...credentials]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /not signed by this cluster's CA/);
   });
 
   test("the README shows the example as it is", () => {
