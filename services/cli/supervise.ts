@@ -1,6 +1,9 @@
 /** The foreground of `trireme up`: makes credentials, starts the processes, shows them, stops them. */
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { createLog } from "../../ha/runtime/production/log.ts";
+import type { Log } from "../../ha/runtime/types.ts";
+import { createProcessRuntime } from "../kubelet/mod.ts";
 import { adminTls } from "./connect.ts";
 import { ensureCredentials } from "./credentials.ts";
 import { type Lock, writeJson } from "./endpoints.ts";
@@ -9,6 +12,9 @@ import { LocalCluster } from "./local-cluster.ts";
 import { print, printEndpoints } from "./output.ts";
 import { createView } from "./view.ts";
 import { type ClusterView, watchCluster } from "./watch-cluster.ts";
+
+/** Containers get as long to end as when their kubelet stops. */
+const containerStopMillis = 3_000;
 
 /** Stays until a signal. `nodeReturnMillis`: how long a killed node stays away. */
 export async function supervise(shape: ClusterShape, nodeReturnMillis: number): Promise<void> {
@@ -61,9 +67,19 @@ export async function supervise(shape: ClusterShape, nodeReturnMillis: number): 
   print("stopping…");
   watching.abort();
   await cluster.stop();
+  for (const name of memberNames("node", shape.nodes)) await stopContainers(paths.node(name), log);
   rmSync(paths.endpoints, { force: true });
   rmSync(paths.lock, { force: true });
   print(`stopped; the state is kept in ${dataDirectory}`);
+}
+
+/** What a killed kubelet left running; one that stopped in order has left nothing. */
+async function stopContainers(nodeDirectory: string, log: Log): Promise<void> {
+  const runtime = createProcessRuntime({ root: join(nodeDirectory, "runtime"), log });
+  await runtime.load();
+  const running = runtime.containers().filter(({ state }) => state === "running");
+  await Promise.all(running.map(({ id }) => runtime.stopContainer(id, containerStopMillis)));
+  await runtime.close();
 }
 
 /** All masters serve, somebody leads, and every node is ready. */
