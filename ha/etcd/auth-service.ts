@@ -65,7 +65,7 @@ export function authService(front: Front): AuthServer {
 
     userGet: unary(async ({ name = "" }, context) => {
       const { caller, data, header } = await look(context);
-      if (caller === undefined || caller !== name) checkAdmin(data, caller);
+      if (caller?.name !== name) checkAdmin(data, caller);
       return { header, roles: [...changes.userNamed(data, name).roles] };
     }),
 
@@ -160,7 +160,7 @@ function checkPassword(password: string): void {
 }
 
 function hasRole(data: AuthData, caller: Caller, role: string): boolean {
-  return caller !== undefined && data.users.get(caller)?.roles.includes(role) === true;
+  return caller !== undefined && data.users.get(caller.name)?.roles.includes(role) === true;
 }
 
 const everything: WirePermission = {

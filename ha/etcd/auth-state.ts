@@ -52,9 +52,12 @@ export class AuthState {
   async fresh(): Promise<AuthData> {
     const { data } = this;
     if (data === undefined) return this.reload();
-    const { kvs } = await this.store.range({ key: stateKey }, { serializable: true });
+    const { kvs, revision } = await this.store.range({ key: stateKey }, { serializable: true });
     const modRevision = kvs[0]?.modRevision ?? 0;
-    return modRevision === data.modRevision ? data : this.reload();
+    if (modRevision === data.modRevision) return data;
+    // A reading that was under way may have begun before what was just seen.
+    const reloaded = await this.reload();
+    return reloaded.storeRevision >= revision ? reloaded : this.read();
   }
 
   /** As {@link fresh}, and at least as new as any change acknowledged anywhere before the call. */
@@ -119,7 +122,7 @@ export class AuthState {
         const startRevision = (storeRevision + 1) as Revision;
         this.stream = this.store.watch({ key: stateKey, startRevision });
         if (this.closed) this.stream.close();
-        for await (const _ of this.stream) await this.reload();
+        for await (const _ of this.stream) await this.read();
       } catch (thrown) {
         const { message } = StatusError.from(thrown);
         this.log.debug("the watch on auth data broke and is opened again", { error: message });

@@ -5,10 +5,16 @@ import { type AuthData, type AuthUser, hasRoot } from "./auth-records.ts";
 import * as errors from "./errors.ts";
 import { readToken } from "./tokens.ts";
 
-/** Name of the user; undefined for a call that shows nothing, or while authentication is off. */
-export type Caller = string | undefined;
+export interface NamedCaller {
+  readonly name: string;
+  /** Auth revision of the password that the token was given for; absent for a certificate. */
+  readonly since?: number | undefined;
+}
 
-/** Throws invalidToken. `certificates`: a client certificate's common name may stand for a token. */
+/** Undefined for a call that shows nothing, or while authentication is off. */
+export type Caller = NamedCaller | undefined;
+
+/** Throws invalidToken. `certificates`: the name of a client certificate may stand for a token. */
 export function callerOf(
   data: AuthData,
   context: CallContext,
@@ -19,27 +25,34 @@ export function callerOf(
   const { metadata } = context;
   const [token = metadata.get("authorization")[0]] = metadata.get("token");
   if (token === undefined) {
-    return certificates ? context.peer.certificate?.commonName : undefined;
+    const name = certificates ? context.peer.certificate?.commonName : undefined;
+    return name === undefined || name === "" ? undefined : { name };
   }
   const claims = readToken(data.tokenKey, token.toString(), wallMillis);
-  if (claims === undefined || data.users.get(claims.user)?.since !== claims.since) {
-    throw errors.invalidToken();
-  }
-  return claims.user;
+  if (claims === undefined) throw errors.invalidToken();
+  const caller = { name: claims.user, since: claims.since };
+  checkToken(data.users.get(caller.name), caller);
+  return caller;
+}
+
+/** A token ends with the password it was given for, and with the user. */
+function checkToken(user: AuthUser | undefined, { since }: NamedCaller): void {
+  if (since !== undefined && user?.since !== since) throw errors.invalidToken();
 }
 
 /** Throws unless the caller is a user with the role root. */
 export function checkAdmin(data: AuthData, caller: Caller): void {
   if (!data.enabled) return;
-  if (caller === undefined || caller === "") throw errors.userEmpty();
-  const user = data.users.get(caller);
+  if (caller === undefined) throw errors.userEmpty();
+  const user = data.users.get(caller.name);
   if (user === undefined) throw errors.userNotFound();
+  checkToken(user, caller);
   if (!hasRoot(user)) throw errors.permissionDenied();
 }
 
 /** Throws unless the caller is anybody at all. */
 export function checkUser(data: AuthData, caller: Caller): void {
-  if (data.enabled && (caller === undefined || caller === "")) throw errors.userEmpty();
+  if (data.enabled && caller === undefined) throw errors.userEmpty();
 }
 
 /** One caller's rights under one state of auth data. */
@@ -50,11 +63,12 @@ export class Rights {
 
   /** Throws when there is no such user. Authentication is on. */
   constructor(data: AuthData, caller: Caller) {
-    if (caller === undefined || caller === "") throw errors.userEmpty();
-    const user = data.users.get(caller);
+    if (caller === undefined) throw errors.userEmpty();
+    const user = data.users.get(caller.name);
+    checkToken(user, caller);
     if (user === undefined) throw errors.permissionDenied();
     this.data = data;
-    this.name = caller;
+    this.name = caller.name;
     this.user = user;
   }
 

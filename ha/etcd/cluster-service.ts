@@ -21,7 +21,7 @@ export function clusterService(front: Front, admin: StoreAdmin): ClusterServer {
       }
       const member = await admin.memberAdd({ peerUrls, learner: request.isLearner === true });
       return {
-        header: await front.header.now(),
+        header: front.header.ofCluster(),
         member: wireMember(member),
         members: await members(),
       };
@@ -30,25 +30,25 @@ export function clusterService(front: Front, admin: StoreAdmin): ClusterServer {
     memberRemove: unary(async (request, context) => {
       await enterAsAdmin(context);
       await admin.memberRemove(memberIdOf(request.ID));
-      return { header: await front.header.now(), members: await members() };
+      return { header: front.header.ofCluster(), members: await members() };
     }),
 
     memberUpdate: unary(async (request, context) => {
       await enterAsAdmin(context);
       await admin.memberUpdate(memberIdOf(request.ID), checkUrls(request.peerURLs));
-      return { header: await front.header.now(), members: await members() };
+      return { header: front.header.ofCluster(), members: await members() };
     }),
 
     memberList: unary(async (request, context) => {
       await front.enter(context);
       if (request.linearizable) await front.store.readRevision();
-      return { header: await front.header.now(), members: await members() };
+      return { header: front.header.ofCluster(), members: await members() };
     }),
 
     memberPromote: unary(async (request, context) => {
       await enterAsAdmin(context);
       await admin.memberPromote(memberIdOf(request.ID));
-      return { header: await front.header.now(), members: await members() };
+      return { header: front.header.ofCluster(), members: await members() };
     }),
   };
 }

@@ -22,6 +22,7 @@ import {
   leaveQueue,
   queueOf,
   waitForTurn,
+  withdraw,
 } from "./ownership.ts";
 
 export function electionService(front: Front): ElectionServer {
@@ -93,7 +94,7 @@ async function campaign(
     await lease.keep();
     await waitForTurn(front, caller, queueOf(name), createRevision, context);
   } catch (thrown) {
-    await leaveQueue(front, caller, key, createRevision);
+    await withdraw(front, caller, entered);
     throw thrown;
   }
   return { header: front.header.of(entered.answer.revision), leader };

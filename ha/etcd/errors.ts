@@ -57,3 +57,8 @@ export function unknown(text: string): StatusError {
 /** What etcd's watch streams say; without a prefix, for they come from its storage. */
 export const duplicateWatch = () => unknown("mvcc: duplicate watch ID provided on the WatchStream");
 export const emptyWatch = () => unknown("mvcc: watcher range is empty");
+
+export function tooManyWatches(limit: number): StatusError {
+  const text = `etcdserver: the stream has ${limit} watches already, more are not allowed`;
+  return new StatusError(Code.resourceExhausted, text);
+}

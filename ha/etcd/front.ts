@@ -22,6 +22,7 @@ import { stateKey } from "./auth-records.ts";
 import { AuthState } from "./auth-state.ts";
 import { type Caller, callerOf, checkAdmin, checkUser, leasesOf, Rights } from "./caller.ts";
 import * as errors from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
 import { etcdLimits } from "./limits.ts";
 import { MemberHeader } from "./member-header.ts";
 import { mergeRanges, visibleRanges, visibleTxn } from "./reserved.ts";
@@ -30,6 +31,8 @@ export interface FrontOptions {
   readonly log: Log;
   /** A client certificate's common name is a user (etcd's `--client-cert-auth`). */
   readonly certificateUsers: boolean;
+  /** A stream that requires a leader ends when there has been none for so long. */
+  readonly leaderLossMillis: number;
   readonly wallMillis: () => number;
 }
 
@@ -51,11 +54,24 @@ export class Front {
    * requires one, notForLearner, invalidToken.
    */
   async enter(context: CallContext, learner = false): Promise<Caller> {
-    const status = this.header.current ?? (await this.header.load());
-    if (status.role === "learner" && !learner) throw storeErrors.notForLearner();
-    if (requiresLeader(context) && status.leader === undefined) throw storeErrors.noLeader();
+    await this.admit(context, learner);
     const data = this.auth.current ?? (await this.auth.load());
     return data.enabled ? this.identify(context) : undefined;
+  }
+
+  /** Whether this member may answer at all. */
+  async admit(context: CallContext, learner = false): Promise<void> {
+    const { role, leader } = this.header.current ?? (await this.header.load());
+    const refusal =
+      role === "learner" && !learner
+        ? storeErrors.notForLearner()
+        : requiresLeader(context) && leader === undefined
+          ? storeErrors.noLeader()
+          : undefined;
+    if (refusal === undefined) return;
+    // Nothing has been done: a balancer may ask another member.
+    context.setTrailer("trireme-retry", "safe");
+    throw refusal;
   }
 
   /** Who calls. Throws invalidToken. */
@@ -69,6 +85,13 @@ export class Front {
       // This member may not know yet of the user, or of the password that the token is for.
       return callerOf(await this.auth.newest(), context, certificateUsers, wallMillis());
     }
+  }
+
+  /** Ends the stream when its caller requires a leader and there has been none for too long. */
+  endWithoutLeader<Response>(context: CallContext, answers: Exchange<Response>): void {
+    if (!requiresLeader(context)) return;
+    const lost = () => answers.fail(storeErrors.noLeader());
+    answers.whenClosed(this.header.whenLeaderLost(this.options.leaderLossMillis, lost));
   }
 
   /** Throws unless the caller administers the cluster. */
@@ -180,7 +203,7 @@ export class Front {
   }
 }
 
-export function requiresLeader(context: CallContext): boolean {
+function requiresLeader(context: CallContext): boolean {
   return context.metadata.get("hasleader")[0] === "true";
 }
 

@@ -6,13 +6,11 @@ import type {
 } from "../../proto/gen/etcd.ts";
 import { bidiStream, type CallContext, unary } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import { storeErrors } from "../store/mod.ts";
 import { bufferOf } from "./bytes.ts";
 import type { Caller } from "./caller.ts";
 import { countOf } from "./convert.ts";
 import { Exchange } from "./exchange.ts";
-import { type Front, requiresLeader } from "./front.ts";
-import { etcdLimits } from "./limits.ts";
+import type { Front } from "./front.ts";
 
 export function leaseService(front: Front): LeaseServer {
   return {
@@ -34,11 +32,7 @@ export function leaseService(front: Front): LeaseServer {
 
     leaseKeepAlive: bidiStream((requests, context) => {
       const answers = new Exchange<LeaseKeepAliveResponse>();
-      if (requiresLeader(context)) {
-        const { leaderLossMillis } = etcdLimits;
-        const lost = () => answers.fail(storeErrors.noLeader());
-        answers.whenClosed(front.header.whenLeaderLost(leaderLossMillis, lost));
-      }
+      front.endWithoutLeader(context, answers);
       keepAliveAll(front, requests, context, answers).catch((thrown: unknown) => {
         answers.fail(StatusError.from(thrown));
       });
@@ -53,7 +47,7 @@ export function leaseService(front: Front): LeaseServer {
       return {
         header: await front.header.now(),
         ID: lease.id,
-        TTL: BigInt(lease.remainingSeconds),
+        TTL: BigInt(Math.floor(lease.remainingSeconds)),
         grantedTTL: BigInt(lease.grantedSeconds),
         keys: request.keys ? lease.keys.map(bufferOf) : [],
       };
@@ -95,5 +89,5 @@ async function keepAlive(
   } catch (thrown) {
     if (StatusError.from(thrown).code !== Code.notFound) throw thrown;
   }
-  return { header: await front.header.now(), ID: lease, TTL: BigInt(seconds) };
+  return { header: await front.header.now(), ID: lease, TTL: BigInt(Math.floor(seconds)) };
 }

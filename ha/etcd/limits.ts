@@ -9,7 +9,7 @@ export const etcdLimits = {
   watchesPerStream: 10_000,
   /** A watch response is cut at a revision, or with `fragment` within one, beyond this. */
   watchResponseBytes: 2 * 1024 * 1024,
-  /** How often an idle watch with `progress_notify` is told how far it has come (etcd's default). */
+  /** How often an idle watch with `progress_notify` hears how far it has come (etcd's default). */
   progressMillis: 10 * 60_000,
   /** A stream that requires a leader ends when there has been none for so long. */
   leaderLossMillis: 3_000,

@@ -10,9 +10,9 @@ import {
   enterQueue,
   firstOf,
   keyOf,
-  leaveQueue,
   queueOf,
   waitForTurn,
+  withdraw,
 } from "./ownership.ts";
 
 export function lockService(front: Front): LockServer {
@@ -61,7 +61,7 @@ async function lock(
     await lease.keep();
     await waitForTurn(front, caller, queue, entered.createRevision, context);
   } catch (thrown) {
-    await leaveQueue(front, caller, key, entered.createRevision);
+    await withdraw(front, caller, entered);
     throw thrown;
   }
   // The lease may have ended while we waited, and our key with it.

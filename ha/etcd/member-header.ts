@@ -52,6 +52,11 @@ export class MemberHeader {
     };
   }
 
+  /** Without a revision: for calls that have nothing to do with keys. */
+  ofCluster(): ResponseHeader {
+    return { clusterId: this.clusterId, memberId: this.memberId, raftTerm: this.term };
+  }
+
   /** The newest revision that this member has applied. */
   async revision(): Promise<Revision> {
     const request = { key: reserved.nothing, countOnly: true };

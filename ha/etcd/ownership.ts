@@ -82,9 +82,15 @@ export class CallerLease {
     clearInterval(this.timer);
   }
 
+  /** The call has failed, for a reason that its caller is about to be told. Never throws. */
   async abandon(): Promise<void> {
     clearInterval(this.timer);
-    if (this.own) await this.front.store.leaseRevoke(this.id);
+    if (!this.own) return;
+    await this.front.store.leaseRevoke(this.id).catch((thrown: unknown) => {
+      // It ends by itself, later.
+      const { message } = StatusError.from(thrown);
+      this.front.options.log.debug("a lease was not revoked", { error: message });
+    });
   }
 }
 
@@ -175,6 +181,19 @@ export async function enterQueue(
     value: present?.value,
     answer,
   };
+}
+
+/**
+ * Undoes what a failed call put into the queue; one that found its key there leaves it. Never
+ * throws: the key ends with its lease in any case.
+ */
+export async function withdraw(front: Front, caller: Caller, entered: Entered): Promise<void> {
+  if (!entered.created) return;
+  const { key, createRevision } = entered;
+  await leaveQueue(front, caller, key, createRevision).catch((thrown: unknown) => {
+    const { message } = StatusError.from(thrown);
+    front.options.log.debug("a waiting caller's key was not removed", { error: message });
+  });
 }
 
 /** Takes the key out of the queue, if it is still the one that was put there. */

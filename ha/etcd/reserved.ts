@@ -57,7 +57,7 @@ function isReserved(key: string): boolean {
   return key >= first && key < after;
 }
 
-/** The ranges to read in place of this one: itself, or the one or two parts beside what is hidden. */
+/** The ranges to read in place of this one: itself, or the parts beside what is hidden. */
 export function visibleRanges(request: RangeRequest): readonly RangeRequest[] {
   const parts = beside(request);
   if (parts === undefined) return [request];

@@ -32,6 +32,8 @@ export interface EtcdServiceOptions {
   readonly progressMillis?: number | undefined;
   readonly watchesPerStream?: number | undefined;
   readonly watchResponseBytes?: number | undefined;
+  /** A stream that requires a leader ends when there has been none for so long. */
+  readonly leaderLossMillis?: number | undefined;
   /** Unix time in milliseconds; by it tokens expire. */
   readonly wallMillis?: (() => number) | undefined;
 }
@@ -51,6 +53,7 @@ export function addEtcdServices(
   const front = new Front(store, {
     log: options.log,
     certificateUsers: options.certificateUsers ?? false,
+    leaderLossMillis: options.leaderLossMillis ?? etcdLimits.leaderLossMillis,
     wallMillis: options.wallMillis ?? Date.now,
   });
   const watchOptions = {

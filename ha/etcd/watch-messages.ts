@@ -1,6 +1,7 @@
 /** From a batch of the store to the responses of one watch. */
 import type { WatchCreateRequest, WatchResponse } from "../../proto/gen/etcd.ts";
 import { WatchCreateRequest_FilterType } from "../../proto/gen/etcd.ts";
+import { Code, type StatusError } from "../runtime/status-error.ts";
 import {
   type Revision,
   storeErrors,
@@ -35,6 +36,22 @@ export function watchOf(create: WatchCreateRequest): WatchRequest {
     previous: create.prevKv === true,
     filters,
   };
+}
+
+/** As Go's gRPC prints them. */
+const codeNames: Readonly<Partial<Record<Code, string>>> = {
+  [Code.invalidArgument]: "InvalidArgument",
+  [Code.permissionDenied]: "PermissionDenied",
+  [Code.unauthenticated]: "Unauthenticated",
+};
+
+/**
+ * Why a watch is refused. What authentication says comes in the form in which Go prints an error:
+ * by it etcd's client sees that it needs a new token.
+ */
+export function refusalText({ code, message }: StatusError): string {
+  const name = codeNames[code];
+  return name === undefined ? message : `rpc error: code = ${name} desc = ${message}`;
 }
 
 /**

@@ -22,7 +22,7 @@ import * as errors from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import type { Front } from "./front.ts";
 import { mayShowReserved, visibleEvents } from "./reserved.ts";
-import { eventResponses, watchOf } from "./watch-messages.ts";
+import { eventResponses, refusalText, watchOf } from "./watch-messages.ts";
 
 /** Of responses that are about no watch, or about all. */
 const noWatch = -1n;
@@ -68,6 +68,7 @@ export class WatchSession {
   private telling = false;
   /** Whether the client has ever sent a progress request. */
   private asksForProgress = false;
+  private closed = false;
 
   constructor(front: Front, options: WatchSessionOptions) {
     this.front = front;
@@ -104,10 +105,16 @@ export class WatchSession {
     try {
       watch = await this.open(create, await caller());
     } catch (thrown) {
-      const { code, message } = StatusError.from(thrown);
-      if (code === Code.unavailable) throw thrown;
-      const refusal = { watchId: noWatch, created: true, canceled: true, cancelReason: message };
+      const error = StatusError.from(thrown);
+      if (error.code === Code.unavailable) throw thrown;
+      const cancelReason = refusalText(error);
+      const refusal = { watchId: noWatch, created: true, canceled: true, cancelReason };
       await this.answers.offer({ header: await header.now(), ...refusal });
+      return;
+    }
+    if (this.closed) {
+      // The client went away in the meantime, and nobody else would ever close it.
+      watch.stream.close();
       return;
     }
     const revision = await watch.stream.created.catch(
@@ -128,7 +135,7 @@ export class WatchSession {
     const request = watchOf(create);
     const { maxWatches } = this.options;
     if (this.watches.size >= maxWatches) {
-      throw errors.tooLarge("the stream", this.watches.size + 1, maxWatches, "watches");
+      throw errors.tooManyWatches(maxWatches);
     }
     const wanted = create.watchId ?? 0n;
     if (wanted !== 0n && this.watches.has(wanted)) throw errors.duplicateWatch();
@@ -149,7 +156,7 @@ export class WatchSession {
       heard: false,
       closed: false,
     };
-    this.watches.set(watch.id, watch);
+    if (!this.closed) this.watches.set(watch.id, watch);
     return watch;
   }
 
@@ -226,6 +233,7 @@ export class WatchSession {
     watch.closed = true;
     watch.stream.close();
     this.watches.delete(watch.id);
+    if (this.watches.size === 0) this.wanted = undefined;
     this.tellProgress();
   }
 
@@ -274,6 +282,7 @@ export class WatchSession {
   }
 
   private close(): void {
+    this.closed = true;
     clearInterval(this.timer);
     for (const watch of this.watches.values()) {
       watch.closed = true;

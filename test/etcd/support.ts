@@ -158,10 +158,13 @@ export interface Face {
 export interface FaceOptions extends Partial<EtcdServiceOptions> {
   readonly watchLimits?: WatchLimits;
   readonly wrap?: (store: Store) => Store;
+  /** Instead of one of this process; closed by whoever opened it. */
+  readonly store?: Store;
 }
 
 export async function openFace(options: FaceOptions = {}): Promise<Face> {
-  const local = await openLocalStore(memoryRuntime(), { watchLimits: options.watchLimits });
+  const { watchLimits } = options;
+  const local = options.store ?? (await openLocalStore(memoryRuntime(), { watchLimits }));
   const store = options.wrap?.(local) ?? local;
   const lines: LogLine[] = [];
   const log = memoryLog(lines);
@@ -192,7 +195,7 @@ export async function openFace(options: FaceOptions = {}): Promise<Face> {
       for (const client of clients) client.close();
       await server.close();
       await services.close();
-      await local.close();
+      if (options.store === undefined) await local.close();
       const unexpected = lines.filter(({ level }) => level === "error");
       assert.deepEqual(unexpected, [], "no handler failed unexpectedly");
     },

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import type { Revision, Store } from "../../ha/store/mod.ts";
+import type { Store } from "../../ha/store/mod.ts";
 import type { WatchCreateRequest, WatchResponse } from "../../proto/gen/etcd.ts";
 import { eventually } from "../rpc/helpers.ts";
 import { b, call, type Face, openFace, put, refused } from "./support.ts";
@@ -155,7 +155,7 @@ describe("Watch", () => {
       [
         [-1n, true, "mvcc: watcher range is empty"],
         [-1n, true, "etcdserver: mvcc: required revision has been compacted"],
-        [-1n, true, "etcdserver: permission denied"],
+        [-1n, true, "rpc error: code = PermissionDenied desc = etcdserver: permission denied"],
         [undefined, undefined, undefined],
       ],
     );
@@ -191,7 +191,6 @@ describe("Watch", () => {
     stream.cancel(5n);
     const canceled = await stream.response("canceled", (response) => response.canceled === true);
     assert.equal(canceled.watchId, 5n);
-    assert.equal(canceled.cancelReason, "" === canceled.cancelReason ? "" : undefined);
     await put(face, "gone", "unseen");
     stream.create({ key: b("gone"), watchId: 5n });
     await eventually("created again", () => stream.responses.length === 3);
@@ -201,7 +200,7 @@ describe("Watch", () => {
     await stream.end();
   });
 
-  test("no key stands for the first one there can be; reserved keys stay out of sight", async () => {
+  test("no key stands for the first there can be; reserved keys stay out of sight", async () => {
     const stream = new Stream(face);
     stream.create({ rangeEnd: openEnd });
     await stream.created(undefined);
@@ -211,7 +210,7 @@ describe("Watch", () => {
     await stream.end();
   });
 
-  test("a start that was compacted cancels the watch and says from where on there is history", async () => {
+  test("a compacted start cancels the watch and says where history begins", async () => {
     const first = await put(face, "old", "1");
     const second = await put(face, "old", "2");
     await call(face.kv, face.kv.compact, { revision: second.header!.revision! });
@@ -238,7 +237,7 @@ describe("Watch", () => {
     const progress = await stream.response("progress", ({ watchId }) => watchId === -1n);
     assert.ok(progress.header!.revision! >= latest.header!.revision!);
     assert.equal(stream.events(), "+p/1=1", "what it covers has been shown before");
-    assert.deepEqual(progress.events, []);
+    assert.equal(progress.events, undefined);
     await put(face, "p/2", "2");
     await stream.shows("+p/1=1 +p/2=2");
     const later = await put(face, "q", "2");
@@ -284,8 +283,9 @@ describe("Watch", () => {
   });
 });
 
-test("an idle watch with progress_notify is told how far it has come; a busy one is not", async () => {
+test("an idle watch with progress_notify is told how far it has come", async (t) => {
   const face = await openFace({ progressMillis: 20 });
+  t.after(() => face.close());
   const stream = new Stream(face);
   stream.create({ key: b("idle"), progressNotify: true });
   stream.create({ key: b("quiet") });
@@ -296,14 +296,14 @@ test("an idle watch with progress_notify is told how far it has come; a busy one
     ({ watchId, created, header }) =>
       watchId === undefined && created !== true && header!.revision! >= elsewhere.header!.revision!,
   );
-  assert.deepEqual(told.events, []);
+  assert.equal(told.events, undefined);
   assert.equal(stream.responses.filter(({ watchId }) => watchId === 1n).length, 1);
   await stream.end();
-  await face.close();
 });
 
-test("a large batch is cut between revisions, and with fragment also within one", async () => {
+test("a large batch is cut between revisions, and with fragment also within one", async (t) => {
   const face = await openFace({ watchResponseBytes: 1000 });
+  t.after(() => face.close());
   const value = Buffer.alloc(400, "v");
   const first = await put(face, "big", "start");
   for (let i = 0; i < 6; i++) await call(face.kv, face.kv.put, { key: b(`big${i}`), value });
@@ -335,10 +335,9 @@ test("a large batch is cut between revisions, and with fragment also within one"
   assert.ok(!cut.responses.at(-1)!.fragment, "the last fragment is not marked");
   await whole.end();
   await cut.end();
-  await face.close();
 });
 
-test("a client that does not read gets everything when it does", async () => {
+test("a client that does not read gets everything when it does", async (t) => {
   const watchLimits = {
     maxWatchers: 10,
     maxQueuedEvents: 4,
@@ -346,6 +345,7 @@ test("a client that does not read gets everything when it does", async () => {
     catchUpPageRevisions: 8,
   };
   const face = await openFace({ watchLimits });
+  t.after(() => face.close());
   const stream = new Stream(face);
   stream.create({ key: b("k") });
   await stream.created(undefined);
@@ -361,31 +361,33 @@ test("a client that does not read gets everything when it does", async () => {
     Array.from({ length: 64 }, (_, i) => i + 1),
   );
   await stream.end();
-  await face.close();
 });
 
-test("watches of one stream are bounded", async () => {
+test("watches of one stream are bounded", async (t) => {
   const face = await openFace({ watchesPerStream: 2 });
+  t.after(() => face.close());
   const stream = new Stream(face);
   for (let i = 0; i < 3; i++) stream.create({ key: b("k") });
   const refusal = await stream.created(-1n);
-  assert.equal(refusal.cancelReason, "etcdserver: the stream has 3 watches, at most 2 are allowed");
+  assert.equal(
+    refusal.cancelReason,
+    "etcdserver: the stream has 2 watches already, more are not allowed",
+  );
   await stream.end();
-  await face.close();
 });
 
-test("a member that goes away ends its streams with unavailable", async () => {
+test("a member that goes away ends its streams with unavailable", async (t) => {
   const face = await openFace();
+  t.after(() => face.close());
   const stream = new Stream(face);
   stream.create({ key: b("k") });
   await stream.created(undefined);
   await face.store.close();
   await eventually("the end", () => stream.error !== undefined);
   assert.equal(stream.error?.code, status.UNAVAILABLE);
-  await face.close();
 });
 
-test("calls that require a leader are refused without one, and such streams end", async () => {
+test("calls that require a leader are refused without one, and such streams end", async (t) => {
   let tell: (led: boolean) => void = () => {};
   const wrap = (store: Store): Store => {
     const wrapped: Store = Object.create(store);
@@ -399,9 +401,10 @@ test("calls that require a leader are refused without one, and such streams end"
     }
     return wrapped;
   };
-  const face = await openFace({ wrap });
+  const face = await openFace({ wrap, leaderLossMillis: 30 });
+  t.after(() => face.close());
   const stream = new Stream(face, { hasleader: "true" });
-  stream.create({ key: b("k"), startRevision: 1n as unknown as Revision & bigint });
+  stream.create({ key: b("k"), startRevision: 2n });
   await stream.created(undefined);
   tell(false);
   const noLeader = "etcdserver: no leader";
@@ -409,7 +412,6 @@ test("calls that require a leader are refused without one, and such streams end"
   const asked = call(face.kv, face.kv.range, request, { hasleader: "true" });
   await refused(asked, status.UNAVAILABLE, noLeader);
   await call(face.kv, face.kv.range, request);
-  await eventually("the end", () => stream.error !== undefined, 10_000);
+  await eventually("the end", () => stream.error !== undefined);
   assert.equal(stream.error?.details, noLeader);
-  await face.close();
 });

@@ -1,0 +1,28 @@
+/** Programs that the suites of this folder drive, and that `npm install` does not bring. */
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** Where the program is; undefined when it is not on PATH. */
+export function locate(program: string): string | undefined {
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+    const path = join(folder, program);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not here; perhaps in the next folder.
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Options of a suite or test that drives `program`. Without the program it is skipped, and says
+ * what is missing; where env CI is `true` nothing may be missing, and it throws instead.
+ */
+export function needs(program: string, debianPackage: string): { readonly skip: string | false } {
+  if (locate(program) !== undefined) return { skip: false };
+  const text = `needs ${program} (apt-get install ${debianPackage})`;
+  if (process.env["CI"] === "true") throw new Error(text);
+  return { skip: `skipped: ${text}` };
+}
