@@ -1,6 +1,6 @@
 /**
  * `npm test`: every suite that needs nothing but Node. Suites that need foreign programs are in
- * test/foreign and run by `.ci/run` once those are installed.
+ * test/foreign: `npm test -- --foreign` runs those, and so does `.ci/run` once they are installed.
  *
  * Arguments are passed on as file patterns: `npm test -- test/raft` runs one folder.
  */
@@ -10,9 +10,10 @@ import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
 
 const root = dirname(import.meta.dirname);
-const wanted = process.argv.slice(2);
+const foreign = process.argv.includes("--foreign");
+const wanted = process.argv.slice(2).filter((argument) => argument !== "--foreign");
 const files = globSync("test/**/*.test.ts", { cwd: root })
-  .filter((file) => !file.startsWith("test/foreign/"))
+  .filter((file) => file.startsWith("test/foreign/") === foreign)
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
   .sort();
 if (files.length === 0) {
@@ -21,8 +22,9 @@ if (files.length === 0) {
 }
 
 /** Whole clusters of processes: one after the other, when nothing else wants the machine. */
-const endToEnd = files.filter((file) => file.startsWith("test/e2e/"));
-const ordinary = files.filter((file) => !file.startsWith("test/e2e/"));
+const alone = (file: string) => /^test\/(e2e|foreign)\//.test(file);
+const endToEnd = files.filter(alone);
+const ordinary = files.filter((file) => !alone(file));
 
 let failed = false;
 for (const [group, concurrency] of [
