@@ -97,7 +97,10 @@ function httpOnce(
         const next = code >= 300 && code < 400 && location ? new URL(location, url) : undefined;
         // Redirects to another host are success with a warning, as upstream: nobody follows them.
         if (next === undefined || next.hostname !== url.hostname || redirectsLeft === 0) end();
-        else httpOnce(next, headers, deadline, redirectsLeft - 1).then(finish);
+        else {
+          const refused = (error: unknown) => finish(failed(String(error)));
+          httpOnce(next, headers, deadline, redirectsLeft - 1).then(finish, refused);
+        }
       });
       response.on("error", (error) => finish(failed(error.message)));
     });
