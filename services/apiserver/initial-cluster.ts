@@ -40,12 +40,3 @@ export function parseInitialCluster(text: string, own: string): ClusterMember[] 
 function refused(part: string, why: string): StatusError {
   return new StatusError(Code.invalidArgument, `--initial-cluster "${part}": ${why}`);
 }
-
-/** Throws a StatusError when it is neither. */
-export function clusterState(text: string): "new" | "existing" {
-  if (text === "new" || text === "existing") return text;
-  throw new StatusError(
-    Code.invalidArgument,
-    `--initial-cluster-state "${text}": "new" or "existing" is wanted`,
-  );
-}
