@@ -91,7 +91,6 @@ async function measure(api: TriremeClient): Promise<void> {
     console.log(`latency in ms: p50 ${p50} · p90 ${p90} · p99 ${p99} · max ${max}`);
     console.log(`errors: ${errors.size === 0 ? "none" : JSON.stringify(result.errors)}`);
     console.log(
-      "(this generator is a Node program and costs more than the servers: it is a floor)",
     );
   }
   if (errors.size > 0) process.exitCode = 1;

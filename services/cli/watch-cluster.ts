@@ -1,5 +1,5 @@
 /** Watches a running cluster: who leads, which masters answer, which nodes and pods there are. */
-import { connect as connectRpc, serverStreamIterable } from "../../ha/rpc/mod.ts";
+import { call, connect as connectRpc, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
@@ -33,6 +33,8 @@ export interface WatchOptions {
 
 /** Between attempts to reach a master again; it may just be starting. */
 const redialMillis = 100;
+/** How often a master is asked how far it is. */
+const askMillis = 1_000;
 
 /** Calls back with the present view whenever it changes, until the signal aborts. */
 export function watchCluster(options: WatchOptions): void {
@@ -112,6 +114,12 @@ async function watchMaster(
 ): Promise<void> {
   while (!signal.aborted) {
     const client = connectRpc(ClusterClient, { addresses: [address], tls });
+    // The stream tells of leaders and links at once; revisions move all the time and are asked for.
+    const timer = setInterval(() => {
+      call(client, "status", {}, { signal, deadlineMillis: askMillis }).then(update, () => {
+        // The stream ends too when the master is away, and says so.
+      });
+    }, askMillis);
     try {
       for await (const status of serverStreamIterable(client, "watchStatus", {}, { signal })) {
         update(status);
@@ -119,6 +127,7 @@ async function watchMaster(
     } catch {
       // The master is away; that is what the view says until it is back.
     } finally {
+      clearInterval(timer);
       client.close();
     }
     update(undefined);

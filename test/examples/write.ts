@@ -11,6 +11,9 @@ const tls = credentials.createSsl(
   readFileSync(clientCert),
 );
 const object = { metadata: { name: "hello2", namespace: "default" }, data: { from: "TypeScript" } };
-new ConfigMapsClient(grpc, tls).create({ object }, (error, created) => {
-  console.log(error?.details ?? created.metadata);
-});
+new ConfigMapsClient(grpc, tls, { "grpc.ssl_target_name_override": "localhost" }).create(
+  { object },
+  (error, created) => {
+    console.log(error?.details ?? created.metadata);
+  },
+);
