@@ -56,7 +56,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "ha/balancer": ["ha/runtime", "ha/http2", "ha/rpc", "proto"],
   "ha/election": ["ha/runtime", "proto"],
   "services/kinds": ["ha/runtime", "proto"],
-  "services/apiserver": ["ha/runtime", "ha/store", "ha/member", "ha/rpc", "ha/election", "services/kinds", "proto"],
+  "services/apiserver": ["ha/runtime", "ha/store", "ha/member", "ha/etcd", "ha/rpc", "ha/election", "services/kinds", "proto"],
   "services/client": ["ha/runtime", "ha/rpc", "ha/election", "services/kinds", "proto"],
   "services/scheduler": ["ha/runtime", "ha/election", "services/client", "services/kinds", "proto"],
   "services/controllers": ["ha/runtime", "ha/election", "services/client", "services/kinds", "proto"],

@@ -78,6 +78,11 @@ export class Connection {
     return this.#core.streams.size;
   }
 
+  /** Those streams. */
+  get streams(): readonly Stream[] {
+    return this.#core.streams.values();
+  }
+
   /** Client: whether `request` may be called now. */
   get hasCapacity(): boolean {
     const { streams, peerConcurrentStreams, nextLocalId } = this.#core;
@@ -225,11 +230,11 @@ export class Connection {
       core.output.rest();
     }
     const { openBlockSince } = this.#receiver;
-    if (!this.#receiver.greeted) {
+    if (!this.#receiver.control.greeted) {
       if (now - this.#openedAt >= limits.prefaceMillis) {
         core.fail(ErrorCode.protocolError, "no SETTINGS in time");
       }
-    } else if (!this.#receiver.settingsAcknowledged) {
+    } else if (!this.#receiver.control.settingsAcknowledged) {
       if (now - this.#openedAt >= limits.settingsAckMillis) {
         core.fail(ErrorCode.settingsTimeout, "SETTINGS were not acknowledged in time");
       }

@@ -6,6 +6,7 @@ import type { Http2Limits } from "./limits.ts";
 import { Output } from "./output.ts";
 import { Sender } from "./sender.ts";
 import { Stream } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 /** Ids of streams that have closed lately: late frames for them are no surprise. */
 const rememberedStreams = 256;
@@ -17,7 +18,7 @@ export class Core {
   readonly now: () => number;
   readonly output: Output;
   readonly sender: Sender;
-  readonly streams = new Map<number, Stream>();
+  readonly streams = new StreamTable();
   readonly resets: FloodMeter;
 
   /** Highest id of a stream that the peer has opened. */
@@ -68,7 +69,7 @@ export class Core {
   open(id: number, user: unknown): Stream {
     const { initialWindowBytes } = this.sender;
     const stream = new Stream(id, initialWindowBytes, this.limits.streamWindowBytes, user);
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     return stream;
   }
 
@@ -81,13 +82,20 @@ export class Core {
     stream.queue = undefined;
     stream.queuedBytes = 0;
     stream.trailers = undefined;
-    this.streams.delete(stream.id);
+    this.streams.delete(stream);
     const slot = this.#closedCount++ % rememberedStreams;
     this.#closedIds[slot] = stream.id;
     this.#closedByUs[slot] = byUs ? 1 : 0;
     if (stream.unconsumed > 0) this.credit(stream.unconsumed);
     stream.unconsumed = 0;
     if (this.closing && this.streams.size === 0) this.finish(undefined);
+  }
+
+  /** The stream has not been opened yet, by whoever may. */
+  isIdle(streamId: number): boolean {
+    const ours = (streamId & 1) === (this.role === "client" ? 1 : 0);
+    if (!ours) return streamId > this.lastPeerId;
+    return this.role === "server" || streamId >= this.nextLocalId;
   }
 
   /** How a stream that is no longer known ended; undefined: long ago, or it was never opened. */
@@ -170,7 +178,7 @@ export class Core {
   /** Ends streams that the peer will not or cannot answer. */
   giveUp(which: (stream: Stream) => boolean, cause: ResetCause): void {
     const code = cause === "refused" ? ErrorCode.refusedStream : ErrorCode.cancel;
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       if (!which(stream)) continue;
       this.close(stream, true);
       this.handler.onReset(stream, code, cause);

@@ -63,7 +63,6 @@ export class HeaderBlock {
 }
 
 const namePattern = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is forbidden.
 const badValuePattern = /[\0\r\n]|^[ \t]|[ \t]$/;
 const connectionSpecific = new Set([
   "connection",

@@ -8,7 +8,7 @@ import { assert } from "../runtime/assert.ts";
 
 /** Bits of the code of each byte, then of EOS, as base-36 digits. */
 const lengthDigits =
-  "dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6cad777777777777777777777" +
+  "dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6cad677777777777777777777" +
   "77878djde6f56565666577666567655677777fbedskmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmo" +
   "lmnnllmlnmnnkmmmnmmnqqkjmnmpqqqrrqopjlqrrqrollqqsrrrkoklmllnmmppooqnqrqqrrrrrsrrrrrqu";
 

@@ -101,7 +101,8 @@ export class Output {
       const last = from + part.length === block.length;
       const flags = (from === 0 ? end : 0) | (last ? Flag.endHeaders : 0);
       const type = from === 0 ? FrameType.headers : FrameType.continuation;
-      this.#slab.set(part, this.#frame(type, flags, streamId, part.length));
+      const at = this.#frame(type, flags, streamId, part.length);
+      this.#slab.set(part, at);
     }
   }
 
@@ -110,7 +111,8 @@ export class Output {
     const flags = endStream ? Flag.endStream : 0;
     const part = length === bytes.length ? bytes : bytes.subarray(start, end);
     if (length <= copyBytes) {
-      this.#slab.set(part, this.#frame(FrameType.data, flags, streamId, length));
+      const at = this.#frame(FrameType.data, flags, streamId, length);
+      this.#slab.set(part, at);
       return;
     }
     const at = this.#reserve(frameHeaderBytes);

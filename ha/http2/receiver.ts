@@ -1,14 +1,8 @@
 /** The receiving half: RFC 9113 section 6, frame by frame. Throws ConnectionErrors. */
-import {
-  ConnectionError,
-  ErrorCode,
-  Flag,
-  FrameType,
-  largestFrameBytes,
-  largestWindowBytes,
-  SettingId,
-} from "./codes.ts";
+import { ConnectionError, ErrorCode, Flag, FrameType } from "./codes.ts";
+import { ControlFrames } from "./control-frames.ts";
 import type { Core } from "./core.ts";
+import { expectLength, overWindow, protocol } from "./faults.ts";
 import { FloodMeter } from "./flood.ts";
 import type { FrameSink } from "./frame-reader.ts";
 import { BlockRole, type HeaderBlock } from "./header-block.ts";
@@ -28,30 +22,23 @@ interface OpenBlock {
 export class Receiver implements FrameSink {
   readonly #core: Core;
   readonly #decoder: HpackDecoder;
-  readonly #pings: FloodMeter;
-  readonly #settings: FloodMeter;
   readonly #emptyFrames: FloodMeter;
-  readonly #windowUpdates: FloodMeter;
   readonly #refusals: FloodMeter;
   readonly #ignored: FloodMeter;
-  readonly #pong: (payload: number) => void;
   #openBlock: OpenBlock | undefined;
   #lastStream: Stream | undefined;
-  #dataFramesSeen = 0;
-  /** The peer's first SETTINGS. */
-  greeted = false;
-  settingsAcknowledged = false;
+  readonly control: ControlFrames;
 
   /** `pong` is told the last four bytes of acknowledged pings. */
   constructor(core: Core, pong: (payload: number) => void) {
     const { limits } = core;
     this.#core = core;
-    this.#pong = pong;
     this.#decoder = new HpackDecoder(limits);
-    this.#pings = new FloodMeter("pings", limits.pings);
-    this.#settings = new FloodMeter("settings", limits.settings);
+    this.control = new ControlFrames(core, {
+      acknowledged: () => this.#decoder.limitAcknowledged(),
+      pong,
+    });
     this.#emptyFrames = new FloodMeter("empty frames", limits.emptyFrames);
-    this.#windowUpdates = new FloodMeter("window updates", limits.windowUpdates);
     this.#refusals = new FloodMeter("streams over the limit", limits.refusals);
     this.#ignored = new FloodMeter("frames without meaning here", limits.ignoredFrames);
   }
@@ -66,7 +53,7 @@ export class Receiver implements FrameSink {
     if (this.#openBlock !== undefined && type !== FrameType.continuation) {
       throw protocol("a frame within a header block");
     }
-    if (!this.greeted && type !== FrameType.settings) throw protocol("no SETTINGS first");
+    if (!this.control.greeted && type !== FrameType.settings) throw protocol("no SETTINGS first");
     switch (type) {
       case FrameType.data:
         return this.#onData(flags, streamId, bytes, start, end);
@@ -77,15 +64,15 @@ export class Receiver implements FrameSink {
       case FrameType.rstStream:
         return this.#onRstStream(streamId, bytes, start, end);
       case FrameType.settings:
-        return this.#onSettings(flags, streamId, bytes, start, end);
+        return this.control.onSettings(flags, streamId, bytes, start, end);
       case FrameType.pushPromise:
         throw protocol("PUSH_PROMISE, which is not enabled");
       case FrameType.ping:
-        return this.#onPing(flags, streamId, bytes, start, end);
+        return this.control.onPing(flags, streamId, bytes, start, end);
       case FrameType.goaway:
-        return this.#onGoaway(streamId, bytes, start, end);
+        return this.control.onGoaway(streamId, bytes, start, end);
       case FrameType.windowUpdate:
-        return this.#onWindowUpdate(streamId, bytes, start, end);
+        return this.control.onWindowUpdate(streamId, bytes, start, end);
       case FrameType.continuation:
         return this.#onContinuation(flags, streamId, bytes, start, end);
       default:
@@ -145,18 +132,11 @@ export class Receiver implements FrameSink {
   #afterEnd(streamId: number, stream: Stream | undefined) {
     const core = this.#core;
     if (stream !== undefined) return core.streamError(stream, ErrorCode.streamClosed);
-    if (this.#isIdle(streamId)) throw protocol(`a frame on stream ${streamId}, which is idle`);
+    if (this.#core.isIdle(streamId)) throw protocol(`a frame on stream ${streamId}, which is idle`);
     // What we have reset, the peer may not have known yet (section 5.1).
     if (core.role === "client" || core.closedLately(streamId) === "by us") return;
     if (streamId > core.lastTakenId) return;
     core.resetId(streamId, ErrorCode.streamClosed);
-  }
-
-  #isIdle(streamId: number): boolean {
-    const { role, nextLocalId, lastPeerId } = this.#core;
-    const ours = (streamId & 1) === (role === "client" ? 1 : 0);
-    if (!ours) return streamId > lastPeerId;
-    return role === "server" || streamId >= nextLocalId;
   }
 
   #onHeaders(flags: number, streamId: number, bytes: Buffer, start: number, end: number) {
@@ -221,7 +201,8 @@ export class Receiver implements FrameSink {
       return this.#onTrailers(stream, block, endStream);
     }
     if (core.role === "client") {
-      if (this.#isIdle(streamId)) throw protocol(`HEADERS on stream ${streamId}, which is idle`);
+      if (this.#core.isIdle(streamId))
+        throw protocol(`HEADERS on stream ${streamId}, which is idle`);
       return;
     }
     this.#onRequest(streamId, block, endStream, selfDependent);
@@ -310,129 +291,14 @@ export class Receiver implements FrameSink {
     const core = this.#core;
     expectLength("RST_STREAM", end - start, 4);
     if (streamId === 0) throw protocol("RST_STREAM on stream 0");
-    if (this.#isIdle(streamId)) throw protocol(`RST_STREAM on stream ${streamId}, which is idle`);
+    if (this.#core.isIdle(streamId))
+      throw protocol(`RST_STREAM on stream ${streamId}, which is idle`);
     const stream = core.streams.get(streamId);
     core.resets.count(core.now);
     if (stream === undefined) return;
     const code = bytes.readUInt32BE(start);
     core.close(stream, false);
     core.handler.onReset(stream, code, "peer");
-  }
-
-  #onSettings(flags: number, streamId: number, bytes: Buffer, start: number, end: number) {
-    const core = this.#core;
-    if (streamId !== 0) throw protocol(`SETTINGS on stream ${streamId}`);
-    if ((flags & Flag.ack) !== 0) {
-      expectLength("an acknowledgement of SETTINGS", end - start, 0);
-      if (!this.greeted) throw protocol("no SETTINGS first");
-      if (!this.settingsAcknowledged) this.#decoder.limitAcknowledged();
-      this.settingsAcknowledged = true;
-      return;
-    }
-    if ((end - start) % 6 !== 0) {
-      throw new ConnectionError(ErrorCode.frameSizeError, "SETTINGS of a broken length");
-    }
-    this.#settings.count(core.now);
-    for (let at = start; at < end; at += 6) {
-      this.#applySetting(bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2));
-    }
-    this.greeted = true;
-    core.output.settingsAck();
-    core.sender.pump();
-    core.handler.onSettings?.();
-  }
-
-  #applySetting(id: number, value: number) {
-    const core = this.#core;
-    switch (id) {
-      case SettingId.enablePush:
-        if (value > 1 || (value === 1 && core.role === "client")) {
-          throw protocol(`SETTINGS_ENABLE_PUSH of ${value}`);
-        }
-        break;
-      case SettingId.maxConcurrentStreams:
-        core.peerConcurrentStreams = value;
-        break;
-      case SettingId.initialWindowSize:
-        if (value > largestWindowBytes) throw overWindow(`SETTINGS_INITIAL_WINDOW_SIZE ${value}`);
-        this.#resizeWindows(value);
-        break;
-      case SettingId.maxFrameSize:
-        if (value < 16_384 || value > largestFrameBytes) {
-          throw protocol(`SETTINGS_MAX_FRAME_SIZE of ${value}`);
-        }
-        // The smallest frames are large enough: larger ones would make other streams wait longer.
-        break;
-      default:
-      // HEADER_TABLE_SIZE: our encoder has no table. MAX_HEADER_LIST_SIZE is advice. Unknown
-      // settings are to be ignored (section 6.5.2).
-    }
-  }
-
-  /** Section 6.9.2: the change applies to every open stream. */
-  #resizeWindows(value: number) {
-    const { sender, streams } = this.#core;
-    const change = value - sender.initialWindowBytes;
-    sender.initialWindowBytes = value;
-    for (const stream of streams.values()) {
-      stream.sendWindow += change;
-      if (stream.sendWindow > largestWindowBytes) throw overWindow(`stream ${stream.id}'s window`);
-      sender.enlarged(stream);
-    }
-  }
-
-  #onPing(flags: number, streamId: number, bytes: Buffer, start: number, end: number) {
-    if (streamId !== 0) throw protocol(`PING on stream ${streamId}`);
-    expectLength("PING", end - start, 8);
-    if ((flags & Flag.ack) !== 0) {
-      this.#pong(bytes.readUInt32BE(start + 4));
-      return;
-    }
-    this.#pings.count(this.#core.now);
-    this.#core.output.ping(bytes, start, true);
-  }
-
-  #onGoaway(streamId: number, bytes: Buffer, start: number, end: number) {
-    const core = this.#core;
-    if (streamId !== 0) throw protocol(`GOAWAY on stream ${streamId}`);
-    if (end - start < 8) throw new ConnectionError(ErrorCode.frameSizeError, "a short GOAWAY");
-    this.#settings.count(core.now);
-    const last = bytes.readUInt32BE(start) & 0x7fff_ffff;
-    const code = bytes.readUInt32BE(start + 4);
-    core.handler.onGoaway(
-      last,
-      code,
-      bytes.toString("latin1", start + 8, Math.min(end, start + 136)),
-    );
-    if (core.role === "client") core.giveUp((stream) => stream.id > last, "refused");
-    core.closing = true;
-    if (core.streams.size === 0) core.finish(undefined);
-  }
-
-  #onWindowUpdate(streamId: number, bytes: Buffer, start: number, end: number) {
-    const core = this.#core;
-    const { sender } = core;
-    expectLength("WINDOW_UPDATE", end - start, 4);
-    // Updates that answer our DATA are no flood.
-    if (this.#dataFramesSeen + 1 < sender.dataFrames) this.#dataFramesSeen += 2;
-    else this.#windowUpdates.count(core.now);
-    const increment = bytes.readUInt32BE(start) & 0x7fff_ffff;
-    if (streamId === 0) {
-      if (increment === 0) throw protocol("WINDOW_UPDATE by 0");
-      sender.windowBytes += increment;
-      if (sender.windowBytes > largestWindowBytes) throw overWindow("the connection's window");
-      return sender.pump();
-    }
-    if (this.#isIdle(streamId)) throw protocol(`WINDOW_UPDATE of stream ${streamId}, still idle`);
-    const stream = this.#find(streamId);
-    if (stream === undefined) return;
-    if (increment === 0) return core.streamError(stream, ErrorCode.protocolError);
-    stream.sendWindow += increment;
-    if (stream.sendWindow > largestWindowBytes) {
-      return core.streamError(stream, ErrorCode.flowControlError);
-    }
-    sender.enlarged(stream);
-    sender.pump();
   }
 }
 
@@ -441,18 +307,4 @@ function paddingOf(bytes: Buffer, start: number, end: number): number {
   const padding = start < end ? (bytes[start] as number) : end;
   if (padding >= end - start) throw protocol("padding as long as its frame, or longer");
   return padding;
-}
-
-function expectLength(what: string, length: number, expected: number): void {
-  if (length === expected) return;
-  const text = `${what} of ${length} bytes, not ${expected}`;
-  throw new ConnectionError(ErrorCode.frameSizeError, text);
-}
-
-function protocol(what: string): ConnectionError {
-  return new ConnectionError(ErrorCode.protocolError, what);
-}
-
-function overWindow(what: string): ConnectionError {
-  return new ConnectionError(ErrorCode.flowControlError, `over the limit: ${what}`);
 }

@@ -1,29 +1,37 @@
 /**
- * Questions that only the leader can answer and that need no log entry: how long a lease has left,
- * and that it be kept alive. Asked of the leader, again when it changes, until the deadline.
+ * Questions that only the leader can answer: how long a lease has left, that it be kept alive, that
+ * the membership be changed. Asked of the leader, again when it changes, until the deadline.
  */
-import type { Answer, Call } from "../../proto/gen/raft.ts";
-import type { StatusError } from "../runtime/status-error.ts";
+import type { Answer, Call, MembershipRequest } from "../../proto/gen/raft.ts";
+import { type Code, StatusError } from "../runtime/status-error.ts";
 import type { MemberId } from "../runtime/types.ts";
 import { storeErrors as errors } from "../store/mod.ts";
 import type { MemberLimits } from "./limits.ts";
 
-export const CallKind = { keepAlive: 1, timeToLive: 2 } as const;
+export const CallKind = { keepAlive: 1, timeToLive: 2, membership: 3 } as const;
 export type CallKind = (typeof CallKind)[keyof typeof CallKind];
 
-export interface LeaseAnswer {
+export interface Question {
+  readonly kind: CallKind;
+  /** int64 in decimal. */
+  readonly lease?: string;
+  readonly membership?: MembershipRequest;
+}
+
+export interface LeaderAnswer {
   readonly found: boolean;
   readonly grantedSeconds: number;
   readonly remainingSeconds: number;
 }
 
-export type CallDone = (error: StatusError | undefined, answer: LeaseAnswer | undefined) => void;
+export type CallDone = (error: StatusError | undefined, answer: LeaderAnswer | undefined) => void;
 
 interface Pending {
   readonly call: Call;
   readonly deadline: number;
   readonly done: CallDone;
   askedOf: MemberId | undefined;
+  asked: boolean;
 }
 
 export class Calls {
@@ -35,11 +43,11 @@ export class Calls {
     this.#limits = limits;
   }
 
-  submit(kind: CallKind, lease: bigint, now: number, done: CallDone): StatusError | undefined {
+  submit(question: Question, now: number, done: CallDone): StatusError | undefined {
     if (this.#pending.size >= this.#limits.pendingCallsMax) return errors.tooManyRequests();
-    const call: Call = { id: ++this.#id, kind, lease: lease.toString() };
+    const call: Call = { ...question, id: ++this.#id };
     const deadline = now + this.#limits.requestTimeoutMillis;
-    this.#pending.set(this.#id, { call, deadline, done, askedOf: undefined });
+    this.#pending.set(this.#id, { call, deadline, done, askedOf: undefined, asked: false });
     return undefined;
   }
 
@@ -49,7 +57,8 @@ export class Calls {
     for (const pending of this.#pending.values()) {
       if (pending.askedOf === leader) continue;
       pending.askedOf = leader;
-      calls.push(pending.call);
+      calls.push(pending.asked ? { ...pending.call, repeated: true } : pending.call);
+      pending.asked = true;
     }
     return calls;
   }
@@ -69,6 +78,10 @@ export class Calls {
       return;
     }
     this.#pending.delete(answer.id ?? 0);
+    if (answer.code) {
+      pending.done(new StatusError(answer.code as Code, answer.text ?? ""), undefined);
+      return;
+    }
     pending.done(undefined, {
       found: answer.found ?? false,
       grantedSeconds: answer.grantedSeconds ?? 0,

@@ -1,18 +1,15 @@
 /** The identity of a cluster: a digest of its founders, the same on each of them. */
-import type { ClusterPeer } from "./types.ts";
 
-export interface ClusterId {
-  readonly high: number;
-  readonly low: number;
-}
+/** 1..2^52: exact as a number, so that the frames of the peer links carry it whole. */
+export type ClusterId = number & { readonly __brand: "ClusterId" };
 
-/** FNV-1a over the sorted founders' peer ids, 2 × 32 bits with different offsets. */
-export function clusterIdOf(cluster: readonly ClusterPeer[]): ClusterId {
-  const text = cluster
-    .map((peer) => peer.identity)
-    .sort()
-    .join("\n");
-  return { high: fnv(text, 0x811c9dc5), low: fnv(text, 0x9747b28c) };
+/**
+ * FNV-1a over the sorted founders' peer ids, twice with different offsets. `token` tells clusters
+ * with the same founders apart: after a restore it is not the same cluster any more.
+ */
+export function clusterIdOf(identities: readonly string[], token = ""): ClusterId {
+  const text = `${[...identities].sort().join("\n")}${token && `\n\n${token}`}`;
+  return ((fnv(text, 0x811c9dc5) & 0xfffff) * 2 ** 32 + fnv(text, 0x9747b28c) + 1) as ClusterId;
 }
 
 function fnv(text: string, offset: number): number {
@@ -24,14 +21,5 @@ function fnv(text: string, offset: number): number {
 }
 
 export function clusterIdText(id: ClusterId): string {
-  return id.high.toString(16).padStart(8, "0") + id.low.toString(16).padStart(8, "0");
-}
-
-export function clusterIdNumber(id: ClusterId): bigint {
-  return (BigInt(id.high) << 32n) | BigInt(id.low);
-}
-
-/** 52 bits of it, for the frames of the peer links. */
-export function clusterIdTag(id: ClusterId): number {
-  return (id.high & 0xfffff) * 2 ** 32 + id.low;
+  return id.toString(16).padStart(16, "0");
 }

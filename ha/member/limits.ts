@@ -20,6 +20,8 @@ export const limits = {
 
   /** Commands of this member that wait for their outcome. */
   pendingCommandsMax: 16_384,
+  /** Rounds of reads under way at once. */
+  readRoundsMax: 2,
   /** Reads that wait for a confirmed index. */
   pendingReadsMax: 65_536,
   /** Calls to the leader that wait for an answer. */
@@ -49,6 +51,29 @@ export const limits = {
   /** Leases whose end is proposed per check, and how often is checked. */
   leasesExpiredPerCheck: 500,
   leaseCheckMillis: 200,
+  /** Bytes on disk beyond which writes are refused (etcd's default), and how often is measured. */
+  quotaBytes: 2 * 1024 ** 3,
+  quotaCheckMillis: 1_000,
+  /** Keys digested at a time for a hash; the member has other things to do in between. */
+  hashKeysPerTurn: 5_000,
+
+  /** Members of a cluster, and learners among them (etcd's `--max-learners`). */
+  membersMax: 9,
+  learnersMax: 1,
+  /** A learner that lacks no more entries than this may become a voter. */
+  promotionLagEntries: 1_000,
+  /** Removed members whose ids are remembered. */
+  removedRemembered: 1_000,
+  /** Changes of the membership that wait for their turn. */
+  pendingChangesMax: 64,
+  /** How long the link to a removed member is kept, so that it hears of its removal. */
+  removedLingerMillis: 3_000,
+  /** A member whose word about its name or addresses was not heard tries again after this. */
+  announceMillis: 1_000,
+  /** Bytes and count of a member's addresses. */
+  addressBytesMax: 300,
+  addressesMax: 16,
+
   /** Pages of the disk read at start. */
   scanPageEntries: 1_000,
 } as const;
@@ -82,6 +107,7 @@ export function assertLimits(given: MemberLimits): void {
       given.readRetryMillis >= given.heartbeatTicks * given.tickMillis,
       "readRetryMillis ≥ heartbeatTicks × tickMillis",
     ],
+    [given.learnersMax < given.membersMax, "learnersMax < membersMax"],
     [
       given.snapshotChunkBytes * given.snapshotChunksInflight <= given.uncommittedBytesMax,
       "snapshotChunkBytes × snapshotChunksInflight ≤ uncommittedBytesMax",

@@ -8,7 +8,7 @@
  *     'B'                                      →  LogStart: the log begins after this position
  *     'M'                                      →  MemberIdentity
  *
- * A batch is one record, so that its fsync and its handful of microseconds are shared by all its
+ * Every record ends in a CRC-32C of key and content (`ha/store/checksum.ts`). A batch is one record, so that its fsync and its handful of microseconds are shared by all its
  * entries. A batch that begins inside an older one replaces that one's tail: records are read in
  * key order, and each cuts what came before it at its first index.
  */
@@ -18,7 +18,7 @@ import {
   MemberIdentity,
   HardState as WireHardState,
 } from "../../proto/gen/raft.ts";
-import type { Entry, HardState, LogIndex, Membership, SnapshotMeta, Term } from "../raft/mod.ts";
+import type { Entry, HardState, LogIndex, Term } from "../raft/mod.ts";
 import { assert } from "../runtime/assert.ts";
 import {
   type Disk,
@@ -27,7 +27,8 @@ import {
   type DiskOperation,
   type MemberId,
 } from "../runtime/types.ts";
-import { entryFromWire, snapshotMetaFromWire, snapshotMetaToWire } from "./wire.ts";
+import { seal, unseal } from "../store/mod.ts";
+import { entryFromWire, type RosterMeta, rosterMetaFromWire, rosterMetaToWire } from "./wire.ts";
 
 const logPrefix = 0x4c;
 const hardStateKey = Uint8Array.of(0x48);
@@ -36,7 +37,7 @@ const identityKey = Uint8Array.of(0x4d);
 
 export interface LoadedLog {
   readonly hardState: HardState;
-  readonly start: SnapshotMeta;
+  readonly start: RosterMeta;
   readonly entries: readonly Entry[];
 }
 
@@ -47,7 +48,7 @@ export class LogStore {
   /** Operations that make a Ready's `entries` and `hardState` durable. */
   persist(entries: readonly Entry[], hardState: HardState | undefined): DiskOperation[] {
     const operations: DiskOperation[] = [];
-    if (hardState) operations.push({ key: hardStateKey, value: encodeHardState(hardState) });
+    if (hardState) operations.push(sealed(hardStateKey, encodeHardState(hardState)));
     const first = entries[0];
     if (first) {
       for (let last = this.#batches.at(-1); last !== undefined && last >= first.index; ) {
@@ -56,14 +57,14 @@ export class LogStore {
         last = this.#batches.at(-1);
       }
       this.#batches.push(first.index);
-      const value = LogBatch.encode({ entries: entries as unknown as [] }).finish();
-      operations.push({ key: batchKey(first.index), value });
+      const content = LogBatch.encode({ entries: entries as unknown as [] }).finish();
+      operations.push(sealed(batchKey(first.index), content));
     }
     return operations;
   }
 
   /** Operations that drop whole batches at or below `start.index`, which becomes the log's start. */
-  compact(start: SnapshotMeta): DiskOperation[] {
+  compact(start: RosterMeta): DiskOperation[] {
     const operations: DiskOperation[] = [startOperation(start)];
     let dropped = 0;
     for (;;) {
@@ -77,7 +78,7 @@ export class LogStore {
   }
 
   /** Operations that replace the whole log by a snapshot's position. */
-  reset(start: SnapshotMeta): DiskOperation[] {
+  reset(start: RosterMeta): DiskOperation[] {
     const operations: DiskOperation[] = this.#batches.map((first) => ({ key: batchKey(first) }));
     this.#batches = [];
     operations.push(startOperation(start));
@@ -85,13 +86,11 @@ export class LogStore {
   }
 
   /** Throws DiskError `corrupt` naming what is wrong with the log. */
-  async load(disk: Disk, initial: Membership, pageEntries: number): Promise<LoadedLog> {
-    const startBytes = disk.get(logStartKey);
+  async load(disk: Disk, initial: RosterMeta, pageEntries: number): Promise<LoadedLog> {
+    const startBytes = readSealed(disk, logStartKey, "the raft log's start");
     const meta = startBytes && LogStart.decode(startBytes).meta;
-    const start: SnapshotMeta = meta
-      ? snapshotMetaFromWire(meta)
-      : { index: 0 as LogIndex, term: 0 as Term, membership: initial };
-    const hardBytes = disk.get(hardStateKey);
+    const start = meta ? rosterMetaFromWire(meta) : initial;
+    const hardBytes = readSealed(disk, hardStateKey, "the raft hard state");
     const hardState = hardBytes ? decodeHardState(hardBytes) : noHardState;
     const entries: Entry[] = [];
     this.#batches = [];
@@ -103,7 +102,7 @@ export class LogStore {
       const end = (entries.at(-1)?.index ?? start.index) + 1;
       if (first > end) {
         const gap = `the raft log lacks entries ${end} to ${first - 1}`;
-        throw new DiskError("corrupt", `${gap}: remove this member's data and let it join again`);
+        throw new DiskError("corrupt", `${gap}: ${repair}`);
       }
       if (entries[0])
         entries.length = Math.max(0, Math.min(entries.length, first - entries[0].index));
@@ -113,20 +112,43 @@ export class LogStore {
   }
 }
 
+function sealed(key: Uint8Array, content: Uint8Array): DiskOperation {
+  return { key, value: seal(key, content) };
+}
+
+/** A record's content; throws where it is damaged. Undefined: there is no such record. */
+export function readSealed(disk: Disk, key: Uint8Array, what: string): Uint8Array | undefined {
+  const value = disk.get(key);
+  return value && openSealed(key, value, what);
+}
+
+/**
+ * LevelDB leaves no torn records behind, so a wrong checksum is a fault of the medium. What was
+ * acknowledged may be in there: this member cannot go on, the others can.
+ */
+function openSealed(key: Uint8Array, value: Uint8Array, what: string): Uint8Array {
+  const content = unseal(key, value);
+  if (content) return content;
+  throw new DiskError("corrupt", `${what} does not match its checksum: ${repair}`);
+}
+
+/** What to do about a member whose data cannot be trusted. */
+export const repair =
+  "remove this member from the cluster, delete its data and its peer key, and add it as a new learner";
+
 const noHardState: HardState = { term: 0 as Term, vote: undefined, commit: 0 as LogIndex };
 
 export function identityOperation(identity: MemberIdentity): DiskOperation {
-  return { key: identityKey, value: MemberIdentity.encode(identity).finish() };
+  return sealed(identityKey, MemberIdentity.encode(identity).finish());
 }
 
 export function readIdentity(disk: Disk): MemberIdentity | undefined {
-  const bytes = disk.get(identityKey);
+  const bytes = readSealed(disk, identityKey, "the member's identity");
   return bytes && MemberIdentity.decode(bytes);
 }
 
-function startOperation(start: SnapshotMeta): DiskOperation {
-  const value = LogStart.encode({ meta: snapshotMetaToWire(start) }).finish();
-  return { key: logStartKey, value };
+function startOperation(start: RosterMeta): DiskOperation {
+  return sealed(logStartKey, LogStart.encode({ meta: rosterMetaToWire(start) }).finish());
 }
 
 function encodeHardState(state: HardState): Uint8Array {
@@ -147,11 +169,12 @@ function decodeHardState(bytes: Uint8Array): HardState {
 }
 
 function decodeBatch(value: Uint8Array, key: Uint8Array): Entry[] {
+  const what = `the raft log's batch at index ${indexOf(key)}`;
+  const content = openSealed(key, value, what);
   try {
-    return (LogBatch.decode(value).entries ?? []).map(entryFromWire);
+    return (LogBatch.decode(content).entries ?? []).map(entryFromWire);
   } catch (error) {
-    const where = `the raft log's batch at index ${indexOf(key)} cannot be read`;
-    throw new DiskError("corrupt", where, { cause: error });
+    throw new DiskError("corrupt", `${what} cannot be read: ${repair}`, { cause: error });
   }
 }
 

@@ -1,6 +1,7 @@
 /** A member as a {@link Store}: what its users call, in the member's own thread. */
 import { Role } from "../raft/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import { DiskError } from "../runtime/types.ts";
 import {
   type Command,
   checkLease,
@@ -22,8 +23,8 @@ import {
   type WatchStream,
   type WriteOptions,
 } from "../store/mod.ts";
-import { CallKind, type LeaseAnswer } from "./calls.ts";
-import { clusterIdNumber, clusterIdOf } from "./cluster-id.ts";
+import { MemberAdmin } from "./admin.ts";
+import { CallKind, type LeaderAnswer } from "./calls.ts";
 import type { Member } from "./member.ts";
 
 /** How long a leader that closes waits for another to take over. */
@@ -31,12 +32,15 @@ const handOverMillisMax = 1_000;
 
 export class MemberStore implements Store {
   readonly #member: Member;
-  readonly #clusterId: bigint;
-  #diskBytes = 0;
+  /** What administrators ask of the member. */
+  readonly admin: MemberAdmin;
 
   constructor(member: Member) {
     this.#member = member;
-    this.#clusterId = clusterIdNumber(clusterIdOf(member.options.cluster));
+    this.admin = new MemberAdmin(member, {
+      propose: (command) => this.#propose(command, 0, {}),
+      barrier: () => this.#barrier(undefined),
+    });
   }
 
   async range(
@@ -46,7 +50,14 @@ export class MemberStore implements Store {
     checkRange(request);
     if (!options.serializable) await this.#barrier(options.signal);
     if (this.#member.failure) throw StatusError.from(this.#member.failure);
-    return this.#member.machine.range(request);
+    try {
+      return this.#member.machine.range(request);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      // The present is in memory; what cannot be read is of the past, and other members have it.
+      const text = `etcdserver: ${error.message}`;
+      throw new StatusError(Code.dataLoss, text, undefined, { cause: error });
+    }
   }
 
   async txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {
@@ -138,8 +149,7 @@ export class MemberStore implements Store {
   }
 
   async status(): Promise<MemberStatus> {
-    const all = { start: Uint8Array.of(0), end: Uint8Array.of(0xff) };
-    this.#diskBytes = await this.#member.runtime.disk.approximateBytes(all);
+    await this.#member.quota.measure();
     return this.#status();
   }
 
@@ -155,13 +165,13 @@ export class MemberStore implements Store {
   }
 
   #status(): MemberStatus {
-    const { machine, options, raftStatus: raft } = this.#member;
+    const { machine, options, raftStatus: raft, roster } = this.#member;
     const progress = new Map(raft.progress.map((peer) => [peer.id, peer]));
     const learners = new Set(raft.membership.learners);
     return {
       id: options.id,
       name: options.name,
-      clusterId: this.#clusterId,
+      clusterId: BigInt(this.#member.clusterId),
       role: roleName(raft.role),
       leader: raft.leader,
       term: raft.term,
@@ -169,9 +179,9 @@ export class MemberStore implements Store {
       compactRevision: machine.compactRevision,
       commitIndex: raft.commit,
       appliedIndex: machine.appliedIndex,
-      diskBytes: this.#diskBytes,
+      diskBytes: this.#member.quota.diskBytes,
       keys: machine.keys,
-      members: options.cluster.map(({ id, name }) => ({
+      members: roster.peers.map(({ id, name }) => ({
         id,
         name,
         connected: id === options.id || this.#member.isLinked(id),
@@ -208,9 +218,9 @@ export class MemberStore implements Store {
     });
   }
 
-  #call(kind: CallKind, id: LeaseId): Promise<LeaseAnswer> {
+  #call(kind: CallKind, id: LeaseId): Promise<LeaderAnswer> {
     return new Promise((resolve, reject) => {
-      this.#member.call(kind, id, (error, answer) => {
+      this.#member.call({ kind, lease: id.toString() }, (error, answer) => {
         if (answer) resolve(answer);
         else reject(error ?? errors.stopped());
       });

@@ -14,38 +14,48 @@ import {
   type Raft,
   type Ready,
   Role,
-  type SnapshotMeta,
   type Term,
 } from "../raft/mod.ts";
 import { assert } from "../runtime/assert.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { Cancel, DiskError, MemberId, Runtime } from "../runtime/types.ts";
+import { type Cancel, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
 import {
+  AlarmType,
   type Command,
+  encodeProposal,
   storeErrors as errors,
   LeaseClock,
   type PageReader,
   pageReader,
+  Snapshot,
   type StateMachine,
   WatchHub,
 } from "../store/mod.ts";
-import { type CallDone, CallKind, Calls } from "./calls.ts";
-import { clusterIdTag } from "./cluster-id.ts";
+import { type CallDone, CallKind, Calls, type Question } from "./calls.ts";
+import type { ClusterId } from "./cluster-id.ts";
 import { install } from "./installer.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
-import { type Loaded, loadMachine } from "./load.ts";
+import { type Loaded, loadMachine, memberOperation, removedError } from "./load.ts";
 import type { LogStore } from "./log-store.ts";
+import { Members, type MembersHost } from "./members.ts";
 import { Outbox } from "./outbox.ts";
 import type { CommandDone, Proposals } from "./proposals.ts";
+import { Quota } from "./quota.ts";
 import { type ReadDone, Reads } from "./reads.ts";
+import type { Roster } from "./roster.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
 import type { MemberOptions } from "./types.ts";
-import { decodeFrame, snapshotMessage } from "./wire.ts";
+import { decodeFrame, type RosterMeta, snapshotMessage } from "./wire.ts";
 import { Writer } from "./writer.ts";
 
 /** `installing`: a snapshot takes the place of log and state; nothing else moves. */
 type Phase = "running" | "installing" | "failed" | "closed";
+
+interface PromiseCallbacks<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: StatusError) => void;
+}
 
 export interface Leadership {
   readonly role: Role;
@@ -65,7 +75,8 @@ export class Member {
   readonly #read: PageReader;
   readonly #writer: Writer;
   readonly #outbox: Outbox;
-  readonly #clusterTag: number;
+  readonly #members: Members;
+  readonly quota: Quota;
   readonly #proposals: Proposals;
   readonly #reads: Reads;
   readonly #calls: Calls;
@@ -75,7 +86,9 @@ export class Member {
   readonly #linked = new Set<MemberId>();
   readonly #timers: Cancel[] = [];
   readonly #listeners = new Set<() => void>();
-  #installing: SnapshotMeta | undefined;
+  /** Who wants a snapshot of everything applied, once that is on the disk. */
+  #snapshotsAsked: PromiseCallbacks<Snapshot>[] = [];
+  #installing: RosterMeta | undefined;
   #phase: Phase = "running";
   #scheduled = false;
   #leadership: Leadership;
@@ -83,6 +96,8 @@ export class Member {
   #logStart: number;
   #logBytes = 0;
   failure: StatusError | undefined;
+  /** Counts the snapshots put in place: what was being read of the disk before is not there any more. */
+  installations = 0;
 
   /** Made by `openMember`, which has loaded what the disk holds. */
   constructor(runtime: Runtime, options: MemberOptions, loaded: Loaded) {
@@ -97,11 +112,12 @@ export class Member {
     this.#logStart = loaded.logStart;
     this.#proposals = loaded.proposals;
     this.#appliedTerm = loaded.machine.appliedTerm;
-    this.#clusterTag = clusterIdTag(loaded.clusterId);
     this.#read = pageReader(runtime.disk);
     this.hub = this.#newHub();
     this.#leases = new LeaseClock(this.machine.leases);
-    this.#outbox = new Outbox(runtime.network, this.#clusterTag);
+    this.#outbox = new Outbox(runtime.network, loaded.clusterId ?? 0);
+    this.quota = new Quota(runtime.disk, options.quotaBytes, () => this.#raiseNoSpace());
+    this.#members = new Members(this.#membersHost(), loaded.rosters);
     this.#writer = new Writer(runtime.disk, this.machine, loaded.lastIndex, {
       failed: (error) => this.#diskFailed(error),
       idle: () => this.#wake(),
@@ -129,10 +145,29 @@ export class Member {
     this.#leadership = this.#presentLeadership();
   }
 
+  #membersHost(): MembersHost {
+    return {
+      options: this.options,
+      runtime: this.runtime,
+      limits: this.#limits,
+      raft: this.#raft,
+      appliedIndex: () => this.machine.appliedIndex,
+      isLinked: (id) => this.isLinked(id),
+      failure: () => this.failure,
+      call: (question, done) => this.call(question, done),
+      changed: () => {
+        for (const peer of this.#linked) this.#tellNews(peer);
+        this.#tellListeners();
+      },
+      left: () => this.#retire(),
+      wake: () => this.#wake(),
+    };
+  }
+
   /** Listens, dials and begins to tick. Rejects when the address cannot be bound. */
   async start(): Promise<void> {
     const { network, clock } = this.runtime;
-    network.setPeers(this.options.cluster.filter((peer) => peer.id !== this.options.id));
+    this.#members.pin();
     await network.start({
       message: (from, bytes) => this.#frame(from, bytes),
       link: (peer, up) => this.#link(peer, up),
@@ -140,15 +175,27 @@ export class Member {
     this.#timers.push(
       clock.every(this.#limits.tickMillis, () => this.#tick()),
       clock.every(this.#limits.leaseCheckMillis, () => this.#expireLeases()),
+      this.quota.start(clock),
     );
     // Alone there is nobody to wait for.
-    if (this.options.cluster.length === 1) this.#raft.campaign();
+    const { voters } = this.#raft.status().membership;
+    if (voters.length === 1 && voters[0] === this.options.id) this.#raft.campaign();
     this.#wake();
   }
 
   #newHub(): WatchHub {
     const options = { log: this.runtime.log, limits: this.options.watchLimits };
     return new WatchHub(this.machine, this.#read, options);
+  }
+
+  /** 0: a joiner that has not heard from its cluster yet. */
+  get clusterId(): number {
+    return this.#outbox.cluster;
+  }
+
+  /** Everybody, as of what is applied. */
+  get roster(): Roster {
+    return this.#members.roster;
   }
 
   get leadership(): Leadership {
@@ -187,21 +234,43 @@ export class Member {
     else this.#wake();
   }
 
-  /** Asks the leader about a lease. */
-  call(kind: CallKind, lease: bigint, done: CallDone): void {
+  /** Asks the leader, whoever it is. */
+  call(question: Question, done: CallDone): void {
     const now = this.runtime.clock.monotonicMillis();
-    const refusal = this.failure ?? this.#calls.submit(kind, lease, now, done);
+    const refusal = this.failure ?? this.#calls.submit(question, now, done);
     if (refusal) this.runtime.clock.soon(() => done(refusal, undefined));
     else this.#wake();
   }
 
-  /** Called after leader, role, term or a link has changed. */
+  /** A snapshot of everything that is applied. The caller closes it. */
+  snapshot(): Promise<Snapshot> {
+    if (this.failure) return Promise.reject(this.failure);
+    return new Promise((resolve, reject) => {
+      this.#snapshotsAsked.push({ resolve, reject });
+      this.#wake();
+    });
+  }
+
+  /** This member leads: another voter takes over. Resolves when it has. */
+  async moveLeader(to: MemberId, millisMax: number): Promise<void> {
+    const { role, membership } = this.#raft.status();
+    if (this.failure) throw this.failure;
+    if (role !== Role.leader) throw errors.notLeader();
+    if (to === this.options.id) return;
+    if (!membership.voters.includes(to)) throw errors.badTransferee();
+    this.#raft.transferLeadership(to);
+    this.#wake();
+    await this.#untilChanged(() => this.#leadership.leader === to, millisMax);
+    if (this.#leadership.leader !== to) throw errors.timedOut();
+  }
+
+  /** Called after leader, role, term, a link or the roster has changed. */
   onChange(listener: () => void): Cancel {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Asks the best peer to take over, if this member leads; resolves when it no longer does. */
+  /** Asks the best peer to take over, if this member leads; resolves when it has. */
   async handOver(millisMax: number): Promise<void> {
     const { role, progress } = this.#raft.status();
     if (role !== Role.leader || this.#phase !== "running") return;
@@ -210,7 +279,16 @@ export class Member {
     if (!best) return;
     this.#raft.transferLeadership(best.id);
     this.#wake();
-    await new Promise<void>((resolve) => {
+    // Not sooner: a link that breaks while the others hear of no leader yet costs another election.
+    await this.#untilChanged(() => {
+      const { leader } = this.#leadership;
+      return leader !== undefined && leader !== this.options.id;
+    }, millisMax);
+  }
+
+  /** Resolves when the condition holds after a change, or the time is over. */
+  #untilChanged(condition: () => boolean, millisMax: number): Promise<void> {
+    return new Promise<void>((resolve) => {
       const end = () => {
         stop();
         cancel();
@@ -218,7 +296,7 @@ export class Member {
       };
       const cancel = this.runtime.clock.after(millisMax, end);
       const stop = this.onChange(() => {
-        if (this.#leadership.role !== Role.leader) end();
+        if (condition() || this.failure) end();
       });
     });
   }
@@ -232,13 +310,21 @@ export class Member {
 
   #end(phase: "failed" | "closed", error: StatusError): void {
     this.#phase = phase;
-    this.failure = error;
     for (const cancel of this.#timers.splice(0)) cancel();
     this.#sender.stopAll();
     this.#receiver.stop();
+    this.#members.stop();
+    this.#refuse(error);
+  }
+
+  /** From now on nobody is served. */
+  #refuse(error: StatusError): void {
+    this.failure = error;
+    for (const { reject } of this.#snapshotsAsked.splice(0)) reject(error);
     this.#proposals.close(error);
     this.#reads.close(error);
     this.#calls.close(error);
+    this.#members.deposed();
     this.hub.stop(error);
   }
 
@@ -251,13 +337,28 @@ export class Member {
     });
   }
 
+  /** What the disk cannot read any more is not guessed: this member stops. */
   #turn(): void {
+    try {
+      this.#handleTurn();
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      this.#diskFailed(error);
+    }
+  }
+
+  #handleTurn(): void {
     if (this.#phase !== "running") return;
-    if (this.#wanted.size > 0 && !this.#writer.settled) return this.#settle();
+    const snapshots = this.#wanted.size + this.#snapshotsAsked.length;
+    if (snapshots > 0 && !this.#writer.settled) {
+      this.#settle();
+      return;
+    }
     const now = this.runtime.clock.monotonicMillis();
     this.#startSnapshots(now);
+    this.#members.pump();
     this.#propose(now);
-    if (this.#reads.waiting && this.#leadership.leader !== undefined) {
+    if (this.#reads.mayBegin && this.#leadership.leader !== undefined) {
       this.#raft.readIndex(this.#reads.begin(now));
     }
     while (this.#raft.hasReady() && this.#phase === "running") this.#handle(this.#raft.ready());
@@ -269,8 +370,9 @@ export class Member {
     this.#askLeader();
     for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
     this.#noticeLeadership(now);
-    const more = this.#proposals.waiting && this.#leadership.leader !== undefined;
-    if (garbage || this.#raft.hasReady() || (more && !this.#refused)) this.#wake();
+    const leaderKnown = this.#leadership.leader !== undefined;
+    const more = (this.#proposals.waiting && !this.#refused) || this.#reads.mayBegin;
+    if (garbage || this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
   }
 
   /** The core refused for now: the next tick tries again. */
@@ -291,7 +393,7 @@ export class Member {
   }
 
   #handle(ready: Ready): void {
-    if (ready.install) this.#beginInstall(ready, ready.install);
+    if (ready.install) this.#beginInstall(ready);
     else this.#carryOut(ready);
   }
 
@@ -301,6 +403,7 @@ export class Member {
     const { entries, hardState, messagesAfterPersist } = ready;
     if (entries.length > 0 || hardState || messagesAfterPersist.length > 0) {
       const operations = this.#logStore.persist(entries, hardState);
+      this.#members.logged(entries);
       for (const entry of entries) this.#logBytes += entry.data.length;
       this.#writer.log({
         operations,
@@ -323,12 +426,16 @@ export class Member {
   #apply(ready: Ready): void {
     const last = ready.committed.at(-1);
     if (!last) return;
+    let membershipApplied = false;
     for (const entry of ready.committed) {
       if (entry.kind === EntryKind.normal) {
         for (const command of this.machine.apply(entry.index, entry.term, entry.data)) {
           this.#proposals.answer(command);
         }
-      } else this.machine.advance(entry.index, entry.term);
+      } else {
+        this.machine.advance(entry.index, entry.term);
+        membershipApplied = true;
+      }
       if (entry.term > this.#appliedTerm) {
         this.#appliedTerm = entry.term;
         this.#proposals.termApplied(entry.term);
@@ -336,6 +443,46 @@ export class Member {
     }
     this.#raft.applied(last.index);
     this.#reads.applied(last.index);
+    this.#members.applied(last.index, membershipApplied);
+  }
+
+  /** Serves nobody any more; goes when the others have had the time to do without it. */
+  #retire(): void {
+    if (this.failure) return;
+    const error = removedError(this.options.name);
+    this.runtime.log.warn("this member has been removed from the cluster");
+    this.#refuse(error);
+    // After a restart it still knows.
+    this.#writer.log({ operations: [], lastIndex: undefined, sync: true, done: undefined });
+    this.#timers.push(
+      this.runtime.clock.after(this.#limits.removedLingerMillis, () => this.#leave(error)),
+    );
+  }
+
+  #tellNews(peer: MemberId): void {
+    const news = this.#members.news();
+    if (news) this.#outbox.to(peer).news = news;
+  }
+
+  /** In an event of its own: they may ask for what has just been applied. */
+  #tellListeners(): void {
+    this.runtime.clock.soon(() => {
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  #raiseNoSpace(): void {
+    const member = this.options.id;
+    const { alarms } = this.machine;
+    if (this.failure || alarms.has({ member, kind: AlarmType.noSpace })) return;
+    this.runtime.log.error("the data takes more than its quota: writes will be refused", {
+      diskBytes: this.quota.diskBytes,
+    });
+    const command = { kind: "alarm", member, alarm: AlarmType.noSpace, active: true } as const;
+    this.submit(command, { bytes: 0 }, (error) => {
+      // The next measurement tries again.
+      if (error) this.runtime.log.warn("the alarm was not raised", { error: error.message });
+    });
   }
 
   /** Cuts the log behind what is applied and written, when it has grown long enough. */
@@ -350,13 +497,19 @@ export class Member {
       (heavy ? this.#limits.logEntriesKeptMin : this.#limits.logEntriesSlack)
     )
       return;
-    const start = this.#raft.snapshotAt(target);
+    const start = this.#snapshotMeta(target);
     assert(start, "what is applied since the log's start is in the log");
     this.#raft.compact(target);
+    this.#members.compactTo(target);
     this.#logStart = target;
     this.#logBytes = 0;
     const operations = this.#logStore.compact(start);
     this.#writer.log({ operations, lastIndex: undefined, sync: false, done: undefined });
+  }
+
+  #snapshotMeta(index: LogIndex): RosterMeta | undefined {
+    const meta = this.#raft.snapshotAt(index);
+    return meta && { ...meta, roster: this.#members.at(index) };
   }
 
   #tick(): void {
@@ -375,12 +528,12 @@ export class Member {
     if (this.#phase !== "running") return;
     let frame: ReturnType<typeof decodeFrame>;
     try {
-      frame = decodeFrame(this.#clusterTag, bytes);
+      frame = decodeFrame(bytes);
     } catch (error) {
       this.runtime.log.warn("a frame cannot be read", { from, error });
       return;
     }
-    if (!frame) {
+    if (frame.cluster !== this.#outbox.cluster && !this.#joinCluster(frame.cluster)) {
       this.runtime.log.warn("a frame of another cluster was dropped", { from });
       return;
     }
@@ -392,15 +545,28 @@ export class Member {
       if (chunk.data !== undefined) this.#receiver.chunk(from, chunk);
       else this.#sender.acknowledged(from, chunk, this.runtime.clock.monotonicMillis());
     }
-    for (const call of frame.calls) this.#outbox.to(from).answers.push(this.#answer(call));
+    for (const call of frame.calls) {
+      this.#answerTo(call, (answer) => this.#outbox.to(from).answers.push(answer));
+    }
     for (const answer of frame.answers) this.#calls.answered(answer);
+    if (frame.news) this.#members.heard(frame.news);
     this.#wake();
+  }
+
+  /** A joiner belongs to the cluster of the first peer that it hears. True: it does now. */
+  #joinCluster(cluster: number): boolean {
+    if (this.#outbox.cluster !== 0 || !Number.isSafeInteger(cluster) || cluster < 1) return false;
+    this.#outbox.cluster = cluster;
+    const operations = [memberOperation(this.options, cluster as ClusterId)];
+    this.#writer.log({ operations, lastIndex: undefined, sync: true, done: undefined });
+    return true;
   }
 
   #link(peer: MemberId, up: boolean): void {
     if (this.#phase === "failed" || this.#phase === "closed") return;
     if (up) {
       this.#linked.add(peer);
+      this.#tellNews(peer);
       this.#campaignSoon();
     } else if (this.#linked.delete(peer)) {
       this.#raft.linkLost(peer);
@@ -413,8 +579,11 @@ export class Member {
 
   /** A quorum can talk and nobody leads: no need to wait out a timer. Pre-vote keeps it harmless. */
   #campaignSoon(): void {
-    const quorum = Math.floor(this.options.cluster.length / 2) + 1;
-    if (this.#leadership.leader !== undefined || this.#linked.size + 1 < quorum) return;
+    const { voters } = this.#raft.status().membership;
+    const { id } = this.options;
+    const there = voters.filter((voter) => voter === id || this.#linked.has(voter)).length;
+    const quorum = Math.floor(voters.length / 2) + 1;
+    if (this.#leadership.leader !== undefined || there < quorum) return;
     const delay = 1 + this.runtime.random.below(this.#limits.tickMillis);
     this.#timers.push(
       this.runtime.clock.after(delay, () => {
@@ -443,7 +612,11 @@ export class Member {
       before.term !== present.term;
     if (!changed) return;
     this.#leadership = present;
-    if (before.role === Role.leader && !leads) this.#sender.stopAll();
+    if (before.role === Role.leader && !leads) {
+      this.#sender.stopAll();
+      this.#members.deposed();
+    }
+    if (present.leader !== undefined) this.#members.announce();
     if (before.leader !== present.leader) {
       this.runtime.log.info("leader changed", { leader: present.leader, term: present.term });
     }
@@ -456,9 +629,34 @@ export class Member {
     const { leader } = this.#leadership;
     if (leader === undefined) return;
     for (const call of this.#calls.unasked(leader)) {
-      if (leader === this.options.id) this.#calls.answered(this.#answer(call));
+      if (leader === this.options.id)
+        this.#answerTo(call, (answer) => this.#calls.answered(answer));
       else this.#outbox.to(leader).calls.push(call);
     }
+  }
+
+  /**
+   * An answer is a promise about time, and the next leader has its own clock: it is given only once
+   * a quorum has confirmed that there was no next leader when the lease was renewed. A member that
+   * was cut off or paused would promise what its successor does not keep.
+   */
+  #answerTo(call: Call, tell: (answer: Answer) => void): void {
+    if (call.kind === CallKind.membership) {
+      this.#members.change(call, tell);
+      return;
+    }
+    const answer = this.#answer(call);
+    if (!answer.leads) {
+      tell(answer);
+      return;
+    }
+    const { term } = this.#raft;
+    this.read((error) => {
+      // The read may have been served by the next leader.
+      const still = !error && this.#raft.role === Role.leader && this.#raft.term === term;
+      tell(still ? answer : { id: answer.id, leads: false });
+      this.#wake();
+    });
   }
 
   #answer(call: Call): Answer {
@@ -473,24 +671,43 @@ export class Member {
     }
     const granted = this.machine.leases.get(lease)?.seconds;
     if (granted === undefined) return { id, leads: true, found: false };
+    let remainingSeconds: number;
     try {
-      if (call.kind === CallKind.keepAlive) this.#leases.keepAlive(lease, now);
+      const keep = call.kind === CallKind.keepAlive;
+      remainingSeconds = keep
+        ? this.#leases.keepAlive(lease, now)
+        : this.#leases.remaining(lease, now);
     } catch {
       return { id, leads: true, found: false }; // Its time is up; the revocation is on its way.
     }
-    const remainingSeconds = this.#leases.remaining(lease, now);
     return { id, leads: true, found: true, grantedSeconds: granted, remainingSeconds };
   }
 
+  /**
+   * Proposes the end of leases in the log of this member's own term or nowhere: sent on to the next
+   * leader, or proposed again there, it would end a lease that was kept alive since. What is not
+   * carried out is named again by the clock.
+   */
   #expireLeases(): void {
     if (this.#phase !== "running" || !this.#leases.leading) return;
+    if (this.#raft.role !== Role.leader || this.#raft.term !== this.#leadership.term) return;
     const now = this.runtime.clock.monotonicMillis();
-    for (const id of this.#leases.expired(now, this.#limits.leasesExpiredPerCheck)) {
-      this.submit({ kind: "leaseRevoke", id }, { bytes: 0 }, (error) => {
-        // The clock names it again while it is there.
-        if (error) this.runtime.log.debug("a lease was not revoked", { error: error.message });
-      });
-    }
+    const ids = this.#leases.expired(now, this.#limits.leasesExpiredPerCheck);
+    if (ids.length === 0) return;
+    const proposal = encodeProposal({
+      proposer: this.options.id,
+      incarnation: this.#proposals.incarnation,
+      wallMillis: Math.max(0, Math.floor(this.runtime.clock.wallMillis())),
+      // Nobody waits for the outcome: 0 is no command's number.
+      commands: ids.map((id) => ({
+        sequence: 0,
+        requestId: undefined,
+        command: { kind: "leaseRevoke", id },
+      })),
+    });
+    const refusal = this.#raft.propose([proposal]);
+    if (refusal) this.runtime.log.debug("expired leases are not revoked yet", { refusal });
+    this.#wake();
   }
 
   /** A snapshot is taken of what is on the disk: nothing more is applied until all of it is. */
@@ -501,9 +718,10 @@ export class Member {
   }
 
   #startSnapshots(now: number): void {
+    for (const { resolve } of this.#snapshotsAsked.splice(0)) resolve(new Snapshot(this.machine));
     if (this.#wanted.size === 0) return;
     const { role, term } = this.#leadership;
-    const meta = this.#raft.snapshotAt(this.machine.appliedIndex as LogIndex);
+    const meta = this.#snapshotMeta(this.machine.appliedIndex as LogIndex);
     for (const peer of this.#wanted) {
       if (role === Role.leader && meta) this.#sender.start(peer, meta, term, this.machine, now);
       else this.#raft.snapshotSent(peer, false);
@@ -511,7 +729,7 @@ export class Member {
     this.#wanted.clear();
   }
 
-  #snapshotReceived(from: MemberId, term: Term, meta: SnapshotMeta): void {
+  #snapshotReceived(from: MemberId, term: Term, meta: RosterMeta): void {
     if (this.#phase !== "running") return;
     this.#installing = meta;
     this.#raft.step(snapshotMessage(from, this.options.id, term, meta));
@@ -519,18 +737,20 @@ export class Member {
   }
 
   /** Log and state are replaced on disk first; then everything goes on from there. */
-  #beginInstall(ready: Ready, meta: SnapshotMeta): void {
-    assert(this.#installing?.index === meta.index, "the snapshot that was received is installed");
+  #beginInstall(ready: Ready): void {
+    this.installations++;
+    const meta = this.#installing;
+    assert(meta && meta.index === ready.install?.index, "what was received is installed");
     this.#phase = "installing";
     this.runtime.log.info("installing a snapshot", { index: meta.index });
     this.hub.stop(errors.leaderChanged());
     this.#install(ready, meta).catch((error: unknown) => {
       this.runtime.log.error("a snapshot could not be installed", { error });
-      this.#end("failed", errors.corrupt());
+      this.#leave(errors.corrupt());
     });
   }
 
-  async #install(ready: Ready, meta: SnapshotMeta): Promise<void> {
+  async #install(ready: Ready, meta: RosterMeta): Promise<void> {
     const { disk } = this.runtime;
     await this.#writer.drained();
     await install(disk, this.#read, this.#logStore, meta, ready.hardState);
@@ -545,6 +765,7 @@ export class Member {
     this.#logStart = meta.index;
     this.#installing = undefined;
     this.#phase = "running";
+    this.#members.restore(meta.index, meta.roster);
     this.#raft.applied(meta.index);
     this.#carryOut(ready);
     this.#proposals.skipped();
@@ -553,13 +774,42 @@ export class Member {
     this.#wake();
   }
 
-  /** A member that cannot persist stops acknowledging; its peers go on without it. */
+  /**
+   * A member that cannot persist stops acknowledging, and its peers go on without it. One that leads
+   * names a successor if that has the whole log; in any case its links close, at which the others
+   * elect at once.
+   */
   #diskFailed(error: DiskError): void {
-    if (this.#phase === "closed") return;
     this.runtime.log.error("the disk failed: this member stops", { kind: error.kind, error });
-    this.#end("failed", new StatusError(Code.unavailable, `etcdserver: ${error.message}`));
-    this.runtime.network.close().catch((thrown: unknown) => {
-      this.runtime.log.warn("the peer links could not be closed", { error: thrown });
+    this.#nameSuccessor();
+    this.#leave(new StatusError(Code.unavailable, `etcdserver: ${error.message}`));
+  }
+
+  /** Nothing but the word to the successor leaves this member: all else might rest on the disk. */
+  #nameSuccessor(): void {
+    const { role, progress, lastIndex } = this.#raft.status();
+    if (role !== Role.leader || this.#phase !== "running") return;
+    const successor = progress.find(
+      (peer) => !peer.learner && peer.match === lastIndex && this.#linked.has(peer.id),
+    );
+    if (!successor) return;
+    this.#raft.transferLeadership(successor.id);
+    const outbox = new Outbox(this.runtime.network, this.clusterId);
+    for (const message of this.#raft.ready().messages) {
+      if (message.type === MessageType.timeoutNow) outbox.message(message);
+    }
+    outbox.flush();
+  }
+
+  /** Stops for good, though nobody has closed it yet. */
+  #leave(error: StatusError): void {
+    if (this.#phase === "closed" || this.#phase === "failed") return;
+    this.#end("failed", error);
+    // A turn later: what was sent last is still on its way out.
+    this.runtime.clock.soon(() => {
+      this.runtime.network.close().catch((thrown: unknown) => {
+        this.runtime.log.warn("the peer links could not be closed", { error: thrown });
+      });
     });
     for (const listener of this.#listeners) listener();
   }

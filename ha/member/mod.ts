@@ -1,8 +1,19 @@
 /** One replica of the store: see {@link Member}. */
-export { clusterIdOf, clusterIdText } from "./cluster-id.ts";
+export {
+  type AlarmInfo,
+  type KeyHash,
+  MemberAdmin,
+  type MemberInfo,
+  parsePeerUrls,
+} from "./admin.ts";
+export { BackupReader } from "./backup.ts";
+export { type CheckReport, checkMemberDisk } from "./check.ts";
+export { type ClusterId, clusterIdOf, clusterIdText } from "./cluster-id.ts";
 export { assertLimits, type LimitOverrides, limits, type MemberLimits } from "./limits.ts";
 export { openMember } from "./load.ts";
 export type { Member } from "./member.ts";
 export { MemberStore } from "./member-store.ts";
+export { defaultRevisionBump, type NewCluster, Restoration } from "./restore.ts";
+export { type Salvaged, salvage } from "./salvage.ts";
 export type { ClusterPeer, MemberOptions } from "./types.ts";
-export { openMemberWorker, type WorkerMemberOptions } from "./worker-store.ts";
+export { openMemberWorker, type WorkerMember, type WorkerMemberOptions } from "./worker-store.ts";

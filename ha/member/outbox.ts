@@ -5,12 +5,13 @@ import { encodeFrame, newOutgoing, type Outgoing } from "./wire.ts";
 
 export class Outbox {
   readonly #network: PeerNetwork;
-  readonly #cluster: number;
+  /** Goes with every frame; 0 while this member does not know yet. */
+  cluster: number;
   readonly #outgoing = new Map<MemberId, Outgoing>();
 
   constructor(network: PeerNetwork, cluster: number) {
     this.#network = network;
-    this.#cluster = cluster;
+    this.cluster = cluster;
   }
 
   to(peer: MemberId): Outgoing {
@@ -31,7 +32,7 @@ export class Outbox {
     if (this.#outgoing.size === 0) return [];
     const unreached: MemberId[] = [];
     for (const [peer, outgoing] of this.#outgoing) {
-      if (!this.#network.send(peer, encodeFrame(this.#cluster, outgoing))) unreached.push(peer);
+      if (!this.#network.send(peer, encodeFrame(this.cluster, outgoing))) unreached.push(peer);
     }
     this.#outgoing.clear();
     return unreached;

@@ -35,6 +35,14 @@ export class Reads {
     return this.#gathering.length > 0;
   }
 
+  /**
+   * A round costs a frame to each peer and back, however many reads it serves: while one is under
+   * way, the next one gathers.
+   */
+  get mayBegin(): boolean {
+    return this.#gathering.length > 0 && this.#rounds.size < this.#limits.readRoundsMax;
+  }
+
   submit(now: number, done: ReadDone): StatusError | undefined {
     if (this.#count >= this.#limits.pendingReadsMax) return errors.tooManyRequests();
     this.#count++;

@@ -29,12 +29,29 @@ export type Call =
       readonly method: "leaseRevoke" | "leaseKeepAlive" | "leaseTimeToLive";
       readonly lease: LeaseId;
     }
-  | { readonly method: "readRevision" | "leases" | "status" | "close" };
+  | { readonly method: "readRevision" | "leases" | "status" | "close" }
+  | { readonly method: AdminMethod; readonly admin: readonly unknown[] };
+
+/** Methods of `MemberAdmin` that answer once; arguments and answers are plain values. */
+export type AdminMethod =
+  | "members"
+  | "memberAdd"
+  | "memberRemove"
+  | "memberUpdate"
+  | "memberPromote"
+  | "moveLeader"
+  | "defragment"
+  | "hashKv"
+  | "hash"
+  | "alarms"
+  | "alarm"
+  | "dbSize";
 
 export type ToMember =
   | { readonly kind: "call"; readonly id: number; readonly call: Call }
   | { readonly kind: "watch"; readonly id: number; readonly request: WatchRequest }
-  /** The user has taken so many batches: as many more may come. */
+  | { readonly kind: "snapshot"; readonly id: number; readonly since: Revision | undefined }
+  /** The user has taken so many batches, or pieces: as many more may come. */
   | { readonly kind: "credit"; readonly id: number; readonly batches: number }
   | { readonly kind: "unwatch"; readonly id: number };
 
@@ -43,6 +60,7 @@ export type FromMember =
   | { readonly kind: "error"; readonly id: number; readonly error: RemoteError }
   | { readonly kind: "created"; readonly id: number; readonly revision: Revision }
   | { readonly kind: "batch"; readonly id: number; readonly batch: PackedBatch }
+  | { readonly kind: "piece"; readonly id: number; readonly piece: Uint8Array }
   | { readonly kind: "end"; readonly id: number; readonly error: RemoteError | undefined }
   | { readonly kind: "status"; readonly status: MemberStatus };
 
@@ -52,8 +70,9 @@ export interface RemoteError {
   readonly detail: StatusDetail | undefined;
 }
 
-/** Batches of one watch on their way between the threads. */
+/** Batches of one watch, and pieces of one snapshot, on their way between the threads. */
 export const watchCreditBatches = 64;
+export const snapshotCreditPieces = 8;
 
 export function toRemote(thrown: unknown): RemoteError {
   const { code, message, detail } = StatusError.from(thrown);

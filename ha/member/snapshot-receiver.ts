@@ -3,25 +3,25 @@
  * when they are written, so the sender's window is also the bound of what waits here.
  */
 import type { SnapshotChunk } from "../../proto/gen/raft.ts";
-import type { SnapshotMeta, Term } from "../raft/mod.ts";
+import type { Term } from "../raft/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Disk, Log, MemberId } from "../runtime/types.ts";
 import { SnapshotReader } from "../store/mod.ts";
-import { completeOperation, dropStaged, stagedOperations, writeAll } from "./installer.ts";
+import { dropStaged, stagedOperations, writeAll } from "./installer.ts";
 import type { MemberLimits } from "./limits.ts";
-import { snapshotMetaFromWire, snapshotMetaToWire } from "./wire.ts";
+import { type RosterMeta, rosterMetaFromWire, rosterMetaToWire } from "./wire.ts";
 
 export interface ReceiverEvents {
   readonly answer: (peer: MemberId, chunk: SnapshotChunk) => void;
-  /** All of it is staged and marked complete. */
-  readonly complete: (peer: MemberId, term: Term, meta: SnapshotMeta) => void;
+  /** All of it is staged, durably. */
+  readonly complete: (peer: MemberId, term: Term, meta: RosterMeta) => void;
   readonly wake: () => void;
 }
 
 interface Transfer {
   readonly from: MemberId;
   readonly term: Term;
-  readonly meta: SnapshotMeta;
+  readonly meta: RosterMeta;
   readonly reader: SnapshotReader;
   readonly queue: SnapshotChunk[];
   expected: number;
@@ -46,15 +46,21 @@ export class SnapshotReceiver {
   }
 
   chunk(from: MemberId, chunk: SnapshotChunk): void {
-    const meta = chunk.meta && snapshotMetaFromWire(chunk.meta);
+    const meta = chunk.meta && rosterMetaFromWire(chunk.meta);
     if (!meta || chunk.data === undefined) return;
     let transfer = this.#transfer;
     if (transfer?.from !== from || transfer.meta.index !== meta.index) {
-      if (chunk.sequence !== 0) return this.#refuse(from, meta);
+      if (chunk.sequence !== 0) {
+        this.#refuse(from, meta);
+        return;
+      }
       transfer = this.#begin(from, (chunk.term ?? 0) as Term, meta);
     }
     const full = transfer.queue.length >= this.#limits.snapshotChunksInflight * 2;
-    if (chunk.sequence !== transfer.expected || full) return this.#refuse(from, meta);
+    if (chunk.sequence !== transfer.expected || full) {
+      this.#refuse(from, meta);
+      return;
+    }
     transfer.expected++;
     transfer.queue.push(chunk);
     this.#pump(transfer);
@@ -64,7 +70,7 @@ export class SnapshotReceiver {
     this.#transfer = undefined;
   }
 
-  #begin(from: MemberId, term: Term, meta: SnapshotMeta): Transfer {
+  #begin(from: MemberId, term: Term, meta: RosterMeta): Transfer {
     this.#log.info("receiving a snapshot", { from, index: meta.index });
     const transfer: Transfer = {
       from,
@@ -81,9 +87,9 @@ export class SnapshotReceiver {
     return transfer;
   }
 
-  #refuse(from: MemberId, meta: SnapshotMeta): void {
+  #refuse(from: MemberId, meta: RosterMeta): void {
     if (this.#transfer?.from === from) this.#transfer = undefined;
-    this.#events.answer(from, { meta: snapshotMetaToWire(meta), refused: true });
+    this.#events.answer(from, { meta: rosterMetaToWire(meta), refused: true });
     this.#events.wake();
   }
 
@@ -96,7 +102,7 @@ export class SnapshotReceiver {
       () => {
         transfer.writing = false;
         if (this.#transfer !== transfer) return;
-        const meta = snapshotMetaToWire(transfer.meta);
+        const meta = rosterMetaToWire(transfer.meta);
         this.#events.answer(transfer.from, { meta, acknowledged: ++transfer.written });
         if (chunk.last) {
           this.#transfer = undefined;
@@ -120,7 +126,6 @@ export class SnapshotReceiver {
         const text = `the snapshot ends at index ${complete?.index}, not at ${transfer.meta.index}`;
         throw new StatusError(Code.dataLoss, text);
       }
-      operations.push(completeOperation(transfer.meta));
     }
     await writeAll(this.#disk, operations, chunk.last ?? false);
   }

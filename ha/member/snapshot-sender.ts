@@ -3,11 +3,11 @@
  * way, each acknowledged once it is on the receiver's disk.
  */
 import type { SnapshotChunk } from "../../proto/gen/raft.ts";
-import type { SnapshotMeta, Term } from "../raft/mod.ts";
+import type { Term } from "../raft/mod.ts";
 import type { Log, MemberId } from "../runtime/types.ts";
 import { type PageReader, Snapshot, type StateMachine } from "../store/mod.ts";
 import type { MemberLimits } from "./limits.ts";
-import { snapshotMetaToWire } from "./wire.ts";
+import { type RosterMeta, rosterMetaToWire } from "./wire.ts";
 
 export interface SenderEvents {
   /** Queue a chunk for the peer; it leaves at the end of the turn. */
@@ -18,7 +18,7 @@ export interface SenderEvents {
 }
 
 interface Stream {
-  readonly meta: SnapshotMeta;
+  readonly meta: RosterMeta;
   readonly term: Term;
   readonly chunks: AsyncGenerator<Uint8Array, void, undefined>;
   sent: number;
@@ -49,7 +49,7 @@ export class SnapshotSender {
   }
 
   /** Everything applied must be on the disk. Replaces a stream under way to the same peer. */
-  start(peer: MemberId, meta: SnapshotMeta, term: Term, machine: StateMachine, now: number): void {
+  start(peer: MemberId, meta: RosterMeta, term: Term, machine: StateMachine, now: number): void {
     this.stop(peer);
     const chunks = new Snapshot(machine).chunks(this.#read, this.#limits.snapshotChunkBytes);
     const stream: Stream = {
@@ -71,7 +71,10 @@ export class SnapshotSender {
   acknowledged(peer: MemberId, chunk: SnapshotChunk, now: number): void {
     const stream = this.#streams.get(peer);
     if (!stream || chunk.meta?.index !== stream.meta.index) return;
-    if (chunk.refused) return this.#finish(peer, false);
+    if (chunk.refused) {
+      this.#finish(peer, false);
+      return;
+    }
     stream.acknowledged = Math.max(stream.acknowledged, chunk.acknowledged ?? 0);
     stream.movedAt = now;
     if (stream.lastSent && stream.acknowledged >= stream.sent) this.#finish(peer, true);
@@ -138,7 +141,7 @@ export class SnapshotSender {
     stream.lastSent = stream.ahead === undefined;
     return {
       term: stream.term,
-      meta: snapshotMetaToWire(stream.meta),
+      meta: rosterMetaToWire(stream.meta),
       sequence: stream.sent++,
       data: data as Buffer,
       last: stream.lastSent,

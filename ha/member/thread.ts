@@ -3,8 +3,9 @@
  * a heartbeat. Started by `worker-store.ts`, which is the other end.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { openProductionRuntime } from "../runtime/production/mod.ts";
-import type { WatchStream } from "../store/mod.ts";
+import { memberIdOf, openProductionRuntime } from "../runtime/production/mod.ts";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import type { MemberId } from "../runtime/types.ts";
 import { openMember } from "./load.ts";
 import { MemberStore } from "./member-store.ts";
 import {
@@ -14,6 +15,7 @@ import {
   packBatch,
   packRange,
   packTxn,
+  snapshotCreditPieces,
   type ToMember,
   toRemote,
   watchCreditBatches,
@@ -24,7 +26,8 @@ if (!parentPort) throw new Error("ha/member/thread.ts runs as a worker thread");
 const port = parentPort;
 
 interface Watching {
-  readonly stream: WatchStream;
+  close(): void;
+  closed?: boolean;
   credit: number;
   wake: (() => void) | undefined;
 }
@@ -54,6 +57,8 @@ async function serve(store: MemberStore, message: ToMember): Promise<void> {
       return;
     case "watch":
       return watch(store, message);
+    case "snapshot":
+      return snapshot(store, message);
     case "credit": {
       const watching = watches.get(message.id);
       if (!watching) return;
@@ -62,13 +67,17 @@ async function serve(store: MemberStore, message: ToMember): Promise<void> {
       return;
     }
     case "unwatch":
-      watches.get(message.id)?.stream.close();
-      watches.get(message.id)?.wake?.();
-      return;
+      return unwatch(watches.get(message.id));
   }
 }
 
 async function answer(store: MemberStore, call: Call): Promise<unknown> {
+  if ("admin" in call) {
+    const { admin } = store;
+    // Checked by the types of the other end (`worker-admin.ts`).
+    const method = admin[call.method] as (...parameters: unknown[]) => Promise<unknown>;
+    return await method.apply(admin, [...call.admin]);
+  }
   switch (call.method) {
     case "range":
       return packRange(await store.range(call.request, { serializable: call.serializable }));
@@ -106,23 +115,47 @@ async function answer(store: MemberStore, call: Call): Promise<unknown> {
 /** Forwards batches as long as there is credit; beyond, the store's own bounds hold. */
 async function watch(store: MemberStore, message: ToMember & { kind: "watch" }): Promise<void> {
   const { id, request } = message;
+  const stream = store.watch(request);
   const watching: Watching = {
-    stream: store.watch(request),
+    close: () => stream.close(),
     credit: watchCreditBatches,
     wake: undefined,
   };
+  await forward(id, watching, async () => {
+    say({ kind: "created", id, revision: await stream.created });
+    for await (const batch of stream) {
+      say({ kind: "batch", id, batch: packBatch(batch) });
+      await spend(watching);
+    }
+  });
+}
+
+async function snapshot(store: MemberStore, { id, since }: ToMember & { kind: "snapshot" }) {
+  const watching: Watching = {
+    close: () => {},
+    credit: snapshotCreditPieces,
+    wake: undefined,
+  };
+  await forward(id, watching, async () => {
+    for await (const piece of store.admin.snapshot(since)) {
+      if (watching.closed) return;
+      say({ kind: "piece", id, piece: exact(piece) });
+      await spend(watching);
+    }
+  });
+}
+
+function unwatch(watching: Watching | undefined): void {
+  if (!watching) return;
+  watching.closed = true;
+  watching.close();
+  watching.wake?.();
+}
+
+async function forward(id: number, watching: Watching, run: () => Promise<void>): Promise<void> {
   watches.set(id, watching);
   try {
-    say({ kind: "created", id, revision: await watching.stream.created });
-    for await (const batch of watching.stream) {
-      say({ kind: "batch", id, batch: packBatch(batch) });
-      watching.credit--;
-      while (watching.credit <= 0 && watches.has(id)) {
-        await new Promise<void>((resolve) => {
-          watching.wake = resolve;
-        });
-      }
-    }
+    await run();
     say({ kind: "end", id, error: undefined });
   } catch (error) {
     say({ kind: "end", id, error: toRemote(error) });
@@ -131,10 +164,26 @@ async function watch(store: MemberStore, message: ToMember & { kind: "watch" }):
   }
 }
 
-const { runtime: runtimeOptions, name, cluster } = workerData as ThreadData;
+async function spend(watching: Watching): Promise<void> {
+  watching.credit--;
+  while (watching.credit <= 0 && !watching.closed) {
+    await new Promise<void>((resolve) => {
+      watching.wake = resolve;
+    });
+  }
+}
+
+/** An Ed25519 peer id in base58 (libp2p peer id specification). */
+function identify(identity: string): MemberId {
+  if (/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(identity)) return memberIdOf(identity);
+  const text = `etcdserver: "${identity}" is not the peer id of an Ed25519 key (12D3KooW…)`;
+  throw new StatusError(Code.invalidArgument, text);
+}
+
+const { runtime: runtimeOptions, member } = workerData as ThreadData;
 const runtime = await openProductionRuntime(runtimeOptions);
 const { identity } = runtime;
-const options = { id: identity.memberId, name, identity: identity.identity, cluster };
+const options = { ...member, id: identity.memberId, identity: identity.identity, identify };
 let store: MemberStore;
 try {
   store = new MemberStore(await openMember(runtime, options));

@@ -13,8 +13,23 @@ export interface MemberOptions {
   readonly name: string;
   /** Own libp2p peer id: the data directory is bound to it. */
   readonly identity: string;
-  /** Every founding member, this one included. The same set everywhere gives the same cluster. */
+  /**
+   * `new`: every founding member, this one included; the same set everywhere gives the same
+   * cluster. `existing`: whom to ask. Only looked at when the disk is empty: from then on the
+   * membership is part of the replicated state.
+   */
   readonly cluster: readonly ClusterPeer[];
+  /** `existing`: the member joins a cluster that has added it. Default `new`. */
+  readonly initialClusterState?: "new" | "existing" | undefined;
+  /** URLs under which clients reach this member; the others are told. */
+  readonly clientAddresses?: readonly string[] | undefined;
+  /**
+   * Bytes on disk beyond which a NOSPACE alarm is raised. Default, and 0: 2 GiB, as in etcd.
+   * Below 0: no quota.
+   */
+  readonly quotaBytes?: number | undefined;
+  /** The id that belongs to an identity; throws a StatusError where it is none. */
+  readonly identify?: ((identity: string) => MemberId) | undefined;
   /** In the place of the defaults, for tests: a short log makes followers need snapshots. */
   readonly limits?: LimitOverrides;
   readonly watchLimits?: WatchLimits;

@@ -5,6 +5,7 @@ import {
   Frame,
   MembershipChange,
   type PeerInfo,
+  type RosterNews,
   type SnapshotChunk,
   type Entry as WireEntry,
   type Membership as WireMembership,
@@ -23,6 +24,8 @@ import {
   type Term,
 } from "../raft/mod.ts";
 import type { MemberId } from "../runtime/types.ts";
+import type { Roster } from "./roster.ts";
+import type { ClusterPeer } from "./types.ts";
 
 /** Everything one member sends another in one turn. */
 export interface Outgoing {
@@ -30,26 +33,28 @@ export interface Outgoing {
   chunks: SnapshotChunk[];
   calls: Call[];
   answers: Answer[];
+  news?: RosterNews | undefined;
 }
 
 export function newOutgoing(): Outgoing {
   return { messages: [], chunks: [], calls: [], answers: [] };
 }
 
-/** `cluster` is a 52-bit digest of the cluster id: frames of another cluster are not answered. */
+/** `cluster`: frames of another cluster are not answered. */
 export function encodeFrame(cluster: number, outgoing: Outgoing): Uint8Array {
   return Frame.encode({ ...outgoing, cluster, messages: outgoing.messages.map(toWire) }).finish();
 }
 
-/** Throws on bytes that are no frame; undefined when the frame is of another cluster. */
-export function decodeFrame(cluster: number, bytes: Uint8Array): Outgoing | undefined {
+/** Throws on bytes that are no frame. */
+export function decodeFrame(bytes: Uint8Array): Outgoing & { readonly cluster: number } {
   const frame = Frame.decode(bytes);
-  if (frame.cluster !== cluster) return undefined;
   return {
+    cluster: frame.cluster ?? 0,
     messages: (frame.messages ?? []).map(fromWire),
     chunks: frame.chunks ?? [],
     calls: frame.calls ?? [],
     answers: frame.answers ?? [],
+    news: frame.news,
   };
 }
 
@@ -105,11 +110,24 @@ export function entryFromWire(wire: WireEntry): Entry {
   };
 }
 
-export function snapshotMetaToWire(meta: SnapshotMeta): WireSnapshotMeta {
+/** A snapshot's position with everybody who takes part there. */
+export interface RosterMeta extends SnapshotMeta {
+  readonly roster: Roster;
+}
+
+export function rosterMetaToWire(meta: RosterMeta): WireSnapshotMeta {
+  return { ...snapshotMetaToWire(meta), ...rosterToWire(meta.roster) };
+}
+
+export function rosterMetaFromWire(wire: WireSnapshotMeta): RosterMeta {
+  return { ...snapshotMetaFromWire(wire), roster: rosterFromWire(wire) };
+}
+
+function snapshotMetaToWire(meta: SnapshotMeta): WireSnapshotMeta {
   return { index: meta.index, term: meta.term, membership: membershipToWire(meta.membership) };
 }
 
-export function snapshotMetaFromWire(wire: WireSnapshotMeta): SnapshotMeta {
+function snapshotMetaFromWire(wire: WireSnapshotMeta): SnapshotMeta {
   return {
     index: (wire.index ?? 0) as LogIndex,
     term: (wire.term ?? 0) as Term,
@@ -147,14 +165,52 @@ function membershipFromWire(wire: WireMembership): Membership {
   };
 }
 
-export function encodeMembershipChange(membership: Membership, peers: PeerInfo[]): Uint8Array {
-  return MembershipChange.encode({ membership: membershipToWire(membership), peers }).finish();
+export function encodeMembershipChange(membership: Membership, roster: Roster): Uint8Array {
+  const wire = { membership: membershipToWire(membership), ...rosterToWire(roster) };
+  return MembershipChange.encode(wire).finish();
 }
 
 export function decodeMembershipChange(data: Uint8Array): {
-  membership: Membership;
-  peers: PeerInfo[];
+  readonly membership: Membership;
+  readonly roster: Roster;
 } {
   const change = MembershipChange.decode(data);
-  return { membership: membershipFromWire(change.membership ?? {}), peers: change.peers ?? [] };
+  return {
+    membership: membershipFromWire(change.membership ?? {}),
+    roster: rosterFromWire(change),
+  };
+}
+
+function rosterToWire(roster: Roster): { peers: PeerInfo[]; removed: number[] } {
+  return { peers: roster.peers.map(peerToWire), removed: [...roster.removed] };
+}
+
+function rosterFromWire(wire: {
+  peers?: PeerInfo[] | undefined;
+  removed?: number[] | undefined;
+}): Roster {
+  return {
+    peers: (wire.peers ?? []).map(peerFromWire),
+    removed: (wire.removed ?? []) as MemberId[],
+  };
+}
+
+export function peerToWire(peer: ClusterPeer): PeerInfo {
+  return {
+    id: peer.id,
+    name: peer.name,
+    peerAddresses: [...peer.addresses],
+    identity: peer.identity,
+    clientAddresses: [...(peer.clientAddresses ?? [])],
+  };
+}
+
+export function peerFromWire(wire: PeerInfo): ClusterPeer {
+  return {
+    id: (wire.id ?? 0) as MemberId,
+    name: wire.name ?? "",
+    addresses: wire.peerAddresses ?? [],
+    identity: wire.identity ?? "",
+    clientAddresses: wire.clientAddresses ?? [],
+  };
 }

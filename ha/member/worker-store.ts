@@ -1,7 +1,7 @@
 /** A member on its own thread, as a {@link Store} for the main thread. */
 import { Worker } from "node:worker_threads";
 import { memberIdOf } from "../runtime/production/identity.ts";
-import type { ProductionRuntimeOptions } from "../runtime/production/mod.ts";
+import type { LogLevel, ProductionRuntimeOptions } from "../runtime/production/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import {
@@ -21,6 +21,7 @@ import {
   type WatchStream,
   type WriteOptions,
 } from "../store/mod.ts";
+import type { LimitOverrides } from "./limits.ts";
 import {
   type Call,
   exact,
@@ -28,12 +29,16 @@ import {
   type FromMember,
   fromRemote,
   type PackedTxn,
+  snapshotCreditPieces,
   type ToMember,
   unpackBatch,
   unpackRange,
   unpackTxn,
+  watchCreditBatches,
 } from "./remote.ts";
-import type { ClusterPeer } from "./types.ts";
+import { type CreditMessage, RemoteStream } from "./remote-stream.ts";
+import type { MemberOptions } from "./types.ts";
+import { type WorkerAdmin, workerAdmin } from "./worker-admin.ts";
 
 export interface WorkerMemberOptions {
   readonly name: string;
@@ -43,37 +48,57 @@ export interface WorkerMemberOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Ed25519 private key; made at first start. */
   readonly keyFile: string;
-  /** Every founding member, this one included. `address`: host:port; `identity`: libp2p peer id. */
+  /**
+   * `new`: every founding member, this one included. `existing`: whom to ask. `address`: host:port;
+   * `identity`: libp2p peer id. Only looked at when the data directory is empty.
+   */
   readonly cluster: readonly {
     readonly name: string;
     readonly address: string;
     readonly identity: string;
   }[];
+  readonly initialClusterState?: "new" | "existing" | undefined;
+  readonly clientAddresses?: readonly string[] | undefined;
+  readonly quotaBytes?: number | undefined;
+  readonly limits?: LimitOverrides | undefined;
+  readonly logLevel?: LogLevel | "silent" | undefined;
   readonly log: Log;
 }
 
 export interface ThreadData {
   readonly runtime: ProductionRuntimeOptions;
-  readonly name: string;
-  readonly cluster: readonly ClusterPeer[];
+  readonly member: Omit<MemberOptions, "id" | "identity" | "identify">;
+}
+
+/** A member on its thread. */
+export interface WorkerMember extends Store {
+  readonly admin: WorkerAdmin;
 }
 
 /** Resolves when the member has loaded and listens; rejects with what is wrong. */
-export async function openMemberWorker(options: WorkerMemberOptions): Promise<Store> {
+export async function openMemberWorker(options: WorkerMemberOptions): Promise<WorkerMember> {
+  const { name, initialClusterState, clientAddresses, quotaBytes, limits, logLevel } = options;
   const data: ThreadData = {
     runtime: {
       dataDirectory: options.dataDirectory,
       listen: options.listen,
       identityFile: options.keyFile,
-      logFields: { component: "member", member: options.name, pid: process.pid },
+      logFields: { component: "member", member: name, pid: process.pid },
+      ...(logLevel && { log: { level: logLevel } }),
     },
-    name: options.name,
-    cluster: options.cluster.map(({ name, address, identity }) => ({
-      id: memberIdOf(identity),
+    member: {
       name,
-      addresses: [address],
-      identity,
-    })),
+      cluster: options.cluster.map(({ name, address, identity }) => ({
+        id: memberIdOf(identity),
+        name,
+        addresses: [address],
+        identity,
+      })),
+      initialClusterState,
+      clientAddresses,
+      quotaBytes,
+      ...(limits && { limits }),
+    },
   };
   const worker = new Worker(new URL("./thread-start.ts", import.meta.url), { workerData: data });
   const store = new WorkerStore(worker);
@@ -91,7 +116,7 @@ interface Waiting {
   readonly reject: (error: StatusError) => void;
 }
 
-class WorkerStore implements Store {
+class WorkerStore implements WorkerMember {
   readonly #worker: Worker;
   readonly #calls = new Map<number, Waiting>();
   readonly #watches = new Map<number, RemoteWatch>();
@@ -101,11 +126,17 @@ class WorkerStore implements Store {
   #id = 0;
   #gone: StatusError | undefined;
   #closing: Promise<void> | undefined;
+  readonly admin: WorkerAdmin;
+  readonly #snapshots = new Map<number, RemoteStream<Uint8Array>>();
   /** The thread has said its first word, or died before. */
   readonly started: Promise<void>;
 
   constructor(worker: Worker) {
     this.#worker = worker;
+    this.admin = workerAdmin(
+      (method, parameters) => this.#call({ method, admin: parameters }),
+      (since) => this.#snapshot(since),
+    );
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.started = promise;
     worker.on("message", (messages: readonly FromMember[]) => {
@@ -190,6 +221,22 @@ class WorkerStore implements Store {
     return watch;
   }
 
+  #snapshot(since: Revision | undefined): RemoteStream<Uint8Array> {
+    const id = ++this.#id;
+    const stream = new RemoteStream<Uint8Array>(
+      snapshotCreditPieces / 2,
+      (message) => this.#say({ ...message, id } as ToMember),
+      () => this.#snapshots.delete(id),
+    );
+    if (this.#gone) {
+      stream.end(this.#gone);
+      return stream;
+    }
+    this.#snapshots.set(id, stream);
+    this.#say({ kind: "snapshot", id, since });
+    return stream;
+  }
+
   onStatus(listener: (status: MemberStatus) => void): () => void {
     this.#listeners.add(listener);
     if (this.#status) listener(this.#status);
@@ -260,6 +307,10 @@ class WorkerStore implements Store {
         return;
       case "end":
         this.#watches.get(message.id)?.end(message.error && fromRemote(message.error));
+        this.#snapshots.get(message.id)?.end(message.error && fromRemote(message.error));
+        return;
+      case "piece":
+        this.#snapshots.get(message.id)?.push(message.piece);
         return;
       case "status":
         this.#status = message.status;
@@ -274,31 +325,20 @@ class WorkerStore implements Store {
     for (const waiting of this.#calls.values()) waiting.reject(error);
     this.#calls.clear();
     for (const watch of [...this.#watches.values()]) watch.end(error);
+    for (const stream of [...this.#snapshots.values()]) stream.end(error);
   }
 }
 
-type WatchMessage =
-  | { readonly kind: "credit"; readonly batches: number }
-  | { readonly kind: "unwatch" };
-
 /** Credit is given back in halves of the window, so that it seldom costs a message of its own. */
-const creditStep = 32;
+const watchCreditStep = watchCreditBatches / 2;
 
-/** The user's end of a watch in the member's thread. Bounded by the credit it gives. */
-class RemoteWatch implements WatchStream {
+/** The user's end of a watch in the member's thread. */
+class RemoteWatch extends RemoteStream<WatchBatch> implements WatchStream {
   readonly created: Promise<Revision>;
-  readonly #say: (message: WatchMessage) => void;
-  readonly #ended: () => void;
-  readonly #queue: WatchBatch[] = [];
   readonly #begun = Promise.withResolvers<Revision>();
-  #waiting: PromiseWithResolvers<IteratorResult<WatchBatch, undefined>> | undefined;
-  #taken = 0;
-  #over = false;
-  #error: StatusError | undefined;
 
-  constructor(say: (message: WatchMessage) => void, ended: () => void) {
-    this.#say = say;
-    this.#ended = ended;
+  constructor(say: (message: CreditMessage) => void, ended: () => void) {
+    super(watchCreditStep, say, ended);
     this.created = this.#begun.promise;
     // Whoever iterates hears the error; nobody has to look at `created`.
     this.created.catch(() => {});
@@ -308,68 +348,8 @@ class RemoteWatch implements WatchStream {
     this.#begun.resolve(revision);
   }
 
-  push(batch: WatchBatch): void {
-    if (this.#over) return;
-    if (this.#waiting) {
-      const waiting = this.#waiting;
-      this.#waiting = undefined;
-      this.#count();
-      waiting.resolve({ done: false, value: batch });
-    } else this.#queue.push(batch);
-  }
-
-  end(error: StatusError | undefined): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#error = error;
-    this.#ended();
+  override end(error: StatusError | undefined): void {
+    super.end(error);
     this.#begun.reject(error ?? new StatusError(Code.cancelled, "the watch was closed"));
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (waiting) this.#settle(waiting);
-  }
-
-  close(): void {
-    if (this.#over) return;
-    this.#say({ kind: "unwatch" });
-    this.#queue.length = 0;
-    this.end(undefined);
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<WatchBatch, undefined> {
-    return {
-      next: () => this.#next(),
-      return: () => {
-        this.close();
-        return Promise.resolve({ done: true, value: undefined });
-      },
-    };
-  }
-
-  #next(): Promise<IteratorResult<WatchBatch, undefined>> {
-    const batch = this.#queue.shift();
-    if (batch) {
-      this.#count();
-      return Promise.resolve({ done: false, value: batch });
-    }
-    const waiting = Promise.withResolvers<IteratorResult<WatchBatch, undefined>>();
-    if (this.#over) this.#settle(waiting);
-    else this.#waiting = waiting;
-    return waiting.promise;
-  }
-
-  /** What was queued is delivered before the error; the error is told once. */
-  #settle(waiting: PromiseWithResolvers<IteratorResult<WatchBatch, undefined>>): void {
-    const error = this.#error;
-    this.#error = undefined;
-    if (error) waiting.reject(error);
-    else waiting.resolve({ done: true, value: undefined });
-  }
-
-  #count(): void {
-    this.#taken++;
-    if (this.#taken < creditStep || this.#over) return;
-    this.#say({ kind: "credit", batches: this.#taken });
-    this.#taken = 0;
   }
 }

@@ -58,7 +58,7 @@ export class Listener {
           minVersion: "TLSv1.2",
           handshakeTimeout: rpcLimits.handshakeMillis,
         },
-        (socket) => admit(socket, inspect(socket)),
+        (socket) => admit(socket, demanded(inspect(socket), tls.clientsRequired)),
       );
       this.#server.on("tlsClientError", (error: Error) => {
         log.debug("TLS handshake failed", { error: error.message });
@@ -115,6 +115,21 @@ export class Listener {
     if (this.#sockets.size > 0) return;
     for (const done of this.#gone.splice(0)) done();
   }
+}
+
+/** What the server demands of its clients beyond a whole certificate. */
+function demanded(identity: PeerIdentity, required: ServerTls["clientsRequired"]): PeerIdentity {
+  if (required === undefined || identity.refusal !== undefined) return identity;
+  const { certificate } = identity;
+  if (certificate === undefined) {
+    return { certificate, refusal: "a client certificate is required here" };
+  }
+  const { organization } = required;
+  if (organization === undefined || certificate.organizations.includes(organization)) {
+    return identity;
+  }
+  const refusal = `the client certificate is not of the organization ${organization}`;
+  return { certificate: undefined, refusal };
 }
 
 function inspect(socket: TLSSocket): PeerIdentity {

@@ -21,6 +21,7 @@ export { createRpcServer } from "./server.ts";
 export type {
   CallContext,
   PeerCertificate,
+  RpcEngine,
   RpcServer,
   RpcServerOptions,
   ServerTls,

@@ -9,12 +9,13 @@ import {
   ServerInterceptingCall,
   type ServerInterceptor,
   type ServiceDefinition,
-  type UntypedHandleCall,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { assert } from "../runtime/assert.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
+import { prepare, serviceName } from "./definitions.ts";
+import { TriremeServer } from "./engine/trireme-server.ts";
 import { toServiceError } from "./errors.ts";
 import { rpcLimits } from "./limits.ts";
 import { Listener } from "./listener.ts";
@@ -22,7 +23,7 @@ import type { RpcServer, RpcServerOptions } from "./types.ts";
 
 /** Begins nothing until `listen`. */
 export function createRpcServer(options: RpcServerOptions): RpcServer {
-  return new GrpcJsServer(options);
+  return options.engine === "trireme" ? new TriremeServer(options) : new GrpcJsServer(options);
 }
 
 class GrpcJsServer implements RpcServer {
@@ -129,30 +130,4 @@ function refusing(refusals: ReadonlyMap<string, string>): ServerInterceptor {
       },
     });
   };
-}
-
-/** Checks that every method has a handler, and gives those of handlers.ts the server's log. */
-export function prepare(
-  definition: ServiceDefinition,
-  implementation: UntypedServiceImplementation,
-  log: Log,
-): UntypedServiceImplementation {
-  const prepared: UntypedServiceImplementation = {};
-  for (const [name, method] of Object.entries(definition)) {
-    const handler: UntypedHandleCall | undefined = implementation[name];
-    if (handler === undefined) {
-      throw new StatusError(Code.unimplemented, `no handler "${name}" for ${method.path}`);
-    }
-    const { withLog } = handler as { withLog?: (log: Log) => UntypedHandleCall };
-    prepared[name] = withLog === undefined ? handler.bind(implementation) : withLog(log);
-  }
-  return prepared;
-}
-
-/** Full name of the service whose definition this is. */
-export function serviceName(definition: ServiceDefinition): string {
-  const path = Object.values(definition)[0]?.path;
-  const name = path?.split("/")[1];
-  assert(name !== undefined, `a service definition without methods, or with the path "${path}"`);
-  return name;
 }

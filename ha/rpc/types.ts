@@ -13,13 +13,18 @@ export interface ServerTls {
   readonly key: string;
   /** Client certificates must chain to this CA; a client may also present none. */
   readonly clientCa: string;
+  /** Who presents no certificate, or one of another organization (subject O), is refused. */
+  readonly clientsRequired?: { readonly organization?: string | undefined } | undefined;
 }
+
+/** `trireme`: on ha/http2; `grpc-js`: the reference. One contract suite holds both to the same. */
+export type RpcEngine = "grpc-js" | "trireme";
 
 export interface RpcServerOptions {
   readonly log: Log;
   /** Absent: plaintext, for loopback only. */
   readonly tls?: ServerTls | undefined;
-  readonly engine?: "grpc-js" | undefined;
+  readonly engine?: RpcEngine | undefined;
   /** Bytes of one message, either way. */
   readonly maxMessageBytes?: number | undefined;
   readonly maxConcurrentStreams?: number | undefined;

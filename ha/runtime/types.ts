@@ -95,6 +95,8 @@ export interface Disk {
     readonly start: Uint8Array;
     readonly end: Uint8Array;
   }): Promise<number>;
+  /** Gives back the space of what was deleted, beside all other work. Absent: nothing to give. */
+  compact?(): Promise<void>;
   /** Waits for writes under way. Idempotent. */
   close(): Promise<void>;
 }

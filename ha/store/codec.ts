@@ -27,7 +27,14 @@ export type Command =
   /** The proposer has drawn `id`: apply may not. */
   | { readonly kind: "leaseGrant"; readonly id: LeaseId; readonly seconds: number }
   | { readonly kind: "leaseRevoke"; readonly id: LeaseId }
-  | { readonly kind: "compact"; readonly revision: number };
+  | { readonly kind: "compact"; readonly revision: number }
+  /** `alarm`: 1 NOSPACE, 2 CORRUPT. */
+  | {
+      readonly kind: "alarm";
+      readonly member: number;
+      readonly alarm: number;
+      readonly active: boolean;
+    };
 
 export interface ProposedCommand {
   readonly sequence: number;
@@ -107,6 +114,16 @@ function writeCommand(command: Command): void {
       const compact = mark(6);
       writer.number(1, command.revision);
       writer.end(compact);
+      return;
+    }
+    case "alarm": {
+      const change = mark(7);
+      const alarm = writer.begin(1, 10);
+      writer.number(1, command.member);
+      writer.number(2, command.alarm);
+      writer.end(alarm);
+      writer.flag(2, command.active);
+      writer.end(change);
       return;
     }
     default:

@@ -2,6 +2,7 @@
  * Commands as `apply` sees them: like the requests of `types.ts`, with texts (`text.ts`) in place
  * of bytes; decoded straight from a `Proposal` of `proto/store.proto`.
  */
+import { type AlarmRecord, readAlarm } from "./layout.ts";
 import type { RangeEnd } from "./text.ts";
 import { endOfText } from "./text.ts";
 import type { CompareOperator, LeaseId } from "./types.ts";
@@ -75,7 +76,8 @@ export type StoreCommand =
   | { readonly kind: "txn"; readonly txn: TxnCommand }
   | { readonly kind: "leaseGrant"; readonly id: LeaseId; readonly seconds: number }
   | { readonly kind: "leaseRevoke"; readonly id: LeaseId }
-  | { readonly kind: "compact"; readonly revision: number };
+  | { readonly kind: "compact"; readonly revision: number }
+  | { readonly kind: "alarm"; readonly alarm: AlarmRecord; readonly active: boolean };
 
 export interface SequencedCommand {
   readonly sequence: number;
@@ -123,6 +125,7 @@ function readCommand(reader: WireReader, end: number): SequencedCommand {
     else if (tag === 34) command = readLeaseGrant(reader, reader.enter());
     else if (tag === 42) command = readLeaseRevoke(reader, reader.enter());
     else if (tag === 50) command = readCompact(reader, reader.enter());
+    else if (tag === 58) command = readAlarmChange(reader, reader.enter());
     else reader.skip(tag);
   }
   if (command === undefined) throw new RangeError(`command ${sequence} is of no known kind`);
@@ -296,4 +299,16 @@ function readCompact(reader: WireReader, end: number): StoreCommand {
     else reader.skip(tag);
   }
   return { kind: "compact", revision };
+}
+
+function readAlarmChange(reader: WireReader, end: number): StoreCommand {
+  let alarm: AlarmRecord = { member: 0, kind: 0 };
+  let active = false;
+  while (reader.position < end) {
+    const tag = reader.varint();
+    if (tag === 10) alarm = readAlarm(reader, reader.enter());
+    else if (tag === 16) active = reader.bool();
+    else reader.skip(tag);
+  }
+  return { kind: "alarm", alarm, active };
 }

@@ -7,6 +7,7 @@
  */
 import { assert } from "../runtime/assert.ts";
 import type { DiskOperation } from "../runtime/types.ts";
+import { seal } from "./checksum.ts";
 import { Entries, type Entry, Version } from "./entries.ts";
 import { Fifo } from "./fifo.ts";
 import {
@@ -15,6 +16,7 @@ import {
   decodeRevision,
   diskKey,
   encodeRevision,
+  openRecord,
   Prefix,
 } from "./layout.ts";
 
@@ -194,7 +196,8 @@ export class History {
   private recordBytes(revision: number, key: Uint8Array): Uint8Array | undefined {
     if (this.trimmed.has(revision)) return this.trimmed.get(revision);
     if (revision >= this.pendingFrom) return this.pending[revision - this.pendingFrom];
-    return this.disk.get(key);
+    const sealed = this.disk.get(key);
+    return sealed && openRecord(key, sealed);
   }
 
   /** Whether there is more to drop. */
@@ -251,7 +254,8 @@ export class History {
   takeOperations(into: DiskOperation[]): void {
     let revision = this.pendingFrom;
     for (const value of this.pending) {
-      into.push({ key: diskKey(Prefix.revision, revision), value });
+      const key = diskKey(Prefix.revision, revision);
+      into.push({ key, value: seal(key, value) });
       revision++;
     }
     this.pendingFrom = revision;
@@ -259,7 +263,7 @@ export class History {
     if (this.trimmed.size === 0) return;
     for (const [trimmed, value] of this.trimmed) {
       const key = diskKey(Prefix.revision, trimmed);
-      into.push(value === undefined ? { key } : { key, value });
+      into.push(value === undefined ? { key } : { key, value: seal(key, value) });
     }
     this.trimmed.clear();
   }

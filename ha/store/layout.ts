@@ -14,10 +14,11 @@
  * a start reads the same number of records either way (one per live key). The price is paid by
  * compaction, which has to keep old records: below the compact revision R a record holds exactly
  * those changes that are still the newest of their key at R, and is dropped when none is left.
- * From R on records are whole, for watches resume there.
+ * From R on records are whole, for watches resume there. Each record ends in its checksum
+ * (`checksum.ts`), which is looked at whenever it is read.
  */
-import type { DiskEntry, DiskRange } from "../runtime/types.ts";
-import { DiskError } from "../runtime/types.ts";
+import { type DiskEntry, DiskError, type DiskRange } from "../runtime/types.ts";
+import { unseal } from "./checksum.ts";
 import type { LeaseId } from "./types.ts";
 import { varintBytes, WireReader, WireWriter } from "./wire.ts";
 
@@ -33,6 +34,15 @@ export interface Applied {
   readonly revision: number;
   readonly compactRevision: number;
   readonly wallMillis: number;
+  readonly ageMillis: number;
+  /** By member, then kind. */
+  readonly alarms: readonly AlarmRecord[];
+}
+
+/** What is wrong with a member; `kind` as in etcd: 1 NOSPACE, 2 CORRUPT. */
+export interface AlarmRecord {
+  readonly member: number;
+  readonly kind: number;
 }
 
 /** One change as a revision record holds it; of a deletion only `key` and `mod` count. */
@@ -90,13 +100,21 @@ export function encodeApplied(applied: Applied): Uint8Array {
   writer.number(3, applied.revision);
   writer.number(4, applied.compactRevision);
   writer.fixed64(5, applied.wallMillis);
+  writer.fixed64(7, applied.ageMillis);
+  for (const { member, kind } of applied.alarms) {
+    const mark = writer.begin(6, 10);
+    writer.number(1, member);
+    writer.number(2, kind);
+    writer.end(mark);
+  }
   return writer.finish();
 }
 
 export function decodeApplied(bytes: Uint8Array): Applied {
   return decoding(appliedKey, () => {
     const reader = new WireReader(bytes);
-    let [index, term, revision, compactRevision, wallMillis] = [0, 0, 0, 0, 0];
+    let [index, term, revision, compactRevision, wallMillis, ageMillis] = [0, 0, 0, 0, 0, 0];
+    const alarms: AlarmRecord[] = [];
     while (reader.position < reader.end) {
       const tag = reader.varint();
       if (tag === 8) index = reader.varint();
@@ -104,10 +122,23 @@ export function decodeApplied(bytes: Uint8Array): Applied {
       else if (tag === 24) revision = reader.varint();
       else if (tag === 32) compactRevision = reader.varint();
       else if (tag === 41) wallMillis = reader.fixed64();
+      else if (tag === 57) ageMillis = reader.fixed64();
+      else if (tag === 50) alarms.push(readAlarm(reader, reader.enter()));
       else reader.skip(tag);
     }
-    return { index, term, revision, compactRevision, wallMillis };
+    return { index, term, revision, compactRevision, wallMillis, ageMillis, alarms };
   });
+}
+
+export function readAlarm(reader: WireReader, end: number): AlarmRecord {
+  let [member, kind] = [0, 0];
+  while (reader.position < end) {
+    const tag = reader.varint();
+    if (tag === 8) member = reader.varint();
+    else if (tag === 16) kind = reader.varint();
+    else reader.skip(tag);
+  }
+  return { member, kind };
 }
 
 /** Sizes are computed beforehand: no byte is moved twice on the path of every write. */
@@ -232,6 +263,13 @@ function decoding<T>(key: Uint8Array, decode: () => T): T {
   } catch (cause) {
     throw corruptRecord(key, "cannot be decoded", cause);
   }
+}
+
+/** The content of a record on disk; throws where its checksum says that it was damaged. */
+export function openRecord(key: Uint8Array, sealed: Uint8Array): Uint8Array {
+  const content = unseal(key, sealed);
+  if (content === undefined) throw corruptRecord(key, "does not match its checksum");
+  return content;
 }
 
 /** Names the record: its prefix and, where it has one, its number. */

@@ -4,6 +4,7 @@
  */
 import { assert } from "../runtime/assert.ts";
 import type { DiskOperation } from "../runtime/types.ts";
+import { seal } from "./checksum.ts";
 import { encodeLease, leaseKey } from "./layout.ts";
 import type { LeaseId } from "./types.ts";
 
@@ -39,7 +40,8 @@ export class Leases {
 
   grant(id: LeaseId, seconds: number): void {
     this.restore(id, seconds);
-    this.operations.push({ key: leaseKey(id), value: encodeLease(id, seconds) });
+    const key = leaseKey(id);
+    this.operations.push({ key, value: seal(key, encodeLease(id, seconds)) });
     this.observer?.leaseGranted(id);
   }
 

@@ -11,6 +11,8 @@ export interface StoreLimits {
   readonly maxSessions: number;
   /** How long a request id is remembered. */
   readonly sessionMillis: number;
+  /** How far one entry's wall clock may age the store: a clock that jumps is not time that passes. */
+  readonly maxClockStepMillis: number;
   /** A remembered answer larger than this is kept as succeeded and revision only. */
   readonly maxSessionResultBytes: number;
   /** Bytes of a request id in UTF-8. */
@@ -26,6 +28,7 @@ export const defaultStoreLimits: StoreLimits = {
   maxRequestBytes: 1536 * 1024,
   maxSessions: 10_000,
   sessionMillis: 5 * 60_000,
+  maxClockStepMillis: 30_000,
   maxSessionResultBytes: 4096,
   maxRequestIdBytes: 128,
   minLeaseSeconds: 1,

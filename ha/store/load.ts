@@ -10,6 +10,7 @@ import {
   decodeRevision,
   decodeSession,
   diskKey,
+  openRecord,
   type PageReader,
   Prefix,
   positionOf,
@@ -31,7 +32,7 @@ export async function loadStateMachine(
 ): Promise<void> {
   const bytes = disk.get(appliedKey);
   if (bytes === undefined) return checkEmpty(read);
-  const applied = decodeApplied(bytes);
+  const applied = decodeApplied(openRecord(appliedKey, bytes));
   const { revision, compactRevision } = applied;
   await eachRecord(read, Prefix.lease, (key, value) => {
     const { id, seconds } = decodeLease(key, value);
@@ -106,7 +107,7 @@ async function eachRecord(
     const page = await read(range);
     for (const [key, value] of page) {
       if (key.length !== 9) throw corruptRecord(key, "has a key of a wrong length");
-      each(key, value);
+      each(key, openRecord(key, value));
     }
     const last = page[page.length - 1]?.[0];
     if (page.length < pageEntries || last === undefined) return;

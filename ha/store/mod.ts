@@ -4,6 +4,8 @@
  * A member drives it so, once a turn: `apply` each committed entry, `compactStep`,
  * `takeOperations` into one disk write, `flush` the watch hub, answer the callers.
  */
+export { AlarmType } from "./alarms.ts";
+export { seal, unseal } from "./checksum.ts";
 export {
   type Command,
   decodeRangeResponse,
@@ -19,7 +21,8 @@ export {
 export { decodeProposal } from "./commands.ts";
 export * as storeErrors from "./errors.ts";
 export type { HistoryDisk } from "./history.ts";
-export { type Applied, type PageReader, storeRanges } from "./layout.ts";
+export { recordName, StoreImage, type StorePosition } from "./image.ts";
+export { type AlarmRecord, type Applied, type PageReader, storeRanges } from "./layout.ts";
 export { LeaseClock } from "./lease-clock.ts";
 export {
   defaultStoreLimits,

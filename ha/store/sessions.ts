@@ -3,6 +3,7 @@
  * so everything here is decided by the log alone: the count, and the age by replicated wall time.
  */
 import type { DiskOperation } from "../runtime/types.ts";
+import { seal } from "./checksum.ts";
 import { decodeTxnResponse, encodeTxnResponse } from "./codec.ts";
 import { diskKey, encodeSession, Prefix, type SessionRecord } from "./layout.ts";
 import type { StoreLimits } from "./limits.ts";
@@ -40,10 +41,8 @@ export class Sessions {
     // A copy: the encoder's views keep a whole chunk alive.
     const session = { requestId, wallMillis, result: Uint8Array.from(encoded) };
     this.byId.set(requestId, session);
-    this.operations.push({
-      key: diskKey(Prefix.session, this.next),
-      value: encodeSession(session, this.next),
-    });
+    const key = diskKey(Prefix.session, this.next);
+    this.operations.push({ key, value: seal(key, encodeSession(session, this.next)) });
     this.next++;
     while (this.byId.size > this.limits.maxSessions) this.forgetOldest();
   }

@@ -15,6 +15,7 @@
 import { assert } from "../runtime/assert.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { DiskEntry, DiskOperation } from "../runtime/types.ts";
+import { seal } from "./checksum.ts";
 import { Digest } from "./digest.ts";
 import {
   type Applied,
@@ -25,6 +26,7 @@ import {
   encodeLease,
   encodeSession,
   leaseKey,
+  openRecord,
   type PageReader,
   Prefix,
   positionOf,
@@ -54,36 +56,46 @@ export class Snapshot {
     assert(!machine.hasOperations, "what is applied is handed to the disk before a snapshot");
     this.applied = machine.applied;
     for (const id of machine.leases.ids()) {
-      this.small.push([leaseKey(id), encodeLease(id, machine.leases.get(id)?.seconds ?? 0)]);
+      const key = leaseKey(id);
+      this.small.push([key, seal(key, encodeLease(id, machine.leases.get(id)?.seconds ?? 0))]);
     }
     let order = 0;
     for (const session of machine.sessions.records()) {
-      this.small.push([diskKey(Prefix.session, order), encodeSession(session, order)]);
+      const key = diskKey(Prefix.session, order);
+      this.small.push([key, seal(key, encodeSession(session, order))]);
       order++;
     }
     this.release = machine.holdHistory();
   }
 
   /**
-   * Chunks of at most `maxBytes`, or of one record where that is larger. Closes the snapshot when
+   * Chunks of at most `maxBytes`, or of one record where that is larger. `sinceRevision`: without
+   * the revisions up to it. Closes the snapshot when
    * it is through or given up.
    */
-  async *chunks(read: PageReader, maxBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+  async *chunks(
+    read: PageReader,
+    maxBytes: number,
+    sinceRevision = 0,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     const writer = new ChunkWriter(maxBytes);
     try {
       for (const entry of this.small) yield* writer.add(entry);
-      for await (const page of this.revisions(read)) {
+      for await (const page of this.revisions(read, sinceRevision)) {
         for (const entry of page) yield* writer.add(entry);
       }
-      yield* writer.add([appliedKey, encodeApplied(this.applied)]);
+      yield* writer.add([appliedKey, seal(appliedKey, encodeApplied(this.applied))]);
       yield writer.chunk();
     } finally {
       this.close();
     }
   }
 
-  private async *revisions(read: PageReader): AsyncGenerator<readonly DiskEntry[]> {
-    let start: Uint8Array = Uint8Array.of(Prefix.revision);
+  private async *revisions(
+    read: PageReader,
+    sinceRevision: number,
+  ): AsyncGenerator<readonly DiskEntry[]> {
+    let start: Uint8Array = diskKey(Prefix.revision, sinceRevision === 0 ? 0 : sinceRevision + 1);
     const end = diskKey(Prefix.revision, this.applied.revision + 1);
     for (;;) {
       const page = await read({ start, end, limit: pageRecords });
@@ -144,8 +156,13 @@ function digestOf(bytes: Uint8Array): number {
 /** Turns received chunks into disk operations; keeps nothing but its place. */
 export class SnapshotReader {
   private applied: Applied | undefined;
-  private lastRevision = 1;
+  private lastRevision: number;
   private next = 0;
+
+  /** `sinceRevision`: the snapshot begins after it. */
+  constructor(sinceRevision = 0) {
+    this.lastRevision = Math.max(1, sinceRevision);
+  }
 
   /** Present once the snapshot is complete. */
   get complete(): Applied | undefined {
@@ -184,9 +201,10 @@ export class SnapshotReader {
 
   private check({ key, value }: { key: Uint8Array; value: Uint8Array }): void {
     const prefix = key[0];
+    const content = openRecord(key, value);
     if (this.applied !== undefined) throw damaged("goes on after its end");
     if (prefix === Prefix.applied && key.length === 1) {
-      this.applied = decodeApplied(value);
+      this.applied = decodeApplied(content);
       if (this.applied.revision === this.lastRevision) return;
       throw damaged(`ends at revision ${this.lastRevision}, not at ${this.applied.revision}`);
     }

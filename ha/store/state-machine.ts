@@ -9,12 +9,13 @@
 import { AssertionError, assert, unreachable } from "../runtime/assert.ts";
 import { StatusError } from "../runtime/status-error.ts";
 import type { DiskOperation, MemberId } from "../runtime/types.ts";
+import { Alarms, AlarmType } from "./alarms.ts";
+import { seal } from "./checksum.ts";
 import {
   type DecodedProposal,
   decodeProposal,
   type SequencedCommand,
   type StoreCommand,
-  type TxnCommand,
 } from "./commands.ts";
 import { Digest } from "./digest.ts";
 import * as errors from "./errors.ts";
@@ -40,6 +41,8 @@ export type Outcome =
   | { readonly kind: "leaseGrant"; readonly id: LeaseId; readonly seconds: number }
   | { readonly kind: "leaseRevoke"; readonly revision: Revision }
   | { readonly kind: "compact"; readonly revision: Revision }
+  /** `changed`: it was not so before. */
+  | { readonly kind: "alarm"; readonly changed: boolean }
   | { readonly kind: "failed"; readonly error: StatusError };
 
 export interface AppliedCommand {
@@ -66,6 +69,7 @@ export class StateMachine {
   readonly history: History;
   readonly leases = new Leases();
   readonly sessions: Sessions;
+  readonly alarms = new Alarms();
   /** Set by the watch hub. */
   observer: RevisionObserver | undefined;
   private readonly self: StateMachineOptions["self"];
@@ -73,6 +77,11 @@ export class StateMachine {
   private term = 0;
   /** The store's time: the largest wall clock any proposer has shown. */
   private wallMillis = 0;
+  /**
+   * The store's age, by which request ids are forgotten: time that has passed, of which a wall
+   * clock that was set forward is no proof. Each step of it counts up to `maxClockStepMillis`.
+   */
+  private ageMillis = 0;
   private takenIndex = 0;
   /** Snapshots being read: what they read must stay. */
   private holds = 0;
@@ -109,8 +118,12 @@ export class StateMachine {
     this.advance(index, term);
     if (proposal.length === 0) return [];
     const decoded = decodeCommitted(index, proposal);
-    if (decoded.wallMillis > this.wallMillis) this.wallMillis = decoded.wallMillis;
-    this.sessions.expire(this.wallMillis);
+    if (decoded.wallMillis > this.wallMillis) {
+      const step = decoded.wallMillis - this.wallMillis;
+      this.ageMillis += Math.min(step, this.limits.maxClockStepMillis);
+      this.wallMillis = decoded.wallMillis;
+    }
+    this.sessions.expire(this.ageMillis);
     const { proposer, incarnation } = decoded;
     const { self } = this;
     const own =
@@ -132,7 +145,8 @@ export class StateMachine {
 
   private perform({ requestId, command }: SequencedCommand, own: boolean): Outcome {
     try {
-      if (command.kind === "txn") return this.txn(command.txn, requestId, own);
+      if (command.kind === "txn") return this.txn(command, requestId, own);
+      this.alarms.check(command);
       return this.administer(command);
     } catch (thrown) {
       // A refusal; the checks come before any change. Everything else is a bug of ours.
@@ -141,16 +155,22 @@ export class StateMachine {
     }
   }
 
-  private txn(txn: TxnCommand, requestId: string | undefined, own: boolean): Outcome {
+  private txn(
+    command: StoreCommand & { kind: "txn" },
+    requestId: string | undefined,
+    own: boolean,
+  ): Outcome {
+    const { txn } = command;
     if (requestId !== undefined) {
       const response = this.sessions.get(requestId);
       if (response !== undefined) return { kind: "txn", response };
     }
+    this.alarms.check(command);
     checkCommand(txn, this.limits);
     const run = new TxnRun(this.history, this.leases, own || requestId !== undefined);
     const response = run.run(txn);
     this.commit(run.changes);
-    if (requestId !== undefined) this.sessions.remember(requestId, this.wallMillis, response);
+    if (requestId !== undefined) this.sessions.remember(requestId, this.ageMillis, response);
     return { kind: "txn", response };
   }
 
@@ -169,6 +189,8 @@ export class StateMachine {
         return this.leaseRevoke(command.id);
       case "compact":
         return this.compact(command.revision);
+      case "alarm":
+        return { kind: "alarm", changed: this.alarms.set(command.alarm, command.active) };
       default:
         return unreachable(command);
     }
@@ -226,6 +248,7 @@ export class StateMachine {
 
   /** Reads; throws `compacted`, `futureRevision`. The request has been checked (`checkRange`). */
   range(request: RangeRequest): RangeResponse {
+    if (this.alarms.raised(AlarmType.corrupt)) throw errors.corrupt();
     return runRange(this.history, queryOf(request), this.history.revision);
   }
 
@@ -254,7 +277,7 @@ export class StateMachine {
     this.leases.takeOperations(operations);
     this.sessions.takeOperations(operations);
     if (operations.length === 0 && this.takenIndex === this.index) return operations;
-    operations.push({ key: appliedKey, value: encodeApplied(this.applied) });
+    operations.push({ key: appliedKey, value: seal(appliedKey, encodeApplied(this.applied)) });
     this.takenIndex = this.index;
     return operations;
   }
@@ -277,6 +300,8 @@ export class StateMachine {
       revision: this.history.revision,
       compactRevision: this.history.compactRevision,
       wallMillis: this.wallMillis,
+      ageMillis: this.ageMillis,
+      alarms: this.alarms.active,
     };
   }
 
@@ -287,6 +312,8 @@ export class StateMachine {
     this.takenIndex = applied.index;
     this.term = applied.term;
     this.wallMillis = applied.wallMillis;
+    this.ageMillis = applied.ageMillis;
+    this.alarms.restore(applied.alarms);
     this.history.compactRevision = applied.compactRevision;
     while (this.history.hasGarbage) this.history.collect(10_000);
   }
@@ -300,12 +327,37 @@ export class StateMachine {
     digest.number(this.history.revision);
     digest.number(this.history.compactRevision);
     digest.number(this.wallMillis);
+    digest.number(this.ageMillis);
     this.digestKeys(digest, this.history.revision);
     for (const id of this.leases.ids()) {
       digest.text(id.toString());
       digest.number(this.leases.get(id)?.seconds ?? 0);
     }
     for (const session of this.sessions.records()) digestSession(digest, session);
+    for (const { member, kind } of this.alarms.active) {
+      digest.number(member);
+      digest.number(kind);
+    }
+    return digest.value;
+  }
+
+  /** Like {@link hash}, in steps of so many keys; the same on members at the same index. */
+  *hashSteps(keysPerStep: number): Generator<void, number> {
+    const digest = new Digest();
+    digest.number(this.wallMillis);
+    digest.number(this.ageMillis);
+    for (const id of this.leases.ids()) {
+      digest.text(id.toString());
+      digest.number(this.leases.get(id)?.seconds ?? 0);
+    }
+    for (const session of this.sessions.records()) digestSession(digest, session);
+    for (const { member, kind } of this.alarms.active) {
+      digest.number(member);
+      digest.number(kind);
+    }
+    const { revision } = this.history;
+    digest.number(this.history.compactRevision);
+    digest.number(yield* this.hashKvSteps(revision, keysPerStep));
     return digest.value;
   }
 
@@ -320,9 +372,37 @@ export class StateMachine {
     return digest.value;
   }
 
-  private digestKeys(digest: Digest, revision: number): void {
+  /**
+   * The same in steps of so many keys, for a member that has other things to do in between: what
+   * is applied meanwhile changes nothing, as long as history is held ({@link holdHistory}).
+   */
+  *hashKvSteps(revision: number, keysPerStep: number): Generator<void, number> {
+    if (revision > this.history.revision) throw errors.futureRevision();
+    if (revision < this.history.compactRevision) throw errors.compacted();
+    const digest = new Digest();
+    let from: string | undefined = "";
+    while (from !== undefined) {
+      from = this.digestKeys(digest, revision, from, keysPerStep);
+      yield;
+    }
+    return digest.value;
+  }
+
+  /** Answers where to go on, when `most` keys have been visited before the end. */
+  private digestKeys(
+    digest: Digest,
+    revision: number,
+    from = "",
+    most = Number.POSITIVE_INFINITY,
+  ): string | undefined {
     const { history } = this;
-    history.entries.visit("", "\u{ffff}", (entry) => {
+    let visited = 0;
+    let next: string | undefined;
+    history.entries.visit(from, "\u{ffff}", (entry) => {
+      if (visited++ >= most) {
+        next = entry.key;
+        return false;
+      }
       const mod = history.modAt(entry, revision);
       if (mod === undefined) return true;
       const version = history.versionOf(entry, mod);
@@ -334,6 +414,7 @@ export class StateMachine {
       digest.text(version.lease.toString());
       return true;
     });
+    return next;
   }
 }
 

@@ -14,6 +14,7 @@ import type { AppliedChange } from "./history.ts";
 import {
   type Change,
   decodeRevision,
+  openRecord,
   type PageReader,
   Prefix,
   positionOf,
@@ -181,7 +182,9 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     watcher.reading = false;
     if (watcher.state !== "behind") return;
     const records = new Map<number, readonly Change[]>();
-    for (const [key, value] of page) records.set(positionOf(key), decodeRevision(key, value));
+    for (const [key, value] of page) {
+      records.set(positionOf(key), decodeRevision(key, openRecord(key, value)));
+    }
     if (watcher.next < this.machine.compactRevision) {
       watcher.fail(errors.compacted());
       return;

@@ -46,6 +46,8 @@ export interface ApiserverOptions {
   /** Requests under way at once. */
   readonly readsInFlight?: number | undefined;
   readonly writesInFlight?: number | undefined;
+  /** Gives backups of the store; absent: none. */
+  readonly snapshot?: Face["snapshot"];
   readonly log: Log;
   /** Unix milliseconds; default: the wall clock. */
   readonly now?: (() => number) | undefined;
@@ -77,6 +79,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     frontProxyNames: new Set(options.frontProxyNames ?? defaultFrontProxyNames),
     kubeletTls: options.kubeletTls,
     heartbeats: liveness,
+    snapshot: options.snapshot,
     stopping: stopping.signal,
   };
   const readiness = new Readiness();

@@ -11,6 +11,10 @@ export interface ClusterMember {
 
 const membersMax = 9;
 
+const memberForm = /^([a-z0-9][a-z0-9.-]{0,62})=([^/=?]+)\/([A-Za-z0-9]{20,128})$/;
+/** As members show themselves to etcd's tools, so that what those print can be given back. */
+const urlForm = /^([a-z0-9][a-z0-9.-]{0,62})=https?:\/\/([^/=?]+)\/?\?p2p=([A-Za-z0-9]{20,128})$/;
+
 /** `name=host:port/peerid,…`; `own` must be among them. Throws a StatusError naming the part. */
 export function parseInitialCluster(text: string, own: string): ClusterMember[] {
   const parts = text.split(",");
@@ -18,8 +22,7 @@ export function parseInitialCluster(text: string, own: string): ClusterMember[] 
     throw refused(text, `${parts.length} members, at most ${membersMax} are possible`);
   }
   const members = parts.map((part) => {
-    const match = /^([a-z0-9][a-z0-9.-]{0,62})=([^/=]+)\/([A-Za-z0-9]{20,128})$/.exec(part);
-    const [, name, address, identity] = match ?? [];
+    const [, name, address, identity] = memberForm.exec(part) ?? urlForm.exec(part) ?? [];
     if (name === undefined || address === undefined || identity === undefined) {
       throw refused(part, "name=host:port/peerid is wanted");
     }
@@ -39,4 +42,13 @@ export function parseInitialCluster(text: string, own: string): ClusterMember[] 
 
 function refused(part: string, why: string): StatusError {
   return new StatusError(Code.invalidArgument, `--initial-cluster "${part}": ${why}`);
+}
+
+/** Throws a StatusError when it is neither. */
+export function clusterState(text: string): "new" | "existing" {
+  if (text === "new" || text === "existing") return text;
+  throw new StatusError(
+    Code.invalidArgument,
+    `--initial-cluster-state "${text}": "new" or "existing" is wanted`,
+  );
 }

@@ -4,7 +4,8 @@ import { type ClientTls, parseAddress } from "../../ha/rpc/mod.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { defaultServiceRange, startApiserver } from "./apiserver.ts";
-import { parseInitialCluster } from "./initial-cluster.ts";
+import { type EtcdServer, startEtcdServer } from "./etcd-server.ts";
+import { clusterState, parseInitialCluster } from "./initial-cluster.ts";
 import { limits } from "./limits.ts";
 import { checkCertificate } from "./pki/mod.ts";
 
@@ -16,6 +17,20 @@ const apiserver = program({
     "data-dir": { type: "string", required: true, help: "directory of the replica's data" },
     "bind-address": { type: "string", default: "127.0.0.1", help: "address the API listens on" },
     "grpc-port": { type: "number", default: 7453, help: "port of the gRPC API" },
+    "etcd-port": {
+      type: "number",
+      help: "port on which etcd clients are served; absent: they are not",
+    },
+    "quota-bytes": {
+      type: "number",
+      default: 0,
+      help: "bytes on disk beyond which writes are refused; 0: 2 GiB, below 0: no limit",
+    },
+    "initial-cluster-state": {
+      type: "string",
+      default: "new",
+      help: "existing: this replica joins a cluster that has added it",
+    },
     "listen-peer": {
       type: "string",
       required: true,
@@ -71,19 +86,32 @@ const apiserver = program({
       values["kubelet-client-certificate"],
       values["kubelet-client-key"],
     );
+    const host = values["bind-address"];
+    const etcdPort = values["etcd-port"];
     const store = await openMemberWorker({
       name,
       dataDirectory: values["data-dir"],
       listen: parseAddress(values["listen-peer"]),
       keyFile: values["peer-key-file"],
       cluster: parseInitialCluster(values["initial-cluster"], name),
+      initialClusterState: clusterState(values["initial-cluster-state"]),
+      quotaBytes: values["quota-bytes"],
+      ...(etcdPort !== undefined && { clientAddresses: [`https://${host}:${etcdPort}`] }),
       log,
     });
+    let etcd: EtcdServer | undefined;
     try {
+      if (etcdPort !== undefined) {
+        // Whoever sees the store sees everything: the API's own rules do not reach that far.
+        const clientsRequired = { organization: "system:masters" };
+        const tls = { cert, key, clientCa: ca, clientsRequired };
+        etcd = await startEtcdServer({ store, listen: { host, port: etcdPort }, tls, log });
+      }
       const server = await startApiserver({
         name,
         store,
-        listen: { host: values["bind-address"], port: values["grpc-port"] },
+        snapshot: (since) => store.admin.snapshot(since),
+        listen: { host, port: values["grpc-port"] },
         tls: { cert, key, clientCa: ca },
         frontProxyNames: values["requestheader-allowed-names"].split(","),
         serviceRange: values["service-cluster-ip-range"],
@@ -93,12 +121,14 @@ const apiserver = program({
       });
       return {
         async stop() {
+          await etcd?.close();
           await server.close();
           // Closing the store hands leadership over.
           await store.close();
         },
       };
     } catch (thrown) {
+      await etcd?.close();
       await store.close();
       throw thrown;
     }

@@ -6,6 +6,7 @@ export {
   defaultServiceRange,
   startApiserver,
 } from "./apiserver.ts";
-export { type ClusterMember, parseInitialCluster } from "./initial-cluster.ts";
+export { type EtcdServer, startEtcdServer } from "./etcd-server.ts";
+export { type ClusterMember, clusterState, parseInitialCluster } from "./initial-cluster.ts";
 export { limits } from "./limits.ts";
 export * from "./pki/mod.ts";

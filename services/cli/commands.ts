@@ -2,8 +2,10 @@
 import { resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import type { TriremeClient } from "../client/mod.ts";
+import type { BackupFlags } from "./commands/backup.ts";
 import type { CertsFlags } from "./commands/certs.ts";
 import type { DeleteFlags, GetFlags, LogFlags, ScopeFlags } from "./commands/objects.ts";
+import type { RestoreFlags } from "./commands/restore.ts";
 import type { StatusFlags } from "./commands/status.ts";
 import type { UpFlags } from "./commands/up.ts";
 import type { ConnectionFlags } from "./connect.ts";
@@ -91,6 +93,48 @@ function defineCluster(program: Command): void {
       await (await import("./commands/status.ts")).status(flags);
     });
   defineCerts(program);
+  defineBackups(program);
+}
+
+function defineBackups(program: Command): void {
+  verb(program, "backup", "write the store as of one revision to a file")
+    .requiredOption("--out <file>", "the file to make", directory)
+    .option("--incremental", "only what came after the revision of --base")
+    .option("--base <file>", "an earlier backup", directory)
+    .option("--member <host:port>", "the master to ask")
+    .option("--server <host:port,…>", "masters to ask, instead of the local cluster's")
+    .option("--certificate-authority <file>", "CA of the servers (PEM)")
+    .option("--client-certificate <file>", "own certificate (PEM)")
+    .option("--client-key <file>", "own key (PEM)")
+    .action(async (flags: BackupFlags) => {
+      await (await import("./commands/backup.ts")).backup(flags);
+    });
+  program
+    .command("restore [files...]")
+    .description("make the data of a new cluster from a backup and incremental ones upon it")
+    .requiredOption(
+      "--data-dir <directory>",
+      "where the members' data directories are made",
+      directory,
+    )
+    .requiredOption("--masters <members>", "name=host:port/peerid of each, separated by commas")
+    .option("--name <name>", "make the data of this member only")
+    .option(
+      "--from-member <directory>",
+      "instead of backups: the data directory of the member that is left after a loss of quorum",
+      directory,
+    )
+    .option("--bump-revision <count>", "how far revisions jump ahead", whole, 1_000_000_000)
+    .option("--cluster-token <text>", "tells apart what is restored twice for the same members", "")
+    .action(async (paths: string[], flags: RestoreFlags) => {
+      await (await import("./commands/restore.ts")).restore(paths.map(directory), flags);
+    });
+  program
+    .command("check <path>")
+    .description("verify a member's data directory or a backup file; changes nothing")
+    .action(async (path: string) => {
+      await (await import("./commands/check.ts")).check(directory(path));
+    });
 }
 
 function objectVerb(program: Command, usage: string, description: string): Command {

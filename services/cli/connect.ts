@@ -13,6 +13,19 @@ export interface ConnectionFlags {
   readonly clientKey?: string;
 }
 
+/** Of the flags, or of the cluster of `--data-dir`; undefined: neither names any. */
+export function tlsOf(flags: ConnectionFlags) {
+  const { server, certificateAuthority, clientCertificate, clientKey } = flags;
+  const given = server ?? certificateAuthority ?? clientCertificate ?? clientKey;
+  if (given === undefined) return adminTls(readEndpoints(flags.dataDir));
+  if (certificateAuthority === undefined) return undefined;
+  return {
+    ca: readPem(certificateAuthority),
+    cert: readPem(clientCertificate),
+    key: readPem(clientKey),
+  };
+}
+
 /** `--server` with its certificates, or the cluster of `--data-dir`. */
 export function connect(flags: ConnectionFlags): TriremeClient {
   const local = flags.server === undefined ? readEndpoints(flags.dataDir) : undefined;

@@ -16,6 +16,8 @@ export interface Endpoints {
     readonly pid: number | undefined;
     readonly grpc: string;
     readonly peer: string;
+    /** For etcd clients, with the certificate of an administrator. */
+    readonly etcd: string;
     readonly leader: boolean;
   }[];
   readonly schedulers: readonly { readonly name: string; readonly pid: number | undefined }[];

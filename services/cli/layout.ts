@@ -11,7 +11,7 @@ export interface ClusterShape {
 
 export const defaultBasePort = 7443;
 
-/** Balancer at the base; masters' gRPC ports from +10, their peer ports from +20, kubelets from +40. */
+/** Balancer at the base; masters' gRPC ports from +10, their peer ports from +20, their etcd ports from +30, kubelets from +40. */
 const mastersMax = 9;
 const nodesMax = 50;
 const portsUsed = 40 + nodesMax;
@@ -43,11 +43,19 @@ export function ports(shape: ClusterShape) {
   const base = shape.basePort;
   return {
     grpc: base,
-    master: (i: number) => ({ grpc: base + 10 + i, peer: base + 20 + i }),
+    master: (i: number) => ({
+      grpc: base + 10 + i,
+      peer: base + 20 + i,
+      etcd: base + 30 + i,
+    }),
     kubelet: (i: number) => base + 40 + i,
     all: (): number[] => [
       base,
-      ...Array.from({ length: shape.masters }, (_, i) => [base + 10 + i, base + 20 + i]).flat(),
+      ...Array.from({ length: shape.masters }, (_, i) => [
+        base + 10 + i,
+        base + 20 + i,
+        base + 30 + i,
+      ]).flat(),
       ...Array.from({ length: shape.nodes }, (_, i) => base + 40 + i),
     ],
   };

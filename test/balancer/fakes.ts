@@ -118,6 +118,7 @@ export class FakeMaster {
     });
     server.addService(ClusterService, {
       status: unary<unknown, MemberStatus>(async () => this.status),
+      snapshot: serverStream(async function* () {}),
       watchStatus: serverStream<unknown, MemberStatus>((_, context) => this.#statuses(context)),
     });
     server.addService(EchoService, {

@@ -1,6 +1,7 @@
 /** Members on LevelDB and libp2p, on loopback, each on its own thread, as in production. */
-import { createServer } from "node:net";
+
 import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openMemberWorker, type WorkerMemberOptions } from "../../ha/member/mod.ts";

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import {
   type ClusterPeer,
   type Member,
-  MemberStore,
   type MemberOptions,
+  MemberStore,
   openMember,
 } from "../../ha/member/mod.ts";
 import { Role } from "../../ha/raft/mod.ts";
@@ -154,7 +154,8 @@ export class SimulatedCluster {
   }
 
   async converged(): Promise<void> {
-    const members = () => this.seats.flatMap(({ member }) => (member && !member.failure ? member : []));
+    const members = () =>
+      this.seats.flatMap(({ member }) => (member && !member.failure ? member : []));
     const index = () => Math.max(...members().map((member) => member.raftStatus.commit));
     await this.until(() => {
       const last = index();

@@ -5,6 +5,7 @@ import {
   clientStream,
   connect,
   createRpcServer,
+  type RpcEngine,
   type RpcServerOptions,
   serverStream,
   unary,
@@ -25,6 +26,12 @@ export interface Handlers {
   chat?: Chat;
 }
 
+let engine: RpcEngine | undefined;
+/** Which engine the servers of the tests to come stand on: the same suites run on each. */
+export function useEngine(name: RpcEngine): void {
+  engine = name;
+}
+
 const closing: (() => Promise<void> | void)[] = [];
 after(async () => {
   for (const close of closing.reverse()) await close();
@@ -34,7 +41,7 @@ async function* nothing(): AsyncGenerator<Buffer> {}
 
 export async function start(handlers: Handlers, options: Partial<RpcServerOptions> = {}) {
   const lines: LogLine[] = [];
-  const server = createRpcServer({ log: memoryLog(lines), ...options });
+  const server = createRpcServer({ log: memoryLog(lines), engine, ...options });
   server.addService(EchoService, {
     say: unary<Buffer, Buffer>(handlers.say ?? (async (request) => request)),
     repeat: serverStream<Buffer, Buffer>(handlers.repeat ?? nothing),

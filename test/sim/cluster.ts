@@ -38,7 +38,9 @@ export interface ClusterOptions {
 export class Cluster {
   readonly world: World;
   readonly truth: Truth;
-  readonly seats: readonly Seat[];
+  /** The founders, then whoever was added. */
+  readonly seats: Seat[];
+  readonly #founders: readonly ClusterPeer[];
   readonly #memberOptions: ClusterOptions["member"];
   /** Who led in each term. */
   readonly #leaders = new Map<number, MemberId>();
@@ -52,12 +54,35 @@ export class Cluster {
     this.truth = new Truth(() => this.world.now);
     this.#memberOptions = options.member;
     const peers = Array.from({ length: options.members }, (_, i) => peerOf(i + 1));
+    this.#founders = peers;
     this.seats = peers.map(newSeat);
     observe(this.truth);
   }
 
-  get peers(): readonly ClusterPeer[] {
-    return this.seats.map(({ peer }) => peer);
+  /** A place for one more member, not started yet. */
+  newSeat(): Seat {
+    const seat = newSeat(peerOf(this.seats.length + 1));
+    this.seats.push(seat);
+    // Its host is there from the beginning, so that faults find it.
+    this.start(seat);
+    this.crash(seat, false);
+    return seat;
+  }
+
+  /** It is no member any more, or never was. */
+  retire(seat: Seat): void {
+    seat.refused = true;
+    this.crash(seat, false);
+  }
+
+  /** Retires whoever the membership does not know: what was asked of it may have been lost. */
+  retireStrangers(): void {
+    const membership = this.leader?.member?.raftStatus.membership;
+    if (!membership) return;
+    const { voters, learners } = membership;
+    for (const seat of this.seats) {
+      if (![...voters, ...learners].includes(seat.peer.id)) this.retire(seat);
+    }
   }
 
   isAlive(seat: Seat): boolean {
@@ -69,7 +94,16 @@ export class Cluster {
     const { id, name, identity } = seat.peer;
     seat.runtime = seat.life === 0 ? this.world.createRuntime(id, name) : this.world.restart(id);
     const life = ++seat.life;
-    const options = { id, name, identity, cluster: this.peers, ...this.#memberOptions };
+    const founds = this.#founders.includes(seat.peer);
+    const options: MemberOptions = {
+      id,
+      name,
+      identity,
+      cluster: founds ? this.#founders : this.seats.map(({ peer }) => peer),
+      initialClusterState: founds ? "new" : "existing",
+      identify: (given) => Number(given.split("-")[1]) as MemberId,
+      ...this.#memberOptions,
+    };
     openMember(seat.runtime, options).then(
       (member) => {
         if (seat.life !== life || !this.isAlive(seat)) return;

@@ -6,6 +6,8 @@ interface RunningFault {
   readonly name: string;
   /** Absent: it ends by itself. */
   readonly end?: () => void;
+  /** Absent: as long as chance will have it. */
+  readonly millis?: number;
 }
 type Fault = (cluster: Cluster, chance: Chance) => RunningFault | undefined;
 
@@ -143,6 +145,7 @@ function failingDisk(cluster: Cluster, chance: Chance): RunningFault {
 function bitFlip(cluster: Cluster, chance: Chance): RunningFault | undefined {
   if (cluster.seats.length < 3 || cluster.seats.some((seat) => seat.damaged)) return undefined;
   const seat = randomChoice(chance, cluster.seats);
+  if (!cluster.isAlive(seat)) return undefined;
   cluster.crash(seat, true);
   seat.damaged = cluster.world.disk(seat.peer.id).flipBit({ noticed: true }) !== undefined;
   return {
@@ -170,6 +173,27 @@ function coup(cluster: Cluster, chance: Chance): RunningFault | undefined {
   cluster.crash(seat, true);
   after(cluster, between(chance, 300, 1_500), () => cluster.revive(seat));
   return { name: "coups", end: () => cluster.elected.delete(watch) };
+}
+
+/**
+ * Reigns end before the first entry has left, or just before the second one arrives: what is
+ * committed then, and what only seems so, is the matter of figure 8 of the Raft paper (Ongaro and
+ * Ousterhout, 2014).
+ */
+function shortReigns(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  const watch = (winner: Seat) => {
+    const dice = chance.below(5);
+    if (dice === 0) return;
+    const millis = dice < 3 ? between(chance, 2, 4) : between(chance, 15, 35);
+    const { life } = winner;
+    after(cluster, millis, () => {
+      if (winner.life === life) cluster.crash(winner, false);
+    });
+    after(cluster, millis + between(chance, 200, 1_200), () => cluster.revive(winner));
+  };
+  cluster.elected.add(watch);
+  if (cluster.leader) watch(cluster.leader);
+  return { name: "short reigns", millis: 6_000, end: () => cluster.elected.delete(watch) };
 }
 
 /**
@@ -218,13 +242,14 @@ export const faults = {
   bitFlip,
   wallJump,
   coup,
+  shortReigns,
   usurper,
 } as const satisfies Readonly<Record<string, Fault>>;
 export type FaultName = keyof typeof faults;
 
 /** What a run draws from when it is not told otherwise; the frequent ones are there twice. */
 export const everyFault: readonly FaultName[] = [
-  ...(Object.keys(faults) as FaultName[]),
+  ...(Object.keys(faults) as FaultName[]).filter((name) => name !== "shortReigns"),
   "crash",
   "crashLeader",
   "partition",
@@ -247,7 +272,7 @@ export async function torment(
     const fault = faults[randomChoice(chance, mix)](cluster, chance);
     if (!fault) continue;
     told.push(`${cluster.world.now.toFixed(0)} ms: ${fault.name}`);
-    await wait(between(chance, 150, 2_500));
+    await wait(fault.millis ?? between(chance, 150, 2_500));
     fault.end?.();
   }
 }

@@ -1,45 +1,138 @@
-/** `npm run sim -- --seeds 50`, or `--seed N` to replay one. */
+/**
+ * `npm run sim -- --seeds 1000`: many seeds, on all cores. `--seed N` replays one, bit for bit.
+ * `--broken all`, or one of its names, proves that the checkers catch what they are there for.
+ */
 import { parseArgs } from "node:util";
-import { runSeed } from "./run.ts";
+import { brokenBuilds, huntAll } from "./broken.ts";
+import { type FaultName, faults } from "./faults.ts";
+import { runInParallel } from "./pool.ts";
+import { defaultMillis, type RunOptions, runSeed } from "./run.ts";
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string" },
+    seeds: { type: "string", default: "50" },
     seed: { type: "string" },
     from: { type: "string", default: "1" },
-    millis: { type: "string", default: "15000" },
-    members: { type: "string", default: "3" },
+    millis: { type: "string", default: String(defaultMillis) },
+    members: { type: "string" },
+    faults: { type: "string" },
+    broken: { type: "string" },
   },
 });
-const number = (name: "seeds" | "seed" | "from" | "millis" | "members") => {
+
+/** Seconds between two lines of progress. */
+const tellEverySeconds = 20;
+
+function number(name: "seeds" | "seed" | "from" | "millis" | "members"): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value >= 0) return value;
   console.error(`--${name} ${values[name]}: must be a whole number`);
   process.exit(2);
-};
-const seeds =
-  values.seed !== undefined
-    ? [number("seed")]
-    : Array.from({ length: values.seeds === undefined ? 50 : number("seeds") }, (_, i) => number("from") + i);
+}
 
-const startedAt = performance.now();
-let failed = 0;
-for (const seed of seeds) {
-  if (values.seed !== undefined) console.log(`seed ${seed}`);
+function optionsOf(seed: number): RunOptions {
+  return {
+    seed,
+    millis: number("millis"),
+    ...(values.members !== undefined && { members: number("members") }),
+    ...(values.faults !== undefined && { faults: faultNames(values.faults) }),
+  };
+}
+
+function faultNames(list: string): readonly FaultName[] {
+  const names = list.split(",");
+  const unknown = names.find((name) => !Object.hasOwn(faults, name));
+  if (unknown === undefined) return names as FaultName[];
+  console.error(`--faults ${unknown}: is none of ${Object.keys(faults).join(", ")}`);
+  process.exit(2);
+}
+
+/** The command that shows this seed again. */
+function replay(seed: number): string {
+  const given = (["millis", "members", "faults"] as const)
+    .filter((name) => values[name] !== undefined && values[name] !== String(defaultMillis))
+    .map((name) => ` --${name} ${values[name]}`);
+  return `npm run sim -- --seed ${seed}${given.join("")}`;
+}
+
+async function one(seed: number): Promise<boolean> {
+  console.log(`seed ${seed}`);
   try {
-    const result = await runSeed({ seed, millis: number("millis"), members: number("members") });
-    if (values.seed !== undefined) for (const fault of result.faults) console.log(`  ${fault}`);
+    const result = await runSeed(optionsOf(seed));
+    for (const fault of result.faults) console.log(`  ${fault}`);
     console.log(
-      `seed ${seed}: digest ${result.digest} · ${result.answered}/${result.operations} operations ` +
-        `answered · ${result.elections} elections · ${result.faults.length} faults · ${result.events} events`,
+      `seed ${seed}: ${result.members} members · ${result.answered}/${result.operations} ` +
+        `operations answered · ${result.elections} elections · ${result.faults.length} faults · ` +
+        `${result.events} events`,
     );
+    console.log(`digest ${result.digest}`);
+    return true;
   } catch (error) {
-    failed++;
-    console.log(`seed ${seed}: FAILED — replay with: npm run sim -- --seed ${seed}`);
-    console.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    tellFailure(seed, error instanceof Error ? (error.stack ?? error.message) : String(error));
+    return false;
   }
 }
-const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-console.log(`${seeds.length - failed} passed, ${failed} failed`);
-console.log(`(${seconds} s)`);
+
+function tellFailure(seed: number, story: string): void {
+  console.log(`seed ${seed}: FAILED — replay with: ${replay(seed)}`);
+  console.log(story);
+}
+
+async function many(count: number): Promise<number> {
+  const first = number("from");
+  const startedAt = performance.now();
+  let done = 0;
+  let operations = 0;
+  let failed = 0;
+  let toldAt = startedAt;
+  const jobs = Array.from({ length: count }, (_, i) => optionsOf(first + i));
+  await runInParallel(jobs, ({ seed }, outcome) => {
+    done++;
+    if (outcome.kind === "failed") {
+      failed++;
+      tellFailure(Number(seed), outcome.story);
+    } else operations += outcome.result.answered;
+    const now = performance.now();
+    if (now - toldAt < tellEverySeconds * 1_000) return true;
+    toldAt = now;
+    const rate = (done / ((now - startedAt) / 1_000)).toFixed(2);
+    console.log(`${done} of ${count} seeds · ${failed} failed · ${rate} seeds/s`);
+    return true;
+  });
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const rate = (count / seconds).toFixed(2);
+  console.log(`${operations} operations judged in ${seconds.toFixed(1)} s, ${rate} seeds/s`);
+  return failed;
+}
+
+async function hunt(name: string): Promise<{ passed: number; failed: number }> {
+  const builds =
+    name === "all" ? brokenBuilds : brokenBuilds.filter((build) => build.name === name);
+  if (builds.length === 0) {
+    const names = brokenBuilds.map((build) => `"${build.name}"`).join(", ");
+    console.error(`--broken "${name}": is not "all", nor one of ${names}`);
+    process.exit(2);
+  }
+  let passed = 0;
+  await huntAll(builds, (build, caught) => {
+    if (caught) passed++;
+    const how = caught
+      ? `caught by seed ${caught.seed} after ${caught.seeds} (${caught.by})`
+      : "NOT CAUGHT";
+    console.log(`${build.name}: ${how}`);
+  });
+  return { passed, failed: builds.length - passed };
+}
+
+let passed = 0;
+let failed = 0;
+if (values.broken !== undefined) ({ passed, failed } = await hunt(values.broken));
+else if (values.seed !== undefined) {
+  if (await one(number("seed"))) passed = 1;
+  else failed = 1;
+} else {
+  failed = await many(number("seeds"));
+  passed = number("seeds") - failed;
+}
+console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;

@@ -1,20 +1,46 @@
 /** One seeded run: faults for safety, then health and the demand for progress. */
-import { SeededRandom } from "../../ha/runtime/simulated/mod.ts";
-import { Cluster, observe, Violation } from "./cluster.ts";
-import { torment } from "./faults.ts";
-import { checkRegister } from "./linearizability.ts";
-import { assertSameEvents, type SeenEvent, SimulatedWatcher } from "./watcher.ts";
-import { Client, type RecordedOperation } from "./workload.ts";
+import type { LimitOverrides } from "../../ha/member/mod.ts";
+import { type NetworkOptions, SeededRandom } from "../../ha/runtime/simulated/mod.ts";
+import { BankClient } from "./bank.ts";
+import type { Caller } from "./caller.ts";
+import { Cluster } from "./cluster.ts";
+import { Compactor } from "./compactor.ts";
+import { assertCountersStep, CounterClient } from "./counters.ts";
+import { everyFault, type FaultName, torment } from "./faults.ts";
+import { assertFenced, FencedClient } from "./fencing.ts";
+import type { RecordedOperation } from "./history.ts";
+import {
+  assertExactlyOnce,
+  assertLinearizable,
+  assertNoLostWrite,
+  assertReadsNeverGoBack,
+  assertReadsTrue,
+  assertStrictlySerializable,
+  Timeline,
+} from "./kv-checks.ts";
+import { assertLeasesLastLong, LeaseClient, leasedKeysLeft } from "./leases.ts";
+import { Operator } from "./operator.ts";
+import { RegisterClient } from "./registers.ts";
+import { observe } from "./truth.ts";
+import { Violation } from "./violation.ts";
+import { assertWatchGuarantees } from "./watch-checks.ts";
+import { SimulatedWatcher } from "./watcher.ts";
 
 export interface RunOptions {
   readonly seed: number | string;
   /** World time under faults. */
   readonly millis?: number;
   readonly members?: number;
+  /** Members are exchanged during the run. */
+  readonly churn?: boolean;
+  readonly faults?: readonly FaultName[];
+  readonly limits?: LimitOverrides;
+  readonly network?: Partial<NetworkOptions>;
 }
 
 export interface RunResult {
   readonly digest: string;
+  readonly members: number;
   readonly operations: number;
   readonly answered: number;
   readonly elections: number;
@@ -22,155 +48,217 @@ export interface RunResult {
   readonly faults: readonly string[];
 }
 
+export const defaultMillis = 8_000;
+
+/** Short logs and queues, so that snapshots and catching up are everyday events. */
+const shortLimits: LimitOverrides = {
+  logEntriesKept: 40,
+  logEntriesKeptMin: 20,
+  logEntriesSlack: 40,
+  snapshotChunkBytes: 2_048,
+};
+const shortWatchLimits = {
+  maxWatchers: 100,
+  maxQueuedEvents: 16,
+  maxQueuedBytes: 64 * 1024,
+  catchUpPageRevisions: 8,
+};
+
 /** Throws a Violation, or whatever broke a member. */
 export async function runSeed(options: RunOptions): Promise<RunResult> {
-  const cluster = new Cluster(options.seed, options.members ?? 3);
-  observe(cluster);
+  const run = new Run(options);
   try {
-    return await run(cluster, options);
+    return await run.result();
   } catch (error) {
-    if (error instanceof Error) error.message += `\n${cluster.world.report()}`;
+    if (error instanceof Error) error.message += `\n${run.story()}`;
     throw error;
   } finally {
     observe(undefined);
   }
 }
 
-async function run(cluster: Cluster, options: RunOptions): Promise<RunResult> {
-  const { world } = cluster;
-  const chance = (name: string) => new SeededRandom(String(options.seed)).stream(name);
-  const history: RecordedOperation[] = [];
-  const faults: string[] = [];
-  cluster.startAll();
-  const clients = Array.from(
-    { length: 5 },
-    (_, i) => new Client(`c${i}`, cluster, chance(`client ${i}`), history),
-  );
-  const watchers = [0, 1].map((i) => new SimulatedWatcher(cluster, chance(`watcher ${i}`)));
-  const broken = (error: unknown) => {
-    cluster.failure ??= error;
-  };
-  for (const client of clients) client.run().catch(broken);
-  for (const watcher of watchers) watcher.run().catch(broken);
-  let stop = false;
-  let healed = false;
-  torment(cluster, chance("faults"), () => stop, faults)
-    .catch(broken)
-    .finally(() => {
-      healed = true;
+class Run {
+  readonly #options: RunOptions;
+  readonly #cluster: Cluster;
+  readonly #history: RecordedOperation[] = [];
+  readonly #callers: Caller[] = [];
+  readonly #leases: LeaseClient[] = [];
+  readonly #watchers: SimulatedWatcher[] = [];
+  readonly #faults: string[] = [];
+  readonly #churn: boolean;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    const chance = this.#chance("shape");
+    // Mostly three, sometimes five, now and then one alone.
+    const dice = chance.below(10);
+    const members = options.members ?? (dice === 0 ? 1 : dice < 3 ? 5 : 3);
+    const short = chance.below(2) === 0;
+    this.#churn = options.churn ?? (members === 3 && !options.faults && chance.below(3) === 0);
+    const limits = options.limits ?? (short ? shortLimits : {});
+    this.#cluster = new Cluster(options.seed, {
+      members,
+      world: { logLines: 60, ...(options.network && { network: options.network }) },
+      member: { limits, watchLimits: shortWatchLimits },
     });
-  const end = world.now + (options.millis ?? 15_000);
-  await until(cluster, () => world.now >= end, end, "the faults to run");
-  stop = true;
-  await until(cluster, () => healed, 10_000, "the last fault to end");
-  heal(cluster);
-  for (const client of clients) client.stopped = true;
-  await until(cluster, () => clients.every((client) => client.idle), 30_000, "the clients to end");
-  await progress(cluster);
-  const reference = await wholeHistory(cluster);
-  const last = reference.at(-1)?.revision ?? 1;
-  const complete = () => watchers.every((watcher) => watcher.next > last);
-  await until(cluster, complete, 10_000, "the watchers to catch up");
-  cluster.assertEqualStates();
-  for (const [i, watcher] of watchers.entries()) {
-    assertSameEvents(`watcher ${i}`, watcher.seen.filter((e) => e.revision <= last), reference);
-    watcher.stopped = true;
   }
-  assertLinearizable(history);
-  assertOnce(history, reference);
-  return {
-    digest: world.digest,
-    operations: history.length,
-    answered: history.filter((op) => op.returned !== Number.POSITIVE_INFINITY).length,
-    elections: cluster.elections,
-    events: world.delivered,
-    faults,
-  };
-}
 
-function heal(cluster: Cluster): void {
-  cluster.world.network.heal();
-  for (const seat of cluster.seats) if (!cluster.world.isAlive(seat.peer.id)) cluster.start(seat);
-}
+  async result(): Promise<RunResult> {
+    const cluster = this.#cluster;
+    cluster.startAll();
+    this.#people();
+    await this.#storm();
+    this.#heal();
+    for (const caller of this.#callers) caller.stopped = true;
+    const idle = () => this.#callers.every((caller) => caller.idle);
+    await this.#until(idle, 40_000, "the clients to end");
+    await this.#progress();
+    this.#judge();
+    await this.#settle();
+    this.#judgeWatchers();
+    const answered = this.#history.filter((op) => op.revision !== undefined);
+    return {
+      digest: cluster.world.digest,
+      members: cluster.seats.length,
+      operations: this.#history.length,
+      answered: answered.length,
+      elections: cluster.elections,
+      events: cluster.world.delivered,
+      faults: this.#faults,
+    };
+  }
 
-async function until(
-  cluster: Cluster,
-  condition: () => boolean,
-  withinMillis: number,
-  what: string,
-): Promise<void> {
-  const done = await cluster.world.runUntil(
-    () => cluster.failure !== undefined || condition(),
-    withinMillis,
-  );
-  cluster.check();
-  if (!done) throw new Violation(`progress: waited ${withinMillis} ms for ${what}`);
-}
+  story(): string {
+    return [...this.#faults, this.#cluster.world.report()].join("\n");
+  }
 
-/** A healthy cluster elects a leader, answers, and becomes equal everywhere. */
-async function progress(cluster: Cluster): Promise<void> {
-  let written = false;
-  const write = async () => {
-    while (!written) {
-      const store = cluster.leader?.store;
-      if (store) {
-        const put = { op: "put", key: Uint8Array.of(0x2f, 0x7a), value: Uint8Array.of(1) } as const;
-        // Whoever has just lost its leadership answers with an error; the next one is asked.
-        await store.txn({ compares: [], success: [put], failure: [] }).then(
-          () => {
-            written = true;
-          },
-          () => {},
-        );
-      }
-      await new Promise<void>((resolve) => cluster.world.clock.after(50, resolve));
+  #chance(name: string): SeededRandom {
+    return new SeededRandom(String(this.#options.seed)).stream(name);
+  }
+
+  #people(): void {
+    const cluster = this.#cluster;
+    const history = this.#history;
+    const chance = (name: string) => this.#chance(name);
+    for (const name of ["r0", "r1", "r2", "r3"]) {
+      this.#callers.push(new RegisterClient(name, cluster, chance(name), history));
     }
-  };
-  write().catch((error: unknown) => {
-    cluster.failure ??= error;
-  });
-  await until(cluster, () => written, 20_000, "a write after everything was healed");
-  await until(cluster, () => cluster.converged, 20_000, "all members to apply the same index");
-}
-
-/** Everything the store remembers, from its first revision on. */
-async function wholeHistory(cluster: Cluster): Promise<SeenEvent[]> {
-  const reader = new SimulatedWatcher(cluster, { below: () => 0 });
-  reader.run().catch((error: unknown) => {
-    cluster.failure ??= error;
-  });
-  const revision = cluster.seats[0]?.member?.machine.revision ?? 1;
-  await until(cluster, () => reader.next > revision, 10_000, "the reference watcher");
-  reader.stopped = true;
-  return reader.seen;
-}
-
-function assertLinearizable(history: readonly RecordedOperation[]): void {
-  const byKey = Map.groupBy(history, (op) => op.key);
-  for (const [key, operations] of byKey) {
-    const result = checkRegister(operations, undefined);
-    if (!result) continue;
-    const shown = operations
-      .sort((a, b) => a.called - b.called)
-      .map((op) => `${op.called.toFixed(1)}–${op.returned.toFixed(1)} ${op.client} ${JSON.stringify(op.action)}`);
-    throw new Violation(
-      `linearizable: ${key}: ${result.explained.length} of ${operations.length} operations can be ` +
-        `explained:\n${shown.join("\n")}`,
+    for (const name of ["b0", "b1"]) {
+      this.#callers.push(new BankClient(name, cluster, chance(name), history));
+    }
+    for (const name of ["n0", "n1"]) {
+      this.#callers.push(new CounterClient(name, cluster, chance(name), history));
+    }
+    for (const name of ["f0", "f1"]) {
+      this.#callers.push(new FencedClient(name, cluster, chance(name)));
+    }
+    for (const name of ["l0", "l1", "l2"]) {
+      this.#leases.push(new LeaseClient(name, cluster, chance(name)));
+    }
+    this.#callers.push(...this.#leases, new Compactor("compactor", cluster, chance("compactor")));
+    if (this.#churn) this.#callers.push(new Operator("operator", cluster, chance("operator")));
+    this.#watchers.push(
+      new SimulatedWatcher("watcher of all", cluster, chance("w0"), {}),
+      new SimulatedWatcher("watcher of the bank", cluster, chance("w1"), {
+        prefix: "/bank/",
+        progress: true,
+      }),
+      new SimulatedWatcher("slow watcher", cluster, chance("w2"), { slowMillis: 120 }),
     );
+    for (const caller of [...this.#callers, ...this.#watchers]) {
+      caller.run().catch((error: unknown) => this.#broken(error));
+    }
   }
-}
 
-/** Every value is written by one operation: it must appear at most once, and if acknowledged, once. */
-function assertOnce(history: readonly RecordedOperation[], reference: readonly SeenEvent[]): void {
-  const times = new Map<string, number>();
-  for (const { type, value } of reference) {
-    if (type === "put") times.set(value, (times.get(value) ?? 0) + 1);
+  async #storm(): Promise<void> {
+    const { world } = this.#cluster;
+    let stop = false;
+    let running = 2;
+    const mix = this.#options.faults ?? everyFault;
+    for (const name of ["faults", "more faults"]) {
+      torment(this.#cluster, this.#chance(name), mix, () => stop, this.#faults).then(
+        () => {
+          running--;
+        },
+        (error: unknown) => this.#broken(error),
+      );
+    }
+    const millis = this.#options.millis ?? defaultMillis;
+    const end = world.now + millis;
+    await this.#until(() => world.now >= end, millis + 10_000, "the faults to run");
+    stop = true;
+    await this.#until(() => running === 0, 10_000, "the last fault to end");
   }
-  for (const { action, returned, revision } of history) {
-    if (action.kind === "read" || action.value === undefined) continue;
-    const count = times.get(action.value) ?? 0;
-    if (count > 1) throw new Violation(`exactly once: ${action.value} was written ${count} times`);
-    const acknowledged = returned !== Number.POSITIVE_INFINITY && revision !== undefined;
-    if (acknowledged && count === 0) throw new Violation(`lost write: ${action.value} was acknowledged`);
+
+  #heal(): void {
+    this.#cluster.world.network.heal();
+    for (const seat of this.#cluster.seats) this.#cluster.revive(seat);
+  }
+
+  /** A healthy cluster elects a leader, answers, and becomes equal everywhere. */
+  async #progress(): Promise<void> {
+    const cluster = this.#cluster;
+    await this.#until(() => cluster.leader !== undefined, 20_000, "a leader");
+    cluster.retireStrangers();
+    const client = new RegisterClient("progress", cluster, this.#chance("progress"), this.#history);
+    client.run().catch((error: unknown) => this.#broken(error));
+    const written = () =>
+      this.#history.some((op) => op.client === "progress" && op.written && op.revision);
+    await this.#until(written, 20_000, "a write after everything was healed");
+    client.stopped = true;
+    await this.#until(() => client.idle, 20_000, "the last client to end");
+    await this.#until(
+      () => leasedKeysLeft(cluster.truth.events).size === 0,
+      15_000,
+      "abandoned leases to end",
+    );
+    await this.#until(() => cluster.converged, 20_000, "all members to apply the same index");
+  }
+
+  async #settle(): Promise<void> {
+    const last = this.#cluster.truth.revision;
+    const lastOf = (watcher: SimulatedWatcher) =>
+      this.#cluster.truth.events.findLast((event) => watcher.concerns(event))?.revision ?? 0;
+    const owed = this.#watchers.map((watcher) => Math.min(last, lastOf(watcher)));
+    const complete = () => this.#watchers.every((watcher, i) => watcher.next > (owed[i] ?? 0));
+    await this.#until(complete, 20_000, "the watchers to catch up");
+    for (const watcher of this.#watchers) watcher.stopped = true;
+  }
+
+  #judge(): void {
+    const { events } = this.#cluster.truth;
+    const timeline = new Timeline(events);
+    const history = this.#history;
+    this.#cluster.assertEqualStates();
+    assertNoLostWrite(history, timeline);
+    assertExactlyOnce(events);
+    assertReadsTrue(history, timeline);
+    assertStrictlySerializable(history);
+    assertReadsNeverGoBack(history);
+    assertLinearizable(history);
+    assertCountersStep(events);
+    assertFenced(events);
+    const leases = this.#leases.flatMap(({ records }) => records);
+    assertLeasesLastLong(leases, events);
+    this.#judgeWatchers();
+  }
+
+  #judgeWatchers(): void {
+    const { events } = this.#cluster.truth;
+    for (const watcher of this.#watchers) {
+      const concerning = events.filter((event) => watcher.concerns(event));
+      assertWatchGuarantees(watcher, concerning);
+    }
+  }
+
+  #broken(error: unknown): void {
+    this.#cluster.failure ??= error;
+  }
+
+  async #until(condition: () => boolean, withinMillis: number, what: string): Promise<void> {
+    const cluster = this.#cluster;
+    const done = await cluster.world.runUntil(() => cluster.broken || condition(), withinMillis);
+    cluster.check();
+    if (!done) throw new Violation(`progress: waited ${withinMillis} ms for ${what}`);
   }
 }

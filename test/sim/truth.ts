@@ -117,7 +117,6 @@ StateMachine.prototype.apply = function observedApply(index, term, proposal) {
   return outcomes;
 };
 
-
 function digestOf(data: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (const byte of data) hash = Math.imul(hash ^ byte, 0x01000193);

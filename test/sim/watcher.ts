@@ -1,96 +1,126 @@
-/**
- * A watcher that resumes wherever it can, and the guarantees it must see (named as in etcd's API
- * reference): ordered, unique, atomic, reliable, resumable.
- */
-import type { KeyValue, Revision, WatchEvent } from "../../ha/store/mod.ts";
-import { type Chance, randomChoice } from "./chance.ts";
-import { type Cluster, Violation } from "./cluster.ts";
+/** A watcher that resumes wherever it can, and keeps what it saw for `watch-checks.ts` to judge. */
 
-export interface SeenEvent {
-  readonly revision: number;
-  readonly type: "put" | "delete";
-  readonly key: string;
-  readonly value: string;
+import { StatusError } from "../../ha/runtime/status-error.ts";
+import type { KeyRange, Revision, Store, WatchBatch, WatchStream } from "../../ha/store/mod.ts";
+import { bytes, Caller, text } from "./caller.ts";
+import { between, type Chance, randomChoice } from "./chance.ts";
+import type { Cluster, Seat } from "./cluster.ts";
+import type { TrueEvent } from "./truth.ts";
+import type { SeenBatch, WatchRecord, WatchSession } from "./watch-checks.ts";
+
+export interface WatcherOptions {
+  /** Absent: everything. */
+  readonly prefix?: string;
+  /** Wants to know how far the store has come, even where nothing concerns it. */
+  readonly progress?: boolean;
+  /** Takes so long for a batch, at most. */
+  readonly slowMillis?: number;
 }
 
-const everything = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
+const compactedText = "required revision has been compacted";
 
-export class SimulatedWatcher {
-  readonly #cluster: Cluster;
-  readonly #chance: Chance;
-  readonly seen: SeenEvent[] = [];
+export class SimulatedWatcher extends Caller implements WatchRecord {
+  readonly sessions: (WatchSession & { readonly batches: SeenBatch[] })[] = [];
+  readonly #options: WatcherOptions;
+  /** The first revision that it has not seen. */
   next = 2;
-  resumed = 0;
-  stopped = false;
+  /** Its revision was compacted away: it lists before it watches again. */
+  #lists = false;
+  lists = 0;
 
-  constructor(cluster: Cluster, chance: Chance) {
-    this.#cluster = cluster;
-    this.#chance = chance;
+  constructor(name: string, cluster: Cluster, chance: Chance, options: WatcherOptions) {
+    super(name, cluster, chance);
+    this.#options = options;
   }
 
-  async run(): Promise<void> {
-    while (!this.stopped) {
-      await this.#pause(20 + this.#chance.below(200));
-      const seat = randomChoice(this.#chance, this.#cluster.seats);
-      const { store, life } = seat;
-      if (!store) continue;
-      const stream = store.watch({ ...everything, startRevision: this.next as Revision });
-      this.resumed++;
-      // A member that crashes says nothing: the watcher looks whether it is still there.
-      const patience = this.#cluster.world.clock.every(500, () => {
-        if (seat.life !== life || seat.store !== store || this.stopped) this.#leave?.();
-      });
-      try {
-        await Promise.race([this.#read(stream), this.#left()]);
-      } catch {
-        // The member restarted or fell behind: another one goes on.
-      } finally {
-        patience();
-        stream.close();
-      }
-    }
+  /** What concerns it. */
+  concerns(event: TrueEvent): boolean {
+    return event.key.startsWith(this.#options.prefix ?? "");
   }
 
-  #leave: (() => void) | undefined;
+  protected async act(): Promise<void> {
+    await this.pause(between(this.chance, 5, 200));
+    const seat = randomChoice(this.chance, this.cluster.seats);
+    const { store } = seat;
+    if (!store) return;
+    if (this.#lists && !(await this.#list(seat, store))) return;
+    const session = { start: this.next, batches: [] };
+    const request = { startRevision: this.next as Revision, progress: this.#options.progress };
+    const stream = store.watch({ ...this.#range(), ...request });
+    this.sessions.push(session);
+    // Now and then it goes to another member without need.
+    const leave = between(this.chance, 500, 6_000);
+    await this.#follow(seat, stream, session, leave);
+  }
 
-  #left(): Promise<void> {
+  async #list(seat: Seat, store: Store): Promise<boolean> {
+    const answer = await this.askOf(seat, store, (asked) => asked.range(this.#range()));
+    if (answer.kind !== "done") return false;
+    this.next = answer.value.revision + 1;
+    this.lists++;
+    this.#lists = false;
+    return true;
+  }
+
+  #range(): KeyRange {
+    const { prefix } = this.#options;
+    if (!prefix) return { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
+    const end = bytes(prefix);
+    end[end.length - 1] = (end.at(-1) ?? 0) + 1;
+    return { key: bytes(prefix), rangeEnd: end };
+  }
+
+  /** Until the stream ends, the member dies, or it is time to leave. */
+  #follow(
+    seat: Seat,
+    stream: WatchStream,
+    session: { readonly batches: SeenBatch[] },
+    leaveAfter: number,
+  ): Promise<void> {
     return new Promise((resolve) => {
-      this.#leave = resolve;
+      let over = false;
+      const end = () => {
+        if (over) return;
+        over = true;
+        cancel();
+        seat.gone.delete(end);
+        stream.close();
+        resolve();
+      };
+      seat.gone.add(end);
+      const cancel = this.cluster.world.clock.after(leaveAfter, end);
+      this.#read(stream, session, () => over).then(end, (error: unknown) => {
+        // The member stopped or fell behind, or this watcher did.
+        if (StatusError.from(error).message.includes(compactedText)) this.#lists = true;
+        end();
+      });
     });
   }
 
-  async #read(stream: AsyncIterable<{ events: readonly WatchEvent[]; revision: Revision }>) {
+  async #read(
+    stream: WatchStream,
+    session: { readonly batches: SeenBatch[] },
+    over: () => boolean,
+  ): Promise<void> {
+    const { slowMillis } = this.#options;
     for await (const batch of stream) {
-      for (const { type, kv } of batch.events) this.#take(type, kv);
-      if (batch.revision >= this.next) this.next = batch.revision + 1;
-      if (this.stopped) return;
+      if (over()) return;
+      session.batches.push(seen(batch));
+      this.next = Math.max(this.next, batch.revision + 1);
+      if (slowMillis) await this.pause(between(this.chance, 1, slowMillis));
+      if (over()) return;
     }
-  }
-
-  #take(type: "put" | "delete", kv: KeyValue): void {
-    if (kv.modRevision < this.next) {
-      const text = `an event of revision ${kv.modRevision} after ${this.next - 1} had been delivered`;
-      this.#cluster.failure ??= new Violation(`watch ordered and unique: ${text}`);
-    }
-    const text = new TextDecoder();
-    const event = { type, key: text.decode(kv.key), value: text.decode(kv.value) };
-    this.seen.push({ revision: kv.modRevision, ...event });
-  }
-
-  #pause(millis: number): Promise<void> {
-    return new Promise((resolve) => this.#cluster.world.clock.after(millis, resolve));
   }
 }
 
-/** Reliable and atomic: everything that the reference saw, and nothing else. */
-export function assertSameEvents(
-  name: string,
-  seen: readonly SeenEvent[],
-  reference: readonly SeenEvent[],
-): void {
-  for (let i = 0; i < Math.max(seen.length, reference.length); i++) {
-    const a = JSON.stringify(seen[i]);
-    const b = JSON.stringify(reference[i]);
-    if (a !== b) throw new Violation(`watch reliable: ${name} saw ${a} where the store has ${b}`);
-  }
+function seen({ events, revision }: WatchBatch): SeenBatch {
+  return {
+    revision,
+    events: events.map(({ type, kv }) => ({
+      revision: kv.modRevision,
+      type,
+      key: text(kv.key),
+      value: text(kv.value),
+    })),
+  };
 }

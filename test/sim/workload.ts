@@ -1,8 +1,9 @@
 /** Clients of a simulated cluster: what they did, and what they were told. */
-import { randomChoice, type Chance } from "./chance.ts";
+
+import type { Store, TxnResponse } from "../../ha/store/mod.ts";
+import { type Chance, randomChoice } from "./chance.ts";
 import type { Cluster } from "./cluster.ts";
 import type { HistoryOperation, RegisterAction, RegisterValue } from "./linearizability.ts";
-import type { Store, TxnResponse } from "../../ha/store/mod.ts";
 
 const keys = ["/a", "/b", "/c", "/d"];
 const encoder = new TextEncoder();
@@ -72,7 +73,12 @@ export class Client {
   }
 
   /** With a request id it is repeated, anywhere, until an answer comes: it must happen once. */
-  async #write(store: Store, key: string, value: string, requestId: string | undefined): Promise<void> {
+  async #write(
+    store: Store,
+    key: string,
+    value: string,
+    requestId: string | undefined,
+  ): Promise<void> {
     const called = this.#cluster.world.now;
     const put = { op: "put", key: bytes(key), value: bytes(value) } as const;
     const txn = { compares: [], success: [put], failure: [] };
@@ -96,9 +102,7 @@ export class Client {
         ? ({ key: bytes(key), operator: "=", target: "version", operand: 0 } as const)
         : ({ key: bytes(key), operator: "=", target: "value", operand: kv.value } as const);
     const put = { op: "put", key: bytes(key), value: bytes(value) } as const;
-    const answer = await this.#answer(
-      store.txn({ compares: [same], success: [put], failure: [] }),
-    );
+    const answer = await this.#answer(store.txn({ compares: [same], success: [put], failure: [] }));
     const done = answer ? answer.succeeded : "unknown";
     const action = { kind: "swap", expected, value, done } as const;
     const revision = answer?.succeeded ? answer.revision : undefined;
@@ -109,7 +113,13 @@ export class Client {
     const called = this.#cluster.world.now;
     const remove = { op: "delete", key: bytes(key) } as const;
     const answer = await this.#answer(store.txn({ compares: [], success: [remove], failure: [] }));
-    this.#record(key, { kind: "write", value: undefined }, called, this.#returned(answer), undefined);
+    this.#record(
+      key,
+      { kind: "write", value: undefined },
+      called,
+      this.#returned(answer),
+      undefined,
+    );
   }
 
   #returned(answer: TxnResponse | undefined): number {

@@ -6,14 +6,21 @@ import {
   defaultStoreLimits,
   LeaseClock,
   pageReader,
+  seal,
   Snapshot,
   SnapshotReader,
   StateMachine,
+  unseal,
 } from "../../ha/store/mod.ts";
 import { bytes, does, Machine, put, remove, self } from "./harness.ts";
 
 test("sessions are forgotten by count and by replicated age, and survive a restart", async () => {
-  const limits = { ...defaultStoreLimits, maxSessions: 3, maxSessionResultBytes: 100 };
+  const limits = {
+    ...defaultStoreLimits,
+    maxSessions: 3,
+    maxSessionResultBytes: 100,
+    maxClockStepMillis: defaultStoreLimits.sessionMillis,
+  };
   const machine = new Machine(undefined, { self, limits });
   for (const id of ["a", "b", "c", "d"]) machine.txn(does(put("k", id)), id);
   assert.equal(machine.machine.recall("a"), undefined);
@@ -35,6 +42,14 @@ test("sessions are forgotten by count and by replicated age, and survive a resta
   assert.equal(loaded.txn(does(read), "large").results.length, 1);
   const cut = loaded.txn(does(read), "large");
   assert.deepEqual([cut.replayed, cut.succeeded, cut.results.length], [true, true, 0]);
+});
+
+test("a wall clock that is set forward makes nobody forget a request id", () => {
+  const machine = new Machine(undefined, { self });
+  const first = machine.txn(does(put("k", "once")), "id");
+  machine.wallMillis += 10 * defaultStoreLimits.sessionMillis;
+  const again = machine.txn(does(put("k", "once")), "id");
+  assert.deepEqual([again.replayed, again.revision], [true, first.revision]);
 });
 
 test("only those who wait get results, but all members remember sessions alike", () => {
@@ -129,9 +144,19 @@ test("a disk that does not fit together is refused, and the record named", async
   await spoilt(({ disk }) => disk.content.delete(name(7)), /record R 7 is missing/);
   await spoilt(({ disk }) => disk.content.delete(name(4)), /record R 4 is missing/);
   await spoilt(({ disk }) => disk.content.delete(name(10)), /record R 10 is missing/);
-  await spoilt(({ disk }) => disk.content.set(name(11), disk.content.get(name(10))!), /beyond/);
-  await spoilt(({ disk }) => disk.content.set(name(8), disk.content.get(name(9))!), /R 8 holds/);
-  await spoilt(({ disk }) => disk.content.set(name(8), Uint8Array.of(10, 9)), /be decoded/);
+  const sealed = (revision: number, content: Uint8Array) => seal(bytes(name(revision)), content);
+  const contentOf = ({ content }: Machine["disk"], revision: number) =>
+    unseal(bytes(name(revision)), content.get(name(revision))!)!;
+  const move = (from: number, to: number) => (machine: Machine) => {
+    const { disk } = machine;
+    disk.content.set(name(to), sealed(to, contentOf(disk, from)));
+  };
+  await spoilt(move(10, 11), /beyond/);
+  await spoilt(move(9, 8), /R 8 holds/);
+  const garbage = sealed(8, Uint8Array.of(10, 9));
+  await spoilt(({ disk }) => disk.content.set(name(8), garbage), /be decoded/);
+  const misplaced = /record R 8 does not match its checksum/;
+  await spoilt(({ disk }) => disk.content.set(name(8), disk.content.get(name(9))!), misplaced);
   await spoilt(({ disk }) => disk.content.delete("A"), /restore was interrupted/);
   await spoilt(({ disk }) => disk.content.delete("E\0\0\0\0\0\0\0\u0005"), /lease 5/);
 });

@@ -145,6 +145,16 @@ class LevelDisk implements Disk {
     }
   }
 
+  async compact(): Promise<void> {
+    const refusal = this.#refusal();
+    if (refusal) throw refusal;
+    try {
+      await this.#database.compactRange(Uint8Array.of(0), Uint8Array.of(0xff));
+    } catch (error) {
+      throw toDiskError(error, this.#directory);
+    }
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#finish();
     return this.#closing;

@@ -11,6 +11,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { crc32c } from "../crc32c.ts";
 import { corrupt } from "./level-errors.ts";
 
 const blockBytes = 32 * 1024;
@@ -115,43 +116,4 @@ function hasZeroSector(log: Buffer, from: number, to: number): boolean {
 function maskedCrc(log: Buffer, from: number, to: number): number {
   const crc = crc32c(log, from, to);
   return (((crc >>> 15) | (crc << 17)) + maskDelta) >>> 0;
-}
-
-/** Eight tables: eight bytes a step (Intel's "slicing-by-8"). */
-const crcTables = makeCrcTables();
-
-function makeCrcTables(): Uint32Array {
-  const tables = new Uint32Array(8 * 256);
-  for (let byte = 0; byte < 256; byte++) {
-    let crc = byte;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
-    tables[byte] = crc;
-  }
-  for (let index = 256; index < 8 * 256; index++) {
-    const previous = tables[index - 256] ?? 0;
-    tables[index] = (previous >>> 8) ^ (tables[previous & 255] ?? 0);
-  }
-  return tables;
-}
-
-/** CRC-32C (Castagnoli) of `bytes[from..to)`. */
-export function crc32c(bytes: Buffer, from: number, to: number): number {
-  const table = (slice: number, byte: number): number => crcTables[slice * 256 + byte] ?? 0;
-  let crc = 0xffffffff;
-  let at = from;
-  for (; at + 8 <= to; at += 8) {
-    const low = bytes.readUInt32LE(at) ^ crc;
-    const high = bytes.readUInt32LE(at + 4);
-    crc =
-      table(7, low & 255) ^
-      table(6, (low >>> 8) & 255) ^
-      table(5, (low >>> 16) & 255) ^
-      table(4, low >>> 24) ^
-      table(3, high & 255) ^
-      table(2, (high >>> 8) & 255) ^
-      table(1, (high >>> 16) & 255) ^
-      table(0, high >>> 24);
-  }
-  for (; at < to; at++) crc = (crc >>> 8) ^ table(0, (crc ^ (bytes[at] ?? 0)) & 255);
-  return (crc ^ 0xffffffff) >>> 0;
 }

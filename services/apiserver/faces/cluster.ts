@@ -1,8 +1,11 @@
 import { type RpcServer, serverStream, unary } from "../../../ha/rpc/mod.ts";
-import type { MemberStatus as StoreStatus } from "../../../ha/store/types.ts";
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { Revision, MemberStatus as StoreStatus } from "../../../ha/store/types.ts";
 import {
   ClusterService,
   type MemberStatus,
+  type SnapshotPiece,
+  type SnapshotRequest,
   type StatusRequest,
 } from "../../../proto/gen/cluster.ts";
 import { tooManyRequests } from "../errors.ts";
@@ -21,7 +24,30 @@ export function addClusterService(server: RpcServer, face: Face, readiness: Read
       callOf(context, face.frontProxyNames);
       return statuses(face, readiness, context.signal);
     }),
+    snapshot: serverStream<SnapshotRequest, SnapshotPiece>((request, context) => {
+      const { user } = callOf(context, face.frontProxyNames);
+      if (!user.groups.includes("system:masters")) {
+        throw new StatusError(
+          Code.permissionDenied,
+          `user "${user.name}" may not take backups: the group system:masters may`,
+        );
+      }
+      return snapshotPieces(face, request.sinceRevision);
+    }),
   });
+}
+
+async function* snapshotPieces(
+  face: Face,
+  sinceRevision: number | undefined,
+): AsyncGenerator<SnapshotPiece, void> {
+  if (face.snapshot === undefined) {
+    throw new StatusError(Code.unimplemented, "this master's store gives no backups");
+  }
+  const since = sinceRevision ? (sinceRevision as Revision) : undefined;
+  for await (const piece of face.snapshot(since)) {
+    yield { data: Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength) };
+  }
 }
 
 /** Whether this master serves: a leader is known, the cache is filled, and it is not stopping. */

@@ -1,4 +1,5 @@
 import type { ClientTls } from "../../../ha/rpc/mod.ts";
+import type { Revision } from "../../../ha/store/types.ts";
 import type { Backend } from "../verbs/backend.ts";
 import type { Liveness } from "./liveness.ts";
 
@@ -10,6 +11,10 @@ export interface Face {
   /** The certificate with which kubelets are called; absent: without TLS, for loopback only. */
   readonly kubeletTls: ClientTls | undefined;
   readonly heartbeats: Liveness;
+  /** Of the store behind, in the format of backups; absent: this store has none to give. */
+  readonly snapshot:
+    | ((sinceRevision: Revision | undefined) => AsyncIterable<Uint8Array>)
+    | undefined;
   /** Aborts when the server begins to stop. */
   readonly stopping: AbortSignal;
 }

@@ -1,0 +1,241 @@
+/**
+ * Changes of the membership, as the leader carries them out: one after the other, each answered
+ * when it is committed. What may be changed, and when, follows etcd (`server.go`: mayAddMember,
+ * mayRemoveMember, isLearnerReady).
+ */
+import type { MembershipRequest } from "../../proto/gen/raft.ts";
+import type { Membership, MembershipProposal, MembershipRefusal } from "../raft/mod.ts";
+import { Code, StatusError } from "../runtime/status-error.ts";
+import type { MemberId } from "../runtime/types.ts";
+import { storeErrors as errors } from "../store/mod.ts";
+import { limits } from "./limits.ts";
+import type { Roster } from "./roster.ts";
+import type { ClusterPeer } from "./types.ts";
+import { encodeMembershipChange, peerFromWire } from "./wire.ts";
+
+export const ChangeAction = {
+  addVoter: 1,
+  addLearner: 2,
+  promote: 3,
+  remove: 4,
+  update: 5,
+  /** A member tells its name and its client addresses. */
+  announce: 6,
+} as const;
+export type ChangeAction = (typeof ChangeAction)[keyof typeof ChangeAction];
+
+export interface ClusterView {
+  readonly self: MemberId;
+  readonly membership: Membership;
+  readonly roster: Roster;
+  readonly lastIndex: number;
+  /** Members that can be talked to, this one included. */
+  isActive(id: MemberId): boolean;
+  /** How far a member's log is known to reach; undefined: not known. */
+  matchOf(id: MemberId): number | undefined;
+}
+
+export interface Change {
+  readonly membership: Membership;
+  readonly roster: Roster;
+}
+
+/**
+ * What a request makes of the cluster. Undefined: it has been done already. Throws a StatusError
+ * when it may not be done.
+ */
+export function planChange(
+  request: MembershipRequest,
+  repeated: boolean,
+  view: ClusterView,
+): Change | undefined {
+  const peer = peerFromWire(request.peer ?? {});
+  switch (request.action) {
+    case ChangeAction.addVoter:
+    case ChangeAction.addLearner:
+      return planAdd(peer, request.action === ChangeAction.addLearner, repeated, view);
+    case ChangeAction.promote:
+      return planPromotion(peer.id, repeated, view);
+    case ChangeAction.remove:
+      return planRemoval(peer.id, repeated, view);
+    case ChangeAction.update:
+      return planUpdate(view, known(view, peer.id), { addresses: peer.addresses });
+    case ChangeAction.announce: {
+      const { name, clientAddresses } = peer;
+      return planUpdate(view, known(view, peer.id), {
+        name,
+        clientAddresses: clientAddresses ?? [],
+      });
+    }
+    default:
+      throw new StatusError(Code.unimplemented, `membership action ${request.action} is unknown`);
+  }
+}
+
+function planAdd(
+  peer: ClusterPeer,
+  learner: boolean,
+  repeated: boolean,
+  view: ClusterView,
+): Change | undefined {
+  const { membership, roster } = view;
+  const there = roster.peers.find(
+    ({ id, identity }) => id === peer.id || identity === peer.identity,
+  );
+  if (there) {
+    if (repeated && there.addresses.join() === peer.addresses.join()) return undefined;
+    throw errors.memberExists();
+  }
+  if (roster.removed.includes(peer.id)) {
+    const text = `etcdserver: member ID already exist: ${peer.identity} was removed; use a new peer key`;
+    throw new StatusError(Code.failedPrecondition, text);
+  }
+  const { voters, learners } = membership;
+  if (voters.length + learners.length >= limits.membersMax) {
+    const text = `etcdserver: the cluster has ${limits.membersMax} members, which is the most`;
+    throw new StatusError(Code.failedPrecondition, text);
+  }
+  if (learner && learners.length >= limits.learnersMax) throw errors.tooManyLearners();
+  if (!learner && voters.length > 1) checkQuorum(view, voters, voters.length + 1);
+  const next = learner
+    ? { ...membership, learners: [...learners, peer.id] }
+    : { ...membership, voters: sorted([...voters, peer.id]) };
+  return { membership: next, roster: { ...roster, peers: byId([...roster.peers, peer]) } };
+}
+
+function planPromotion(id: MemberId, repeated: boolean, view: ClusterView): Change | undefined {
+  const { membership, roster } = view;
+  known(view, id);
+  if (!membership.learners.includes(id)) {
+    if (repeated) return undefined;
+    throw errors.memberNotLearner();
+  }
+  const match = view.matchOf(id) ?? 0;
+  const behind = view.lastIndex - match;
+  if (match === 0 || behind > limits.promotionLagEntries || !view.isActive(id)) {
+    throw errors.learnerNotReady();
+  }
+  const { voters } = membership;
+  const learners = membership.learners.filter((learner) => learner !== id);
+  return { membership: { ...membership, voters: sorted([...voters, id]), learners }, roster };
+}
+
+function planRemoval(id: MemberId, repeated: boolean, view: ClusterView): Change | undefined {
+  const { membership, roster } = view;
+  if (repeated && roster.removed.includes(id)) return undefined;
+  known(view, id);
+  const without = (ids: readonly MemberId[]) => ids.filter((other) => other !== id);
+  const voters = without(membership.voters);
+  if (voters.length < membership.voters.length) {
+    if (voters.length === 0) throw errors.notEnoughStarted();
+    checkQuorum(view, voters, voters.length);
+  }
+  const removed = [...roster.removed, id].slice(-limits.removedRemembered);
+  return {
+    membership: { ...membership, voters, learners: without(membership.learners) },
+    roster: { peers: roster.peers.filter((peer) => peer.id !== id), removed },
+  };
+}
+
+function planUpdate(view: ClusterView, peer: ClusterPeer, fields: Partial<ClusterPeer>): Change {
+  const others = view.roster.peers.filter(({ id }) => id !== peer.id);
+  const peers = byId([...others, { ...peer, ...fields }]);
+  return { membership: view.membership, roster: { ...view.roster, peers } };
+}
+
+/** Of the voters that there are, so many must be there that a quorum of `size` voters remains. */
+function checkQuorum(view: ClusterView, voters: readonly MemberId[], size: number): void {
+  const active = voters.filter((id) => view.isActive(id)).length;
+  if (active < Math.floor(size / 2) + 1) throw errors.notEnoughStarted();
+}
+
+function known({ roster }: ClusterView, id: MemberId): ClusterPeer {
+  const peer = roster.peers.find((candidate) => candidate.id === id);
+  if (!peer) throw errors.memberNotFound();
+  return peer;
+}
+
+function sorted(ids: readonly MemberId[]): MemberId[] {
+  return [...ids].sort((a, b) => a - b);
+}
+
+function byId(peers: readonly ClusterPeer[]): ClusterPeer[] {
+  return [...peers].sort((a, b) => a.id - b.id);
+}
+
+/** Undefined: done. "not-leader": somebody else is to be asked. */
+export type ChangeReply = (outcome: StatusError | "not-leader" | undefined) => void;
+
+interface Waiting {
+  readonly request: MembershipRequest;
+  readonly repeated: boolean;
+  readonly reply: ChangeReply;
+}
+
+export interface ChangeHost {
+  view(): ClusterView;
+  /** The index of the entry, or why it was not taken. */
+  propose(proposal: MembershipProposal): number | MembershipRefusal;
+}
+
+/** The leader's queue of requests. */
+export class Changes {
+  readonly #host: ChangeHost;
+  #waiting: Waiting[] = [];
+  /** Proposed, until it is applied. */
+  #underWay: { readonly index: number; readonly reply: ChangeReply } | undefined;
+
+  constructor(host: ChangeHost) {
+    this.#host = host;
+  }
+
+  submit(request: MembershipRequest, repeated: boolean, reply: ChangeReply): void {
+    if (this.#waiting.length >= limits.pendingChangesMax) reply(errors.tooManyRequests());
+    else {
+      this.#waiting.push({ request, repeated, reply });
+      this.pump();
+    }
+  }
+
+  /** Proposes the next change, if the core takes one. */
+  pump(): void {
+    while (!this.#underWay) {
+      const next = this.#waiting[0];
+      if (!next) return;
+      let outcome: number | MembershipRefusal | StatusError | undefined;
+      try {
+        outcome = this.#propose(next);
+      } catch (thrown) {
+        outcome = StatusError.from(thrown);
+      }
+      // Another change, or too much else, is under way: later again.
+      if (typeof outcome === "string" && outcome !== "invalid") return;
+      this.#waiting.shift();
+      if (typeof outcome === "number") this.#underWay = { index: outcome, reply: next.reply };
+      else next.reply(outcome === "invalid" ? errors.notEnoughStarted() : outcome);
+    }
+  }
+
+  #propose({ request, repeated }: Waiting): number | MembershipRefusal | undefined {
+    const change = planChange(request, repeated, this.#host.view());
+    if (!change) return undefined;
+    const data = encodeMembershipChange(change.membership, change.roster);
+    return this.#host.propose({ membership: change.membership, data });
+  }
+
+  applied(index: number): void {
+    if (!this.#underWay || index < this.#underWay.index) return;
+    const { reply } = this.#underWay;
+    this.#underWay = undefined;
+    reply(undefined);
+    this.pump();
+  }
+
+  /** This member no longer leads: what became of a change that is under way, the next one knows. */
+  lost(): void {
+    const all = [...(this.#underWay ? [this.#underWay] : []), ...this.#waiting];
+    this.#underWay = undefined;
+    this.#waiting = [];
+    for (const { reply } of all) reply("not-leader");
+  }
+}

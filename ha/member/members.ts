@@ -1,0 +1,214 @@
+/**
+ * Who takes part, as one member sees it: follows the rosters of its log, keeps the links that they
+ * call for, tells the others its name, and carries out changes while it leads.
+ */
+
+import type { Answer, Call, MembershipRequest, RosterNews } from "../../proto/gen/raft.ts";
+import { type Entry, EntryKind, type Raft, Role } from "../raft/mod.ts";
+import type { StatusError } from "../runtime/status-error.ts";
+import type { Cancel, MemberId, Runtime } from "../runtime/types.ts";
+import { type CallDone, CallKind, type Question } from "./calls.ts";
+import { ChangeAction, Changes, type ClusterView } from "./changes.ts";
+import { limits, type MemberLimits } from "./limits.ts";
+import { type Roster, type RosterHistory, unite } from "./roster.ts";
+import type { ClusterPeer, MemberOptions } from "./types.ts";
+import { decodeMembershipChange, peerFromWire, peerToWire } from "./wire.ts";
+
+export interface MembersHost {
+  readonly options: MemberOptions;
+  readonly runtime: Runtime;
+  readonly limits: MemberLimits;
+  readonly raft: Raft;
+  appliedIndex(): number;
+  isLinked(id: MemberId): boolean;
+  /** Why the member serves nobody; undefined: it does. */
+  failure(): StatusError | undefined;
+  /** Asks the leader. */
+  call(question: Question, done: CallDone): void;
+  /** The applied roster is another one. */
+  changed(): void;
+  /** The applied roster says that this member has left. */
+  left(): void;
+  wake(): void;
+}
+
+export class Members {
+  readonly #host: MembersHost;
+  readonly #rosters: RosterHistory;
+  readonly #changes: Changes;
+  readonly #timers: Cancel[] = [];
+  /** Members that left, and are still talked to. */
+  #lingering: Roster = { peers: [], removed: [] };
+  /** Whom others have named that are ahead of this member. */
+  #heard: { readonly index: number; readonly roster: Roster } | undefined;
+  #pinned: readonly ClusterPeer[] = [];
+  #announcing = false;
+
+  constructor(host: MembersHost, rosters: RosterHistory) {
+    this.#host = host;
+    this.#rosters = rosters;
+    this.#changes = new Changes({
+      view: () => this.#view(),
+      propose: (proposal) => {
+        const refusal = host.raft.proposeMembership(proposal);
+        return refusal ?? host.raft.status().lastIndex;
+      },
+    });
+  }
+
+  /** As of what is applied. */
+  get roster(): Roster {
+    return this.#rosters.at(this.#host.appliedIndex());
+  }
+
+  at(index: number): Roster {
+    return this.#rosters.at(index);
+  }
+
+  compactTo(index: number): void {
+    this.#rosters.compactTo(index);
+  }
+
+  /** A snapshot has taken the place of the log. */
+  restore(index: number, roster: Roster): void {
+    this.#rosters.restore(index, roster);
+    this.#heard = undefined;
+    this.#rosterApplied();
+  }
+
+  /** Entries on their way into the log: a membership takes effect as soon as it is in there. */
+  logged(entries: readonly Entry[]): void {
+    const first = entries[0];
+    if (!first) return;
+    let changed = this.#rosters.truncateFrom(first.index);
+    for (const entry of entries) {
+      if (entry.kind !== EntryKind.membership) continue;
+      this.#rosters.append(entry.index, decodeMembershipChange(entry.data).roster);
+      changed = true;
+    }
+    if (changed) this.pin();
+  }
+
+  /** Everything up to `index` is applied; `changed`: a membership was among it. */
+  applied(index: number, changed: boolean): void {
+    if (this.#heard && index >= this.#heard.index) {
+      this.#heard = undefined;
+      this.pin();
+    }
+    this.#changes.applied(index);
+    // Last: whoever asked for the removal of this very member has been answered.
+    if (changed) this.#rosterApplied();
+  }
+
+  /** Whoever is in the newest roster, or in the applied one, or left it a moment ago. */
+  pin(): void {
+    const { options, runtime } = this.#host;
+    const heard = this.#heard ? [this.#heard.roster] : [];
+    const peers = unite(this.#lingering, ...heard, this.roster, this.#rosters.current);
+    this.#pinned = peers.filter(({ id }) => id !== options.id);
+    runtime.network.setPeers(this.#pinned);
+  }
+
+  /** What this member tells others; undefined: it knows nothing yet. */
+  news(): RosterNews | undefined {
+    const index = this.#host.appliedIndex();
+    return index === 0 ? undefined : { index, peers: this.roster.peers.map(peerToWire) };
+  }
+
+  /** The teller is pinned, so it is believed, but for nothing more than whom to talk to. */
+  heard(news: RosterNews): void {
+    const index = news.index ?? 0;
+    const peers = (news.peers ?? []).map(peerFromWire);
+    const known = Math.max(this.#host.appliedIndex(), this.#heard?.index ?? 0);
+    if (index <= known || peers.length === 0 || peers.length > 2 * limits.membersMax) return;
+    this.#heard = { index, roster: { peers, removed: [] } };
+    this.pin();
+  }
+
+  /** Leader: what a member, or this one, asks to be changed. */
+  change(call: Call, tell: (answer: Answer) => void): void {
+    const { raft, wake, failure } = this.#host;
+    const id = call.id ?? 0;
+    if (raft.role !== Role.leader || failure()) {
+      tell({ id, leads: false });
+      return;
+    }
+    this.#changes.submit(call.membership ?? {}, call.repeated ?? false, (outcome) => {
+      if (outcome === "not-leader") tell({ id, leads: false });
+      else if (outcome) tell({ id, leads: true, code: outcome.code, text: outcome.message });
+      else tell({ id, leads: true, found: true });
+      wake();
+    });
+    wake();
+  }
+
+  /** Proposes the next change, if the core takes one. */
+  pump(): void {
+    this.#changes.pump();
+  }
+
+  /** This member no longer leads. */
+  deposed(): void {
+    this.#changes.lost();
+  }
+
+  /** Tells the others this member's name and client addresses, where they know different ones. */
+  announce(): void {
+    const { options, runtime, failure } = this.#host;
+    const known = this.roster.peers.find((peer) => peer.id === options.id);
+    if (!known || this.#announcing || failure() || this.#host.appliedIndex() === 0) return;
+    const { name } = options;
+    const addresses = options.clientAddresses ?? known.clientAddresses ?? [];
+    if (known.name === name && (known.clientAddresses ?? []).join() === addresses.join()) return;
+    this.#announcing = true;
+    const peer = peerToWire({ ...known, name, clientAddresses: addresses });
+    const membership: MembershipRequest = { action: ChangeAction.announce, peer };
+    this.#host.call({ kind: CallKind.membership, membership }, (error) => {
+      this.#announcing = false;
+      if (!error || failure()) return;
+      runtime.log.warn("this member could not announce itself", { error: error.message });
+      this.#timers.push(
+        runtime.clock.after(this.#host.limits.announceMillis, () => this.announce()),
+      );
+    });
+  }
+
+  stop(): void {
+    for (const cancel of this.#timers.splice(0)) cancel();
+  }
+
+  /** A member that left hears of it before its link is closed. */
+  #rosterApplied(): void {
+    const { options, runtime } = this.#host;
+    const { roster } = this;
+    const left = this.#pinned.filter(({ id }) => roster.removed.includes(id));
+    if (left.length > 0) {
+      this.#lingering = { peers: left, removed: [] };
+      const end = () => {
+        this.#lingering = { peers: [], removed: [] };
+        this.pin();
+      };
+      this.#timers.push(runtime.clock.after(this.#host.limits.removedLingerMillis, end));
+    }
+    this.pin();
+    const members = roster.peers.map(({ name, id }) => name || id);
+    runtime.log.info("a membership was applied", { members });
+    this.#host.changed();
+    if (roster.removed.includes(options.id)) this.#host.left();
+    else this.announce();
+  }
+
+  #view(): ClusterView {
+    const { raft, options, isLinked } = this.#host;
+    const { membership, progress, lastIndex } = raft.status();
+    const { id: self } = options;
+    return {
+      self,
+      membership,
+      roster: this.#rosters.current,
+      lastIndex,
+      isActive: (id) => id === self || isLinked(id),
+      matchOf: (id) => progress.find((peer) => peer.id === id)?.match,
+    };
+  }
+}

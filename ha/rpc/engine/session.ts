@@ -1,0 +1,159 @@
+/** One connection's calls: what arrives is given to the call it belongs to. */
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { ServerUnaryCall } from "@grpc/grpc-js";
+import {
+  Connection,
+  type ConnectionError,
+  type ConnectionHandler,
+  encodeHeaders,
+  type HeaderBlock,
+  type Http2Limits,
+  type Stream,
+} from "../../http2/mod.ts";
+import { Code, StatusError } from "../../runtime/status-error.ts";
+import type { Log } from "../../runtime/types.ts";
+import { toServiceError } from "../errors.ts";
+import type { PeerIdentity } from "../listener.ts";
+import type { DeadlineWheel } from "./deadline-wheel.ts";
+import type { MethodTable } from "./method.ts";
+import { StreamCall } from "./stream-call.ts";
+import { CallTemplate } from "./template.ts";
+import { UnaryCall } from "./unary-call.ts";
+import { statusOf, tailOf } from "./wire-metadata.ts";
+
+export type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;
+
+/** A call, as its connection sees it. */
+export interface CallOwner {
+  onData(bytes: Buffer, start: number, end: number, endStream: boolean): void;
+  /** The request ended with trailers. */
+  onEnd(): void;
+  /** The caller, or the way to it, has gone. */
+  onReset(): void;
+  onWritable(): void;
+  /** Answers the caller with this error, and cancels the handler. */
+  abandon(error: StatusError): void;
+}
+
+export function deadlinePassed(): StatusError {
+  return new StatusError(Code.deadlineExceeded, "the deadline of the call has passed");
+}
+
+export interface SessionOptions {
+  readonly log: Log;
+  readonly methods: MethodTable;
+  readonly deadlines: DeadlineWheel;
+  readonly maxMessageBytes: number;
+  readonly limits: Partial<Http2Limits>;
+}
+
+export class Session implements ConnectionHandler {
+  readonly connection: Connection;
+  readonly deadlines: DeadlineWheel;
+  readonly maxMessageBytes: number;
+  readonly peerAddress: string;
+  readonly #socket: Socket;
+  readonly #log: Log;
+  readonly #methods: MethodTable;
+  readonly #refusal: Uint8Array | undefined;
+  #authContext: AuthContext | undefined;
+
+  constructor(options: SessionOptions, socket: Socket, peer: PeerIdentity) {
+    this.#socket = socket;
+    this.#log = options.log;
+    this.#methods = options.methods;
+    this.deadlines = options.deadlines;
+    this.maxMessageBytes = options.maxMessageBytes;
+    this.peerAddress = `${socket.remoteAddress}:${socket.remotePort}`;
+    if (peer.refusal !== undefined) {
+      const error = toServiceError(new StatusError(Code.unauthenticated, peer.refusal));
+      this.#refusal = tailOf(statusOf(error, undefined), true);
+    }
+    this.connection = new Connection("server", this, { limits: options.limits });
+  }
+
+  get authContext(): AuthContext {
+    this.#authContext ??= authContextOf(this.#socket);
+    return this.#authContext;
+  }
+
+  onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
+    const template = this.#templateOf(block);
+    const { method } = template;
+    const refusal = template.refusal?.block ?? this.#refusal;
+    if (refusal !== undefined || method === undefined) {
+      this.connection.headers(stream, refusal ?? refuse(404), true);
+      return;
+    }
+    if (!method.requestStream && !method.responseStream) {
+      const call = new UnaryCall(this, stream, template, method);
+      stream.user = call;
+      if (endStream) call.onEnd();
+      return;
+    }
+    const call = new StreamCall(this, stream, template, method);
+    stream.user = call;
+    call.begin();
+    if (endStream) call.onEnd();
+  }
+
+  onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
+    const call = stream.user as CallOwner | undefined;
+    if (call === undefined) this.connection.consume(stream, end - start);
+    else call.onData(bytes, start, end, endStream);
+  }
+
+  onTrailers(stream: Stream): void {
+    (stream.user as CallOwner | undefined)?.onEnd();
+  }
+
+  onReset(stream: Stream): void {
+    (stream.user as CallOwner | undefined)?.onReset();
+  }
+
+  onWritable(stream: Stream): void {
+    (stream.user as CallOwner | undefined)?.onWritable();
+  }
+
+  onGoaway(): void {}
+
+  onClose(error: ConnectionError | undefined): void {
+    if (error === undefined) return;
+    const { message: reason } = error;
+    this.#log.debug("a connection was given up", { peer: this.peerAddress, reason });
+  }
+
+  /** Answers every call that is under way with this error. */
+  abandonCalls(error: StatusError): void {
+    for (const { user } of this.connection.streams) (user as CallOwner | undefined)?.abandon(error);
+  }
+
+  /** Logs what a handler threw; what the caller is told of it. */
+  handlerFailed(path: string, thrown: unknown): StatusError {
+    const error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    this.#log.error("a handler failed unexpectedly", { path, error });
+    return new StatusError(Code.unknown, "the handler failed");
+  }
+
+  #templateOf(block: HeaderBlock): CallTemplate {
+    if (block.attachment === undefined) {
+      block.attachment = new CallTemplate(block, this.#methods, refuse);
+    }
+    return block.attachment as CallTemplate;
+  }
+}
+
+function refuse(status: number): Uint8Array {
+  return encodeHeaders([":status", String(status)]);
+}
+
+function authContextOf(socket: Socket): AuthContext {
+  if (!(socket instanceof TLSSocket)) return {};
+  const certificate = socket.getPeerCertificate();
+  const known = certificate !== null && certificate.raw !== undefined;
+  return {
+    transportSecurityType: "ssl",
+    ...(known && { sslPeerCertificate: certificate }),
+  };
+}

@@ -1,0 +1,55 @@
+/** What a request's header block says about its call; found once per distinct block. */
+import type { HeaderBlock } from "../../http2/mod.ts";
+import { Code, StatusError } from "../../runtime/status-error.ts";
+import { acceptedEncodings, Encoding, encodingOf } from "./messages.ts";
+import type { Method, MethodTable } from "./method.ts";
+import { parseTimeout, statusOfError, tailOf } from "./wire-metadata.ts";
+
+/** An answer that needs no handler: a header block that ends the stream. */
+interface Refusal {
+  readonly block: Uint8Array;
+}
+
+export class CallTemplate {
+  readonly block: HeaderBlock;
+  readonly path: string;
+  readonly host: string;
+  readonly method: Method | undefined;
+  readonly encoding: Encoding;
+  readonly timeoutMillis: number | undefined;
+  readonly refusal: Refusal | undefined;
+
+  constructor(block: HeaderBlock, methods: MethodTable, refuse: (status: number) => Uint8Array) {
+    this.block = block;
+    this.path = block.get(":path") ?? "";
+    this.host = block.get(":authority") ?? block.get("host") ?? "";
+    this.method = methods.get(this.path);
+    const encoding = encodingOf(block.get("grpc-encoding"));
+    this.encoding = encoding ?? Encoding.identity;
+    if (!isGrpc(block.get("content-type"))) {
+      this.refusal = { block: refuse(415) };
+    } else if (block.get(":method") !== "POST") {
+      this.refusal = { block: refuse(405) };
+    } else {
+      try {
+        const timeout = block.get("grpc-timeout");
+        this.timeoutMillis = timeout === undefined ? undefined : parseTimeout(timeout);
+        if (this.method === undefined) {
+          throw new StatusError(Code.unimplemented, `there is no method ${this.path} here`);
+        }
+        if (encoding === undefined) {
+          const name = block.get("grpc-encoding");
+          throw new StatusError(Code.unimplemented, `grpc-encoding "${name}" is not known here`);
+        }
+      } catch (thrown) {
+        const status = statusOfError(StatusError.from(thrown));
+        const accepted = ["grpc-accept-encoding", acceptedEncodings];
+        this.refusal = { block: tailOf(status, true, accepted) };
+      }
+    }
+  }
+}
+
+function isGrpc(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^application\/grpc(?:$|[+;])/.test(contentType);
+}

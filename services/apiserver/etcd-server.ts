@@ -1,0 +1,59 @@
+/** etcd's API on a port of its own, for the tools and clients of etcd. */
+import { addEtcdServices, etcdLimits } from "../../ha/etcd/mod.ts";
+import type { WorkerMember } from "../../ha/member/mod.ts";
+import {
+  addHealth,
+  addReflection,
+  createRpcServer,
+  HealthRegistry,
+  type ServerTls,
+  ServingStatus,
+} from "../../ha/rpc/mod.ts";
+import type { Log } from "../../ha/runtime/types.ts";
+import { limits } from "./limits.ts";
+
+export interface EtcdServerOptions {
+  /** Stays the caller's to close. */
+  readonly store: WorkerMember;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Absent: plaintext, for loopback only. */
+  readonly tls?: ServerTls | undefined;
+  readonly log: Log;
+}
+
+export interface EtcdServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdServer> {
+  const { store, listen, tls, log } = options;
+  const server = createRpcServer({
+    log,
+    maxMessageBytes: etcdLimits.messageBytes,
+    tls,
+  });
+  const services = addEtcdServices(server, store, store.admin, { log });
+  const health = new HealthRegistry();
+  addHealth(server, health);
+  addReflection(server);
+  const undo = store.onStatus(({ leader }) => {
+    health.set("", leader === undefined ? ServingStatus.NOT_SERVING : ServingStatus.SERVING);
+  });
+  const { port } = await server.listen(listen);
+  log.info("etcd clients are served", { ...listen, port });
+  let closed: Promise<void> | undefined;
+  const close = async () => {
+    undo();
+    health.shutDown();
+    await server.drain(limits.drainMillis);
+    await services.close();
+  };
+  return {
+    port,
+    close: () => {
+      closed ??= close();
+      return closed;
+    },
+  };
+}

@@ -1,0 +1,122 @@
+/** `trireme store`: a member of the store by itself, with etcd's API, as etcd would be started. */
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { openMemberWorker } from "../../../ha/member/mod.ts";
+import { parseAddress, type ServerTls } from "../../../ha/rpc/mod.ts";
+import { program } from "../../../ha/runtime/production/process.ts";
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { clusterState, parseInitialCluster, startEtcdServer } from "../../apiserver/mod.ts";
+
+const store = program({
+  name: "store",
+  summary: "a replica of the store alone, for etcd clients",
+  flags: {
+    name: { type: "string", required: true, help: "name of this member" },
+    "data-dir": { type: "string", required: true, help: "directory of its data" },
+    "listen-client": {
+      type: "string",
+      default: "127.0.0.1:2379",
+      help: "host:port on which etcd clients are served",
+    },
+    "listen-peer": {
+      type: "string",
+      default: "127.0.0.1:2380",
+      help: "host:port on which the other members reach this one",
+    },
+    "initial-cluster": {
+      type: "string",
+      required: true,
+      help: "all members: name=host:port/peerid, separated by commas; only looked at at first",
+    },
+    "initial-cluster-state": {
+      type: "string",
+      default: "new",
+      help: "existing: this member joins a cluster that has added it",
+    },
+    "peer-key-file": {
+      type: "string",
+      help: "Ed25519 private key in PEM, made at first start (default: --data-dir with .key)",
+    },
+    "quota-bytes": {
+      type: "number",
+      default: 0,
+      help: "bytes on disk beyond which writes are refused; 0: 2 GiB, below 0: no limit",
+    },
+    "tls-cert-file": { type: "string", help: "the server's certificate in PEM" },
+    "tls-private-key-file": { type: "string", help: "its private key in PEM" },
+    "client-ca-file": {
+      type: "string",
+      help: "CA certificate in PEM to which clients' certificates must chain",
+    },
+    "insecure-loopback": {
+      type: "boolean",
+      default: false,
+      help: "serve without TLS; only on a loopback address",
+    },
+  },
+  async start(values, log) {
+    const { name } = values;
+    const listen = parseAddress(values["listen-client"]);
+    const tls = await tlsOf(values, listen.host);
+    const dataDirectory = values["data-dir"];
+    const scheme = tls ? "https" : "http";
+    const member = await openMemberWorker({
+      name,
+      dataDirectory,
+      listen: parseAddress(values["listen-peer"]),
+      keyFile: values["peer-key-file"] ?? `${resolve(dataDirectory)}.key`,
+      cluster: parseInitialCluster(values["initial-cluster"], name),
+      initialClusterState: clusterState(values["initial-cluster-state"]),
+      clientAddresses: [`${scheme}://${values["listen-client"]}`],
+      quotaBytes: values["quota-bytes"],
+      log,
+    });
+    try {
+      const server = await startEtcdServer({ store: member, listen, tls, log });
+      return {
+        async stop() {
+          await server.close();
+          // Closing hands leadership over.
+          await member.close();
+        },
+      };
+    } catch (thrown) {
+      await member.close();
+      throw thrown;
+    }
+  },
+});
+
+export { store as program };
+
+interface TlsFlags {
+  readonly "tls-cert-file": string | undefined;
+  readonly "tls-private-key-file": string | undefined;
+  readonly "client-ca-file": string | undefined;
+  readonly "insecure-loopback": boolean;
+}
+
+async function tlsOf(flags: TlsFlags, host: string): Promise<ServerTls | undefined> {
+  const refuse = (text: string) => new StatusError(Code.invalidArgument, text);
+  if (flags["insecure-loopback"]) {
+    if (/^(127\.|::1$|localhost$)/.test(host)) return undefined;
+    throw refuse(`--insecure-loopback: --listen-client ${host} is not a loopback address`);
+  }
+  const read = async (flag: keyof TlsFlags): Promise<string> => {
+    const file = flags[flag];
+    if (typeof file !== "string") {
+      throw refuse(`--${flag} is required, or --insecure-loopback for trying things out`);
+    }
+    try {
+      return await readFile(file, "utf8");
+    } catch (error) {
+      throw new StatusError(Code.failedPrecondition, `--${flag}: ${(error as Error).message}`);
+    }
+  };
+  return {
+    cert: await read("tls-cert-file"),
+    key: await read("tls-private-key-file"),
+    clientCa: await read("client-ca-file"),
+    clientsRequired: {},
+  };
+}
