@@ -23,7 +23,7 @@ const magic = Uint8Array.of(0x54, 0x52, 0x49, 0x52, 0x45, 0x4d, 0x45, 0x01);
 const frameHeaderBytes = 8;
 const chunkBytes = 256 * 1024;
 /** One record may be as large as a request, with what it replaced. */
-export const frameBytesMax = 16 * 1024 * 1024;
+const frameBytesMax = 16 * 1024 * 1024;
 
 /** Closes the snapshot when it is through or given up. */
 export async function* backupPieces(
@@ -75,11 +75,6 @@ export class BackupReader {
   /** The last frame has been read; what follows is not the backup's. */
   get ended(): boolean {
     return this.#ended;
-  }
-
-  /** Bytes of the file read so far, up to the end of the last whole frame. */
-  get offset(): number {
-    return this.#offset;
   }
 
   /** The records of the frames that are complete now. */

@@ -363,6 +363,8 @@ export class Member {
     }
     while (this.#raft.hasReady() && this.#phase === "running") this.#handle(this.#raft.ready());
     if (this.#phase !== "running") return;
+    // A snapshot that was received and is not being installed by now was old news to the core.
+    this.#installing = undefined;
     const garbage = this.machine.compactStep(this.#limits.compactionOperationsPerTurn);
     this.#compactLog();
     this.#writer.issue();
@@ -542,6 +544,8 @@ export class Member {
       if (message.from === from && message.type !== MessageType.snapshot) this.#raft.step(message);
     }
     for (const chunk of frame.chunks) {
+      // What has been staged is about to be put in place: the next transfer would sweep it away.
+      if (chunk.data !== undefined && this.#installing !== undefined) continue;
       if (chunk.data !== undefined) this.#receiver.chunk(from, chunk);
       else this.#sender.acknowledged(from, chunk, this.runtime.clock.monotonicMillis());
     }

@@ -124,7 +124,7 @@ function defineBackups(program: Command): void {
       "instead of backups: the data directory of the member that is left after a loss of quorum",
       directory,
     )
-    .option("--bump-revision <count>", "how far revisions jump ahead", whole, 1_000_000_000)
+    .option("--bump-revision <count>", "how far revisions jump (default 1000000000)", whole)
     .option("--cluster-token <text>", "tells apart what is restored twice for the same members", "")
     .action(async (paths: string[], flags: RestoreFlags) => {
       await (await import("./commands/restore.ts")).restore(paths.map(directory), flags);

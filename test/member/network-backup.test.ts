@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { call, connect, createRpcServer, serverStreamIterable } from "../../ha/rpc/mod.ts";
+import type { Revision } from "../../ha/store/mod.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
 import { addClusterService, Readiness } from "../../services/apiserver/faces/cluster.ts";
@@ -33,8 +34,8 @@ before(async () => {
     backend: { store },
     frontProxyNames: new Set<string>(),
     stopping: new AbortController().signal,
-    snapshot: (since) => store!.admin.snapshot(since),
-  } as Partial<Face> as Face;
+    snapshot: (since: Revision | undefined) => store!.admin.snapshot(since),
+  } as unknown as Face;
   addClusterService(server, face, new Readiness());
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   address = `127.0.0.1:${port}`;

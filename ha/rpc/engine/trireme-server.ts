@@ -31,8 +31,8 @@ export class TriremeServer implements RpcServer {
     this.#listener = new Listener(options, (socket, peer) => {
       const session = new Session(shared, socket, peer);
       if (peer.refusal !== undefined) {
-        const { peerAddress, refusal: reason } = { ...peer, peerAddress: session.peerAddress };
-        log.warn("client certificate refused", { peer: peerAddress, reason });
+        const { peerAddress: from } = session;
+        log.warn("client certificate refused", { peer: from, reason: peer.refusal });
       }
       this.#sessions.add(session);
       socket.on("close", () => this.#sessions.delete(session));

@@ -4,6 +4,7 @@ import {
   BackupReader,
   type ClusterPeer,
   clusterIdText,
+  defaultRevisionBump,
   Restoration,
   salvage,
 } from "../../../ha/member/mod.ts";
@@ -21,7 +22,8 @@ export interface RestoreFlags {
   /** Only this one's data is made. */
   readonly name?: string;
   readonly fromMember?: string;
-  readonly bumpRevision: number;
+  /** Default {@link defaultRevisionBump}. */
+  readonly bumpRevision?: number;
   readonly clusterToken: string;
 }
 
@@ -44,7 +46,7 @@ export async function restore(files: readonly string[], flags: RestoreFlags): Pr
       });
     }
   }
-  const { bumpRevision: revisionBump, clusterToken: token } = flags;
+  const { bumpRevision: revisionBump = defaultRevisionBump, clusterToken: token } = flags;
   const made = members.filter(({ name }) => flags.name === undefined || name === flags.name);
   for (const member of made) {
     const directory = join(flags.dataDir, member.name);
