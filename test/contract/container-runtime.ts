@@ -208,7 +208,9 @@ export function containerRuntimeContract(
       await writeFile(join(dir, "go"), "");
       const end = await exited(id);
       assert.equal(end.exitCode, 5);
-      assert.ok(events.some((event) => event.containerId === id && event.type === "exited"));
+      await until("its exit to be told", async () =>
+        events.some((event) => event.containerId === id && event.type === "exited"),
+      );
     });
 
     test("an exit that nobody saw is known afterwards, with its time", async () => {

@@ -215,6 +215,8 @@ export class ProcessContainer {
     const text = await readIfThere(path);
     // The shim writes the line in one piece; without its end it is not there yet, or never will be.
     const known = text !== undefined && /^\d+\n$/.test(text);
+    // The file is made before it is filled: as long as the shim lives, the next look sees more.
+    if (!known && this.#alive(this.#shim)) return;
     if (!known && this.#alive(this.#child)) return this.#watchOrphan();
     this.#killLeftOver();
     if (!known) {
