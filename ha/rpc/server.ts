@@ -1,6 +1,7 @@
 /**
- * The gRPC server, for now with grpc-js's inside. Connections are accepted by our own listener and
- * handed to it, so that limits, TLS and peer identity do not depend on the engine.
+ * The gRPC server: chooses the engine, and holds the reference one, grpc-js. Connections are
+ * accepted by our own listener and handed to the engine, so that limits, TLS and peer identity do
+ * not depend on it.
  */
 import {
   type ConnectionInjector,
@@ -23,7 +24,7 @@ import type { RpcServer, RpcServerOptions } from "./types.ts";
 
 /** Begins nothing until `listen`. */
 export function createRpcServer(options: RpcServerOptions): RpcServer {
-  return options.engine === "trireme" ? new TriremeServer(options) : new GrpcJsServer(options);
+  return options.engine === "grpc-js" ? new GrpcJsServer(options) : new TriremeServer(options);
 }
 
 class GrpcJsServer implements RpcServer {

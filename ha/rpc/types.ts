@@ -24,6 +24,7 @@ export interface RpcServerOptions {
   readonly log: Log;
   /** Absent: plaintext, for loopback only. */
   readonly tls?: ServerTls | undefined;
+  /** Default: trireme. */
   readonly engine?: RpcEngine | undefined;
   /** Bytes of one message, either way. */
   readonly maxMessageBytes?: number | undefined;

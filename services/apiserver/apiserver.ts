@@ -5,6 +5,7 @@ import {
   type ClientTls,
   createRpcServer,
   HealthRegistry,
+  type RpcEngine,
   type RpcServer,
   type ServerTls,
   ServingStatus,
@@ -40,6 +41,8 @@ export interface ApiserverOptions {
   readonly serviceRange?: string | undefined;
   /** With which kubelets are called; absent: without TLS. */
   readonly kubeletTls?: ClientTls | undefined;
+  /** Which gRPC server; default: trireme. */
+  readonly rpcEngine?: RpcEngine | undefined;
   readonly requestTimeoutMillis?: number | undefined;
   readonly bookmarkMillis?: number | undefined;
   readonly heartbeats?: LivenessOptions | undefined;
@@ -161,6 +164,7 @@ function createServer(
   health: HealthRegistry,
 ): RpcServer {
   const server = createRpcServer({
+    engine: options.rpcEngine,
     log: options.log,
     tls: options.tls,
     maxMessageBytes: limits.messageBytes,

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { openMemberWorker } from "../../ha/member/mod.ts";
-import { type ClientTls, parseAddress } from "../../ha/rpc/mod.ts";
+import { type ClientTls, parseAddress, type RpcEngine } from "../../ha/rpc/mod.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { defaultServiceRange, startApiserver } from "./apiserver.ts";
@@ -68,6 +68,11 @@ const apiserver = program({
       default: "trireme:balancer",
       help: "common names, separated by commas, that may speak for other users in x-remote-user",
     },
+    "rpc-engine": {
+      type: "string",
+      default: "trireme",
+      help: "gRPC server: trireme, or grpc-js as the reference",
+    },
     "request-timeout": {
       type: "number",
       default: limits.requestTimeoutMillis / 1000,
@@ -117,6 +122,7 @@ const apiserver = program({
         serviceRange: values["service-cluster-ip-range"],
         kubeletTls,
         requestTimeoutMillis,
+        rpcEngine: rpcEngine(values["rpc-engine"]),
         log,
       });
       return {
@@ -136,6 +142,11 @@ const apiserver = program({
 });
 
 export { apiserver as program };
+
+function rpcEngine(name: string): RpcEngine {
+  if (name === "trireme" || name === "grpc-js") return name;
+  throw new StatusError(Code.invalidArgument, `--rpc-engine ${name}: must be trireme or grpc-js`);
+}
 
 const timeoutSecondsMax = 3_600;
 
