@@ -10,15 +10,29 @@ import { parseArgs, promisify } from "node:util";
 import { connectClient } from "../../services/client/mod.ts";
 import { createLog } from "../runtime/production/log.ts";
 import { type DrillReport, drills } from "./drills.ts";
+import { storeDrill } from "./store-drill.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { "base-port": { type: "string", default: "27443" }, json: { type: "boolean" } },
+  options: {
+    "base-port": { type: "string", default: "27443" },
+    json: { type: "boolean" },
+    rounds: { type: "string", default: "10" },
+  },
 });
 const name = positionals[0] ?? "leader-kill";
+const storeFault = { "store-kill": "kill", "store-stop": "stop" } as const;
+if (name === "store-kill" || name === "store-stop") {
+  const rounds = Number(values.rounds);
+  const report = await storeDrill(storeFault[name], rounds, Number(values["base-port"]));
+  console.log(JSON.stringify(report, null, 2));
+  process.exit(report.passed ? 0 : 1);
+}
 const drill = drills[name];
 if (!drill) {
-  console.error(`drill: no drill "${name}"; there are ${Object.keys(drills).join(", ")}`);
+  console.error(
+    `drill: no drill "${name}"; there are ${[...Object.keys(drills), ...Object.keys(storeFault)].join(", ")}`,
+  );
   process.exit(2);
 }
 
