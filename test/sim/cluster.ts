@@ -8,6 +8,7 @@ import {
 } from "../../ha/member/mod.ts";
 import { Role } from "../../ha/raft/mod.ts";
 import { type SimulatedRuntime, World, type WorldOptions } from "../../ha/runtime/simulated/mod.ts";
+import { StatusError } from "../../ha/runtime/status-error.ts";
 import { DiskError, type MemberId } from "../../ha/runtime/types.ts";
 import { observe, Truth } from "./truth.ts";
 import { Violation } from "./violation.ts";
@@ -177,10 +178,14 @@ export class Cluster {
     }
   }
 
-  /** A damaged disk must be refused, a failing one may be; anything else is a bug. */
+  /**
+   * A damaged disk must be refused, a failing one may be, and whoever was removed while it was down
+   * (the answer to the operator may have been lost) is told so; anything else is a bug.
+   */
   #notStarted(seat: Seat, error: unknown): void {
     const kind = error instanceof DiskError ? error.kind : undefined;
-    if (seat.damaged && kind === "corrupt") seat.refused = true;
+    const removed = error instanceof StatusError && /has been removed/.test(error.message);
+    if (removed || (seat.damaged && kind === "corrupt")) seat.refused = true;
     else if (!seat.failing || kind === undefined) this.failure ??= error;
     this.crash(seat, false);
   }
