@@ -4,7 +4,15 @@
 // Plain JavaScript, because it runs before anything that could type-check it is set up.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -104,7 +112,11 @@ function protoc(out, files, long) {
       "--include_source_info",
       ...files,
     ],
-    { cwd: root, stdio: "inherit", env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` } },
+    {
+      cwd: root,
+      stdio: "inherit",
+      env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+    },
   );
 }
 
@@ -115,7 +127,10 @@ function protoc(out, files, long) {
 function viewBytes(text) {
   const viewed = text
     .replaceAll("Buffer.from(reader.bytes())", "view(reader.bytes())")
-    .replace(/(: Buffer =>)\s+Buffer\.from\(([\w.]+\.encode\([^\n]*?\)\.finish\(\))\)/g, "$1 view($2)");
+    .replace(
+      /(: Buffer =>)\s+Buffer\.from\(([\w.]+\.encode\([^\n]*?\)\.finish\(\))\)/g,
+      "$1 view($2)",
+    );
   if (viewed === text) return text;
   return `${viewed}
 function view(bytes: Uint8Array): Buffer {
@@ -132,7 +147,9 @@ function filesBelow(folder, ending) {
 
 /** The descriptors as one flat table: messages by full name, services with their methods. */
 async function writeSchema(out) {
-  const { fromBinary, createFileRegistry, getOption, hasOption } = await import("@bufbuild/protobuf");
+  const { fromBinary, createFileRegistry, getOption, hasOption } = await import(
+    "@bufbuild/protobuf"
+  );
   const { FileDescriptorSetSchema } = await import("@bufbuild/protobuf/wkt");
   const sets = ["ordinary", "bigint"].map((name) => join(out, `${name}.binpb`)).filter(existsSync);
   const messages = {};
@@ -148,7 +165,8 @@ async function writeSchema(out) {
   for (const file of sets) rmSync(file);
   const registry = createFileRegistry(merged);
   const meta = (name) => registry.getExtension(`trireme.meta.v1.${name}`);
-  const option = (desc, name) => (hasOption(desc, meta(name)) ? getOption(desc, meta(name)) : undefined);
+  const option = (desc, name) =>
+    hasOption(desc, meta(name)) ? getOption(desc, meta(name)) : undefined;
   for (const type of registry) {
     if (type.kind === "service") {
       services[type.typeName] = {
@@ -177,7 +195,9 @@ async function writeSchema(out) {
             plural: resource.plural,
           },
         }),
-        fields: Object.fromEntries(type.fields.map((field) => [field.jsonName, fieldSchema(field, option)])),
+        fields: Object.fromEntries(
+          type.fields.map((field) => [field.jsonName, fieldSchema(field, option)]),
+        ),
       };
     }
   }
@@ -231,7 +251,12 @@ export const services: Readonly<Record<string, ServiceSchema>> = ${JSON.stringif
 
 function fieldSchema(field, option) {
   const schema = { number: field.number };
-  const element = field.fieldKind === "map" ? field.mapKind : field.fieldKind === "list" ? field.listKind : field.fieldKind;
+  const element =
+    field.fieldKind === "map"
+      ? field.mapKind
+      : field.fieldKind === "list"
+        ? field.listKind
+        : field.fieldKind;
   if (element === "message") {
     const name = field.message.typeName;
     if (name === "google.protobuf.Value") schema.type = "value";

@@ -56,10 +56,25 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "ha/balancer": ["ha/runtime", "ha/http2", "ha/rpc", "proto"],
   "ha/election": ["ha/runtime", "proto"],
   "services/kinds": ["ha/runtime", "proto"],
-  "services/apiserver": ["ha/runtime", "ha/store", "ha/member", "ha/etcd", "ha/rpc", "ha/election", "services/kinds", "proto"],
+  "services/apiserver": [
+    "ha/runtime",
+    "ha/store",
+    "ha/member",
+    "ha/etcd",
+    "ha/rpc",
+    "ha/election",
+    "services/kinds",
+    "proto",
+  ],
   "services/client": ["ha/runtime", "ha/rpc", "ha/election", "services/kinds", "proto"],
   "services/scheduler": ["ha/runtime", "ha/election", "services/client", "services/kinds", "proto"],
-  "services/controllers": ["ha/runtime", "ha/election", "services/client", "services/kinds", "proto"],
+  "services/controllers": [
+    "ha/runtime",
+    "ha/election",
+    "services/client",
+    "services/kinds",
+    "proto",
+  ],
   "services/kubelet": ["ha/runtime", "ha/rpc", "services/client", "services/kinds", "proto"],
   "services/kube-proxy": ["ha/runtime", "services/client", "services/kinds", "proto"],
   proto: [],
@@ -75,7 +90,9 @@ test("imports run proto → ha → services, and nothing imports a leaf", () => 
       if (!specifier.startsWith(".")) continue;
       const target = homeOf(relative(root, join(root, dirname(file.path), specifier)));
       if (target === home) continue;
-      const legal = leaves.has(home) ? !leaves.has(target) || home === "test" : allowed[home]?.includes(target);
+      const legal = leaves.has(home)
+        ? !leaves.has(target) || home === "test"
+        : allowed[home]?.includes(target);
       if (!legal) wrong.push(`${file.path} imports ${specifier}`);
     }
     if (!leaves.has(home)) assert.ok(allowed[home], `${home} is not a home of the design`);
@@ -105,17 +122,26 @@ test("the core learns time, chance and the world only through its runtime", () =
 
 test("the consensus core and apply never wait", () => {
   for (const file of files.filter(({ path }) => path.startsWith("ha/raft/"))) {
-    const line = file.text.split("\n").findIndex((text) => /\bawait\b|\bPromise\b/.test(code(text)));
+    const line = file.text
+      .split("\n")
+      .findIndex((text) => /\bawait\b|\bPromise\b/.test(code(text)));
     assert.equal(line, -1, `${file.path}:${line + 1} waits`);
   }
 });
 
 test("no `any`, no silenced checker, no console outside the command line", () => {
   for (const file of files) {
-    const silent = file.text.split("\n").findIndex((text) => /@ts-(ignore|nocheck|expect-error)/.test(text));
-    assert.ok(silent === -1 || file.path === "test/tidy.test.ts", `${file.path}:${silent + 1} silences the checker`);
+    const silent = file.text
+      .split("\n")
+      .findIndex((text) => /@ts-(ignore|nocheck|expect-error)/.test(text));
+    assert.ok(
+      silent === -1 || file.path === "test/tidy.test.ts",
+      `${file.path}:${silent + 1} silences the checker`,
+    );
     if (file.path.startsWith("test/")) continue;
-    const any = file.text.split("\n").findIndex((text) => /(:\s*any\b|\bas any\b|<any>)/.test(code(text)));
+    const any = file.text
+      .split("\n")
+      .findIndex((text) => /(:\s*any\b|\bas any\b|<any>)/.test(code(text)));
     assert.equal(any, -1, `${file.path}:${any + 1} says any`);
     if (leaves.has(homeOf(file.path))) continue;
     const print = file.text.split("\n").findIndex((text) => /\bconsole\./.test(code(text)));

@@ -1,9 +1,14 @@
 import { readFile } from "node:fs/promises";
+import type { ServerTls } from "../rpc/types.ts";
 import { program, runProgram } from "../runtime/production/process.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import { startBalancer } from "./balancer.ts";
+import type { Log } from "../runtime/types.ts";
+import { type Balancer, type BalancerOptions, startBalancer } from "./balancer.ts";
 
 const drainMillisMax = 5_000;
+
+/** Whoever sees the store sees everything: its own port is for these alone. */
+const administrators = "system:masters";
 
 const balancer = program({
   name: "balancer",
@@ -29,44 +34,110 @@ const balancer = program({
       help: "certificate in PEM by which masters believe who the balancer says is calling",
     },
     "proxy-client-key-file": { type: "string", required: true, help: "its private key in PEM" },
+    "etcd-port": { type: "number", help: "port etcd clients connect to; absent: none" },
+    "etcd-masters": { type: "string", help: "as --masters: the masters' etcd addresses" },
+    "etcd-client-cert-file": {
+      type: "string",
+      help: `certificate in PEM, of the organization ${administrators}, for the masters' etcd ports`,
+    },
+    "etcd-client-key-file": { type: "string", help: "its private key in PEM" },
   },
   async start(values, log) {
     const ca = await readPem("client-ca-file", values["client-ca-file"]);
-    const running = await startBalancer({
-      listen: {
-        host: values["bind-address"],
-        port: values["grpc-port"],
-        tls: {
-          cert: await readPem("tls-cert-file", values["tls-cert-file"]),
-          key: await readPem("tls-private-key-file", values["tls-private-key-file"]),
-          clientCa: ca,
-        },
-      },
-      masters: parseMasters(values.masters),
+    const tls = {
+      cert: await readPem("tls-cert-file", values["tls-cert-file"]),
+      key: await readPem("tls-private-key-file", values["tls-private-key-file"]),
+      clientCa: ca,
+    };
+    const host = values["bind-address"];
+    const grpc: BalancerOptions = {
+      listen: { host, port: values["grpc-port"], tls },
+      masters: parseMasters("masters", values.masters),
       upstreamTls: {
         ca,
         cert: await readPem("proxy-client-cert-file", values["proxy-client-cert-file"]),
         key: await readPem("proxy-client-key-file", values["proxy-client-key-file"]),
       },
       log,
-    });
-    log.info("balancing", { host: values["bind-address"], port: running.port });
-    return {
-      async stop() {
-        await running.drain(drainMillisMax);
-        await running.close();
-      },
     };
+    const etcd = await etcdOptions(
+      {
+        port: values["etcd-port"],
+        masters: values["etcd-masters"],
+        certFile: values["etcd-client-cert-file"],
+        keyFile: values["etcd-client-key-file"],
+      },
+      { host, tls, log: log.child({ face: "etcd" }) },
+    );
+    const running: Balancer[] = [];
+    const stop = async () => {
+      await Promise.all(
+        running.map(async (each) => {
+          await each.drain(drainMillisMax);
+          await each.close();
+        }),
+      );
+    };
+    try {
+      for (const options of etcd === undefined ? [grpc] : [grpc, etcd]) {
+        const { port } = options.listen;
+        running.push(await startBalancer(options));
+        log.info("balancing", { host, port });
+      }
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return { stop };
   },
 });
 
 export { balancer as program };
 
-function parseMasters(text: string): { name: string; address: string }[] {
+interface EtcdFlags {
+  readonly port: number | undefined;
+  readonly masters: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+}
+
+/** The second front; undefined when none of its flags is given. Throws when some are missing. */
+async function etcdOptions(
+  flags: EtcdFlags,
+  front: { readonly host: string; readonly tls: ServerTls; readonly log: Log },
+): Promise<BalancerOptions | undefined> {
+  const { port, masters, certFile, keyFile } = flags;
+  if ([port, masters, certFile, keyFile].every((value) => value === undefined)) return undefined;
+  if (
+    port === undefined ||
+    masters === undefined ||
+    certFile === undefined ||
+    keyFile === undefined
+  ) {
+    throw new StatusError(
+      Code.invalidArgument,
+      "--etcd-port, --etcd-masters, --etcd-client-cert-file and --etcd-client-key-file are given " +
+        "together or not at all",
+    );
+  }
+  const { host, tls, log } = front;
+  return {
+    listen: { host, port, tls: { ...tls, clientsRequired: { organization: administrators } } },
+    masters: parseMasters("etcd-masters", masters),
+    upstreamTls: {
+      ca: tls.clientCa,
+      cert: await readPem("etcd-client-cert-file", certFile),
+      key: await readPem("etcd-client-key-file", keyFile),
+    },
+    log,
+  };
+}
+
+function parseMasters(flag: string, text: string): { name: string; address: string }[] {
   return text.split(",").map((part) => {
     const [name, address] = part.split("=");
     if (name && address) return { name, address };
-    throw new StatusError(Code.invalidArgument, `--masters "${part}": name=host:port is wanted`);
+    throw new StatusError(Code.invalidArgument, `--${flag} "${part}": name=host:port is wanted`);
   });
 }
 

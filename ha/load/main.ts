@@ -90,8 +90,7 @@ async function measure(api: TriremeClient): Promise<void> {
     );
     console.log(`latency in ms: p50 ${p50} · p90 ${p90} · p99 ${p99} · max ${max}`);
     console.log(`errors: ${errors.size === 0 ? "none" : JSON.stringify(result.errors)}`);
-    console.log(
-    );
+    console.log();
   }
   if (errors.size > 0) process.exitCode = 1;
 }

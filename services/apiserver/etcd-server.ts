@@ -10,6 +10,7 @@ import {
   ServingStatus,
 } from "../../ha/rpc/mod.ts";
 import type { Log } from "../../ha/runtime/types.ts";
+import { addClusterService, Readiness } from "./faces/cluster.ts";
 import { limits } from "./limits.ts";
 
 export interface EtcdServerOptions {
@@ -37,7 +38,19 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
   const health = new HealthRegistry();
   addHealth(server, health);
   addReflection(server);
+  const stopping = new AbortController();
+  const readiness = new Readiness();
+  readiness.cacheFilled();
+  // What a balancer in front steers by. Backups are taken through etcd's own Maintenance.
+  const face = {
+    backend: { store },
+    frontProxyNames: new Set<string>(),
+    snapshot: undefined,
+    stopping: stopping.signal,
+  };
+  addClusterService(server, face, readiness);
   const undo = store.onStatus(({ leader }) => {
+    readiness.leaderKnown = leader !== undefined;
     health.set("", leader === undefined ? ServingStatus.NOT_SERVING : ServingStatus.SERVING);
   });
   const { port } = await server.listen(listen);
@@ -45,7 +58,9 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
   let closed: Promise<void> | undefined;
   const close = async () => {
     undo();
+    readiness.stop();
     health.shutDown();
+    stopping.abort();
     await server.drain(limits.drainMillis);
     await services.close();
   };

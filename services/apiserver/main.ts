@@ -1,12 +1,10 @@
-import { readFile } from "node:fs/promises";
-import { openMemberWorker } from "../../ha/member/mod.ts";
-import { type ClientTls, parseAddress, type RpcEngine } from "../../ha/rpc/mod.ts";
+import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { defaultServiceRange, startApiserver } from "./apiserver.ts";
 import { type EtcdServer, startEtcdServer } from "./etcd-server.ts";
-import { clusterState, parseInitialCluster } from "./initial-cluster.ts";
 import { limits } from "./limits.ts";
+import { openStore, readPem } from "./open-store.ts";
 import { checkCertificate } from "./pki/mod.ts";
 
 const apiserver = program({
@@ -14,7 +12,14 @@ const apiserver = program({
   summary: "a master: the Kubernetes API on a replica of the store",
   flags: {
     name: { type: "string", required: true, help: "name of this master, one of --initial-cluster" },
-    "data-dir": { type: "string", required: true, help: "directory of the replica's data" },
+    store: {
+      type: "string",
+      help: "etcd://host:port,…: an external etcd cluster, in place of a replica of its own",
+    },
+    "etcd-cafile": { type: "string", help: "CA certificate in PEM of the external etcd" },
+    "etcd-certfile": { type: "string", help: "certificate in PEM to show to the external etcd" },
+    "etcd-keyfile": { type: "string", help: "its private key in PEM" },
+    "data-dir": { type: "string", help: "directory of the replica's data" },
     "bind-address": { type: "string", default: "127.0.0.1", help: "address the API listens on" },
     "grpc-port": { type: "number", default: 7453, help: "port of the gRPC API" },
     "etcd-port": {
@@ -33,17 +38,14 @@ const apiserver = program({
     },
     "listen-peer": {
       type: "string",
-      required: true,
       help: "host:port on which the other replicas reach this one",
     },
     "initial-cluster": {
       type: "string",
-      required: true,
       help: "all replicas: name=host:port/peerid, separated by commas",
     },
     "peer-key-file": {
       type: "string",
-      required: true,
       help: "Ed25519 private key of this replica in PEM",
     },
     "tls-cert-file": { type: "string", required: true, help: "the server's certificate in PEM" },
@@ -93,29 +95,19 @@ const apiserver = program({
     );
     const host = values["bind-address"];
     const etcdPort = values["etcd-port"];
-    const store = await openMemberWorker({
-      name,
-      dataDirectory: values["data-dir"],
-      listen: parseAddress(values["listen-peer"]),
-      keyFile: values["peer-key-file"],
-      cluster: parseInitialCluster(values["initial-cluster"], name),
-      initialClusterState: clusterState(values["initial-cluster-state"]),
-      quotaBytes: values["quota-bytes"],
-      ...(etcdPort !== undefined && { clientAddresses: [`https://${host}:${etcdPort}`] }),
-      log,
-    });
+    const { store, member } = await openStore(values, log);
     let etcd: EtcdServer | undefined;
     try {
-      if (etcdPort !== undefined) {
+      if (etcdPort !== undefined && member !== undefined) {
         // Whoever sees the store sees everything: the API's own rules do not reach that far.
         const clientsRequired = { organization: "system:masters" };
         const tls = { cert, key, clientCa: ca, clientsRequired };
-        etcd = await startEtcdServer({ store, listen: { host, port: etcdPort }, tls, log });
+        etcd = await startEtcdServer({ store: member, listen: { host, port: etcdPort }, tls, log });
       }
       const server = await startApiserver({
         name,
         store,
-        snapshot: (since) => store.admin.snapshot(since),
+        snapshot: member && ((since) => member.admin.snapshot(since)),
         listen: { host, port: values["grpc-port"] },
         tls: { cert, key, clientCa: ca },
         frontProxyNames: values["requestheader-allowed-names"].split(","),
@@ -156,15 +148,6 @@ function timeoutMillis(seconds: number): number {
     Code.invalidArgument,
     `--request-timeout ${seconds}: must be above 0 and at most ${timeoutSecondsMax} seconds`,
   );
-}
-
-async function readPem(flag: string, file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new StatusError(Code.failedPrecondition, `--${flag} ${file} cannot be read: ${why}`);
-  }
 }
 
 async function kubeletCredentials(

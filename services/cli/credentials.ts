@@ -10,7 +10,12 @@ export interface Credentials {
   readonly scheduler: KeyPairFiles & { readonly ca: string };
   readonly controllerManager: KeyPairFiles & { readonly ca: string };
   readonly kubeProxy: KeyPairFiles & { readonly ca: string };
-  readonly balancer: { readonly server: KeyPairFiles; readonly client: KeyPairFiles };
+  readonly balancer: {
+    readonly server: KeyPairFiles;
+    readonly client: KeyPairFiles;
+    /** Before the masters' etcd ports, which take administrators only. */
+    readonly etcdClient: KeyPairFiles;
+  };
   readonly masters: readonly {
     readonly name: string;
     readonly server: KeyPairFiles;
@@ -53,7 +58,11 @@ export async function ensureCredentials(
     scheduler: client("scheduler"),
     controllerManager: client("controller-manager"),
     kubeProxy: client("kube-proxy"),
-    balancer: { server: pair("balancer"), client: pair("front-proxy-client") },
+    balancer: {
+      server: pair("balancer"),
+      client: pair("front-proxy-client"),
+      etcdClient: pair("front-proxy-etcd-client"),
+    },
     masters,
     nodes: layout.nodes.map((name) => ({
       name,

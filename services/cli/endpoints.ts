@@ -7,6 +7,8 @@ import { directories } from "./layout.ts";
 export interface Endpoints {
   /** `host:port` of the balancer: what clients use. */
   readonly grpc: string;
+  /** Its port for etcd clients, with the certificate of an administrator. */
+  readonly etcd: string;
   /** PEM files of the cluster's CA and of an administrator's certificate. */
   readonly ca: string;
   readonly clientCert: string;

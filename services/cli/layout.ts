@@ -11,7 +11,10 @@ export interface ClusterShape {
 
 export const defaultBasePort = 7443;
 
-/** Balancer at the base; masters' gRPC ports from +10, their peer ports from +20, their etcd ports from +30, kubelets from +40. */
+/**
+ * Balancer at the base, its etcd port at +2; masters' gRPC ports from +10, their peer ports from
+ * +20, their etcd ports from +30, kubelets from +40.
+ */
 const mastersMax = 9;
 const nodesMax = 50;
 const portsUsed = 40 + nodesMax;
@@ -43,6 +46,7 @@ export function ports(shape: ClusterShape) {
   const base = shape.basePort;
   return {
     grpc: base,
+    etcd: base + 2,
     master: (i: number) => ({
       grpc: base + 10 + i,
       peer: base + 20 + i,
@@ -51,6 +55,7 @@ export function ports(shape: ClusterShape) {
     kubelet: (i: number) => base + 40 + i,
     all: (): number[] => [
       base,
+      base + 2,
       ...Array.from({ length: shape.masters }, (_, i) => [
         base + 10 + i,
         base + 20 + i,

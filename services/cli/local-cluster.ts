@@ -129,6 +129,7 @@ export class LocalCluster {
     const named = (children: readonly Child[]) => children.map(({ name, pid }) => ({ name, pid }));
     return {
       grpc: `${host}:${at.grpc}`,
+      etcd: `${host}:${at.etcd}`,
       ca: credentials.ca,
       clientCert: credentials.admin.cert,
       clientKey: credentials.admin.key,
@@ -204,19 +205,22 @@ function masterArgs(
 
 function balancerArgs(shape: ClusterShape, credentials: Credentials): string[] {
   const at = ports(shape);
-  const masters = credentials.masters
-    .map((m, i) => `${m.name}=${host}:${at.master(i).grpc}`)
-    .join(",");
+  const masters = (face: "grpc" | "etcd") =>
+    credentials.masters.map((m, i) => `${m.name}=${host}:${at.master(i)[face]}`).join(",");
   return [
     "balancer",
     ...["--bind-address", host],
     ...["--grpc-port", String(at.grpc)],
-    ...["--masters", masters],
+    ...["--masters", masters("grpc")],
+    ...["--etcd-port", String(at.etcd)],
+    ...["--etcd-masters", masters("etcd")],
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", credentials.balancer.server.cert],
     ...["--tls-private-key-file", credentials.balancer.server.key],
     ...["--proxy-client-cert-file", credentials.balancer.client.cert],
     ...["--proxy-client-key-file", credentials.balancer.client.key],
+    ...["--etcd-client-cert-file", credentials.balancer.etcdClient.cert],
+    ...["--etcd-client-key-file", credentials.balancer.etcdClient.key],
   ];
 }
 

@@ -63,6 +63,29 @@ describe("identity", () => {
     }
   });
 
+  test("where an organization is required, nobody else is let through", async () => {
+    const ca = await createCa();
+    const clientsRequired = { organization: "system:masters" };
+    const tls = { ...(await ca.server()), clientCa: ca.ca, clientsRequired };
+    const proxy = await ca.client("trireme:balancer", ["system:masters"]);
+    const at = await begin({ tls, masterTls: tls, upstreamTls: { ca: ca.ca, ...proxy } });
+    const as = async (name: string, groups: string[]) => {
+      const pair = await ca.client(name, groups);
+      return at.client(LeasesClient, { ca: ca.ca, ...pair });
+    };
+    await assert.rejects(call(await as("jane", ["devs"]), "get", {}), {
+      code: Code.unauthenticated,
+      message: /not of the organization system:masters/,
+    });
+    await assert.rejects(call(at.client(LeasesClient, { ca: ca.ca }), "get", {}), {
+      code: Code.unauthenticated,
+      message: /a client certificate is required here/,
+    });
+    assert.equal(at.masters.flatMap((master) => master.seen).length, 0);
+    await call(await as("root", ["system:masters"]), "get", {});
+    assert.deepEqual(remote(at), ["root", "system:masters"]);
+  });
+
   test("spoofed headers are dropped without TLS too", async () => {
     const at = await begin();
     const spoof = new Metadata();

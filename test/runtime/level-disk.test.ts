@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openLevelDisk } from "../../ha/runtime/production/level-disk.ts";
 import { crc32c } from "../../ha/runtime/crc32c.ts";
+import { openLevelDisk } from "../../ha/runtime/production/level-disk.ts";
 import { findLogDamage } from "../../ha/runtime/production/level-log-check.ts";
 import { createLog } from "../../ha/runtime/production/mod.ts";
 import { DiskError } from "../../ha/runtime/types.ts";

@@ -6,10 +6,10 @@ import {
   defaultStoreLimits,
   LeaseClock,
   pageReader,
-  seal,
   Snapshot,
   SnapshotReader,
   StateMachine,
+  seal,
   unseal,
 } from "../../ha/store/mod.ts";
 import { bytes, does, Machine, put, remove, self } from "./harness.ts";

@@ -1,5 +1,5 @@
 /** The members of an external etcd cluster, and calls that find one of them that answers. */
-import { type Channel, type Client, type ClientOptions, credentials, Metadata } from "@grpc/grpc-js";
+import { type Client, type ClientOptions, credentials, Metadata } from "@grpc/grpc-js";
 import {
   ClusterClient,
   KVClient,
@@ -24,6 +24,8 @@ export class Endpoint {
   readonly lease: LeaseClient;
   readonly cluster: ClusterClient;
   readonly maintenance: MaintenanceClient;
+  /** It has shown to be a member of the cluster; only such a one is changed to. */
+  verified = false;
 
   constructor(address: string, tls: ClientTls | undefined) {
     this.address = address;
@@ -53,7 +55,9 @@ type SharingConstructor<C extends Client> = new (
 ) => C;
 
 /** Makes clients that use the channel; address and credentials are the channel's then. */
-function sharing(address: string, channelOverride: Channel) {
+function sharing(address: string, channel: ReturnType<Client["getChannel"]>) {
+  // grpc-js types its own channels in two ways.
+  const channelOverride = channel as NonNullable<ClientOptions["channelOverride"]>;
   return <C extends Client>(Constructor: SharingConstructor<C>): C =>
     new Constructor(address, credentials.createInsecure(), { channelOverride });
 }
@@ -95,16 +99,19 @@ export class Endpoints {
     return this.closing.signal;
   }
 
-  /** Later calls go to the next one, unless somebody else has seen to that already. */
+  /** Later calls go to another one, unless somebody else has seen to that already. */
   leave(endpoint: Endpoint, error: StatusError): void {
-    if (this.closed || endpoint !== this.current || this.all.length === 1) return;
-    this.index = (this.index + 1) % this.all.length;
-    const to = this.current.address;
-    this.log.info("calls go to another etcd endpoint", {
-      from: endpoint.address,
-      to,
-      reason: reasonOf(error),
-    });
+    if (this.closed || endpoint !== this.current) return;
+    const { length } = this.all;
+    for (let step = 1; step < length; step++) {
+      const index = (this.index + step) % length;
+      const next = this.all[index];
+      if (next?.verified !== true) continue;
+      this.index = index;
+      const fields = { from: endpoint.address, to: next.address, reason: reasonOf(error) };
+      this.log.info("calls go to another etcd endpoint", fields);
+      return;
+    }
   }
 
   /**

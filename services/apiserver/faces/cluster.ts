@@ -1,6 +1,6 @@
 import { type RpcServer, serverStream, unary } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import type { Revision, MemberStatus as StoreStatus } from "../../../ha/store/types.ts";
+import type { Revision, Store, MemberStatus as StoreStatus } from "../../../ha/store/types.ts";
 import {
   ClusterService,
   type MemberStatus,
@@ -13,8 +13,17 @@ import { limits } from "../limits.ts";
 import { callOf } from "../verbs/mod.ts";
 import type { Face } from "./face.ts";
 
+/** What of a face this service needs. */
+interface ClusterFace extends Pick<Face, "frontProxyNames" | "snapshot" | "stopping"> {
+  readonly backend: { readonly store: Pick<Store, "status" | "onStatus"> };
+}
+
 /** How this master sees the cluster; the balancer steers by it (proto/cluster.proto). */
-export function addClusterService(server: RpcServer, face: Face, readiness: Readiness): void {
+export function addClusterService(
+  server: RpcServer,
+  face: ClusterFace,
+  readiness: Readiness,
+): void {
   server.addService(ClusterService, {
     status: unary<StatusRequest, MemberStatus>(async (_request, context) => {
       callOf(context, face.frontProxyNames);
@@ -38,7 +47,7 @@ export function addClusterService(server: RpcServer, face: Face, readiness: Read
 }
 
 async function* snapshotPieces(
-  face: Face,
+  face: ClusterFace,
   sinceRevision: number | undefined,
 ): AsyncGenerator<SnapshotPiece, void> {
   if (face.snapshot === undefined) {
@@ -98,7 +107,7 @@ export class Readiness {
 }
 
 async function* statuses(
-  face: Face,
+  face: ClusterFace,
   readiness: Readiness,
   signal: AbortSignal,
 ): AsyncGenerator<MemberStatus, void> {

@@ -37,6 +37,7 @@ export function clusterCredentials(layout: ClusterLayout): Credential[] {
     client("controller-manager", "system:kube-controller-manager"),
     client("kube-proxy", "system:kube-proxy"),
     client("front-proxy-client", "trireme:balancer"),
+    client("front-proxy-etcd-client", "trireme:balancer", "system:masters"),
     client("apiserver-kubelet-client", "system:kube-apiserver"),
     { file: "balancer", commonName: "trireme:balancer", hosts, days, use: "server" },
     ...layout.masters.map((name): Credential => {

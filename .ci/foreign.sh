@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Installs the foreign programs that test/foreign and `npm run bench -- store` drive into a folder
+# of their own, and prints that folder, to be put in front of PATH. Nothing of the system is
+# changed, and nothing is done for a program that is there already.
+#
+#   PATH="$(bash .ci/foreign.sh):$PATH"
+#
+# etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load
+# from the system's own suite, unless the system has it; h2spec is built with Go.
+set -euo pipefail
+folder=${TRIREME_FOREIGN:-${XDG_CACHE_HOME:-$HOME/.cache}/trireme-foreign}
+bin=$folder/bin
+mkdir -p "$bin"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+
+say() { echo "foreign: $*" >&2; }
+
+# Where this system gets its own packages from.
+debian_mirror() {
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+    grep -v '^ *#' | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' '
+}
+
+# apt with its own lists: `packages SUITE NAME...` unpacks packages of that suite below $work/root.
+packages() {
+  local suite=$1
+  shift
+  local lists=$folder/apt/$suite
+  mkdir -p "$lists/sources" "$lists/state/lists/partial" "$lists/cache/archives/partial" "$work/debs"
+  cat >"$lists/sources/suite.sources" <<SOURCES
+Types: deb
+URIs: $(debian_mirror)
+Suites: $suite
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+  local options=(
+    -qq -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$lists/sources"
+    -o "Dir::State=$lists/state" -o "Dir::State::status=/var/lib/dpkg/status"
+    -o "Dir::Cache=$lists/cache" -o "APT::Sandbox::User=" -o "Acquire::Retries=3"
+  )
+  apt-get "${options[@]}" update >&2
+  (cd "$work/debs" && apt-get "${options[@]}" download "$@" >&2)
+  local package
+  for package in "$work"/debs/*.deb; do dpkg -x "$package" "$work/root"; done
+  rm -rf "$work/debs" "$lists/cache"
+}
+
+if ! [ -x "$bin/etcd" ] || ! [ -x "$bin/etcdctl" ]; then
+  say "etcd and etcdctl"
+  packages trixie etcd-server etcd-client
+  install "$work/root/usr/bin/etcd" "$work/root/usr/bin/etcdctl" "$bin"
+fi
+
+if ! command -v h2load >/dev/null && ! [ -x "$bin/h2load" ]; then
+  say "h2load"
+  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  packages "$suite" nghttp2-client libnghttp2-14 libev4 libjemalloc2 libc-ares2
+  mkdir -p "$folder/lib"
+  cp -a "$work"/root/usr/lib/*/*.so* "$folder/lib"
+  install "$work/root/usr/bin/h2load" "$folder/lib/h2load"
+  printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$folder/lib" "$folder/lib/h2load" >"$bin/h2load"
+  chmod 755 "$bin/h2load"
+fi
+
+if ! command -v h2spec >/dev/null && ! [ -x "$bin/h2spec" ]; then
+  if command -v go >/dev/null; then
+    say "h2spec"
+    GOBIN=$bin go install github.com/summerwind/h2spec/cmd/h2spec@latest >&2
+  else
+    say "h2spec is left out: it takes Go to build it"
+  fi
+fi
+
+echo "$bin"

@@ -1,0 +1,110 @@
+/** Where a master keeps its state: a replica in this process, or an external etcd cluster. */
+import { readFile } from "node:fs/promises";
+import { openEtcdStore, parseEtcdAddress } from "../../ha/etcd/external/mod.ts";
+import { openMemberWorker, type WorkerMember } from "../../ha/member/mod.ts";
+import { type ClientTls, parseAddress } from "../../ha/rpc/mod.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Log } from "../../ha/runtime/types.ts";
+import type { Store } from "../../ha/store/types.ts";
+import { clusterState, parseInitialCluster } from "./initial-cluster.ts";
+
+type Text = string | undefined;
+
+/** The flags that say it. */
+export interface StoreFlags {
+  readonly name: string;
+  readonly store: Text;
+  readonly "etcd-cafile": Text;
+  readonly "etcd-certfile": Text;
+  readonly "etcd-keyfile": Text;
+  readonly "etcd-port": number | undefined;
+  readonly "data-dir": Text;
+  readonly "listen-peer": Text;
+  readonly "initial-cluster": Text;
+  readonly "initial-cluster-state": string;
+  readonly "peer-key-file": Text;
+  readonly "quota-bytes": number;
+  readonly "bind-address": string;
+}
+
+export interface OpenedStore {
+  readonly store: Store;
+  /** The replica of this process; absent with an external cluster. */
+  readonly member: WorkerMember | undefined;
+}
+
+/** Throws a StatusError that names the flag that is missing, or too many. */
+export async function openStore(flags: StoreFlags, log: Log): Promise<OpenedStore> {
+  if (flags.store !== undefined) {
+    return { store: await openExternal(flags, flags.store, log), member: undefined };
+  }
+  refuse(flags, ["etcd-cafile", "etcd-certfile", "etcd-keyfile"], "needs --store");
+  const { name, "etcd-port": etcdPort } = flags;
+  const clientAddresses = [`https://${flags["bind-address"]}:${etcdPort}`];
+  const member = await openMemberWorker({
+    name,
+    dataDirectory: required(flags, "data-dir"),
+    listen: parseAddress(required(flags, "listen-peer")),
+    keyFile: required(flags, "peer-key-file"),
+    cluster: parseInitialCluster(required(flags, "initial-cluster"), name),
+    initialClusterState: clusterState(flags["initial-cluster-state"]),
+    quotaBytes: flags["quota-bytes"],
+    ...(etcdPort !== undefined && { clientAddresses }),
+    log,
+  });
+  return { store: member, member };
+}
+
+async function openExternal(flags: StoreFlags, address: string, log: Log): Promise<Store> {
+  const unused = ["data-dir", "listen-peer", "initial-cluster", "peer-key-file"] as const;
+  refuse(flags, unused, "is for a replica, and --store names an external cluster");
+  refuse(flags, ["etcd-port"], "shows a replica, and --store names an external cluster");
+  const endpoints = parseEtcdAddress(address);
+  return openEtcdStore({
+    endpoints,
+    tls: await etcdTls(flags),
+    log: log.child({ store: address }),
+  });
+}
+
+async function etcdTls(flags: StoreFlags): Promise<ClientTls | undefined> {
+  const { "etcd-cafile": caFile, "etcd-certfile": certFile, "etcd-keyfile": keyFile } = flags;
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw invalid("--etcd-certfile and --etcd-keyfile are given together or not at all");
+  }
+  if (caFile === undefined) {
+    refuse(flags, ["etcd-certfile", "etcd-keyfile"], "needs --etcd-cafile");
+    return undefined;
+  }
+  const ca = await readPem("etcd-cafile", caFile);
+  if (certFile === undefined || keyFile === undefined) return { ca };
+  const cert = await readPem("etcd-certfile", certFile);
+  return { ca, cert, key: await readPem("etcd-keyfile", keyFile) };
+}
+
+function refuse(flags: StoreFlags, names: readonly (keyof StoreFlags)[], why: string): void {
+  for (const name of names) if (flags[name] !== undefined) throw invalid(`--${name} ${why}`);
+}
+
+function required(
+  flags: StoreFlags,
+  name: "data-dir" | "listen-peer" | "initial-cluster" | "peer-key-file",
+): string {
+  const value = flags[name];
+  if (value === undefined) throw invalid(`--${name} is required, or --store`);
+  return value;
+}
+
+function invalid(text: string): StatusError {
+  return new StatusError(Code.invalidArgument, text);
+}
+
+/** The file that the flag names. */
+export async function readPem(flag: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StatusError(Code.failedPrecondition, `--${flag} ${file} cannot be read: ${why}`);
+  }
+}

@@ -1,0 +1,88 @@
+/** A real etcd of one member on loopback, with a data directory of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { locate } from "./needs.ts";
+
+/** Ports that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports: number[] = [];
+  for (const server of servers) {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    ports.push((server.address() as { port: number }).port);
+  }
+  for (const server of servers) {
+    server.close();
+    await once(server, "close");
+  }
+  return ports;
+}
+
+export class EtcdProcess {
+  readonly endpoint: string;
+  readonly #args: readonly string[];
+  readonly #folder: string;
+  #child: ChildProcess | undefined;
+  #output = "";
+
+  constructor(folder: string, clientPort: number, peerPort: number) {
+    this.#folder = folder;
+    this.endpoint = `127.0.0.1:${clientPort}`;
+    const client = `http://${this.endpoint}`;
+    const peer = `http://127.0.0.1:${peerPort}`;
+    this.#args = [
+      ...["--name=only", `--data-dir=${join(folder, "data")}`, "--log-level=warn"],
+      ...[`--listen-client-urls=${client}`, `--advertise-client-urls=${client}`],
+      ...[`--listen-peer-urls=${peer}`, `--initial-advertise-peer-urls=${peer}`],
+      ...[`--initial-cluster=only=${peer}`, "--heartbeat-interval=20", "--election-timeout=200"],
+    ];
+  }
+
+  static async open(): Promise<EtcdProcess> {
+    const folder = mkdtempSync(join(tmpdir(), "trireme-etcd-"));
+    const [clientPort = 0, peerPort = 0] = await freePorts(2);
+    const etcd = new EtcdProcess(folder, clientPort, peerPort);
+    etcd.start();
+    return etcd;
+  }
+
+  start(): void {
+    const child = spawn(locate("etcd") ?? "etcd", this.#args, {
+      env: { PATH: process.env["PATH"], ETCD_UNSUPPORTED_ARCH: process.arch },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    child.stderr?.on("data", (text: Buffer) => {
+      this.#output = (this.#output + text).slice(-4096);
+    });
+    // Whoever waits for it to answer says that it does not.
+    child.on("error", (error) => {
+      this.#output += error.message;
+    });
+    this.#child = child;
+  }
+
+  /** What it said last, for a failed test. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Ends it by its id; its data stays. */
+  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null || child.pid === undefined) return;
+    const gone = once(child, "exit");
+    child.kill(signal);
+    await gone;
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,358 @@
+/** The store on an external etcd: the contract on a real one, and what is particular to it. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, connect as dial, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { openEtcdStore, parseEtcdAddress } from "../../ha/etcd/external/mod.ts";
+import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { openLocalStore, type Revision, type Store, type WatchStream } from "../../ha/store/mod.ts";
+import { ClusterClient } from "../../proto/gen/cluster.ts";
+import { ConfigMapsClient } from "../../proto/gen/core.ts";
+import { createAuthority, startApiserver } from "../../services/apiserver/mod.ts";
+import { storeContract } from "../contract/store.ts";
+import { type Face, openFace } from "../etcd/support.ts";
+import { eventually, memoryLog } from "../rpc/helpers.ts";
+import { bytes, does, put, text } from "../store/harness.ts";
+import { memoryRuntime } from "../store/memory-runtime.ts";
+import { EtcdProcess } from "./etcd-process.ts";
+import { needs } from "./needs.ts";
+
+const log = memoryLog();
+const open = (...endpoints: string[]) => openEtcdStore({ endpoints, log });
+const everything = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
+
+/** Leaves nothing behind but revisions. */
+async function clear(store: Store): Promise<void> {
+  for (const lease of await store.leases()) await store.leaseRevoke(lease);
+  await store.txn(does({ op: "delete", ...everything }));
+}
+
+async function refused(promise: Promise<unknown>, code: Code, message: RegExp): Promise<void> {
+  await assert.rejects(promise, (error: unknown) => {
+    assert.ok(error instanceof StatusError, String(error));
+    assert.match(error.message, message);
+    assert.equal(error.code, code);
+    return true;
+  });
+}
+
+/** Passes connections on, until it is told to cut them off. */
+class CuttingProxy {
+  readonly #target: string;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  endpoint = "";
+  refusing = false;
+
+  constructor(target: string) {
+    this.#target = target;
+    this.#server = createServer((socket) => {
+      if (this.refusing) return void socket.destroy();
+      const [host = "", port] = this.#target.split(":");
+      const upstream = dial(Number(port), host);
+      for (const [from, to] of [
+        [socket, upstream],
+        [upstream, socket],
+      ] as const) {
+        this.#sockets.add(from);
+        from.on("error", () => to.destroy());
+        from.on("close", () => to.destroy());
+        from.pipe(to);
+      }
+    });
+  }
+
+  async listen(): Promise<this> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    this.endpoint = `127.0.0.1:${(this.#server.address() as { port: number }).port}`;
+    return this;
+  }
+
+  cut(refusing: boolean): void {
+    this.refusing = refusing;
+    for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
+  }
+
+  close(): void {
+    this.cut(true);
+    this.#server.close();
+  }
+}
+
+/** Everything that holds on any etcd; `endpoint` is where one is. */
+function onAnyEtcd(endpoint: () => string): void {
+  const cases = (title: string, body: (store: Store) => Promise<void>) =>
+    test(title, async () => {
+      const store = await open(endpoint());
+      try {
+        await body(store);
+      } finally {
+        await store.close();
+      }
+    });
+
+  cases("a repeated request id does nothing, and tells how it ended", async (store) => {
+    const request = does({ op: "put", key: bytes("id"), value: bytes("1"), previous: true });
+    const first = await store.txn(request, { requestId: "one" });
+    assert.equal(first.replayed, undefined);
+    assert.deepEqual(first.results, [{ op: "put", previous: undefined }]);
+    await store.txn(does(put("id", "2")));
+    const again = await store.txn(request, { requestId: "one" });
+    const remembered = { succeeded: true, revision: first.revision, results: [], replayed: true };
+    assert.deepEqual(again, remembered);
+    assert.equal(text((await store.range({ key: bytes("id") })).kvs[0]!.value), "2");
+    assert.deepEqual(await store.recall("one"), remembered);
+    assert.equal(await store.recall("never"), undefined);
+    const long = store.txn(request, { requestId: "x".repeat(129) });
+    await refused(long, Code.invalidArgument, /requestId/);
+  });
+
+  cases("of two under way with one request id one is done", async (store) => {
+    const other = await open(endpoint());
+    const request = does(put("twice", "1"));
+    const both = [store, other].map((each) => each.txn(request, { requestId: "both" }));
+    const answers = await Promise.all(both);
+    assert.equal(answers.filter(({ replayed }) => replayed === true).length, 1);
+    assert.equal(answers[0]?.revision, answers[1]?.revision);
+    assert.equal((await store.range({ key: bytes("twice") })).kvs[0]?.version, 1);
+    await other.close();
+  });
+
+  cases("a write that lost its compare is remembered as such", async (store) => {
+    const never = { key: bytes("no"), target: "version", operator: ">", operand: 9 } as const;
+    const failure = [{ op: "range", key: bytes("no") }] as const;
+    const request = { compares: [never], success: [put("no", "1")], failure };
+    const first = await store.txn(request, { requestId: "lost" });
+    assert.deepEqual([first.succeeded, first.results.length], [false, 1]);
+    const again = await store.txn(does(put("no", "1")), { requestId: "lost" });
+    assert.deepEqual([again.succeeded, again.replayed], [false, true]);
+  });
+
+  cases("a refused request is not remembered, nor a revoked lease of markers", async (store) => {
+    const leased = does(put("a", "1", 77n));
+    await refused(store.txn(leased, { requestId: "two" }), Code.notFound, /lease not found$/);
+    for (const lease of await store.leases()) await store.leaseRevoke(lease);
+    await store.leaseGrant(77n, 60);
+    const done = await store.txn(leased, { requestId: "two" });
+    assert.equal(done.replayed, undefined);
+    assert.equal((await store.txn(leased, { requestId: "two" })).revision, done.revision);
+    await store.leaseRevoke(77n);
+  });
+
+  cases("a large revision comes in one batch, from the present and from history", async (store) => {
+    const value = "v".repeat(300_000);
+    const range = { key: bytes("big/"), rangeEnd: bytes("big0"), previous: true };
+    const read = async (watch: WatchStream) => {
+      const sizes: number[] = [];
+      for await (const { events } of watch) {
+        sizes.push(events.length);
+        if (sizes.reduce((sum, size) => sum + size, 0) === 12) break;
+      }
+      for (const size of sizes) assert.equal(size % 4, 0);
+    };
+    const present = store.watch(range);
+    const startRevision = ((await present.created) + 1) as Revision;
+    for (let round = 0; round < 3; round++) {
+      await store.txn(does(...["1", "2", "3", "4"].map((name) => put(`big/${name}`, value))));
+    }
+    await read(present);
+    // More than one message holds: it comes in fragments.
+    await read(store.watch({ ...range, startRevision }));
+  });
+
+  cases("status names the cluster, its members and what is in it", async (store) => {
+    await clear(store);
+    const { revision } = await store.txn(does(put("k1", "1"), put("k2", "2")));
+    const status = await store.status();
+    assert.deepEqual([status.keys, status.revision], [2, revision]);
+    assert.equal(status.role, "leader");
+    assert.equal(status.leader, status.id);
+    assert.deepEqual(
+      status.members.map(({ name, connected }) => [name, connected]),
+      [[status.name, true]],
+    );
+  });
+
+  cases("a watch and reads go on at another endpoint, without loss or duplicate", async (plain) => {
+    const proxies = [
+      await new CuttingProxy(endpoint()).listen(),
+      await new CuttingProxy(endpoint()).listen(),
+    ];
+    const store = await open(...proxies.map((proxy) => proxy.endpoint));
+    const watch = store.watch({ key: bytes("over") });
+    await watch.created;
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const { events } of watch) {
+        for (const { kv } of events) seen.push(text(kv.value));
+        if (seen.length >= 40) return;
+      }
+    })();
+    const expected: string[] = [];
+    for (let index = 0; index < 40; index++) {
+      // Every tenth write the endpoint in use goes away, and the other comes back.
+      if (index % 10 === 5) {
+        const turn = index % 20 === 5 ? 0 : 1;
+        proxies[1 - turn]!.cut(false);
+        await eventually("the other endpoint", async () => (await store.readRevision()) > 0);
+        proxies[turn]!.cut(true);
+      }
+      expected.push(`${index}`);
+      await store.txn(does(put("over", `${index}`)), { requestId: `over-${index}` });
+      assert.equal(text((await store.range({ key: bytes("over") })).kvs[0]!.value), `${index}`);
+    }
+    await reading;
+    assert.deepEqual(seen, expected);
+    assert.equal((await plain.range({ key: bytes("over") })).kvs[0]?.version, 40);
+    for (const proxy of proxies) proxy.cut(true);
+    await refused(store.txn(does(put("over", "x"))), Code.unavailable, /^etcdserver: /);
+    await store.close();
+    for (const proxy of proxies) proxy.close();
+  });
+
+  cases("a closed store says so", async (store) => {
+    const watch = store.watch({ key: bytes("a") });
+    await watch.created;
+    await store.close();
+    await refused(watch[Symbol.asyncIterator]().next(), Code.unavailable, /server stopped$/);
+    await refused(store.range({ key: bytes("a") }), Code.unavailable, /server stopped$/);
+    assert.throws(() => store.watch({ key: bytes("a") }), /server stopped/);
+  });
+}
+
+describe("an external etcd", needs("etcd", "etcd-server"), () => {
+  let etcd: EtcdProcess;
+  before(async () => {
+    etcd = await EtcdProcess.open();
+  });
+  after(() => etcd.close());
+
+  let shared: Promise<Store> | undefined;
+  after(async () => (await shared)?.close());
+  storeContract(
+    "an external etcd",
+    async () => {
+      shared ??= open(etcd.endpoint);
+      const store = await shared;
+      await clear(store);
+      return { store, close: async () => {} };
+    },
+    // Results of a repeated write are not remembered; the cases below say what is.
+    { sessions: false },
+  );
+  onAnyEtcd(() => etcd.endpoint);
+
+  test("listeners hear of a member that goes and comes back", async () => {
+    const store = await open(etcd.endpoint);
+    const leaders: (number | undefined)[] = [];
+    store.onStatus(({ leader }) => leaders.push(leader));
+    assert.notEqual(leaders[0], undefined);
+    const { revision } = await store.txn(does(put("stays", "1")));
+    const watch = store.watch({ key: bytes("stays") });
+    await watch.created;
+    await etcd.stop();
+    await eventually("no leader", () => leaders.at(-1) === undefined, 10_000);
+    etcd.start();
+    await eventually("a leader", () => leaders.at(-1) !== undefined, 10_000);
+    await store.txn(does(put("stays", "2")));
+    for await (const { events } of watch) {
+      assert.equal(events[0]?.kv.modRevision, revision + 1);
+      break;
+    }
+    await store.close();
+  });
+
+  test("an apiserver serves from it", () => serveFrom(() => open(etcd.endpoint)));
+});
+
+// Our own face speaks the same protocol: these cases need no foreign program.
+describe("another Trireme as the external etcd", () => {
+  let local: Store;
+  let face: Face;
+  before(async () => {
+    local = await openLocalStore(memoryRuntime());
+    face = await openFace({ store: local });
+  });
+  after(async () => {
+    await face.close();
+    await local.close();
+  });
+  onAnyEtcd(() => `127.0.0.1:${face.port}`);
+});
+
+test("etcd addresses are checked", async () => {
+  assert.deepEqual(parseEtcdAddress("etcd://a:1,b:2"), ["a:1", "b:2"]);
+  assert.deepEqual(parseEtcdAddress("etcd://a:1,etcd://[::1]:2/"), ["a:1", "[::1]:2"]);
+  assert.throws(() => parseEtcdAddress("http://a:1"), /etcd:\/\/host:port is wanted/);
+  assert.throws(() => parseEtcdAddress("etcd://a"), /host:port is wanted/);
+  await refused(open(), Code.invalidArgument, /endpoints: 0 are named/);
+});
+
+/** A few verbs over an apiserver on the store, and a second one that sees what the first wrote. */
+async function serveFrom(openStore: () => Promise<Store>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "trireme-external-"));
+  const authority = await createAuthority(directory);
+  const organizations = ["system:masters"];
+  const admin = await authority.issue({ commonName: "admin", organizations, use: "client" });
+  const tls = await authority.issue({ commonName: "m", hosts: ["127.0.0.1"], use: "server" });
+  const closing: (() => unknown)[] = [];
+  try {
+    const masters = await Promise.all(
+      ["master-0", "master-1"].map(async (name) => {
+        const store = await openStore();
+        closing.unshift(() => store.close());
+        const listen = { host: "127.0.0.1", port: 0 };
+        const clientTls = { ...tls, clientCa: authority.cert };
+        const server = await startApiserver({ name, store, listen, tls: clientTls, log });
+        closing.unshift(() => server.close());
+        const to = {
+          addresses: [`127.0.0.1:${server.port}`],
+          tls: { ca: authority.cert, ...admin },
+        };
+        const cluster = connect(ClusterClient, to);
+        closing.unshift(() => cluster.close());
+        for await (const { ready } of serverStreamIterable(cluster, "watchStatus", {})) {
+          if (ready) break;
+        }
+        const maps = connect(ConfigMapsClient, to);
+        closing.unshift(() => maps.close());
+        return maps;
+      }),
+    );
+    const [first, second] = masters;
+    assert.ok(first && second);
+    const at = { namespace: "default" };
+    const object = { metadata: { name: "one" }, data: { k: "v" } };
+    const made = await call(first, "create", { object, ...at });
+    const read = await call(second, "get", { ...at, name: "one" });
+    assert.deepEqual(read, made);
+    const changed = await call(second, "update", { ...at, object: { ...read, data: { k: "w" } } });
+    const stale = call(first, "update", { ...at, object: { ...read, data: { k: "x" } } });
+    await refused(stale, Code.aborted, /modified/);
+    const { items } = await call(first, "list", at);
+    assert.deepEqual(
+      items?.map(({ data }) => data),
+      [{ k: "w" }],
+    );
+    const seen: string[] = [];
+    const from = { ...at, options: {}, resourceVersion: changed.metadata?.resourceVersion };
+    const watching = (async () => {
+      for await (const { type, object: each } of serverStreamIterable(first, "watch", from)) {
+        seen.push(`${type} ${each?.metadata?.name}`);
+        if (type === "DELETED") return;
+      }
+    })();
+    assert.equal((await call(second, "delete", { ...at, name: "one" })).status, "Success");
+    await watching;
+    assert.equal(seen.at(-1), "DELETED one");
+    const after = call(first, "get", { ...at, name: "one" });
+    await refused(after, Code.notFound, /not found/);
+  } finally {
+    for (const close of closing) await close();
+    rmSync(directory, { recursive: true });
+  }
+}
