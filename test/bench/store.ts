@@ -65,7 +65,7 @@ async function measureAll(
   { seconds, rounds, watchers, quick }: Options,
   place: { readonly folder: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  const runs = `${quick ? "one run" : `medians of ${rounds} runs`} of ${seconds} s`;
+  const runs = `${quick || rounds === 1 ? "one run" : `medians of ${rounds} runs`} of ${seconds} s`;
   console.log(`three members of each, 256-byte values, ${runs}; CPU is of all three\n`);
   await compareLoads(clusters, cases(quick), { ...place, seconds, rounds: quick ? 1 : rounds });
   console.log("");

@@ -23,6 +23,13 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+/** Files in PEM: clients must show a certificate of the same CA. */
+export interface EtcdTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
 export class EtcdProcess {
   readonly endpoint: string;
   readonly #args: readonly string[];
@@ -30,23 +37,27 @@ export class EtcdProcess {
   #child: ChildProcess | undefined;
   #output = "";
 
-  constructor(folder: string, clientPort: number, peerPort: number) {
+  constructor(folder: string, clientPort: number, peerPort: number, tls: EtcdTls | undefined) {
     this.#folder = folder;
     this.endpoint = `127.0.0.1:${clientPort}`;
-    const client = `http://${this.endpoint}`;
+    const client = `${tls ? "https" : "http"}://${this.endpoint}`;
     const peer = `http://127.0.0.1:${peerPort}`;
     this.#args = [
       ...["--name=only", `--data-dir=${join(folder, "data")}`, "--log-level=warn"],
       ...[`--listen-client-urls=${client}`, `--advertise-client-urls=${client}`],
       ...[`--listen-peer-urls=${peer}`, `--initial-advertise-peer-urls=${peer}`],
       ...[`--initial-cluster=only=${peer}`, "--heartbeat-interval=20", "--election-timeout=200"],
+      ...(tls
+        ? [`--cert-file=${tls.cert}`, `--key-file=${tls.key}`, `--trusted-ca-file=${tls.ca}`]
+        : []),
+      ...(tls ? ["--client-cert-auth"] : []),
     ];
   }
 
-  static async open(): Promise<EtcdProcess> {
+  static async open(tls?: EtcdTls): Promise<EtcdProcess> {
     const folder = mkdtempSync(join(tmpdir(), "trireme-etcd-"));
     const [clientPort = 0, peerPort = 0] = await freePorts(2);
-    const etcd = new EtcdProcess(folder, clientPort, peerPort);
+    const etcd = new EtcdProcess(folder, clientPort, peerPort, tls);
     etcd.start();
     return etcd;
   }

@@ -1,24 +1,29 @@
 /** The store on an external etcd: the contract on a real one, and what is particular to it. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { openEtcdStore, parseEtcdAddress } from "../../ha/etcd/external/mod.ts";
-import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
+import { call, connect, createRpcServer, serverStreamIterable, unary } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { openLocalStore, type Revision, type Store, type WatchStream } from "../../ha/store/mod.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { ConfigMapsClient } from "../../proto/gen/core.ts";
+import { MaintenanceService } from "../../proto/gen/etcd.ts";
 import { createAuthority, startApiserver } from "../../services/apiserver/mod.ts";
+import { openStore, type StoreFlags } from "../../services/apiserver/open-store.ts";
+import { startEtcd } from "../bench/store/clusters.ts";
+import { Processes } from "../bench/store/processes.ts";
 import { storeContract } from "../contract/store.ts";
 import { type Face, openFace } from "../etcd/support.ts";
 import { eventually, memoryLog } from "../rpc/helpers.ts";
 import { bytes, does, put, text } from "../store/harness.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
-import { EtcdProcess } from "./etcd-process.ts";
-import { needs } from "./needs.ts";
+import { EtcdProcess, freePorts } from "./etcd-process.ts";
+import { locate, needs } from "./needs.ts";
 
 const log = memoryLog();
 const open = (...endpoints: string[]) => openEtcdStore({ endpoints, log });
@@ -37,6 +42,19 @@ async function refused(promise: Promise<unknown>, code: Code, message: RegExp): 
     assert.equal(error.code, code);
     return true;
   });
+}
+
+/** As callers do: repeats what was unavailable, for a time. */
+async function again<T>(body: () => Promise<T>): Promise<T> {
+  const until = performance.now() + 20_000;
+  for (;;) {
+    try {
+      return await body();
+    } catch (thrown) {
+      const { code } = StatusError.from(thrown);
+      if (code !== Code.unavailable || performance.now() > until) throw thrown;
+    }
+  }
 }
 
 /** Passes connections on, until it is told to cut them off. */
@@ -267,6 +285,103 @@ describe("an external etcd", needs("etcd", "etcd-server"), () => {
   });
 
   test("an apiserver serves from it", () => serveFrom(() => open(etcd.endpoint)));
+
+  test("an endpoint that is down is passed over", async () => {
+    const [port] = await freePorts(1);
+    const store = await open(`127.0.0.1:${port}`, etcd.endpoint);
+    const { revision } = await store.txn(does(put("there", "1")));
+    assert.equal(await store.readRevision(), revision);
+    await store.close();
+  });
+
+  test("the leader of three dies: writes are done once, the watch misses none", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "trireme-external-"));
+    const processes = new Processes();
+    const program = locate("etcd") ?? "etcd";
+    const cluster = await startEtcd(processes, program, join(folder, "etcd"));
+    const leader = await cluster.leader();
+    // The leader first: it is the one in use.
+    const others = cluster.endpoints.filter((endpoint) => endpoint !== leader.endpoint);
+    const store = await open(leader.endpoint, ...others);
+    const watch = store.watch({ key: bytes("k/"), rangeEnd: bytes("k0"), progress: true });
+    await watch.created;
+    const writes = 60;
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const { events } of watch) {
+        for (const { kv } of events) seen.push(text(kv.key));
+        if (seen.length >= writes) return;
+      }
+    })();
+    for (let index = 0; index < writes; index++) {
+      if (index === 20) process.kill(leader.pid, "SIGKILL");
+      const request = does(put(`k/${index}`, `${index}`));
+      await again(() => store.txn(request, { requestId: `write-${index}` }));
+    }
+    await reading;
+    assert.deepEqual(
+      seen,
+      Array.from({ length: writes }, (_, index) => `k/${index}`),
+    );
+    const { kvs } = await store.range({ key: bytes("k/"), rangeEnd: bytes("k0") });
+    assert.ok(kvs.every(({ version }) => version === 1));
+    await eventually("the loss of a link", async () => {
+      const { members } = await store.status();
+      return members.filter(({ connected }) => connected).length === 2;
+    });
+    await store.close();
+    cluster.close();
+    await processes.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  test("endpoints of different clusters are refused", async () => {
+    const other = await EtcdProcess.open();
+    const alone = await open(other.endpoint);
+    await refused(
+      open(etcd.endpoint, other.endpoint),
+      Code.failedPrecondition,
+      /is of cluster [0-9a-f]+, the others are of [0-9a-f]+$/,
+    );
+    await alone.close();
+    await other.close();
+  });
+
+  test("the apiserver's flags lead to an etcd with TLS", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "trireme-external-"));
+    const authority = await createAuthority(directory);
+    const file = (name: string, content: string) => {
+      const path = join(directory, name);
+      writeFileSync(path, content, { mode: 0o600 });
+      return path;
+    };
+    const ca = file("etcd-ca.pem", authority.cert);
+    // etcd shows its certificate to itself too, as a client, for its HTTP gateway.
+    const served = await authority.issue({ commonName: "e", hosts: ["127.0.0.1"], use: "server" });
+    const shown = await authority.issue({ commonName: "apiserver", use: "client" });
+    const secure = await EtcdProcess.open({
+      ca,
+      cert: file("server.pem", served.cert),
+      key: file("server.key", served.key),
+    });
+    const flags: StoreFlags = {
+      ...noFlags,
+      store: `etcd://${secure.endpoint}`,
+      "etcd-cafile": ca,
+      "etcd-certfile": file("client.pem", shown.cert),
+      "etcd-keyfile": file("client.key", shown.key),
+    };
+    try {
+      const { store, member } = await openStore(flags, log);
+      assert.equal(member, undefined);
+      await store.txn(does(put("tls", "1")), { requestId: "tls" });
+      assert.equal(text((await store.range({ key: bytes("tls") })).kvs[0]!.value), "1");
+      await store.close();
+    } finally {
+      await secure.close();
+      rmSync(directory, { recursive: true });
+    }
+  });
 });
 
 // Our own face speaks the same protocol: these cases need no foreign program.
@@ -282,6 +397,50 @@ describe("another Trireme as the external etcd", () => {
     await local.close();
   });
   onAnyEtcd(() => `127.0.0.1:${face.port}`);
+});
+
+const noFlags: StoreFlags = {
+  name: "master-0",
+  store: undefined,
+  "etcd-cafile": undefined,
+  "etcd-certfile": undefined,
+  "etcd-keyfile": undefined,
+  "etcd-port": undefined,
+  "data-dir": undefined,
+  "listen-peer": undefined,
+  "initial-cluster": undefined,
+  "initial-cluster-state": "new",
+  "peer-key-file": undefined,
+  "quota-bytes": 0,
+  "bind-address": "127.0.0.1",
+};
+
+test("flags of the store that do not go together are named", async () => {
+  const wrong = (flags: Partial<StoreFlags>, message: RegExp) =>
+    refused(openStore({ ...noFlags, ...flags }, log), Code.invalidArgument, message);
+  const store = "etcd://127.0.0.1:1";
+  await wrong({}, /^--data-dir is required, or --store$/);
+  await wrong({ "etcd-cafile": "x" }, /^--etcd-cafile needs --store$/);
+  await wrong({ store, "data-dir": "x" }, /^--data-dir is for a replica/);
+  await wrong({ store, "etcd-port": 1 }, /^--etcd-port shows a replica/);
+  await wrong({ store, "etcd-certfile": "x" }, /given together or not at all$/);
+  const both = { "etcd-certfile": "x", "etcd-keyfile": "x" };
+  await wrong({ store, ...both }, /^--etcd-certfile needs --etcd-cafile$/);
+  const unread = openStore({ ...noFlags, store, "etcd-cafile": "/none" }, log);
+  await refused(unread, Code.failedPrecondition, /^--etcd-cafile \/none cannot be read/);
+});
+
+test("an etcd that reports progress too early is refused", async () => {
+  const server = createRpcServer({ log });
+  const status = { header: { clusterId: 1n, memberId: 1n }, leader: 1n, version: "3.5.12" };
+  const unused = unary(() => Promise.reject(new Error("not asked for")));
+  const services = Object.keys(MaintenanceService).map((name) => [name, unused] as const);
+  const handlers = { ...Object.fromEntries(services), status: unary(async () => status) };
+  server.addService(MaintenanceService, handlers as UntypedServiceImplementation);
+  const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+  const text = new RegExp(`^etcd 3.5.12 at 127.0.0.1:${port}: 3.4.31, 3.5.13 or newer is needed`);
+  await refused(open(`127.0.0.1:${port}`), Code.failedPrecondition, text);
+  await server.close();
 });
 
 test("etcd addresses are checked", async () => {

@@ -1,0 +1,204 @@
+/** {@link FrontDoor} on ha/http2. */
+import type { Socket } from "node:net";
+import {
+  attachSocket,
+  Connection,
+  type ConnectionError,
+  type ConnectionHandler,
+  encodeHeaders,
+  type HeaderBlock,
+  type Stream,
+} from "../http2/mod.ts";
+import { rpcLimits } from "../rpc/limits.ts";
+import { Listener, type PeerIdentity } from "../rpc/listener.ts";
+import type {
+  FrontDoor,
+  FrontDoorOptions,
+  Headers,
+  IncomingCall,
+  IncomingHandlers,
+} from "./forwarder.ts";
+import { BlockCache, headersOf } from "./trireme-headers.ts";
+
+export class TriremeFrontDoor implements FrontDoor {
+  readonly #listener: Listener;
+  readonly #clients = new Set<ClientConnection>();
+
+  constructor(options: FrontDoorOptions) {
+    const { log, tls, limits } = options;
+    const accept = (socket: Socket, peer: PeerIdentity) => {
+      const client = new ClientConnection(options, peer);
+      this.#clients.add(client);
+      socket.on("close", () => this.#clients.delete(client));
+      attachSocket(client.connection, socket);
+    };
+    this.#listener = new Listener({ log, tls, maxConnections: limits.connections }, accept);
+  }
+
+  get connections(): number {
+    return this.#listener.connections;
+  }
+
+  listen(address: { readonly host: string; readonly port: number }): Promise<{ port: number }> {
+    return this.#listener.listen(address);
+  }
+
+  stop(): void {
+    this.#listener.stop();
+    for (const client of this.#clients) client.connection.shutdown();
+  }
+
+  whenEmpty(done: () => void): void {
+    this.#listener.whenEmpty(done);
+  }
+
+  destroy(): void {
+    this.#listener.stop();
+    this.#listener.destroyConnections();
+  }
+}
+
+class ClientConnection implements ConnectionHandler {
+  readonly connection: Connection;
+  readonly #options: FrontDoorOptions;
+  readonly #peer: PeerIdentity;
+
+  constructor(options: FrontDoorOptions, peer: PeerIdentity) {
+    this.#options = options;
+    this.#peer = peer;
+    const { limits } = options;
+    this.connection = new Connection("server", this, {
+      limits: {
+        concurrentStreams: limits.concurrentStreams,
+        streamWindowBytes: rpcLimits.streamWindowBytes,
+        headerListBytes: rpcLimits.metadataBytes,
+        headerFields: rpcLimits.metadataFields,
+        keepaliveMillis: limits.clientPingMillis,
+        keepaliveTimeoutMillis: limits.clientPingTimeoutMillis,
+      },
+    });
+  }
+
+  onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
+    const status = statusOfForeign(block);
+    if (status !== undefined) {
+      this.connection.headers(stream, encodeHeaders([":status", status]), true);
+      return;
+    }
+    const call = new TriremeIncomingCall(this.connection, stream, block, this.#peer);
+    stream.user = call;
+    this.#options.call(call);
+    if (endStream) call.ended();
+  }
+
+  onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
+    const call = stream.user as TriremeIncomingCall | undefined;
+    if (call === undefined) this.connection.consume(stream, end - start);
+    else call.arrived(bytes.subarray(start, end));
+    if (endStream) call?.ended();
+  }
+
+  onTrailers(stream: Stream): void {
+    (stream.user as TriremeIncomingCall | undefined)?.ended();
+  }
+
+  onReset(stream: Stream): void {
+    (stream.user as TriremeIncomingCall | undefined)?.gone();
+  }
+
+  onWritable(stream: Stream): void {
+    (stream.user as TriremeIncomingCall | undefined)?.writable();
+  }
+
+  onGoaway(): void {}
+
+  onClose(error: ConnectionError | undefined): void {
+    if (error === undefined) return;
+    this.#options.log.debug("client connection failed", { error: error.message });
+  }
+}
+
+/** HTTP status for what is not a gRPC request (grpc/grpc `doc/PROTOCOL-HTTP2.md`). */
+function statusOfForeign(block: HeaderBlock): string | undefined {
+  if (block.get(":method") !== "POST") return "405";
+  return block.get("content-type")?.startsWith("application/grpc") === true ? undefined : "415";
+}
+
+const heads = new BlockCache([":status", "200"]);
+const tails = new BlockCache([]);
+const bareTails = new BlockCache([":status", "200", "content-type", "application/grpc"]);
+
+class TriremeIncomingCall implements IncomingCall {
+  readonly path: string;
+  readonly authority: string;
+  readonly headers: Headers;
+  readonly peer: PeerIdentity;
+  readonly arrivedAt = performance.now();
+  readonly #connection: Connection;
+  readonly #stream: Stream;
+  #handlers: IncomingHandlers | undefined;
+  #finished = false;
+  #answered = false;
+  #paused = false;
+
+  constructor(connection: Connection, stream: Stream, block: HeaderBlock, peer: PeerIdentity) {
+    this.path = block.get(":path") ?? "";
+    this.authority = block.get(":authority") ?? block.get("host") ?? "";
+    this.headers = headersOf(block);
+    this.peer = peer;
+    this.#connection = connection;
+    this.#stream = stream;
+  }
+
+  handle(handlers: IncomingHandlers): void {
+    this.#handlers = handlers;
+  }
+
+  /** What the client may still send by its window arrives all the same; it gets no more. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#connection.consume(this.#stream, this.#stream.unconsumed);
+  }
+
+  sendHeaders(headers: Headers): void {
+    if (this.#finished) return;
+    this.#answered = true;
+    this.#connection.headers(this.#stream, heads.of(headers), false);
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#finished || this.#connection.data(this.#stream, chunk, false);
+  }
+
+  finish(trailers: Headers): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    // The engine asks a client that is still sending to stop (RFC 9113 section 8.1).
+    if (this.#answered) this.#connection.trailers(this.#stream, tails.of(trailers));
+    else this.#connection.headers(this.#stream, bareTails.of(trailers), true);
+    this.resume();
+  }
+
+  arrived(chunk: Buffer): void {
+    if (!this.#finished) this.#handlers?.data(chunk);
+    if (!this.#paused) this.#connection.consume(this.#stream, chunk.length);
+  }
+
+  ended(): void {
+    if (!this.#finished) this.#handlers?.end();
+  }
+
+  writable(): void {
+    if (!this.#finished) this.#handlers?.drain();
+  }
+
+  gone(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#handlers?.cancelled();
+  }
+}

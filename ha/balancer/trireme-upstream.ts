@@ -1,0 +1,296 @@
+/** {@link Upstream} on ha/http2: one connection, and those that are saying goodbye. */
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import {
+  attachSocket,
+  Connection,
+  type ConnectionHandler,
+  ErrorCode,
+  type HeaderBlock,
+  type ResetCause,
+  type Stream,
+} from "../http2/mod.ts";
+import { parseAddress } from "../rpc/client.ts";
+import { rpcLimits } from "../rpc/limits.ts";
+import type {
+  Failure,
+  OutgoingCall,
+  OutgoingHandlers,
+  OutgoingRequest,
+  Upstream,
+  UpstreamOptions,
+} from "./forwarder.ts";
+import { encode, headersOf } from "./trireme-headers.ts";
+
+/** Slow readers hold a stream's window each; they must not use up everybody's connection. */
+const connectionWindowBytes = 1024 * 1024 * 1024;
+
+export class TriremeUpstream implements Upstream {
+  readonly #options: UpstreamOptions;
+  readonly #sockets = new Set<Socket>();
+  readonly #scheme: string;
+  #connection: Connection | undefined;
+  #delay: number;
+  #timer: NodeJS.Timeout | undefined;
+  #dialling = false;
+  #closed = false;
+
+  constructor(options: UpstreamOptions) {
+    this.#options = options;
+    this.#scheme = options.tls === undefined ? "http" : "https";
+    this.#delay = options.limits.redialMinMillis;
+    this.#dial();
+  }
+
+  get connected(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  get hasCapacity(): boolean {
+    return this.#connection?.hasCapacity === true;
+  }
+
+  open(request: OutgoingRequest, handlers: OutgoingHandlers): OutgoingCall {
+    const connection = this.#connection;
+    const { path, authority, headers } = request;
+    const first = [":method", "POST", ":scheme", this.#scheme, ":path", path];
+    first.push(":authority", authority === "" ? this.#options.address : authority);
+    const stream = connection?.request(encode(first, headers), false);
+    if (connection === undefined || stream === undefined) {
+      process.nextTick(() => handlers.failed({ kind: "refused", code: 0 }));
+      return deadCall;
+    }
+    const call = new TriremeOutgoingCall(connection, stream, handlers);
+    stream.user = call;
+    return call;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#connection = undefined;
+    clearTimeout(this.#timer);
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #dial(): void {
+    if (this.#closed) return;
+    this.#dialling = true;
+    const { address, tls, log, limits } = this.#options;
+    const { host, port } = parseAddress(address);
+    const socket =
+      tls === undefined
+        ? connectTcp({ host, port, noDelay: true })
+        : connectTls({ host, port, ...tls, ALPNProtocols: ["h2"] }).setNoDelay(true);
+    this.#sockets.add(socket);
+    const tooLong = setTimeout(() => socket.destroy(), limits.dialMillis);
+    let greeted = false;
+    const connection: Connection = new Connection(
+      "client",
+      new MasterConnection(() => connection, {
+        // The kernel of a stopped process still completes connections; SETTINGS prove it alive.
+        greeted: () => {
+          if (greeted) return;
+          greeted = true;
+          clearTimeout(tooLong);
+          this.#dialling = false;
+          if (this.#closed || connection.closing) return;
+          this.#delay = limits.redialMinMillis;
+          this.#connection = connection;
+          this.#options.changed();
+        },
+        leaving: () => this.#retire(connection),
+      }),
+      {
+        limits: {
+          streamWindowBytes: rpcLimits.streamWindowBytes,
+          connectionWindowBytes,
+          headerListBytes: 4 * rpcLimits.metadataBytes,
+          keepaliveMillis: limits.pingMillis,
+          keepaliveTimeoutMillis: limits.pingTimeoutMillis,
+        },
+      },
+    );
+    // Finer than the engine's own second.
+    const ticks = setInterval(() => connection.tick(), limits.pingTimeoutMillis / 2);
+    ticks.unref();
+    // "close" follows, and calls learn of it through their streams.
+    socket.on("error", (error) =>
+      log.debug("connection failed", { address, error: error.message }),
+    );
+    socket.once("close", () => {
+      clearTimeout(tooLong);
+      clearInterval(ticks);
+      if (!greeted) this.#dialling = false;
+      this.#sockets.delete(socket);
+      this.#retire(connection);
+      if (this.#connection === undefined) this.#redial();
+    });
+    attachSocket(connection, socket);
+  }
+
+  /** No new calls on it; the next connection is dialled. */
+  #retire(connection: Connection): void {
+    if (this.#connection !== connection) return;
+    this.#connection = undefined;
+    this.#options.changed();
+    this.#redial();
+  }
+
+  #redial(): void {
+    if (this.#closed || this.#dialling || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#connection === undefined && !this.#dialling) this.#dial();
+    }, this.#delay);
+    this.#delay = Math.min(this.#delay * 2, this.#options.limits.redialMaxMillis);
+  }
+}
+
+class MasterConnection implements ConnectionHandler {
+  readonly #connection: () => Connection;
+  readonly #events: { greeted(): void; leaving(): void };
+
+  constructor(connection: () => Connection, events: { greeted(): void; leaving(): void }) {
+    this.#connection = connection;
+    this.#events = events;
+  }
+
+  onSettings(): void {
+    this.#events.greeted();
+  }
+
+  onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
+    (stream.user as TriremeOutgoingCall | undefined)?.answered(block, endStream);
+  }
+
+  onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
+    const call = stream.user as TriremeOutgoingCall | undefined;
+    if (call === undefined) this.#connection().consume(stream, end - start);
+    else call.arrived(bytes.subarray(start, end), endStream);
+  }
+
+  onTrailers(stream: Stream, block: HeaderBlock): void {
+    (stream.user as TriremeOutgoingCall | undefined)?.completed(block);
+  }
+
+  onReset(stream: Stream, code: number, cause: ResetCause): void {
+    (stream.user as TriremeOutgoingCall | undefined)?.broken(failureOf(code, cause));
+  }
+
+  onWritable(stream: Stream): void {
+    (stream.user as TriremeOutgoingCall | undefined)?.writable();
+  }
+
+  onGoaway(): void {
+    this.#events.leaving();
+  }
+
+  onClose(): void {
+    this.#events.leaving();
+  }
+}
+
+class TriremeOutgoingCall implements OutgoingCall {
+  readonly #connection: Connection;
+  readonly #stream: Stream;
+  #handlers: OutgoingHandlers | undefined;
+  #paused = false;
+
+  constructor(connection: Connection, stream: Stream, handlers: OutgoingHandlers) {
+    this.#connection = connection;
+    this.#stream = stream;
+    this.#handlers = handlers;
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#stream.localClosed || this.#connection.data(this.#stream, chunk, false);
+  }
+
+  end(): void {
+    if (!this.#stream.localClosed) this.#connection.data(this.#stream, nothing, true);
+  }
+
+  /** What the master may still send by its window arrives all the same; it gets no more. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#connection.consume(this.#stream, this.#stream.unconsumed);
+  }
+
+  cancel(): void {
+    this.#settle();
+    this.#connection.reset(this.#stream, ErrorCode.cancel);
+  }
+
+  answered(block: HeaderBlock, endStream: boolean): void {
+    if (block.get(":status") !== "200") {
+      this.broken({ kind: "rejected", code: ErrorCode.protocolError });
+      this.#connection.reset(this.#stream, ErrorCode.cancel);
+      return;
+    }
+    const headers = headersOf(block);
+    // A reply of nothing but trailers has its status in the first header block.
+    if (headers["grpc-status"] !== undefined) this.completed(block);
+    else if (endStream) this.broken(endedEarly);
+    else this.#handlers?.headers(headers);
+  }
+
+  arrived(chunk: Buffer, endStream: boolean): void {
+    if (chunk.length > 0) this.#handlers?.data(chunk);
+    if (!this.#paused) this.#connection.consume(this.#stream, chunk.length);
+    if (endStream) this.broken(endedEarly);
+  }
+
+  completed(block: HeaderBlock): void {
+    this.#settle()?.trailers(headersOf(block));
+    // The master has answered without reading to the end: the rest need not be sent.
+    const { localClosed, ending } = this.#stream;
+    if (!localClosed || ending) this.#connection.reset(this.#stream, ErrorCode.noError);
+  }
+
+  writable(): void {
+    this.#handlers?.drain();
+  }
+
+  broken(failure: Failure): void {
+    this.#settle()?.failed(failure);
+  }
+
+  /** The handlers, for the last time. */
+  #settle(): OutgoingHandlers | undefined {
+    const handlers = this.#handlers;
+    this.#handlers = undefined;
+    return handlers;
+  }
+}
+
+const nothing = Buffer.alloc(0);
+/** A reply without trailers: nobody knows what became of the call. */
+const endedEarly: Failure = { kind: "lost", code: ErrorCode.noError };
+
+/** Resets that a process sends for its open calls while it goes down, just before it is gone. */
+const dyingCodes: ReadonlySet<number> = new Set([
+  ErrorCode.noError,
+  ErrorCode.internalError,
+  ErrorCode.cancel,
+  ErrorCode.connectError,
+]);
+
+function failureOf(code: number, cause: ResetCause): Failure {
+  if (cause === "refused") return { kind: "refused", code };
+  if (cause === "closed") return { kind: "lost", code };
+  if (cause === "violation") return { kind: "rejected", code };
+  if (code === ErrorCode.refusedStream) return { kind: "refused", code };
+  return { kind: dyingCodes.has(code) ? "lost" : "rejected", code };
+}
+
+const deadCall: OutgoingCall = {
+  write: () => true,
+  end() {},
+  pause() {},
+  resume() {},
+  cancel() {},
+};
