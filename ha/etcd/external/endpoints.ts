@@ -67,6 +67,8 @@ export interface CallOptions {
   readonly repeatable: boolean;
   /** Served by a member without a leader too. */
   readonly serializable?: boolean | undefined;
+  /** Of one attempt; default `callMillis`. */
+  readonly attemptMillis?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -127,7 +129,7 @@ export class Endpoints {
       try {
         return await body(endpoint, {
           metadata: options.serializable === true ? new Metadata() : needsLeader(),
-          deadlineMillis: externalLimits.callMillis,
+          deadlineMillis: options.attemptMillis ?? externalLimits.callMillis,
           signal,
         });
       } catch (thrown) {

@@ -4,6 +4,11 @@ export const externalLimits = {
   endpoints: 16,
   /** One attempt of a call; etcd itself gives up after 5 s and two election timeouts. */
   callMillis: 8_000,
+  /**
+   * One attempt of a write with a request id. What a member has forwarded to a leader that died is
+   * lost, and the member would wait out its whole timeout; repeating it is safe and much sooner.
+   */
+  markedCallMillis: 2_000,
   /** After this no further endpoint is tried for a call. */
   failoverMillis: 10_000,
   /** Pause when every endpoint has been tried once. */

@@ -110,7 +110,13 @@ class EtcdStore implements Store {
       const lease = await this.markerLeases.current();
       try {
         const marked = withMarker(request, requestId, lease);
-        return withoutMarker(await this.send(marked, { repeatable: true, signal }));
+        return withoutMarker(
+          await this.send(marked, {
+            repeatable: true,
+            attemptMillis: externalLimits.markedCallMillis,
+            signal,
+          }),
+        );
       } catch (thrown) {
         // Either the write's own lease is missing, or that of the markers, which is replaced once.
         const missing = StatusError.from(thrown).code === Code.notFound;
@@ -228,7 +234,8 @@ class EtcdStore implements Store {
       id,
       grantedSeconds: Number(grantedTTL ?? 0n),
       remainingSeconds: Number(TTL ?? 0n),
-      keys: keys ?? [],
+      // etcd tells them in any order.
+      keys: (keys ?? []).sort(Buffer.compare),
     };
   }
 
