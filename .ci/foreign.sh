@@ -6,7 +6,8 @@
 #   PATH="$(bash .ci/foreign.sh):$PATH"
 #
 # etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load
-# from the system's own suite, unless the system has it; h2spec is built with Go.
+# from the system's own suite, unless the system has it; h2spec and grpc-go's interop client are
+# built with Go.
 set -euo pipefail
 folder=${TRIREME_FOREIGN:-${XDG_CACHE_HOME:-$HOME/.cache}/trireme-foreign}
 bin=$folder/bin
@@ -71,6 +72,16 @@ if ! command -v h2spec >/dev/null && ! [ -x "$bin/h2spec" ]; then
     GOBIN=$bin go install github.com/summerwind/h2spec/cmd/h2spec@latest >&2
   else
     say "h2spec is left out: it takes Go to build it"
+  fi
+fi
+
+if ! [ -x "$bin/grpc-interop-client" ]; then
+  if command -v go >/dev/null; then
+    say "grpc-go's interop client"
+    GOBIN=$work go install google.golang.org/grpc/interop/client@v1.81.1 >&2
+    install "$work/client" "$bin/grpc-interop-client"
+  else
+    say "grpc-go's interop client is left out: it takes Go to build it"
   fi
 fi
 

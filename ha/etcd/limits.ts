@@ -1,10 +1,12 @@
 /** The limits of the etcd face. Those of a single write are the store's (`ha/store/limits.ts`). */
 export const etcdLimits = {
   /**
-   * For `createRpcServer`, both ways. A write is bounded by the store at 1.5 MiB; the answer to a
-   * range is not, and etcd's clients take whatever comes.
+   * For `createRpcServer`. A write is bounded by the store at 1.5 MiB, and the request that brings
+   * it, as etcd does it, at half a MiB more; the answer to a range is bounded by neither, and etcd's
+   * clients take whatever comes.
    */
   messageBytes: 32 * 1024 * 1024,
+  requestBytes: 2 * 1024 * 1024,
   /** Watches of one stream. */
   watchesPerStream: 10_000,
   /** A watch response is cut at a revision, or with `fragment` within one, beyond this. */

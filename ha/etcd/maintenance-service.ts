@@ -132,15 +132,19 @@ async function alarmsOf(
     return kind === undefined ? all : all.filter((alarm) => alarm.kind === kind);
   }
   if (kind === undefined) return [];
-  const members =
-    member === 0n ? (await front.store.status()).members.map(({ id }) => id) : [memberIdOf(member)];
   const verb = action === AlarmRequest_AlarmAction.ACTIVATE ? "activate" : "deactivate";
   const changed: Alarm[] = [];
-  for (const id of members) {
+  for (const id of member === 0n ? await everybody() : [memberIdOf(member)]) {
     const alarm = await admin.alarm(verb, { member: id, kind });
     if (alarm !== undefined) changed.push(alarm);
   }
   return changed;
+
+  /** An alarm outlives its member, and of CORRUPT it may name none (0): ended are all there are. */
+  async function everybody(): Promise<readonly MemberId[]> {
+    if (verb === "activate") return (await front.store.status()).members.map(({ id }) => id);
+    return (await admin.alarms()).filter((alarm) => alarm.kind === kind).map((a) => a.member);
+  }
 }
 
 function kindOf(type: AlarmType): AlarmKind | undefined {

@@ -8,7 +8,7 @@
  */
 import type { MembershipRequest } from "../../proto/gen/raft.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { MemberId } from "../runtime/types.ts";
+import { DiskError, type MemberId } from "../runtime/types.ts";
 import {
   type AlarmRecord,
   AlarmType,
@@ -21,6 +21,7 @@ import {
 import { backupPieces } from "./backup.ts";
 import { CallKind } from "./calls.ts";
 import { ChangeAction } from "./changes.ts";
+import { hashInSteps } from "./hashing.ts";
 import { limits } from "./limits.ts";
 import type { Member } from "./member.ts";
 import type { ClusterPeer } from "./types.ts";
@@ -124,7 +125,7 @@ export class MemberAdmin {
     const { machine } = this.#member;
     const at = revision || machine.revision;
     const { compactRevision } = machine;
-    const hash = await this.#inSteps(machine.hashKvSteps(at, limits.hashKeysPerTurn));
+    const hash = await this.#hash(machine.hashKvSteps(at, limits.hashKeysPerTurn));
     return { hash, compactRevision, revision: at };
   }
 
@@ -132,23 +133,14 @@ export class MemberAdmin {
   async hash(): Promise<number> {
     await this.#host.barrier();
     const { machine } = this.#member;
-    return this.#inSteps(machine.hashSteps(limits.hashKeysPerTurn));
+    return this.#hash(machine.hashSteps(limits.hashKeysPerTurn));
   }
 
-  /** The member has heartbeats to send in between. */
-  async #inSteps(steps: Generator<void, number>): Promise<number> {
-    const release = this.#member.machine.holdHistory();
-    const { installations } = this.#member;
+  async #hash(steps: Generator<void, number>): Promise<number> {
     try {
-      for (;;) {
-        const step = steps.next();
-        if (step.done) return step.value;
-        await new Promise<void>((resolve) => this.#member.runtime.clock.soon(resolve));
-        this.#check();
-        if (this.#member.installations !== installations) throw errors.leaderChanged();
-      }
-    } finally {
-      release();
+      return await hashInSteps(this.#member, steps);
+    } catch (error) {
+      throw this.#refusal(error);
     }
   }
 
@@ -183,10 +175,14 @@ export class MemberAdmin {
       sinceRevision: sinceRevision ?? 0,
       peers: roster.peers.map(peerToWire),
     });
-    for await (const piece of pieces) {
-      // The disk was read under another state than the snapshot's.
-      if (this.#member.installations !== installations) throw errors.leaderChanged();
-      yield piece;
+    try {
+      for await (const piece of pieces) {
+        // The disk was read under another state than the snapshot's.
+        if (this.#member.installations !== installations) throw errors.leaderChanged();
+        yield piece;
+      }
+    } catch (error) {
+      throw this.#refusal(error);
     }
   }
 
@@ -214,6 +210,13 @@ export class MemberAdmin {
     const { identify } = this.#member.options;
     if (identify) return identify(identity);
     throw new StatusError(Code.unimplemented, "etcdserver: this member knows no other identities");
+  }
+
+  /** What the caller is told; a member that cannot read its disk stops. */
+  #refusal(error: unknown): unknown {
+    if (!(error instanceof DiskError)) return error;
+    this.#member.diskFailed(error);
+    return errors.diskFailed(error);
   }
 
   #check(): void {

@@ -120,7 +120,11 @@ export class BackupReader {
   }
 
   #begin(content: Uint8Array): void {
-    this.#header = BackupHeader.decode(content);
+    try {
+      this.#header = BackupHeader.decode(content);
+    } catch (error) {
+      throw this.#damaged(`has a header that cannot be read (${StatusError.from(error).message})`);
+    }
     this.#reader = new SnapshotReader(this.#header.sinceRevision ?? 0);
   }
 

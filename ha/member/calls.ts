@@ -1,14 +1,15 @@
 /**
  * Questions that only the leader can answer: how long a lease has left, that it be kept alive, that
- * the membership be changed. Asked of the leader, again when it changes, until the deadline.
+ * the membership be changed. Asked of the leader, again when it changes, until the deadline. (The
+ * one kind that the leader asks of others is in `corruption.ts`.)
  */
 import type { Answer, Call, MembershipRequest } from "../../proto/gen/raft.ts";
 import { type Code, StatusError } from "../runtime/status-error.ts";
-import type { MemberId } from "../runtime/types.ts";
+import type { MemberId, Random } from "../runtime/types.ts";
 import { storeErrors as errors } from "../store/mod.ts";
 import type { MemberLimits } from "./limits.ts";
 
-export const CallKind = { keepAlive: 1, timeToLive: 2, membership: 3 } as const;
+export const CallKind = { keepAlive: 1, timeToLive: 2, membership: 3, hash: 4 } as const;
 export type CallKind = (typeof CallKind)[keyof typeof CallKind];
 
 export interface Question {
@@ -37,18 +38,27 @@ interface Pending {
 export class Calls {
   readonly #limits: MemberLimits;
   readonly #pending = new Map<number, Pending>();
-  #id = 0;
+  /** Begins anywhere: an answer that was meant for this member's former life must fit nothing. */
+  #id: number;
 
-  constructor(limits: MemberLimits) {
+  constructor(limits: MemberLimits, random: Random) {
     this.#limits = limits;
+    // 48 bits: a life's calls are far fewer than what is left of 2^53.
+    this.#id = random.below(2 ** 32) * 2 ** 16 + random.below(2 ** 16);
   }
 
   submit(question: Question, now: number, done: CallDone): StatusError | undefined {
     if (this.#pending.size >= this.#limits.pendingCallsMax) return errors.tooManyRequests();
-    const call: Call = { ...question, id: ++this.#id };
+    const id = this.newId();
+    const call: Call = { ...question, id };
     const deadline = now + this.#limits.requestTimeoutMillis;
-    this.#pending.set(this.#id, { call, deadline, done, askedOf: undefined, asked: false });
+    this.#pending.set(id, { call, deadline, done, askedOf: undefined, asked: false });
     return undefined;
+  }
+
+  /** A number of its own for a call that is not among these. */
+  newId(): number {
+    return ++this.#id;
   }
 
   /** What the present leader has not been asked yet. */

@@ -50,6 +50,7 @@ export function planChange(
   view: ClusterView,
 ): Change | undefined {
   const peer = peerFromWire(request.peer ?? {});
+  checkPeer(peer);
   switch (request.action) {
     case ChangeAction.addVoter:
     case ChangeAction.addLearner:
@@ -72,6 +73,23 @@ export function planChange(
   }
 }
 
+/** Every membership entry and every snapshot carries what a member says of itself. */
+function checkPeer({ name, addresses, clientAddresses = [] }: ClusterPeer): void {
+  const { addressBytesMax, addressesMax } = limits;
+  const checkLength = (field: string, text: string) => {
+    if (Buffer.byteLength(text) <= addressBytesMax) return;
+    const shown = `${text.slice(0, 32)}… (${Buffer.byteLength(text)} bytes)`;
+    throw errors.invalid(field, shown, `at most ${addressBytesMax} bytes`);
+  };
+  checkLength("name", name);
+  for (const [field, list] of Object.entries({ addresses, clientAddresses })) {
+    if (list.length > addressesMax) {
+      throw errors.invalid(field, `${list.length} addresses`, `at most ${addressesMax} of them`);
+    }
+    for (const address of list) checkLength(field, address);
+  }
+}
+
 function planAdd(
   peer: ClusterPeer,
   learner: boolean,
@@ -79,6 +97,8 @@ function planAdd(
   view: ClusterView,
 ): Change | undefined {
   const { membership, roster } = view;
+  if (peer.id === 0) throw errors.invalid("id", peer.id, "a member's id");
+  if (peer.identity === "") throw errors.invalid("identity", '""', "a member's peer id");
   const there = roster.peers.find(
     ({ id, identity }) => id === peer.id || identity === peer.identity,
   );

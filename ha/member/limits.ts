@@ -54,6 +54,8 @@ export const limits = {
   /** Bytes on disk beyond which writes are refused (etcd's default), and how often is measured. */
   quotaBytes: 2 * 1024 ** 3,
   quotaCheckMillis: 1_000,
+  /** How often the leader compares all members' states (etcd's interval); 0: never. */
+  corruptCheckMillis: 5 * 60_000,
   /** Keys digested at a time for a hash; the member has other things to do in between. */
   hashKeysPerTurn: 5_000,
 
@@ -108,6 +110,11 @@ export function assertLimits(given: MemberLimits): void {
       "readRetryMillis ≥ heartbeatTicks × tickMillis",
     ],
     [given.learnersMax < given.membersMax, "learnersMax < membersMax"],
+    [
+      given.corruptCheckMillis === 0 ||
+        given.corruptCheckMillis > given.heartbeatTicks * given.tickMillis,
+      "corruptCheckMillis > heartbeatTicks × tickMillis, or 0",
+    ],
     [
       given.snapshotChunkBytes * given.snapshotChunksInflight <= given.uncommittedBytesMax,
       "snapshotChunkBytes × snapshotChunksInflight ≤ uncommittedBytesMax",

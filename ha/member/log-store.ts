@@ -88,7 +88,7 @@ export class LogStore {
   /** Throws DiskError `corrupt` naming what is wrong with the log. */
   async load(disk: Disk, initial: RosterMeta, pageEntries: number): Promise<LoadedLog> {
     const startBytes = readSealed(disk, logStartKey, "the raft log's start");
-    const meta = startBytes && LogStart.decode(startBytes).meta;
+    const meta = startBytes && decoded(startBytes, LogStart.decode, "the raft log's start").meta;
     const start = meta ? rosterMetaFromWire(meta) : initial;
     const hardBytes = readSealed(disk, hardStateKey, "the raft hard state");
     const hardState = hardBytes ? decodeHardState(hardBytes) : noHardState;
@@ -144,7 +144,7 @@ export function identityOperation(identity: MemberIdentity): DiskOperation {
 
 export function readIdentity(disk: Disk): MemberIdentity | undefined {
   const bytes = readSealed(disk, identityKey, "the member's identity");
-  return bytes && MemberIdentity.decode(bytes);
+  return bytes && decoded(bytes, MemberIdentity.decode, "the member's identity");
 }
 
 function startOperation(start: RosterMeta): DiskOperation {
@@ -160,7 +160,7 @@ function encodeHardState(state: HardState): Uint8Array {
 }
 
 function decodeHardState(bytes: Uint8Array): HardState {
-  const wire = WireHardState.decode(bytes);
+  const wire = decoded(bytes, WireHardState.decode, "the raft hard state");
   return {
     term: (wire.term ?? 0) as Term,
     vote: wire.vote ? (wire.vote as MemberId) : undefined,
@@ -170,9 +170,14 @@ function decodeHardState(bytes: Uint8Array): HardState {
 
 function decodeBatch(value: Uint8Array, key: Uint8Array): Entry[] {
   const what = `the raft log's batch at index ${indexOf(key)}`;
-  const content = openSealed(key, value, what);
+  const { entries = [] } = decoded(openSealed(key, value, what), LogBatch.decode, what);
+  return entries.map(entryFromWire);
+}
+
+/** The message in a record's content; throws where it is none. */
+function decoded<T>(content: Uint8Array, decode: (content: Uint8Array) => T, what: string): T {
   try {
-    return (LogBatch.decode(content).entries ?? []).map(entryFromWire);
+    return decode(content);
   } catch (error) {
     throw new DiskError("corrupt", `${what} cannot be read: ${repair}`, { cause: error });
   }

@@ -54,9 +54,9 @@ export class MemberStore implements Store {
       return this.#member.machine.range(request);
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
-      // The present is in memory; what cannot be read is of the past, and other members have it.
-      const text = `etcdserver: ${error.message}`;
-      throw new StatusError(Code.dataLoss, text, undefined, { cause: error });
+      // Only the past is read from the disk; but who has lost that may have lost its log as well.
+      this.#member.diskFailed(error);
+      throw errors.diskFailed(error);
     }
   }
 

@@ -33,6 +33,8 @@ import {
 } from "../store/mod.ts";
 import { type CallDone, CallKind, Calls, type Question } from "./calls.ts";
 import type { ClusterId } from "./cluster-id.ts";
+import { CorruptionCheck, type CorruptionHost } from "./corruption.ts";
+import { hashInSteps } from "./hashing.ts";
 import { install } from "./installer.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
 import { type Loaded, loadMachine, memberOperation, removedError } from "./load.ts";
@@ -82,9 +84,11 @@ export class Member {
   readonly #calls: Calls;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
+  readonly #corruption: CorruptionCheck;
   readonly #wanted = new Set<MemberId>();
   readonly #linked = new Set<MemberId>();
   readonly #timers: Cancel[] = [];
+  #cancelCampaign: Cancel = () => {};
   readonly #listeners = new Set<() => void>();
   /** Who wants a snapshot of everything applied, once that is on the disk. */
   #snapshotsAsked: PromiseCallbacks<Snapshot>[] = [];
@@ -105,7 +109,7 @@ export class Member {
     this.options = options;
     this.#limits = limitsWith(options.limits);
     this.#reads = new Reads(this.#limits);
-    this.#calls = new Calls(this.#limits);
+    this.#calls = new Calls(this.#limits, runtime.random);
     this.machine = loaded.machine;
     this.#raft = loaded.raft;
     this.#logStore = loaded.logStore;
@@ -119,7 +123,7 @@ export class Member {
     this.quota = new Quota(runtime.disk, options.quotaBytes, () => this.#raiseNoSpace());
     this.#members = new Members(this.#membersHost(), loaded.rosters);
     this.#writer = new Writer(runtime.disk, this.machine, loaded.lastIndex, {
-      failed: (error) => this.#diskFailed(error),
+      failed: (error) => this.diskFailed(error),
       idle: () => this.#wake(),
     });
     this.#sender = new SnapshotSender(
@@ -127,6 +131,7 @@ export class Member {
       {
         send: (peer, chunk) => this.#outbox.to(peer).chunks.push(chunk),
         finished: (peer, ok) => this.#raft.snapshotSent(peer, ok),
+        unreadable: (error) => this.diskFailed(error),
         wake: () => this.#wake(),
       },
       runtime.log,
@@ -137,12 +142,41 @@ export class Member {
       {
         answer: (peer, chunk) => this.#outbox.to(peer).chunks.push(chunk),
         complete: (from, term, meta) => this.#snapshotReceived(from, term, meta),
+        failed: (error) => this.diskFailed(error),
         wake: () => this.#wake(),
       },
       runtime.log,
       this.#limits,
     );
+    this.#corruption = new CorruptionCheck(this.#corruptionHost());
     this.#leadership = this.#presentLeadership();
+  }
+
+  #corruptionHost(): CorruptionHost {
+    return {
+      id: this.options.id,
+      log: this.runtime.log,
+      leads: () => {
+        const { role, term } = this.#leadership;
+        return role === Role.leader && this.#appliedTerm === term ? term : undefined;
+      },
+      members: () => this.roster.peers.map(({ id }) => id),
+      isLinked: (id) => this.isLinked(id),
+      revision: () => this.machine.revision,
+      hash: (revision) =>
+        hashInSteps(this, this.machine.hashKvSteps(revision, this.#limits.hashKeysPerTurn)),
+      barrier: () =>
+        new Promise((resolve, reject) => {
+          this.read((error) => (error ? reject(error) : resolve()));
+        }),
+      newCall: () => this.#calls.newId(),
+      send: (to, call) => {
+        this.#outbox.to(to).calls.push(call);
+        this.#wake();
+      },
+      raise: (member) => this.#raise(member, AlarmType.corrupt),
+      diskFailed: (error) => this.diskFailed(error),
+    };
   }
 
   #membersHost(): MembersHost {
@@ -177,6 +211,10 @@ export class Member {
       clock.every(this.#limits.leaseCheckMillis, () => this.#expireLeases()),
       this.quota.start(clock),
     );
+    const { corruptCheckMillis } = this.#limits;
+    if (corruptCheckMillis > 0) {
+      this.#timers.push(clock.every(corruptCheckMillis, () => this.#corruption.begin()));
+    }
     // Alone there is nobody to wait for.
     const { voters } = this.#raft.status().membership;
     if (voters.length === 1 && voters[0] === this.options.id) this.#raft.campaign();
@@ -184,8 +222,11 @@ export class Member {
   }
 
   #newHub(): WatchHub {
-    const options = { log: this.runtime.log, limits: this.options.watchLimits };
-    return new WatchHub(this.machine, this.#read, options);
+    return new WatchHub(this.machine, this.#read, {
+      log: this.runtime.log,
+      limits: this.options.watchLimits,
+      unreadable: (error) => this.diskFailed(error),
+    });
   }
 
   /** 0: a joiner that has not heard from its cluster yet. */
@@ -311,6 +352,7 @@ export class Member {
   #end(phase: "failed" | "closed", error: StatusError): void {
     this.#phase = phase;
     for (const cancel of this.#timers.splice(0)) cancel();
+    this.#cancelCampaign();
     this.#sender.stopAll();
     this.#receiver.stop();
     this.#members.stop();
@@ -343,7 +385,7 @@ export class Member {
       this.#handleTurn();
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
-      this.#diskFailed(error);
+      this.diskFailed(error);
     }
   }
 
@@ -367,7 +409,8 @@ export class Member {
     this.#installing = undefined;
     const garbage = this.machine.compactStep(this.#limits.compactionOperationsPerTurn);
     this.#compactLog();
-    this.#writer.issue();
+    this.#writer.issue(this.#stateDue);
+    this.#stateDue = false;
     this.hub.flush();
     this.#askLeader();
     for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
@@ -376,6 +419,9 @@ export class Member {
     const more = (this.#proposals.waiting && !this.#refused) || this.#reads.mayBegin;
     if (garbage || this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
   }
+
+  /** A tick has passed: applied state is written though there may be no log write. */
+  #stateDue = false;
 
   /** The core refused for now: the next tick tries again. */
   #refused = false;
@@ -475,14 +521,18 @@ export class Member {
 
   #raiseNoSpace(): void {
     const member = this.options.id;
-    const { alarms } = this.machine;
-    if (this.failure || alarms.has({ member, kind: AlarmType.noSpace })) return;
+    if (this.machine.alarms.has({ member, kind: AlarmType.noSpace })) return;
     this.runtime.log.error("the data takes more than its quota: writes will be refused", {
       diskBytes: this.quota.diskBytes,
     });
-    const command = { kind: "alarm", member, alarm: AlarmType.noSpace, active: true } as const;
+    this.#raise(member, AlarmType.noSpace);
+  }
+
+  #raise(member: MemberId, kind: AlarmType): void {
+    if (this.failure || this.machine.alarms.has({ member, kind })) return;
+    const command = { kind: "alarm", member, alarm: kind, active: true } as const;
     this.submit(command, { bytes: 0 }, (error) => {
-      // The next measurement tries again.
+      // The next measurement, or comparison, tries again.
       if (error) this.runtime.log.warn("the alarm was not raised", { error: error.message });
     });
   }
@@ -518,6 +568,7 @@ export class Member {
     if (this.#phase !== "running") return;
     const now = this.runtime.clock.monotonicMillis();
     const leaderKnown = this.#leadership.leader !== undefined;
+    this.#stateDue = true;
     this.#raft.tick();
     this.#proposals.sweep(now, leaderKnown);
     this.#reads.sweep(now, leaderKnown);
@@ -552,7 +603,10 @@ export class Member {
     for (const call of frame.calls) {
       this.#answerTo(call, (answer) => this.#outbox.to(from).answers.push(answer));
     }
-    for (const answer of frame.answers) this.#calls.answered(answer);
+    for (const answer of frame.answers) {
+      if (answer.hash === undefined) this.#calls.answered(answer);
+      else this.#corruption.answered(from, answer);
+    }
     if (frame.news) this.#members.heard(frame.news);
     this.#wake();
   }
@@ -589,13 +643,12 @@ export class Member {
     const quorum = Math.floor(voters.length / 2) + 1;
     if (this.#leadership.leader !== undefined || there < quorum) return;
     const delay = 1 + this.runtime.random.below(this.#limits.tickMillis);
-    this.#timers.push(
-      this.runtime.clock.after(delay, () => {
-        if (this.#phase !== "running" || this.#leadership.leader !== undefined) return;
-        this.#raft.campaign();
-        this.#wake();
-      }),
-    );
+    this.#cancelCampaign();
+    this.#cancelCampaign = this.runtime.clock.after(delay, () => {
+      if (this.#phase !== "running" || this.#leadership.leader !== undefined) return;
+      this.#raft.campaign();
+      this.#wake();
+    });
   }
 
   #presentLeadership(): Leadership {
@@ -645,6 +698,13 @@ export class Member {
    * was cut off or paused would promise what its successor does not keep.
    */
   #answerTo(call: Call, tell: (answer: Answer) => void): void {
+    if (call.kind === CallKind.hash) {
+      this.#corruption.answer(call, (answer) => {
+        tell(answer);
+        this.#wake();
+      });
+      return;
+    }
     if (call.kind === CallKind.membership) {
       this.#members.change(call, tell);
       return;
@@ -716,7 +776,7 @@ export class Member {
 
   /** A snapshot is taken of what is on the disk: nothing more is applied until all of it is. */
   #settle(): void {
-    this.#writer.issue();
+    this.#writer.issue(true);
     for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
     if (this.#writer.settled) this.#wake();
   }
@@ -750,7 +810,8 @@ export class Member {
     this.hub.stop(errors.leaderChanged());
     this.#install(ready, meta).catch((error: unknown) => {
       this.runtime.log.error("a snapshot could not be installed", { error });
-      this.#leave(errors.corrupt());
+      if (error instanceof DiskError) this.diskFailed(error);
+      else this.#leave(errors.corrupt());
     });
   }
 
@@ -779,11 +840,12 @@ export class Member {
   }
 
   /**
-   * A member that cannot persist stops acknowledging, and its peers go on without it. One that leads
-   * names a successor if that has the whole log; in any case its links close, at which the others
-   * elect at once.
+   * A member that cannot persist, or finds what it persisted damaged, stops acknowledging, and its
+   * peers go on without it. One that leads names a successor if that has the whole log; in any case
+   * its links close, at which the others elect at once.
    */
-  #diskFailed(error: DiskError): void {
+  diskFailed(error: DiskError): void {
+    if (this.#phase === "closed" || this.#phase === "failed") return;
     this.runtime.log.error("the disk failed: this member stops", { kind: error.kind, error });
     this.#nameSuccessor();
     this.#leave(new StatusError(Code.unavailable, `etcdserver: ${error.message}`));

@@ -36,7 +36,8 @@ export class Members {
   readonly #host: MembersHost;
   readonly #rosters: RosterHistory;
   readonly #changes: Changes;
-  readonly #timers: Cancel[] = [];
+  #cancelLinger: Cancel = () => {};
+  #cancelAnnouncement: Cancel = () => {};
   /** Members that left, and are still talked to. */
   #lingering: Roster = { peers: [], removed: [] };
   /** Whom others have named that are ahead of this member. */
@@ -167,14 +168,15 @@ export class Members {
       this.#announcing = false;
       if (!error || failure()) return;
       runtime.log.warn("this member could not announce itself", { error: error.message });
-      this.#timers.push(
-        runtime.clock.after(this.#host.limits.announceMillis, () => this.announce()),
-      );
+      const { announceMillis } = this.#host.limits;
+      this.#cancelAnnouncement();
+      this.#cancelAnnouncement = runtime.clock.after(announceMillis, () => this.announce());
     });
   }
 
   stop(): void {
-    for (const cancel of this.#timers.splice(0)) cancel();
+    this.#cancelLinger();
+    this.#cancelAnnouncement();
   }
 
   /** A member that left hears of it before its link is closed. */
@@ -188,7 +190,9 @@ export class Members {
         this.#lingering = { peers: [], removed: [] };
         this.pin();
       };
-      this.#timers.push(runtime.clock.after(this.#host.limits.removedLingerMillis, end));
+      // Who left before is among them still, and lingers as long as the last one.
+      this.#cancelLinger();
+      this.#cancelLinger = runtime.clock.after(this.#host.limits.removedLingerMillis, end);
     }
     this.pin();
     const members = roster.peers.map(({ name, id }) => name || id);

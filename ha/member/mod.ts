@@ -15,5 +15,6 @@ export type { Member } from "./member.ts";
 export { MemberStore } from "./member-store.ts";
 export { defaultRevisionBump, type NewCluster, Restoration } from "./restore.ts";
 export { type Salvaged, salvage } from "./salvage.ts";
+export type { ServeInThread, ThreadService } from "./thread-service.ts";
 export type { ClusterPeer, MemberOptions } from "./types.ts";
 export { openMemberWorker, type WorkerMember, type WorkerMemberOptions } from "./worker-store.ts";

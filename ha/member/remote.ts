@@ -29,6 +29,8 @@ export type Call =
       readonly method: "leaseRevoke" | "leaseKeepAlive" | "leaseTimeToLive";
       readonly lease: LeaseId;
     }
+  | { readonly method: "serve"; readonly module: string; readonly options: unknown }
+  | { readonly method: "stopServing"; readonly service: number }
   | { readonly method: "readRevision" | "leases" | "status" | "close" }
   | { readonly method: AdminMethod; readonly admin: readonly unknown[] };
 

@@ -9,7 +9,7 @@
 import type { LogIndex, Term } from "../raft/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { DiskOperation } from "../runtime/types.ts";
-import { StoreImage, type StorePosition } from "../store/mod.ts";
+import { storeErrors as errors, StoreImage, type StorePosition } from "../store/mod.ts";
 import type { BackupReader } from "./backup.ts";
 import { type ClusterId, clusterIdOf } from "./cluster-id.ts";
 import { memberOperation } from "./load.ts";
@@ -18,6 +18,8 @@ import type { ClusterPeer } from "./types.ts";
 
 /** etcd's advice for `--bump-revision`: more than was ever written after the backup. */
 export const defaultRevisionBump = 1_000_000_000;
+/** Half of what a number can count: the new cluster has as much before it again. */
+const revisionMax = 2 ** 52;
 
 export interface NewCluster {
   readonly members: readonly ClusterPeer[];
@@ -84,7 +86,12 @@ export class Restoration {
     member: ClusterPeer,
   ): Generator<DiskOperation[], ClusterId, undefined> {
     const first: StorePosition = { index: 1, term: 1 };
-    yield* this.#image.restored(first, this.#revision + cluster.revisionBump);
+    const revision = this.#revision + cluster.revisionBump;
+    if (!(Number.isSafeInteger(revision) && cluster.revisionBump >= 1 && revision <= revisionMax)) {
+      const most = revisionMax - this.#revision;
+      throw errors.invalid("revisionBump", cluster.revisionBump, `an integer in 1..${most}`);
+    }
+    yield* this.#image.restored(first, revision);
     const peers = [...cluster.members].sort((a, b) => a.id - b.id);
     const id = clusterIdOf(
       peers.map(({ identity }) => identity),

@@ -5,7 +5,13 @@
 import type { SnapshotChunk } from "../../proto/gen/raft.ts";
 import type { Term } from "../raft/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { Disk, Log, MemberId } from "../runtime/types.ts";
+import {
+  type Disk,
+  DiskError,
+  type DiskOperation,
+  type Log,
+  type MemberId,
+} from "../runtime/types.ts";
 import { SnapshotReader } from "../store/mod.ts";
 import { dropStaged, stagedOperations, writeAll } from "./installer.ts";
 import type { MemberLimits } from "./limits.ts";
@@ -15,6 +21,8 @@ export interface ReceiverEvents {
   readonly answer: (peer: MemberId, chunk: SnapshotChunk) => void;
   /** All of it is staged, durably. */
   readonly complete: (peer: MemberId, term: Term, meta: RosterMeta) => void;
+  /** The own disk failed: this member must not go on. */
+  readonly failed: (error: DiskError) => void;
   readonly wake: () => void;
 }
 
@@ -35,8 +43,11 @@ export class SnapshotReceiver {
   readonly #log: Log;
   readonly #limits: MemberLimits;
   #transfer: Transfer | undefined;
-  /** Clearing the remains of an earlier transfer comes before the first chunk of the next. */
-  #cleared: Promise<void> = Promise.resolve();
+  /**
+   * One thing after the other: what an earlier transfer still writes, clearing its remains, the
+   * chunks of the next. What fails the disk fails all that follows.
+   */
+  #staging: Promise<void> = Promise.resolve();
 
   constructor(disk: Disk, events: ReceiverEvents, log: Log, limits: MemberLimits) {
     this.#disk = disk;
@@ -83,7 +94,7 @@ export class SnapshotReceiver {
       written: 0,
     };
     this.#transfer = transfer;
-    this.#cleared = this.#cleared.then(() => dropStaged(this.#disk));
+    this.#stage(() => dropStaged(this.#disk)).catch((error: unknown) => this.#failed(error));
     return transfer;
   }
 
@@ -98,7 +109,16 @@ export class SnapshotReceiver {
     const chunk = transfer.queue.shift();
     if (!chunk) return;
     transfer.writing = true;
-    this.#store(transfer, chunk).then(
+    let operations: DiskOperation[];
+    try {
+      operations = contentOf(transfer, chunk);
+    } catch (error) {
+      // The sender's fault, and none of the own disk's.
+      this.#log.error("a snapshot was refused", { error: StatusError.from(error).message });
+      this.#refuse(transfer.from, transfer.meta);
+      return;
+    }
+    this.#stage(() => writeAll(this.#disk, operations, chunk.last ?? false)).then(
       () => {
         transfer.writing = false;
         if (this.#transfer !== transfer) return;
@@ -110,23 +130,28 @@ export class SnapshotReceiver {
         } else this.#pump(transfer);
         this.#events.wake();
       },
-      (error: unknown) => {
-        this.#log.error("a snapshot was refused", { error: StatusError.from(error).message });
-        this.#refuse(transfer.from, transfer.meta);
-      },
+      (error: unknown) => this.#failed(error),
     );
   }
 
-  async #store(transfer: Transfer, chunk: SnapshotChunk): Promise<void> {
-    await this.#cleared;
-    const operations = stagedOperations(transfer.reader.read(chunk.data ?? new Uint8Array(0)));
-    if (chunk.last) {
-      const { complete } = transfer.reader;
-      if (complete?.index !== transfer.meta.index) {
-        const text = `the snapshot ends at index ${complete?.index}, not at ${transfer.meta.index}`;
-        throw new StatusError(Code.dataLoss, text);
-      }
-    }
-    await writeAll(this.#disk, operations, chunk.last ?? false);
+  #stage(step: () => Promise<void>): Promise<void> {
+    this.#staging = this.#staging.then(step);
+    return this.#staging;
   }
+
+  #failed(error: unknown): void {
+    if (!(error instanceof DiskError)) throw error;
+    this.#transfer = undefined;
+    this.#events.failed(error);
+  }
+}
+
+/** Throws where the chunk is damaged, or ends a snapshot of another index than was announced. */
+function contentOf({ reader, meta }: Transfer, chunk: SnapshotChunk): DiskOperation[] {
+  const operations = stagedOperations(reader.read(chunk.data ?? new Uint8Array(0)));
+  const { complete } = reader;
+  if (chunk.last !== true && !complete) return operations;
+  if (chunk.last === true && complete?.index === meta.index) return operations;
+  const text = `the snapshot ends at index ${complete?.index}, not at ${meta.index}`;
+  throw new StatusError(Code.dataLoss, text);
 }

@@ -4,7 +4,7 @@
  */
 import type { SnapshotChunk } from "../../proto/gen/raft.ts";
 import type { Term } from "../raft/mod.ts";
-import type { Log, MemberId } from "../runtime/types.ts";
+import { DiskError, type Log, type MemberId } from "../runtime/types.ts";
 import { type PageReader, Snapshot, type StateMachine } from "../store/mod.ts";
 import type { MemberLimits } from "./limits.ts";
 import { type RosterMeta, rosterMetaToWire } from "./wire.ts";
@@ -13,6 +13,8 @@ export interface SenderEvents {
   /** Queue a chunk for the peer; it leaves at the end of the turn. */
   readonly send: (peer: MemberId, chunk: SnapshotChunk) => void;
   readonly finished: (peer: MemberId, ok: boolean) => void;
+  /** The own disk does not give back what was written: this member must not go on. */
+  readonly unreadable: (error: DiskError) => void;
   /** Something was queued outside of a turn. */
   readonly wake: () => void;
 }
@@ -75,7 +77,10 @@ export class SnapshotSender {
       this.#finish(peer, false);
       return;
     }
-    stream.acknowledged = Math.max(stream.acknowledged, chunk.acknowledged ?? 0);
+    // What was never sent is not acknowledged: the window is the bound of what is read ahead.
+    const acknowledged = Math.min(chunk.acknowledged ?? 0, stream.sent);
+    if (acknowledged <= stream.acknowledged) return;
+    stream.acknowledged = acknowledged;
     stream.movedAt = now;
     if (stream.lastSent && stream.acknowledged >= stream.sent) this.#finish(peer, true);
     else this.#pump(peer, stream);
@@ -129,6 +134,7 @@ export class SnapshotSender {
         if (this.#streams.get(peer) !== stream) return;
         this.#log.error("a snapshot could not be read", { peer, error });
         this.#finish(peer, false);
+        if (error instanceof DiskError) this.#events.unreadable(error);
         this.#events.wake();
       },
     );

@@ -20,6 +20,7 @@ import {
   toRemote,
   watchCreditBatches,
 } from "./remote.ts";
+import { ThreadServices } from "./thread-service.ts";
 import type { ThreadData } from "./worker-store.ts";
 
 if (!parentPort) throw new Error("ha/member/thread.ts runs as a worker thread");
@@ -32,6 +33,7 @@ interface Watching {
   wake: (() => void) | undefined;
 }
 
+const services = new ThreadServices();
 const watches = new Map<number, Watching>();
 let outgoing: FromMember[] = [];
 
@@ -83,6 +85,10 @@ async function answer(store: MemberStore, call: Call): Promise<unknown> {
       return packRange(await store.range(call.request, { serializable: call.serializable }));
     case "txn":
       return packTxn(await store.txnEncoded(call.txn, { requestId: call.requestId }));
+    case "serve":
+      return await services.start(call.module, store, call.options, runtime.log);
+    case "stopServing":
+      return await services.stop(call.service);
     case "recall": {
       const response = await store.recall(call.requestId);
       return response && packTxn(response);

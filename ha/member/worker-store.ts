@@ -37,6 +37,7 @@ import {
   watchCreditBatches,
 } from "./remote.ts";
 import { type CreditMessage, RemoteStream } from "./remote-stream.ts";
+import type { ThreadService } from "./thread-service.ts";
 import type { MemberOptions } from "./types.ts";
 import { type WorkerAdmin, workerAdmin } from "./worker-admin.ts";
 
@@ -73,6 +74,8 @@ export interface ThreadData {
 /** A member on its thread. */
 export interface WorkerMember extends Store {
   readonly admin: WorkerAdmin;
+  /** Runs the `serve` of a module (its URL) in the member's thread (`thread-service.ts`). */
+  serve(module: string, options: unknown): Promise<ThreadService>;
 }
 
 /** Resolves when the member has loaded and listens; rejects with what is wrong. */
@@ -204,6 +207,12 @@ class WorkerStore implements WorkerMember {
 
   status(): Promise<MemberStatus> {
     return this.#call({ method: "status" });
+  }
+
+  async serve(module: string, options: unknown): Promise<ThreadService> {
+    type Started = { readonly service: number; readonly port: number };
+    const { service, port } = await this.#call<Started>({ method: "serve", module, options });
+    return { port, close: () => this.#call({ method: "stopServing", service }) };
   }
 
   watch(request: WatchRequest): WatchStream {

@@ -70,9 +70,12 @@ export class Writer {
     this.#log.push(write);
   }
 
-  /** Issues the next write if none is under way. */
-  issue(): void {
-    if (this.#busy || this.#broken) return;
+  /**
+   * Issues the next write if none is under way. Applied state waits for a log write to go along
+   * with: it can be had again from the log. `state`: it is written by itself as well.
+   */
+  issue(state = false): void {
+    if (this.#busy || this.#broken || (this.#log.length === 0 && !state)) return;
     const log = this.#log;
     this.#log = [];
     let sync = false;
@@ -82,11 +85,11 @@ export class Writer {
       sync ||= write.sync;
       if (write.lastIndex !== undefined) this.#issuedIndex = write.lastIndex;
     }
-    const state = this.#state;
+    const machine = this.#state;
     let applied = this.#writtenIndex;
-    if (state.appliedIndex <= this.#issuedIndex && state.hasOperations) {
-      for (const operation of state.takeOperations()) operations.push(operation);
-      applied = state.appliedIndex;
+    if (machine.appliedIndex <= this.#issuedIndex && machine.hasOperations) {
+      for (const operation of machine.takeOperations()) operations.push(operation);
+      applied = machine.appliedIndex;
     }
     if (operations.length === 0) {
       for (const write of log) write.done?.();

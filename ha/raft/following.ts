@@ -44,6 +44,12 @@ export function handleHeartbeat(state: State, message: Message): void {
   state.messages.push(answer);
 }
 
+/** News of a committed entry that this member has; a heartbeat makes up for one that is lost. */
+export function handleCommit(state: State, message: Message): void {
+  follow(state, message);
+  if (state.log.matches(message.index, message.logTerm)) commitUpTo(state, message.index);
+}
+
 /** The content has been received: the log begins anew after it, unless it is old news. */
 export function handleSnapshot(state: State, message: Message): void {
   const { snapshot } = message;

@@ -23,6 +23,7 @@ const handlers: Readonly<Record<MessageType, (state: State, message: Message) =>
   [MessageType.readIndex]: replication.handleReadIndex,
   [MessageType.readIndexResponse]: replication.handleReadIndexResponse,
   [MessageType.timeoutNow]: elections.handleTimeoutNow,
+  [MessageType.commit]: following.handleCommit,
 };
 
 /** Ignores what is stale, misplaced or impossible. */
@@ -61,16 +62,21 @@ function heedLowerTerm(state: State, message: Message): boolean {
 
 /** Dropped unless this member leads and has room: the sender repeats under its own ids. */
 function handleForwarded(state: State, message: Message): void {
-  if (!state.progress.has(message.from)) return;
+  const peer = state.progress.get(message.from);
+  if (peer === undefined) return;
   if (message.entries.some((entry) => entry.kind !== EntryKind.normal)) return;
-  propose(
+  const refusal = propose(
     state,
     message.entries.map((entry) => entry.data),
   );
+  if (refusal === undefined) peer.awaits = state.log.lastIndex;
 }
 
 function isFromLeader(type: MessageType): boolean {
   return (
-    type === MessageType.append || type === MessageType.heartbeat || type === MessageType.snapshot
+    type === MessageType.append ||
+    type === MessageType.heartbeat ||
+    type === MessageType.snapshot ||
+    type === MessageType.commit
   );
 }

@@ -33,8 +33,7 @@ export function draft(type: MessageType, from: MemberId, to: MemberId, term: Ter
  */
 export function isPossible(message: Message): boolean {
   const { type, term, index, logTerm, commit, context, rejectHint, rejectTerm } = message;
-  if (!(isCount(type) && type >= MessageType.append && type <= MessageType.timeoutNow))
-    return false;
+  if (!(isCount(type) && type >= MessageType.append && type <= MessageType.commit)) return false;
   if (!(isCount(term) && term > 0 && isCount(index) && isCount(logTerm))) return false;
   if (!(isCount(commit) && isCount(context) && isCount(rejectHint) && isCount(rejectTerm))) {
     return false;

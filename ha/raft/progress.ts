@@ -34,6 +34,8 @@ export class Progress {
   learner = false;
   /** The highest commit index the peer has been sent. */
   commitSent = 0 as LogIndex;
+  /** Somebody at the peer waits for this entry to be committed. */
+  awaits = 0 as LogIndex;
   /** The last read round the peer has confirmed. */
   readRound = 0;
   /** Not zero: the peer is no member since this entry, and is still to be told so. */

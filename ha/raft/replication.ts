@@ -82,7 +82,10 @@ export function handleReadIndex(state: State, message: Message): void {
 }
 
 export function handleReadIndexResponse(state: State, message: Message): void {
-  if (state.leader === message.from) state.reads.answered(message.context, message.index);
+  if (state.leader !== message.from) return;
+  state.reads.answered(message.context, message.index);
+  // The reader waits for just this entry to be applied.
+  if (state.log.matches(message.index, message.logTerm)) state.commitTo(message.index);
 }
 
 /** The leader's own disk has everything up to `index`. */
@@ -157,6 +160,7 @@ function confirmReads(state: State): void {
     const answer = state.draft(MessageType.readIndexResponse, to);
     answer.context = context;
     answer.index = index;
+    answer.logTerm = state.log.termAt(index) ?? (0 as Term);
     state.messages.push(answer);
   });
   // Reads that waited for a round to end may start theirs.
@@ -173,10 +177,22 @@ function replicateTo(state: State, peer: Progress): void {
     if (!sendAppend(state, peer, state.config.maxAppendBytes)) return;
     sent = true;
   }
-  // Followers apply promptly: news of a commit does not wait for the next entry.
-  if (!sent && (nudged || peer.state === "probe" || peer.commitSent < state.commit)) {
-    sendAppend(state, peer, 0);
+  if (sent) return;
+  const news = peer.commitSent < state.commit;
+  if (nudged || peer.state === "probe" || (news && peer.leavingAt > 0)) sendAppend(state, peer, 0);
+  // While more is about to be committed, the news goes with it, unless somebody there waits for it.
+  else if (news && (state.commit === lastIndex || peer.awaits > peer.commitSent)) {
+    sendCommit(state, peer);
   }
+}
+
+/** Is not answered: what it says, the peer has acknowledged or will. */
+function sendCommit(state: State, peer: Progress): void {
+  const news = state.draft(MessageType.commit, peer.id);
+  news.index = state.commit;
+  news.logTerm = state.log.termAt(state.commit) ?? (0 as Term);
+  peer.commitSent = state.commit;
+  state.messages.push(news);
 }
 
 /** Sends one append, without entries if `maxBytes` is 0. False: the peer needs a snapshot. */

@@ -57,6 +57,7 @@ export const MessageType = {
   readIndex: 11,
   readIndexResponse: 12,
   timeoutNow: 13,
+  commit: 14,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
@@ -67,10 +68,11 @@ export interface Message {
   readonly term: Term;
   /**
    * append: index before `entries`; responses: last index matched (a rejection repeats the index it
-   * rejects, so that a stale one is recognised); votes: last log index.
+   * rejects, so that a stale one is recognised); votes: last log index; commit and the answer to a
+   * ReadIndex: a committed index.
    */
   readonly index: LogIndex;
-  /** append: term at `index`; votes: term of the last log entry. */
+  /** append, commit, the answer to a ReadIndex: term at `index`; votes: term of the last entry. */
   readonly logTerm: Term;
   readonly entries: readonly Entry[];
   readonly commit: LogIndex;

@@ -178,17 +178,13 @@ export function call<C extends Client, Name extends UnaryNames<C>>(
     const invoke = client[method] as UnaryMethod<typeof request, ResponseOf<C[Name]>>;
     const metadata = settings.metadata ?? new Metadata();
     const cancel = () => pending.cancel();
-    const pending = invoke.call(
-      client,
-      request,
-      metadata,
-      callOptions(settings),
-      (error, reply) => {
-        signal?.removeEventListener("abort", cancel);
-        if (error) reject(fromServiceError(error));
-        else resolve(reply);
-      },
-    );
+    const done = (error: ServiceError | null, reply: ResponseOf<C[Name]>) => {
+      signal?.removeEventListener("abort", cancel);
+      if (error) reject(fromServiceError(error));
+      else resolve(reply);
+    };
+    // What is thrown within rejects the promise.
+    const pending = open(() => invoke.call(client, request, metadata, callOptions(settings), done));
     signal?.addEventListener("abort", cancel, { once: true });
   });
 }
@@ -207,7 +203,7 @@ export async function* serverStreamIterable<C extends Client, Name extends Strea
   if (signal?.aborted) throw cancelledError();
   const invoke = client[method] as StreamMethod<typeof request, ResponseOf<C[Name]>>;
   const metadata = settings.metadata ?? new Metadata();
-  const stream = invoke.call(client, request, metadata, callOptions(settings));
+  const stream = open(() => invoke.call(client, request, metadata, callOptions(settings)));
   const cancel = () => stream.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   // After the loop has been left, the cancellation is reported to nobody.
@@ -219,6 +215,15 @@ export async function* serverStreamIterable<C extends Client, Name extends Strea
   } finally {
     signal?.removeEventListener("abort", cancel);
     stream.cancel();
+  }
+}
+
+/** A client that has been closed throws, and so does a request that cannot be encoded. */
+function open<Stream>(begin: () => Stream): Stream {
+  try {
+    return begin();
+  } catch (thrown) {
+    throw fromServiceError(thrown);
   }
 }
 

@@ -64,7 +64,8 @@ function toFieldCause(cause: StatusCause): FieldCause {
  * Message and causes are shortened to what fits into headers (limits.ts).
  */
 export function toServiceError(error: StatusError, trailers?: Metadata): ServiceError {
-  const message = headerText(error.message);
+  // Lone surrogates cannot be encoded as a header and would make the answer itself fail.
+  const message = shortened(error.message).toWellFormed();
   const metadata = trailers?.clone() ?? new Metadata();
   metadata.set(detailsKey, encodeDetails(error, message));
   return Object.assign(new Error(message), { code: error.code, details: message, metadata });
@@ -85,10 +86,10 @@ function encodeDetails(error: StatusError, message: string): Buffer {
   }
 }
 
-/** Lone surrogates cannot be encoded as a header and would make the answer itself fail. */
-function headerText(text: string): string {
+/** What of an error's message goes on the wire. */
+export function shortened(text: string): string {
   const limit = rpcLimits.errorMessageCharacters;
-  return (text.length > limit ? `${text.slice(0, limit - 1)}…` : text).toWellFormed();
+  return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
 }
 
 /**

@@ -93,7 +93,9 @@ async function pump<Response>(
 ): Promise<void> {
   try {
     const iterator = open()[Symbol.asyncIterator]();
+    let wake = () => {};
     context.whenCancelled(() => {
+      wake();
       // A queue ends its pending read at once; a generator ends where it heeds the signal.
       iterator.return?.().catch((thrown) => reportLate(thrown, context, log));
     });
@@ -105,20 +107,16 @@ async function pump<Response>(
         call.end(context.trailers);
         return;
       }
-      if (!call.write(step.value)) await drained(call, context);
+      if (call.write(step.value) || !call.writableNeedDrain) continue;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        call.once("drain", resolve);
+      });
     }
   } catch (thrown) {
     const error = answer(thrown, context, log);
     if (!call.destroyed) call.emit("error", error);
   }
-}
-
-function drained(call: ResponseStream, context: HandlerContext): Promise<void> {
-  return new Promise((resolve) => {
-    if (!call.writableNeedDrain) return resolve();
-    call.once("drain", resolve);
-    context.whenCancelled(resolve);
-  });
 }
 
 /** The caller's messages. Leaving the loop early only stops reading: the call can still be answered. */

@@ -5,6 +5,14 @@
 export const rpcLimits = {
   /** Bytes of one message, either way (grpc's default for receiving). */
   messageBytes: 4 * 1024 * 1024,
+  /**
+   * Bytes that requests under way hold on one server, and on one of its connections; a request that
+   * comes in one frame (16 KiB) does not count.
+   */
+  requestBytes: 256 * 1024 * 1024,
+  connectionRequestBytes: 128 * 1024 * 1024,
+  /** A message of a request that has begun must come in full within this. */
+  messageMillis: 60_000,
   /** Bytes of a header block: names, values and 32 a field (RFC 9113 section 6.5.2). */
   metadataBytes: 16 * 1024,
   /** Fields of a header block. */
@@ -15,6 +23,8 @@ export const rpcLimits = {
   connections: 4_096,
   /** A client that has not finished its TLS handshake by then is cut off. */
   handshakeMillis: 10_000,
+  /** After a drain's grace, the last answers get so long to leave. */
+  lingerMillis: 1_000,
   /** Flow-control window of a stream: what a sender may have on the way unread. */
   streamWindowBytes: 256 * 1024,
   /** A connection idle for so long is asked for a sign of life … */

@@ -28,15 +28,17 @@ const anonymous: PeerIdentity = { certificate: undefined, refusal: undefined };
 
 export class Listener {
   readonly #server: Server;
+  /** Every TCP connection, also while its TLS handshake is under way. */
   readonly #sockets = new Set<Socket>();
   readonly #gone: (() => void)[] = [];
+  #stopped = false;
 
   /** `accept` is given every connection that is ready for the HTTP/2 preface. */
   constructor(options: ListenerOptions, accept: (socket: Socket, peer: PeerIdentity) => void) {
     const { log, tls } = options;
     const admit = (socket: Socket, peer: PeerIdentity) => {
-      this.#sockets.add(socket);
-      socket.on("close", () => this.#forget(socket));
+      // Its handshake ended after there were to be no new connections.
+      if (this.#stopped) return socket.destroy();
       // A reset connection ends its calls through the session's own events.
       socket.on("error", (error) => log.debug("connection failed", { error: error.message }));
       socket.setNoDelay(true);
@@ -64,7 +66,13 @@ export class Listener {
         log.debug("TLS handshake failed", { error: error.message });
       });
     }
+    this.#server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#forget(socket));
+    });
     this.#server.maxConnections = options.maxConnections ?? rpcLimits.connections;
+    // Such as no file descriptor being left; without a listener it would end the process.
+    this.#server.on("error", (error) => log.warn("cannot accept", { error: error.message }));
     let dropped = 0;
     this.#server.on("drop", (peer) => {
       // A flood of connections must not become a flood of lines.
@@ -96,6 +104,7 @@ export class Listener {
 
   /** No new connections; those that are open stay. */
   stop(): void {
+    this.#stopped = true;
     // Closing a server that does not listen is an error, and just what is wanted here.
     this.#server.close(() => {});
   }

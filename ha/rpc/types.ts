@@ -28,7 +28,14 @@ export interface RpcServerOptions {
   readonly engine?: RpcEngine | undefined;
   /** Bytes of one message, either way. */
   readonly maxMessageBytes?: number | undefined;
+  /** Bytes of one message of a request, decompressed; default: `maxMessageBytes`. */
+  readonly maxRequestBytes?: number | undefined;
   readonly maxConcurrentStreams?: number | undefined;
+  /**
+   * A message of a request that has begun must come in full within this; default:
+   * `rpcLimits.messageMillis`. (grpc-js waits for ever.)
+   */
+  readonly messageMillis?: number | undefined;
 }
 
 export interface RpcServer {

@@ -70,8 +70,8 @@ export class Snapshot {
 
   /**
    * Chunks of at most `maxBytes`, or of one record where that is larger. `sinceRevision`: without
-   * the revisions up to it. Closes the snapshot when
-   * it is through or given up.
+   * the revisions up to it. Closes the snapshot when it is through or given up. Throws
+   * `DiskError("corrupt")` that names the record where the disk no longer holds what was written.
    */
   async *chunks(
     read: PageReader,
@@ -99,6 +99,8 @@ export class Snapshot {
     const end = diskKey(Prefix.revision, this.applied.revision + 1);
     for (;;) {
       const page = await read({ start, end, limit: pageRecords });
+      // What is damaged here must not become somebody else's, nor the content of a backup.
+      for (const [key, value] of page) openRecord(key, value);
       yield page;
       const last = page[page.length - 1]?.[0];
       if (page.length < pageRecords || last === undefined) return;

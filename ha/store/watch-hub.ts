@@ -8,12 +8,14 @@
  * a watcher's `next` says which revision it is owed.
  */
 import { StatusError } from "../runtime/status-error.ts";
-import type { Log } from "../runtime/types.ts";
+import { DiskError, type Log } from "../runtime/types.ts";
 import * as errors from "./errors.ts";
 import type { AppliedChange } from "./history.ts";
 import {
   type Change,
+  corruptRecord,
   decodeRevision,
+  diskKey,
   openRecord,
   type PageReader,
   Prefix,
@@ -30,6 +32,8 @@ import { type QueuedBatch, Watcher, type WatcherOwner, weightOf } from "./watch-
 export interface WatchHubOptions {
   readonly limits?: WatchLimits | undefined;
   readonly log?: Log | undefined;
+  /** Told of history that cannot be read any more. */
+  readonly unreadable?: ((error: DiskError) => void) | undefined;
 }
 
 export class WatchHub implements RevisionObserver, WatcherOwner {
@@ -37,6 +41,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
   private readonly read: PageReader;
   private readonly limits: WatchLimits;
   private readonly log: Log | undefined;
+  private readonly unreadable: WatchHubOptions["unreadable"];
   private readonly groups = new WatchGroups();
   /** All that are open. */
   private readonly watchers = new Set<Watcher>();
@@ -55,6 +60,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     this.read = read;
     this.limits = options.limits ?? defaultWatchLimits;
     this.log = options.log;
+    this.unreadable = options.unreadable;
     this.flushed = machine.revision;
     machine.observer = this;
   }
@@ -175,7 +181,14 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     const range = rangeFrom(Prefix.revision, next, this.limits.catchUpPageRevisions);
     this.read(range)
       .then((page) => this.caughtUp(watcher, page))
-      .catch((thrown: unknown) => watcher.fail(StatusError.from(thrown)));
+      .catch((thrown: unknown) => {
+        if (!(thrown instanceof DiskError)) {
+          watcher.fail(StatusError.from(thrown));
+          return;
+        }
+        watcher.fail(errors.diskFailed(thrown));
+        this.unreadable?.(thrown);
+      });
   }
 
   private caughtUp(watcher: Watcher, page: Awaited<ReturnType<PageReader>>): void {
@@ -198,8 +211,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
       // Applied after the page was read, or not on disk yet: read by itself.
       const changes = records.get(revision) ?? this.machine.record(revision);
       if (changes === undefined) {
-        watcher.fail(errors.corrupt());
-        return;
+        throw corruptRecord(diskKey(Prefix.revision, revision), "is missing");
       }
       for (const change of changes) {
         const event = pastEvent(this.machine.history, watcher.scope, change);

@@ -168,6 +168,7 @@ function createServer(
     log: options.log,
     tls: options.tls,
     maxMessageBytes: limits.messageBytes,
+    maxRequestBytes: limits.requestBytes,
   });
   addTypedServices(server, face, kinds);
   addDynamicService(server, face);

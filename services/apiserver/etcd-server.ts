@@ -1,6 +1,5 @@
 /** etcd's API on a port of its own, for the tools and clients of etcd. */
-import { addEtcdServices, etcdLimits } from "../../ha/etcd/mod.ts";
-import type { WorkerMember } from "../../ha/member/mod.ts";
+import { addEtcdServices, etcdLimits, type StoreAdmin } from "../../ha/etcd/mod.ts";
 import {
   addHealth,
   addReflection,
@@ -10,12 +9,13 @@ import {
   ServingStatus,
 } from "../../ha/rpc/mod.ts";
 import type { Log } from "../../ha/runtime/types.ts";
+import type { Store } from "../../ha/store/types.ts";
 import { addClusterService, Readiness } from "./faces/cluster.ts";
 import { limits } from "./limits.ts";
 
 export interface EtcdServerOptions {
   /** Stays the caller's to close. */
-  readonly store: WorkerMember;
+  readonly store: Store & { readonly admin: StoreAdmin };
   readonly listen: { readonly host: string; readonly port: number };
   /** Absent: plaintext, for loopback only. */
   readonly tls?: ServerTls | undefined;
@@ -32,6 +32,7 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
   const server = createRpcServer({
     log,
     maxMessageBytes: etcdLimits.messageBytes,
+    maxRequestBytes: etcdLimits.requestBytes,
     tls,
   });
   const services = addEtcdServices(server, store, store.admin, { log });

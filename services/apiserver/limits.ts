@@ -16,8 +16,9 @@ export const limits = {
   requestTimeoutMillis: 60_000,
   /** How long a read waits for the watch cache to reach the revision it needs. */
   cacheWaitMillis: 3_000,
-  /** Bytes of one object as JSON text, and of one message either way. */
+  /** Bytes of one object as JSON text, of one request, and of one message either way. */
   objectBytes: 1_572_864,
+  requestBytes: 8 * 1024 * 1024,
   messageBytes: 64 * 1024 * 1024,
   /** Objects of one page, and of one read of the store behind it. */
   listPageMax: 10_000,
@@ -60,5 +61,6 @@ export const limits = {
 
 assert(limits.cacheWaitMillis < limits.requestTimeoutMillis, "cache wait < request timeout");
 assert(limits.storePage <= limits.listPageMax, "store page <= list page");
-assert(limits.objectBytes < limits.messageBytes, "object < message");
+assert(limits.objectBytes < limits.requestBytes, "object < request");
+assert(limits.requestBytes <= limits.messageBytes, "request <= message");
 assert(limits.livenessMinMillis < limits.heartbeatIntervalMillis, "liveness pause < interval");

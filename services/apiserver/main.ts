@@ -2,7 +2,8 @@ import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { defaultServiceRange, startApiserver } from "./apiserver.ts";
-import { type EtcdServer, startEtcdServer } from "./etcd-server.ts";
+import type { EtcdServer } from "./etcd-server.ts";
+import { serveEtcd } from "./etcd-thread.ts";
 import { limits } from "./limits.ts";
 import { openStore, readPem } from "./open-store.ts";
 import { checkCertificate } from "./pki/mod.ts";
@@ -102,7 +103,7 @@ const apiserver = program({
         // Whoever sees the store sees everything: the API's own rules do not reach that far.
         const clientsRequired = { organization: "system:masters" };
         const tls = { cert, key, clientCa: ca, clientsRequired };
-        etcd = await startEtcdServer({ store: member, listen: { host, port: etcdPort }, tls, log });
+        etcd = await serveEtcd(member, { listen: { host, port: etcdPort }, tls });
       }
       const server = await startApiserver({
         name,

@@ -7,6 +7,7 @@ export {
   startApiserver,
 } from "./apiserver.ts";
 export { type EtcdServer, startEtcdServer } from "./etcd-server.ts";
+export { serveEtcd } from "./etcd-thread.ts";
 export { type ClusterMember, clusterState, parseInitialCluster } from "./initial-cluster.ts";
 export { limits } from "./limits.ts";
 export * from "./pki/mod.ts";

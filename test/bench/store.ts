@@ -6,14 +6,12 @@
  *
  * `--quick`: one round of one shape of each load, and no growing database.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { locate } from "../foreign/needs.ts";
 import { type Cluster, startEtcd, startTrireme } from "./store/clusters.ts";
 import { cases, compareLoads } from "./store/loads.ts";
-import { Processes } from "./store/processes.ts";
+import { withPlace } from "./store/place.ts";
+import { program } from "./store/program.ts";
 import { compareMemory, compareSizes } from "./store/sizes.ts";
 import { compareWatchers } from "./store/watchers.ts";
 
@@ -27,37 +25,18 @@ interface Options {
 
 export async function run(args: readonly string[]): Promise<void> {
   const options = parse(args);
-  const folder = mkdtempSync(join(tmpdir(), "trireme-bench-"));
-  const processes = new Processes();
-  const clusters: Cluster[] = [];
-  let cleaned: Promise<void> | undefined;
-  const cleanOnce = async () => {
-    for (const cluster of clusters) cluster.close();
-    await processes.stop();
-    rmSync(folder, { recursive: true, force: true });
-  };
-  const clean = () => {
-    cleaned ??= cleanOnce();
-    return cleaned;
-  };
-  const interrupted = () => {
-    process.exitCode = 130;
-    void clean().finally(() => process.exit());
-  };
-  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
-  try {
-    clusters.push(await startTrireme(processes, join(folder, "trireme")));
-    if (options.etcd !== undefined) {
-      clusters.push(await startEtcd(processes, options.etcd, join(folder, "etcd")));
+  await withPlace(async ({ folder, processes }) => {
+    const clusters: Cluster[] = [];
+    try {
+      clusters.push(await startTrireme(processes, join(folder, "trireme")));
+      if (options.etcd !== undefined) {
+        clusters.push(await startEtcd(processes, options.etcd, join(folder, "etcd")));
+      }
+      await measureAll(clusters, options, { folder, signal: processes.signal });
+    } finally {
+      for (const cluster of clusters) cluster.close();
     }
-    await measureAll(clusters, options, { folder, signal: processes.signal });
-  } catch (error) {
-    // What fails because it is being ended is no finding.
-    if (process.exitCode !== 130) throw error;
-  } finally {
-    process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
-    await clean();
-  }
+  });
 }
 
 async function measureAll(
@@ -104,10 +83,4 @@ function parse(args: readonly string[]): Options {
     watchers: number("watchers", 10_000),
     quick: values.quick,
   };
-}
-
-function program(name: string): string {
-  const path = locate(name);
-  if (path !== undefined) return path;
-  throw new Error(`${name} is not on PATH; PATH="$(bash .ci/foreign.sh):$PATH" brings it`);
 }

@@ -176,6 +176,55 @@ export function rpcServerContract(engine: RpcEngine): void {
       }
     });
 
+    test("a message over the limit is refused when its length is known", async () => {
+      handlers = { say: echo };
+      const prefix = framed(Buffer.alloc(100_001)).subarray(0, 5);
+      for (const [name, path] of [
+        ["unary", "/test.Echo/Say"],
+        ["stream", "/test.Echo/Repeat"],
+      ]) {
+        const stream = session.request({ ...grpc, ":path": path });
+        stream.write(prefix);
+        const [received] = (await once(stream, "response")) as [http2.IncomingHttpHeaders];
+        assert.equal(received["grpc-status"], String(Code.resourceExhausted), name);
+        stream.close();
+      }
+    });
+
+    test("a client that has gone has cancelled its calls", async () => {
+      let begun = 0;
+      let told = 0;
+      const hang = (call: { on(event: string, listener: () => void): unknown }) => {
+        begun++;
+        call.on("cancelled", () => told++);
+      };
+      handlers = { say: hang, repeat: hang, collect: hang, chat: hang };
+      const leaving = http2.connect(`http://${address}`);
+      leaving.on("error", () => {});
+      for (const name of ["Say", "Repeat", "Collect", "Chat"]) {
+        const stream = leaving.request({ ...grpc, ":path": `/test.Echo/${name}` });
+        stream.on("error", () => {});
+        stream.end(framed(Buffer.of()));
+      }
+      await eventually("all have begun", () => begun === 4);
+      leaving.destroy();
+      await eventually("all are told", () => told === 4);
+    });
+
+    test("binary metadata comes joined or not, padded or not", async () => {
+      let seen: MetadataValue[] = [];
+      handlers = {
+        say(call, reply) {
+          seen = call.metadata.get("data-bin");
+          reply(null, call.request);
+        },
+      };
+      await ask({ "data-bin": "AAE=,AgM" }, framed(Buffer.of()));
+      assert.deepEqual(seen, [Buffer.of(0, 1), Buffer.of(2, 3)]);
+      await ask({ "data-bin": ["BA", "BQ=="] }, framed(Buffer.of()));
+      assert.deepEqual(seen, [Buffer.of(4), Buffer.of(5)]);
+    });
+
     test("carries metadata both ways, binary and repeated", async () => {
       const bytes = Buffer.from([0, 1, 254, 255]);
       let words: MetadataValue[] = [];

@@ -89,6 +89,10 @@ describe("Cluster and Maintenance", () => {
     assert.deepEqual((await alarm(2, 1)).alarms, [{ memberID: 1n, alarm: 1 }]);
     await alarm(2, 2, 1n);
     assert.equal((await alarm(0, 0)).alarms, undefined);
+    // Of members that are there no more, and of nobody in particular.
+    for (const member of [0, 9]) face.admin.raised.push({ member, kind: "corrupt" } as never);
+    assert.equal((await alarm(2, 2)).alarms?.length, 2);
+    assert.equal((await alarm(0, 0)).alarms, undefined);
   });
 
   test("hashes depend on the content, and on the revision asked for", async () => {

@@ -73,7 +73,7 @@ describe("KV", () => {
       "etcdserver: requested lease not found",
     );
     await refused(
-      wrong({ key, value: Buffer.alloc(2 * 1024 * 1024) }),
+      wrong({ key, value: Buffer.alloc(1_600 * 1024) }),
       INVALID_ARGUMENT,
       "etcdserver: request is too large",
     );

@@ -21,8 +21,17 @@ export function locate(program: string): string | undefined {
  * what is missing; where env CI is `true` nothing may be missing, and it throws instead.
  */
 export function needs(program: string, debianPackage: string): { readonly skip: string | false } {
+  return needed(program, `apt-get install ${debianPackage}`);
+}
+
+/** The same for a program that `.ci/foreign.sh` builds with Go. */
+export function needsBuilt(program: string, goPackage: string): { readonly skip: string | false } {
+  return needed(program, `bash .ci/foreign.sh builds it from ${goPackage}`);
+}
+
+function needed(program: string, how: string): { readonly skip: string | false } {
   if (locate(program) !== undefined) return { skip: false };
-  const text = `needs ${program} (apt-get install ${debianPackage})`;
+  const text = `needs ${program} (${how})`;
   if (process.env["CI"] === "true") throw new Error(text);
   return { skip: `skipped: ${text}` };
 }

@@ -4,7 +4,9 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { DeadlineWheel } from "../../ha/rpc/engine/deadline-wheel.ts";
 import { MessageReader } from "../../ha/rpc/engine/messages.ts";
-import { parseTimeout, percentEncode } from "../../ha/rpc/engine/wire-metadata.ts";
+import { RequestBytes } from "../../ha/rpc/engine/request-bytes.ts";
+import { parseTimeout, percentEncode, tailOf } from "../../ha/rpc/engine/wire-metadata.ts";
+import { Code } from "../../ha/runtime/status-error.ts";
 
 test("deadlines come in time, in any order, also beyond a turn of the wheel", (context) => {
   context.mock.timers.enable({ apis: ["Date", "setInterval"], now: 1_000_000 });
@@ -86,7 +88,8 @@ test("messages are cut out of any pieces", () => {
     fc.property(
       fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 8 }),
       fc.infiniteStream(fc.integer({ min: 1, max: 30 })),
-      (messages, cuts) => {
+      fc.infiniteStream(fc.boolean()),
+      (messages, cuts, asks) => {
         const body = Buffer.concat(
           messages.map((message) =>
             Buffer.concat([Buffer.of(0, 0, 0, 0, message.length), message]),
@@ -94,12 +97,16 @@ test("messages are cut out of any pieces", () => {
         );
         const reader = new MessageReader(0, 100);
         const read: Buffer[] = [];
+        const readAll = () => {
+          for (let next = reader.next(); next !== undefined; next = reader.next()) read.push(next);
+        };
         for (let at = 0; at < body.length; ) {
           const end = Math.min(body.length, at + (cuts.next().value as number));
           reader.add(body.subarray(at, end));
-          for (let next = reader.next(); next !== undefined; next = reader.next()) read.push(next);
+          if (asks.next().value) readAll();
           at = end;
         }
+        readAll();
         assert.deepEqual(
           read.map((message) => message.toString("hex")),
           messages.map((message) => Buffer.from(message).toString("hex")),
@@ -108,4 +115,39 @@ test("messages are cut out of any pieces", () => {
       },
     ),
   );
+});
+
+test("a single message is told from more than one, and from one that is too large", () => {
+  const prefix = (length: number) => Buffer.of(0, 0, 0, 0, length);
+  const reader = new MessageReader(0, 100);
+  for (const piece of [prefix(3), Buffer.of(1, 2), Buffer.of(3)]) {
+    reader.add(piece);
+    reader.checkSingle();
+  }
+  reader.add(Buffer.of(0));
+  assert.throws(() => reader.checkSingle(), { code: Code.internal });
+  const large = new MessageReader(0, 100);
+  large.add(prefix(101));
+  assert.throws(() => large.checkSingle(), { code: Code.resourceExhausted });
+});
+
+test("requests under way hold so much of their connection, and of the server", () => {
+  const server = new RequestBytes(100, "this server");
+  const [a, b] = [0, 1].map(() => new RequestBytes(70, "this connection", server));
+  assert.ok(a !== undefined && b !== undefined);
+  a.take(70);
+  const refusal = { code: Code.resourceExhausted };
+  const message = "the requests under way on this connection hold 70 bytes, of at most 70";
+  assert.throws(() => a.take(1), { ...refusal, message });
+  assert.throws(() => b.take(31), { ...refusal, message: /on this server hold 70 bytes/ });
+  b.take(30);
+  a.give(70);
+  b.take(40);
+  assert.deepEqual([a.held, b.held, server.held], [0, 70, 70]);
+});
+
+test("an error's text takes only so much of its header block", () => {
+  const status = { code: 13, message: "é".repeat(100_000), metadata: undefined };
+  assert.ok(tailOf(status, true).length < 16 * 1024);
+  assert.ok(Buffer.from(tailOf({ ...status, message: "short" }, true)).includes("short"));
 });

@@ -1,10 +1,9 @@
-/** What a member does when its disk fails, lies, or is full. */
+/** What a member does when its disk fails or is full, and what alarms do. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import { DiskError } from "../../ha/runtime/types.ts";
 import { bytes, put, remove, textAt } from "./requests.ts";
-import { SimulatedCluster, type SimulatedSeat } from "./simulated-cluster.ts";
+import { SimulatedCluster } from "./simulated-cluster.ts";
 
 async function opened(seed: string, quotaBytes?: number): Promise<SimulatedCluster> {
   const cluster = new SimulatedCluster(seed, 3, {}, { quotaBytes });
@@ -44,62 +43,6 @@ test("a leader whose disk fails says so, and the others elect at once", async ()
   await cluster.start(failed);
   await cluster.converged();
   assert.equal(await cluster.run(textAt(failed.store!, "k")), "3");
-});
-
-/** The records of each kind end in a checksum: damage to any of them keeps the member from starting. */
-for (const [prefix, name] of [
-  ["A", /store record A does not match its checksum/],
-  ["B", /the raft log's start does not match its checksum/],
-  ["H", /the raft hard state does not match its checksum/],
-  ["L", /the raft log's batch at index \d+ does not match its checksum: .* new learner/],
-  ["M", /the member's identity does not match its checksum/],
-  ["R", /store record R \d+ does not match its checksum/],
-] as const) {
-  test(`a damaged record ${prefix} is named, and the member does not start`, async () => {
-    const limits = { logEntriesKept: 2, logEntriesKeptMin: 1, logEntriesSlack: 1 };
-    const cluster = new SimulatedCluster(`damage ${prefix}`, 3, {}, { limits });
-    await cluster.startAll();
-    for (let i = 0; i < 12; i++) await cluster.run(cluster.leader!.store!.txn(put("k", `${i}`)));
-    await cluster.converged();
-    const seat = cluster.follower;
-    await cluster.world.runFor(1_000);
-    cluster.crash(seat);
-    const { content } = contentOf(cluster, seat);
-    const key = content.keys.find((each) => each.startsWith(prefix));
-    assert.ok(key, `there is a record ${prefix}`);
-    content.flip(key);
-    const error = await cluster.run(failureOf(cluster.start(seat)));
-    assert.ok(error instanceof DiskError && error.kind === "corrupt", String(error));
-    assert.match(error.message, name);
-  });
-}
-
-/** The platter, by keys as texts. */
-function contentOf(cluster: SimulatedCluster, seat: SimulatedSeat) {
-  const { entries } = cluster.world.disk(seat.peer.id);
-  const keys = Array.from({ length: entries.size }, (_, i) => entries.keyAt(i) ?? "");
-  const flip = (key: string) => {
-    const value = entries.get(key)!.slice();
-    value[value.length >> 1]! ^= 4;
-    entries.set(key, value);
-  };
-  return { content: { keys, flip } };
-}
-
-test("damage to history that is read later stops the member, and it never answers wrongly", async () => {
-  const cluster = await opened("history");
-  const { store } = cluster.leader!;
-  const { revision } = await cluster.run(store!.txn(put("k", "old")));
-  await cluster.run(store!.txn(put("k", "new")));
-  await cluster.converged();
-  await cluster.world.runFor(500);
-  const seat = cluster.follower;
-  const { content } = contentOf(cluster, seat);
-  const old = `R${"\0".repeat(7)}${String.fromCharCode(revision)}`;
-  content.flip(old);
-  const read = seat.store!.range({ key: bytes("k"), revision });
-  const error = await cluster.run(failureOf(read));
-  assert.match(String(error), /store record R \d+ does not match its checksum/);
 });
 
 test("beyond its quota a member raises an alarm, and puts are refused until it is disarmed", async () => {

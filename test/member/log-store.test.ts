@@ -78,7 +78,8 @@ test("a gap and a damaged batch are corruption, and what to do is said", async (
   await assert.rejects(load(), /the raft log lacks entries 3 to 4: remove this member/);
 });
 
-test("the writer never writes state before the log it came from, and keeps the order", () => {
+/** A writer whose disk is in the test's hand. */
+function heldWriter() {
   const written: string[] = [];
   const dones: (() => void)[] = [];
   const disk = {
@@ -117,6 +118,25 @@ test("the writer never writes state before the log it came from, and keeps the o
     applied.operations.push({ key: Uint8Array.of(key) });
     applied.appliedIndex = index;
   };
+  return { writer, log, apply, written, dones, done };
+}
+
+test("a log write that gathers while another is under way is not done with that one", () => {
+  const { writer, log, dones, done } = heldWriter();
+  log(1, 1);
+  writer.issue();
+  log(2, 2);
+  log(3, 3);
+  dones.shift()!();
+  assert.deepEqual(done, ["log 1"]);
+  writer.issue();
+  log(4, 4);
+  dones.shift()!();
+  assert.deepEqual(done, ["log 1", "log 2", "log 3"]);
+});
+
+test("the writer never writes state before the log it came from, and keeps the order", () => {
+  const { writer, log, apply, written, dones, done } = heldWriter();
   log(1, 1);
   apply(101, 1);
   writer.issue();
@@ -134,4 +154,9 @@ test("the writer never writes state before the log it came from, and keeps the o
   assert.deepEqual(done, ["log 1", "log 2", "log 3"]);
   assert.equal(writer.writtenIndex, 2);
   assert.ok(writer.settled);
+  apply(103, 3);
+  writer.issue();
+  assert.equal(written.length, 2, "applied state waits for a log write");
+  writer.issue(true);
+  assert.equal(written[2], "103", "or until it is due by itself");
 });

@@ -1,8 +1,10 @@
 /** A follower that is far behind gets a snapshot, whatever happens on the way. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { encodeFrame, newOutgoing } from "../../ha/member/wire.ts";
+import { type Message, MessageType, Raft } from "../../ha/raft/mod.ts";
 import { put, remove, textAt } from "./requests.ts";
-import { SimulatedCluster } from "./simulated-cluster.ts";
+import { SimulatedCluster, type SimulatedSeat } from "./simulated-cluster.ts";
 
 const limits = {
   logEntriesKept: 20,
@@ -101,4 +103,72 @@ test("a crash at any moment of an installation loses neither the old state nor t
     await cluster.converged();
   }
   assert.ok(installing > 1, "some of the crashes came in the middle");
+});
+
+const marksOf = (cluster: SimulatedCluster, seat: SimulatedSeat) => {
+  const { entries } = cluster.world.disk(seat.peer.id);
+  const keys = Array.from({ length: entries.size }, (_, i) => entries.keyAt(i) ?? "");
+  return keys.filter((key) => key.startsWith("I"));
+};
+
+test("a received snapshot that is old news by then leaves no mark, and no restart goes back to it", async (context) => {
+  // One keeps a long log: it needs no snapshot to bring the laggard up to date.
+  const cluster = new SimulatedCluster("old news", 3, {}, { limits });
+  const [sender, laggard, successor] = cluster.seats as [
+    SimulatedSeat,
+    SimulatedSeat,
+    SimulatedSeat,
+  ];
+  const long = { ...successor.options, limits: { ...limits, logEntriesKept: 1_000 } };
+  Object.assign(successor, { options: long });
+  await cluster.startAll();
+  await cluster.run(cluster.leader!.store!.admin.moveLeader(sender.peer.id));
+  cluster.crash(laggard);
+  for (let i = 0; i < 60; i++) await cluster.run(sender.store!.txn(put(`k${i % 9}`, `${i}`)));
+  const { network } = cluster.world;
+  network.setLink(sender.peer.id, laggard.peer.id, { latency: [300_000, 300_000] });
+  const received = context.mock.method(Raft.prototype, "step").mock;
+  await cluster.start(laggard);
+  const sends = () => linesOf(cluster, "sending a snapshot").length > 0;
+  await cluster.until(sends, "a snapshot to be sent");
+  await cluster.run(sender.store!.admin.moveLeader(successor.peer.id));
+  await cluster.run(successor.store!.txn(put("k0", "newer")));
+  await cluster.converged();
+  const applied = laggard.member!.appliedIndex;
+  const snapshots = () =>
+    received.calls.filter(({ arguments: [message] }) => message.type === MessageType.snapshot);
+  assert.equal(snapshots().length, 0, "it is still under way");
+  await cluster.until(() => snapshots().length > 0, "all of the snapshot");
+  await cluster.world.runFor(100);
+  assert.deepEqual(linesOf(cluster, "installing a snapshot"), []);
+  assert.deepEqual(marksOf(cluster, laggard), []);
+  cluster.crash(laggard);
+  await cluster.start(laggard);
+  assert.ok(laggard.member!.appliedIndex >= applied);
+  await cluster.converged();
+});
+
+test("the first chunk of the next snapshot does not sweep away the one about to be put in place", async (context) => {
+  const { cluster, laggard } = await withLaggard("sweep");
+  const sender = cluster.leader!;
+  const { step } = Raft.prototype;
+  let interrupted = 0;
+  context.mock.method(Raft.prototype, "step", function early(this: Raft, message: Message) {
+    if (message.type === MessageType.snapshot && message.to === laggard.peer.id) {
+      interrupted++;
+      const meta = { ...message.snapshot, index: (message.snapshot?.index ?? 0) + 1 };
+      const chunk = { term: message.term, meta, sequence: 0, data: Buffer.alloc(8) };
+      const frame = encodeFrame(sender.member!.clusterId, {
+        ...newOutgoing(),
+        chunks: [chunk as never],
+      });
+      laggard.runtime!.network.receive(sender.peer.identity, frame);
+    }
+    step.call(this, message);
+  });
+  await cluster.start(laggard);
+  await cluster.converged();
+  assert.ok(interrupted > 0);
+  assert.equal(linesOf(cluster, "installing a snapshot").length, 1);
+  assert.equal(linesOf(cluster, "a snapshot was refused").length, 0);
 });

@@ -322,6 +322,7 @@ const describers: Readonly<Record<MessageType, (message: Message) => string>> = 
   [MessageType.readIndex]: ({ context }) => `where may batch ${context % 2 ** 20} be read?`,
   [MessageType.readIndexResponse]: ({ context, index }) => `batch ${context % 2 ** 20} at ${index}`,
   [MessageType.timeoutNow]: () => "take over now",
+  [MessageType.commit]: ({ index, logTerm }) => `committed to ${index}@${logTerm}`,
 };
 
 function describe(message: Message): string {

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect as connectSocket } from "node:net";
 import { after, describe, test } from "node:test";
-import { call, connect, createRpcServer, type RpcServer } from "../../ha/rpc/mod.ts";
+import { connect as connectTls } from "node:tls";
+import {
+  call,
+  connect,
+  createRpcServer,
+  type RpcServer,
+  serverStreamIterable,
+} from "../../ha/rpc/mod.ts";
 import { Code } from "../../ha/runtime/status-error.ts";
 import { createCa } from "./certs.ts";
 import { EchoClient } from "./echo.ts";
@@ -62,6 +71,35 @@ describe("TLS", () => {
       code: Code.unavailable,
     });
   });
+});
+
+describe("a server that ends while handshakes are under way", () => {
+  test("does not wait for them, and lets none in", async () => {
+    const ca = await createCa();
+    const tls = { ...(await ca.server()), clientCa: ca.ca };
+    for (const end of ["close", "drain"] as const) {
+      const { server, port } = await start({}, { tls });
+      const socket = connectSocket(port, "127.0.0.1");
+      const gone = once(socket, "close");
+      await once(socket, "connect");
+      const ended = end === "close" ? server.close() : server.drain(200);
+      if (end === "drain") {
+        const late = connectTls({ socket, ca: ca.ca, host: "localhost", ALPNProtocols: ["h2"] });
+        late.on("error", () => {});
+      }
+      await ended;
+      await gone;
+    }
+  });
+});
+
+test("a client that has been closed says so with a StatusError", async () => {
+  const { address } = await start({});
+  const client = connect(EchoClient, { addresses: [address] });
+  client.close();
+  await assert.rejects(call(client, "say", hello), { name: "StatusError" });
+  const stream = serverStreamIterable(client, "repeat", hello);
+  await assert.rejects(stream.next(), { name: "StatusError" });
 });
 
 describe("addresses", () => {

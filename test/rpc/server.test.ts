@@ -52,6 +52,34 @@ describe("the server's limits and end", () => {
     });
   });
 
+  test("takes smaller requests than it gives answers, if told so", async () => {
+    const { address } = await start(
+      {
+        say: async (request) => Buffer.alloc(request.readUInt32BE(0)),
+        collect: async (requests) => {
+          for await (const request of requests) return request;
+          return Buffer.alloc(0);
+        },
+      },
+      { maxMessageBytes: 10_000, maxRequestBytes: 500 },
+    );
+    const client = dial(address);
+    const request = Buffer.alloc(500);
+    request.writeUInt32BE(10_000);
+    assert.equal((await call(client, "say", request)).length, 10_000);
+    const over = { code: Code.resourceExhausted };
+    await assert.rejects(call(client, "say", Buffer.alloc(501)), over);
+    await assert.rejects(
+      new Promise((resolve, reject) => {
+        const stream = client.collect(new Metadata(), {}, (error, answer) =>
+          error ? reject(error) : resolve(answer),
+        );
+        stream.end(Buffer.alloc(501));
+      }),
+      over,
+    );
+  });
+
   test("refuses metadata over the limit and stays up", async () => {
     const { address } = await start({});
     const client = dial(address);

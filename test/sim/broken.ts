@@ -6,11 +6,15 @@
 import { LogStore } from "../../ha/member/log-store.ts";
 import { Member } from "../../ha/member/member.ts";
 import { Log } from "../../ha/raft/log.ts";
+import { draft } from "../../ha/raft/message.ts";
 import { Raft } from "../../ha/raft/raft.ts";
 import { State } from "../../ha/raft/state.ts";
-import { type LogIndex, MessageType, Role } from "../../ha/raft/types.ts";
-import { SimulatedDisk } from "../../ha/runtime/simulated/simulated-disk.ts";
+import { type LogIndex, MessageType, Role, type Term } from "../../ha/raft/types.ts";
+import { DiskContent, SimulatedDisk } from "../../ha/runtime/simulated/simulated-disk.ts";
+import { keyText } from "../../ha/runtime/simulated/sorted-bytes.ts";
 import type { MemberId } from "../../ha/runtime/types.ts";
+import { seal } from "../../ha/store/checksum.ts";
+import { History } from "../../ha/store/history.ts";
 import { LeaseClock } from "../../ha/store/lease-clock.ts";
 import { Leases } from "../../ha/store/leases.ts";
 import { Sessions } from "../../ha/store/sessions.ts";
@@ -80,6 +84,28 @@ export const brokenBuilds: readonly BrokenBuild[] = [
           state.leaderOfTerm = undefined;
         }
         step.call(this, message);
+      };
+    },
+  },
+  {
+    name: "skip the pre-vote check",
+    by: /leader stability/,
+    run: { faults: ["outsider"], millis: 14_000, members: 5 },
+    apply() {
+      rememberStates();
+      const { ready } = Raft.prototype;
+      // Whoever would ask whether it may stand for election takes it for granted.
+      Raft.prototype.ready = function bold() {
+        const state = states.get(this.status().id);
+        if (state?.role === Role.preCandidate) {
+          state.messages = state.messages.filter(({ type }) => type !== MessageType.preVote);
+          for (const voter of state.membership.voters) {
+            const granted = draft(MessageType.preVoteResponse, voter, state.id, state.term);
+            granted.term = (state.term + 1) as Term;
+            this.step(granted);
+          }
+        }
+        return ready.call(this);
       };
     },
   },
@@ -168,6 +194,71 @@ export const brokenBuilds: readonly BrokenBuild[] = [
     apply() {
       Log.prototype.matches = function trusting(index) {
         return this.termAt(index) !== undefined;
+      };
+    },
+  },
+  {
+    name: "truncate without a conflict",
+    // What it has acknowledged it is not sent again: it may also be stuck for ever.
+    by: /log matching|lost write|state equality|progress: waited/,
+    run: {
+      faults: ["detour"],
+      millis: 8_000,
+      members: 3,
+      limits: { appendBytesMax: 1 },
+      network: { lateArrival: 0.9 },
+    },
+    apply() {
+      rememberStates();
+      const { step } = Raft.prototype;
+      // What follows the leader's position goes, unless it is known to be committed.
+      Raft.prototype.step = function thorough(message) {
+        const state = states.get(message.to);
+        const current = state && message.term === state.term && state.role !== Role.leader;
+        if (current && message.type === MessageType.append) {
+          const { log } = state;
+          const from = Math.max(message.index, state.commit, log.baseIndex) + 1;
+          if (log.matches(message.index, message.logTerm) && from <= log.lastIndex) {
+            log.truncateFrom(from as LogIndex);
+            state.memberships.truncateFrom(from as LogIndex);
+          }
+        }
+        step.call(this, message);
+      };
+    },
+  },
+  {
+    name: "give out what a checksum refuses",
+    by: /past true|state equality|watch \w+:|log matching|reads true|strictly|exactly once|lease/,
+    run: { faults: ["silentFlip", "restart", "crash"], millis: 5_000, members: 3 },
+    apply() {
+      const { flipBit } = DiskContent.prototype;
+      // A checksum that fits: the same as if nobody looked at it.
+      DiskContent.prototype.flipBit = function unseen(options) {
+        const key = flipBit.call(this, options);
+        const value = key && this.entries.get(keyText(key));
+        if (value) this.entries.set(keyText(key), seal(key, value.subarray(0, -4)));
+        return key;
+      };
+    },
+  },
+  {
+    name: "apply wrongly on one member",
+    by: /corruption alarm/,
+    run: { faults: ["restart"], millis: 6_000, members: 3, blind: true },
+    apply() {
+      const wrong = 2;
+      let applying: number | undefined;
+      const { apply } = StateMachine.prototype;
+      StateMachine.prototype.apply = function telling(...parameters) {
+        const { self } = this as unknown as { self: { readonly member: number } | undefined };
+        applying = self?.member;
+        return apply.apply(this, parameters);
+      };
+      const { put } = History.prototype;
+      History.prototype.put = function forgetful(entry, value, lease, revision) {
+        const given = applying === wrong && revision % 16 === 0 ? `${value}?` : value;
+        return put.call(this, entry, given, lease, revision);
       };
     },
   },

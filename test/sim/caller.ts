@@ -1,4 +1,5 @@
 /** Somebody who uses the cluster: one thing at a time, at whatever member comes to mind. */
+import type { MemberAdmin } from "../../ha/member/mod.ts";
 import type { Store } from "../../ha/store/mod.ts";
 import { type Chance, randomChoice } from "./chance.ts";
 import type { Cluster, Seat } from "./cluster.ts";
@@ -46,6 +47,15 @@ export abstract class Caller {
   protected ask<T>(question: (store: Store) => Promise<T>): Promise<Answer<T>> | undefined {
     const seat = randomChoice(this.chance, this.cluster.seats);
     return seat.store && this.askOf(seat, seat.store, question);
+  }
+
+  /** The same, of what administrators ask. */
+  protected askAdmin<T>(
+    question: (admin: MemberAdmin) => Promise<T>,
+  ): Promise<Answer<T>> | undefined {
+    const seat = randomChoice(this.chance, this.cluster.seats);
+    const { store } = seat;
+    return store && this.askOf(seat, store, () => question(store.admin));
   }
 
   /** A promise of a member that crashed never settles: its caller sees the connection break. */

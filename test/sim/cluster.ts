@@ -20,12 +20,19 @@ export interface Seat {
   store: MemberStore | undefined;
   /** Counts lives, so that an opening that was overtaken by a crash is not taken for the present. */
   life: number;
-  /** Its disk was damaged: it may refuse to start, and is then left alone. */
+  /** Its disk was damaged: it may stop, or refuse to start, and is then left alone. */
   damaged: boolean;
   /** Damaged, and refused to start: down until an operator replaces it. */
   refused: boolean;
   /** Its disk is failing at present: not to start is all it can do. */
   failing: boolean;
+  /** Its disk has failed in this life. */
+  hasFailed: boolean;
+  /** Faults that have a part in its fate at present, and when the last of them ended. */
+  troubles: number;
+  calmSince: number;
+  /** When it came to lead; undefined: it does not. */
+  leadsSince: number | undefined;
   /** Told when this life ends. */
   readonly gone: Set<() => void>;
 }
@@ -34,7 +41,19 @@ export interface ClusterOptions {
   readonly members: number;
   readonly world?: WorldOptions;
   readonly member?: Pick<MemberOptions, "limits" | "watchLimits">;
+  /** The members alone compare their states. */
+  readonly blind?: boolean | undefined;
+  /** Seats tell of all their troubles, and nobody takes the office from a leader by right. */
+  readonly stable?: boolean;
 }
+
+/**
+ * Nothing that a fault has begun goes on for so long after its end: whoever was to start again has
+ * started, links are up, elections are over.
+ */
+const calmMillis = 4_000;
+/** A supervisor starts a member again that has stopped by itself. */
+const supervisedMillis = 200;
 
 export class Cluster {
   readonly world: World;
@@ -42,7 +61,7 @@ export class Cluster {
   /** The founders, then whoever was added. */
   readonly seats: Seat[];
   readonly #founders: readonly ClusterPeer[];
-  readonly #memberOptions: ClusterOptions["member"];
+  readonly #options: ClusterOptions;
   /** Who led in each term. */
   readonly #leaders = new Map<number, MemberId>();
   /** Told of every election, at the instant at which the winner knows. */
@@ -52,8 +71,8 @@ export class Cluster {
 
   constructor(seed: string | number, options: ClusterOptions) {
     this.world = new World(seed, options.world);
-    this.truth = new Truth(() => this.world.now);
-    this.#memberOptions = options.member;
+    this.truth = new Truth(() => this.world.now, options.blind ?? false);
+    this.#options = options;
     const peers = Array.from({ length: options.members }, (_, i) => peerOf(i + 1));
     this.#founders = peers;
     this.seats = peers.map(newSeat);
@@ -95,6 +114,9 @@ export class Cluster {
     const { id, name, identity } = seat.peer;
     seat.runtime = seat.life === 0 ? this.world.createRuntime(id, name) : this.world.restart(id);
     const life = ++seat.life;
+    seat.hasFailed = seat.failing;
+    seat.leadsSince = undefined;
+    seat.calmSince = this.world.now;
     const founds = this.#founders.includes(seat.peer);
     const options: MemberOptions = {
       id,
@@ -103,7 +125,7 @@ export class Cluster {
       cluster: founds ? this.#founders : this.seats.map(({ peer }) => peer),
       initialClusterState: founds ? "new" : "existing",
       identify: (given) => Number(given.split("-")[1]) as MemberId,
-      ...this.#memberOptions,
+      ...this.#options.member,
     };
     openMember(seat.runtime, options).then(
       (member) => {
@@ -127,6 +149,7 @@ export class Cluster {
     seat.member = undefined;
     seat.store = undefined;
     seat.runtime = undefined;
+    seat.leadsSince = undefined;
     this.world.crash(seat.peer.id, { powerLoss });
     for (const tell of [...seat.gone]) tell();
   }
@@ -169,6 +192,7 @@ export class Cluster {
   }
 
   assertEqualStates(): void {
+    if (this.#options.blind) return;
     const states = this.able.map((seat) => {
       const machine = seat.member?.machine;
       return { name: seat.peer.name, index: machine?.appliedIndex, hash: machine?.hash() };
@@ -192,8 +216,15 @@ export class Cluster {
 
   #observe(seat: Seat, member: Member): void {
     const notice = () => {
+      if (seat.member !== member) return;
+      this.#noticeEnd(seat, member);
       const { role, term } = member.leadership;
-      if (role !== Role.leader) return;
+      if (role !== Role.leader) {
+        if (seat.leadsSince !== undefined) this.#deposed(seat, term);
+        seat.leadsSince = undefined;
+        return;
+      }
+      seat.leadsSince ??= this.world.now;
       const known = this.#leaders.get(term);
       const { id } = seat.peer;
       if (known === id) return;
@@ -208,6 +239,30 @@ export class Cluster {
     };
     notice();
     member.onChange(notice);
+  }
+
+  /** A member stops by itself when its disk fails or is damaged, or it was removed. */
+  #noticeEnd(seat: Seat, member: Member): void {
+    const { failure } = member;
+    if (!failure || /has been removed|server stopped/.test(failure.message)) return;
+    if (!seat.damaged && !seat.hasFailed) this.failure ??= failure;
+    if (!seat.damaged) return;
+    const { life } = seat;
+    this.world.clock.after(supervisedMillis, () => {
+      if (seat.life === life) this.revive(seat);
+    });
+  }
+
+  /** What pre-vote and loyalty are there for: nobody deposes a leader that a quorum hears. */
+  #deposed(seat: Seat, term: number): void {
+    const since = this.world.now - calmMillis;
+    const ledSince = seat.leadsSince ?? this.world.now;
+    const calm = this.seats.filter((each) => each.troubles === 0 && each.calmSince <= since);
+    const quorum = Math.floor(this.seats.length / 2) + 1;
+    const healthy = calm.includes(seat) && calm.length >= quorum && ledSince <= since;
+    if (!healthy || !this.#options.stable || calm.some(({ damaged }) => damaged)) return;
+    const text = `${seat.peer.name} was deposed by term ${term}, though a quorum had heard it`;
+    this.failure ??= new Violation(`leader stability: ${text} for ${calmMillis} ms`);
   }
 }
 
@@ -231,6 +286,10 @@ function newSeat(peer: ClusterPeer): Seat {
     damaged: false,
     refused: false,
     failing: false,
+    hasFailed: false,
+    troubles: 0,
+    calmSince: 0,
+    leadsSince: undefined,
     gone: new Set(),
   };
 }

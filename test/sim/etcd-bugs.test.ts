@@ -256,3 +256,23 @@ scenario("a paused leader ends no lease that its successor keeps alive", 3, asyn
   }
   assert.equal(await scene.get(successor() as Seat, "/leased"), "v");
 });
+
+scenario(
+  "a deposed leader acknowledges no keep-alive that its successor does not know of",
+  3,
+  async (scene) => {
+    const deposed = await scene.leader();
+    await scene.answer((deposed.store as Store).leaseGrant(7n, 2));
+    const others = scene.cluster.seats
+      .filter((seat) => seat !== deposed)
+      .map(({ peer }) => peer.id);
+    scene.cluster.world.network.partition([deposed.peer.id], others);
+    // It still leads, as far as it knows; nobody hears it any more.
+    const asked = (deposed.store as Store).leaseKeepAlive(7n);
+    const outcome = asked.then(
+      (seconds) => `kept alive for ${seconds} s`,
+      (error: Error) => error.message,
+    );
+    assert.match(await scene.answer(outcome), /timed out|no leader/);
+  },
+);

@@ -8,6 +8,7 @@ import { Compactor } from "./compactor.ts";
 import { assertCountersStep, CounterClient } from "./counters.ts";
 import { everyFault, type FaultName, torment } from "./faults.ts";
 import { assertFenced, FencedClient } from "./fencing.ts";
+import { assertPastTrue, Historian } from "./historian.ts";
 import type { RecordedOperation } from "./history.ts";
 import {
   assertExactlyOnce,
@@ -36,6 +37,8 @@ export interface RunOptions {
   readonly faults?: readonly FaultName[];
   readonly limits?: LimitOverrides;
   readonly network?: Partial<NetworkOptions>;
+  /** The members alone compare their states. */
+  readonly blind?: boolean;
 }
 
 export interface RunResult {
@@ -49,6 +52,8 @@ export interface RunResult {
 }
 
 export const defaultMillis = 8_000;
+/** The members compare their states several times in every run. */
+const corruptCheckMillis = 700;
 
 /** Short logs and queues, so that snapshots and catching up are everyday events. */
 const shortLimits: LimitOverrides = {
@@ -85,6 +90,7 @@ class Run {
   readonly #leases: LeaseClient[] = [];
   readonly #watchers: SimulatedWatcher[] = [];
   readonly #faults: string[] = [];
+  readonly #historian: Historian;
   readonly #churn: boolean;
 
   constructor(options: RunOptions) {
@@ -95,12 +101,15 @@ class Run {
     const members = options.members ?? (dice === 0 ? 1 : dice < 3 ? 5 : 3);
     const short = chance.below(2) === 0;
     this.#churn = options.churn ?? (members === 3 && !options.faults && chance.below(3) === 0);
-    const limits = options.limits ?? (short ? shortLimits : {});
+    const limits = { corruptCheckMillis, ...(options.limits ?? (short ? shortLimits : {})) };
     this.#cluster = new Cluster(options.seed, {
       members,
       world: { logLines: 60, ...(options.network && { network: options.network }) },
       member: { limits, watchLimits: shortWatchLimits },
+      blind: options.blind,
+      stable: !this.#churn,
     });
+    this.#historian = new Historian("historian", this.#cluster, this.#chance("historian"));
   }
 
   async result(): Promise<RunResult> {
@@ -156,6 +165,7 @@ class Run {
       this.#leases.push(new LeaseClient(name, cluster, chance(name)));
     }
     this.#callers.push(...this.#leases, new Compactor("compactor", cluster, chance("compactor")));
+    this.#callers.push(this.#historian);
     if (this.#churn) this.#callers.push(new Operator("operator", cluster, chance("operator")));
     this.#watchers.push(
       new SimulatedWatcher("watcher of all", cluster, chance("w0"), {}),
@@ -240,6 +250,7 @@ class Run {
     assertFenced(events);
     const leases = this.#leases.flatMap(({ records }) => records);
     assertLeasesLastLong(leases, events);
+    assertPastTrue(this.#historian, events);
     this.#judgeWatchers();
   }
 

@@ -2,7 +2,7 @@
  * What really happened, seen from above: every member tells what it applies, and the first to apply
  * an index says what is true there. Everybody else is held to it, at once.
  */
-import { StateMachine } from "../../ha/store/mod.ts";
+import { AlarmType, StateMachine } from "../../ha/store/mod.ts";
 import { Violation } from "./violation.ts";
 
 export interface TrueEvent {
@@ -27,6 +27,8 @@ const hashEvery = 16;
 
 export class Truth {
   readonly #now: () => number;
+  /** Whether states differ is left for the members to find out. */
+  readonly #blind: boolean;
   readonly #entries = new Map<number, TrueEntry>();
   /** Events of revision r at index r. */
   readonly #revisions: (readonly TrueEvent[])[] = [];
@@ -34,8 +36,9 @@ export class Truth {
   compactRevision = 0;
   violation: Violation | undefined;
 
-  constructor(now: () => number) {
+  constructor(now: () => number, blind = false) {
     this.#now = now;
+    this.#blind = blind;
   }
 
   /** All events of all revisions, in order. */
@@ -57,8 +60,10 @@ export class Truth {
     const known = this.#entries.get(index);
     const revision = machine.revision as number;
     this.compactRevision = Math.max(this.compactRevision, machine.compactRevision);
+    this.#heedAlarms(machine);
+    const compared = index % hashEvery === 0 && !this.#blind;
     if (!known) {
-      const hash = index % hashEvery === 0 ? machine.hash() : undefined;
+      const hash = compared ? machine.hash() : undefined;
       this.#entries.set(index, { term, digest, revision, hash });
       this.#learn(machine, revision);
       return;
@@ -73,11 +78,19 @@ export class Truth {
       const both = `${known.revision} and ${revision}`;
       this.#broken(`state equality: after index ${index} members are at revisions ${both}`);
     }
-    if (index % hashEvery !== 0) return;
+    if (!compared) return;
     known.hash ??= machine.hash();
     if (known.hash !== machine.hash()) {
       this.#broken(`state equality: after index ${index} members hold different states`);
     }
+  }
+
+  /** In a world of correct members none of them finds that their states differ. */
+  #heedAlarms({ alarms }: StateMachine): void {
+    if (!alarms.raised(AlarmType.corrupt)) return;
+    const named = alarms.active.filter(({ kind }) => kind === AlarmType.corrupt);
+    const members = named.map(({ member }) => member).join(", ");
+    this.#broken(`corruption alarm: the state of member ${members} differs from the others'`);
   }
 
   #learn(machine: StateMachine, revision: number): void {

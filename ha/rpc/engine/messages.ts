@@ -53,12 +53,24 @@ export function tooLarge(what: string, maxBytes: number): StatusError {
   return new StatusError(Code.resourceExhausted, `${what} is over the limit of ${maxBytes} bytes`);
 }
 
-/** Cuts messages out of the pieces of a body. */
+const nothing = Buffer.of();
+/** A buffer of pieces has room for so much at least. */
+const smallestRoomBytes = 256;
+
+/**
+ * Cuts messages out of the pieces of a body. A piece that holds whole messages is not copied; a
+ * message that comes in many pieces is put together in one buffer, so that a thousand frames of a
+ * byte cost a thousand bytes, not what they arrived in.
+ */
 export class MessageReader {
   readonly #encoding: Encoding;
   readonly #maxBytes: number;
-  #pieces: Buffer[] = [];
-  #bytes = 0;
+  /** What has not been read: `#from..#end`. */
+  #buffer: Buffer = nothing;
+  #from = 0;
+  #end = 0;
+  /** The buffer is our own, and may be written behind `#end`. */
+  #own = false;
 
   constructor(encoding: Encoding, maxBytes: number) {
     this.#encoding = encoding;
@@ -67,35 +79,72 @@ export class MessageReader {
 
   /** Bytes that belong to no complete message yet, or have not been asked for. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#end - this.#from;
   }
 
   add(piece: Buffer): void {
     if (piece.length === 0) return;
-    this.#pieces.push(piece);
-    this.#bytes += piece.length;
+    if (this.bytes === 0) {
+      this.#buffer = piece;
+      this.#from = 0;
+      this.#end = piece.length;
+      this.#own = false;
+      return;
+    }
+    this.#reserve(piece.length);
+    this.#buffer.set(piece, this.#end);
+    this.#end += piece.length;
   }
 
   /** Undefined: it has not arrived in full. Throws a StatusError for one that is not acceptable. */
   next(): Buffer | undefined {
-    if (this.#bytes < prefixBytes) return undefined;
-    let first = this.#pieces[0] as Buffer;
-    if (first.length < prefixBytes) first = this.#joined();
-    const length = first.readUInt32BE(1);
-    if (length > this.#maxBytes) throw tooLarge(`a message of ${length} bytes`, this.#maxBytes);
-    const end = prefixBytes + length;
-    if (this.#bytes < end) return undefined;
-    if (first.length < end) first = this.#joined();
-    if (first.length === end) this.#pieces.shift();
-    else this.#pieces[0] = first.subarray(end);
-    this.#bytes -= end;
-    const body = first.subarray(prefixBytes, end);
-    return plainMessage(first[0] as number, body, this.#encoding, this.#maxBytes);
+    const length = this.#nextLength();
+    if (length === undefined || this.bytes < prefixBytes + length) {
+      this.#keep();
+      return undefined;
+    }
+    const flag = this.#buffer[this.#from] as number;
+    const start = this.#from + prefixBytes;
+    const body = this.#buffer.subarray(start, start + length);
+    this.#from = start + length;
+    if (this.bytes === 0) this.#buffer = nothing;
+    return plainMessage(flag, body, this.#encoding, this.#maxBytes);
   }
 
-  #joined(): Buffer {
-    const joined = Buffer.concat(this.#pieces, this.#bytes);
-    this.#pieces = [joined];
-    return joined;
+  /** Throws a StatusError when what has arrived is too large a message, or more than one. */
+  checkSingle(): void {
+    const length = this.#nextLength();
+    if (length !== undefined && this.bytes > prefixBytes + length) {
+      throw new StatusError(Code.internal, "more than one message, where one is expected");
+    }
+    this.#keep();
+  }
+
+  /** Undefined: not known yet. */
+  #nextLength(): number | undefined {
+    if (this.bytes < prefixBytes) return undefined;
+    const length = this.#buffer.readUInt32BE(this.#from + 1);
+    if (length > this.#maxBytes) throw tooLarge(`a message of ${length} bytes`, this.#maxBytes);
+    return length;
+  }
+
+  /** What waits for more must not keep alive the larger buffer that it arrived in. */
+  #keep(): void {
+    if (!this.#own && this.bytes > 0) this.#reserve(0);
+  }
+
+  /** Room behind the end, in a buffer of our own; what was handed out stays as it is. */
+  #reserve(more: number): void {
+    if (this.#own && this.#buffer.length - this.#end >= more) return;
+    const { bytes } = this;
+    const wanted = bytes + more;
+    const whole = prefixBytes + (this.#nextLength() ?? 0);
+    const room = Math.max(wanted, Math.min(2 * wanted, whole), smallestRoomBytes);
+    const grown = Buffer.allocUnsafeSlow(room);
+    this.#buffer.copy(grown, 0, this.#from, this.#end);
+    this.#buffer = grown;
+    this.#from = 0;
+    this.#end = bytes;
+    this.#own = true;
   }
 }

@@ -14,9 +14,12 @@ import {
 import { Code, StatusError } from "../../runtime/status-error.ts";
 import type { Log } from "../../runtime/types.ts";
 import { toServiceError } from "../errors.ts";
+import { rpcLimits } from "../limits.ts";
 import type { PeerIdentity } from "../listener.ts";
+import { Arrival } from "./arrival.ts";
 import type { DeadlineWheel } from "./deadline-wheel.ts";
 import type { MethodTable } from "./method.ts";
+import { RequestBytes } from "./request-bytes.ts";
 import { StreamCall } from "./stream-call.ts";
 import { CallTemplate } from "./template.ts";
 import { UnaryCall } from "./unary-call.ts";
@@ -45,6 +48,10 @@ export interface SessionOptions {
   readonly methods: MethodTable;
   readonly deadlines: DeadlineWheel;
   readonly maxMessageBytes: number;
+  readonly maxRequestBytes: number;
+  readonly messageMillis: number;
+  /** Of all sessions together. */
+  readonly requestBytes: RequestBytes;
   readonly limits: Partial<Http2Limits>;
 }
 
@@ -52,6 +59,9 @@ export class Session implements ConnectionHandler {
   readonly connection: Connection;
   readonly deadlines: DeadlineWheel;
   readonly maxMessageBytes: number;
+  readonly maxRequestBytes: number;
+  readonly messageMillis: number;
+  readonly requestBytes: RequestBytes;
   readonly peerAddress: string;
   readonly #socket: Socket;
   readonly #log: Log;
@@ -65,6 +75,14 @@ export class Session implements ConnectionHandler {
     this.#methods = options.methods;
     this.deadlines = options.deadlines;
     this.maxMessageBytes = options.maxMessageBytes;
+    this.maxRequestBytes = options.maxRequestBytes;
+    this.messageMillis = options.messageMillis;
+    const { connectionRequestBytes } = rpcLimits;
+    this.requestBytes = new RequestBytes(
+      connectionRequestBytes,
+      "this connection",
+      options.requestBytes,
+    );
     this.peerAddress = `${socket.remoteAddress}:${socket.remotePort}`;
     if (peer.refusal !== undefined) {
       const error = toServiceError(new StatusError(Code.unauthenticated, peer.refusal));
@@ -134,6 +152,11 @@ export class Session implements ConnectionHandler {
     const error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     this.#log.error("a handler failed unexpectedly", { path, error });
     return new StatusError(Code.unknown, "the handler failed");
+  }
+
+  /** The call is given up unless its message comes in full in time. */
+  expectRest(call: CallOwner): Arrival {
+    return new Arrival(this.deadlines, this.messageMillis, (error) => call.abandon(error));
   }
 
   #templateOf(block: HeaderBlock): CallTemplate {

@@ -7,6 +7,7 @@ import { Duplex, type DuplexOptions } from "node:stream";
 import type { Metadata } from "@grpc/grpc-js";
 import type { Stream } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
+import type { Arrival } from "./arrival.ts";
 import type { Expiring } from "./deadline-wheel.ts";
 import { frameMessage, MessageReader, tooLarge } from "./messages.ts";
 import type { Method } from "./method.ts";
@@ -38,9 +39,12 @@ export class StreamCall extends Duplex implements CallOwner, Expiring {
   readonly #reader: MessageReader;
   /** Received bytes that the caller has not been given back. */
   #held = 0;
+  /** Taken from the session's allowance: what the reader holds. */
+  #requestBytes = 0;
+  /** While a message has come in part. */
+  #arrival: Arrival | undefined;
   #wanted = false;
   #requestEnded = false;
-  #single: Buffer | undefined;
   #begun = false;
   #headSent = false;
   #done = false;
@@ -53,12 +57,16 @@ export class StreamCall extends Duplex implements CallOwner, Expiring {
   constructor(session: Session, stream: Stream, template: CallTemplate, method: Method) {
     const { requestStream: readable, responseStream: writable } = method;
     // The call is not over when one of its sides is.
-    super({ objectMode: true, autoDestroy: false, readable, writable } as DuplexOptions);
+    super({
+      ...{ objectMode: true, autoDestroy: false, readable, writable },
+      // A message may be large: no more of them are kept than one on its way and the next.
+      ...{ readableHighWaterMark: 2, writableHighWaterMark: 2 },
+    } as DuplexOptions);
     this.#session = session;
     this.#stream = stream;
     this.#template = template;
     this.#method = method;
-    this.#reader = new MessageReader(template.encoding, session.maxMessageBytes);
+    this.#reader = new MessageReader(template.encoding, session.maxRequestBytes);
     // A handler ends its call with a status by emitting an error.
     this.on("error", (error) => this.#fail(error));
     const { timeoutMillis } = template;
@@ -200,6 +208,7 @@ export class StreamCall extends Duplex implements CallOwner, Expiring {
     try {
       if (this.#method.requestStream) this.#readMany();
       else this.#readSingle();
+      if (!this.#done) this.#account(this.#reader.bytes);
     } catch (thrown) {
       this.#finish(statusOfError(StatusError.from(thrown)));
       this.destroy();
@@ -212,7 +221,7 @@ export class StreamCall extends Duplex implements CallOwner, Expiring {
       if (message === undefined) {
         // The rest of a message must be able to come, however long it is.
         this.#release(this.#held);
-        if (!this.#requestEnded) return;
+        if (!this.#requestEnded) return this.#expectRest(this.#reader.bytes > 0);
         this.#wanted = false;
         if (this.#reader.bytes > 0) {
           throw new StatusError(Code.internal, "the request ended within a message");
@@ -220,6 +229,7 @@ export class StreamCall extends Duplex implements CallOwner, Expiring {
         this.push(null);
         return;
       }
+      this.#expectRest(false);
       this.#release(this.#held - this.#reader.bytes);
       this.#wanted = this.push(this.#parsed(message));
     }
@@ -227,15 +237,14 @@ export class StreamCall extends Duplex implements CallOwner, Expiring {
 
   #readSingle() {
     this.#release(this.#held);
-    this.#single ??= this.#reader.next();
-    if (this.#single !== undefined && this.#reader.bytes > 0) {
-      throw new StatusError(Code.internal, "more than one message, where one is expected");
-    }
+    this.#reader.checkSingle();
+    this.#expectRest(!this.#requestEnded);
     if (!this.#requestEnded) return;
-    if (this.#single === undefined) {
+    const message = this.#reader.next();
+    if (message === undefined) {
       throw new StatusError(Code.internal, "the request ended within its message");
     }
-    this.request = this.#parsed(this.#single);
+    this.request = this.#parsed(message);
     this.#handle();
   }
 
@@ -272,6 +281,23 @@ export class StreamCall extends Duplex implements CallOwner, Expiring {
     this.#session.connection.consume(this.#stream, bytes);
   }
 
+  /** Throws a StatusError when the requests under way would hold too much. */
+  #account(bytes: number) {
+    const more = bytes - this.#requestBytes;
+    if (more > 0) this.#session.requestBytes.take(more);
+    else if (more < 0) this.#session.requestBytes.give(-more);
+    this.#requestBytes = bytes;
+  }
+
+  #expectRest(incomplete: boolean) {
+    if (incomplete) {
+      this.#arrival ??= this.#session.expectRest(this);
+    } else if (this.#arrival !== undefined) {
+      this.#arrival.stop();
+      this.#arrival = undefined;
+    }
+  }
+
   #sendHead(block: Uint8Array) {
     if (this.#headSent) return;
     this.#headSent = true;
@@ -289,6 +315,8 @@ export class StreamCall extends Duplex implements CallOwner, Expiring {
   #over() {
     this.#done = true;
     this.#session.deadlines.remove(this);
+    this.#account(0);
+    this.#expectRest(false);
     // A write that waits for the caller waits no longer.
     this.onWritable();
   }

@@ -35,11 +35,14 @@ export class CallTemplate {
         const timeout = block.get("grpc-timeout");
         this.timeoutMillis = timeout === undefined ? undefined : parseTimeout(timeout);
         if (this.method === undefined) {
-          throw new StatusError(Code.unimplemented, `there is no method ${this.path} here`);
+          throw new StatusError(Code.unimplemented, `there is no method ${shown(this.path)} here`);
         }
         if (encoding === undefined) {
-          const name = block.get("grpc-encoding");
-          throw new StatusError(Code.unimplemented, `grpc-encoding "${name}" is not known here`);
+          const name = block.get("grpc-encoding") ?? "";
+          throw new StatusError(
+            Code.unimplemented,
+            `grpc-encoding "${shown(name)}" is not known here`,
+          );
         }
       } catch (thrown) {
         const status = statusOfError(StatusError.from(thrown));
@@ -48,6 +51,11 @@ export class CallTemplate {
       }
     }
   }
+}
+
+/** A caller's own word in an error: no more of it than one can read. */
+function shown(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 function isGrpc(contentType: string | undefined): boolean {

@@ -1,85 +1,57 @@
 /** The gRPC server on Trireme's own HTTP/2 engine. */
+import type { Socket } from "node:net";
 import type { ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { attachSocket, type Http2Limits, http2Limits } from "../../http2/mod.ts";
+import { attachSocket, type Http2Limits } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
-import { prepare, serviceName } from "../definitions.ts";
 import { rpcLimits } from "../limits.ts";
-import { Listener } from "../listener.ts";
-import type { RpcServer, RpcServerOptions } from "../types.ts";
+import type { PeerIdentity } from "../listener.ts";
+import type { RpcServerOptions } from "../types.ts";
 import { DeadlineWheel } from "./deadline-wheel.ts";
+import type { Engine } from "./engine.ts";
 import { MethodTable } from "./method.ts";
-import { Session } from "./session.ts";
+import { RequestBytes } from "./request-bytes.ts";
+import { Session, type SessionOptions } from "./session.ts";
 
-export class TriremeServer implements RpcServer {
-  readonly #options: RpcServerOptions;
+export class TriremeEngine implements Engine {
   readonly #methods = new MethodTable();
-  readonly #listener: Listener;
   readonly #sessions = new Set<Session>();
-  readonly #services: string[] = [];
-  #closed = false;
+  readonly #shared: SessionOptions;
 
   constructor(options: RpcServerOptions) {
-    this.#options = options;
-    const { log } = options;
-    const shared = {
-      log,
+    const { maxMessageBytes = rpcLimits.messageBytes } = options;
+    this.#shared = {
+      log: options.log,
       methods: this.#methods,
       deadlines: new DeadlineWheel(),
-      maxMessageBytes: options.maxMessageBytes ?? rpcLimits.messageBytes,
+      maxMessageBytes,
+      maxRequestBytes: options.maxRequestBytes ?? maxMessageBytes,
+      messageMillis: options.messageMillis ?? rpcLimits.messageMillis,
+      requestBytes: new RequestBytes(rpcLimits.requestBytes, "this server"),
       limits: http2LimitsOf(options),
     };
-    this.#listener = new Listener(options, (socket, peer) => {
-      const session = new Session(shared, socket, peer);
-      if (peer.refusal !== undefined) {
-        const { peerAddress: from } = session;
-        log.warn("client certificate refused", { peer: from, reason: peer.refusal });
-      }
-      this.#sessions.add(session);
-      socket.on("close", () => this.#sessions.delete(session));
-      attachSocket(session.connection, socket);
-    });
   }
 
-  get services(): readonly string[] {
-    return this.#services;
+  addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void {
+    this.#methods.add(definition, handlers);
   }
 
-  addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation): void {
-    this.#methods.add(definition, prepare(definition, implementation, this.#options.log));
-    this.#services.push(serviceName(definition));
+  accept(socket: Socket, peer: PeerIdentity): void {
+    const session = new Session(this.#shared, socket, peer);
+    this.#sessions.add(session);
+    socket.on("close", () => this.#sessions.delete(session));
+    attachSocket(session.connection, socket);
   }
 
-  listen(address: { readonly host: string; readonly port: number }): Promise<{ port: number }> {
-    return this.#listener.listen(address);
-  }
-
-  async drain(graceMillis: number): Promise<void> {
-    if (this.#closed) return;
-    this.#listener.stop();
+  drain(): void {
     for (const { connection } of this.#sessions) connection.shutdown();
-    await new Promise<void>((resolve) => {
-      let timer = setTimeout(() => {
-        const error = new StatusError(Code.unavailable, "the server is shutting down");
-        for (const session of this.#sessions) session.abandonCalls(error);
-        // A peer that does not read its answers is not waited for.
-        const { lingerMillis } = http2Limits;
-        timer = setTimeout(() => this.#listener.destroyConnections(), lingerMillis);
-      }, graceMillis);
-      this.#listener.whenEmpty(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-    await this.close();
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#listener.stop();
-    this.#listener.destroyConnections();
-    await new Promise<void>((resolve) => this.#listener.whenEmpty(resolve));
+  abandonCalls(): void {
+    const error = new StatusError(Code.unavailable, "the server is shutting down");
+    for (const session of this.#sessions) session.abandonCalls(error);
   }
+
+  close(): void {}
 }
 
 function http2LimitsOf(options: RpcServerOptions): Partial<Http2Limits> {

@@ -5,6 +5,7 @@
 import type { Metadata } from "@grpc/grpc-js";
 import type { Stream } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
+import type { Arrival } from "./arrival.ts";
 import type { Expiring } from "./deadline-wheel.ts";
 import { frameMessage, MessageReader, plainMessage, prefixBytes, tooLarge } from "./messages.ts";
 import type { Method } from "./method.ts";
@@ -21,6 +22,9 @@ import {
   type WireStatus,
 } from "./wire-metadata.ts";
 
+/** Requests up to a frame's size are not counted: most are small, and it would cost each. */
+const uncountedBytes = 16 * 1024;
+
 type Listener = (...args: unknown[]) => void;
 
 export class UnaryCall implements CallOwner, Expiring {
@@ -34,6 +38,9 @@ export class UnaryCall implements CallOwner, Expiring {
   readonly #template: CallTemplate;
   readonly #method: Method;
   #reader: MessageReader | undefined;
+  /** Taken from the session's allowance until the call is over. */
+  #requestBytes = 0;
+  #arrival: Arrival | undefined;
   #metadata: Metadata | undefined;
   #onCancelled: Listener[] | undefined;
   #headSent = false;
@@ -113,19 +120,19 @@ export class UnaryCall implements CallOwner, Expiring {
   }
 
   onData(bytes: Buffer, start: number, end: number, endStream: boolean) {
-    const { connection, maxMessageBytes } = this.#session;
+    const { connection, maxRequestBytes } = this.#session;
     connection.consume(this.#stream, end - start);
     if (this.#done) return;
     try {
       if (this.#reader === undefined && endStream && end - start >= prefixBytes) {
         const body = start + prefixBytes;
         if (bytes.readUInt32BE(start + 1) === end - body) {
-          if (end - body > maxMessageBytes) {
-            throw tooLarge(`a message of ${end - body} bytes`, maxMessageBytes);
+          if (end - body > maxRequestBytes) {
+            throw tooLarge(`a message of ${end - body} bytes`, maxRequestBytes);
           }
           const flag = bytes[start] as number;
           const { encoding } = this.#template;
-          this.#begin(plainMessage(flag, bytes.subarray(body, end), encoding, maxMessageBytes));
+          this.#begin(plainMessage(flag, bytes.subarray(body, end), encoding, maxRequestBytes));
           return;
         }
       }
@@ -163,25 +170,33 @@ export class UnaryCall implements CallOwner, Expiring {
   }
 
   #collect(piece: Buffer, endStream: boolean) {
-    const { maxMessageBytes } = this.#session;
-    this.#reader ??= new MessageReader(this.#template.encoding, maxMessageBytes);
+    this.#take(piece.length);
+    const { maxRequestBytes } = this.#session;
+    this.#reader ??= new MessageReader(this.#template.encoding, maxRequestBytes);
     const reader = this.#reader;
     reader.add(piece);
-    if (this.request === undefined) {
-      const message = reader.next();
-      if (message !== undefined) this.request = message;
+    reader.checkSingle();
+    if (!endStream) {
+      this.#arrival ??= this.#session.expectRest(this);
+      return;
     }
-    if (this.request !== undefined && reader.bytes > 0) {
-      throw new StatusError(Code.internal, "a unary call with more than one message");
-    }
-    if (!endStream) return;
-    if (this.request === undefined) {
+    this.#arrival?.stop();
+    const message = reader.next();
+    if (message === undefined) {
       throw new StatusError(Code.internal, "a unary call that ended within its message");
     }
-    this.#begin(this.request as Buffer);
+    this.#begin(message);
+  }
+
+  #take(bytes: number) {
+    this.#session.requestBytes.take(bytes);
+    this.#requestBytes += bytes;
   }
 
   #begin(message: Buffer) {
+    // What was compressed holds more than what came.
+    const more = message.length - this.#requestBytes;
+    if (more > uncountedBytes) this.#take(more);
     this.#begun = true;
     try {
       this.request = this.#method.deserialize(message);
@@ -235,6 +250,9 @@ export class UnaryCall implements CallOwner, Expiring {
   #finish() {
     this.#done = true;
     this.#session.deadlines.remove(this);
+    this.#arrival?.stop();
+    if (this.#requestBytes > 0) this.#session.requestBytes.give(this.#requestBytes);
+    this.#requestBytes = 0;
   }
 
   #cancel() {

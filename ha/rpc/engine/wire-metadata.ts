@@ -2,6 +2,7 @@
 import { Metadata } from "@grpc/grpc-js";
 import { encodeHeaders, type HeaderBlock } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
+import { shortened } from "../errors.ts";
 
 /** Fields of a request that are the protocol's own. */
 const protocolFields = new Set([
@@ -71,7 +72,8 @@ export interface WireStatus {
 /** The trailers of a call; with `whole`, an answer of trailers alone. */
 export function tailOf(status: WireStatus, whole: boolean, more: readonly string[] = []) {
   const fields = [...(whole ? head : []), "grpc-status", String(status.code)];
-  if (status.message !== "") fields.push("grpc-message", percentEncode(status.message));
+  const text = shortened(status.message);
+  if (text !== "") fields.push("grpc-message", percentEncode(text));
   if (status.metadata !== undefined) fields.push(...fieldsOf(status.metadata));
   return encodeHeaders([...fields, ...more]);
 }

@@ -18,15 +18,14 @@ import type {
   Random,
 } from "../types.ts";
 import type { MemberIdentity } from "./identity.ts";
-import { controlFrame, FrameError, FrameKind, FrameReader } from "./peer-frames.ts";
+import type { Connection, PeerStream } from "./peer-channel.ts";
+import { Inbound } from "./peer-inbound.ts";
+import { decodeOffer, LaneServer, openLane } from "./peer-lane.ts";
 import {
-  type Connection,
   defaultPeerLinkLimits,
   PeerLink,
   type PeerLinkHost,
   type PeerLinkLimits,
-  type PeerStream,
-  readChunks,
 } from "./peer-link.ts";
 
 export interface Libp2pNetworkOptions {
@@ -42,8 +41,6 @@ export interface Libp2pNetworkOptions {
 const protocol = "/trireme/peer/1";
 /** A connection that has not closed in order by then is reset. */
 const closeMillisMax = 100;
-/** An accepted stream on which so many answers wait to be read is not read at all. */
-const pongBytesMax = 64 * 1024;
 /** Strangers may try, but not hold many half-open handshakes, nor for long. */
 const handshakeLimits = {
   inboundUpgradeTimeout: 3_000,
@@ -51,18 +48,19 @@ const handshakeLimits = {
   /** Connections a second and host: members on one host share an address. */
   inboundConnectionThreshold: 200,
 } as const;
-const pong = controlFrame(FrameKind.pong);
 
 /**
  * {@link PeerNetwork} over libp2p: TCP, Noise, Yamux. Each member opens one stream to each peer for
- * what it sends, over whichever connection of the two there is.
+ * what it sends, over whichever connection of the two there is, and asks there for a lane
+ * (`peer-lane.ts`), on which its messages then go.
  */
 export class Libp2pNetwork implements PeerNetwork {
   readonly #options: Libp2pNetworkOptions;
   readonly #host: PeerLinkHost;
   readonly #links = new Map<MemberId, PeerLink>();
   readonly #byIdentity = new Map<string, Peer>();
-  readonly #inbound = new Map<MemberId, PeerStream>();
+  readonly #inbound = new Map<MemberId, Inbound>();
+  readonly #lanes: LaneServer;
   #handlers: PeerHandlers | undefined;
   #node: Libp2p | undefined;
   #cancelKeepAlive: Cancel = () => {};
@@ -70,12 +68,18 @@ export class Libp2pNetwork implements PeerNetwork {
 
   constructor(options: Libp2pNetworkOptions) {
     this.#options = options;
+    this.#lanes = new LaneServer(options.log);
     this.#host = {
       clock: options.clock,
       random: options.random,
       log: options.log,
       limits: { ...defaultPeerLinkLimits, ...options.limits },
       open: (peer, signal) => this.#open(peer, signal),
+      openLane: (connection, offer, signal) => {
+        // As in /ip4/127.0.0.1/tcp/…
+        const [, , host = ""] = connection.remoteAddr.toString().split("/");
+        return openLane(host, decodeOffer(offer), signal);
+      },
       abandon: (peer, reason) => {
         for (const connection of this.#connectionsTo(peer.identity)) connection.abort(reason);
       },
@@ -98,6 +102,7 @@ export class Libp2pNetwork implements PeerNetwork {
     this.#handlers = handlers;
     const { host, port } = this.#options.listen;
     try {
+      await this.#lanes.start(host);
       const node = await this.#createNode(await listenAddress(host, port));
       await node.handle(protocol, (stream, connection) => this.#accept(stream, connection), {
         maxInboundStreams: 8,
@@ -149,8 +154,9 @@ export class Libp2pNetwork implements PeerNetwork {
     this.#links.clear();
     this.#byIdentity.clear();
     // A connection with open streams would wait for the other end to close them.
-    for (const stream of this.#inbound.values()) stream.abort(new Error("closing"));
+    for (const inbound of this.#inbound.values()) inbound.abort(new Error("closing"));
     this.#inbound.clear();
+    this.#lanes.close();
     const connections = this.#node?.getConnections() ?? [];
     await Promise.all(connections.map((connection) => closeConnection(connection)));
     await this.#node?.stop();
@@ -224,19 +230,19 @@ export class Libp2pNetwork implements PeerNetwork {
       stream.abort(new Error("not a pinned peer"));
       return;
     }
+    const inbound = new Inbound(stream, this.#lanes, {
+      message: (payload) => {
+        if (this.#inbound.get(peer.id) !== inbound || this.#closing) return;
+        this.#handlers?.message(peer.id, payload);
+      },
+      closed: () => {
+        if (this.#inbound.get(peer.id) === inbound) this.#inbound.delete(peer.id);
+      },
+    });
     // A new stream means that the peer gave up the old one: nothing more of that may be delivered.
     const previous = this.#inbound.get(peer.id);
-    this.#inbound.set(peer.id, stream);
+    this.#inbound.set(peer.id, inbound);
     previous?.abort(new Error("replaced by a new stream"));
-    const reader = new FrameReader((kind, payload) => {
-      if (this.#inbound.get(peer.id) !== stream || this.#closing) return;
-      if (kind === FrameKind.message) this.#handlers?.message(peer.id, payload);
-      else if (kind === FrameKind.ping) answerPing(stream);
-    });
-    stream.addEventListener("close", () => {
-      if (this.#inbound.get(peer.id) === stream) this.#inbound.delete(peer.id);
-    });
-    stream.addEventListener("message", (event) => readChunks(event.data, stream, reader));
     this.#connected(identity);
   }
 
@@ -270,11 +276,6 @@ async function closeConnection(connection: Connection): Promise<void> {
   } catch (error) {
     connection.abort(error instanceof Error ? error : new Error(String(error)));
   }
-}
-
-function answerPing(stream: PeerStream): void {
-  if (stream.writeBufferLength > pongBytesMax) throw new FrameError("pings without reading pongs");
-  if (stream.writeStatus === "writable") stream.send(pong);
 }
 
 function samePeer(left: Peer, right: Peer): boolean {

@@ -5,15 +5,20 @@
  * ```
  *   opener   ── ping ─────────────────────►  acceptor      the first pong proves that the peer
  *   opener   ◄───────────────────── pong ──  acceptor      took the connection
+ *   opener   ── laneRequest ──────────────►  acceptor      see peer-lane.ts
+ *   opener   ◄──────────────── laneOffer ──  acceptor
  *   opener   ── message, message, ping … ─►  acceptor
  * ```
  */
-export const FrameKind = { message: 0, ping: 1, pong: 2 } as const;
+export const FrameKind = { message: 0, ping: 1, pong: 2, laneRequest: 3, laneOffer: 4 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
 export const frameHeaderBytes = 4;
 /** Of payload; both ends refuse more. */
 export const frameBytesMax = 8 * 1024 * 1024;
+
+/** A port in 2 bytes, a name in 16, a key in 32. */
+export const laneOfferBytes = 50;
 
 /** The other end does not keep to the format; its stream cannot be read on. */
 export class FrameError extends Error {
@@ -29,11 +34,20 @@ export function writeFrameHeader(
   target.writeUInt32BE(kind * 2 ** 24 + length, offset);
 }
 
-export function controlFrame(kind: FrameKind): Buffer {
-  const frame = Buffer.alloc(frameHeaderBytes);
-  writeFrameHeader(frame, 0, kind, 0);
+export function controlFrame(kind: FrameKind, payload: Uint8Array = new Uint8Array(0)): Buffer {
+  const frame = Buffer.alloc(frameHeaderBytes + payload.length);
+  writeFrameHeader(frame, 0, kind, payload.length);
+  frame.set(payload, frameHeaderBytes);
   return frame;
 }
+
+const payloadBytesMax: Readonly<Record<FrameKind, number>> = {
+  [FrameKind.message]: frameBytesMax,
+  [FrameKind.ping]: 0,
+  [FrameKind.pong]: 0,
+  [FrameKind.laneRequest]: 0,
+  [FrameKind.laneOffer]: laneOfferBytes,
+};
 
 /** Cuts a byte stream into frames. A payload that lies within one chunk is a view of it. */
 export class FrameReader {
@@ -70,12 +84,10 @@ export class FrameReader {
   #beginPayload(): void {
     const [kind = 0, high = 0, middle = 0, low = 0] = this.#header;
     this.#length = (high << 16) | (middle << 8) | low;
-    if (kind > FrameKind.pong) throw new FrameError(`frame kind ${kind} is unknown`);
-    if (this.#length > frameBytesMax) {
-      throw new FrameError(`a frame of ${this.#length} bytes exceeds ${frameBytesMax}`);
-    }
-    if (kind !== FrameKind.message && this.#length > 0) {
-      throw new FrameError(`a control frame carries ${this.#length} bytes, and may carry none`);
+    if (!(kind in payloadBytesMax)) throw new FrameError(`frame kind ${kind} is unknown`);
+    const max = payloadBytesMax[kind as FrameKind];
+    if (this.#length > max) {
+      throw new FrameError(`a frame of kind ${kind} has ${this.#length} bytes, more than ${max}`);
     }
     this.#kind = kind as FrameKind;
     this.#missing = this.#length;

@@ -1,5 +1,12 @@
-import type { Libp2p } from "libp2p";
+import type { TLSSocket } from "node:tls";
 import type { Cancel, Clock, Log, Peer, Random } from "../types.ts";
+import {
+  type Channel,
+  type Connection,
+  laneChannel,
+  type PeerStream,
+  streamChannel,
+} from "./peer-channel.ts";
 import {
   controlFrame,
   FrameKind,
@@ -8,9 +15,6 @@ import {
   frameHeaderBytes,
   writeFrameHeader,
 } from "./peer-frames.ts";
-
-export type Connection = ReturnType<Libp2p["getConnections"]>[number];
-export type PeerStream = Awaited<ReturnType<Connection["newStream"]>>;
 
 /** Times in milliseconds, sizes in bytes. */
 export interface PeerLinkLimits {
@@ -40,22 +44,28 @@ export interface PeerLinkHost {
   readonly log: Log;
   readonly limits: PeerLinkLimits;
   open(peer: Peer, signal: AbortSignal): Promise<{ connection: Connection; stream: PeerStream }>;
+  /** Takes up the offer of a lane; rejects when it cannot. */
+  openLane(connection: Connection, offer: Uint8Array, signal: AbortSignal): Promise<TLSSocket>;
   /** Ends every connection to the peer: one of them has proved to be dead. */
   abandon(peer: Peer, reason: Error): void;
   onLink(peer: Peer, up: boolean): void;
 }
 
-/** Bytes given to the stream at once, so that a long queue does not become one giant write. */
+/** A channel, and when the peer was last heard on it. */
+type HeardChannel = Channel & { heardAt: number };
+
+/** Bytes given to a channel at once, so that a long queue does not become one giant write. */
 const writeBytesMax = 1024 * 1024;
 const ping = controlFrame(FrameKind.ping);
+const laneRequest = controlFrame(FrameKind.laneRequest);
 
 /**
  * The outgoing half of the link to one peer.
  *
  * ```
- *   waiting ──► dialling ──► proving ──first pong──► up
- *      ▲            │            │                   │
- *      └── backoff ─┴────────────┴── closed, reset, silent ──┘
+ *   waiting ──► dialling ──► proving ──first pong──► widening ──lane, or none to be had──► up
+ *      ▲            │            │                       │                                 │
+ *      └── backoff ─┴────────────┴─────── closed, reset, silent ───────────────────────────┘
  * ```
  *
  * A dial that succeeds proves nothing: a peer that does not know us closes the connection a moment
@@ -65,11 +75,12 @@ export class PeerLink {
   readonly peer: Peer;
   readonly #host: PeerLinkHost;
   readonly #abort = new AbortController();
-  #state: "waiting" | "dialling" | "proving" | "up" | "closed" = "waiting";
-  #stream: PeerStream | undefined;
+  #state: "waiting" | "dialling" | "proving" | "widening" | "up" | "closed" = "waiting";
+  #stream: HeardChannel | undefined;
+  /** Messages go through it if there is one. Neither lives without the other. */
+  #lane: HeardChannel | undefined;
   #backoff: number;
   #cancelRetry: Cancel = () => {};
-  #heardAt = 0;
   #queue: Uint8Array[] = [];
   #queueHead = 0;
   #queuedBytes = 0;
@@ -85,6 +96,10 @@ export class PeerLink {
     return this.#state === "up";
   }
 
+  get #channel(): HeardChannel | undefined {
+    return this.#lane ?? this.#stream;
+  }
+
   /** Dials now, if it is waiting to: at the start, and when the peer has just come to us. */
   dialNow(): void {
     if (this.#state !== "waiting") return;
@@ -95,7 +110,7 @@ export class PeerLink {
 
   send(message: Uint8Array): boolean {
     const size = message.length + frameHeaderBytes;
-    const waiting = this.#queuedBytes + (this.#stream?.writeBufferLength ?? 0);
+    const waiting = this.#queuedBytes + (this.#channel?.queuedBytes ?? 0);
     if (this.#state !== "up" || waiting + size > this.#host.limits.queueBytesMax) return false;
     if (message.length > frameBytesMax) {
       this.#host.log.error("message exceeds the frame limit and was dropped", {
@@ -113,18 +128,20 @@ export class PeerLink {
 
   /** Called every `pingInterval`; `stalled`: not for a while, which is not the peer's fault. */
   keepAlive(now: number, stalled: boolean): void {
-    if (this.#state !== "proving" && this.#state !== "up") return;
-    if (stalled) this.#heardAt = now;
-    const silence = now - this.#heardAt;
-    if (silence >= this.#host.limits.deadAfter) {
-      const reason = new Error(
-        `nothing heard from ${this.peer.name} for ${Math.round(silence)} ms`,
-      );
-      this.#lose(reason);
-      this.#host.abandon(this.peer, reason);
-    } else if (this.#stream?.writableNeedsDrain === false) {
-      // A stream that is full is being read, or will fall silent; a ping would only wait in it.
-      this.#write(ping);
+    for (const channel of [this.#stream, this.#lane]) {
+      if (!channel) continue;
+      if (stalled) channel.heardAt = now;
+      const silence = now - channel.heardAt;
+      if (silence >= this.#host.limits.deadAfter) {
+        const reason = new Error(
+          `nothing heard from ${this.peer.name} for ${Math.round(silence)} ms`,
+        );
+        this.#lose(reason);
+        this.#host.abandon(this.peer, reason);
+        return;
+      }
+      // A channel that is full is being read, or will fall silent; a ping would only wait in it.
+      if (!channel.full) this.#write(channel, ping);
     }
   }
 
@@ -135,7 +152,9 @@ export class PeerLink {
     this.#state = "closed";
     this.#cancelRetry();
     this.#abort.abort();
-    this.#dropStream(new Error("link closed"));
+    this.#lane?.close();
+    this.#lane = undefined;
+    this.#dropChannels(new Error("link closed"));
     if (wasUp) this.#host.onLink(this.peer, false);
   }
 
@@ -155,34 +174,75 @@ export class PeerLink {
       return;
     }
     this.#state = "proving";
-    this.#stream = stream;
-    this.#heardAt = this.#host.clock.monotonicMillis();
-    const lost = (): void => {
-      if (this.#stream === stream) this.#lose(new Error("closed by the peer or the network"));
+    const events = {
+      reader: new FrameReader((kind, payload) => this.#heard(channel, connection, kind, payload)),
+      writable: () => this.#resume(),
+      closed: () => this.#ended(channel),
     };
-    stream.addEventListener("close", lost, { once: true });
-    stream.addEventListener("remoteCloseWrite", lost, { once: true });
-    connection.addEventListener("close", lost, { once: true });
-    const resume = (): void => {
-      if (this.#queuedBytes > 0) this.#scheduleFlush();
-    };
-    stream.addEventListener("drain", resume);
-    stream.addEventListener("idle", resume);
-    this.#listen(stream);
-    if (connection.status === "open" && stream.status === "open") this.#write(ping);
-    else lost();
+    const channel = this.#listenTo(streamChannel(stream, events));
+    this.#stream = channel;
+    connection.addEventListener("close", events.closed, { once: true });
+    if (connection.status === "open" && stream.status === "open") this.#write(channel, ping);
+    else this.#ended(channel);
   }
 
-  #listen(stream: PeerStream): void {
-    const reader = new FrameReader((kind) => {
-      if (this.#stream !== stream || kind !== FrameKind.pong) return;
-      this.#heardAt = this.#host.clock.monotonicMillis();
-      if (this.#state !== "proving") return;
-      this.#state = "up";
-      this.#backoff = this.#host.limits.backoffMin;
-      this.#host.onLink(this.peer, true);
-    });
-    stream.addEventListener("message", (event) => readChunks(event.data, stream, reader));
+  #listenTo(channel: Channel): HeardChannel {
+    return Object.assign(channel, { heardAt: this.#host.clock.monotonicMillis() });
+  }
+
+  #heard(channel: HeardChannel, connection: Connection, kind: FrameKind, payload: Uint8Array) {
+    if (kind === FrameKind.pong) channel.heardAt = this.#host.clock.monotonicMillis();
+    if (this.#stream !== channel) return;
+    if (kind === FrameKind.pong && this.#state === "proving") {
+      this.#state = "widening";
+      this.#write(channel, laneRequest);
+    } else if (kind === FrameKind.laneOffer && this.#state === "widening") {
+      this.#widen(connection, payload);
+    }
+  }
+
+  #widen(connection: Connection, offer: Uint8Array): void {
+    const stream = this.#stream;
+    this.#host.openLane(connection, offer, this.#abort.signal).then(
+      (socket) => {
+        if (this.#stream === stream && this.#state === "widening") this.#useLane(socket);
+        else socket.destroy();
+      },
+      (error: unknown) => {
+        if (this.#stream !== stream || this.#state !== "widening") return;
+        const { name: peer } = this.peer;
+        this.#host.log.warn("no lane to the peer: messages go over libp2p", { peer, error });
+        this.#isUp();
+      },
+    );
+  }
+
+  #useLane(socket: TLSSocket): void {
+    const events = {
+      reader: new FrameReader((kind) => {
+        if (kind === FrameKind.pong) lane.heardAt = this.#host.clock.monotonicMillis();
+      }),
+      writable: () => this.#resume(),
+      closed: () => this.#ended(lane),
+    };
+    const lane = this.#listenTo(laneChannel(socket, events));
+    this.#lane = lane;
+    this.#isUp();
+  }
+
+  #isUp(): void {
+    this.#state = "up";
+    this.#backoff = this.#host.limits.backoffMin;
+    this.#host.onLink(this.peer, true);
+  }
+
+  #resume(): void {
+    if (this.#queuedBytes > 0) this.#scheduleFlush();
+  }
+
+  #ended(channel: Channel): void {
+    if (this.#stream !== channel && this.#lane !== channel) return;
+    this.#lose(new Error("closed by the peer or the network"));
   }
 
   #lose(reason: unknown): void {
@@ -190,7 +250,7 @@ export class PeerLink {
     const wasUp = this.up;
     const isFirstFailure = this.#backoff === this.#host.limits.backoffMin;
     this.#state = "waiting";
-    this.#dropStream(reason instanceof Error ? reason : new Error(String(reason)));
+    this.#dropChannels(reason instanceof Error ? reason : new Error(String(reason)));
     const jitter = 0.5 + this.#host.random.below(1_000) / 1_000;
     const delay = Math.min(this.#backoff * jitter, this.#host.limits.backoffMax);
     this.#backoff = Math.min(this.#backoff * 2, this.#host.limits.backoffMax);
@@ -205,13 +265,14 @@ export class PeerLink {
     }
   }
 
-  #dropStream(reason: Error): void {
-    const stream = this.#stream;
+  #dropChannels(reason: Error): void {
+    const channels = [this.#lane, this.#stream];
+    this.#lane = undefined;
     this.#stream = undefined;
     this.#queue = [];
     this.#queueHead = 0;
     this.#queuedBytes = 0;
-    stream?.abort(reason);
+    for (const channel of channels) channel?.abort(reason);
   }
 
   /** At the end of the current callback: everything it sends leaves together. */
@@ -225,8 +286,10 @@ export class PeerLink {
   }
 
   #flush(): void {
-    while (this.#queuedBytes > 0 && this.#stream && !this.#stream.writableNeedsDrain) {
-      if (!this.#write(this.#takeBatch())) break;
+    for (;;) {
+      const channel = this.#channel;
+      if (!channel || this.#queuedBytes === 0 || channel.full) return;
+      if (!this.#write(channel, this.#takeBatch())) return;
     }
   }
 
@@ -257,31 +320,13 @@ export class PeerLink {
   }
 
   /** False: nothing more for now. */
-  #write(bytes: Uint8Array): boolean {
+  #write(channel: Channel, bytes: Uint8Array): boolean {
     try {
-      return this.#stream?.send(bytes) ?? false;
+      return channel.send(bytes);
     } catch (error) {
-      // The stream is closing under us; its close event may still be on its way.
+      // It is closing under us; its close event may still be on its way.
       this.#lose(error);
       return false;
     }
-  }
-}
-
-/** libp2p's `Uint8ArrayList` iterates over its chunks. */
-type ReceivedData = Uint8Array | { [Symbol.iterator](): Iterator<Uint8Array> };
-
-/** Feeds received bytes to a reader; a peer that breaks the format loses its stream. */
-export function readChunks(data: ReceivedData, stream: PeerStream, reader: FrameReader): void {
-  try {
-    if (data instanceof Uint8Array) reader.push(data);
-    else for (const chunk of data) reader.push(chunk);
-  } catch (error) {
-    stream.abort(error instanceof Error ? error : new Error(String(error)));
-    if (error instanceof Error && error.name === "FrameError") return;
-    // A handler failed: libp2p must not swallow that.
-    process.nextTick(() => {
-      throw error;
-    });
   }
 }

@@ -70,13 +70,17 @@ export class DiskContent {
   }
 
   /**
-   * Flips one bit of a random value at or above `from`. `noticed`: reading it reports corruption,
-   * as a checksum would; otherwise the wrong value is returned. Gives the key, if there was one.
+   * Flips one bit of a random value, of those whose keys begin with the byte `prefix` if one is
+   * given. `noticed`: reading it reports corruption, as the checksums of a database do; otherwise
+   * the wrong value is returned. Gives the key, if there was one.
    */
-  flipBit(options: { noticed: boolean; from?: Uint8Array }): Uint8Array | undefined {
-    const first = options.from ? this.entries.lowerBound(keyText(options.from)) : 0;
-    if (first >= this.entries.size) return undefined;
-    const key = this.entries.keyAt(this.#random.between(first, this.entries.size - 1)) ?? "";
+  flipBit(options: { noticed: boolean; prefix?: number }): Uint8Array | undefined {
+    const { prefix } = options;
+    const bound = (byte: number) => this.entries.lowerBound(String.fromCharCode(byte));
+    const first = prefix === undefined ? 0 : bound(prefix);
+    const end = prefix === undefined ? this.entries.size : bound(prefix + 1);
+    if (first >= end) return undefined;
+    const key = this.entries.keyAt(this.#random.between(first, end - 1)) ?? "";
     const value = this.entries.get(key)?.slice() ?? new Uint8Array(0);
     if (value.length > 0) {
       const index = this.#random.below(value.length);

@@ -5,7 +5,7 @@ import { openMemberWorker } from "../../../ha/member/mod.ts";
 import { parseAddress, type ServerTls } from "../../../ha/rpc/mod.ts";
 import { program } from "../../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { clusterState, parseInitialCluster, startEtcdServer } from "../../apiserver/mod.ts";
+import { clusterState, parseInitialCluster, serveEtcd } from "../../apiserver/mod.ts";
 
 const store = program({
   name: "store",
@@ -72,7 +72,7 @@ const store = program({
       log,
     });
     try {
-      const server = await startEtcdServer({ store: member, listen, tls, log });
+      const server = await serveEtcd(member, { listen, tls });
       return {
         async stop() {
           await server.close();

@@ -17,6 +17,8 @@ export interface Load extends Shape {
   readonly body: Buffer;
   readonly endpoints: readonly string[];
   readonly seconds: number;
+  /** Requests a second over all connections; undefined: as many as it takes. */
+  readonly perSecond?: number | undefined;
   /** Aborting it ends h2load. */
   readonly signal: AbortSignal;
 }
@@ -45,7 +47,9 @@ export async function h2load(folder: string, load: Load): Promise<LoadResult> {
   const runs = load.endpoints.flatMap((endpoint, index) => {
     const connections = shares[index] ?? 0;
     if (connections === 0) return [];
-    return runOne(join(folder, `requests-${index}`), endpoint, { ...load, connections }, body);
+    const perConnection = load.perSecond && Math.max(1, load.perSecond / load.connections);
+    const one = { ...load, connections, perConnection };
+    return runOne(join(folder, `requests-${index}`), endpoint, one, body);
   });
   const done = await Promise.all(runs);
   const millis = Float64Array.from(done.flatMap(({ millis: each }) => each)).sort();
@@ -61,8 +65,15 @@ interface Run {
   readonly millis: number[];
 }
 
-async function runOne(log: string, endpoint: string, load: Load, body: string): Promise<Run> {
+interface OneLoad extends Load {
+  /** Requests a second of each connection. */
+  readonly perConnection: number | undefined;
+}
+
+async function runOne(log: string, endpoint: string, load: OneLoad, body: string): Promise<Run> {
+  const { perConnection } = load;
   const args = [
+    ...(perConnection === undefined ? [] : [`--rps=${perConnection.toFixed(1)}`]),
     ...["-D", String(load.seconds), "-c", String(load.connections), "-m", String(load.streams)],
     ...["-d", body, "-H", "content-type: application/grpc", "-H", "te: trailers"],
     ...[`--log-file=${log}`, `http://${endpoint}${load.path}`],
