@@ -5,8 +5,6 @@
 import type { Cancel, Clock, Disk } from "../runtime/types.ts";
 import { limits } from "./limits.ts";
 
-const everything = { start: Uint8Array.of(0), end: Uint8Array.of(0xff) };
-
 export class Quota {
   readonly #disk: Disk;
   readonly #exceeded: () => void;
@@ -36,7 +34,7 @@ export class Quota {
   /** A disk that does not answer says so by its writes: here the last measurement stands. */
   async measure(): Promise<number> {
     try {
-      this.diskBytes = await this.#disk.approximateBytes(everything);
+      this.diskBytes = await this.#disk.bytesUsed();
     } catch {
       return this.diskBytes;
     }

@@ -25,6 +25,9 @@ export const rpcLimits = {
   handshakeMillis: 10_000,
   /** After a drain's grace, the last answers get so long to leave. */
   lingerMillis: 1_000,
+  /** HTTP/1.1: bytes of a request's head, and how long it may take to come. */
+  http1HeaderBytes: 8 * 1024,
+  http1RequestMillis: 5_000,
   /** Flow-control window of a stream: what a sender may have on the way unread. */
   streamWindowBytes: 256 * 1024,
   /** A connection idle for so long is asked for a sign of life … */

@@ -1,6 +1,7 @@
 /**
  * One TCP port for HTTP/2 with prior knowledge, or TLS with ALPN `h2`: what stands in front of the
- * gRPC server and of the balancer. It bounds connections and handshakes and knows each peer.
+ * gRPC server and of the balancer. It bounds connections and handshakes and knows each peer. Where
+ * HTTP/1.1 is served too, ALPN or the first bytes tell which it is.
  */
 import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
@@ -14,7 +15,11 @@ export interface ListenerOptions {
   readonly log: Log;
   readonly tls?: ServerTls | undefined;
   readonly maxConnections?: number | undefined;
+  /** Is given the connections that speak HTTP/1.1; absent: nobody is to. */
+  readonly http1?: Accept | undefined;
 }
+
+type Accept = (socket: Socket, peer: PeerIdentity) => void;
 
 /** What a connection's TLS handshake told. */
 export interface PeerIdentity {
@@ -34,15 +39,16 @@ export class Listener {
   #stopped = false;
 
   /** `accept` is given every connection that is ready for the HTTP/2 preface. */
-  constructor(options: ListenerOptions, accept: (socket: Socket, peer: PeerIdentity) => void) {
-    const { log, tls } = options;
+  constructor(options: ListenerOptions, accept: Accept) {
+    const { log, tls, http1 } = options;
     const admit = (socket: Socket, peer: PeerIdentity) => {
       // Its handshake ended after there were to be no new connections.
       if (this.#stopped) return socket.destroy();
       // A reset connection ends its calls through the session's own events.
       socket.on("error", (error) => log.debug("connection failed", { error: error.message }));
       socket.setNoDelay(true);
-      accept(socket, peer);
+      if (http1 === undefined) accept(socket, peer);
+      else tellProtocols(socket, (isHttp2) => (isHttp2 ? accept : http1)(socket, peer));
     };
     if (tls === undefined) {
       this.#server = createTcpServer((socket) => admit(socket, anonymous));
@@ -56,14 +62,16 @@ export class Listener {
           // Node would end a handshake with a foreign certificate without a word; such a client
           // is let in to be told why.
           rejectUnauthorized: false,
-          ALPNProtocols: ["h2"],
+          ALPNProtocols: http1 === undefined ? ["h2"] : ["h2", "http/1.1"],
           minVersion: "TLSv1.2",
           handshakeTimeout: rpcLimits.handshakeMillis,
         },
         (socket) => admit(socket, demanded(inspect(socket), tls.clientsRequired)),
       );
-      this.#server.on("tlsClientError", (error: Error) => {
+      this.#server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
         log.debug("TLS handshake failed", { error: error.message });
+        // A handshake that took too long is told here and goes on, unless it is ended.
+        socket.destroy();
       });
     }
     this.#server.on("connection", (socket: Socket) => {
@@ -124,6 +132,33 @@ export class Listener {
     if (this.#sockets.size > 0) return;
     for (const done of this.#gone.splice(0)) done();
   }
+}
+
+/** What every HTTP/2 client says first (RFC 9113 section 3.4); no HTTP/1.1 method begins like it. */
+const preface = "PRI";
+
+/** Calls back once the client has said enough; one that does not is cut off. */
+function tellProtocols(socket: Socket, told: (isHttp2: boolean) => void): void {
+  const alpn = "alpnProtocol" in socket ? socket.alpnProtocol : false;
+  if (typeof alpn === "string") {
+    told(alpn === "h2");
+    return;
+  }
+  const cutOff = setTimeout(() => socket.destroy(), rpcLimits.handshakeMillis);
+  socket.once("close", () => clearTimeout(cutOff));
+  let heard = Buffer.alloc(0);
+  const listen = (chunk: Buffer) => {
+    heard = Buffer.concat([heard, chunk]);
+    const begun = heard.toString("latin1", 0, preface.length);
+    if (heard.length < preface.length && preface.startsWith(begun)) return;
+    clearTimeout(cutOff);
+    socket.off("data", listen);
+    socket.pause();
+    socket.unshift(heard);
+    told(begun === preface);
+    socket.resume();
+  };
+  socket.on("data", listen);
 }
 
 /** What the server demands of its clients beyond a whole certificate. */

@@ -8,6 +8,7 @@ import { prepare, serviceName } from "./definitions.ts";
 import type { Engine } from "./engine/engine.ts";
 import { GrpcJsEngine } from "./engine/grpc-js-server.ts";
 import { TriremeEngine } from "./engine/trireme-server.ts";
+import { Http1 } from "./http1.ts";
 import { rpcLimits } from "./limits.ts";
 import { Listener } from "./listener.ts";
 import type { RpcServer, RpcServerOptions } from "./types.ts";
@@ -23,13 +24,18 @@ class EngineServer implements RpcServer {
   readonly #options: RpcServerOptions;
   readonly #engine: Engine;
   readonly #listener: Listener;
+  readonly #http1: Http1 | undefined;
   readonly #services: string[] = [];
   #closed = false;
 
   constructor(options: RpcServerOptions, engine: Engine) {
     this.#options = options;
     this.#engine = engine;
-    this.#listener = new Listener(options, (socket, peer) => {
+    const http1 = options.http1 && new Http1(options.http1);
+    this.#http1 = http1;
+    const { log, tls } = options;
+    const accepted = { log, tls, http1: http1?.accept.bind(http1) };
+    this.#listener = new Listener(accepted, (socket, peer) => {
       if (peer.refusal !== undefined) {
         const from = `${socket.remoteAddress}:${socket.remotePort}`;
         options.log.warn("client certificate refused", { peer: from, reason: peer.refusal });
@@ -55,6 +61,7 @@ class EngineServer implements RpcServer {
     if (this.#closed) return;
     this.#listener.stop();
     this.#engine.drain(graceMillis);
+    this.#http1?.drain();
     await new Promise<void>((resolve) => {
       let timer = setTimeout(() => {
         this.#engine.abandonCalls();

@@ -4,6 +4,7 @@
  * A handler is what `@grpc/grpc-js` takes: `(call, callback)` or `(call)`, keyed by the method names
  * of a generated service definition. `handlers.ts` makes them from plain async functions.
  */
+import type { RequestListener } from "node:http";
 import type { Metadata, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Log } from "../runtime/types.ts";
 
@@ -31,6 +32,8 @@ export interface RpcServerOptions {
   /** Bytes of one message of a request, decompressed; default: `maxMessageBytes`. */
   readonly maxRequestBytes?: number | undefined;
   readonly maxConcurrentStreams?: number | undefined;
+  /** Serves GET over HTTP/1.1 on the same port; absent: HTTP/1.1 is not spoken. */
+  readonly http1?: RequestListener | undefined;
   /**
    * A message of a request that has begun must come in full within this; default:
    * `rpcLimits.messageMillis`. (grpc-js waits for ever.)

@@ -90,11 +90,8 @@ export interface Disk {
     range: DiskRange,
     done: (error: DiskError | undefined, page: readonly DiskEntry[]) => void,
   ): void;
-  /** Bytes on disk, approximately. */
-  approximateBytes(range: {
-    readonly start: Uint8Array;
-    readonly end: Uint8Array;
-  }): Promise<number>;
+  /** What all of it takes, what is deleted but not given back yet included. */
+  bytesUsed(): Promise<number>;
   /** Gives back the space of what was deleted, beside all other work. Absent: nothing to give. */
   compact?(): Promise<void>;
   /** Waits for writes under way. Idempotent. */

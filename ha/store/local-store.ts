@@ -185,8 +185,7 @@ class LocalStore implements Store {
 
   async status(): Promise<MemberStatus> {
     this.checkOpen();
-    const all = { start: Uint8Array.of(0), end: Uint8Array.of(0xff) };
-    return this.statusOf(await this.runtime.disk.approximateBytes(all));
+    return this.statusOf(await this.runtime.disk.bytesUsed());
   }
 
   private statusOf(diskBytes: number): MemberStatus {

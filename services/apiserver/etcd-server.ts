@@ -10,6 +10,7 @@ import {
 } from "../../ha/rpc/mod.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
+import { etcdHttp } from "./etcd-http.ts";
 import { addClusterService, Readiness } from "./faces/cluster.ts";
 import { limits } from "./limits.ts";
 
@@ -29,8 +30,10 @@ export interface EtcdServer {
 
 export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdServer> {
   const { store, listen, tls, log } = options;
+  const http = etcdHttp(store, log);
   const server = createRpcServer({
     log,
+    http1: http.handler,
     maxMessageBytes: etcdLimits.messageBytes,
     maxRequestBytes: etcdLimits.requestBytes,
     tls,
@@ -59,6 +62,7 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
   let closed: Promise<void> | undefined;
   const close = async () => {
     undo();
+    http.close();
     readiness.stop();
     health.shutDown();
     stopping.abort();

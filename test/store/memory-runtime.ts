@@ -55,7 +55,7 @@ export class MemoryDisk implements Disk {
     });
   }
 
-  approximateBytes(): Promise<number> {
+  bytesUsed(): Promise<number> {
     let bytes = 0;
     for (const [key, value] of this.content) bytes += key.length + value.length;
     return Promise.resolve(bytes);

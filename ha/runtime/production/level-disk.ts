@@ -1,3 +1,5 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { ClassicLevel } from "classic-level";
 import { Level } from "level";
 import { assert } from "../assert.ts";
@@ -135,11 +137,14 @@ class LevelDisk implements Disk {
     else begin();
   }
 
-  async approximateBytes(range: { start: Uint8Array; end: Uint8Array }): Promise<number> {
+  /** LevelDB's own estimates leave out its memory table, which is in its log file. */
+  async bytesUsed(): Promise<number> {
     const refusal = this.#refusal();
     if (refusal) throw refusal;
     try {
-      return await this.#database.approximateSize(range.start, range.end);
+      const names = await readdir(this.#directory);
+      const sizes = await Promise.all(names.map((name) => sizeOf(join(this.#directory, name))));
+      return sizes.reduce((sum, size) => sum + size, 0);
     } catch (error) {
       throw toDiskError(error, this.#directory);
     }
@@ -268,4 +273,14 @@ function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
     if (left[index] !== right[index]) return false;
   }
   return true;
+}
+
+/** 0 for a file that LevelDB has deleted meanwhile. */
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
+    throw error;
+  }
 }

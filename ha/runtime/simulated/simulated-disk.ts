@@ -207,13 +207,12 @@ export class SimulatedDisk implements Disk {
     });
   }
 
-  approximateBytes(range: { start: Uint8Array; end: Uint8Array }): Promise<number> {
+  bytesUsed(): Promise<number> {
     const refusal = this.#refusal();
     if (refusal) return Promise.reject(refusal);
     const { entries } = this.#content;
     let bytes = 0;
-    const end = entries.lowerBound(keyText(range.end));
-    for (let index = entries.lowerBound(keyText(range.start)); index < end; index++) {
+    for (let index = 0; index < entries.size; index++) {
       const key = entries.keyAt(index) ?? "";
       bytes += key.length + (entries.get(key)?.length ?? 0);
     }

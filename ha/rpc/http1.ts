@@ -1,0 +1,37 @@
+/** HTTP/1.1 on a gRPC port: for probes and scrapers, which ask little and seldom. */
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { Socket } from "node:net";
+import { rpcLimits } from "./limits.ts";
+import type { PeerIdentity } from "./listener.ts";
+
+export class Http1 {
+  readonly #server: Server;
+  readonly #refusals = new WeakMap<Socket, string>();
+
+  constructor(handler: RequestListener) {
+    const { http1HeaderBytes: maxHeaderSize, http1RequestMillis: requestTimeout } = rpcLimits;
+    const options = { maxHeaderSize, requestTimeout, headersTimeout: requestTimeout };
+    this.#server = createServer(options, (request, response) => {
+      const refusal = this.#refusals.get(request.socket);
+      // Nobody has anything to upload here.
+      if (refusal === undefined && (request.method === "GET" || request.method === "HEAD")) {
+        handler(request, response);
+        return;
+      }
+      response.writeHead(refusal === undefined ? 405 : 401, { connection: "close" });
+      response.end(`${refusal ?? `${request.method}: only GET is served`}\n`);
+    });
+    this.#server.keepAliveTimeout = requestTimeout;
+    this.#server.maxHeadersCount = rpcLimits.metadataFields;
+  }
+
+  accept(socket: Socket, peer: PeerIdentity): void {
+    if (peer.refusal !== undefined) this.#refusals.set(socket, peer.refusal);
+    this.#server.emit("connection", socket);
+  }
+
+  /** Lets go of connections that have asked nothing lately. */
+  drain(): void {
+    this.#server.closeIdleConnections();
+  }
+}
