@@ -2,11 +2,11 @@
 import { EntryKind, type LogIndex, type Membership, Raft, type Term } from "../raft/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import { type Disk, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
-import { loadStateMachine, pageReader, StateMachine } from "../store/mod.ts";
+import { loadStateMachine, pageReader, repair, StateMachine } from "../store/mod.ts";
 import { type ClusterId, clusterIdOf } from "./cluster-id.ts";
 import { dropStaged, install, interruptedInstall, writeAll } from "./installer.ts";
 import { limits, limitsWith, type MemberLimits } from "./limits.ts";
-import { identityOperation, LogStore, readIdentity, repair } from "./log-store.ts";
+import { identityOperation, LogStore, readIdentity } from "./log-store.ts";
 import { Member } from "./member.ts";
 import { Proposals } from "./proposals.ts";
 import { RosterHistory } from "./roster.ts";

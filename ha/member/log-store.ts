@@ -27,7 +27,7 @@ import {
   type DiskOperation,
   type MemberId,
 } from "../runtime/types.ts";
-import { seal, unseal } from "../store/mod.ts";
+import { repair, seal, unseal } from "../store/mod.ts";
 import { entryFromWire, type RosterMeta, rosterMetaFromWire, rosterMetaToWire } from "./wire.ts";
 
 const logPrefix = 0x4c;
@@ -131,10 +131,6 @@ function openSealed(key: Uint8Array, value: Uint8Array, what: string): Uint8Arra
   if (content) return content;
   throw new DiskError("corrupt", `${what} does not match its checksum: ${repair}`);
 }
-
-/** What to do about a member whose data cannot be trusted. */
-export const repair =
-  "remove this member from the cluster, delete its data and its peer key, and add it as a new learner";
 
 const noHardState: HardState = { term: 0 as Term, vote: undefined, commit: 0 as LogIndex };
 

@@ -272,13 +272,16 @@ export function openRecord(key: Uint8Array, sealed: Uint8Array): Uint8Array {
   return content;
 }
 
+/**
+ * What to do about a member whose data cannot be trusted: it may have forgotten what it voted and
+ * acknowledged, so it does not come back under its name with empty hands.
+ */
+export const repair =
+  "remove this member from the cluster, delete its data and its peer key, and add it as a new learner";
+
 /** Names the record: its prefix and, where it has one, its number. */
 export function corruptRecord(key: Uint8Array, what: string, cause?: unknown): DiskError {
   const position = key.length === 9 ? ` ${positionOf(key)}` : "";
   const name = `${String.fromCharCode(key[0] ?? 0)}${position}`;
-  return new DiskError(
-    "corrupt",
-    `store record ${name} ${what}; remove this member's data and let it copy the leader's`,
-    { cause },
-  );
+  return new DiskError("corrupt", `store record ${name} ${what}: ${repair}`, { cause });
 }

@@ -22,7 +22,13 @@ export { decodeProposal } from "./commands.ts";
 export * as storeErrors from "./errors.ts";
 export type { HistoryDisk } from "./history.ts";
 export { recordName, StoreImage, type StorePosition } from "./image.ts";
-export { type AlarmRecord, type Applied, type PageReader, storeRanges } from "./layout.ts";
+export {
+  type AlarmRecord,
+  type Applied,
+  type PageReader,
+  repair,
+  storeRanges,
+} from "./layout.ts";
 export { LeaseClock } from "./lease-clock.ts";
 export {
   defaultStoreLimits,

@@ -1,7 +1,7 @@
 /** What goes wrong between members. */
 import type { LinkOptions } from "../../ha/runtime/simulated/mod.ts";
 import { between, type Chance, randomChoice } from "./chance.ts";
-import type { Cluster, Seat } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
 import { after, isolate, pair, type RunningFault, rejoin } from "./fault.ts";
 
 export function partition(cluster: Cluster, chance: Chance): RunningFault {
