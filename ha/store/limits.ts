@@ -26,7 +26,7 @@ export interface StoreLimits {
 export const defaultStoreLimits: StoreLimits = {
   maxTxnOperations: 128,
   maxRequestBytes: 1536 * 1024,
-  maxSessions: 10_000,
+  maxSessions: 200_000,
   sessionMillis: 5 * 60_000,
   maxClockStepMillis: 30_000,
   maxSessionResultBytes: 4096,

@@ -5,14 +5,16 @@
 import type { DiskOperation } from "../runtime/types.ts";
 import { seal } from "./checksum.ts";
 import { decodeTxnResponse, encodeTxnResponse } from "./codec.ts";
+import { Fifo } from "./fifo.ts";
 import { diskKey, encodeSession, Prefix, type SessionRecord } from "./layout.ts";
 import type { StoreLimits } from "./limits.ts";
 import type { TxnResponse } from "./types.ts";
 
 export class Sessions {
   private readonly limits: StoreLimits;
-  /** Oldest first. */
   private readonly byId = new Map<string, SessionRecord>();
+  /** Oldest first. (A map's first key is found by passing over all that were deleted before it.) */
+  private readonly order = new Fifo<SessionRecord>();
   /** Order of the oldest, and of the next. */
   private first = 0;
   private next = 0;
@@ -41,6 +43,7 @@ export class Sessions {
     // A copy: the encoder's views keep a whole chunk alive.
     const session = { requestId, wallMillis, result: Uint8Array.from(encoded) };
     this.byId.set(requestId, session);
+    this.order.push(session);
     const key = diskKey(Prefix.session, this.next);
     this.operations.push({ key, value: seal(key, encodeSession(session, this.next)) });
     this.next++;
@@ -49,19 +52,18 @@ export class Sessions {
 
   /** Forgets what is too old by now. */
   expire(wallMillis: number): void {
-    for (const session of this.byId.values()) {
-      if (session.wallMillis + this.limits.sessionMillis > wallMillis) return;
+    for (let oldest = this.order.first; oldest !== undefined; oldest = this.order.first) {
+      if (oldest.wallMillis + this.limits.sessionMillis > wallMillis) return;
       this.forgetOldest();
     }
   }
 
   private forgetOldest(): void {
-    for (const requestId of this.byId.keys()) {
-      this.byId.delete(requestId);
-      this.operations.push({ key: diskKey(Prefix.session, this.first) });
-      this.first++;
-      return;
-    }
+    const oldest = this.order.shift();
+    if (oldest === undefined) return;
+    this.byId.delete(oldest.requestId);
+    this.operations.push({ key: diskKey(Prefix.session, this.first) });
+    this.first++;
   }
 
   /** A session read from disk; they come oldest first. Answers whether `order` follows. */
@@ -69,6 +71,7 @@ export class Sessions {
     const follows = this.byId.size === 0 || order === this.next;
     if (this.byId.size === 0) this.first = order;
     this.byId.set(session.requestId, session);
+    this.order.push(session);
     this.next = order + 1;
     return follows;
   }
