@@ -3,7 +3,6 @@
  * documentation of etcdctl shows for each command (etcd `etcdctl/README.md`).
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,59 +10,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type Face, openFace } from "../etcd/support.ts";
 import { eventually } from "../rpc/helpers.ts";
-import { locate, needs } from "./needs.ts";
-
-const etcdctl = locate("etcdctl") ?? "etcdctl";
-
-interface Result {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-class Running {
-  readonly process: ChildProcess;
-  readonly done: Promise<Result>;
-  stdout = "";
-  stderr = "";
-
-  constructor(port: number, args: readonly string[], input?: string) {
-    // Only what is said here decides: no ETCDCTL_ variable of whoever runs the test.
-    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("ETCDCTL_"));
-    const env = { ...Object.fromEntries(inherited), ETCDCTL_API: "3" };
-    const endpoint = `--endpoints=127.0.0.1:${port}`;
-    this.process = spawn(etcdctl, [endpoint, "--command-timeout=10s", ...args], {
-      env,
-      stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-    });
-    this.process.stdin?.end(input);
-    this.process.stdout?.on("data", (text: Buffer) => {
-      this.stdout += text;
-    });
-    this.process.stderr?.on("data", (text: Buffer) => {
-      this.stderr += text;
-    });
-    this.done = new Promise((resolve, reject) => {
-      this.process.on("error", reject);
-      this.process.on("close", (code) => {
-        resolve({ code, stdout: this.stdout, stderr: this.stderr });
-      });
-    });
-  }
-
-  async prints(text: string): Promise<void> {
-    try {
-      await eventually(text, () => this.stdout === text, 10_000);
-    } catch {
-      assert.equal(this.stdout, text, this.stderr);
-    }
-  }
-
-  interrupt(): Promise<Result> {
-    this.process.kill("SIGINT");
-    return this.done;
-  }
-}
+import { Running } from "./etcdctl-process.ts";
+import { needs } from "./needs.ts";
 
 describe("etcdctl", needs("etcdctl", "etcd-client"), () => {
   let face: Face;
@@ -83,7 +31,7 @@ describe("etcdctl", needs("etcdctl", "etcd-client"), () => {
   });
 
   const start = (args: readonly string[], input?: string): Running => {
-    const started = new Running(face.port, args, input);
+    const started = new Running(`127.0.0.1:${face.port}`, args, input);
     running.push(started);
     return started;
   };
