@@ -62,7 +62,8 @@ export class Listener {
           // Node would end a handshake with a foreign certificate without a word; such a client
           // is let in to be told why.
           rejectUnauthorized: false,
-          ALPNProtocols: http1 === undefined ? ["h2"] : ["h2", "http/1.1"],
+          // A gRPC client offers h2 alone; one that offers both came to look at a page.
+          ALPNProtocols: http1 === undefined ? ["h2"] : ["http/1.1", "h2"],
           minVersion: "TLSv1.2",
           handshakeTimeout: rpcLimits.handshakeMillis,
         },

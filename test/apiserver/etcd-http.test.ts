@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { AlarmKind, type MemberInfo } from "../../ha/etcd/mod.ts";
 import { call, connect as connectGrpc } from "../../ha/rpc/mod.ts";
 import { createLog } from "../../ha/runtime/production/mod.ts";
@@ -9,6 +10,7 @@ import { openLocalStore, type Store } from "../../ha/store/mod.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
 import { startEtcdServer } from "../../services/apiserver/mod.ts";
 import { FakeAdmin } from "../etcd/support.ts";
+import { createCa } from "../rpc/certs.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 
 const log = createLog({}, { level: "silent" });
@@ -82,4 +84,34 @@ test("gRPC is served beside it, and the first bytes may come one by one", async 
   });
   await once(socket, "close");
   assert.match(answer, /^HTTP\/1\.1 200 OK/);
+});
+
+test("over TLS: whoever offers both protocols gets a page, gRPC's h2 alone; a certificate is asked", async () => {
+  const authority = await createCa();
+  const { ca } = authority;
+  const own = await authority.client("root");
+  const tls = { ...(await authority.server()), clientCa: ca, clientsRequired: {} };
+  const listen = { host: "127.0.0.1", port: 0 };
+  const secure = await startEtcdServer({ store: member, listen, tls, log });
+  try {
+    const ask = async (credentials: object): Promise<string> => {
+      const ALPNProtocols = ["h2", "http/1.1"];
+      const at = { host: "127.0.0.1", port: secure.port, ca, ALPNProtocols };
+      const socket = connectTls({ ...at, ...credentials });
+      await once(socket, "secureConnect");
+      assert.equal(socket.alpnProtocol, "http/1.1");
+      socket.write("GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+      let answer = "";
+      for await (const chunk of socket) answer += chunk;
+      return answer;
+    };
+    assert.match(await ask(own), /^HTTP\/1\.1 200 OK.*"health":"true"/s);
+    assert.match(await ask({}), /^HTTP\/1\.1 401 .*a client certificate is required/s);
+    const addresses = [`127.0.0.1:${secure.port}`];
+    const kv = connectGrpc(KVClient, { addresses, tls: { ca, ...own } });
+    await call(kv, "range", { key: Buffer.from("a") }, { deadlineMillis: 5_000 });
+    kv.close();
+  } finally {
+    await secure.close();
+  }
 });
