@@ -47,5 +47,6 @@ test("waiting for a slow caller leaves nothing behind", async () => {
   const call = new SlowCall();
   handler(call as unknown as ServerWritableStream<number, number>);
   await call.ended.promise;
-  assert.ok(grown / waits < 10, `${grown / waits} bytes are left of each wait`);
+  // What compiling left on the heap counts along; one listener that stays takes some 300 bytes.
+  assert.ok(grown / waits < 60, `${grown / waits} bytes are left of each wait`);
 });
