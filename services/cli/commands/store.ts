@@ -1,7 +1,8 @@
 /** `trireme store`: a member of the store by itself, with etcd's API, as etcd would be started. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { openMemberWorker } from "../../../ha/member/mod.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openMemberWorker, type WorkerMember } from "../../../ha/member/mod.ts";
 import { parseAddress, type ServerTls } from "../../../ha/rpc/mod.ts";
 import { program } from "../../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
@@ -59,7 +60,7 @@ const store = program({
     const listen = parseAddress(values["listen-client"]);
     const tls = await tlsOf(values, listen.host);
     const dataDirectory = values["data-dir"];
-    const scheme = tls ? "https" : "http";
+    const clientUrl = `${tls ? "https" : "http"}://${values["listen-client"]}`;
     const member = await openMemberWorker({
       name,
       dataDirectory,
@@ -67,11 +68,14 @@ const store = program({
       keyFile: values["peer-key-file"] ?? `${resolve(dataDirectory)}.key`,
       cluster: parseInitialCluster(values["initial-cluster"], name),
       initialClusterState: clusterState(values["initial-cluster-state"]),
-      clientAddresses: [`${scheme}://${values["listen-client"]}`],
+      clientAddresses: [clientUrl],
       quotaBytes: values["quota-bytes"],
       log,
     });
     try {
+      if (!(await published(member, name, clientUrl))) {
+        log.warn("clients are served before the cluster knows where", { clientUrl });
+      }
       const server = await serveEtcd(member, { listen, tls });
       return {
         async stop() {
@@ -88,6 +92,26 @@ const store = program({
 });
 
 export { store as program };
+
+/** As long as etcd waits for its cluster by default (`--wait-cluster-ready-timeout`). */
+const publishMillisMax = 5_000;
+const publishCheckMillis = 50;
+
+/**
+ * Waits until the cluster has taken note of where this member's clients connect, so that whoever
+ * reaches it finds it in the list of members. False: without a quorum it could not in time.
+ */
+async function published(member: WorkerMember, name: string, clientUrl: string): Promise<boolean> {
+  const deadline = performance.now() + publishMillisMax;
+  for (;;) {
+    const members = await member.admin.members();
+    if (members.some((each) => each.name === name && each.clientUrls.includes(clientUrl))) {
+      return true;
+    }
+    if (performance.now() > deadline) return false;
+    await sleep(publishCheckMillis);
+  }
+}
 
 interface TlsFlags {
   readonly "tls-cert-file": string | undefined;
