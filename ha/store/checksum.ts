@@ -3,6 +3,7 @@
  * little endian. The key takes part, so that a record in another one's place is noticed too.
  */
 import { crc32c } from "../runtime/crc32c.ts";
+import type { WireWriter } from "./wire.ts";
 
 const checksumBytes = 4;
 
@@ -17,6 +18,12 @@ export function seal(key: Uint8Array, content: Uint8Array): Uint8Array {
   sealed[length + 2] = crc >>> 16;
   sealed[length + 3] = crc >>> 24;
   return sealed;
+}
+
+/** The same of the message that has just been written: a view, as `finish` gives. */
+export function sealWritten(key: Uint8Array, writer: WireWriter): Uint8Array {
+  writer.littleEndian32(writer.checksum(crc32c(key)));
+  return writer.finish();
 }
 
 /** The content, a view; undefined where it is not what was sealed under this key. */

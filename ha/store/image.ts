@@ -10,13 +10,13 @@ import {
   appliedKey,
   type Change,
   decodeApplied,
-  decodeRevision,
+  decodeChanges,
   diskKey,
   encodeApplied,
-  encodeRevision,
   openRecord,
   Prefix,
   positionOf,
+  sealChanges,
 } from "./layout.ts";
 
 export interface StorePosition {
@@ -49,7 +49,7 @@ export class StoreImage {
     const content = openRecord(key, value);
     switch (key[0]) {
       case Prefix.revision:
-        for (const change of decodeRevision(key, content)) {
+        for (const change of decodeChanges(key, content)) {
           if (change.deleted) this.#live.delete(change.key);
           else this.#live.set(change.key, change);
         }
@@ -88,7 +88,7 @@ export class StoreImage {
     let batch: DiskOperation[] = [...this.#small];
     for (const [mod, changes] of [...byRevision].sort(([a], [b]) => a - b)) {
       const key = diskKey(Prefix.revision, mod);
-      batch.push({ key, value: seal(key, encodeRevision(changes)) });
+      batch.push({ key, value: sealChanges(key, changes) });
       if (batch.length < recordsPerBatch) continue;
       yield batch;
       batch = [];

@@ -3,26 +3,32 @@
  * first, eight bytes, most significant first:
  *
  *   'A'                  Applied         where the applied state stands
+ *   'D' first revision   RevisionRecord  what compaction has dropped from the 'R' of that number
  *   'E' lease id         Lease           granted leases (attached keys are in the key-values)
- *   'R' revision         RevisionRecord  what the revision changed
+ *   'R' first revision   RevisionRecord  what that revision and some that follow it changed
  *   'S' order            Session         remembered request ids, oldest first
  *
  * 'L', 'H' and 'M' belong to the member (log, hard state, membership).
  *
- * There is no second copy of the current values: they are those of the 'R' records. A put is then
- * one record under an ascending key, which LevelDB only has to append and never has to merge, and
- * a start reads the same number of records either way (one per live key). The price is paid by
- * compaction, which has to keep old records: below the compact revision R a record holds exactly
- * those changes that are still the newest of their key at R, and is dropped when none is left.
- * From R on records are whole, for watches resume there. Each record ends in its checksum
- * (`checksum.ts`), which is looked at whenever it is read.
+ * There is no second copy of the current values: they are those of the 'R' records. The puts of a
+ * turn are then a record or two under ascending keys, which LevelDB only has to append and never
+ * has to merge. The price is paid by compaction, which has to keep old records: below the compact
+ * revision R what counts of a record, less what its 'D' names, is exactly those changes that are
+ * still the newest of their key at R. From R on records are whole, for watches resume there. Each
+ * record ends in its checksum (`checksum.ts`), which is looked at whenever it is read.
  */
 import { type DiskEntry, DiskError, type DiskRange } from "../runtime/types.ts";
-import { unseal } from "./checksum.ts";
+import { sealWritten, unseal } from "./checksum.ts";
 import type { LeaseId } from "./types.ts";
 import { varintBytes, WireReader, WireWriter } from "./wire.ts";
 
-export const Prefix = { applied: 0x41, lease: 0x45, revision: 0x52, session: 0x53 } as const;
+export const Prefix = {
+  applied: 0x41,
+  dropped: 0x44,
+  lease: 0x45,
+  revision: 0x52,
+  session: 0x53,
+} as const;
 export type Prefix = (typeof Prefix)[keyof typeof Prefix];
 
 /** Reads one page of a range; what a driver makes of `Disk.scan`. */
@@ -45,7 +51,7 @@ export interface AlarmRecord {
   readonly kind: number;
 }
 
-/** One change as a revision record holds it; of a deletion only `key` and `mod` count. */
+/** One change as a record holds it; of a deletion only `key` and `mod` count. */
 export interface Change {
   readonly key: string;
   readonly deleted: boolean;
@@ -89,6 +95,7 @@ export function rangeFrom(prefix: Prefix, position: number, limit: number): Disk
 /** Everything the store owns on disk, in key order. */
 export const storeRanges: readonly { readonly start: Uint8Array; readonly end: Uint8Array }[] = [
   Prefix.applied,
+  Prefix.dropped,
   Prefix.lease,
   Prefix.revision,
   Prefix.session,
@@ -141,8 +148,11 @@ export function readAlarm(reader: WireReader, end: number): AlarmRecord {
   return { member, kind };
 }
 
-/** Sizes are computed beforehand: no byte is moved twice on the path of every write. */
-export function encodeRevision(changes: readonly Change[]): Uint8Array {
+/**
+ * A record of changes with its checksum; a view of a shared chunk. Sizes are computed beforehand:
+ * no byte is moved twice on the path of every write.
+ */
+export function sealChanges(key: Uint8Array, changes: readonly Change[]): Uint8Array {
   for (const change of changes) {
     const { key, value, deleted, lease } = change;
     const leaseText = lease === 0n ? "" : lease.toString();
@@ -162,10 +172,10 @@ export function encodeRevision(changes: readonly Change[]): Uint8Array {
     if (!deleted && leaseText.length > 0) writer.text(6, leaseText);
     if (deleted) writer.flag(2, true);
   }
-  return writer.finish();
+  return sealWritten(key, writer);
 }
 
-export function decodeRevision(key: Uint8Array, bytes: Uint8Array): Change[] {
+export function decodeChanges(key: Uint8Array, bytes: Uint8Array): Change[] {
   return decoding(key, () => {
     const reader = new WireReader(bytes);
     const changes: Change[] = [];
@@ -176,6 +186,19 @@ export function decodeRevision(key: Uint8Array, bytes: Uint8Array): Change[] {
     }
     return changes;
   });
+}
+
+/** The changes of a record, grouped by their revisions. */
+export function* byRevision(
+  changes: readonly Change[],
+): Generator<readonly [revision: number, changes: readonly Change[]]> {
+  for (let from = 0; from < changes.length; ) {
+    const { mod } = changes[from] as Change;
+    let to = from + 1;
+    while (changes[to]?.mod === mod) to++;
+    yield [mod, changes.slice(from, to)];
+    from = to;
+  }
 }
 
 function readChange(reader: WireReader, end: number): Change {

@@ -41,13 +41,13 @@ export interface WatchLimits {
   /** Events, and bytes of keys and values, queued for one watcher before it must catch up. */
   readonly maxQueuedEvents: number;
   readonly maxQueuedBytes: number;
-  /** Revisions read from history at a time. */
-  readonly catchUpPageRevisions: number;
+  /** Records of about 8 KiB read from history at a time. */
+  readonly catchUpPageRecords: number;
 }
 
 export const defaultWatchLimits: WatchLimits = {
   maxWatchers: 100_000,
   maxQueuedEvents: 4096,
   maxQueuedBytes: 8 * 1024 * 1024,
-  catchUpPageRevisions: 128,
+  catchUpPageRecords: 16,
 };

@@ -1,13 +1,14 @@
 /** Reading the state back from disk at start. */
 import { assert } from "../runtime/assert.ts";
 import type { DiskError, DiskRange } from "../runtime/types.ts";
-import type { HistoryDisk } from "./history.ts";
 import {
+  type Applied,
   appliedKey,
+  byRevision,
   corruptRecord,
   decodeApplied,
+  decodeChanges,
   decodeLease,
-  decodeRevision,
   decodeSession,
   diskKey,
   openRecord,
@@ -16,6 +17,7 @@ import {
   positionOf,
   storeRanges,
 } from "./layout.ts";
+import { type HistoryDisk, survivorsOf } from "./records.ts";
 import type { StateMachine } from "./state-machine.ts";
 
 const pageEntries = 1000;
@@ -33,7 +35,7 @@ export async function loadStateMachine(
   const bytes = disk.get(appliedKey);
   if (bytes === undefined) return checkEmpty(read);
   const applied = decodeApplied(openRecord(appliedKey, bytes));
-  const { revision, compactRevision } = applied;
+  const { revision } = applied;
   await eachRecord(read, Prefix.lease, (key, value) => {
     const { id, seconds } = decodeLease(key, value);
     if (id === 0n || machine.leases.get(id) !== undefined) {
@@ -45,31 +47,62 @@ export async function loadStateMachine(
     const follows = machine.sessions.restore(decodeSession(key, value), positionOf(key));
     if (!follows) throw corruptRecord(key, "does not follow the one before it");
   });
-  let last = 1;
-  // A whole record for every revision from here on; below, what compaction has left.
-  const wholeFrom = Math.max(compactRevision, 2);
   machine.history.entries.beginLoad();
-  await eachRecord(read, Prefix.revision, (key, value) => {
-    const at = positionOf(key);
-    if (at > revision) throw corruptRecord(key, `is beyond the applied revision ${revision}`);
-    const changes = decodeRevision(key, value);
-    if (changes.length === 0) throw corruptRecord(key, "holds no change");
-    for (const change of changes) {
-      if (change.mod !== at) throw corruptRecord(key, `holds a change of revision ${change.mod}`);
-    }
-    const expected = Math.max(last + 1, wholeFrom);
-    if (at >= wholeFrom && at !== expected) {
-      throw corruptRecord(diskKey(Prefix.revision, expected), "is missing");
-    }
-    machine.history.replay(at, changes);
-    last = at;
-  });
+  const last = await loadHistory(machine, read, applied);
   machine.history.entries.endLoad();
   if (last !== revision) {
     throw corruptRecord(diskKey(Prefix.revision, revision), "is missing, but was applied");
   }
   machine.restore(applied);
   attachLeases(machine);
+}
+
+/** Answers the last revision. */
+async function loadHistory(
+  { history }: StateMachine,
+  read: PageReader,
+  { revision, compactRevision }: Applied,
+): Promise<number> {
+  const dropped = new Map<number, Uint8Array>();
+  await eachRecord(read, Prefix.dropped, (key, value) => {
+    dropped.set(positionOf(key), Uint8Array.from(value));
+  });
+  let last = 1;
+  // Every revision is there from here on; below, what compaction has left.
+  const wholeFrom = Math.max(compactRevision, 2);
+  await eachRecord(read, Prefix.revision, (key, value) => {
+    const first = positionOf(key);
+    if (first > revision) throw corruptRecord(key, `is beyond the applied revision ${revision}`);
+    if (first <= last) throw corruptRecord(key, `follows revision ${last}`);
+    const changes = decodeChanges(key, value);
+    const notes = dropped.get(first);
+    const survivors = survivorsOf(
+      changes,
+      notes === undefined ? [] : decodeChanges(diskKey(Prefix.dropped, first), notes),
+    );
+    dropped.delete(first);
+    if (survivors.length === 0) throw corruptRecord(key, "holds no change");
+    let due = first;
+    for (const [at, ofRevision] of byRevision(survivors)) {
+      if (at < due) throw corruptRecord(key, `holds a change of revision ${at}`);
+      if (at > revision) throw corruptRecord(key, `goes beyond the applied revision ${revision}`);
+      const expected = Math.max(last + 1, wholeFrom);
+      if (at >= wholeFrom && at !== expected) {
+        throw corruptRecord(diskKey(Prefix.revision, expected), "is missing");
+      }
+      history.replay(at, ofRevision);
+      last = at;
+      due = at + 1;
+    }
+    history.records.restore(first, last, changes.length, survivors.length);
+  });
+  for (const first of dropped.keys()) {
+    throw corruptRecord(
+      diskKey(Prefix.revision, first),
+      "is missing, but something was dropped from it",
+    );
+  }
+  return last;
 }
 
 async function checkEmpty(read: PageReader): Promise<void> {

@@ -20,7 +20,6 @@ export {
 } from "./codec.ts";
 export { decodeProposal } from "./commands.ts";
 export * as storeErrors from "./errors.ts";
-export type { HistoryDisk } from "./history.ts";
 export { recordName, StoreImage, type StorePosition } from "./image.ts";
 export {
   type AlarmRecord,
@@ -38,6 +37,7 @@ export {
 } from "./limits.ts";
 export { loadStateMachine, pageReader } from "./load.ts";
 export { type LocalStoreOptions, openLocalStore } from "./local-store.ts";
+export type { HistoryDisk } from "./records.ts";
 export { Snapshot, SnapshotReader, wipe } from "./snapshot.ts";
 export {
   type AppliedCommand,

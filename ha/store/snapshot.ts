@@ -20,7 +20,9 @@ import { Digest } from "./digest.ts";
 import {
   type Applied,
   appliedKey,
+  byRevision,
   decodeApplied,
+  decodeChanges,
   diskKey,
   encodeApplied,
   encodeLease,
@@ -30,9 +32,11 @@ import {
   type PageReader,
   Prefix,
   positionOf,
+  sealChanges,
   storeRanges,
 } from "./layout.ts";
 import { after } from "./load.ts";
+import { type Records, survivorsOf } from "./records.ts";
 import type { StateMachine } from "./state-machine.ts";
 import { WireReader, WireWriter } from "./wire.ts";
 
@@ -49,12 +53,14 @@ export class Snapshot {
   /** What the snapshot is a snapshot of. */
   readonly applied: Applied;
   private readonly small: DiskEntry[] = [];
+  private readonly records: Records;
   private readonly release: () => void;
 
   /** All operations must have been taken and handed to the disk. */
   constructor(machine: StateMachine) {
     assert(!machine.hasOperations, "what is applied is handed to the disk before a snapshot");
     this.applied = machine.applied;
+    this.records = machine.history.records;
     for (const id of machine.leases.ids()) {
       const key = leaseKey(id);
       this.small.push([key, seal(key, encodeLease(id, machine.leases.get(id)?.seconds ?? 0))]);
@@ -95,17 +101,32 @@ export class Snapshot {
     read: PageReader,
     sinceRevision: number,
   ): AsyncGenerator<readonly DiskEntry[]> {
-    let start: Uint8Array = diskKey(Prefix.revision, sinceRevision === 0 ? 0 : sinceRevision + 1);
+    const from = sinceRevision === 0 ? 0 : this.records.firstOf(sinceRevision + 1);
+    let start: Uint8Array = diskKey(Prefix.revision, from);
     const end = diskKey(Prefix.revision, this.applied.revision + 1);
     for (;;) {
       const page = await read({ start, end, limit: pageRecords });
-      // What is damaged here must not become somebody else's, nor the content of a backup.
-      for (const [key, value] of page) openRecord(key, value);
-      yield page;
+      yield page.flatMap(([key, value]) => this.record(key, value, sinceRevision));
       const last = page[page.length - 1]?.[0];
       if (page.length < pageRecords || last === undefined) return;
       start = after(last);
     }
+  }
+
+  /**
+   * A record less what was dropped from it, and less the revisions up to `since`. What is damaged
+   * here must not become somebody else's, nor the content of a backup.
+   */
+  private record(key: Uint8Array, value: Uint8Array, since: number): DiskEntry[] {
+    const content = openRecord(key, value);
+    const first = positionOf(key);
+    const dropped = this.records.droppedFrom(first);
+    if (first > since && dropped.length === 0) return [[key, value]];
+    const survivors = survivorsOf(decodeChanges(key, content), dropped);
+    const later = survivors.filter(({ mod }) => mod > since);
+    if (later.length === 0) return [];
+    const place = diskKey(Prefix.revision, Math.max(first, since + 1));
+    return [[place, sealChanges(place, later)]];
   }
 
   /** Idempotent. */
@@ -214,9 +235,12 @@ export class SnapshotReader {
       prefix === Prefix.lease || prefix === Prefix.session || prefix === Prefix.revision;
     if (!known || key.length !== 9) throw damaged("has a record of unknown kind");
     if (prefix === Prefix.revision) {
-      const revision = positionOf(key);
-      if (revision <= this.lastRevision) throw damaged("has revisions out of order");
-      this.lastRevision = revision;
+      let after = Math.max(this.lastRevision, positionOf(key) - 1);
+      for (const [revision] of byRevision(decodeChanges(key, content))) {
+        if (revision <= after) throw damaged("has revisions out of order");
+        after = revision;
+      }
+      this.lastRevision = after;
     }
   }
 }

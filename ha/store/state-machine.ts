@@ -19,7 +19,7 @@ import {
 } from "./commands.ts";
 import { Digest } from "./digest.ts";
 import * as errors from "./errors.ts";
-import { type AppliedChange, History, type HistoryDisk } from "./history.ts";
+import { type AppliedChange, History } from "./history.ts";
 import {
   type Applied,
   appliedKey,
@@ -30,6 +30,7 @@ import {
 import { Leases } from "./leases.ts";
 import { defaultStoreLimits, type StoreLimits } from "./limits.ts";
 import { queryOf, runRange } from "./range.ts";
+import type { HistoryDisk } from "./records.ts";
 import { Sessions } from "./sessions.ts";
 import { bytesOf } from "./text.ts";
 import { TxnRun } from "./txn.ts";
@@ -264,7 +265,7 @@ export class StateMachine {
 
   /** The changes of a revision, newest included; undefined when it is gone. */
   record(revision: number): readonly Change[] | undefined {
-    return this.history.record(revision);
+    return this.history.records.at(revision);
   }
 
   /**
@@ -273,7 +274,7 @@ export class StateMachine {
    */
   takeOperations(): DiskOperation[] {
     const operations: DiskOperation[] = [];
-    this.history.takeOperations(operations);
+    this.history.records.takeOperations(operations);
     this.leases.takeOperations(operations);
     this.sessions.takeOperations(operations);
     if (operations.length === 0 && this.takenIndex === this.index) return operations;
@@ -287,7 +288,7 @@ export class StateMachine {
     const { history, leases, sessions } = this;
     return (
       this.takenIndex !== this.index ||
-      history.hasOperations ||
+      history.records.hasOperations ||
       leases.hasOperations ||
       sessions.hasOperations
     );

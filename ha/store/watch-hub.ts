@@ -12,14 +12,14 @@ import { DiskError, type Log } from "../runtime/types.ts";
 import * as errors from "./errors.ts";
 import type { AppliedChange } from "./history.ts";
 import {
+  byRevision,
   type Change,
   corruptRecord,
-  decodeRevision,
+  decodeChanges,
   diskKey,
   openRecord,
   type PageReader,
   Prefix,
-  positionOf,
   rangeFrom,
 } from "./layout.ts";
 import { defaultWatchLimits, type WatchLimits } from "./limits.ts";
@@ -178,7 +178,8 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     if (this.future.has(watcher)) return;
     watcher.reading = true;
     const { next } = watcher;
-    const range = rangeFrom(Prefix.revision, next, this.limits.catchUpPageRevisions);
+    const first = this.machine.history.records.firstOf(next);
+    const range = rangeFrom(Prefix.revision, first, this.limits.catchUpPageRecords);
     this.read(range)
       .then((page) => this.caughtUp(watcher, page))
       .catch((thrown: unknown) => {
@@ -195,9 +196,15 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     watcher.reading = false;
     if (watcher.state !== "behind") return;
     const records = new Map<number, readonly Change[]>();
+    let lastRead = 0;
     for (const [key, value] of page) {
-      records.set(positionOf(key), decodeRevision(key, openRecord(key, value)));
+      for (const [revision, changes] of byRevision(decodeChanges(key, openRecord(key, value)))) {
+        records.set(revision, changes);
+        lastRead = revision;
+      }
     }
+    // After a full page there is more on disk: that is another one's.
+    const through = page.length < this.limits.catchUpPageRecords ? this.flushed : lastRead;
     if (watcher.next < this.machine.compactRevision) {
       watcher.fail(errors.compacted());
       return;
@@ -205,8 +212,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     const events: WatchEvent[] = [];
     let bytes = 0;
     let last = watcher.next - 1;
-    while (last < this.flushed && bytes < this.limits.maxQueuedBytes) {
-      if (last - watcher.next + 1 >= this.limits.catchUpPageRevisions) break;
+    while (last < Math.min(through, this.flushed) && bytes < this.limits.maxQueuedBytes) {
       const revision = last + 1;
       // Applied after the page was read, or not on disk yet: read by itself.
       const changes = records.get(revision) ?? this.machine.record(revision);

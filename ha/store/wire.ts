@@ -6,6 +6,7 @@
  * written here reads back with the generated code and the other way round (test/store/codec).
  */
 import { AssertionError } from "../runtime/assert.ts";
+import { crc32c } from "../runtime/crc32c.ts";
 import { bufferOf } from "./text.ts";
 
 const chunkBytes = 64 * 1024;
@@ -148,6 +149,17 @@ export class WireWriter {
   byte(value: number): void {
     this.room(1);
     this.buffer[this.position++] = value;
+  }
+
+  /** CRC-32C of the present message so far; `seed`: of what goes before it. */
+  checksum(seed: number): number {
+    return crc32c(this.buffer, this.start, this.position, seed);
+  }
+
+  /** Four bytes, least significant first. */
+  littleEndian32(value: number): void {
+    this.room(4);
+    this.position = this.buffer.writeUInt32LE(value, this.position);
   }
 
   /** Eight bytes, most significant first, of a non-negative safe integer. */

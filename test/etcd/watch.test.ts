@@ -342,7 +342,7 @@ test("a client that does not read gets everything when it does", async (t) => {
     maxWatchers: 10,
     maxQueuedEvents: 4,
     maxQueuedBytes: 64 * 1024,
-    catchUpPageRevisions: 8,
+    catchUpPageRecords: 8,
   };
   const face = await openFace({ watchLimits });
   t.after(() => face.close());

@@ -21,7 +21,7 @@ class Scene {
       maxWatchers: 10,
       maxQueuedEvents: 8,
       maxQueuedBytes: 65_536,
-      catchUpPageRevisions: 4,
+      catchUpPageRecords: 4,
     };
     this.cluster = new Cluster(name, { members, member: { watchLimits } });
     this.cluster.startAll();

@@ -4,7 +4,7 @@
  * and never given out.
  */
 import { BackupReader } from "../../ha/member/mod.ts";
-import { decodeRevision, openRecord, Prefix, positionOf } from "../../ha/store/layout.ts";
+import { byRevision, decodeChanges, openRecord, Prefix } from "../../ha/store/layout.ts";
 import type { Revision } from "../../ha/store/mod.ts";
 import { bytes, Caller, text } from "./caller.ts";
 import { between, type Chance } from "./chance.ts";
@@ -74,7 +74,9 @@ export class Historian extends Caller {
       for await (const piece of admin.snapshot()) {
         for (const { key, value } of reader.take(piece)) {
           if (key[0] !== Prefix.revision || !value) continue;
-          changes.set(positionOf(key), decodeRevision(key, openRecord(key, value)).map(told));
+          for (const [at, made] of byRevision(decodeChanges(key, openRecord(key, value)))) {
+            changes.set(at, made.map(told));
+          }
         }
       }
       const { compactRevision = 0, revision = 0 } = reader.finish();

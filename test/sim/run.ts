@@ -66,7 +66,7 @@ const shortWatchLimits = {
   maxWatchers: 100,
   maxQueuedEvents: 16,
   maxQueuedBytes: 64 * 1024,
-  catchUpPageRevisions: 8,
+  catchUpPageRecords: 8,
 };
 
 /** Throws a Violation, or whatever broke a member. */

@@ -112,12 +112,13 @@ test("range requests, key-values and records agree with the generated codec", ()
         version: deleted ? 0 : 3,
         lease: deleted ? 0n : id,
       };
-      const record = layout.encodeRevision([change, change]);
+      const sealed = layout.sealChanges(layout.appliedKey, [change, change]);
+      const record = layout.openRecord(layout.appliedKey, sealed);
       const message = generated.RevisionRecord.decode(record);
       assert.deepEqual(Uint8Array.from(message.changes![1]!.kv!.key!), key);
       const again = generated.RevisionRecord.encode(message).finish();
       assert.deepEqual(Uint8Array.from(again), Uint8Array.from(record));
-      assert.deepEqual(layout.decodeRevision(layout.appliedKey, record), [change, change]);
+      assert.deepEqual(layout.decodeChanges(layout.appliedKey, record), [change, change]);
       const range = encodeRangeRequest({ key, rangeEnd: value, limit: mod, keysOnly: deleted });
       assert.equal(generated.Range.decode(range).limit ?? 0, mod);
       assert.equal(decodeRangeQuery(range).limit, mod);

@@ -38,6 +38,9 @@ export class Machine {
   readonly disk: MemoryDisk;
   readonly machine: StateMachine;
   wallMillis = 1000;
+  /** Commands whose changes are written to the disk together. */
+  commandsPerWrite = 1;
+  private unwritten = 0;
   private sequence = 0;
 
   constructor(disk = new MemoryDisk(), options: StateMachineOptions = { self }) {
@@ -67,11 +70,13 @@ export class Machine {
       1,
       Uint8Array.from(this.encode([command], requestId)),
     );
-    this.write();
+    this.unwritten++;
+    if (this.unwritten >= this.commandsPerWrite) this.write();
     return applied!.outcome;
   }
 
   write(): void {
+    this.unwritten = 0;
     this.disk.write(this.machine.takeOperations(), { sync: false }, () => undefined);
   }
 
@@ -89,7 +94,8 @@ export class Machine {
   compact(revision: number): void {
     const outcome = this.apply({ kind: "compact", revision });
     if (outcome.kind === "failed") throw outcome.error;
-    while (this.machine.compactStep(3)) this.write();
-    this.write();
+    const each = this.commandsPerWrite === 1;
+    while (this.machine.compactStep(3)) if (each) this.write();
+    if (each) this.write();
   }
 }

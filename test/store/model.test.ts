@@ -221,8 +221,10 @@ test("the state machine agrees with a model that keeps every revision", async ()
     fc.asyncProperty(
       fc.array(step, { maxLength: 60, size: "max" }),
       fc.array(query, { minLength: 10, maxLength: 10 }),
-      async (steps, queries) => {
+      fc.integer({ min: 1, max: 20 }),
+      async (steps, queries, commandsPerWrite) => {
         let machine = new Machine();
+        machine.commandsPerWrite = commandsPerWrite;
         const model = new Model();
         for (const [index, one] of steps.entries()) {
           if (one.kind === "txn") {
@@ -247,15 +249,18 @@ test("the state machine agrees with a model that keeps every revision", async ()
             } else assert.throws(() => machine.compact(revision), /compacted/);
           } else {
             const hash = machine.machine.hash();
+            machine.write();
             machine =
               one.kind === "restart" ? await Machine.load(machine.disk) : await copy(machine);
             machine.write();
+            machine.commandsPerWrite = commandsPerWrite;
             assert.equal(machine.machine.hash(), hash);
           }
           assert.equal(machine.machine.revision, model.revision);
           checkQuery(machine, model, queries[index % queries.length]!);
         }
         for (const asked of queries) checkQuery(machine, model, asked);
+        machine.write();
         const loaded = await Machine.load(machine.disk);
         for (let at = Math.max(model.compacted, 1); at <= model.revision; at++) {
           assert.equal(loaded.machine.hashKv(at), machine.machine.hashKv(at));

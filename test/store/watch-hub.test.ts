@@ -100,7 +100,7 @@ test("every watcher sees its part of history once, in order", async () => {
         maxWatchers: 100,
         maxQueuedEvents: 3,
         maxQueuedBytes: 2000,
-        catchUpPageRevisions: 2,
+        catchUpPageRecords: 2,
       };
       const hub = new WatchHub(machine.machine, pageReader(machine.disk), { limits });
       const watchers: Watched[] = [];
