@@ -416,7 +416,8 @@ export class Member {
     for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
     this.#noticeLeadership(now);
     const leaderKnown = this.#leadership.leader !== undefined;
-    const more = (this.#proposals.waiting && !this.#refused) || this.#reads.mayBegin;
+    const proposes = this.#proposals.waiting && !this.#refused && !this.#held;
+    const more = proposes || this.#reads.mayBegin;
     if (garbage || this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
   }
 
@@ -426,9 +427,18 @@ export class Member {
   /** The core refused for now: the next tick tries again. */
   #refused = false;
 
+  /** Commands wait for the last proposal to come back. */
+  #held = false;
+
   #propose(now: number): void {
     this.#refused = false;
+    this.#held = false;
     if (!this.#proposals.waiting) return;
+    const readiness = this.#proposals.readiness(now);
+    if (readiness !== "go") {
+      this.#held = readiness === "hold";
+      return;
+    }
     const wallMillis = Math.max(0, Math.floor(this.runtime.clock.wallMillis()));
     const { data, taken } = this.#proposals.take(wallMillis);
     const refusal = this.#raft.propose(data);

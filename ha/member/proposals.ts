@@ -20,6 +20,7 @@ import {
   type Outcome,
   type ProposedCommand,
 } from "../store/mod.ts";
+import { Gathering, type Readiness } from "./gathering.ts";
 import type { MemberLimits } from "./limits.ts";
 
 export type CommandDone = (error: StatusError | undefined, outcome: Outcome | undefined) => void;
@@ -41,6 +42,9 @@ export class Proposals {
   readonly #pending = new Map<number, Pending>();
   #outbox: Pending[] = [];
   #sequence = 0;
+  readonly #gathering = new Gathering();
+  /** The last command of the last proposal. */
+  #lastProposed = 0;
 
   constructor(member: number, random: Random, limits: MemberLimits) {
     this.#member = member;
@@ -54,6 +58,12 @@ export class Proposals {
 
   get waiting(): boolean {
     return this.#outbox.length > 0;
+  }
+
+  /** Whether what waits is to be proposed now. */
+  readiness(now: number): Readiness {
+    const underWay = this.#pending.has(this.#lastProposed);
+    return this.#gathering.readiness(this.#outbox.length, this.#pending.size, underWay, now);
   }
 
   get count(): number {
@@ -113,7 +123,9 @@ export class Proposals {
     for (const pending of taken as Pending[]) {
       pending.term = term;
       pending.proposedAt = now;
+      this.#lastProposed = pending.command.sequence;
     }
+    this.#gathering.gone();
   }
 
   /** The taken commands were not accepted, and will be offered again, before later ones. */
