@@ -3,9 +3,9 @@
  * room, and exactly one end.
  */
 import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Headers, IncomingCall, IncomingHandlers } from "./calls.ts";
 import type { ActiveCall, Desk } from "./desk.ts";
 import type { Choice, Load, Master } from "./fleet.ts";
-import type { Headers, IncomingCall, IncomingHandlers } from "./forwarder.ts";
 import { identified } from "./identity.ts";
 import type { Method } from "./methods.ts";
 import { errorTrailers } from "./replies.ts";

@@ -4,11 +4,11 @@ import type { ServerTls } from "../rpc/types.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { nothingYet, type RequestSoFar } from "./balanced-call.ts";
+import type { IncomingCall } from "./calls.ts";
 import { type ActiveCall, type Counters, type Desk, newCounters } from "./desk.ts";
 import { Fleet, isHealthy, type MasterAddress } from "./fleet.ts";
-import type { Forwarder, FrontDoor, IncomingCall } from "./forwarder.ts";
+import { FrontDoor } from "./front-door.ts";
 import { HealthCall, isHealthPath, ownService } from "./health-call.ts";
-import { http2Forwarder } from "./http2-forwarder.ts";
 import { checkIdentity } from "./identity.ts";
 import { type BalancerLimits, makeLimits } from "./limits.ts";
 import { methodOf } from "./methods.ts";
@@ -31,8 +31,6 @@ export interface BalancerOptions {
   readonly upstreamTls?: ClientTls | undefined;
   readonly log: Log;
   readonly limits?: Partial<BalancerLimits> | undefined;
-  /** The HTTP/2 engine; node:http2 unless told otherwise. */
-  readonly forwarder?: Forwarder | undefined;
 }
 
 export interface MasterReport {
@@ -97,7 +95,7 @@ class RunningBalancer implements Balancer {
 
   constructor(options: BalancerOptions) {
     this.#options = options;
-    const { log, masters, upstreamTls: tls, forwarder = http2Forwarder } = options;
+    const { log, masters, upstreamTls: tls } = options;
     const limits = makeLimits(options.limits);
     const room = new WaitingRoom(limits.waitingCalls, limits.waitMillis);
     this.#health.set(ownService, ServingStatus.SERVING);
@@ -105,7 +103,6 @@ class RunningBalancer implements Balancer {
     this.#fleet = new Fleet({
       masters,
       tls,
-      forwarder,
       log,
       limits,
       changed: () => this.#changed(),
@@ -118,7 +115,7 @@ class RunningBalancer implements Balancer {
       counters: newCounters(),
       active: new Set<ActiveCall>(),
     };
-    this.#door = forwarder.createFrontDoor({
+    this.#door = new FrontDoor({
       tls: options.listen.tls,
       log,
       limits,

@@ -2,9 +2,9 @@
 import type { MemberStatus } from "../../proto/gen/cluster.ts";
 import type { ClientTls } from "../rpc/client.ts";
 import type { Log } from "../runtime/types.ts";
-import type { Forwarder, Upstream } from "./forwarder.ts";
 import type { BalancerLimits } from "./limits.ts";
 import { monitor } from "./monitor.ts";
+import { Upstream } from "./upstream.ts";
 
 export interface MasterAddress {
   /** As the master names itself in `MemberStatus.name`. */
@@ -16,7 +16,6 @@ export interface MasterAddress {
 export interface FleetOptions {
   readonly masters: readonly MasterAddress[];
   readonly tls?: ClientTls | undefined;
-  readonly forwarder: Forwarder;
   readonly log: Log;
   readonly limits: BalancerLimits;
   /** A master's health or the leader has changed. */
@@ -100,13 +99,13 @@ export class Fleet {
   }
 
   #start({ name, address }: MasterAddress): Master {
-    const { tls, forwarder, limits } = this.#options;
+    const { tls, limits } = this.#options;
     const log = this.#options.log.child({ master: name });
     const changed = () => this.#changed();
     const master: Master = {
       name,
       address,
-      upstream: forwarder.createUpstream({ address, tls, log, limits, changed }),
+      upstream: new Upstream({ address, tls, log, limits, changed }),
       status: undefined,
       unary: 0,
       streams: 0,

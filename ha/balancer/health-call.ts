@@ -6,8 +6,8 @@ import { HealthCheckRequest, HealthCheckResponse } from "../../proto/gen/health.
 import { type HealthRegistry, ServingStatus } from "../rpc/health.ts";
 import { Code } from "../runtime/status-error.ts";
 import type { RequestSoFar } from "./balanced-call.ts";
+import type { IncomingCall, IncomingHandlers } from "./calls.ts";
 import type { ActiveCall, Desk } from "./desk.ts";
-import type { IncomingCall, IncomingHandlers } from "./forwarder.ts";
 import { errorTrailers, okTrailers } from "./replies.ts";
 
 const checkPath = "/grpc.health.v1.Health/Check";

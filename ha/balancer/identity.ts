@@ -4,7 +4,7 @@
  */
 import type { PeerCertificate } from "../rpc/types.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { Headers } from "./forwarder.ts";
+import type { Headers } from "./calls.ts";
 
 export const userHeader = "x-remote-user";
 /** One field a group; HTTP joins them with commas. */

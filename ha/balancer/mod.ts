@@ -6,7 +6,6 @@ export {
   startBalancer,
 } from "./balancer.ts";
 export type { MasterAddress } from "./fleet.ts";
-export type { Forwarder } from "./forwarder.ts";
 export { groupHeader, userHeader } from "./identity.ts";
 export { type BalancerLimits, balancerLimits } from "./limits.ts";
 export { attemptHeader, requestIdHeader, retryTrailer } from "./unary-call.ts";

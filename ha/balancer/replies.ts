@@ -1,7 +1,7 @@
 /** Replies that the balancer gives itself. */
 import { toServiceError } from "../rpc/errors.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { Failure, Headers } from "./forwarder.ts";
+import type { Failure, Headers } from "./calls.ts";
 
 /** Trailers of an error, with the Kubernetes `Status` that masters also send. */
 export function errorTrailers(code: Code, message: string): Headers {

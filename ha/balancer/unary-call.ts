@@ -13,15 +13,9 @@
 import { randomBytes } from "node:crypto";
 import { Code } from "../runtime/status-error.ts";
 import { BalancedCall, nothingYet, type RequestSoFar } from "./balanced-call.ts";
+import type { Failure, Headers, IncomingCall, OutgoingCall, OutgoingHandlers } from "./calls.ts";
 import type { Desk } from "./desk.ts";
 import type { Master } from "./fleet.ts";
-import type {
-  Failure,
-  Headers,
-  IncomingCall,
-  OutgoingCall,
-  OutgoingHandlers,
-} from "./forwarder.ts";
 import type { Method } from "./methods.ts";
 import { failureTrailers } from "./replies.ts";
 import { StreamCall } from "./stream-call.ts";

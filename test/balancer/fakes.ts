@@ -2,10 +2,7 @@
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { afterEach } from "node:test";
 import type { Client, Metadata } from "@grpc/grpc-js";
-import type { Forwarder } from "../../ha/balancer/forwarder.ts";
-import { http2Forwarder } from "../../ha/balancer/http2-forwarder.ts";
 import { type BalancerOptions, type MasterAddress, startBalancer } from "../../ha/balancer/mod.ts";
-import { triremeForwarder } from "../../ha/balancer/trireme-forwarder.ts";
 import {
   bidiStream,
   type ClientConstructor,
@@ -195,7 +192,6 @@ export async function startCluster(
     readonly masterTls?: ServerTls;
     readonly upstreamTls?: ClientTls;
     readonly limits?: BalancerOptions["limits"];
-    readonly forwarder?: Forwarder | undefined;
     readonly maxConcurrentStreams?: number;
     /** Where the balancer finds a master, when not at its own port. */
     readonly portOf?: (master: FakeMaster) => Promise<number>;
@@ -218,7 +214,6 @@ export async function startCluster(
     upstreamTls: options.upstreamTls,
     log: memoryLog(lines),
     limits: options.limits,
-    forwarder: options.forwarder,
   });
   const healthy = () => balancer.status().masters.filter((master) => master.healthy).length;
   await eventually("all are healthy", () => healthy() === 3);
@@ -244,23 +239,15 @@ export async function startCluster(
 
 export type Cluster = Awaited<ReturnType<typeof startCluster>>;
 
-/** For each HTTP/2 engine, a function that starts a cluster, which ends with the test. */
-export function useClusters() {
-  const engines = { "node:http2": http2Forwarder, "ha/http2": triremeForwarder };
-  return Object.entries(engines).map(([engine, forwarder]) => ({
-    engine,
-    begin: useCluster(forwarder),
-  }));
-}
-
-function useCluster(forwarder: Forwarder): typeof startCluster {
+/** A function that starts a cluster, which ends with the test. */
+export function useCluster(): typeof startCluster {
   let cluster: Cluster | undefined;
   afterEach(async () => {
     await cluster?.stop();
     cluster = undefined;
   });
   return async (options) => {
-    cluster = await startCluster({ ...options, forwarder });
+    cluster = await startCluster(options);
     return cluster;
   };
 }

@@ -7,218 +7,215 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
 import { EchoClient } from "../rpc/echo.ts";
 import { deferred, eventually } from "../rpc/helpers.ts";
-import { header, useClusters } from "./fakes.ts";
+import { header, useCluster } from "./fakes.ts";
 
-for (const { engine, begin } of useClusters()) {
-  describe(engine, () => {
-    const never = () => new Promise<never>(() => {});
-    const hello = Buffer.from("hello");
+const begin = useCluster();
+const never = () => new Promise<never>(() => {});
+const hello = Buffer.from("hello");
 
-    describe("streams", () => {
-      test("a watch whose master dies ends with UNAVAILABLE", async () => {
-        const { masters, client } = await begin();
-        for (const master of masters) {
-          master.watch = async function* () {
-            yield { type: "ADDED", object: { metadata: { name: master.name } } };
-            await never();
-          };
-        }
-        const stream = serverStreamIterable(client(LeasesClient), "watch", {});
-        const step = await stream.next();
-        const name = step.done ? undefined : step.value.object?.metadata?.name;
-        const over = assert.rejects(stream.next(), {
-          code: Code.unavailable,
-          message: `${name} went away`,
-        });
-        await masters.find((master) => master.name === name)?.kill();
-        await over;
-      });
-
-      test("both directions flow, with backpressure both ways", async () => {
-        const { masters, client } = await begin();
-        const chunk = Buffer.alloc(64 * 1024, 1);
-        let produced = 0;
-        const firstRead = deferred();
-        for (const master of masters) {
-          master.chat = async function* (requests) {
-            for await (const request of requests) {
-              if (request.length === 1) break;
-            }
-            while (produced < 1_000) {
-              produced++;
-              yield chunk;
-              await firstRead.promise;
-            }
-          };
-        }
-        const chat = client(EchoClient).chat();
-        for (let n = 0; n < 100; n++) chat.write(chunk);
-        chat.write(Buffer.alloc(1));
-        const messages = chat[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-        let received = (await messages.next()).done ? 0 : 1;
-        // grpc-js begins to hold its server back with the first read.
-        firstRead.resolve();
-        let before = -1;
-        await eventually("the producer stands still", async () => {
-          const still = produced === before;
-          before = produced;
-          await new Promise((resolve) => setTimeout(resolve, 30));
-          return still;
-        });
-        assert.ok(produced < 400, `${produced} of 1,000 chunks are on the way`);
-        for (let step = await messages.next(); !step.done; step = await messages.next()) {
-          assert.equal(step.value.length, chunk.length);
-          received++;
-        }
-        assert.equal(received, 1_000);
-      });
-
-      test("cancelling reaches the master, from every kind of call", async () => {
-        const { masters, client, balancer } = await begin();
-        let aborted = 0;
-        const hang = (signal: AbortSignal) => {
-          signal.addEventListener("abort", () => aborted++);
-          return never();
-        };
-        for (const master of masters) {
-          master.handle = (_, __, context) => hang(context.signal);
-          // biome-ignore lint/correctness/useYield: it hangs before it could.
-          master.watch = async function* (context) {
-            await hang(context.signal);
-          };
-          // biome-ignore lint/correctness/useYield: it hangs before it could.
-          master.chat = async function* (_, context) {
-            await hang(context.signal);
-          };
-        }
-        const abort = new AbortController();
-        const leases = client(LeasesClient);
-        const unary = call(leases, "get", {}, { signal: abort.signal });
-        const watch = serverStreamIterable(leases, "watch", {}, { signal: abort.signal }).next();
-        const chat = client(EchoClient).chat();
-        chat.on("error", () => {});
-        chat.write(hello);
-        const seen = () => masters.reduce((sum, master) => sum + master.seen.length, 0);
-        await eventually("all have arrived", () => seen() === 3);
-        abort.abort();
-        chat.cancel();
-        await assert.rejects(unary, { code: Code.cancelled });
-        await assert.rejects(watch, { code: Code.cancelled });
-        await eventually("the masters know", () => aborted === 3);
-        await eventually("all is free", () => balancer.status().active === 0);
-        for (const { unary, streams } of balancer.status().masters) {
-          assert.deepEqual([unary, streams], [0, 0]);
-        }
-      });
-
-      test("errors and their details pass", async () => {
-        const { masters, client } = await begin();
-        const detail = { reason: "Conflict", kind: "leases", name: "a" };
-        masters[0].handle = async () => {
-          throw new StatusError(Code.aborted, "chängéd", detail);
-        };
-        await assert.rejects(call(client(LeasesClient), "update", {}), {
-          code: Code.aborted,
-          message: "chängéd",
-          detail,
-        });
-      });
-
-      test("an early answer ends a call whose client is still sending", async () => {
-        const { masters, client, balancer } = await begin();
-        for (const master of masters) {
-          master.chat = () => {
-            throw new StatusError(Code.failedPrecondition, "enough");
-          };
-        }
-        const chat = client(EchoClient).chat();
-        const failed = new Promise<{ code?: number }>((resolve) => chat.on("error", resolve));
-        chat.write(hello);
-        chat.resume();
-        assert.equal((await failed).code, Code.failedPrecondition);
-        await eventually("all is free", () => balancer.status().active === 0);
-      });
+describe("streams", () => {
+  test("a watch whose master dies ends with UNAVAILABLE", async () => {
+    const { masters, client } = await begin();
+    for (const master of masters) {
+      master.watch = async function* () {
+        yield { type: "ADDED", object: { metadata: { name: master.name } } };
+        await never();
+      };
+    }
+    const stream = serverStreamIterable(client(LeasesClient), "watch", {});
+    const step = await stream.next();
+    const name = step.done ? undefined : step.value.object?.metadata?.name;
+    const over = assert.rejects(stream.next(), {
+      code: Code.unavailable,
+      message: `${name} went away`,
     });
+    await masters.find((master) => master.name === name)?.kill();
+    await over;
+  });
 
-    describe("sizes and time", () => {
-      test("messages as large as allowed pass, larger ones are refused", async () => {
-        const { masters, client } = await begin();
-        const blob = "x".repeat(4_000_000);
-        for (const master of masters) {
-          master.handle = async (_, request) => {
-            const { object } = request as { object?: { metadata?: { name?: string } } };
-            return { metadata: { name: object?.metadata?.name ?? blob } };
-          };
+  test("both directions flow, with backpressure both ways", async () => {
+    const { masters, client } = await begin();
+    const chunk = Buffer.alloc(64 * 1024, 1);
+    let produced = 0;
+    const firstRead = deferred();
+    for (const master of masters) {
+      master.chat = async function* (requests) {
+        for await (const request of requests) {
+          if (request.length === 1) break;
         }
-        const leases = client(LeasesClient);
-        const up = await call(leases, "create", { object: { metadata: { name: blob } } });
-        assert.equal(up.metadata?.name?.length, blob.length);
-        const down = await call(leases, "get", {});
-        assert.equal(down.metadata?.name?.length, blob.length);
-      });
+        while (produced < 1_000) {
+          produced++;
+          yield chunk;
+          await firstRead.promise;
+        }
+      };
+    }
+    const chat = client(EchoClient).chat();
+    for (let n = 0; n < 100; n++) chat.write(chunk);
+    chat.write(Buffer.alloc(1));
+    const messages = chat[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    let received = (await messages.next()).done ? 0 : 1;
+    // grpc-js begins to hold its server back with the first read.
+    firstRead.resolve();
+    let before = -1;
+    await eventually("the producer stands still", async () => {
+      const still = produced === before;
+      before = produced;
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      return still;
+    });
+    assert.ok(produced < 400, `${produced} of 1,000 chunks are on the way`);
+    for (let step = await messages.next(); !step.done; step = await messages.next()) {
+      assert.equal(step.value.length, chunk.length);
+      received++;
+    }
+    assert.equal(received, 1_000);
+  });
 
-      test("a request too large to be kept is passed on once", async () => {
-        const { masters, client, balancer } = await begin({ limits: { requestBytes: 1_000 } });
-        const object = { metadata: { name: "x".repeat(300_000) } };
-        await call(client(LeasesClient), "create", { object });
-        assert.equal(header(masters[0].seen[0], "trireme-request-id"), undefined);
-        assert.equal(balancer.status().keptBytes, 0);
-        assert.equal(balancer.status().masters[0]?.streams, 0);
-      });
+  test("cancelling reaches the master, from every kind of call", async () => {
+    const { masters, client, balancer } = await begin();
+    let aborted = 0;
+    const hang = (signal: AbortSignal) => {
+      signal.addEventListener("abort", () => aborted++);
+      return never();
+    };
+    for (const master of masters) {
+      master.handle = (_, __, context) => hang(context.signal);
+      // biome-ignore lint/correctness/useYield: it hangs before it could.
+      master.watch = async function* (context) {
+        await hang(context.signal);
+      };
+      // biome-ignore lint/correctness/useYield: it hangs before it could.
+      master.chat = async function* (_, context) {
+        await hang(context.signal);
+      };
+    }
+    const abort = new AbortController();
+    const leases = client(LeasesClient);
+    const unary = call(leases, "get", {}, { signal: abort.signal });
+    const watch = serverStreamIterable(leases, "watch", {}, { signal: abort.signal }).next();
+    const chat = client(EchoClient).chat();
+    chat.on("error", () => {});
+    chat.write(hello);
+    const seen = () => masters.reduce((sum, master) => sum + master.seen.length, 0);
+    await eventually("all have arrived", () => seen() === 3);
+    abort.abort();
+    chat.cancel();
+    await assert.rejects(unary, { code: Code.cancelled });
+    await assert.rejects(watch, { code: Code.cancelled });
+    await eventually("the masters know", () => aborted === 3);
+    await eventually("all is free", () => balancer.status().active === 0);
+    for (const { unary, streams } of balancer.status().masters) {
+      assert.deepEqual([unary, streams], [0, 0]);
+    }
+  });
 
-      test("the deadline is enforced, and passed on with what is left of it", async () => {
-        const { masters, client } = await begin();
-        const remaining: (number | undefined)[] = [];
-        masters[0].handle = (_, __, context) => {
-          remaining.push(context.remainingMillis());
-          return never();
-        };
-        await assert.rejects(call(client(LeasesClient), "create", {}, { deadlineMillis: 100 }), {
-          code: Code.deadlineExceeded,
-        });
-        assert.ok((remaining[0] ?? 1_000) <= 101, `${remaining[0]} ms`);
-      });
-
-      test("a bad timeout is named", async () => {
-        const { balancer } = await begin();
-        const session = connectHttp2(`http://127.0.0.1:${balancer.port}`);
-        const stream = session.request({
-          ":method": "POST",
-          ":path": "/trireme.coordination.v1.Leases/Get",
-          "content-type": "application/grpc",
-          "grpc-timeout": "soon",
-        });
-        const headers = await new Promise<Record<string, unknown>>((resolve) =>
-          stream.on("response", (received) => resolve(received)),
-        );
-        assert.equal(headers["grpc-status"], "3");
-        assert.match(decodeURI(String(headers["grpc-message"])), /grpc-timeout "soon"/);
-        session.destroy();
-      });
-
-      test("what is not HTTP/2 is cut off, and what is not gRPC is told so", async () => {
-        const { balancer } = await begin();
-        const socket = connectTcp(balancer.port, "127.0.0.1");
-        socket.write("GET / HTTP/1.1\r\n\r\n");
-        socket.resume();
-        await new Promise((resolve) => socket.on("close", resolve));
-        const session = connectHttp2(`http://127.0.0.1:${balancer.port}`);
-        const status = await new Promise((resolve) =>
-          session
-            .request({ ":method": "POST" })
-            .on("response", (headers) => resolve(headers[":status"])),
-        );
-        assert.equal(status, 415);
-        session.destroy();
-      });
-
-      test("connections are bounded", async () => {
-        const { client, balancer } = await begin({ limits: { connections: 1 } });
-        await call(client(LeasesClient), "get", {});
-        const socket = connectTcp(balancer.port, "127.0.0.1");
-        await new Promise((resolve) => socket.on("close", resolve));
-        assert.equal(balancer.status().connections, 1);
-      });
+  test("errors and their details pass", async () => {
+    const { masters, client } = await begin();
+    const detail = { reason: "Conflict", kind: "leases", name: "a" };
+    masters[0].handle = async () => {
+      throw new StatusError(Code.aborted, "chängéd", detail);
+    };
+    await assert.rejects(call(client(LeasesClient), "update", {}), {
+      code: Code.aborted,
+      message: "chängéd",
+      detail,
     });
   });
-}
+
+  test("an early answer ends a call whose client is still sending", async () => {
+    const { masters, client, balancer } = await begin();
+    for (const master of masters) {
+      master.chat = () => {
+        throw new StatusError(Code.failedPrecondition, "enough");
+      };
+    }
+    const chat = client(EchoClient).chat();
+    const failed = new Promise<{ code?: number }>((resolve) => chat.on("error", resolve));
+    chat.write(hello);
+    chat.resume();
+    assert.equal((await failed).code, Code.failedPrecondition);
+    await eventually("all is free", () => balancer.status().active === 0);
+  });
+});
+
+describe("sizes and time", () => {
+  test("messages as large as allowed pass, larger ones are refused", async () => {
+    const { masters, client } = await begin();
+    const blob = "x".repeat(4_000_000);
+    for (const master of masters) {
+      master.handle = async (_, request) => {
+        const { object } = request as { object?: { metadata?: { name?: string } } };
+        return { metadata: { name: object?.metadata?.name ?? blob } };
+      };
+    }
+    const leases = client(LeasesClient);
+    const up = await call(leases, "create", { object: { metadata: { name: blob } } });
+    assert.equal(up.metadata?.name?.length, blob.length);
+    const down = await call(leases, "get", {});
+    assert.equal(down.metadata?.name?.length, blob.length);
+  });
+
+  test("a request too large to be kept is passed on once", async () => {
+    const { masters, client, balancer } = await begin({ limits: { requestBytes: 1_000 } });
+    const object = { metadata: { name: "x".repeat(300_000) } };
+    await call(client(LeasesClient), "create", { object });
+    assert.equal(header(masters[0].seen[0], "trireme-request-id"), undefined);
+    assert.equal(balancer.status().keptBytes, 0);
+    assert.equal(balancer.status().masters[0]?.streams, 0);
+  });
+
+  test("the deadline is enforced, and passed on with what is left of it", async () => {
+    const { masters, client } = await begin();
+    const remaining: (number | undefined)[] = [];
+    masters[0].handle = (_, __, context) => {
+      remaining.push(context.remainingMillis());
+      return never();
+    };
+    await assert.rejects(call(client(LeasesClient), "create", {}, { deadlineMillis: 100 }), {
+      code: Code.deadlineExceeded,
+    });
+    assert.ok((remaining[0] ?? 1_000) <= 101, `${remaining[0]} ms`);
+  });
+
+  test("a bad timeout is named", async () => {
+    const { balancer } = await begin();
+    const session = connectHttp2(`http://127.0.0.1:${balancer.port}`);
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/trireme.coordination.v1.Leases/Get",
+      "content-type": "application/grpc",
+      "grpc-timeout": "soon",
+    });
+    const headers = await new Promise<Record<string, unknown>>((resolve) =>
+      stream.on("response", (received) => resolve(received)),
+    );
+    assert.equal(headers["grpc-status"], "3");
+    assert.match(decodeURI(String(headers["grpc-message"])), /grpc-timeout "soon"/);
+    session.destroy();
+  });
+
+  test("what is not HTTP/2 is cut off, and what is not gRPC is told so", async () => {
+    const { balancer } = await begin();
+    const socket = connectTcp(balancer.port, "127.0.0.1");
+    socket.write("GET / HTTP/1.1\r\n\r\n");
+    socket.resume();
+    await new Promise((resolve) => socket.on("close", resolve));
+    const session = connectHttp2(`http://127.0.0.1:${balancer.port}`);
+    const status = await new Promise((resolve) =>
+      session
+        .request({ ":method": "POST" })
+        .on("response", (headers) => resolve(headers[":status"])),
+    );
+    assert.equal(status, 415);
+    session.destroy();
+  });
+
+  test("connections are bounded", async () => {
+    const { client, balancer } = await begin({ limits: { connections: 1 } });
+    await call(client(LeasesClient), "get", {});
+    const socket = connectTcp(balancer.port, "127.0.0.1");
+    await new Promise((resolve) => socket.on("close", resolve));
+    assert.equal(balancer.status().connections, 1);
+  });
+});

@@ -1,5 +1,5 @@
 import { encodeHeaders, type HeaderBlock } from "../http2/mod.ts";
-import type { Headers } from "./forwarder.ts";
+import type { Headers } from "./calls.ts";
 
 /** The regular fields of a block; the same object again for a block seen before. */
 export function headersOf(block: HeaderBlock): Headers {

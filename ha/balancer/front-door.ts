@@ -1,4 +1,3 @@
-/** {@link FrontDoor} on ha/http2. */
 import type { Socket } from "node:net";
 import {
   attachSocket,
@@ -11,16 +10,21 @@ import {
 } from "../http2/mod.ts";
 import { rpcLimits } from "../rpc/limits.ts";
 import { Listener, type PeerIdentity } from "../rpc/listener.ts";
-import type {
-  FrontDoor,
-  FrontDoorOptions,
-  Headers,
-  IncomingCall,
-  IncomingHandlers,
-} from "./forwarder.ts";
-import { BlockCache, headersOf } from "./trireme-headers.ts";
+import type { ServerTls } from "../rpc/types.ts";
+import type { Log } from "../runtime/types.ts";
+import type { Headers, IncomingCall, IncomingHandlers } from "./calls.ts";
+import { BlockCache, headersOf } from "./headers.ts";
+import type { BalancerLimits } from "./limits.ts";
 
-export class TriremeFrontDoor implements FrontDoor {
+export interface FrontDoorOptions {
+  readonly tls?: ServerTls | undefined;
+  readonly log: Log;
+  readonly limits: BalancerLimits;
+  call(call: IncomingCall): void;
+}
+
+/** Where clients come in. */
+export class FrontDoor {
   readonly #listener: Listener;
   readonly #clients = new Set<ClientConnection>();
 
@@ -43,11 +47,13 @@ export class TriremeFrontDoor implements FrontDoor {
     return this.#listener.listen(address);
   }
 
+  /** Takes no new connections and tells the open ones (GOAWAY); each closes after its last call. */
   stop(): void {
     this.#listener.stop();
     for (const client of this.#clients) client.connection.shutdown();
   }
 
+  /** Calls back when no connection is left. */
   whenEmpty(done: () => void): void {
     this.#listener.whenEmpty(done);
   }
@@ -85,29 +91,29 @@ class ClientConnection implements ConnectionHandler {
       this.connection.headers(stream, encodeHeaders([":status", status]), true);
       return;
     }
-    const call = new TriremeIncomingCall(this.connection, stream, block, this.#peer);
+    const call = new ClientCall(this.connection, stream, block, this.#peer);
     stream.user = call;
     this.#options.call(call);
     if (endStream) call.ended();
   }
 
   onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
-    const call = stream.user as TriremeIncomingCall | undefined;
+    const call = stream.user as ClientCall | undefined;
     if (call === undefined) this.connection.consume(stream, end - start);
     else call.arrived(bytes.subarray(start, end));
     if (endStream) call?.ended();
   }
 
   onTrailers(stream: Stream): void {
-    (stream.user as TriremeIncomingCall | undefined)?.ended();
+    (stream.user as ClientCall | undefined)?.ended();
   }
 
   onReset(stream: Stream): void {
-    (stream.user as TriremeIncomingCall | undefined)?.gone();
+    (stream.user as ClientCall | undefined)?.gone();
   }
 
   onWritable(stream: Stream): void {
-    (stream.user as TriremeIncomingCall | undefined)?.writable();
+    (stream.user as ClientCall | undefined)?.writable();
   }
 
   onGoaway(): void {}
@@ -128,7 +134,7 @@ const heads = new BlockCache([":status", "200"]);
 const tails = new BlockCache([]);
 const bareTails = new BlockCache([":status", "200", "content-type", "application/grpc"]);
 
-class TriremeIncomingCall implements IncomingCall {
+class ClientCall implements IncomingCall {
   readonly path: string;
   readonly authority: string;
   readonly headers: Headers;

@@ -1,4 +1,3 @@
-/** {@link Upstream} on ha/http2: one connection, and those that are saying goodbye. */
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import {
@@ -10,22 +9,31 @@ import {
   type ResetCause,
   type Stream,
 } from "../http2/mod.ts";
-import { parseAddress } from "../rpc/client.ts";
+import { type ClientTls, parseAddress } from "../rpc/client.ts";
 import { rpcLimits } from "../rpc/limits.ts";
-import type {
-  Failure,
-  OutgoingCall,
-  OutgoingHandlers,
-  OutgoingRequest,
-  Upstream,
-  UpstreamOptions,
-} from "./forwarder.ts";
-import { encode, headersOf } from "./trireme-headers.ts";
+import type { Log } from "../runtime/types.ts";
+import type { Failure, OutgoingCall, OutgoingHandlers, OutgoingRequest } from "./calls.ts";
+import { encode, headersOf } from "./headers.ts";
+import type { BalancerLimits } from "./limits.ts";
+
+export interface UpstreamOptions {
+  /** `host:port`. */
+  readonly address: string;
+  readonly tls?: ClientTls | undefined;
+  readonly log: Log;
+  readonly limits: BalancerLimits;
+  /** `connected` has changed. */
+  changed(): void;
+}
 
 /** Slow readers hold a stream's window each; they must not use up everybody's connection. */
 const connectionWindowBytes = 1024 * 1024 * 1024;
 
-export class TriremeUpstream implements Upstream {
+/**
+ * The connection to one master, dialled for ever with bounded backoff, and those that are saying
+ * goodbye.
+ */
+export class Upstream {
   readonly #options: UpstreamOptions;
   readonly #sockets = new Set<Socket>();
   readonly #scheme: string;
@@ -42,14 +50,17 @@ export class TriremeUpstream implements Upstream {
     this.#dial();
   }
 
+  /** False from the moment it breaks or its other end says goodbye. */
   get connected(): boolean {
     return this.#connection !== undefined;
   }
 
+  /** False when the other end allows no more calls at once. */
   get hasCapacity(): boolean {
     return this.#connection?.hasCapacity === true;
   }
 
+  /** Every failure, also to open the call, comes through `handlers.failed`. */
   open(request: OutgoingRequest, handlers: OutgoingHandlers): OutgoingCall {
     const connection = this.#connection;
     const { path, authority, headers } = request;
@@ -60,7 +71,7 @@ export class TriremeUpstream implements Upstream {
       process.nextTick(() => handlers.failed({ kind: "refused", code: 0 }));
       return deadCall;
     }
-    const call = new TriremeOutgoingCall(connection, stream, handlers);
+    const call = new MasterCall(connection, stream, handlers);
     stream.user = call;
     return call;
   }
@@ -160,25 +171,25 @@ class MasterConnection implements ConnectionHandler {
   }
 
   onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
-    (stream.user as TriremeOutgoingCall | undefined)?.answered(block, endStream);
+    (stream.user as MasterCall | undefined)?.answered(block, endStream);
   }
 
   onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
-    const call = stream.user as TriremeOutgoingCall | undefined;
+    const call = stream.user as MasterCall | undefined;
     if (call === undefined) this.#connection().consume(stream, end - start);
     else call.arrived(bytes.subarray(start, end), endStream);
   }
 
   onTrailers(stream: Stream, block: HeaderBlock): void {
-    (stream.user as TriremeOutgoingCall | undefined)?.completed(block);
+    (stream.user as MasterCall | undefined)?.completed(block);
   }
 
   onReset(stream: Stream, code: number, cause: ResetCause): void {
-    (stream.user as TriremeOutgoingCall | undefined)?.broken(failureOf(code, cause));
+    (stream.user as MasterCall | undefined)?.broken(failureOf(code, cause));
   }
 
   onWritable(stream: Stream): void {
-    (stream.user as TriremeOutgoingCall | undefined)?.writable();
+    (stream.user as MasterCall | undefined)?.writable();
   }
 
   onGoaway(): void {
@@ -190,7 +201,7 @@ class MasterConnection implements ConnectionHandler {
   }
 }
 
-class TriremeOutgoingCall implements OutgoingCall {
+class MasterCall implements OutgoingCall {
   readonly #connection: Connection;
   readonly #stream: Stream;
   #handlers: OutgoingHandlers | undefined;

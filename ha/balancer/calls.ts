@@ -1,13 +1,9 @@
 /**
  * What the balancer's rules stand on: calls that come in, calls that go out, and nothing of the
- * HTTP/2 engine that carries them. Everything is callback-shaped; no handler may be called from
- * within the method that registers it.
+ * connections that carry them. Everything is callback-shaped; no handler may be called from within
+ * the method that registers it.
  */
-import type { ClientTls } from "../rpc/client.ts";
 import type { PeerIdentity } from "../rpc/listener.ts";
-import type { ServerTls } from "../rpc/types.ts";
-import type { Log } from "../runtime/types.ts";
-import type { BalancerLimits } from "./limits.ts";
 
 /** Header fields by lower-case name; no pseudo fields. */
 export type Headers = Readonly<Record<string, string | readonly string[]>>;
@@ -79,49 +75,4 @@ export interface OutgoingRequest {
   readonly path: string;
   readonly authority: string;
   readonly headers: Headers;
-}
-
-/** The connection to one master, dialled for ever with bounded backoff. */
-export interface Upstream {
-  /** False from the moment it breaks or its other end says goodbye. */
-  readonly connected: boolean;
-  /** False when the other end allows no more calls at once. */
-  readonly hasCapacity: boolean;
-  /** Every failure, also to open the call, comes through `handlers.failed`. */
-  open(request: OutgoingRequest, handlers: OutgoingHandlers): OutgoingCall;
-  close(): void;
-}
-
-export interface UpstreamOptions {
-  /** `host:port`. */
-  readonly address: string;
-  readonly tls?: ClientTls | undefined;
-  readonly log: Log;
-  readonly limits: BalancerLimits;
-  /** `connected` has changed. */
-  changed(): void;
-}
-
-export interface FrontDoorOptions {
-  readonly tls?: ServerTls | undefined;
-  readonly log: Log;
-  readonly limits: BalancerLimits;
-  call(call: IncomingCall): void;
-}
-
-/** Where clients come in. */
-export interface FrontDoor {
-  readonly connections: number;
-  listen(address: { readonly host: string; readonly port: number }): Promise<{ port: number }>;
-  /** Takes no new connections and tells the open ones (GOAWAY); each closes after its last call. */
-  stop(): void;
-  /** Calls back when no connection is left. */
-  whenEmpty(done: () => void): void;
-  destroy(): void;
-}
-
-/** An HTTP/2 engine. */
-export interface Forwarder {
-  createFrontDoor(options: FrontDoorOptions): FrontDoor;
-  createUpstream(options: UpstreamOptions): Upstream;
 }
