@@ -48,7 +48,7 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
   // What a balancer in front steers by. Backups are taken through etcd's own Maintenance.
   const face = {
     backend: { store },
-    frontProxyNames: new Set<string>(),
+    frontProxyNames: tls === undefined ? undefined : new Set<string>(),
     snapshot: undefined,
     stopping: stopping.signal,
   };

@@ -1,4 +1,4 @@
-import { type RpcServer, serverStream, unary } from "../../../ha/rpc/mod.ts";
+import { type CallContext, type RpcServer, serverStream, unary } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Revision, Store, MemberStatus as StoreStatus } from "../../../ha/store/types.ts";
 import {
@@ -14,7 +14,9 @@ import { callOf } from "../verbs/mod.ts";
 import type { Face } from "./face.ts";
 
 /** What of a face this service needs. */
-interface ClusterFace extends Pick<Face, "frontProxyNames" | "snapshot" | "stopping"> {
+interface ClusterFace extends Pick<Face, "snapshot" | "stopping"> {
+  /** Undefined: plaintext on loopback, where nobody says who calls. */
+  readonly frontProxyNames: ReadonlySet<string> | undefined;
   readonly backend: { readonly store: Pick<Store, "status" | "onStatus"> };
 }
 
@@ -24,17 +26,21 @@ export function addClusterService(
   face: ClusterFace,
   readiness: Readiness,
 ): void {
+  const { frontProxyNames } = face;
+  const enter = (context: CallContext) => {
+    if (frontProxyNames !== undefined) callOf(context, frontProxyNames);
+  };
   server.addService(ClusterService, {
     status: unary<StatusRequest, MemberStatus>(async (_request, context) => {
-      callOf(context, face.frontProxyNames);
+      enter(context);
       return statusMessage(await face.backend.store.status(), readiness.ready);
     }),
     watchStatus: serverStream<StatusRequest, MemberStatus>((_request, context) => {
-      callOf(context, face.frontProxyNames);
+      enter(context);
       return statuses(face, readiness, context.signal);
     }),
     snapshot: serverStream<SnapshotRequest, SnapshotPiece>((request, context) => {
-      const { user } = callOf(context, face.frontProxyNames);
+      const { user } = callOf(context, frontProxyNames ?? new Set());
       if (!user.groups.includes("system:masters")) {
         throw new StatusError(
           Code.permissionDenied,
