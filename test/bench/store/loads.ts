@@ -70,6 +70,16 @@ export async function measure(
 ): Promise<Measured> {
   const { endpoint } = await cluster.leader();
   const endpoints = each.spread ? cluster.endpoints : [endpoint];
+  return await measureAt(cluster, each, endpoints, { folder, seconds, signal });
+}
+
+/** The same, of requests that reach the cluster by these endpoints. */
+export async function measureAt(
+  cluster: Cluster,
+  each: Case,
+  endpoints: readonly string[],
+  { folder, seconds, signal }: LoadOptions,
+): Promise<Measured> {
   const before = { revision: await cluster.revision(), micros: cpuMicros(cluster.pids) };
   const result = await h2load(folder, { ...each, endpoints, seconds, signal });
   const micros = cpuMicros(cluster.pids) - before.micros;
