@@ -28,6 +28,8 @@ export interface ConnectionOptions {
   readonly now?: (() => number) | undefined;
 }
 
+const noBytes = Buffer.alloc(0);
+
 /** The last four bytes of our pings, by purpose. */
 const Ping = { keepalive: 1, shutdown: 2, probe: 3 } as const;
 
@@ -124,33 +126,50 @@ export class Connection {
     return chunks;
   }
 
+  /** What was taken last has left this process, and its memory may be used again. */
+  outputSent(): void {
+    this.#core.output.reuse();
+  }
+
   /**
-   * Client: opens a stream. `block` comes from `encodeHeaders`. Undefined: there is no capacity
-   * (see `hasCapacity`).
+   * Client: opens a stream. `block` comes from `encodeHeaders`, and so do the `more` fields behind
+   * it, which are copied. Undefined: there is no capacity (see `hasCapacity`).
    */
-  request(block: Uint8Array, endStream: boolean, user?: unknown): Stream | undefined {
+  request(
+    block: Uint8Array,
+    endStream: boolean,
+    user?: unknown,
+    more: Uint8Array = noBytes,
+  ): Stream | undefined {
     const core = this.#core;
     assert(core.role === "client", "a server opens no streams");
     if (!this.hasCapacity) return undefined;
     const stream = core.open(core.nextLocalId, user);
     core.nextLocalId += 2;
-    core.sender.headers(stream, block, endStream);
+    core.sender.headers(stream, block, endStream, more);
     return stream;
   }
 
   /** A response's header block, informational ones included. */
   headers(stream: Stream, block: Uint8Array, endStream: boolean): void {
     if (stream.closed) return;
-    this.#core.sender.headers(stream, block, endStream);
+    this.#core.sender.headers(stream, block, endStream, noBytes);
   }
 
   /**
-   * A piece of the body; must not be overwritten later. False: part of it waits for the peer, and
-   * `onWritable` will tell when it has gone. Nothing is refused; the caller does the waiting.
+   * A piece of the body, `bytes[start..end)`; must not be overwritten later. False: part of it waits
+   * for the peer, and `onWritable` will tell when it has gone. Nothing is refused; the caller does
+   * the waiting.
    */
-  data(stream: Stream, bytes: Uint8Array, endStream: boolean): boolean {
+  data(
+    stream: Stream,
+    bytes: Uint8Array,
+    endStream: boolean,
+    start = 0,
+    end = bytes.length,
+  ): boolean {
     if (stream.closed) return true;
-    return this.#core.sender.data(stream, bytes, endStream);
+    return this.#core.sender.data(stream, bytes, start, end, endStream);
   }
 
   /** Ends the stream with trailers, after what is queued. */

@@ -37,6 +37,13 @@ export class Output {
     return chunks;
   }
 
+  /** What has been taken is needed no more: its room is written over. */
+  reuse(): void {
+    if (this.bytes > 0) return;
+    this.#from = 0;
+    this.#at = 0;
+  }
+
   /** Lets go of memory that an idle connection does not need. */
   rest(): void {
     if (this.bytes > 0) return;
@@ -88,17 +95,29 @@ export class Output {
     this.#slab.writeUInt32BE(increment, at);
   }
 
-  /** Splits into CONTINUATION frames where the peer's frame limit asks for it. */
-  headers(streamId: number, block: Uint8Array, endStream: boolean, maxFrameBytes: number): void {
+  /**
+   * A header block in two parts. Splits into CONTINUATION frames where the peer's frame limit asks
+   * for it.
+   */
+  headers(
+    streamId: number,
+    block: Uint8Array,
+    more: Uint8Array,
+    endStream: boolean,
+    maxFrameBytes: number,
+  ): void {
     const end = endStream ? Flag.endStream : 0;
-    if (block.length <= maxFrameBytes) {
-      const at = this.#frame(FrameType.headers, end | Flag.endHeaders, streamId, block.length);
+    const length = block.length + more.length;
+    if (length <= maxFrameBytes) {
+      const at = this.#frame(FrameType.headers, end | Flag.endHeaders, streamId, length);
       this.#slab.set(block, at);
+      if (more.length > 0) this.#slab.set(more, at + block.length);
       return;
     }
-    for (let from = 0; from < block.length; from += maxFrameBytes) {
-      const part = block.subarray(from, from + maxFrameBytes);
-      const last = from + part.length === block.length;
+    const whole = Buffer.concat([block, more], length);
+    for (let from = 0; from < length; from += maxFrameBytes) {
+      const part = whole.subarray(from, from + maxFrameBytes);
+      const last = from + part.length === length;
       const flags = (from === 0 ? end : 0) | (last ? Flag.endHeaders : 0);
       const type = from === 0 ? FrameType.headers : FrameType.continuation;
       const at = this.#frame(type, flags, streamId, part.length);
@@ -109,16 +128,17 @@ export class Output {
   data(streamId: number, bytes: Uint8Array, start: number, end: number, endStream: boolean): void {
     const length = end - start;
     const flags = endStream ? Flag.endStream : 0;
-    const part = length === bytes.length ? bytes : bytes.subarray(start, end);
     if (length <= copyBytes) {
       const at = this.#frame(FrameType.data, flags, streamId, length);
-      this.#slab.set(part, at);
+      // The quickest way there is; a view of its own would cost more than the copying.
+      if (Buffer.isBuffer(bytes)) bytes.copy(this.#slab, at, start, end);
+      else this.#slab.set(bytes.subarray(start, end), at);
       return;
     }
     const at = this.#reserve(frameHeaderBytes);
     this.#header(at, FrameType.data, flags, streamId, length);
     this.#cut();
-    this.#chunks.push(Buffer.from(part.buffer, part.byteOffset, length));
+    this.#chunks.push(Buffer.from(bytes.buffer, bytes.byteOffset + start, length));
     this.#chunkBytes += length;
   }
 

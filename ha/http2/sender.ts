@@ -4,6 +4,8 @@ import { defaultFrameBytes, defaultWindowBytes } from "./codes.ts";
 import type { Output } from "./output.ts";
 import type { Stream } from "./stream.ts";
 
+const noBytes = Buffer.alloc(0);
+
 export interface SenderEvents {
   /** END_STREAM has been written. */
   localEnded(stream: Stream): void;
@@ -34,18 +36,19 @@ export class Sender {
     this.#highBytes = highBytes;
   }
 
-  headers(stream: Stream, block: Uint8Array, endStream: boolean): void {
-    this.#output.headers(stream.id, this.#whole(block), endStream, this.maxFrameBytes);
+  /** The fields of `more` follow those of the block. */
+  headers(stream: Stream, block: Uint8Array, endStream: boolean, more: Uint8Array): void {
+    this.#output.headers(stream.id, this.#whole(block), more, endStream, this.maxFrameBytes);
     if (endStream) this.#end(stream);
   }
 
   /** Sends what it can, keeps the rest by reference. False: something had to be kept. */
-  data(stream: Stream, bytes: Uint8Array, endStream: boolean): boolean {
+  data(stream: Stream, bytes: Uint8Array, start: number, end: number, endStream: boolean): boolean {
     assert(!stream.localClosed, `stream ${stream.id}: DATA after its end`);
-    let sent = 0;
+    let sent = start;
     if (stream.queue === undefined) {
-      sent = this.#frames(stream, bytes, 0, endStream, Number.POSITIVE_INFINITY);
-      if (sent === bytes.length) {
+      sent = this.#frames(stream, bytes, start, end, endStream, Number.POSITIVE_INFINITY);
+      if (sent === end) {
         if (endStream) this.#end(stream);
         return true;
       }
@@ -54,10 +57,10 @@ export class Sender {
       stream.localClosed = true;
       stream.ending = true;
     }
-    if (sent < bytes.length) {
+    if (sent < end) {
       stream.queue ??= [];
-      stream.queue.push(sent === 0 ? bytes : bytes.subarray(sent));
-      stream.queuedBytes += bytes.length - sent;
+      stream.queue.push(bytes.subarray(sent, end));
+      stream.queuedBytes += end - sent;
       this.#enter(stream);
     }
     stream.wantsWritable = true;
@@ -68,7 +71,7 @@ export class Sender {
   trailers(stream: Stream, block: Uint8Array): void {
     assert(!stream.localClosed, `stream ${stream.id}: trailers after its end`);
     if (stream.queue === undefined) {
-      this.headers(stream, block, true);
+      this.headers(stream, block, true, noBytes);
     } else {
       stream.localClosed = true;
       stream.trailers = block;
@@ -94,12 +97,12 @@ export class Sender {
       this.#end(stream);
       return;
     }
-    this.headers(stream, head, false);
+    this.headers(stream, head, false, noBytes);
     const framed = Buffer.allocUnsafe(length);
     framed[0] = 0;
     framed.writeUInt32BE(message.length, 1);
     framed.set(message, 5);
-    this.data(stream, framed, false);
+    this.data(stream, framed, 0, length, false);
     this.trailers(stream, tail);
   }
 
@@ -132,7 +135,7 @@ export class Sender {
   #serve(stream: Stream, queue: Uint8Array[]): void {
     const bytes = queue[0] as Uint8Array;
     const last = queue.length === 1 && stream.ending;
-    const sent = this.#frames(stream, bytes, 0, last, this.maxFrameBytes);
+    const sent = this.#frames(stream, bytes, 0, bytes.length, last, this.maxFrameBytes);
     stream.queuedBytes -= sent;
     if (sent < bytes.length) {
       queue[0] = bytes.subarray(sent);
@@ -148,7 +151,7 @@ export class Sender {
     if (stream.trailers !== undefined) {
       const { trailers } = stream;
       stream.trailers = undefined;
-      this.#output.headers(stream.id, this.#whole(trailers), true, this.maxFrameBytes);
+      this.#output.headers(stream.id, this.#whole(trailers), noBytes, true, this.maxFrameBytes);
       this.#end(stream);
     } else if (last) {
       this.#end(stream);
@@ -158,25 +161,25 @@ export class Sender {
     }
   }
 
-  /** Frames of at most `most` bytes in all. Returns how far it came. */
+  /** Frames of at most `most` bytes in all, of `bytes[from..end)`. Returns how far it came. */
   #frames(
     stream: Stream,
     bytes: Uint8Array,
     from: number,
+    end: number,
     endStream: boolean,
     most: number,
   ): number {
-    const { length } = bytes;
-    if (length === 0) {
-      if (endStream) this.#output.data(stream.id, bytes, 0, 0, true);
-      return 0;
+    if (from === end) {
+      if (endStream) this.#output.data(stream.id, bytes, end, end, true);
+      return end;
     }
-    const limit = Math.min(length, from + most);
+    const limit = Math.min(end, from + most);
     while (from < limit && this.#output.bytes < this.#highBytes) {
       const window = Math.min(stream.sendWindow, this.windowBytes, this.maxFrameBytes);
       const size = Math.min(limit - from, window);
       if (size <= 0) break;
-      this.#output.data(stream.id, bytes, from, from + size, endStream && from + size === length);
+      this.#output.data(stream.id, bytes, from, from + size, endStream && from + size === end);
       stream.sendWindow -= size;
       this.windowBytes -= size;
       this.dataFrames++;

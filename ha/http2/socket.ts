@@ -100,6 +100,8 @@ class SocketAdapter {
     const connection = this.#connection;
     const socket = this.#socket;
     while (!this.#blocked && connection.outputBytes > 0 && socket.writable) this.#write();
+    // The system has taken it all: nothing refers to the output's memory any more.
+    if (socket.writableLength === 0) connection.outputSent();
     if (connection.dead && !this.#ended && (connection.outputBytes === 0 || !socket.writable)) {
       this.#ended = true;
       socket.end();

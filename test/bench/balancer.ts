@@ -2,9 +2,9 @@
  * What the balancer costs: the same load on three members of the store, once spread evenly over
  * them by h2load itself, once through a balancer in front of them; on loopback, without TLS.
  *
- *   npm run bench -- balancer [--seconds 5] [--rounds 3] [--profile FOLDER]
+ *   npm run bench -- balancer [--seconds 5] [--rounds 3] [--quick] [--profile FOLDER]
  *
- * `--profile`: the balancer leaves a CPU profile there.
+ * `--quick`: 4×16 alone. `--profile`: the balancer leaves a CPU profile there.
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,7 +19,7 @@ import { cpuMicros, type Processes } from "./store/processes.ts";
 import { program } from "./store/program.ts";
 import { median, shown, table } from "./store/table.ts";
 
-const shapes: readonly Shape[] = [
+const allShapes: readonly Shape[] = [
   { connections: 1, streams: 1 },
   { connections: 4, streams: 16 },
   { connections: 8, streams: 64 },
@@ -32,6 +32,7 @@ const startMillis = 30_000;
 interface Options {
   readonly seconds: number;
   readonly rounds: number;
+  readonly quick: boolean;
   readonly profile: string | undefined;
 }
 
@@ -43,9 +44,11 @@ export async function run(args: readonly string[]): Promise<void> {
       await cluster.put(key, value);
       await cluster.checkReads(key);
       const balancer = await startFront(cluster, processes, { folder, profile: options.profile });
-      const { seconds, rounds } = options;
+      const { seconds, rounds, quick } = options;
+      const shapes = quick ? [{ connections: 4, streams: 16 }] : allShapes;
       console.log(`three members, 256-byte values, medians of ${rounds} runs of ${seconds} s\n`);
-      await compare(cluster, balancer, { folder, signal: processes.signal, seconds, rounds });
+      const place = { folder, signal: processes.signal };
+      await compare(cluster, balancer, { ...place, shapes, seconds, rounds });
     } finally {
       cluster.close();
     }
@@ -98,6 +101,7 @@ async function compare(
   options: {
     readonly folder: string;
     readonly signal: AbortSignal;
+    readonly shapes: readonly Shape[];
     readonly seconds: number;
     readonly rounds: number;
   },
@@ -113,7 +117,7 @@ async function compare(
   await measureThrough(getFromLeader, 2);
   const rows: string[][] = [];
   for (const kind of [putToLeader, getFromLeader]) {
-    for (const shape of shapes) {
+    for (const shape of options.shapes) {
       const each = { ...kind, ...shape, spread: true };
       const direct: Measured[] = [];
       const through: Through[] = [];
@@ -149,6 +153,7 @@ function parse(args: readonly string[]): Options {
     options: {
       seconds: { type: "string", default: "5" },
       rounds: { type: "string", default: "3" },
+      quick: { type: "boolean", default: false },
       profile: { type: "string" },
     },
   });
@@ -158,5 +163,6 @@ function parse(args: readonly string[]): Options {
     throw new Error(`--${name} ${values[name]}: must be a whole number in 1..${most}`);
   };
   program("h2load");
-  return { seconds: number("seconds", 60), rounds: number("rounds", 9), profile: values.profile };
+  const { quick, profile } = values;
+  return { seconds: number("seconds", 60), rounds: number("rounds", 9), quick, profile };
 }
