@@ -8,6 +8,8 @@ import {
   checkRange,
   checkRequestId,
   checkTxn,
+  type DirectStore,
+  type DirectWatch,
   storeErrors as errors,
   type LeaseId,
   type LeaseStatus,
@@ -16,11 +18,9 @@ import {
   type RangeRequest,
   type RangeResponse,
   type Revision,
-  type Store,
   type TxnRequest,
   type TxnResponse,
   type WatchRequest,
-  type WatchStream,
   type WriteOptions,
 } from "../store/mod.ts";
 import { MemberAdmin } from "./admin.ts";
@@ -30,7 +30,7 @@ import type { Member } from "./member.ts";
 /** How long a leader that closes waits for another to take over. */
 const handOverMillisMax = 1_000;
 
-export class MemberStore implements Store {
+export class MemberStore implements DirectStore {
   readonly #member: Member;
   /** What administrators ask of the member. */
   readonly admin: MemberAdmin;
@@ -83,7 +83,7 @@ export class MemberStore implements Store {
     return this.#member.machine.revision;
   }
 
-  watch(request: WatchRequest): WatchStream {
+  watch(request: WatchRequest): DirectWatch {
     return this.#member.hub.watch(request);
   }
 

@@ -12,17 +12,17 @@ import { defaultStoreLimits, type StoreLimits, type WatchLimits } from "./limits
 import { loadStateMachine, pageReader } from "./load.ts";
 import { type AppliedCommand, type Outcome, StateMachine } from "./state-machine.ts";
 import type {
+  DirectStore,
+  DirectWatch,
   LeaseId,
   LeaseStatus,
   MemberStatus,
   RangeRequest,
   RangeResponse,
   Revision,
-  Store,
   TxnRequest,
   TxnResponse,
   WatchRequest,
-  WatchStream,
   WriteOptions,
 } from "./types.ts";
 import { checkLease, checkRange, checkRequestId, checkTxn } from "./validate.ts";
@@ -48,7 +48,7 @@ const clusterId = 1n;
 export async function openLocalStore(
   runtime: Runtime,
   options: LocalStoreOptions = {},
-): Promise<Store> {
+): Promise<DirectStore> {
   const machine = new StateMachine(runtime.disk, { limits: options.limits });
   await loadStateMachine(machine, runtime.disk, pageReader(runtime.disk));
   return new LocalStore(runtime, machine, options);
@@ -61,7 +61,7 @@ interface Waiting {
   readonly reject: (error: StatusError) => void;
 }
 
-class LocalStore implements Store {
+class LocalStore implements DirectStore {
   private readonly runtime: Runtime;
   private readonly machine: StateMachine;
   private readonly hub: WatchHub;
@@ -123,7 +123,7 @@ class LocalStore implements Store {
     return this.machine.revision;
   }
 
-  watch(request: WatchRequest): WatchStream {
+  watch(request: WatchRequest): DirectWatch {
     return this.hub.watch(request);
   }
 

@@ -150,6 +150,19 @@ export interface WatchStream extends AsyncIterable<WatchBatch> {
   close(): void;
 }
 
+/**
+ * A watch in the thread of its reader, who may also take batches without a promise for each. One
+ * reader at a time, which either iterates or takes.
+ */
+export interface DirectWatch extends WatchStream {
+  /** Called when `take` has something again, after it had nothing. Must not throw. */
+  onReady: () => void;
+  /** The next batch, or undefined: there is none (yet). Throws, once, what the watch ended with. */
+  take(): WatchBatch | undefined;
+  /** An event-less batch is to tell how far the store has come, once all before it was delivered. */
+  requestProgress(): void;
+}
+
 export interface LeaseStatus {
   readonly id: LeaseId;
   readonly grantedSeconds: number;
@@ -209,4 +222,9 @@ export interface Store {
   /** Called with the present status, and again whenever leader, role, term or a link changes. */
   onStatus(listener: (status: MemberStatus) => void): () => void;
   close(): Promise<void>;
+}
+
+/** A store whose watches are served in the thread of its user. */
+export interface DirectStore extends Store {
+  watch(request: WatchRequest): DirectWatch;
 }

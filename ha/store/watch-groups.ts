@@ -10,11 +10,13 @@ import { wants } from "./watch-events.ts";
 import type { Watcher, WatchScope } from "./watch-stream.ts";
 
 export class WatchGroup {
+  readonly name: string;
   readonly scope: WatchScope;
   readonly watchers: Watcher[] = [];
   /** Events of the present turn. */
   events: WatchEvent[] = [];
-  constructor(scope: WatchScope) {
+  constructor(name: string, scope: WatchScope) {
+    this.name = name;
     this.scope = scope;
   }
 }
@@ -37,26 +39,29 @@ export class WatchGroups {
     const name = nameOf(watcher.scope);
     let group = this.groups.get(name);
     if (group === undefined) {
-      group = new WatchGroup(watcher.scope);
+      group = new WatchGroup(name, watcher.scope);
       this.groups.set(name, group);
       this.place(group);
     }
+    watcher.scope = group.scope;
+    watcher.group = group;
     watcher.position = group.watchers.length;
     group.watchers.push(watcher);
   }
 
+  /** The last watcher of its group takes its place. */
   leave(watcher: Watcher): void {
-    if (watcher.position < 0) return;
-    const name = nameOf(watcher.scope);
-    const group = this.groups.get(name);
-    const last = group?.watchers.pop();
-    if (group !== undefined && last !== undefined && last !== watcher) {
-      group.watchers[watcher.position] = last;
-      last.position = watcher.position;
-    }
+    const { group, position } = watcher;
+    if (group === undefined) return;
+    watcher.group = undefined;
     watcher.position = -1;
-    if (group === undefined || group.watchers.length > 0) return;
-    this.groups.delete(name);
+    const last = group.watchers.pop();
+    if (last !== undefined && last !== watcher) {
+      group.watchers[position] = last;
+      last.position = position;
+    }
+    if (group.watchers.length > 0) return;
+    this.groups.delete(group.name);
     this.remove(group);
   }
 

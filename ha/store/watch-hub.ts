@@ -7,7 +7,7 @@
  * fed from the revision records, at the pace at which it reads; nothing is skipped or repeated:
  * a watcher's `next` says which revision it is owed.
  */
-import { StatusError } from "../runtime/status-error.ts";
+import type { StatusError } from "../runtime/status-error.ts";
 import { DiskError, type Log } from "../runtime/types.ts";
 import * as errors from "./errors.ts";
 import type { AppliedChange } from "./history.ts";
@@ -24,7 +24,7 @@ import {
 } from "./layout.ts";
 import { defaultWatchLimits, type WatchLimits } from "./limits.ts";
 import type { RevisionObserver, StateMachine } from "./state-machine.ts";
-import type { Revision, WatchEvent, WatchRequest, WatchStream } from "./types.ts";
+import type { DirectWatch, Revision, WatchEvent, WatchRequest } from "./types.ts";
 import { ChangeEvents, pastEvent } from "./watch-events.ts";
 import { WatchGroups } from "./watch-groups.ts";
 import { type QueuedBatch, Watcher, type WatcherOwner, weightOf } from "./watch-stream.ts";
@@ -96,28 +96,41 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
       const { events } = group;
       group.events = [];
       const queued = { batch: { events, revision }, bytes: weightOf(events) };
-      for (const watcher of [...group.watchers]) this.deliver(watcher, queued, before + 1);
+      this.deliver(group.watchers, queued, before + 1);
     }
     if (this.progress.size > 0) {
-      const queued: QueuedBatch = { batch: { events: [], revision }, bytes: 0 };
+      const queued = this.progressBatch();
       for (const watcher of this.progress) if (watcher.next <= revision) watcher.push(queued);
     }
     for (const watcher of this.future) {
       if (watcher.next > revision + 1) continue;
       this.future.delete(watcher);
       if (watcher.next === revision + 1) this.sync(watcher);
-      else if (watcher.wanted) this.catchUp(watcher);
+      else if (watcher.hungry) this.catchUp(watcher);
     }
   }
 
-  private deliver(watcher: Watcher, queued: QueuedBatch, from: number): void {
+  /** `watchers` of a group, of which whoever has no room leaves. */
+  private deliver(watchers: readonly Watcher[], queued: QueuedBatch, from: number): void {
     const { maxQueuedEvents, maxQueuedBytes } = this.limits;
-    const full =
-      watcher.queuedEvents + queued.batch.events.length > maxQueuedEvents ||
-      watcher.queuedBytes + queued.bytes > maxQueuedBytes;
-    // A batch that is too large by itself goes to whoever has nothing else.
-    if (full && watcher.queuedEvents > 0) this.fallBehind(watcher, from);
-    else watcher.push(queued);
+    const mostEvents = maxQueuedEvents - queued.batch.events.length;
+    const mostBytes = maxQueuedBytes - queued.bytes;
+    for (let index = 0; index < watchers.length; ) {
+      const watcher = watchers[index] as Watcher;
+      const { queuedEvents } = watcher;
+      const full = queuedEvents > mostEvents || watcher.queuedBytes > mostBytes;
+      // A batch that is too large by itself goes to whoever has nothing else.
+      if (full && queuedEvents > 0) {
+        this.fallBehind(watcher, from);
+      } else {
+        watcher.push(queued);
+        index++;
+      }
+    }
+  }
+
+  private progressBatch(): QueuedBatch {
+    return { batch: { events: [], revision: this.flushed as Revision }, bytes: 0 };
   }
 
   /** All before `from` has been queued or was none of its business. */
@@ -130,7 +143,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
   }
 
   /** Begins a watch. What is wrong with the request is thrown by the iteration. */
-  watch(request: WatchRequest): WatchStream {
+  watch(request: WatchRequest): DirectWatch {
     const watcher = new Watcher(this, request, this.flushed as Revision);
     const refusal = this.refusal(request);
     if (refusal !== undefined) {
@@ -164,6 +177,14 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     watcher.state = "synced";
     this.groups.join(watcher);
     if (watcher.progress) this.progress.add(watcher);
+    if (watcher.asked) this.progressAsked(watcher);
+  }
+
+  /** Told at once where all has been queued, or will be when it comes; else once it has. */
+  progressAsked(watcher: Watcher): void {
+    if (watcher.state !== "synced" && !this.future.has(watcher)) return;
+    watcher.asked = false;
+    watcher.push(this.progressBatch());
   }
 
   closed(watcher: Watcher): void {
@@ -175,18 +196,16 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
 
   /** Reads one page of history for a watcher that waits for it. */
   catchUp(watcher: Watcher): void {
-    if (this.future.has(watcher)) return;
+    if (watcher.reading || this.future.has(watcher)) return;
     watcher.reading = true;
     const { next } = watcher;
     const first = this.machine.history.records.firstOf(next);
     const range = rangeFrom(Prefix.revision, first, this.limits.catchUpPageRecords);
-    this.read(range)
+    void this.read(range)
       .then((page) => this.caughtUp(watcher, page))
       .catch((thrown: unknown) => {
-        if (!(thrown instanceof DiskError)) {
-          watcher.fail(StatusError.from(thrown));
-          return;
-        }
+        // Anything else is a bug: it ends the member, as it does in `apply`.
+        if (!(thrown instanceof DiskError)) throw thrown;
         watcher.fail(errors.diskFailed(thrown));
         this.unreadable?.(thrown);
       });
@@ -236,7 +255,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     }
     watcher.next = last + 1;
     if (last === this.flushed) this.sync(watcher);
-    else if (watcher.wanted) this.catchUp(watcher);
+    else if (watcher.hungry) this.catchUp(watcher);
   }
 
   /** Ends every watch with `unavailable`; the member goes away or has to be restored. */

@@ -1,8 +1,10 @@
-/** One watch as its user holds it: an async iterable over a bounded queue. */
+/** One watch as its user holds it: a bounded queue, to be taken from or iterated over. */
 import type { StatusError } from "../runtime/status-error.ts";
 import { Fifo } from "./fifo.ts";
 import { endOf, type RangeEnd, textOf } from "./text.ts";
-import type { Revision, WatchBatch, WatchEvent, WatchRequest, WatchStream } from "./types.ts";
+import type { DirectWatch, Revision, WatchBatch, WatchEvent, WatchRequest } from "./types.ts";
+import type { WatchGroup } from "./watch-groups.ts";
+import { BatchIterator } from "./watch-iterator.ts";
 
 /** A batch with its weight in the queue; shared by all watchers that get it. */
 export interface QueuedBatch {
@@ -43,30 +45,37 @@ export type WatcherState = "behind" | "synced" | "closed";
 export interface WatcherOwner {
   /** The watcher is behind, its queue is empty and somebody waits: read history. */
   catchUp(watcher: Watcher): void;
+  /** The watcher's `asked` has been set. */
+  progressAsked(watcher: Watcher): void;
   closed(watcher: Watcher): void;
 }
 
-type Waiting = {
-  readonly resolve: (result: IteratorResult<WatchBatch, undefined>) => void;
-  readonly reject: (error: StatusError) => void;
-};
+const nobody = () => {};
 
-export class Watcher implements WatchStream {
-  readonly created: Promise<Revision>;
-  readonly scope: WatchScope;
+export class Watcher implements DirectWatch {
+  /** Replaced by that of the group, which is equal, so that many watchers share one. */
+  scope: WatchScope;
   readonly progress: boolean;
   state: WatcherState = "behind";
   /** The first revision not yet queued. */
   next: number;
   /** A page of history is being read. */
   reading = false;
-  /** Index among the watchers of its group. */
+  /** The reader has found nothing, and waits to be told. */
+  hungry = false;
+  /** Has to be told once how far the store has come, when it is up to date. */
+  asked = false;
+  /** Where it is among the watchers of which group; only while it is synced. */
+  group: WatchGroup | undefined;
   position = -1;
   queuedEvents = 0;
   queuedBytes = 0;
-  private readonly queue = new Fifo<QueuedBatch>();
-  private readonly waiting = new Fifo<Waiting>();
+  onReady: () => void = nobody;
+  /** Of the queue; most of the time all there is in it. */
+  private front: QueuedBatch | undefined;
+  private rest: Fifo<QueuedBatch> | undefined;
   private readonly owner: WatcherOwner;
+  private readonly createdAt: Revision;
   private error: StatusError | undefined;
 
   constructor(owner: WatcherOwner, request: WatchRequest, revision: Revision) {
@@ -75,29 +84,68 @@ export class Watcher implements WatchStream {
     this.progress = request.progress === true;
     // There is nothing at revision 1, where an empty store begins.
     this.next = Math.max(request.startRevision || revision + 1, 2);
-    this.created = Promise.resolve(revision);
+    this.createdAt = revision;
   }
 
-  /** Whether somebody waits for a batch. */
-  get wanted(): boolean {
-    return this.waiting.length > 0;
+  get created(): Promise<Revision> {
+    return Promise.resolve(this.createdAt);
   }
 
   /** Queues a batch; the caller has seen to the bounds. */
   push(queued: QueuedBatch): void {
-    this.next = queued.batch.revision + 1;
-    const waiting = this.waiting.shift();
-    if (waiting !== undefined) {
-      waiting.resolve({ done: false, value: queued.batch });
-      return;
+    const { events, revision } = queued.batch;
+    // Of a watch from a revision to come nothing before it is told, but progress may be.
+    this.next = Math.max(this.next, revision + 1);
+    const { front } = this;
+    if (front === undefined) {
+      this.front = queued;
+    } else if (events.length === 0 && this.last(front).batch.events.length === 0) {
+      // Of several batches that only tell progress the last says all.
+      if (this.rest === undefined) this.front = queued;
+      else this.rest.replaceLast(queued);
+    } else {
+      this.rest ??= new Fifo();
+      this.rest.push(queued);
     }
-    // Of several batches that only tell progress the last says all.
-    const last = this.queue.last;
-    const replaces = queued.batch.events.length === 0 && last?.batch.events.length === 0;
-    if (replaces) this.queue.pop();
-    this.queue.push(queued);
-    this.queuedEvents += queued.batch.events.length;
+    this.queuedEvents += events.length;
     this.queuedBytes += queued.bytes;
+    this.wake();
+  }
+
+  private last(front: QueuedBatch): QueuedBatch {
+    return this.rest?.last ?? front;
+  }
+
+  private wake(): void {
+    if (!this.hungry) return;
+    this.hungry = false;
+    this.onReady();
+  }
+
+  take(): WatchBatch | undefined {
+    const { front, rest } = this;
+    if (front !== undefined) {
+      this.front = rest?.shift();
+      if (rest?.length === 0) this.rest = undefined;
+      this.queuedEvents -= front.batch.events.length;
+      this.queuedBytes -= front.bytes;
+      return front.batch;
+    }
+    if (this.state === "closed") {
+      const { error } = this;
+      this.error = undefined;
+      if (error !== undefined) throw error;
+      return undefined;
+    }
+    this.hungry = true;
+    if (this.state === "behind" && !this.reading) this.owner.catchUp(this);
+    return undefined;
+  }
+
+  requestProgress(): void {
+    if (this.state === "closed") return;
+    this.asked = true;
+    this.owner.progressAsked(this);
   }
 
   /** Ends the watch: what is queued is still delivered, then the error. */
@@ -109,53 +157,19 @@ export class Watcher implements WatchStream {
 
   close(): void {
     if (this.state === "closed") return;
-    while (this.queue.shift() !== undefined);
+    this.front = undefined;
+    this.rest = undefined;
     this.finish();
   }
 
   private finish(): void {
     this.owner.closed(this);
     this.state = "closed";
-    for (;;) {
-      const waiting = this.waiting.shift();
-      if (waiting === undefined) return;
-      this.settle(waiting);
-    }
-  }
-
-  private settle(waiting: Waiting): void {
-    const { error } = this;
-    if (error === undefined) waiting.resolve({ done: true, value: undefined });
-    else waiting.reject(error);
-    // Told once; after that the iteration is over.
-    this.error = undefined;
+    this.wake();
   }
 
   [Symbol.asyncIterator](): AsyncIterator<WatchBatch, undefined> {
-    return {
-      next: () => this.take(),
-      return: () => {
-        this.close();
-        return Promise.resolve({ done: true, value: undefined });
-      },
-    };
-  }
-
-  private take(): Promise<IteratorResult<WatchBatch, undefined>> {
-    const queued = this.queue.shift();
-    if (queued !== undefined) {
-      this.queuedEvents -= queued.batch.events.length;
-      this.queuedBytes -= queued.bytes;
-      return Promise.resolve({ done: false, value: queued.batch });
-    }
-    return new Promise((resolve, reject) => {
-      if (this.state === "closed") {
-        this.settle({ resolve, reject });
-        return;
-      }
-      this.waiting.push({ resolve, reject });
-      if (this.state === "behind" && !this.reading) this.owner.catchUp(this);
-    });
+    return new BatchIterator(this, () => this.state === "closed");
   }
 }
 

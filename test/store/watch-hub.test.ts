@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { pageReader, type WatchBatch, WatchHub, type WatchStream } from "../../ha/store/mod.ts";
+import { type DirectWatch, pageReader, type WatchBatch, WatchHub } from "../../ha/store/mod.ts";
 import { bytes, does, Machine, put, remove, text } from "./harness.ts";
 
 const keys = ["a", "a/1", "a/2", "b", "b/1"];
@@ -26,6 +26,7 @@ type Step =
       only: number;
     }
   | { kind: "read"; watcher: number }
+  | { kind: "ask progress"; watcher: number }
   | { kind: "compact" };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -51,17 +52,24 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("read" as const), watcher: fc.nat(9) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("ask progress" as const), watcher: fc.nat(9) }),
+  },
   { weight: 1, arbitrary: fc.constant({ kind: "compact" as const }) },
 );
 
 interface Watched {
-  readonly stream: WatchStream;
+  readonly stream: DirectWatch;
   readonly iterator: AsyncIterator<WatchBatch>;
   readonly request: Extract<Step, { kind: "watch" }>;
   readonly from: number;
   readonly seen: string[];
   pending: boolean;
   last: number;
+  /** How often progress was asked for, and told. */
+  asked: number;
+  told: number;
   failure: string | undefined;
 }
 
@@ -75,14 +83,17 @@ function ask(watched: Watched): void {
     ({ value, done }) => {
       watched.pending = false;
       if (done) return;
-      assert.ok(value.events.length > 0 || watched.request.progress);
+      const progress = value.events.length === 0;
+      if (progress) watched.told++;
+      assert.ok(watched.told <= watched.asked || watched.request.progress, "nobody asked for it");
       for (const { type, kv, previous } of value.events) {
         assert.ok(kv.modRevision > watched.last, "a revision is not split");
         assert.ok(kv.modRevision <= value.revision);
         const before = watched.request.previous ? ` (${previous && text(previous.value)})` : "";
         watched.seen.push(`${kv.modRevision} ${type} ${text(kv.key)}=${text(kv.value)}${before}`);
       }
-      assert.ok(value.revision > watched.last, "batches ascend");
+      const repeats = progress && watched.asked > 0 && value.revision === watched.last;
+      assert.ok(value.revision > watched.last || repeats, "batches ascend");
       watched.last = value.revision;
     },
     (error: unknown) => {
@@ -138,6 +149,10 @@ test("every watcher sees its part of history once, in order", async () => {
           const watched = watchers[at.watcher % Math.max(watchers.length, 1)];
           if (watched !== undefined) ask(watched);
           await turn();
+        } else if (at.kind === "ask progress") {
+          const watched = watchers[at.watcher % Math.max(watchers.length, 1)];
+          if (watched !== undefined) watched.asked++;
+          watched?.stream.requestProgress();
         } else {
           const startRevision = at.back === 10 ? undefined : Math.max(hub.revision - at.back, 1);
           const [start, end] = ranges[at.range]!;
@@ -159,6 +174,8 @@ test("every watcher sees its part of history once, in order", async () => {
             seen: [],
             pending: false,
             last: 0,
+            asked: 0,
+            told: 0,
             failure: undefined,
           });
         }
@@ -170,6 +187,8 @@ test("every watcher sees its part of history once, in order", async () => {
           assert.match(watched.failure, /has been compacted/);
           assert.ok(watched.from < compacted);
         }
+        const owed = watched.asked > 0 && watched.failure === undefined;
+        assert.ok(!owed || watched.told > 0, "progress is told");
         const expected = expectedOf(watched, history);
         const seen = watched.seen.map((line) => line.replace(/ \(.*/, ""));
         assert.deepEqual(seen, expected.slice(0, watched.failure ? seen.length : undefined));
@@ -244,4 +263,52 @@ test("watchers of the same range share one batch", async () => {
   await assert.rejects(one.next(), /server stopped/);
   assert.equal((await one.next()).done, true);
   await assert.rejects(hub.watch(request)[Symbol.asyncIterator]().next(), /server stopped/);
+});
+
+test("a watch is taken from without promises: told when there is something, and of the end", () => {
+  const machine = new Machine();
+  const hub = new WatchHub(machine.machine, pageReader(machine.disk));
+  const watch = hub.watch({ key: bytes("a") });
+  let told = 0;
+  watch.onReady = () => {
+    told++;
+  };
+  assert.equal(watch.take(), undefined);
+  machine.put("a", "1");
+  hub.flush();
+  machine.put("a", "2");
+  hub.flush();
+  assert.equal(told, 1, "told once until it has been emptied");
+  assert.equal(watch.take()?.revision, 2);
+  assert.equal(watch.take()?.revision, 3);
+  assert.equal(watch.take(), undefined);
+  machine.put("b", "elsewhere");
+  hub.flush();
+  assert.equal(told, 1);
+  watch.requestProgress();
+  watch.requestProgress();
+  assert.equal(told, 2);
+  assert.deepEqual(watch.take(), { events: [], revision: 4 });
+  assert.equal(watch.take(), undefined, "what is asked twice is told once");
+  hub.stop();
+  assert.equal(told, 3);
+  assert.throws(() => watch.take(), /server stopped/);
+  assert.equal(watch.take(), undefined);
+});
+
+test("a watch of a revision to come tells progress, and nothing before its start", () => {
+  const machine = new Machine();
+  const hub = new WatchHub(machine.machine, pageReader(machine.disk));
+  const watch = hub.watch({ key: bytes("a"), startRevision: 4 as never });
+  watch.requestProgress();
+  assert.deepEqual(watch.take(), { events: [], revision: 1 });
+  for (const value of ["1", "2", "3"]) {
+    machine.put("a", value);
+    hub.flush();
+  }
+  assert.deepEqual(
+    watch.take()?.events.map(({ kv }) => text(kv.value)),
+    ["3"],
+  );
+  assert.equal(watch.take(), undefined);
 });
