@@ -77,7 +77,7 @@ async function invoke<Response>(handle: () => Promise<Response>): Promise<Respon
   return handle();
 }
 
-function adapted<Handler extends object>(make: (log: Log | undefined) => Handler) {
+export function adapted<Handler extends object>(make: (log: Log | undefined) => Handler) {
   return Object.assign(make(undefined), { withLog: make }) as Adapted<Handler>;
 }
 
@@ -120,9 +120,9 @@ async function pump<Response>(
 }
 
 /** The caller's messages. Leaving the loop early only stops reading: the call can still be answered. */
-async function* requestsOf<Request>(
+export async function* requestsOf<Request>(
   call: Readable,
-  context: HandlerContext,
+  context: { readonly cancelled: boolean },
 ): AsyncGenerator<Request, void> {
   try {
     for await (const request of call.iterator({ destroyOnReturn: false })) {
@@ -132,10 +132,16 @@ async function* requestsOf<Request>(
     if (context.cancelled || call.destroyed) throw cancelledError();
     throw thrown;
   }
+  // grpc-js ends the requests of a caller who has gone as if that were all of them.
+  if (context.cancelled) throw cancelledError();
 }
 
 /** The error to answer with; logs the unexpected. */
-function answer(thrown: unknown, context: HandlerContext, log: Log | undefined): ServiceError {
+export function answer(
+  thrown: unknown,
+  context: HandlerContext,
+  log: Log | undefined,
+): ServiceError {
   const expected = expectedError(thrown);
   if (expected === undefined) {
     if (context.cancelled) reportLate(thrown, context, log);

@@ -10,6 +10,8 @@ export {
   serverStreamIterable,
 } from "./client.ts";
 export { DescriptorIndex, protoDescriptors } from "./descriptors.ts";
+export { type Answers, directStream } from "./direct.ts";
+export { prefixBytes as messagePrefixBytes, writeMessagePrefix } from "./engine/messages.ts";
 export { codeOfReason, errorTable, httpCodeOf, reasonOf } from "./error-table.ts";
 export { fromServiceError, toServiceError, toStatusDetail, toStatusDocument } from "./errors.ts";
 export { type Adapted, bidiStream, clientStream, serverStream, unary } from "./handlers.ts";

@@ -11,6 +11,7 @@ import {
 } from "@grpc/grpc-js";
 import { assert } from "../../runtime/assert.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
+import { EncodedMessage } from "../duplex-direct.ts";
 import { toServiceError } from "../errors.ts";
 import { rpcLimits } from "../limits.ts";
 import type { PeerIdentity } from "../listener.ts";
@@ -38,7 +39,7 @@ export class GrpcJsEngine implements Engine {
   }
 
   addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void {
-    this.#server.addService(definition, handlers);
+    this.#server.addService(takingEncoded(definition), handlers);
   }
 
   accept(socket: Socket, peer: PeerIdentity): void {
@@ -60,6 +61,16 @@ export class GrpcJsEngine implements Engine {
   close(): void {
     this.#server.forceShutdown();
   }
+}
+
+/** The same service, whose handlers may also answer with messages that are encoded already. */
+function takingEncoded(definition: ServiceDefinition): ServiceDefinition {
+  const methods = Object.entries(definition).map(([name, method]) => {
+    const responseSerialize = (value: unknown) =>
+      value instanceof EncodedMessage ? value.bytes : method.responseSerialize(value);
+    return [name, { ...method, responseSerialize }];
+  });
+  return Object.fromEntries(methods);
 }
 
 /**

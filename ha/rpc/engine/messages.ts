@@ -17,12 +17,20 @@ export function encodingOf(name: string | undefined): Encoding | undefined {
   return name === "deflate" ? Encoding.deflate : undefined;
 }
 
+/** The prefix of an uncompressed message of so many bytes. Answers where the message begins. */
+export function writeMessagePrefix(into: Uint8Array, at: number, length: number): number {
+  into[at] = 0;
+  into[at + 1] = length >>> 24;
+  into[at + 2] = length >>> 16;
+  into[at + 3] = length >>> 8;
+  into[at + 4] = length;
+  return at + prefixBytes;
+}
+
 /** A message with its prefix, uncompressed. */
 export function frameMessage(message: Uint8Array): Buffer {
   const framed = Buffer.allocUnsafe(prefixBytes + message.length);
-  framed[0] = 0;
-  framed.writeUInt32BE(message.length, 1);
-  framed.set(message, prefixBytes);
+  framed.set(message, writeMessagePrefix(framed, 0, message.length));
   return framed;
 }
 

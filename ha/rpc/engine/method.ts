@@ -1,6 +1,7 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Code, StatusError } from "../../runtime/status-error.ts";
-import type { StreamCall } from "./stream-call.ts";
+import type { DirectHandler } from "../direct.ts";
+import type { DuplexCall } from "./duplex-call.ts";
 import type { UnaryCall } from "./unary-call.ts";
 
 /** What a unary or client-streaming handler answers with; grpc-js's `sendUnaryData`. */
@@ -14,7 +15,9 @@ export interface Method {
   deserialize(bytes: Buffer): unknown;
   serialize(value: unknown): Uint8Array;
   /** Exactly as grpc-js would call it; `reply` is of no use where the response is a stream. */
-  handle(call: UnaryCall | StreamCall, reply: Reply): void;
+  readonly handle: (call: UnaryCall | DuplexCall, reply: Reply) => void;
+  /** In place of `handle`, where the handler can do without a Node stream. */
+  readonly direct: DirectHandler["direct"];
 }
 
 export class MethodTable {
@@ -26,13 +29,15 @@ export class MethodTable {
       if (this.#methods.has(method.path)) {
         throw new StatusError(Code.alreadyExists, `${method.path} has a handler already`);
       }
+      const handler = implementation[name] as unknown as Method["handle"] & DirectHandler;
       this.#methods.set(method.path, {
         path: method.path,
         requestStream: method.requestStream,
         responseStream: method.responseStream,
         deserialize: method.requestDeserialize,
         serialize: method.responseSerialize,
-        handle: implementation[name] as unknown as Method["handle"],
+        handle: handler,
+        direct: handler.direct,
       });
     }
   }

@@ -1,0 +1,100 @@
+/**
+ * Handlers that write their answers themselves, ready-made if they like: for streams on which a
+ * Node stream, an iterator and a promise per message would cost more than the message.
+ */
+import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
+import type { Log } from "../runtime/types.ts";
+import { HandlerContext, type ServerCall } from "./context.ts";
+import { DuplexDirectCall } from "./duplex-direct.ts";
+import { type Adapted, adapted, answer } from "./handlers.ts";
+import type { CallContext } from "./types.ts";
+
+/** Where such a handler writes. */
+export interface Answers<Response> {
+  /** Called when the caller has caught up, after a write said false; at the latest at the end. */
+  onDrain: () => void;
+  /** Called once, when the call is over for whatever reason; what is written later is let go. */
+  onClosed: () => void;
+  /** False: the caller reads slowly. Nothing is refused; the handler does the waiting. */
+  write(message: Response): boolean;
+  /**
+   * Encoded messages, each behind its prefix (`writeMessagePrefix`), in pieces that are cut
+   * anywhere and must not be overwritten later; the last piece ends a message.
+   */
+  writeFramed(pieces: readonly Uint8Array[]): boolean;
+  /** Ends the call, after what has been written. */
+  end(): void;
+  /** Ends it with an error, as if the handler had thrown it. */
+  fail(thrown: unknown): void;
+}
+
+/** What an engine offers for it; `StreamCall` by itself, {@link DuplexDirectCall} over grpc-js. */
+export interface DirectCall extends ServerCall, Omit<Answers<unknown>, "end" | "fail"> {
+  /** To be asked for once. */
+  requests(): AsyncIterable<unknown>;
+  end(trailers?: unknown): void;
+  fail(error: Error): void;
+}
+
+/** What an engine that has direct calls begins such a handler by. */
+export interface DirectHandler {
+  readonly direct?: ((call: DirectCall) => void) | undefined;
+}
+
+/** `handle` must not throw, and sees to its answers until they are closed. */
+export function directStream<Request, Response>(
+  handle: (
+    requests: AsyncIterable<Request>,
+    answers: Answers<Response>,
+    context: CallContext,
+  ) => void,
+): Adapted<handleBidiStreamingCall<Request, Response>> {
+  return adapted((log) => {
+    const direct = (call: DirectCall) => {
+      const context = new HandlerContext(call);
+      const requests = call.requests() as AsyncIterable<Request>;
+      handle(requests, new CallAnswers<Response>(call, context, log), context);
+    };
+    const plain = (call: ServerDuplexStream<Request, Response>) => {
+      direct(new DuplexDirectCall(call as ServerDuplexStream<unknown, unknown>));
+    };
+    return Object.assign(plain, { direct });
+  });
+}
+
+class CallAnswers<Response> implements Answers<Response> {
+  readonly #call: DirectCall;
+  readonly #context: HandlerContext;
+  readonly #log: Log | undefined;
+
+  constructor(call: DirectCall, context: HandlerContext, log: Log | undefined) {
+    this.#call = call;
+    this.#context = context;
+    this.#log = log;
+  }
+
+  set onDrain(callback: () => void) {
+    this.#call.onDrain = callback;
+  }
+
+  set onClosed(callback: () => void) {
+    this.#call.onClosed = callback;
+  }
+
+  write(message: Response): boolean {
+    return this.#call.write(message);
+  }
+
+  writeFramed(pieces: readonly Uint8Array[]): boolean {
+    return this.#call.writeFramed(pieces);
+  }
+
+  end(): void {
+    this.#context.finish();
+    this.#call.end(this.#context.trailers);
+  }
+
+  fail(thrown: unknown): void {
+    this.#call.fail(answer(thrown, this.#context, this.#log));
+  }
+}
