@@ -4,25 +4,24 @@
  */
 import type { CallContext } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { Log } from "../runtime/types.ts";
+import type { Cancel, Log } from "../runtime/types.ts";
 import {
+  type DirectStore,
+  type DirectWatch,
   type LeaseId,
   type LeaseStatus,
   type RangeRequest,
   type RangeResponse,
-  type Store,
   storeErrors,
   type TxnRequest,
   type TxnResponse,
   type WatchRequest,
-  type WatchStream,
   type WriteOptions,
 } from "../store/mod.ts";
 import { stateKey } from "./auth-records.ts";
 import { AuthState } from "./auth-state.ts";
 import { type Caller, callerOf, checkAdmin, checkUser, leasesOf, Rights } from "./caller.ts";
 import * as errors from "./errors.ts";
-import type { Exchange } from "./exchange.ts";
 import { etcdLimits } from "./limits.ts";
 import { MemberHeader } from "./member-header.ts";
 import { mergeRanges, visibleRanges, visibleTxn } from "./reserved.ts";
@@ -36,13 +35,19 @@ export interface FrontOptions {
   readonly wallMillis: () => number;
 }
 
+/** A stream of answers, as far as its end is concerned. */
+interface EndingStream {
+  fail(error: StatusError): void;
+  whenClosed(closer: Cancel): void;
+}
+
 export class Front {
-  readonly store: Store;
+  readonly store: DirectStore;
   readonly header: MemberHeader;
   readonly auth: AuthState;
   readonly options: FrontOptions;
 
-  constructor(store: Store, options: FrontOptions) {
+  constructor(store: DirectStore, options: FrontOptions) {
     this.store = store;
     this.options = options;
     this.header = new MemberHeader(store);
@@ -88,10 +93,10 @@ export class Front {
   }
 
   /** Ends the stream when its caller requires a leader and there has been none for too long. */
-  endWithoutLeader<Response>(context: CallContext, answers: Exchange<Response>): void {
+  endWithoutLeader(context: CallContext, stream: EndingStream): void {
     if (!requiresLeader(context)) return;
-    const lost = () => answers.fail(storeErrors.noLeader());
-    answers.whenClosed(this.header.whenLeaderLost(this.options.leaderLossMillis, lost));
+    const lost = () => stream.fail(storeErrors.noLeader());
+    stream.whenClosed(this.header.whenLeaderLost(this.options.leaderLossMillis, lost));
   }
 
   /** Throws unless the caller administers the cluster. */
@@ -170,7 +175,7 @@ export class Front {
   }
 
   /** The watch's own start; who may see the range is checked when it begins, as etcd does. */
-  async watch(caller: Caller, request: WatchRequest): Promise<WatchStream> {
+  async watch(caller: Caller, request: WatchRequest): Promise<DirectWatch> {
     const data = await this.auth.load();
     if (data.enabled) await this.checkRange(caller, request);
     return this.store.watch(request);

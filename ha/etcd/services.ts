@@ -11,7 +11,7 @@ import { ElectionService } from "../../proto/gen/etcd_election.ts";
 import { LockService } from "../../proto/gen/etcd_lock.ts";
 import type { RpcServer } from "../rpc/mod.ts";
 import type { Log } from "../runtime/types.ts";
-import type { Store } from "../store/mod.ts";
+import type { DirectStore } from "../store/mod.ts";
 import type { StoreAdmin } from "./admin.ts";
 import { authService } from "./auth-service.ts";
 import { clusterService } from "./cluster-service.ts";
@@ -46,7 +46,7 @@ export interface EtcdServices {
 /** Before `server.listen`. The server should be made with `etcdLimits.messageBytes`. */
 export function addEtcdServices(
   server: RpcServer,
-  store: Store,
+  store: DirectStore,
   admin: StoreAdmin,
   options: EtcdServiceOptions,
 ): EtcdServices {

@@ -1,19 +1,21 @@
 /** etcdserverpb.Watch */
 import type { WatchRequest, WatchResponse, WatchServer } from "../../proto/gen/etcd.ts";
-import { bidiStream, type CallContext } from "../rpc/mod.ts";
-import { StatusError } from "../runtime/status-error.ts";
+import { type CallContext, directStream } from "../rpc/mod.ts";
 import type { Front } from "./front.ts";
+import { WatchBodies } from "./watch-bodies.ts";
 import { WatchSession, type WatchSessionOptions } from "./watch-session.ts";
 
-export function watchService(front: Front, options: WatchSessionOptions): WatchServer {
+export interface WatchServiceOptions extends WatchSessionOptions {
+  readonly maxResponseBytes: number;
+}
+
+export function watchService(front: Front, options: WatchServiceOptions): WatchServer {
+  const bodies = new WatchBodies(front.header, options.maxResponseBytes);
   return {
-    watch: bidiStream<WatchRequest, WatchResponse>((requests, context) => {
-      const session = new WatchSession(front, options);
-      front.endWithoutLeader(context, session.answers);
-      serve(front, session, requests, context).catch((thrown: unknown) => {
-        session.answers.fail(StatusError.from(thrown));
-      });
-      return session.answers;
+    watch: directStream<WatchRequest, WatchResponse>((requests, answers, context) => {
+      const session = new WatchSession(front, bodies, answers, options);
+      front.endWithoutLeader(context, session);
+      serve(front, session, requests, context).catch((thrown: unknown) => answers.fail(thrown));
     }),
   };
 }

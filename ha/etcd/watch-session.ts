@@ -1,49 +1,51 @@
 /**
- * One Watch stream: many watches, each fed by a watch of the store, their responses handed over one
- * at a time (exchange.ts). A client that reads slowly therefore stops the store's streams, which
- * continue from history later: nothing is skipped, and nothing piles up here.
+ * One Watch stream: many watches, each fed by a watch of the store. Whoever of them has something
+ * is in line, and the line is served once a turn, as long as the client reads; while it does not,
+ * nothing is taken from the store's watches, which continue from history later: nothing is
+ * skipped, and nothing piles up here.
  *
- * Progress. A watch that has to tell how far it has come without having events (`progress_notify`,
- * or a progress request on its stream) is a store watch with `progress`, which wakes it for every
- * batch applied; all others sleep until they have events. The first progress request on a stream
- * therefore opens its watches anew, each from where it stands. One that has been idle for so long
- * that compaction has passed it stays as it is: until it has an event again, progress requests on
- * its stream go unanswered, as etcd leaves them while a watch is not up to date.
+ * Progress. A watch tells how far it has come without having events only when it is asked to, by
+ * `requestProgress`: now and then for `progress_notify`, and for a progress request of the client,
+ * which is answered when every watch of the stream has told.
  */
 import type {
   WatchCreateRequest,
   WatchResponse,
   WatchRequest as WireRequest,
 } from "../../proto/gen/etcd.ts";
+import type { Answers } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { Revision, WatchBatch, WatchRequest, WatchStream } from "../store/mod.ts";
+import type { Cancel } from "../runtime/types.ts";
+import type { DirectWatch, Revision, WatchBatch } from "../store/mod.ts";
 import type { Caller } from "./caller.ts";
 import * as errors from "./errors.ts";
-import { Exchange } from "./exchange.ts";
 import type { Front } from "./front.ts";
 import { mayShowReserved, visibleEvents } from "./reserved.ts";
-import { eventResponses, refusalText, watchOf } from "./watch-messages.ts";
+import type { WatchBodies } from "./watch-bodies.ts";
+import { WatchFrames } from "./watch-frames.ts";
+import { refusalText, watchOf } from "./watch-messages.ts";
 
 /** Of responses that are about no watch, or about all. */
 const noWatch = -1n;
+/** The line is served in pieces of about so much. */
+const pieceBytes = 64 * 1024;
 
 interface Watch {
   readonly id: bigint;
-  readonly request: WatchRequest;
   readonly fragment: boolean;
   /** The client wants to know of progress now and then. */
   readonly notify: boolean;
   /** Reserved keys are in its range, and have to be left out. */
   readonly filtered: boolean;
-  stream: WatchStream;
-  /** The stream tells of progress. */
-  progress: boolean;
-  /** The stream has been closed in order to be opened anew, telling of progress. */
-  reopens: boolean;
-  /** Everything up to here has been handed over. */
-  delivered: number;
-  /** A response waits to be taken. */
-  handing: boolean;
+  readonly stream: DirectWatch;
+  /** Everything up to here has been written. */
+  delivered: Revision;
+  /** In the line. */
+  waits: boolean;
+  /** The client is to be reminded of it. */
+  reminds: boolean;
+  /** Has yet to tell how far it has come, for a progress request. */
+  owes: boolean;
   /** The client has heard of it since the last reminder. */
   heard: boolean;
   closed: boolean;
@@ -52,31 +54,52 @@ interface Watch {
 export interface WatchSessionOptions {
   readonly progressMillis: number;
   readonly maxWatches: number;
-  readonly maxResponseBytes: number;
 }
 
 export class WatchSession {
-  readonly answers = new Exchange<WatchResponse>();
   private readonly front: Front;
+  private readonly bodies: WatchBodies;
+  private readonly answers: Answers<WatchResponse>;
   private readonly options: WatchSessionOptions;
   private readonly watches = new Map<bigint, Watch>();
-  private readonly timer: NodeJS.Timeout;
+  private readonly frames = new WatchFrames();
+  private line: Watch[] = [];
+  private called = false;
+  /** The client is slow. */
+  private full = false;
+  /** Requests wait with it. */
+  private resume: (() => void) | undefined;
+  /** Only where there is somebody to remind. */
+  private timer: NodeJS.Timeout | undefined;
   private nextId = 0n;
-  /** A progress request that waits until every watch has come so far. */
-  private wanted: number | undefined;
-  /** An answer to a progress request waits to be taken. */
-  private telling = false;
-  /** Whether the client has ever sent a progress request. */
-  private asksForProgress = false;
+  /** A progress request has not been answered yet: so many watches owe their word. */
+  private asked = false;
+  private owing = 0;
+  private closers: Cancel[] = [];
   private closed = false;
 
-  constructor(front: Front, options: WatchSessionOptions) {
+  constructor(
+    front: Front,
+    bodies: WatchBodies,
+    answers: Answers<WatchResponse>,
+    options: WatchSessionOptions,
+  ) {
     this.front = front;
+    this.bodies = bodies;
+    this.answers = answers;
     this.options = options;
-    // Spread, lest the watches of many streams that began together all tell at the same time.
-    const millis = options.progressMillis * (1 + Math.random() / 10);
-    this.timer = setInterval(() => this.remind(), millis);
-    this.answers.whenClosed(() => this.close());
+    answers.onDrain = () => this.drained();
+    answers.onClosed = () => this.close();
+  }
+
+  /** Called once, when the stream ends for whatever reason. */
+  whenClosed(closer: Cancel): void {
+    if (this.closed) closer();
+    else this.closers.push(closer);
+  }
+
+  fail(error: StatusError): void {
+    this.answers.fail(error);
   }
 
   /** Serves the requests until they end or the stream does. */
@@ -90,12 +113,14 @@ export class WatchSession {
           await this.cancel(request.value.watchId ?? 0n);
           break;
         case "progressRequest":
-          await this.askProgress();
+          this.askProgress();
           break;
         default:
           // A request of a kind that we do not know is passed over, as etcd does.
           break;
       }
+      // Each may be answered: who does not read the answers may not ask for more.
+      if (this.full) await new Promise<void>((resume) => (this.resume = resume));
     }
   }
 
@@ -109,7 +134,7 @@ export class WatchSession {
       if (error.code === Code.unavailable) throw thrown;
       const cancelReason = refusalText(error);
       const refusal = { watchId: noWatch, created: true, canceled: true, cancelReason };
-      await this.answers.offer({ header: await header.now(), ...refusal });
+      this.tell({ header: await header.now(), ...refusal });
       return;
     }
     if (this.closed) {
@@ -117,18 +142,10 @@ export class WatchSession {
       watch.stream.close();
       return;
     }
-    const revision = await watch.stream.created.catch(
-      // The iteration tells what is wrong, after the watch has been announced.
-      () => header.revision(),
-    );
-    if (watch.request.startRevision === undefined) watch.delivered = revision;
-    const announced = this.answers.offer({
-      header: header.of(revision),
-      watchId: watch.id,
-      created: true,
-    });
-    void this.pump(watch);
-    await announced;
+    const revision = await watch.stream.created;
+    this.tell({ header: header.of(revision), watchId: watch.id, created: true });
+    watch.stream.onReady = () => this.queue(watch);
+    this.queue(watch);
   }
 
   private async open(create: WatchCreateRequest, caller: Caller): Promise<Watch> {
@@ -140,23 +157,25 @@ export class WatchSession {
     const wanted = create.watchId ?? 0n;
     if (wanted !== 0n && this.watches.has(wanted)) throw errors.duplicateWatch();
     const filtered = mayShowReserved(request);
-    const progress = create.progressNotify === true || this.asksForProgress;
-    const stream = await this.front.watch(caller, { ...request, progress });
+    const stream = await this.front.watch(caller, request);
     const watch: Watch = {
       id: wanted === 0n ? this.freeId() : wanted,
-      request,
       fragment: create.fragment === true,
       notify: create.progressNotify === true,
       filtered,
       stream,
-      progress,
-      reopens: false,
-      delivered: (request.startRevision ?? 1) - 1,
-      handing: false,
+      delivered: 0 as Revision,
+      waits: false,
+      reminds: false,
+      owes: false,
       heard: false,
       closed: false,
     };
-    if (!this.closed) this.watches.set(watch.id, watch);
+    if (this.closed) return watch;
+    this.watches.set(watch.id, watch);
+    if (watch.notify) this.startReminding();
+    // A progress request that has not been answered yet is about this watch, too.
+    if (this.asked) this.askOf(watch);
     return watch;
   }
 
@@ -165,37 +184,85 @@ export class WatchSession {
     return this.nextId++;
   }
 
-  /** Hands over what the store delivers, until the watch or the stream ends. Never throws. */
-  private async pump(watch: Watch): Promise<void> {
-    try {
-      for (;;) {
-        for await (const batch of watch.stream) await this.deliver(watch, batch);
-        if (watch.closed || !watch.reopens) return;
-        watch.reopens = false;
-        watch.progress = true;
-        const startRevision = (watch.delivered + 1) as Revision;
-        watch.stream = this.front.store.watch({ ...watch.request, startRevision, progress: true });
+  private queue(watch: Watch): void {
+    if (watch.waits) return;
+    watch.waits = true;
+    this.line.push(watch);
+    this.call();
+  }
+
+  /** Has the line served at the end of what is going on. */
+  private call(): void {
+    if (this.called || this.full) return;
+    this.called = true;
+    queueMicrotask(() => this.serve());
+  }
+
+  private serve(): void {
+    this.called = false;
+    const { line } = this;
+    let at = 0;
+    while (at < line.length && !this.full) {
+      const watch = line[at] as Watch;
+      if (this.takeFrom(watch, line.length - at)) {
+        watch.waits = false;
+        at++;
       }
+      if (this.frames.bytes >= pieceBytes) this.write();
+    }
+    this.line = at === line.length ? [] : line.slice(at);
+    this.write();
+    this.tellProgress();
+  }
+
+  private write(): void {
+    if (this.frames.bytes > 0) this.full = !this.answers.writeFramed(this.frames.take());
+  }
+
+  /** Takes one batch of the watch. True: it has nothing more for now. */
+  private takeFrom(watch: Watch, alike: number): boolean {
+    if (watch.closed) return true;
+    try {
+      const batch = watch.stream.take();
+      if (batch === undefined) return true;
+      this.deliver(watch, batch, alike);
+      return false;
     } catch (thrown) {
-      if (!watch.closed) await this.end(watch, StatusError.from(thrown));
+      void this.end(watch, StatusError.from(thrown));
+      return true;
     }
   }
 
-  private async deliver(watch: Watch, batch: WatchBatch): Promise<void> {
+  private deliver(watch: Watch, batch: WatchBatch, alike: number): void {
+    const { revision } = batch;
     const events = watch.filtered ? visibleEvents(batch.events) : batch.events;
+    watch.delivered = revision;
     if (events.length > 0) {
-      const { fragment } = watch;
-      const cut = { fragment, maxBytes: this.options.maxResponseBytes };
-      watch.handing = true;
-      const visible = { events, revision: batch.revision };
-      for (const answer of eventResponses(this.front.header, watch.id, visible, cut)) {
-        if (watch.closed || !(await this.answers.offer(answer))) return;
-      }
-      watch.handing = false;
       watch.heard = true;
+      const small = watch.id >= 0n && watch.id < 0x7fff_ffffn;
+      for (const body of this.bodies.of({ events, revision }, watch.fragment)) {
+        const header = small
+          ? this.bodies.headerAt(body.revision)
+          : this.bodies.headerWith(body.revision, watch.id);
+        this.frames.add(header, small ? Number(watch.id) : 0, body.bytes, alike);
+      }
+    } else if (batch.events.length === 0) {
+      this.progressed(watch);
     }
-    watch.delivered = batch.revision;
-    this.tellProgress();
+  }
+
+  /** A response that is about no event. */
+  private tell(response: WatchResponse): void {
+    this.write();
+    if (!this.answers.write(response)) this.full = true;
+  }
+
+  private drained(): void {
+    this.full = false;
+    if (this.line.length > 0) this.call();
+    const { resume } = this;
+    this.resume = undefined;
+    resume?.();
   }
 
   /** The store has ended the watch. */
@@ -208,7 +275,7 @@ export class WatchSession {
     try {
       const { revision, compactRevision } = await this.front.store.status();
       const compacted = error.code === Code.outOfRange;
-      await this.answers.offer({
+      this.tell({
         header: this.front.header.of(revision),
         watchId: watch.id,
         canceled: true,
@@ -225,63 +292,73 @@ export class WatchSession {
     // Nobody watches under this id (any more): etcd does not answer either.
     if (watch === undefined) return;
     this.drop(watch);
-    const header = await this.front.header.now();
-    await this.answers.offer({ header, watchId: id, canceled: true });
+    this.tell({ header: await this.front.header.now(), watchId: id, canceled: true });
   }
 
   private drop(watch: Watch): void {
     watch.closed = true;
     watch.stream.close();
     this.watches.delete(watch.id);
-    if (this.watches.size === 0) this.wanted = undefined;
+    if (!watch.owes) return;
+    watch.owes = false;
+    this.owing--;
     this.tellProgress();
   }
 
-  private async askProgress(): Promise<void> {
-    this.asksForProgress = true;
+  private askProgress(): void {
     if (this.watches.size === 0) return;
-    const { revision, compactRevision } = await this.front.store.status();
-    this.wanted = Math.max(this.wanted ?? 0, revision);
-    for (const watch of this.watches.values()) {
-      if (watch.progress || watch.reopens || watch.delivered + 1 < compactRevision) continue;
-      watch.reopens = true;
-      watch.stream.close();
-    }
-    this.tellProgress();
+    this.asked = true;
+    for (const watch of this.watches.values()) this.askOf(watch);
   }
 
-  /** Answers a progress request if every watch has come so far. */
+  private askOf(watch: Watch): void {
+    if (!watch.owes) this.owing++;
+    watch.owes = true;
+    watch.stream.requestProgress();
+  }
+
+  /** The watch has told how far it has come. */
+  private progressed(watch: Watch): void {
+    if (watch.owes) this.owing--;
+    watch.owes = false;
+    if (!watch.reminds) return;
+    watch.reminds = false;
+    this.tell({ header: this.front.header.of(watch.delivered), watchId: watch.id });
+  }
+
+  /** Answers a progress request if every watch has told. */
   private tellProgress(): void {
-    if (this.wanted === undefined || this.telling || this.watches.size === 0) return;
-    let least = Number.POSITIVE_INFINITY;
-    for (const { delivered } of this.watches.values()) least = Math.min(least, delivered);
-    if (least < this.wanted) return;
-    this.wanted = undefined;
-    this.telling = true;
-    const header = this.front.header.of(least as Revision);
-    void this.answers.offer({ header, watchId: noWatch }).then(() => {
-      this.telling = false;
-      this.tellProgress();
-    });
+    if (!this.asked || this.owing > 0) return;
+    this.asked = false;
+    let least: Revision | undefined;
+    for (const { delivered } of this.watches.values()) {
+      if (least === undefined || delivered < least) least = delivered;
+    }
+    if (least === undefined) return;
+    this.tell({ header: this.front.header.of(least), watchId: noWatch });
+  }
+
+  private startReminding(): void {
+    // Spread, lest the watches of many streams that began together all tell at the same time.
+    const millis = this.options.progressMillis * (1 + Math.random() / 10);
+    this.timer ??= setInterval(() => this.remind(), millis);
   }
 
   /** Tells the clients of idle watches how far these have come. */
   private remind(): void {
     for (const watch of this.watches.values()) {
-      if (!watch.notify || watch.handing) continue;
+      if (!watch.notify) continue;
       if (watch.heard) {
         watch.heard = false;
         continue;
       }
-      watch.handing = true;
-      const header = this.front.header.of(watch.delivered as Revision);
-      void this.answers.offer({ header, watchId: watch.id }).then(() => {
-        watch.handing = false;
-      });
+      watch.reminds = true;
+      watch.stream.requestProgress();
     }
   }
 
   private close(): void {
+    if (this.closed) return;
     this.closed = true;
     clearInterval(this.timer);
     for (const watch of this.watches.values()) {
@@ -289,5 +366,8 @@ export class WatchSession {
       watch.stream.close();
     }
     this.watches.clear();
+    this.line = [];
+    for (const close of this.closers.splice(0)) close();
+    this.resume?.();
   }
 }

@@ -9,14 +9,14 @@ import {
   ServingStatus,
 } from "../../ha/rpc/mod.ts";
 import type { Log } from "../../ha/runtime/types.ts";
-import type { Store } from "../../ha/store/types.ts";
+import type { DirectStore } from "../../ha/store/types.ts";
 import { etcdHttp } from "./etcd-http.ts";
 import { addClusterService, Readiness } from "./faces/cluster.ts";
 import { limits } from "./limits.ts";
 
 export interface EtcdServerOptions {
   /** Stays the caller's to close. */
-  readonly store: Store & { readonly admin: StoreAdmin };
+  readonly store: DirectStore & { readonly admin: StoreAdmin };
   readonly listen: { readonly host: string; readonly port: number };
   /** Absent: plaintext, for loopback only. */
   readonly tls?: ServerTls | undefined;

@@ -6,7 +6,7 @@ import { connect as connectTls } from "node:tls";
 import { AlarmKind, type MemberInfo } from "../../ha/etcd/mod.ts";
 import { call, connect as connectGrpc } from "../../ha/rpc/mod.ts";
 import { createLog } from "../../ha/runtime/production/mod.ts";
-import { openLocalStore, type Store } from "../../ha/store/mod.ts";
+import { type DirectStore, openLocalStore } from "../../ha/store/mod.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
 import { startEtcdServer } from "../../services/apiserver/mod.ts";
 import { FakeAdmin } from "../etcd/support.ts";
@@ -14,7 +14,7 @@ import { createCa } from "../rpc/certs.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 
 const log = createLog({}, { level: "silent" });
-let member: Store & { admin: FakeAdmin };
+let member: DirectStore & { admin: FakeAdmin };
 let server: Awaited<ReturnType<typeof startEtcdServer>>;
 
 before(async () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
-import type { Store } from "../../ha/store/mod.ts";
+import type { DirectStore } from "../../ha/store/mod.ts";
 import type { SnapshotResponse } from "../../proto/gen/etcd.ts";
 import { b, call, type Face, openFace, put, refused } from "./support.ts";
 
@@ -150,8 +150,8 @@ describe("Cluster and Maintenance", () => {
 });
 
 test("a learner answers what it has and what it is, and nothing else", async (t) => {
-  const wrap = (store: Store): Store => {
-    const wrapped: Store = Object.create(store);
+  const wrap = (store: DirectStore): DirectStore => {
+    const wrapped: DirectStore = Object.create(store);
     for (const name of ["range", "txn", "watch", "readRevision"] as const) {
       wrapped[name] = (store[name] as () => never).bind(store);
     }

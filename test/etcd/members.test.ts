@@ -3,19 +3,24 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
 import type { WatchResponse } from "../../proto/gen/etcd.ts";
+import { type EtcdServer, serveEtcd } from "../../services/apiserver/mod.ts";
 import { openRealCluster, type RealCluster } from "../member/real-cluster.ts";
 import { eventually } from "../rpc/helpers.ts";
-import { b, call, type Face, openFace, put, refused, shown } from "./support.ts";
+import { b, call, dialFace, type FaceClients, put, refused, shown } from "./support.ts";
 
 describe("the faces of three members", () => {
   let cluster: RealCluster;
-  let faces: Face[] = [];
+  let servers: EtcdServer[] = [];
+  let faces: FaceClients[] = [];
   before(async () => {
     cluster = await openRealCluster(3);
-    faces = await Promise.all(cluster.members.map((store) => openFace({ store })));
+    const listen = { host: "127.0.0.1", port: 0 };
+    servers = await Promise.all(cluster.members.map((member) => serveEtcd(member, { listen })));
+    faces = servers.map(({ port }) => dialFace(port));
   });
   after(async () => {
     for (const face of faces) await face.close();
+    for (const server of servers) await server.close();
     await cluster.close();
   });
 
@@ -37,7 +42,7 @@ describe("the faces of three members", () => {
   });
 
   test("a watch and a lease of one member know what another one does", async () => {
-    const [one, two, three] = faces as [Face, Face, Face];
+    const [one, two, three] = faces as [FaceClients, FaceClients, FaceClients];
     const stream = two.watch.watch();
     const seen: WatchResponse[] = [];
     stream.on("data", (response: WatchResponse) => seen.push(response));
@@ -55,7 +60,7 @@ describe("the faces of three members", () => {
   });
 
   test("users, passwords and tokens are good, and end, at every member", async () => {
-    const [one, two, three] = faces as [Face, Face, Face];
+    const [one, two, three] = faces as [FaceClients, FaceClients, FaceClients];
     await call(one.auth, one.auth.userAdd, { name: "root", password: "r" });
     await call(two.auth, two.auth.roleAdd, { name: "root" });
     await call(three.auth, three.auth.userGrantRole, { user: "root", role: "root" });
@@ -65,7 +70,7 @@ describe("the faces of three members", () => {
     await call(three.auth, three.auth.roleGrantPermission, { name: "all", perm });
     await call(one.auth, one.auth.userGrantRole, { user: "alice", role: "all" });
     await call(two.auth, two.auth.authEnable, {});
-    const login = async (face: Face, name: string, password: string) => {
+    const login = async (face: FaceClients, name: string, password: string) => {
       const answer = await call(face.auth, face.auth.authenticate, { name, password });
       return { token: answer.token! };
     };
@@ -99,7 +104,7 @@ describe("the faces of three members", () => {
   });
 
   test("a lock held at one member is waited for at another", async () => {
-    const [one, two] = faces as [Face, Face, Face];
+    const [one, two] = faces as [FaceClients, FaceClients, FaceClients];
     const held = await call(one.lock, one.lock.lock, { name: b("l") });
     const waiting = call(two.lock, two.lock.lock, { name: b("l") });
     await eventually("two in the queue", async () => {

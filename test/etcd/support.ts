@@ -20,6 +20,7 @@ import {
 import { type ClientConstructor, createRpcServer } from "../../ha/rpc/mod.ts";
 import type { MemberId } from "../../ha/runtime/types.ts";
 import {
+  type DirectStore,
   openLocalStore,
   type Revision,
   type Store,
@@ -139,11 +140,8 @@ export class FakeAdmin implements StoreAdmin {
   }
 }
 
-export interface Face {
-  readonly store: Store;
-  readonly admin: FakeAdmin;
-  readonly port: number;
-  readonly lines: LogLine[];
+/** The clients of a face. */
+export interface FaceClients {
   readonly kv: KVClient;
   readonly watch: WatchClient;
   readonly lease: LeaseClient;
@@ -155,11 +153,18 @@ export interface Face {
   close(): Promise<void>;
 }
 
+export interface Face extends FaceClients {
+  readonly store: Store;
+  readonly admin: FakeAdmin;
+  readonly port: number;
+  readonly lines: LogLine[];
+}
+
 export interface FaceOptions extends Partial<EtcdServiceOptions> {
   readonly watchLimits?: WatchLimits;
-  readonly wrap?: (store: Store) => Store;
+  readonly wrap?: (store: DirectStore) => DirectStore;
   /** Instead of one of this process; closed by whoever opened it. */
-  readonly store?: Store;
+  readonly store?: DirectStore;
 }
 
 export async function openFace(options: FaceOptions = {}): Promise<Face> {
@@ -173,6 +178,25 @@ export async function openFace(options: FaceOptions = {}): Promise<Face> {
   const admin = new FakeAdmin(store);
   const services = addEtcdServices(server, store, admin, { log, ...options });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+  const clients = dialFace(port);
+  return {
+    ...clients,
+    store,
+    admin,
+    port,
+    lines,
+    async close() {
+      await clients.close();
+      await server.close();
+      await services.close();
+      if (options.store === undefined) await local.close();
+      const unexpected = lines.filter(({ level }) => level === "error");
+      assert.deepEqual(unexpected, [], "no handler failed unexpectedly");
+    },
+  };
+}
+
+export function dialFace(port: number): FaceClients {
   const clients: Client[] = [];
   const dial = <C extends Client>(Constructor: ClientConstructor<C>): C => {
     const client = new Constructor(`127.0.0.1:${port}`, credentials.createInsecure());
@@ -180,10 +204,6 @@ export async function openFace(options: FaceOptions = {}): Promise<Face> {
     return client;
   };
   return {
-    store,
-    admin,
-    port,
-    lines,
     kv: dial(KVClient),
     watch: dial(WatchClient),
     lease: dial(LeaseClient),
@@ -194,11 +214,6 @@ export async function openFace(options: FaceOptions = {}): Promise<Face> {
     election: dial(ElectionClient),
     async close() {
       for (const client of clients) client.close();
-      await server.close();
-      await services.close();
-      if (options.store === undefined) await local.close();
-      const unexpected = lines.filter(({ level }) => level === "error");
-      assert.deepEqual(unexpected, [], "no handler failed unexpectedly");
     },
   };
 }
@@ -244,7 +259,12 @@ export async function refused(
 
 export const b = (text: string): Buffer => Buffer.from(text);
 
-export function put(face: Face, key: string, value: string, headers?: Record<string, string>) {
+export function put(
+  face: FaceClients,
+  key: string,
+  value: string,
+  headers?: Record<string, string>,
+) {
   return call(face.kv, face.kv.put, { key: b(key), value: b(value) }, headers);
 }
 

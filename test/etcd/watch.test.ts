@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import type { Store } from "../../ha/store/mod.ts";
+import type { DirectStore } from "../../ha/store/mod.ts";
 import type { WatchCreateRequest, WatchResponse } from "../../proto/gen/etcd.ts";
 import { eventually } from "../rpc/helpers.ts";
 import { b, call, type Face, openFace, put, refused } from "./support.ts";
@@ -389,8 +389,8 @@ test("a member that goes away ends its streams with unavailable", async (t) => {
 
 test("calls that require a leader are refused without one, and such streams end", async (t) => {
   let tell: (led: boolean) => void = () => {};
-  const wrap = (store: Store): Store => {
-    const wrapped: Store = Object.create(store);
+  const wrap = (store: DirectStore): DirectStore => {
+    const wrapped: DirectStore = Object.create(store);
     wrapped.onStatus = (listener) =>
       store.onStatus((present) => {
         tell = (led) => listener({ ...present, leader: led ? present.leader : undefined });

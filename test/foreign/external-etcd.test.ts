@@ -9,7 +9,13 @@ import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { openEtcdStore, parseEtcdAddress } from "../../ha/etcd/external/mod.ts";
 import { call, connect, createRpcServer, serverStreamIterable, unary } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import { openLocalStore, type Revision, type Store, type WatchStream } from "../../ha/store/mod.ts";
+import {
+  type DirectStore,
+  openLocalStore,
+  type Revision,
+  type Store,
+  type WatchStream,
+} from "../../ha/store/mod.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { ConfigMapsClient } from "../../proto/gen/core.ts";
 import { MaintenanceService } from "../../proto/gen/etcd.ts";
@@ -388,7 +394,7 @@ describe("an external etcd", needs("etcd", "etcd-server"), () => {
 
 // Our own face speaks the same protocol: these cases need no foreign program.
 describe("another Trireme as the external etcd", () => {
-  let local: Store;
+  let local: DirectStore;
   let face: Face;
   before(async () => {
     local = await openLocalStore(memoryRuntime());

@@ -9,7 +9,7 @@ import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
 import { addClusterService, Readiness } from "../../services/apiserver/faces/cluster.ts";
 import type { Face } from "../../services/apiserver/faces/face.ts";
-import { createAuthority, startEtcdServer } from "../../services/apiserver/mod.ts";
+import { createAuthority, serveEtcd } from "../../services/apiserver/mod.ts";
 import { backup } from "../../services/cli/commands/backup.ts";
 import { readBackup } from "../../services/cli/commands/backup-file.ts";
 import { freePort, openRealCluster, type RealCluster, silentLog } from "./real-cluster.ts";
@@ -88,11 +88,9 @@ test("others may not", async () => {
 });
 
 test("a master's etcd port is for administrators' certificates only", async () => {
-  const server = await startEtcdServer({
-    store: cluster.members[0]!,
+  const server = await serveEtcd(cluster.members[0]!, {
     listen: { host: "127.0.0.1", port: await freePort() },
     tls: { ...tls, clientsRequired: { organization: "system:masters" } },
-    log: silentLog,
   });
   const get = async (pair: { ca: string }) => {
     const client = connect(KVClient, { addresses: [`127.0.0.1:${server.port}`], tls: pair });
