@@ -46,8 +46,8 @@ export const limits = {
   /** Operations of one write while a received snapshot is put in place. */
   installOperationsPerWrite: 2_000,
 
-  /** Store history deleted per turn after a compaction. */
-  compactionOperationsPerTurn: 1_000,
+  /** Modifications forgotten per turn after a compaction: a fraction of a millisecond. */
+  compactionOperationsPerTurn: 250,
   /** Leases whose end is proposed per check, and how often is checked. */
   leasesExpiredPerCheck: 500,
   leaseCheckMillis: 200,

@@ -158,18 +158,29 @@ export class History {
   /** Drops at most `limit` dead modifications; answers how many. */
   collect(limit: number): number {
     const dead: ChangeName[] = [];
+    /** How many of its oldest modifications each key loses: an array's front is cut off once. */
+    const losses = new Map<Entry, number>();
     while (dead.length < limit && this.hasGarbage) {
       const entry = this.superseded.shift();
       this.deadFrom.shift();
-      const oldest = entry?.history?.shift();
-      assert(entry !== undefined && oldest !== undefined, "what is superseded has a history");
-      if (entry.history?.length === 0) {
-        entry.history = undefined;
-        if (entry.current === undefined) this.entries.remove(entry);
-      }
+      assert(entry !== undefined, "the queues go together");
+      const lost = losses.get(entry) ?? 0;
+      const oldest = entry.history?.[lost];
+      assert(oldest !== undefined, "what is superseded has a history");
+      losses.set(entry, lost + 1);
       dead.push({ key: entry.key, mod: Math.abs(oldest) });
     }
+    for (const [entry, lost] of losses) this.forget(entry, lost);
     if (dead.length > 0) this.records.drop(dead);
     return dead.length;
+  }
+
+  private forget(entry: Entry, oldest: number): void {
+    if (entry.history?.length !== oldest) {
+      entry.history?.splice(0, oldest);
+      return;
+    }
+    entry.history = undefined;
+    if (entry.current === undefined) this.entries.remove(entry);
   }
 }
