@@ -46,8 +46,12 @@ export const limits = {
   /** Operations of one write while a received snapshot is put in place. */
   installOperationsPerWrite: 2_000,
 
-  /** Modifications forgotten per turn after a compaction: a fraction of a millisecond. */
-  compactionOperationsPerTurn: 250,
+  /**
+   * Modifications forgotten at a time after a compaction, and the pause between two times: 100,000
+   * a second, more than can be made.
+   */
+  compactionOperationsPerStep: 500,
+  compactionPauseMillis: 5,
   /** Leases whose end is proposed per check, and how often is checked. */
   leasesExpiredPerCheck: 500,
   leaseCheckMillis: 200,

@@ -407,7 +407,7 @@ export class Member {
     if (this.#phase !== "running") return;
     // A snapshot that was received and is not being installed by now was old news to the core.
     this.#installing = undefined;
-    const garbage = this.machine.compactStep(this.#limits.compactionOperationsPerTurn);
+    this.#compactStore();
     this.#compactLog();
     this.#writer.issue(this.#stateDue);
     this.#stateDue = false;
@@ -418,7 +418,7 @@ export class Member {
     const leaderKnown = this.#leadership.leader !== undefined;
     const proposes = this.#proposals.waiting && !this.#refused && !this.#held;
     const more = proposes || this.#reads.mayBegin;
-    if (garbage || this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
+    if (this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
   }
 
   /** A tick has passed: applied state is written though there may be no log write. */
@@ -544,6 +544,21 @@ export class Member {
     this.submit(command, { bytes: 0 }, (error) => {
       // The next measurement, or comparison, tries again.
       if (error) this.runtime.log.warn("the alarm was not raised", { error: error.message });
+    });
+  }
+
+  /** A step of it has been made, and the next one waits for its time. */
+  #compacting = false;
+
+  /** Forgets compacted history a little at a time: whoever is served meanwhile comes first. */
+  #compactStore(): void {
+    if (this.#compacting) return;
+    const { compactionOperationsPerStep, compactionPauseMillis } = this.#limits;
+    if (!this.machine.compactStep(compactionOperationsPerStep)) return;
+    this.#compacting = true;
+    this.runtime.clock.after(compactionPauseMillis, () => {
+      this.#compacting = false;
+      this.#wake();
     });
   }
 
