@@ -2,51 +2,72 @@
  * What unary calls and streams have in common: a deadline, a place with a master or in the waiting
  * room, and exactly one end.
  */
+import type { Expiring } from "../rpc/engine/deadline-wheel.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { Headers, IncomingCall, IncomingHandlers } from "./calls.ts";
+import type { Failure, IncomingCall, IncomingHandlers, OutgoingHandlers } from "./calls.ts";
 import type { ActiveCall, Desk } from "./desk.ts";
 import type { Choice, Load, Master } from "./fleet.ts";
-import { identified } from "./identity.ts";
-import type { Method } from "./methods.ts";
 import { errorTrailers } from "./replies.ts";
+import type { ReplyFields } from "./reply-fields.ts";
 import { formatTimeout, parseTimeout } from "./timeout.ts";
 import type { Waiting } from "./waiting-room.ts";
 
+/** A piece of a body: `bytes[start..end)`. */
+export interface Piece {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
+export function bytesOf({ bytes, start, end }: Piece): Buffer {
+  return bytes.subarray(start, end);
+}
+
 /** A request as far as it has come in. */
 export interface RequestSoFar {
-  readonly chunks: readonly Buffer[];
+  readonly pieces: readonly Piece[];
   readonly ended: boolean;
 }
 
-export const nothingYet: RequestSoFar = { chunks: [], ended: false };
+export const nothingYet: RequestSoFar = { pieces: [], ended: false };
 
-/** Timers cannot be set for longer (2^31 - 1 ms); a call that outlives it has no deadline. */
+/** A call that may last longer (25 days) has no deadline. */
 const longestMillis = 2_147_483_647;
 
-export abstract class BalancedCall implements ActiveCall, IncomingHandlers, Waiting {
+export abstract class BalancedCall
+  implements ActiveCall, Expiring, IncomingHandlers, OutgoingHandlers, Waiting
+{
+  place = -1;
+  expiresAt = Number.POSITIVE_INFINITY;
+  previous: Expiring | undefined = undefined;
+  next: Expiring | undefined = undefined;
   protected readonly call: IncomingCall;
-  protected readonly method: Method;
   protected readonly desk: Desk;
   /** Where the call is now, or was last. */
   protected master: Master | undefined;
   protected attempts = 0;
   protected finished = false;
   readonly #load: Load;
-  #timer: NodeJS.Timeout | undefined;
-  #deadline: number | undefined;
+  /** As `performance.now()` counts. */
+  #deadline = Number.POSITIVE_INFINITY;
+  #patienceMillis = Number.POSITIVE_INFINITY;
+  #waits = false;
   #occupied: Master | undefined;
 
-  constructor(call: IncomingCall, method: Method, desk: Desk, load: Load) {
+  constructor(call: IncomingCall, desk: Desk, load: Load) {
     this.call = call;
-    this.method = method;
     this.desk = desk;
     this.#load = load;
     desk.active.add(this);
   }
 
-  abstract data(chunk: Buffer): void;
-  abstract end(): void;
+  abstract data(bytes: Buffer, start: number, end: number, last: boolean): void;
   abstract drain(): void;
+  abstract replyHeaders(fields: ReplyFields): void;
+  abstract replyData(bytes: Buffer, start: number, end: number): void;
+  abstract replyEnd(trailers: ReplyFields): void;
+  abstract requestDrain(): void;
+  abstract failed(failure: Failure): void;
   /** Opens an outgoing call on `this.master`. */
   protected abstract dispatch(master: Master): void;
   /** Lets go of the outgoing call and of all timers. */
@@ -54,13 +75,11 @@ export abstract class BalancedCall implements ActiveCall, IncomingHandlers, Wait
 
   /** False: the call has been answered already. */
   protected readDeadline(): boolean {
+    const { timeout } = this.call.head;
+    if (timeout === undefined) return true;
     try {
-      const millis = parseTimeout(this.call.headers["grpc-timeout"]);
-      if (millis === undefined || millis > longestMillis) return true;
-      this.#deadline = this.call.arrivedAt + millis;
-      this.#timer = setTimeout(() => {
-        this.refuse(Code.deadlineExceeded, "the deadline of the call has passed");
-      }, this.#deadline - performance.now());
+      const millis = parseTimeout(timeout);
+      if (millis <= longestMillis) this.#deadline = this.call.arrivedAt + millis;
       return true;
     } catch (error) {
       const { code, message } = StatusError.from(error);
@@ -69,9 +88,33 @@ export abstract class BalancedCall implements ActiveCall, IncomingHandlers, Wait
     }
   }
 
+  /** From now on the call ends at its deadline, or earlier after so many milliseconds. */
+  protected expireWithin(millis: number): void {
+    const { deadlines } = this.desk;
+    deadlines.remove(this);
+    this.#patienceMillis = millis;
+    let left = millis;
+    if (this.#deadline < Number.POSITIVE_INFINITY) {
+      left = Math.min(left, this.#deadline - performance.now());
+    }
+    if (left === Number.POSITIVE_INFINITY) return;
+    this.expiresAt = Date.now() + left;
+    deadlines.add(this);
+  }
+
+  expire(): void {
+    const patience = this.#patienceMillis;
+    const impatient = patience < this.#deadline - this.call.arrivedAt;
+    const text = impatient
+      ? `the request was not complete after ${patience} ms`
+      : "the deadline of the call has passed";
+    this.refuse(Code.deadlineExceeded, text);
+  }
+
   /** With a master now, or as soon as there is one. */
-  protected place(): void {
+  protected placeCall(): void {
     if (this.tryAgain()) return;
+    this.#waits = true;
     this.desk.counters.waits++;
     if (!this.desk.room.enter(this)) {
       this.refuse(Code.unavailable, "no master is ready, and too many calls wait for one");
@@ -109,7 +152,7 @@ export abstract class BalancedCall implements ActiveCall, IncomingHandlers, Wait
   }
 
   /** The one end of the call that its client sees. */
-  protected finish(trailers: Headers): void {
+  protected finish(trailers: ReplyFields): void {
     if (this.#settle()) this.call.finish(trailers);
   }
 
@@ -131,19 +174,16 @@ export abstract class BalancedCall implements ActiveCall, IncomingHandlers, Wait
     this.#occupied = undefined;
   }
 
-  /** Of this attempt. */
-  protected requestHeaders(): Record<string, string | readonly string[]> {
-    const headers = { ...identified(this.call.headers, this.call.peer.certificate) };
-    headers["te"] = "trailers";
-    if (this.#deadline !== undefined) {
-      headers["grpc-timeout"] = formatTimeout(this.#deadline - performance.now());
-    }
-    return headers;
+  /** For a master: what is left of the time. */
+  protected get timeout(): string | undefined {
+    if (this.#deadline === Number.POSITIVE_INFINITY) return this.call.head.timeout;
+    return formatTimeout(this.#deadline - performance.now());
   }
 
   #choose(): Choice {
     const { fleet } = this.desk;
-    if (this.method.repeatable === "write") return fleet.chooseForWrite(this.master);
+    if (this.call.head.route.method.repeatable === "write")
+      return fleet.chooseForWrite(this.master);
     return fleet.choose(this.#load, this.master);
   }
 
@@ -157,8 +197,8 @@ export abstract class BalancedCall implements ActiveCall, IncomingHandlers, Wait
   #settle(): boolean {
     if (this.finished) return false;
     this.finished = true;
-    clearTimeout(this.#timer);
-    this.desk.room.leave(this);
+    this.desk.deadlines.remove(this);
+    if (this.#waits) this.desk.room.leave(this);
     this.desk.active.delete(this);
     this.release();
     this.leaveMaster();

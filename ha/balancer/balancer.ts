@@ -1,17 +1,16 @@
 import { type ClientTls, parseAddress } from "../rpc/client.ts";
+import { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
 import { HealthRegistry, ServingStatus } from "../rpc/health.ts";
 import type { ServerTls } from "../rpc/types.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { nothingYet, type RequestSoFar } from "./balanced-call.ts";
 import type { IncomingCall } from "./calls.ts";
-import { type ActiveCall, type Counters, type Desk, newCounters } from "./desk.ts";
+import { ActiveCalls, type Counters, type Desk, newCounters } from "./desk.ts";
 import { Fleet, isHealthy, type MasterAddress } from "./fleet.ts";
 import { FrontDoor } from "./front-door.ts";
 import { HealthCall, isHealthPath, ownService } from "./health-call.ts";
-import { checkIdentity } from "./identity.ts";
 import { type BalancerLimits, makeLimits } from "./limits.ts";
-import { methodOf } from "./methods.ts";
 import { errorTrailers } from "./replies.ts";
 import { StreamCall } from "./stream-call.ts";
 import { UnaryCall } from "./unary-call.ts";
@@ -113,7 +112,8 @@ class RunningBalancer implements Balancer {
       limits,
       log,
       counters: newCounters(),
-      active: new Set<ActiveCall>(),
+      active: new ActiveCalls(),
+      deadlines: new DeadlineWheel(),
     };
     this.#door = new FrontDoor({
       tls: options.listen.tls,
@@ -163,7 +163,7 @@ class RunningBalancer implements Balancer {
     this.#door.stop();
     const empty = new Promise<void>((resolve) => this.#door.whenEmpty(resolve));
     await within(empty, graceMillis);
-    for (const call of [...this.#desk.active]) call.shutDown("the balancer is shutting down");
+    for (const call of this.#desk.active.all()) call.shutDown("the balancer is shutting down");
     await within(empty, this.#desk.limits.farewellMillis);
     await this.close();
   }
@@ -179,11 +179,11 @@ class RunningBalancer implements Balancer {
 
   #take(call: IncomingCall): void {
     this.#desk.counters.calls++;
-    const refusal = refusalOf(call);
+    const { refusal } = call;
     if (refusal !== undefined) {
       this.#desk.counters.refusals++;
       call.finish(errorTrailers(Code.unauthenticated, refusal));
-    } else if (isHealthPath(call.path)) {
+    } else if (isHealthPath(call.head.route.path)) {
       new HealthCall(call, this.#desk, this.#health, (request) => this.#forward(call, request));
     } else {
       this.#forward(call, nothingYet);
@@ -191,9 +191,8 @@ class RunningBalancer implements Balancer {
   }
 
   #forward(call: IncomingCall, request: RequestSoFar): void {
-    const method = methodOf(call.path);
-    if (method.shape === "unary") new UnaryCall(call, method, this.#desk, request);
-    else new StreamCall(call, method, this.#desk, request);
+    if (call.head.route.method.shape === "unary") new UnaryCall(call, this.#desk, request);
+    else new StreamCall(call, this.#desk, request);
   }
 
   #changed(): void {
@@ -201,18 +200,6 @@ class RunningBalancer implements Balancer {
     const serving = this.#fleet.healthy.length > 0;
     this.#health.set("", serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
     this.#desk.room.wake();
-  }
-}
-
-/** Why the connection's certificate makes the call impossible. */
-function refusalOf(call: IncomingCall): string | undefined {
-  const { refusal, certificate } = call.peer;
-  if (refusal !== undefined || certificate === undefined) return refusal;
-  try {
-    checkIdentity(certificate);
-    return undefined;
-  } catch (error) {
-    return StatusError.from(error).message;
   }
 }
 

@@ -1,18 +1,15 @@
 /**
  * What the balancer's rules stand on: calls that come in, calls that go out, and nothing of the
  * connections that carry them. Everything is callback-shaped; no handler may be called from within
- * the method that registers it.
+ * the method that registers it. Bytes are ranges of what a socket brought: they are never
+ * overwritten, and nobody copies them.
  */
-import type { PeerIdentity } from "../rpc/listener.ts";
-
-/** Header fields by lower-case name; no pseudo fields. */
-export type Headers = Readonly<Record<string, string | readonly string[]>>;
+import type { ReplyFields } from "./reply-fields.ts";
+import type { RequestHead } from "./request-head.ts";
 
 export interface IncomingHandlers {
-  /** A piece of the request's body. */
-  data(chunk: Buffer): void;
-  /** The request is complete. */
-  end(): void;
+  /** A piece of the request's body, `bytes[start..end)`; `last`: the request is complete. */
+  data(bytes: Buffer, start: number, end: number, last: boolean): void;
   /** `write` has said false, and may be used again. */
   drain(): void;
   /** The client has gone or cancelled. Last. */
@@ -21,10 +18,9 @@ export interface IncomingHandlers {
 
 /** A call of a client. */
 export interface IncomingCall {
-  readonly path: string;
-  readonly authority: string;
-  readonly headers: Headers;
-  readonly peer: PeerIdentity;
+  readonly head: RequestHead;
+  /** Why whoever sits at the connection's other end may not call; undefined: they may. */
+  readonly refusal: string | undefined;
   /** Milliseconds, as `performance.now()` counts. */
   readonly arrivedAt: number;
   /** Sets or replaces the handlers; the body flows from the first time on. */
@@ -32,11 +28,11 @@ export interface IncomingCall {
   /** Stops reading the body; the client then stops sending by flow control. */
   pause(): void;
   resume(): void;
-  sendHeaders(headers: Headers): void;
+  sendHeaders(fields: ReplyFields): void;
   /** After `sendHeaders`. False: wait for `drain`. */
-  write(chunk: Buffer): boolean;
+  write(bytes: Buffer, start: number, end: number): boolean;
   /** Ends the call with these trailers; without `sendHeaders` before, as a trailers-only reply. */
-  finish(trailers: Headers): void;
+  finish(trailers: ReplyFields): void;
 }
 
 /** Why an outgoing call failed before its trailers came. */
@@ -51,28 +47,22 @@ export interface Failure {
 }
 
 export interface OutgoingHandlers {
-  headers(headers: Headers): void;
-  data(chunk: Buffer): void;
-  /** The reply is complete. Last. `headers` has not been called for a trailers-only reply. */
-  trailers(trailers: Headers): void;
-  drain(): void;
+  replyHeaders(fields: ReplyFields): void;
+  replyData(bytes: Buffer, start: number, end: number): void;
+  /** The reply is complete. Last. `replyHeaders` has not been called for a trailers-only reply. */
+  replyEnd(trailers: ReplyFields): void;
+  /** `write` has said false, and may be used again. */
+  requestDrain(): void;
   /** Last. */
   failed(failure: Failure): void;
 }
 
 /** A call to a master. */
 export interface OutgoingCall {
-  /** False: wait for `drain`. */
-  write(chunk: Buffer): boolean;
-  end(): void;
+  /** `last`: the request is complete. False: wait for `requestDrain`. */
+  write(bytes: Buffer, start: number, end: number, last: boolean): boolean;
   pause(): void;
   resume(): void;
   /** Resets the call; no handler is called any more. */
   cancel(): void;
-}
-
-export interface OutgoingRequest {
-  readonly path: string;
-  readonly authority: string;
-  readonly headers: Headers;
 }

@@ -1,3 +1,4 @@
+import type { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
 import type { Log } from "../runtime/types.ts";
 import type { Fleet } from "./fleet.ts";
 import type { BalancerLimits } from "./limits.ts";
@@ -5,8 +6,41 @@ import type { WaitingRoom } from "./waiting-room.ts";
 
 /** A call under way, as far as the end of the balancer is concerned. */
 export interface ActiveCall {
+  /** Its place among the {@link ActiveCalls}; theirs to set. */
+  place: number;
   /** Answers UNAVAILABLE with this message, whatever the state. */
   shutDown(message: string): void;
+}
+
+/** All calls under way. A set would rebuild its table again and again, and age with it. */
+export class ActiveCalls {
+  readonly #calls: ActiveCall[] = [];
+
+  get size(): number {
+    return this.#calls.length;
+  }
+
+  /** As of now. */
+  all(): readonly ActiveCall[] {
+    return [...this.#calls];
+  }
+
+  has(call: ActiveCall): boolean {
+    return this.#calls[call.place] === call;
+  }
+
+  add(call: ActiveCall): void {
+    call.place = this.#calls.push(call) - 1;
+  }
+
+  /** Harmless for one that is not in. */
+  delete(call: ActiveCall): void {
+    if (!this.has(call)) return;
+    const last = this.#calls.pop() as ActiveCall;
+    if (last === call) return;
+    this.#calls[call.place] = last;
+    last.place = call.place;
+  }
 }
 
 /** What every call of the balancer shares. */
@@ -16,7 +50,9 @@ export interface Desk {
   readonly limits: BalancerLimits;
   readonly log: Log;
   readonly counters: Counters;
-  readonly active: Set<ActiveCall>;
+  readonly active: ActiveCalls;
+  /** When calls run out of time. */
+  readonly deadlines: DeadlineWheel;
 }
 
 /** All but `keptBytes` only ever grow. */

@@ -12,9 +12,11 @@ import { rpcLimits } from "../rpc/limits.ts";
 import { Listener, type PeerIdentity } from "../rpc/listener.ts";
 import type { ServerTls } from "../rpc/types.ts";
 import type { Log } from "../runtime/types.ts";
-import type { Headers, IncomingCall, IncomingHandlers } from "./calls.ts";
-import { BlockCache, headersOf } from "./headers.ts";
+import type { IncomingCall, IncomingHandlers } from "./calls.ts";
+import { refusalOf } from "./identity.ts";
 import type { BalancerLimits } from "./limits.ts";
+import type { ReplyFields } from "./reply-fields.ts";
+import { type RequestHead, RequestReader } from "./request-head.ts";
 
 export interface FrontDoorOptions {
   readonly tls?: ServerTls | undefined;
@@ -67,11 +69,13 @@ export class FrontDoor {
 class ClientConnection implements ConnectionHandler {
   readonly connection: Connection;
   readonly #options: FrontDoorOptions;
-  readonly #peer: PeerIdentity;
+  readonly #refusal: string | undefined;
+  readonly #reader: RequestReader;
 
   constructor(options: FrontDoorOptions, peer: PeerIdentity) {
     this.#options = options;
-    this.#peer = peer;
+    this.#refusal = refusalOf(peer);
+    this.#reader = new RequestReader(peer.certificate);
     const { limits } = options;
     this.connection = new Connection("server", this, {
       limits: {
@@ -86,26 +90,27 @@ class ClientConnection implements ConnectionHandler {
   }
 
   onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
-    const status = statusOfForeign(block);
+    // A block seen before has been judged before.
+    const status = block.attachment === undefined ? statusOfForeign(block) : undefined;
     if (status !== undefined) {
       this.connection.headers(stream, encodeHeaders([":status", status]), true);
       return;
     }
-    const call = new ClientCall(this.connection, stream, block, this.#peer);
+    const head = this.#reader.read(block);
+    const call = new ClientCall(this.connection, stream, head, this.#refusal);
     stream.user = call;
     this.#options.call(call);
-    if (endStream) call.ended();
+    if (endStream) call.arrived(nothing, 0, 0, true);
   }
 
   onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
     const call = stream.user as ClientCall | undefined;
     if (call === undefined) this.connection.consume(stream, end - start);
-    else call.arrived(bytes.subarray(start, end));
-    if (endStream) call?.ended();
+    else call.arrived(bytes, start, end, endStream);
   }
 
   onTrailers(stream: Stream): void {
-    (stream.user as ClientCall | undefined)?.ended();
+    (stream.user as ClientCall | undefined)?.arrived(nothing, 0, 0, true);
   }
 
   onReset(stream: Stream): void {
@@ -130,15 +135,11 @@ function statusOfForeign(block: HeaderBlock): string | undefined {
   return block.get("content-type")?.startsWith("application/grpc") === true ? undefined : "415";
 }
 
-const heads = new BlockCache([":status", "200"]);
-const tails = new BlockCache([]);
-const bareTails = new BlockCache([":status", "200", "content-type", "application/grpc"]);
+const nothing = Buffer.alloc(0);
 
 class ClientCall implements IncomingCall {
-  readonly path: string;
-  readonly authority: string;
-  readonly headers: Headers;
-  readonly peer: PeerIdentity;
+  readonly head: RequestHead;
+  readonly refusal: string | undefined;
   readonly arrivedAt = performance.now();
   readonly #connection: Connection;
   readonly #stream: Stream;
@@ -147,11 +148,14 @@ class ClientCall implements IncomingCall {
   #answered = false;
   #paused = false;
 
-  constructor(connection: Connection, stream: Stream, block: HeaderBlock, peer: PeerIdentity) {
-    this.path = block.get(":path") ?? "";
-    this.authority = block.get(":authority") ?? block.get("host") ?? "";
-    this.headers = headersOf(block);
-    this.peer = peer;
+  constructor(
+    connection: Connection,
+    stream: Stream,
+    head: RequestHead,
+    refusal: string | undefined,
+  ) {
+    this.head = head;
+    this.refusal = refusal;
     this.#connection = connection;
     this.#stream = stream;
   }
@@ -170,32 +174,28 @@ class ClientCall implements IncomingCall {
     this.#connection.consume(this.#stream, this.#stream.unconsumed);
   }
 
-  sendHeaders(headers: Headers): void {
+  sendHeaders(fields: ReplyFields): void {
     if (this.#finished) return;
     this.#answered = true;
-    this.#connection.headers(this.#stream, heads.of(headers), false);
+    this.#connection.headers(this.#stream, fields.head, false);
   }
 
-  write(chunk: Buffer): boolean {
-    return this.#finished || this.#connection.data(this.#stream, chunk, false);
+  write(bytes: Buffer, start: number, end: number): boolean {
+    return this.#finished || this.#connection.data(this.#stream, bytes, false, start, end);
   }
 
-  finish(trailers: Headers): void {
+  finish(trailers: ReplyFields): void {
     if (this.#finished) return;
     this.#finished = true;
     // The engine asks a client that is still sending to stop (RFC 9113 section 8.1).
-    if (this.#answered) this.#connection.trailers(this.#stream, tails.of(trailers));
-    else this.#connection.headers(this.#stream, bareTails.of(trailers), true);
+    if (this.#answered) this.#connection.trailers(this.#stream, trailers.trailers);
+    else this.#connection.headers(this.#stream, trailers.only, true);
     this.resume();
   }
 
-  arrived(chunk: Buffer): void {
-    if (!this.#finished) this.#handlers?.data(chunk);
-    if (!this.#paused) this.#connection.consume(this.#stream, chunk.length);
-  }
-
-  ended(): void {
-    if (!this.#finished) this.#handlers?.end();
+  arrived(bytes: Buffer, start: number, end: number, last: boolean): void {
+    if (!this.#finished) this.#handlers?.data(bytes, start, end, last);
+    if (!this.#paused) this.#connection.consume(this.#stream, end - start);
   }
 
   writable(): void {

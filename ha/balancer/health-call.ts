@@ -5,16 +5,19 @@
 import { HealthCheckRequest, HealthCheckResponse } from "../../proto/gen/health.ts";
 import { type HealthRegistry, ServingStatus } from "../rpc/health.ts";
 import { Code } from "../runtime/status-error.ts";
-import type { RequestSoFar } from "./balanced-call.ts";
+import { bytesOf, type Piece, type RequestSoFar } from "./balanced-call.ts";
 import type { IncomingCall, IncomingHandlers } from "./calls.ts";
 import type { ActiveCall, Desk } from "./desk.ts";
 import { errorTrailers, okTrailers } from "./replies.ts";
+import { ReplyFields } from "./reply-fields.ts";
 
 const checkPath = "/grpc.health.v1.Health/Check";
 const watchPath = "/grpc.health.v1.Health/Watch";
 
 /** The name of the balancer as a service. */
 export const ownService = "trireme.balancer";
+
+const replyHead = new ReplyFields(["content-type", "application/grpc"]);
 
 /** A request for health names a service; nothing longer than this is one. */
 const requestBytesMax = 4_096;
@@ -28,10 +31,11 @@ export class HealthCall implements IncomingHandlers, ActiveCall {
   readonly #desk: Desk;
   readonly #registry: HealthRegistry;
   readonly #forward: (request: RequestSoFar) => void;
-  readonly #chunks: Buffer[] = [];
+  readonly #pieces: Piece[] = [];
   #bytes = 0;
   #service: string | undefined;
   #sent: ServingStatus | undefined;
+  place = -1;
   #timer: NodeJS.Timeout;
   #room = true;
   #stop = () => {};
@@ -55,25 +59,25 @@ export class HealthCall implements IncomingHandlers, ActiveCall {
     call.handle(this);
   }
 
-  data(chunk: Buffer): void {
+  data(bytes: Buffer, start: number, end: number, last: boolean): void {
     if (this.#service !== undefined) return;
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#bytes > requestBytesMax) this.#handOver(false);
+    this.#pieces.push({ bytes, start, end });
+    this.#bytes += end - start;
+    if (this.#bytes > requestBytesMax) this.#handOver(last);
+    else if (last) this.#answer();
   }
 
-  end(): void {
-    if (this.#service !== undefined) return;
-    const service = serviceOf(Buffer.concat(this.#chunks));
+  #answer(): void {
+    const service = serviceOf(Buffer.concat(this.#pieces.map(bytesOf)));
     if (service === undefined || this.#registry.get(service) === undefined) {
       this.#handOver(true);
       return;
     }
     this.#service = service;
     clearTimeout(this.#timer);
-    this.#call.sendHeaders({ "content-type": "application/grpc" });
+    this.#call.sendHeaders(replyHead);
     this.#report();
-    if (this.#call.path === checkPath) this.#finish();
+    if (this.#call.head.route.path === checkPath) this.#finish();
     else this.#stop = this.#registry.watch(service, () => this.#report());
   }
 
@@ -99,12 +103,12 @@ export class HealthCall implements IncomingHandlers, ActiveCall {
     const frame = Buffer.alloc(5 + message.length);
     frame.writeUInt32BE(message.length, 1);
     frame.set(message, 5);
-    this.#room = this.#call.write(frame);
+    this.#room = this.#call.write(frame, 0, frame.length);
   }
 
   #handOver(ended: boolean): void {
     this.#release();
-    this.#forward({ chunks: this.#chunks, ended });
+    this.#forward({ pieces: this.#pieces, ended });
   }
 
   #finish(code: Code = Code.ok, message = ""): void {

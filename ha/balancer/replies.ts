@@ -1,20 +1,24 @@
 /** Replies that the balancer gives itself. */
 import { toServiceError } from "../rpc/errors.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
-import type { Failure, Headers } from "./calls.ts";
+import type { Failure } from "./calls.ts";
+import { ReplyFields } from "./reply-fields.ts";
 
 /** Trailers of an error, with the Kubernetes `Status` that masters also send. */
-export function errorTrailers(code: Code, message: string): Headers {
+export function errorTrailers(code: Code, message: string): ReplyFields {
   const error = toServiceError(new StatusError(code, message));
-  const trailers = error.metadata.toHttp2Headers() as Record<string, string | string[]>;
   // grpc-message is percent-encoded (grpc/grpc doc/PROTOCOL-HTTP2.md).
-  return { ...trailers, "grpc-status": String(code), "grpc-message": encodeURI(error.details) };
+  const fields = ["grpc-status", String(code), "grpc-message", encodeURI(error.details)];
+  for (const [name, values] of Object.entries(error.metadata.toHttp2Headers())) {
+    for (const value of [values ?? []].flat()) fields.push(name, String(value));
+  }
+  return new ReplyFields(fields);
 }
 
-export const okTrailers: Headers = { "grpc-status": "0" };
+export const okTrailers = new ReplyFields(["grpc-status", "0"]);
 
 /** What a client is told of an outgoing call that failed for good. */
-export function failureTrailers(failure: Failure, master: string): Headers {
+export function failureTrailers(failure: Failure, master: string): ReplyFields {
   if (failure.kind === "lost") return errorTrailers(Code.unavailable, `${master} went away`);
   if (failure.kind === "refused") {
     return errorTrailers(Code.unavailable, `${master} takes no more calls`);

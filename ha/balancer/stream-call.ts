@@ -3,97 +3,77 @@
  * once: only a master that has certainly not begun it gives it back, while what was sent is still
  * at hand.
  */
-import { BalancedCall, nothingYet, type RequestSoFar } from "./balanced-call.ts";
-import type { Failure, Headers, IncomingCall, OutgoingCall, OutgoingHandlers } from "./calls.ts";
+import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
+import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
 import type { Desk } from "./desk.ts";
 import type { Master } from "./fleet.ts";
-import type { Method } from "./methods.ts";
 import { failureTrailers } from "./replies.ts";
+import type { ReplyFields } from "./reply-fields.ts";
+import { attemptFields } from "./request-head.ts";
 
 /** Bytes of a request that are remembered until the master has reacted to it. */
 const replayBytes = 64 * 1024;
 
+const nothing = Buffer.alloc(0);
+
 export class StreamCall extends BalancedCall {
   #outgoing: OutgoingCall | undefined;
   /** What the master has been sent or will be; undefined once it cannot be sent again. */
-  #replay: Buffer[] | undefined = [];
+  #replay: Piece[] | undefined = [];
   #replayed = 0;
   #ended = false;
   #begun = false;
 
-  constructor(call: IncomingCall, method: Method, desk: Desk, request: RequestSoFar = nothingYet) {
-    super(call, method, desk, "streams");
-    this.#replay = [...request.chunks];
-    for (const chunk of request.chunks) this.#replayed += chunk.length;
+  constructor(call: IncomingCall, desk: Desk, request: RequestSoFar = nothingYet) {
+    super(call, desk, "streams");
+    this.#replay = [...request.pieces];
+    for (const { start, end } of request.pieces) this.#replayed += end - start;
     this.#ended = request.ended;
     if (!this.readDeadline()) return;
+    this.expireWithin(Number.POSITIVE_INFINITY);
     call.handle(this);
     call.pause();
-    this.place();
+    this.placeCall();
   }
 
-  data(chunk: Buffer): void {
-    if (this.#replay !== undefined) {
-      this.#replay.push(chunk);
-      this.#replayed += chunk.length;
+  data(bytes: Buffer, start: number, end: number, last: boolean): void {
+    if (last) this.#ended = true;
+    if (this.#replay !== undefined && end > start) {
+      this.#replay.push({ bytes, start, end });
+      this.#replayed += end - start;
       // Between two masters nothing is sent; what the pause lets through is kept in any case.
       if (this.#replayed > replayBytes && this.#outgoing !== undefined) this.#replay = undefined;
     }
-    if (this.#outgoing !== undefined && !this.#outgoing.write(chunk)) this.call.pause();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#outgoing?.end();
+    const room = this.#outgoing?.write(bytes, start, end, last) ?? true;
+    if (!room && !last) this.call.pause();
   }
 
   drain(): void {
     this.#outgoing?.resume();
   }
 
-  protected dispatch(master: Master): void {
-    const { path, authority } = this.call;
-    const headers: Headers = this.requestHeaders();
-    const outgoing = master.upstream.open({ path, authority, headers }, this.#handlers(master));
-    this.#outgoing = outgoing;
-    let room = true;
-    for (const chunk of this.#replay ?? []) room = outgoing.write(chunk);
-    if (this.#replayed > replayBytes) this.#replay = undefined;
-    if (this.#ended) outgoing.end();
-    else if (room) this.call.resume();
-  }
-
-  protected release(): void {
-    this.#outgoing?.cancel();
-    this.#outgoing = undefined;
-    this.#replay = undefined;
-  }
-
-  #handlers(master: Master): OutgoingHandlers {
-    return {
-      headers: (headers) => {
-        this.#begin();
-        this.call.sendHeaders(headers);
-      },
-      data: (chunk) => {
-        if (!this.call.write(chunk)) this.#outgoing?.pause();
-      },
-      trailers: (trailers) => {
-        this.#outgoing = undefined;
-        this.finish(trailers);
-      },
-      drain: () => this.call.resume(),
-      failed: (failure) => this.#failed(failure, master),
-    };
-  }
-
-  #begin(): void {
+  replyHeaders(fields: ReplyFields): void {
     this.#begun = true;
     this.#replay = undefined;
+    this.call.sendHeaders(fields);
   }
 
-  #failed(failure: Failure, master: Master): void {
+  replyData(bytes: Buffer, start: number, end: number): void {
+    if (!this.call.write(bytes, start, end)) this.#outgoing?.pause();
+  }
+
+  replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
+    this.finish(trailers);
+  }
+
+  requestDrain(): void {
+    this.call.resume();
+  }
+
+  failed(failure: Failure): void {
+    this.#outgoing = undefined;
+    const master = this.master as Master;
     master.failures++;
     const again =
       failure.kind === "refused" &&
@@ -106,6 +86,26 @@ export class StreamCall extends BalancedCall {
     }
     this.leaveMaster();
     this.call.pause();
-    this.place();
+    this.placeCall();
+  }
+
+  protected dispatch(master: Master): void {
+    const { route, requestId, attempt } = this.call.head;
+    const fields = attemptFields(this.timeout, requestId, attempt);
+    const outgoing = master.upstream.open(route, fields, this);
+    this.#outgoing = outgoing;
+    let room = true;
+    for (const { bytes, start, end } of this.#replay ?? []) {
+      room = outgoing.write(bytes, start, end, false);
+    }
+    if (this.#replayed > replayBytes) this.#replay = undefined;
+    if (this.#ended) outgoing.write(nothing, 0, 0, true);
+    else if (room) this.call.resume();
+  }
+
+  protected release(): void {
+    this.#outgoing?.cancel();
+    this.#outgoing = undefined;
+    this.#replay = undefined;
   }
 }

@@ -10,10 +10,9 @@ const unitMillis: Readonly<Record<string, number>> = {
   n: 0.000_001,
 };
 
-/** Milliseconds, or undefined without a header. Throws a StatusError. */
-export function parseTimeout(header: string | readonly string[] | undefined): number | undefined {
-  if (header === undefined) return undefined;
-  const [, digits, unit] = /^(\d{1,8})([HMSmun])$/.exec(String(header)) ?? [];
+/** Milliseconds. Throws a StatusError. */
+export function parseTimeout(header: string): number {
+  const [, digits, unit] = /^(\d{1,8})([HMSmun])$/.exec(header) ?? [];
   if (digits === undefined || unit === undefined) {
     const text = `grpc-timeout "${header}": up to 8 digits and one of H M S m u n are wanted`;
     throw new StatusError(Code.invalidArgument, text);

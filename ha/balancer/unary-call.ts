@@ -10,129 +10,84 @@
  * The reply is held back until its status is known, or until it has grown too large for that; up
  * to then a repetition is invisible to the client.
  */
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import { Code } from "../runtime/status-error.ts";
-import { BalancedCall, nothingYet, type RequestSoFar } from "./balanced-call.ts";
-import type { Failure, Headers, IncomingCall, OutgoingCall, OutgoingHandlers } from "./calls.ts";
+import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
+import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
 import type { Desk } from "./desk.ts";
 import type { Master } from "./fleet.ts";
-import type { Method } from "./methods.ts";
 import { failureTrailers } from "./replies.ts";
+import { ReplyFields } from "./reply-fields.ts";
+import { attemptFields } from "./request-head.ts";
 import { StreamCall } from "./stream-call.ts";
 
-/** Names the write; masters answer one that they have done already from memory. */
-export const requestIdHeader = "trireme-request-id";
-/** On every further attempt: 2, 3, … */
-export const attemptHeader = "trireme-attempt";
 /** On an UNAVAILABLE reply: `safe` says that nothing has been done. */
 export const retryTrailer = "trireme-retry";
 
+const noHeaders = new ReplyFields([]);
+const nothing = Buffer.alloc(0);
+
 export class UnaryCall extends BalancedCall {
-  readonly #request: Buffer[] = [];
+  readonly #request: Piece[] = [];
   #requestBytes = 0;
   #complete = false;
   #requestId: string | undefined;
   #outgoing: OutgoingCall | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #replyHeaders: Headers | undefined;
-  /** Held back; undefined once the reply flows. */
-  #reply: Buffer[] | undefined;
+  #replyHeaders: ReplyFields | undefined;
+  /** Held back; empty once the reply flows. */
+  readonly #reply: Piece[] = [];
   #replyBytes = 0;
+  #flows = false;
 
-  constructor(call: IncomingCall, method: Method, desk: Desk, request: RequestSoFar = nothingYet) {
-    super(call, method, desk, "unary");
+  constructor(call: IncomingCall, desk: Desk, request: RequestSoFar = nothingYet) {
+    super(call, desk, "unary");
     if (!this.readDeadline()) return;
     call.handle(this);
-    this.#timer = setTimeout(() => {
-      const text = `the request was not complete after ${desk.limits.requestBodyMillis} ms`;
-      this.refuse(Code.deadlineExceeded, text);
-    }, desk.limits.requestBodyMillis);
-    for (const chunk of request.chunks) this.data(chunk);
-    if (request.ended) this.end();
+    this.expireWithin(desk.limits.requestBodyMillis);
+    for (const { bytes, start, end } of request.pieces) this.data(bytes, start, end, false);
+    if (request.ended) this.data(nothing, 0, 0, true);
   }
 
-  data(chunk: Buffer): void {
+  data(bytes: Buffer, start: number, end: number, last: boolean): void {
     if (this.finished || this.#complete) return;
     const { limits, counters } = this.desk;
-    this.#request.push(chunk);
-    this.#requestBytes += chunk.length;
-    counters.keptBytes += chunk.length;
+    const length = end - start;
+    if (length > 0) this.#request.push({ bytes, start, end });
+    this.#requestBytes += length;
+    counters.keptBytes += length;
     const tooLarge = this.#requestBytes > limits.requestBytes;
-    if (tooLarge || counters.keptBytes > limits.requestBytesTotal) this.#passOn();
-  }
-
-  end(): void {
-    if (this.finished || this.#complete) return;
-    this.#complete = true;
-    clearTimeout(this.#timer);
-    this.place();
+    if (tooLarge || counters.keptBytes > limits.requestBytesTotal) {
+      this.#passOn(last);
+    } else if (last) {
+      this.#complete = true;
+      this.expireWithin(Number.POSITIVE_INFINITY);
+      this.placeCall();
+    }
   }
 
   drain(): void {
     this.#outgoing?.resume();
   }
 
-  protected dispatch(master: Master): void {
-    this.#replyHeaders = undefined;
-    this.#reply = [];
-    this.#replyBytes = 0;
-    const { path, authority } = this.call;
-    const outgoing = master.upstream.open(
-      { path, authority, headers: this.#attemptHeaders() },
-      this.#handlers(master),
-    );
-    this.#outgoing = outgoing;
-    for (const chunk of this.#request) outgoing.write(chunk);
-    outgoing.end();
+  replyHeaders(fields: ReplyFields): void {
+    this.#replyHeaders = fields;
   }
 
-  protected release(): void {
-    clearTimeout(this.#timer);
-    this.#outgoing?.cancel();
-    this.#forgetRequest();
-  }
-
-  #handlers(master: Master): OutgoingHandlers {
-    return {
-      headers: (headers) => {
-        this.#replyHeaders = headers;
-      },
-      data: (chunk) => this.#replyData(chunk),
-      trailers: (trailers) => this.#replyTrailers(trailers),
-      drain() {},
-      failed: (failure) => this.#failed(failure, master),
-    };
-  }
-
-  #attemptHeaders(): Headers {
-    const headers = this.requestHeaders();
-    if (this.method.repeatable === "write") {
-      this.#requestId ??= String(headers[requestIdHeader] ?? randomBytes(16).toString("hex"));
-      headers[requestIdHeader] = this.#requestId;
-    }
-    // A client that repeats calls itself counts its own attempts; ours come on top.
-    const before = Number(headers[attemptHeader]);
-    const first = Number.isSafeInteger(before) && before > 1 ? before : 1;
-    const attempt = first + this.attempts - 1;
-    delete headers[attemptHeader];
-    if (attempt > 1) headers[attemptHeader] = String(attempt);
-    return headers;
-  }
-
-  #replyData(chunk: Buffer): void {
-    if (this.#reply === undefined) {
-      if (!this.call.write(chunk)) this.#outgoing?.pause();
+  replyData(bytes: Buffer, start: number, end: number): void {
+    if (this.#flows) {
+      if (!this.call.write(bytes, start, end)) this.#outgoing?.pause();
       return;
     }
-    this.#reply.push(chunk);
-    this.#replyBytes += chunk.length;
+    this.#reply.push({ bytes, start, end });
+    this.#replyBytes += end - start;
     if (this.#replyBytes > this.desk.limits.replyBytes) this.#commit();
   }
 
-  #replyTrailers(trailers: Headers): void {
+  replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
-    const unavailable = trailers["grpc-status"] === String(Code.unavailable);
-    if (unavailable && trailers[retryTrailer] === "safe" && this.#mayRepeat()) {
+    const unavailable = trailers.get("grpc-status") === String(Code.unavailable);
+    if (unavailable && trailers.get(retryTrailer) === "safe" && this.#mayRepeat()) {
       this.#repeat();
       return;
     }
@@ -140,50 +95,85 @@ export class UnaryCall extends BalancedCall {
     this.finish(trailers);
   }
 
-  #failed(failure: Failure, master: Master): void {
+  /** The whole request was written at once: nobody waits for room. */
+  requestDrain(): void {}
+
+  failed(failure: Failure): void {
     this.#outgoing = undefined;
+    const master = this.master as Master;
     master.failures++;
+    const { path, method } = this.call.head.route;
     const harmless =
-      failure.kind === "refused" ||
-      (failure.kind === "lost" && this.method.repeatable !== "opaque");
+      failure.kind === "refused" || (failure.kind === "lost" && method.repeatable !== "opaque");
     if (harmless && this.#mayRepeat()) {
       this.#repeat();
       return;
     }
-    this.desk.log.debug("call failed", { path: this.call.path, master: master.name, ...failure });
+    this.desk.log.debug("call failed", { path, master: master.name, ...failure });
     this.finish(failureTrailers(failure, master.name));
+  }
+
+  protected dispatch(master: Master): void {
+    this.#replyHeaders = undefined;
+    this.#reply.length = 0;
+    this.#replyBytes = 0;
+    const { route, requestId, attempt } = this.call.head;
+    this.#requestId ??= requestId;
+    if (route.method.repeatable === "write") this.#requestId ??= newRequestId();
+    const fields = attemptFields(this.timeout, this.#requestId, this.#attemptAfter(attempt));
+    const outgoing = master.upstream.open(route, fields, this);
+    this.#outgoing = outgoing;
+    const last = this.#request.length - 1;
+    if (last < 0) outgoing.write(nothing, 0, 0, true);
+    for (let at = 0; at <= last; at++) {
+      const { bytes, start, end } = this.#request[at] as Piece;
+      outgoing.write(bytes, start, end, at === last);
+    }
+  }
+
+  protected release(): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#outgoing?.cancel();
+    this.#forgetRequest();
+  }
+
+  /** A client that repeats calls itself counts its own attempts; ours come on top. */
+  #attemptAfter(clients: string | undefined): string | undefined {
+    const before = Number(clients);
+    const first = Number.isSafeInteger(before) && before > 1 ? before : 1;
+    const attempt = first + this.attempts - 1;
+    return attempt > 1 ? String(attempt) : undefined;
   }
 
   /** The client has seen nothing, and there are attempts left. */
   #mayRepeat(): boolean {
-    return this.#reply !== undefined && this.attempts < this.desk.limits.attempts;
+    return !this.#flows && this.attempts < this.desk.limits.attempts;
   }
 
   #repeat(): void {
     this.leaveMaster();
     const { backoffMinMillis, backoffMaxMillis } = this.desk.limits;
     const delay = Math.min(backoffMinMillis * 2 ** (this.attempts - 1), backoffMaxMillis);
-    this.#timer = setTimeout(() => this.place(), delay);
+    this.#timer = setTimeout(() => this.placeCall(), delay);
   }
 
   /** The reply flows from here on: the client sees it, and it can no longer be taken back. */
   #commit(): void {
-    const held = this.#reply;
-    if (held === undefined) return;
-    this.#reply = undefined;
+    if (this.#flows) return;
+    this.#flows = true;
     this.#forgetRequest();
-    this.call.sendHeaders(this.#replyHeaders ?? {});
-    const chunk = held.length === 1 ? held[0] : Buffer.concat(held);
-    if (chunk !== undefined && chunk.length > 0 && !this.call.write(chunk)) {
-      this.#outgoing?.pause();
-    }
+    this.call.sendHeaders(this.#replyHeaders ?? noHeaders);
+    let room = true;
+    for (const { bytes, start, end } of this.#reply) room = this.call.write(bytes, start, end);
+    this.#reply.length = 0;
+    if (!room) this.#outgoing?.pause();
   }
 
   /** Too large to be kept: what has come and what will come is passed on, once. */
-  #passOn(): void {
-    const request = { chunks: [...this.#request], ended: false };
+  #passOn(ended: boolean): void {
+    const request = { pieces: [...this.#request], ended };
     this.handOver();
-    new StreamCall(this.call, { ...this.method, shape: "stream" }, this.desk, request);
+    new StreamCall(this.call, this.desk, request);
   }
 
   #forgetRequest(): void {
@@ -191,4 +181,18 @@ export class UnaryCall extends BalancedCall {
     this.#requestBytes = 0;
     this.#request.length = 0;
   }
+}
+
+const idBytes = 16;
+/** Random bytes for the next ids; fetching each alone would cost more than all the rest. */
+const random = Buffer.alloc(256 * idBytes);
+let used = random.length;
+
+function newRequestId(): string {
+  if (used === random.length) {
+    randomFillSync(random);
+    used = 0;
+  }
+  used += idBytes;
+  return random.toString("hex", used - idBytes, used);
 }

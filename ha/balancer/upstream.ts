@@ -12,9 +12,10 @@ import {
 import { type ClientTls, parseAddress } from "../rpc/client.ts";
 import { rpcLimits } from "../rpc/limits.ts";
 import type { Log } from "../runtime/types.ts";
-import type { Failure, OutgoingCall, OutgoingHandlers, OutgoingRequest } from "./calls.ts";
-import { encode, headersOf } from "./headers.ts";
+import type { Failure, OutgoingCall, OutgoingHandlers } from "./calls.ts";
 import type { BalancerLimits } from "./limits.ts";
+import { ReplyFields } from "./reply-fields.ts";
+import type { Route } from "./request-head.ts";
 
 export interface UpstreamOptions {
   /** `host:port`. */
@@ -60,13 +61,14 @@ export class Upstream {
     return this.#connection?.hasCapacity === true;
   }
 
-  /** Every failure, also to open the call, comes through `handlers.failed`. */
-  open(request: OutgoingRequest, handlers: OutgoingHandlers): OutgoingCall {
+  /**
+   * `fields` come encoded, behind those of the route, and are copied. Every failure, also to open
+   * the call, comes through `handlers.failed`.
+   */
+  open(route: Route, fields: Uint8Array, handlers: OutgoingHandlers): OutgoingCall {
     const connection = this.#connection;
-    const { path, authority, headers } = request;
-    const first = [":method", "POST", ":scheme", this.#scheme, ":path", path];
-    first.push(":authority", authority === "" ? this.#options.address : authority);
-    const stream = connection?.request(encode(first, headers), false);
+    const block = route.block(this.#scheme, this.#options.address);
+    const stream = connection?.request(block, false, undefined, fields);
     if (connection === undefined || stream === undefined) {
       process.nextTick(() => handlers.failed({ kind: "refused", code: 0 }));
       return deadCall;
@@ -177,7 +179,7 @@ class MasterConnection implements ConnectionHandler {
   onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
     const call = stream.user as MasterCall | undefined;
     if (call === undefined) this.#connection().consume(stream, end - start);
-    else call.arrived(bytes.subarray(start, end), endStream);
+    else call.arrived(bytes, start, end, endStream);
   }
 
   onTrailers(stream: Stream, block: HeaderBlock): void {
@@ -213,12 +215,9 @@ class MasterCall implements OutgoingCall {
     this.#handlers = handlers;
   }
 
-  write(chunk: Buffer): boolean {
-    return this.#stream.localClosed || this.#connection.data(this.#stream, chunk, false);
-  }
-
-  end(): void {
-    if (!this.#stream.localClosed) this.#connection.data(this.#stream, nothing, true);
+  write(bytes: Buffer, start: number, end: number, last: boolean): boolean {
+    if (this.#stream.localClosed) return true;
+    return this.#connection.data(this.#stream, bytes, last, start, end);
   }
 
   /** What the master may still send by its window arrives all the same; it gets no more. */
@@ -242,28 +241,27 @@ class MasterCall implements OutgoingCall {
       this.#connection.reset(this.#stream, ErrorCode.cancel);
       return;
     }
-    const headers = headersOf(block);
     // A reply of nothing but trailers has its status in the first header block.
-    if (headers["grpc-status"] !== undefined) this.completed(block);
+    if (block.get("grpc-status") !== undefined) this.completed(block);
     else if (endStream) this.broken(endedEarly);
-    else this.#handlers?.headers(headers);
+    else this.#handlers?.replyHeaders(ReplyFields.of(block));
   }
 
-  arrived(chunk: Buffer, endStream: boolean): void {
-    if (chunk.length > 0) this.#handlers?.data(chunk);
-    if (!this.#paused) this.#connection.consume(this.#stream, chunk.length);
+  arrived(bytes: Buffer, start: number, end: number, endStream: boolean): void {
+    if (end > start) this.#handlers?.replyData(bytes, start, end);
+    if (!this.#paused) this.#connection.consume(this.#stream, end - start);
     if (endStream) this.broken(endedEarly);
   }
 
   completed(block: HeaderBlock): void {
-    this.#settle()?.trailers(headersOf(block));
+    this.#settle()?.replyEnd(ReplyFields.of(block));
     // The master has answered without reading to the end: the rest need not be sent.
     const { localClosed, ending } = this.#stream;
     if (!localClosed || ending) this.#connection.reset(this.#stream, ErrorCode.noError);
   }
 
   writable(): void {
-    this.#handlers?.drain();
+    this.#handlers?.requestDrain();
   }
 
   broken(failure: Failure): void {
@@ -278,7 +276,6 @@ class MasterCall implements OutgoingCall {
   }
 }
 
-const nothing = Buffer.alloc(0);
 /** A reply without trailers: nobody knows what became of the call. */
 const endedEarly: Failure = { kind: "lost", code: ErrorCode.noError };
 
@@ -300,7 +297,6 @@ function failureOf(code: number, cause: ResetCause): Failure {
 
 const deadCall: OutgoingCall = {
   write: () => true,
-  end() {},
   pause() {},
   resume() {},
   cancel() {},

@@ -25,12 +25,12 @@ const huffmanFrom = 64;
 const secretNames = new Set(["authorization", "proxy-authorization", "cookie", "set-cookie"]);
 
 /**
- * Name and value alternately, one byte a character, pseudo fields first. `secret` tells by a name
- * which further fields to mark as never indexed, as a proxy must that received them so.
+ * Name and value alternately, one byte a character, pseudo fields first. `secrets` names further
+ * fields to mark as never indexed, as a proxy must that received them so.
  */
 export function encodeHeaders(
   fields: readonly string[],
-  secret?: (name: string) => boolean,
+  secrets: readonly string[] = [],
 ): Uint8Array {
   let room = 0;
   for (const text of fields) room += text.length + 6;
@@ -39,18 +39,52 @@ export function encodeHeaders(
   for (let index = 0; index < fields.length; index += 2) {
     const name = fields[index] as string;
     const value = fields[index + 1] as string;
-    const hidden = secretNames.has(name) || secret?.(name) === true;
+    const hidden = secretNames.has(name) || secrets.includes(name);
     const pair = hidden ? undefined : staticPairs.get(`${name}\n${value}`);
-    if (pair !== undefined) {
-      at = encodeInteger(target, at, indexedMark, 7, pair);
-      continue;
-    }
-    const known = staticNames.get(name);
-    at = encodeInteger(target, at, hidden ? neverIndexedMark : literalMark, 4, known ?? 0);
-    if (known === undefined) at = encodeString(target, at, name);
-    at = encodeString(target, at, value);
+    if (pair !== undefined) at = encodeInteger(target, at, indexedMark, 7, pair);
+    else at = encodeLiteral(target, at, name, value, hidden);
   }
   return target.subarray(0, at);
+}
+
+/** Encodes further fields of one block into the same memory again and again. */
+export class FieldWriter {
+  #target = Buffer.allocUnsafeSlow(256);
+  #at = 0;
+
+  /** Valid until `clear`. */
+  get bytes(): Uint8Array {
+    return this.#at === 0 ? nothing : this.#target.subarray(0, this.#at);
+  }
+
+  clear(): void {
+    this.#at = 0;
+  }
+
+  add(name: string, value: string): void {
+    const room = this.#at + name.length + value.length + 12;
+    if (room > this.#target.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * room);
+      this.#target.copy(larger, 0, 0, this.#at);
+      this.#target = larger;
+    }
+    this.#at = encodeLiteral(this.#target, this.#at, name, value, secretNames.has(name));
+  }
+}
+
+const nothing = Buffer.alloc(0);
+
+function encodeLiteral(
+  target: Buffer,
+  at: number,
+  name: string,
+  value: string,
+  hidden: boolean,
+): number {
+  const known = staticNames.get(name);
+  at = encodeInteger(target, at, hidden ? neverIndexedMark : literalMark, 4, known ?? 0);
+  if (known === undefined) at = encodeString(target, at, name);
+  return encodeString(target, at, value);
 }
 
 /** RFC 7541 section 5.1. Returns the end of what it wrote. */

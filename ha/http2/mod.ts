@@ -16,7 +16,7 @@ export { ConnectionError, ErrorCode } from "./codes.ts";
 export { Connection, type ConnectionOptions } from "./connection.ts";
 export type { ConnectionHandler, ResetCause, Role } from "./handler.ts";
 export { BlockRole, HeaderBlock } from "./header-block.ts";
-export { encodeHeaders } from "./hpack-encoder.ts";
+export { encodeHeaders, FieldWriter } from "./hpack-encoder.ts";
 export { type FloodLimit, type Http2Limits, http2Limits } from "./limits.ts";
 export { attachSocket } from "./socket.ts";
 export type { Stream } from "./stream.ts";

@@ -235,8 +235,7 @@ describe("HPACK encoding", () => {
     assert.deepEqual(decode(decoder(), block).secrets, ["authorization"]);
     const received = decode(decoder(), hex("1001610162 0001630164"));
     assert.deepEqual(received.secrets, ["a"]);
-    const secret = (name: string) => received.secrets?.includes(name) === true;
-    const sent = decode(decoder(), encodeHeaders(received.fields, secret) as Buffer);
+    const sent = decode(decoder(), encodeHeaders(received.fields, received.secrets) as Buffer);
     assert.deepEqual(sent.secrets, ["a"]);
     assert.deepEqual(sent.fields, ["a", "b", "c", "d"]);
   });

@@ -56,10 +56,7 @@ class Leg implements ConnectionHandler {
   #reencoded(block: HeaderBlock): Uint8Array {
     if (block.attachment === undefined) {
       this.encoded++;
-      block.attachment = encodeHeaders(
-        block.fields,
-        (name) => block.secrets?.includes(name) === true,
-      );
+      block.attachment = encodeHeaders(block.fields, block.secrets);
     }
     return block.attachment as Uint8Array;
   }

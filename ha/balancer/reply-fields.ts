@@ -1,0 +1,56 @@
+import { encodeHeaders, type HeaderBlock } from "../http2/mod.ts";
+
+/** The fields of a reply or of its end, encoded once for each place where they may stand. */
+export class ReplyFields {
+  /** Name and value alternately; no pseudo fields. */
+  readonly #fields: readonly string[];
+  readonly #secrets: readonly string[];
+  #head: Uint8Array | undefined;
+  #trailers: Uint8Array | undefined;
+  #only: Uint8Array | undefined;
+
+  constructor(fields: readonly string[], secrets: readonly string[] = []) {
+    this.#fields = fields;
+    this.#secrets = secrets;
+  }
+
+  /** Of a block that a master has sent; the very same object for one seen before. */
+  static of(block: HeaderBlock): ReplyFields {
+    if (block.attachment === undefined) {
+      const fields: string[] = [];
+      for (let at = 0; at < block.fields.length; at += 2) {
+        const name = block.fields[at] as string;
+        if (!name.startsWith(":")) fields.push(name, block.fields[at + 1] as string);
+      }
+      block.attachment = new ReplyFields(fields, block.secrets);
+    }
+    return block.attachment as ReplyFields;
+  }
+
+  /** First value of a field. */
+  get(name: string): string | undefined {
+    const at = this.#fields.findIndex((field, index) => index % 2 === 0 && field === name);
+    return at < 0 ? undefined : this.#fields[at + 1];
+  }
+
+  /** The header block that begins a reply. */
+  get head(): Uint8Array {
+    this.#head ??= encodeHeaders([":status", "200", ...this.#fields], this.#secrets);
+    return this.#head;
+  }
+
+  get trailers(): Uint8Array {
+    this.#trailers ??= encodeHeaders(this.#fields, this.#secrets);
+    return this.#trailers;
+  }
+
+  /** The header block that is the whole of a reply. */
+  get only(): Uint8Array {
+    if (this.get("content-type") !== undefined) return this.head;
+    this.#only ??= encodeHeaders(
+      [":status", "200", "content-type", "application/grpc", ...this.#fields],
+      this.#secrets,
+    );
+    return this.#only;
+  }
+}
