@@ -12,12 +12,7 @@
  * entries. A batch that begins inside an older one replaces that one's tail: records are read in
  * key order, and each cuts what came before it at its first index.
  */
-import {
-  LogBatch,
-  LogStart,
-  MemberIdentity,
-  HardState as WireHardState,
-} from "../../proto/gen/raft.ts";
+import { LogStart, MemberIdentity, HardState as WireHardState } from "../../proto/gen/raft.ts";
 import type { Entry, HardState, LogIndex, Term } from "../raft/mod.ts";
 import { assert } from "../runtime/assert.ts";
 import {
@@ -28,7 +23,8 @@ import {
   type MemberId,
 } from "../runtime/types.ts";
 import { repair, seal, unseal } from "../store/mod.ts";
-import { entryFromWire, type RosterMeta, rosterMetaFromWire, rosterMetaToWire } from "./wire.ts";
+import { decodeLogBatch, sealLogBatch } from "./frames.ts";
+import { type RosterMeta, rosterMetaFromWire, rosterMetaToWire } from "./wire.ts";
 
 const logPrefix = 0x4c;
 const hardStateKey = Uint8Array.of(0x48);
@@ -57,8 +53,8 @@ export class LogStore {
         last = this.#batches.at(-1);
       }
       this.#batches.push(first.index);
-      const content = LogBatch.encode({ entries: entries as unknown as [] }).finish();
-      operations.push(sealed(batchKey(first.index), content));
+      const key = batchKey(first.index);
+      operations.push({ key, value: sealLogBatch(key, entries) });
     }
     return operations;
   }
@@ -166,8 +162,7 @@ function decodeHardState(bytes: Uint8Array): HardState {
 
 function decodeBatch(value: Uint8Array, key: Uint8Array): Entry[] {
   const what = `the raft log's batch at index ${indexOf(key)}`;
-  const { entries = [] } = decoded(openSealed(key, value, what), LogBatch.decode, what);
-  return entries.map(entryFromWire);
+  return decoded(openSealed(key, value, what), decodeLogBatch, what);
 }
 
 /** The message in a record's content; throws where it is none. */

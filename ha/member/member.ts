@@ -34,6 +34,7 @@ import {
 import { type CallDone, CallKind, Calls, type Question } from "./calls.ts";
 import type { ClusterId } from "./cluster-id.ts";
 import { CorruptionCheck, type CorruptionHost } from "./corruption.ts";
+import { decodeFrame } from "./frames.ts";
 import { hashInSteps } from "./hashing.ts";
 import { install } from "./installer.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
@@ -48,7 +49,7 @@ import type { Roster } from "./roster.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
 import type { MemberOptions } from "./types.ts";
-import { decodeFrame, type RosterMeta, snapshotMessage } from "./wire.ts";
+import { type RosterMeta, snapshotMessage } from "./wire.ts";
 import { Writer } from "./writer.ts";
 
 /** `installing`: a snapshot takes the place of log and state; nothing else moves. */

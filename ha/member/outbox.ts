@@ -1,7 +1,7 @@
 /** What goes to the peers: gathered during a turn, one frame per peer at its end. */
 import type { Message } from "../raft/mod.ts";
 import type { MemberId, PeerNetwork } from "../runtime/types.ts";
-import { encodeFrame, newOutgoing, type Outgoing } from "./wire.ts";
+import { encodeFrame, newOutgoing, type Outgoing } from "./frames.ts";
 
 export class Outbox {
   readonly #network: PeerNetwork;

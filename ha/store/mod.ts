@@ -5,7 +5,7 @@
  * `takeOperations` into one disk write, `flush` the watch hub, answer the callers.
  */
 export { AlarmType } from "./alarms.ts";
-export { seal, unseal } from "./checksum.ts";
+export { seal, sealWritten, unseal } from "./checksum.ts";
 export {
   type Command,
   decodeRangeResponse,
@@ -49,3 +49,4 @@ export {
 export * from "./types.ts";
 export { checkLease, checkRange, checkRequestId, checkTxn } from "./validate.ts";
 export { WatchHub, type WatchHubOptions } from "./watch-hub.ts";
+export { WireReader, WireWriter } from "./wire.ts";

@@ -1,7 +1,7 @@
 /** A follower that is far behind gets a snapshot, whatever happens on the way. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodeFrame, newOutgoing } from "../../ha/member/wire.ts";
+import { encodeFrame, newOutgoing } from "../../ha/member/frames.ts";
 import { type Message, MessageType, Raft } from "../../ha/raft/mod.ts";
 import { put, remove, textAt } from "./requests.ts";
 import { SimulatedCluster, type SimulatedSeat } from "./simulated-cluster.ts";
