@@ -91,7 +91,7 @@ export abstract class BalancedCall
   /** From now on the call ends at its deadline, or earlier after so many milliseconds. */
   protected expireWithin(millis: number): void {
     const { deadlines } = this.desk;
-    deadlines.remove(this);
+    if (this.previous !== undefined) deadlines.remove(this);
     this.#patienceMillis = millis;
     let left = millis;
     if (this.#deadline < Number.POSITIVE_INFINITY) {

@@ -8,5 +8,5 @@ export {
 export type { MasterAddress } from "./fleet.ts";
 export { groupHeader, userHeader } from "./identity.ts";
 export { type BalancerLimits, balancerLimits } from "./limits.ts";
+export { retryTrailer } from "./reply-fields.ts";
 export { attemptHeader, requestIdHeader } from "./request-head.ts";
-export { retryTrailer } from "./unary-call.ts";

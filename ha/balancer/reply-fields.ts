@@ -1,7 +1,17 @@
 import { encodeHeaders, type HeaderBlock } from "../http2/mod.ts";
+import { Code } from "../runtime/status-error.ts";
+
+/** On an UNAVAILABLE reply: `safe` says that nothing has been done. */
+export const retryTrailer = "trireme-retry";
 
 /** The fields of a reply or of its end, encoded once for each place where they may stand. */
 export class ReplyFields {
+  /** Of the block; undefined in trailers. */
+  readonly httpStatus: string | undefined;
+  /** The fields end a call. */
+  readonly final: boolean;
+  /** They say that nothing was done, and that the call may be repeated. */
+  readonly repeatable: boolean;
   /** Name and value alternately; no pseudo fields. */
   readonly #fields: readonly string[];
   readonly #secrets: readonly string[];
@@ -9,9 +19,13 @@ export class ReplyFields {
   #trailers: Uint8Array | undefined;
   #only: Uint8Array | undefined;
 
-  constructor(fields: readonly string[], secrets: readonly string[] = []) {
+  constructor(fields: readonly string[], secrets: readonly string[] = [], httpStatus?: string) {
     this.#fields = fields;
     this.#secrets = secrets;
+    this.httpStatus = httpStatus;
+    const status = this.#get("grpc-status");
+    this.final = status !== undefined;
+    this.repeatable = status === String(Code.unavailable) && this.#get(retryTrailer) === "safe";
   }
 
   /** Of a block that a master has sent; the very same object for one seen before. */
@@ -22,13 +36,13 @@ export class ReplyFields {
         const name = block.fields[at] as string;
         if (!name.startsWith(":")) fields.push(name, block.fields[at + 1] as string);
       }
-      block.attachment = new ReplyFields(fields, block.secrets);
+      block.attachment = new ReplyFields(fields, block.secrets, block.get(":status"));
     }
     return block.attachment as ReplyFields;
   }
 
   /** First value of a field. */
-  get(name: string): string | undefined {
+  #get(name: string): string | undefined {
     const at = this.#fields.findIndex((field, index) => index % 2 === 0 && field === name);
     return at < 0 ? undefined : this.#fields[at + 1];
   }
@@ -46,7 +60,7 @@ export class ReplyFields {
 
   /** The header block that is the whole of a reply. */
   get only(): Uint8Array {
-    if (this.get("content-type") !== undefined) return this.head;
+    if (this.#get("content-type") !== undefined) return this.head;
     this.#only ??= encodeHeaders(
       [":status", "200", "content-type", "application/grpc", ...this.#fields],
       this.#secrets,

@@ -11,7 +11,6 @@
  * to then a repetition is invisible to the client.
  */
 import { randomFillSync } from "node:crypto";
-import { Code } from "../runtime/status-error.ts";
 import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
 import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
 import type { Desk } from "./desk.ts";
@@ -21,22 +20,27 @@ import { ReplyFields } from "./reply-fields.ts";
 import { attemptFields } from "./request-head.ts";
 import { StreamCall } from "./stream-call.ts";
 
-/** On an UNAVAILABLE reply: `safe` says that nothing has been done. */
-export const retryTrailer = "trireme-retry";
-
 const noHeaders = new ReplyFields([]);
 const nothing = Buffer.alloc(0);
+const noPieces: readonly Piece[] = [];
+
+/** Most bodies are of one piece: an array that was empty before would have room for many. */
+function added(pieces: Piece[] | undefined, piece: Piece): Piece[] {
+  if (pieces === undefined) return [piece];
+  pieces.push(piece);
+  return pieces;
+}
 
 export class UnaryCall extends BalancedCall {
-  readonly #request: Piece[] = [];
+  #request: Piece[] | undefined;
   #requestBytes = 0;
   #complete = false;
   #requestId: string | undefined;
   #outgoing: OutgoingCall | undefined;
   #timer: NodeJS.Timeout | undefined;
   #replyHeaders: ReplyFields | undefined;
-  /** Held back; empty once the reply flows. */
-  readonly #reply: Piece[] = [];
+  /** Held back until the reply flows. */
+  #reply: Piece[] | undefined;
   #replyBytes = 0;
   #flows = false;
 
@@ -53,7 +57,7 @@ export class UnaryCall extends BalancedCall {
     if (this.finished || this.#complete) return;
     const { limits, counters } = this.desk;
     const length = end - start;
-    if (length > 0) this.#request.push({ bytes, start, end });
+    if (length > 0) this.#request = added(this.#request, { bytes, start, end });
     this.#requestBytes += length;
     counters.keptBytes += length;
     const tooLarge = this.#requestBytes > limits.requestBytes;
@@ -79,15 +83,14 @@ export class UnaryCall extends BalancedCall {
       if (!this.call.write(bytes, start, end)) this.#outgoing?.pause();
       return;
     }
-    this.#reply.push({ bytes, start, end });
+    this.#reply = added(this.#reply, { bytes, start, end });
     this.#replyBytes += end - start;
     if (this.#replyBytes > this.desk.limits.replyBytes) this.#commit();
   }
 
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
-    const unavailable = trailers.get("grpc-status") === String(Code.unavailable);
-    if (unavailable && trailers.get(retryTrailer) === "safe" && this.#mayRepeat()) {
+    if (trailers.repeatable && this.#mayRepeat()) {
       this.#repeat();
       return;
     }
@@ -115,7 +118,7 @@ export class UnaryCall extends BalancedCall {
 
   protected dispatch(master: Master): void {
     this.#replyHeaders = undefined;
-    this.#reply.length = 0;
+    this.#reply = undefined;
     this.#replyBytes = 0;
     const { route, requestId, attempt } = this.call.head;
     this.#requestId ??= requestId;
@@ -123,10 +126,11 @@ export class UnaryCall extends BalancedCall {
     const fields = attemptFields(this.timeout, this.#requestId, this.#attemptAfter(attempt));
     const outgoing = master.upstream.open(route, fields, this);
     this.#outgoing = outgoing;
-    const last = this.#request.length - 1;
+    const request = this.#request ?? noPieces;
+    const last = request.length - 1;
     if (last < 0) outgoing.write(nothing, 0, 0, true);
     for (let at = 0; at <= last; at++) {
-      const { bytes, start, end } = this.#request[at] as Piece;
+      const { bytes, start, end } = request[at] as Piece;
       outgoing.write(bytes, start, end, at === last);
     }
   }
@@ -139,6 +143,7 @@ export class UnaryCall extends BalancedCall {
 
   /** A client that repeats calls itself counts its own attempts; ours come on top. */
   #attemptAfter(clients: string | undefined): string | undefined {
+    if (clients === undefined && this.attempts === 1) return undefined;
     const before = Number(clients);
     const first = Number.isSafeInteger(before) && before > 1 ? before : 1;
     const attempt = first + this.attempts - 1;
@@ -164,14 +169,16 @@ export class UnaryCall extends BalancedCall {
     this.#forgetRequest();
     this.call.sendHeaders(this.#replyHeaders ?? noHeaders);
     let room = true;
-    for (const { bytes, start, end } of this.#reply) room = this.call.write(bytes, start, end);
-    this.#reply.length = 0;
+    for (const { bytes, start, end } of this.#reply ?? noPieces) {
+      room = this.call.write(bytes, start, end);
+    }
+    this.#reply = undefined;
     if (!room) this.#outgoing?.pause();
   }
 
   /** Too large to be kept: what has come and what will come is passed on, once. */
   #passOn(ended: boolean): void {
-    const request = { pieces: [...this.#request], ended };
+    const request = { pieces: this.#request ?? noPieces, ended };
     this.handOver();
     new StreamCall(this.call, this.desk, request);
   }
@@ -179,7 +186,7 @@ export class UnaryCall extends BalancedCall {
   #forgetRequest(): void {
     this.desk.counters.keptBytes -= this.#requestBytes;
     this.#requestBytes = 0;
-    this.#request.length = 0;
+    this.#request = undefined;
   }
 }
 

@@ -236,15 +236,16 @@ class MasterCall implements OutgoingCall {
   }
 
   answered(block: HeaderBlock, endStream: boolean): void {
-    if (block.get(":status") !== "200") {
+    const fields = ReplyFields.of(block);
+    if (fields.httpStatus !== "200") {
       this.broken({ kind: "rejected", code: ErrorCode.protocolError });
       this.#connection.reset(this.#stream, ErrorCode.cancel);
       return;
     }
     // A reply of nothing but trailers has its status in the first header block.
-    if (block.get("grpc-status") !== undefined) this.completed(block);
+    if (fields.final) this.completed(block);
     else if (endStream) this.broken(endedEarly);
-    else this.#handlers?.replyHeaders(ReplyFields.of(block));
+    else this.#handlers?.replyHeaders(fields);
   }
 
   arrived(bytes: Buffer, start: number, end: number, endStream: boolean): void {

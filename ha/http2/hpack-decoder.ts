@@ -12,6 +12,7 @@ interface CachedBlock {
   readonly block: HeaderBlock;
 }
 
+const recentMask = 0x3f;
 const largestInteger = 0xfff_ffff;
 /** Decoding is synchronous: all connections share what it needs. */
 let scratch = Buffer.allocUnsafeSlow(16 * 1024);
@@ -20,6 +21,8 @@ export class HpackDecoder {
   readonly #limits: Http2Limits;
   readonly #table: DynamicTable;
   readonly #cache: (CachedBlock | undefined)[];
+  /** The block of about this length that came last. */
+  readonly #recent = new Array<CachedBlock | undefined>(recentMask + 1).fill(undefined);
   /** Hash of the last block of each slot: a block is kept when it comes a second time. */
   readonly #seen: Int32Array;
   /** The table's size must be lowered by the next block to this; see `lowerLimit`. */
@@ -58,13 +61,21 @@ export class HpackDecoder {
     if (length > cachedBlockBytes || this.#owedLimit !== undefined) {
       return this.#decodeAnew(bytes, start, end);
     }
+    const { version } = this.#table;
+    // A peer sends few different blocks, and seldom two of one length.
+    const recent = this.#recent[length & recentMask];
+    if (recent !== undefined && recent.version === version) {
+      if (sameBytes(recent.bytes, bytes, start, length)) return recent.block;
+    }
     let hash = length;
     for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + (bytes[at] as number)) | 0;
     const slot = (hash ^ (hash >>> 13)) & (this.#cache.length - 1);
     const cached = this.#cache[slot];
-    const { version } = this.#table;
     if (cached !== undefined && cached.version === version) {
-      if (sameBytes(cached.bytes, bytes, start, length)) return cached.block;
+      if (sameBytes(cached.bytes, bytes, start, length)) {
+        this.#recent[length & recentMask] = cached;
+        return cached.block;
+      }
     }
     const block = this.#decodeAnew(bytes, start, end);
     if (this.#seen[slot] !== hash) {

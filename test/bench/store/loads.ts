@@ -80,10 +80,10 @@ export async function measureAt(
   endpoints: readonly string[],
   { folder, seconds, signal }: LoadOptions,
 ): Promise<Measured> {
-  const before = { revision: await cluster.revision(), micros: cpuMicros(cluster.pids) };
+  const before = { revision: await settledRevision(cluster), micros: cpuMicros(cluster.pids) };
   const result = await h2load(folder, { ...each, endpoints, seconds, signal });
   const micros = cpuMicros(cluster.pids) - before.micros;
-  const done = (await cluster.revision()) - before.revision;
+  const done = (await settledRevision(cluster)) - before.revision;
   // What was under way at the end is done too, but h2load does not count it.
   const unseen = each.connections * each.streams;
   const least = each.writes ? result.requests : 0;
@@ -93,6 +93,16 @@ export async function measureAt(
     throw new Error(`${cluster.label}, ${each.name}: ${done} revisions, but ${counted}`);
   }
   return { ...result, microsPerRequest: micros / (each.writes ? done : result.requests) };
+}
+
+/** Once nothing is done any more that a run before has left behind. */
+async function settledRevision(cluster: Cluster): Promise<number> {
+  for (let last = -1; ; ) {
+    const revision = await cluster.revision();
+    if (revision === last) return revision;
+    last = revision;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 /** Prints the table. */
