@@ -3,6 +3,7 @@ import type { WatchRequest, WatchResponse, WatchServer } from "../../proto/gen/e
 import { type CallContext, directStream } from "../rpc/mod.ts";
 import type { Front } from "./front.ts";
 import { WatchBodies } from "./watch-bodies.ts";
+import { WatchFrames } from "./watch-frames.ts";
 import { WatchSession, type WatchSessionOptions } from "./watch-session.ts";
 
 export interface WatchServiceOptions extends WatchSessionOptions {
@@ -11,9 +12,10 @@ export interface WatchServiceOptions extends WatchSessionOptions {
 
 export function watchService(front: Front, options: WatchServiceOptions): WatchServer {
   const bodies = new WatchBodies(front.header, options.maxResponseBytes);
+  const shared = { bodies, frames: new WatchFrames() };
   return {
     watch: directStream<WatchRequest, WatchResponse>((requests, answers, context) => {
-      const session = new WatchSession(front, bodies, answers, options);
+      const session = new WatchSession(front, shared, answers, options);
       front.endWithoutLeader(context, session);
       serve(front, session, requests, context).catch((thrown: unknown) => answers.fail(thrown));
     }),

@@ -22,7 +22,7 @@ import * as errors from "./errors.ts";
 import type { Front } from "./front.ts";
 import { mayShowReserved, visibleEvents } from "./reserved.ts";
 import type { WatchBodies } from "./watch-bodies.ts";
-import { WatchFrames } from "./watch-frames.ts";
+import type { WatchFrames } from "./watch-frames.ts";
 import { refusalText, watchOf } from "./watch-messages.ts";
 
 /** Of responses that are about no watch, or about all. */
@@ -62,7 +62,7 @@ export class WatchSession {
   private readonly answers: Answers<WatchResponse>;
   private readonly options: WatchSessionOptions;
   private readonly watches = new Map<bigint, Watch>();
-  private readonly frames = new WatchFrames();
+  private readonly frames: WatchFrames;
   private line: Watch[] = [];
   private called = false;
   /** The client is slow. */
@@ -78,14 +78,16 @@ export class WatchSession {
   private closers: Cancel[] = [];
   private closed = false;
 
+  /** `frames` may be shared by all streams: each leaves it empty whenever it has done something. */
   constructor(
     front: Front,
-    bodies: WatchBodies,
+    shared: { readonly bodies: WatchBodies; readonly frames: WatchFrames },
     answers: Answers<WatchResponse>,
     options: WatchSessionOptions,
   ) {
     this.front = front;
-    this.bodies = bodies;
+    this.bodies = shared.bodies;
+    this.frames = shared.frames;
     this.answers = answers;
     this.options = options;
     answers.onDrain = () => this.drained();
@@ -273,15 +275,16 @@ export class WatchSession {
       return;
     }
     try {
-      const { revision, compactRevision } = await this.front.store.status();
-      const compacted = error.code === Code.outOfRange;
-      this.tell({
-        header: this.front.header.of(revision),
-        watchId: watch.id,
-        canceled: true,
-        cancelReason: error.message,
-        ...(compacted && { compactRevision: BigInt(compactRevision) }),
-      });
+      const { header, store } = this.front;
+      const { revision, compactRevision } = await store.status();
+      const canceled = { watchId: watch.id, canceled: true };
+      // In place of a reason and a revision etcd says where history begins.
+      if (error.code === Code.outOfRange) {
+        const begins = BigInt(compactRevision);
+        this.tell({ header: header.ofCluster(), ...canceled, compactRevision: begins });
+      } else {
+        this.tell({ header: header.of(revision), ...canceled, cancelReason: error.message });
+      }
     } catch (thrown) {
       this.answers.fail(StatusError.from(thrown));
     }

@@ -41,6 +41,8 @@ export interface WatchLimits {
   /** Events, and bytes of keys and values, queued for one watcher before it must catch up. */
   readonly maxQueuedEvents: number;
   readonly maxQueuedBytes: number;
+  /** Bytes queued for all watchers together, before each that has something queued must catch up. */
+  readonly maxHeldBytes: number;
   /** Records of about 8 KiB read from history at a time. */
   readonly catchUpPageRecords: number;
 }
@@ -49,5 +51,6 @@ export const defaultWatchLimits: WatchLimits = {
   maxWatchers: 100_000,
   maxQueuedEvents: 4096,
   maxQueuedBytes: 8 * 1024 * 1024,
+  maxHeldBytes: 256 * 1024 * 1024,
   catchUpPageRecords: 16,
 };

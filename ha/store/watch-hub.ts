@@ -49,6 +49,8 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
   private readonly progress = new Set<Watcher>();
   /** Watchers that start at a revision to come. */
   private readonly future = new Set<Watcher>();
+  /** Queued for watchers; what several have queued counts for each. */
+  heldBytes = 0;
   /** What was applied since the last flush. */
   private turn: (readonly AppliedChange[])[] = [];
   /** The newest revision that watchers may know of. */
@@ -112,13 +114,16 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
 
   /** `watchers` of a group, of which whoever has no room leaves. */
   private deliver(watchers: readonly Watcher[], queued: QueuedBatch, from: number): void {
-    const { maxQueuedEvents, maxQueuedBytes } = this.limits;
+    const { maxQueuedEvents, maxQueuedBytes, maxHeldBytes } = this.limits;
     const mostEvents = maxQueuedEvents - queued.batch.events.length;
     const mostBytes = maxQueuedBytes - queued.bytes;
     for (let index = 0; index < watchers.length; ) {
       const watcher = watchers[index] as Watcher;
       const { queuedEvents } = watcher;
-      const full = queuedEvents > mostEvents || watcher.queuedBytes > mostBytes;
+      const full =
+        queuedEvents > mostEvents ||
+        watcher.queuedBytes > mostBytes ||
+        this.heldBytes > maxHeldBytes;
       // A batch that is too large by itself goes to whoever has nothing else.
       if (full && queuedEvents > 0) {
         this.fallBehind(watcher, from);

@@ -43,6 +43,8 @@ export function scopeOf(request: WatchRequest): WatchScope {
 export type WatcherState = "behind" | "synced" | "closed";
 
 export interface WatcherOwner {
+  /** Bytes that are queued, of all watchers. */
+  heldBytes: number;
   /** The watcher is behind, its queue is empty and somebody waits: read history. */
   catchUp(watcher: Watcher): void;
   /** The watcher's `asked` has been set. */
@@ -109,6 +111,7 @@ export class Watcher implements DirectWatch {
     }
     this.queuedEvents += events.length;
     this.queuedBytes += queued.bytes;
+    this.owner.heldBytes += queued.bytes;
     this.wake();
   }
 
@@ -129,6 +132,7 @@ export class Watcher implements DirectWatch {
       if (rest?.length === 0) this.rest = undefined;
       this.queuedEvents -= front.batch.events.length;
       this.queuedBytes -= front.bytes;
+      this.owner.heldBytes -= front.bytes;
       return front.batch;
     }
     if (this.state === "closed") {
@@ -156,10 +160,13 @@ export class Watcher implements DirectWatch {
   }
 
   close(): void {
-    if (this.state === "closed") return;
     this.front = undefined;
     this.rest = undefined;
-    this.finish();
+    this.owner.heldBytes -= this.queuedBytes;
+    this.queuedBytes = 0;
+    this.queuedEvents = 0;
+    this.error = undefined;
+    if (this.state !== "closed") this.finish();
   }
 
   private finish(): void {

@@ -21,6 +21,7 @@ class Scene {
       maxWatchers: 10,
       maxQueuedEvents: 8,
       maxQueuedBytes: 65_536,
+      maxHeldBytes: 1_048_576,
       catchUpPageRecords: 4,
     };
     this.cluster = new Cluster(name, { members, member: { watchLimits } });

@@ -66,6 +66,7 @@ const shortWatchLimits = {
   maxWatchers: 100,
   maxQueuedEvents: 16,
   maxQueuedBytes: 64 * 1024,
+  maxHeldBytes: 256 * 1024,
   catchUpPageRecords: 8,
 };
 

@@ -12,7 +12,13 @@ async function open(watchLimits = defaultWatchLimits) {
 
 storeContract("the in-thread store", () => open());
 storeContract("the in-thread store with tiny watch queues and pages", () =>
-  open({ maxWatchers: 10, maxQueuedEvents: 2, maxQueuedBytes: 300, catchUpPageRecords: 3 }),
+  open({
+    maxWatchers: 10,
+    maxQueuedEvents: 2,
+    maxQueuedBytes: 300,
+    maxHeldBytes: 1000,
+    catchUpPageRecords: 3,
+  }),
 );
 
 test("a store that is opened again goes on where it was", async () => {

@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type DirectWatch, pageReader, type WatchBatch, WatchHub } from "../../ha/store/mod.ts";
+import {
+  type DirectWatch,
+  defaultWatchLimits,
+  pageReader,
+  type WatchBatch,
+  WatchHub,
+} from "../../ha/store/mod.ts";
 import { bytes, does, Machine, put, remove, text } from "./harness.ts";
 
 const keys = ["a", "a/1", "a/2", "b", "b/1"];
@@ -111,6 +117,7 @@ test("every watcher sees its part of history once, in order", async () => {
         maxWatchers: 100,
         maxQueuedEvents: 3,
         maxQueuedBytes: 2000,
+        maxHeldBytes: 4000,
         catchUpPageRecords: 2,
       };
       const hub = new WatchHub(machine.machine, pageReader(machine.disk), { limits });
@@ -196,6 +203,7 @@ test("every watcher sees its part of history once, in order", async () => {
         watched.stream.close();
       }
       assert.equal(hub.size, 0);
+      assert.equal(hub.heldBytes, 0);
     }),
     { numRuns: 300 },
   );
@@ -294,6 +302,34 @@ test("a watch is taken from without promises: told when there is something, and 
   assert.equal(told, 3);
   assert.throws(() => watch.take(), /server stopped/);
   assert.equal(watch.take(), undefined);
+});
+
+test("what all watchers have queued is bounded; beyond, each gets the rest from history", async () => {
+  const machine = new Machine();
+  const value = "v".repeat(900);
+  const limits = { ...defaultWatchLimits, maxHeldBytes: 20_000 };
+  const hub = new WatchHub(machine.machine, pageReader(machine.disk), { limits });
+  const watches = Array.from({ length: 10 }, () => hub.watch({ key: bytes("a") }));
+  for (let n = 0; n < 30; n++) {
+    machine.put("a", `${n}${value}`);
+    hub.flush();
+  }
+  // Each may be given one batch, and who has none before gets it, however much is held.
+  assert.ok(hub.heldBytes < 20_000 + 10 * 1_100, `${hub.heldBytes} bytes are held`);
+  for (const watch of watches) {
+    const iterator = watch[Symbol.asyncIterator]();
+    const seen: number[] = [];
+    while (seen.length < 30) {
+      const { value: batch } = await iterator.next();
+      for (const { kv } of batch?.events ?? []) seen.push(kv.version);
+    }
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 30 }, (_, n) => n + 1),
+    );
+    watch.close();
+  }
+  assert.equal(hub.heldBytes, 0);
 });
 
 test("a watch of a revision to come tells progress, and nothing before its start", () => {
