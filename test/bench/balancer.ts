@@ -11,7 +11,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { call, connect } from "../../ha/rpc/mod.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
-import { type Cluster, freePorts, startTrireme } from "./store/clusters.ts";
+import { freePort } from "../ports.ts";
+import { type Cluster, startTrireme } from "./store/clusters.ts";
 import type { Shape } from "./store/h2load.ts";
 import { type Case, getFromLeader, type Measured, measureAt, putToLeader } from "./store/loads.ts";
 import { withPlace } from "./store/place.ts";
@@ -66,7 +67,7 @@ async function startFront(
   processes: Processes,
   { folder, profile }: { readonly folder: string; readonly profile: string | undefined },
 ): Promise<Front> {
-  const [port = 0] = await freePorts(1);
+  const port = await freePort();
   const masters = cluster.members.map(({ name, endpoint }) => `${name}=${endpoint}`);
   const profiling = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`];
   const args = [...profiling, front, "--port", String(port), "--masters", masters.join(",")];

@@ -25,10 +25,11 @@ import { startEtcd } from "../bench/store/clusters.ts";
 import { Processes } from "../bench/store/processes.ts";
 import { storeContract } from "../contract/store.ts";
 import { type Face, openFace } from "../etcd/support.ts";
+import { freePorts } from "../ports.ts";
 import { eventually, memoryLog } from "../rpc/helpers.ts";
 import { bytes, does, put, text } from "../store/harness.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
-import { EtcdProcess, freePorts } from "./etcd-process.ts";
+import { EtcdProcess } from "./etcd-process.ts";
 import { locate, needs } from "./needs.ts";
 
 const log = memoryLog();

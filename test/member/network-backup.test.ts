@@ -12,7 +12,8 @@ import type { Face } from "../../services/apiserver/faces/face.ts";
 import { createAuthority, serveEtcd } from "../../services/apiserver/mod.ts";
 import { backup } from "../../services/cli/commands/backup.ts";
 import { readBackup } from "../../services/cli/commands/backup-file.ts";
-import { freePort, openRealCluster, type RealCluster, silentLog } from "./real-cluster.ts";
+import { freePort } from "../ports.ts";
+import { openRealCluster, type RealCluster, silentLog } from "./real-cluster.ts";
 import { put } from "./requests.ts";
 
 let cluster: RealCluster;

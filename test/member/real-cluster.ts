@@ -1,11 +1,11 @@
 /** Members on LevelDB and libp2p, on loopback, each on its own thread, as in production. */
 
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openMemberWorker, type WorkerMemberOptions } from "../../ha/member/mod.ts";
 import { createLog, loadOrCreateIdentity } from "../../ha/runtime/production/mod.ts";
+import { freePorts } from "../ports.ts";
 
 export type OpenedMember = Awaited<ReturnType<typeof openMemberWorker>>;
 export const silentLog = createLog({}, { level: "silent" });
@@ -17,28 +17,17 @@ export interface RealCluster {
   close(): Promise<void>;
 }
 
-/** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
-}
-
 /** What the members of a new cluster are started with. */
 export async function clusterOptions(
   directory: string,
   size: number,
   more: Partial<WorkerMemberOptions> = {},
 ): Promise<WorkerMemberOptions[]> {
+  const ports = await freePorts(size);
   const cluster = await Promise.all(
-    Array.from({ length: size }, async (_, i) => {
+    ports.map(async (port, i) => {
       const { identity } = await loadOrCreateIdentity(join(directory, `m${i}.key`));
-      return { name: `m${i}`, address: `127.0.0.1:${await freePort()}`, identity };
+      return { name: `m${i}`, address: `127.0.0.1:${port}`, identity };
     }),
   );
   return cluster.map(({ name, address }) => ({
@@ -59,14 +48,17 @@ export async function openRealCluster(
 ): Promise<RealCluster> {
   const directory = await mkdtemp(join(tmpdir(), "trireme-member-"));
   const options = await clusterOptions(directory, size, more);
-  const members = await Promise.all(options.map((each) => openMemberWorker(each)));
-  return {
-    directory,
-    options,
-    members,
-    async close() {
-      await Promise.all(members.map((member) => member.close()));
-      await rm(directory, { recursive: true });
-    },
+  const members: OpenedMember[] = [];
+  const close = async () => {
+    await Promise.all(members.map((member) => member.close()));
+    await rm(directory, { recursive: true });
   };
+  const opened = await Promise.allSettled(options.map((each) => openMemberWorker(each)));
+  for (const each of opened) if (each.status === "fulfilled") members.push(each.value);
+  const failed = opened.find((each) => each.status === "rejected");
+  if (failed !== undefined) {
+    await close();
+    throw failed.reason;
+  }
+  return { directory, options, members, close };
 }

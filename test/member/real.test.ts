@@ -14,8 +14,9 @@ import { loadOrCreateIdentity } from "../../ha/runtime/production/mod.ts";
 import { ClusterClient, KVClient, MaintenanceClient } from "../../proto/gen/etcd.ts";
 import { readBackup, writeBackup } from "../../services/cli/commands/backup-file.ts";
 import { program } from "../../services/cli/commands/store.ts";
+import { freePort } from "../ports.ts";
 import { until } from "../runtime/until.ts";
-import { freePort, openRealCluster, type RealCluster, silentLog } from "./real-cluster.ts";
+import { openRealCluster, type RealCluster, silentLog } from "./real-cluster.ts";
 import { bytes, put, textAt } from "./requests.ts";
 
 describe("the administration of a real cluster", () => {

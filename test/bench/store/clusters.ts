@@ -1,11 +1,10 @@
 /** Three members of either kind on loopback, without TLS and with fsync, and what to ask them. */
-import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { call, connect } from "../../../ha/rpc/mod.ts";
 import { loadOrCreateIdentity } from "../../../ha/runtime/production/mod.ts";
 import { KVClient, MaintenanceClient } from "../../../proto/gen/etcd.ts";
+import { freePorts } from "../../ports.ts";
 import type { Processes } from "./processes.ts";
 
 const size = 3;
@@ -165,12 +164,4 @@ export async function startEtcd(
     };
   });
   return new Cluster("etcd", folder, started);
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
 }
