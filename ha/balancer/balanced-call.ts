@@ -44,7 +44,7 @@ export abstract class BalancedCall
   protected readonly call: IncomingCall;
   protected readonly desk: Desk;
   /** Where the call is now, or was last. */
-  protected master: Master | undefined;
+  master: Master | undefined;
   protected attempts = 0;
   protected finished = false;
   readonly #load: Load;

@@ -12,6 +12,7 @@ import { FrontDoor } from "./front-door.ts";
 import { HealthCall, isHealthPath, ownService } from "./health-call.ts";
 import { type BalancerLimits, makeLimits } from "./limits.ts";
 import { errorTrailers } from "./replies.ts";
+import { StreamSpread } from "./spread.ts";
 import { StreamCall } from "./stream-call.ts";
 import { UnaryCall } from "./unary-call.ts";
 import { WaitingRoom } from "./waiting-room.ts";
@@ -88,6 +89,7 @@ class RunningBalancer implements Balancer {
   readonly #door: FrontDoor;
   readonly #desk: Desk;
   readonly #health = new HealthRegistry();
+  readonly #spread: StreamSpread;
   #port = 0;
   #draining = false;
   #closed = false;
@@ -115,6 +117,7 @@ class RunningBalancer implements Balancer {
       active: new ActiveCalls(),
       deadlines: new DeadlineWheel(),
     };
+    this.#spread = new StreamSpread(this.#desk);
     this.#door = new FrontDoor({
       tls: options.listen.tls,
       log,
@@ -158,6 +161,7 @@ class RunningBalancer implements Balancer {
   async drain(graceMillis: number): Promise<void> {
     if (this.#draining) return;
     this.#draining = true;
+    this.#spread.stop();
     this.#options.log.info("balancer drains", { graceMillis, active: this.#desk.active.size });
     this.#health.shutDown();
     this.#door.stop();
@@ -172,6 +176,7 @@ class RunningBalancer implements Balancer {
     if (this.#closed) return;
     this.#closed = true;
     this.#draining = true;
+    this.#spread.stop();
     this.#door.destroy();
     await new Promise<void>((resolve) => this.#door.whenEmpty(resolve));
     this.#fleet.close();

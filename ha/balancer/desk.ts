@@ -65,10 +65,12 @@ export interface Counters {
   /** Calls answered with an error by the balancer itself. */
   refusals: number;
   cancellations: number;
+  /** Streams ended so that their clients begin them anew on another master. */
+  moves: number;
   /** Bytes of requests kept for a retry, now. */
   keptBytes: number;
 }
 
 export function newCounters(): Counters {
-  return { calls: 0, retries: 0, waits: 0, refusals: 0, cancellations: 0, keptBytes: 0 };
+  return { calls: 0, retries: 0, waits: 0, refusals: 0, cancellations: 0, moves: 0, keptBytes: 0 };
 }

@@ -45,6 +45,8 @@ export class Fleet {
   readonly masters: readonly Master[];
   readonly #options: FleetOptions;
   readonly #stops: (() => void)[] = [];
+  /** Streams for which a master was chosen, so far. */
+  streamsPlaced = 0;
   #leaderTimer: NodeJS.Timeout | undefined;
   /** Writes wait for a leader until the timer has run out; then any healthy master will do. */
   #leaderWaitOver = false;
@@ -79,6 +81,7 @@ export class Fleet {
       const master = wanted[(turn + n) % wanted.length];
       if (master !== undefined && (best === undefined || master[load] < best[load])) best = master;
     }
+    if (load === "streams" && best !== undefined) this.streamsPlaced++;
     return best ?? "full";
   }
 

@@ -37,6 +37,11 @@ export const balancerLimits = {
   /** … and of a client. */
   clientPingMillis: 30_000,
   clientPingTimeoutMillis: 10_000,
+  /** How often the spread of streams over the masters is looked at … */
+  spreadMillis: 1_000,
+  /** … and how many are moved at a time: so many, or so many of a hundred if these are more. */
+  movesMin: 16,
+  movesPercent: 20,
   /** After a drain's grace, what calls get to be told so. */
   farewellMillis: 250,
 } as const;

@@ -12,9 +12,11 @@ export interface Method {
   /** The client sends one message, so the request can be kept and sent again. */
   readonly singleRequest: boolean;
   readonly repeatable: Repeatable;
+  /** A stream whose clients begin it anew where it was when a master goes away. */
+  readonly movable: boolean;
 }
 
-/** Unary methods without effect, by name; the only list here that is kept by hand. */
+/** Unary methods without effect, by name; a list kept by hand. */
 const reads: ReadonlySet<string> = new Set([
   "Check",
   "Discover",
@@ -26,10 +28,18 @@ const reads: ReadonlySet<string> = new Set([
   "MemberList",
 ]);
 
+/** Streams that are resumed, by name: watches by their revision, the others with the next message. */
+const resumed: ReadonlySet<string> = new Set(["Watch", "LeaseKeepAlive", "Heartbeat"]);
+
 /** Services whose masters remember request ids. */
 const remembering = "trireme.";
 
-const opaque: Method = { shape: "stream", singleRequest: false, repeatable: "opaque" };
+const opaque: Method = {
+  shape: "stream",
+  singleRequest: false,
+  repeatable: "opaque",
+  movable: false,
+};
 
 const methods = new Map<string, Method>();
 for (const [service, { methods: declared }] of Object.entries(services)) {
@@ -37,7 +47,8 @@ for (const [service, { methods: declared }] of Object.entries(services)) {
     const shape = requestStream || responseStream ? "stream" : "unary";
     const write = service.startsWith(remembering) ? "write" : "opaque";
     const repeatable = shape === "stream" ? "opaque" : reads.has(name) ? "read" : write;
-    methods.set(path, { shape, singleRequest: !requestStream, repeatable });
+    const movable = shape === "stream" && resumed.has(name);
+    methods.set(path, { shape, singleRequest: !requestStream, repeatable, movable });
   }
 }
 

@@ -3,11 +3,14 @@
  * once: only a master that has certainly not begun it gives it back, while what was sent is still
  * at hand.
  */
+
+import { Code } from "../runtime/status-error.ts";
 import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
 import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
 import type { Desk } from "./desk.ts";
 import type { Master } from "./fleet.ts";
-import { failureTrailers } from "./replies.ts";
+import { MessageBoundary } from "./message-boundary.ts";
+import { errorTrailers, failureTrailers } from "./replies.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 import { attemptFields } from "./request-head.ts";
 
@@ -23,12 +26,16 @@ export class StreamCall extends BalancedCall {
   #replayed = 0;
   #ended = false;
   #begun = false;
+  /** Between which messages of the reply the stream stands; only known of one that may be moved. */
+  readonly #boundary: MessageBoundary | undefined;
+  #leaving = false;
 
   constructor(call: IncomingCall, desk: Desk, request: RequestSoFar = nothingYet) {
     super(call, desk, "streams");
     this.#replay = [...request.pieces];
     for (const { start, end } of request.pieces) this.#replayed += end - start;
     this.#ended = request.ended;
+    if (call.head.route.method.movable) this.#boundary = new MessageBoundary();
     if (!this.readDeadline()) return;
     this.expireWithin(Number.POSITIVE_INFINITY);
     call.handle(this);
@@ -59,7 +66,29 @@ export class StreamCall extends BalancedCall {
   }
 
   replyData(bytes: Buffer, start: number, end: number): void {
+    if (this.#leaving && this.#boundary !== undefined) {
+      const stop = this.#boundary.find(bytes, start, end);
+      this.call.write(bytes, start, stop);
+      if (this.#boundary.reached) this.#leave();
+      return;
+    }
+    this.#boundary?.pass(bytes, start, end);
     if (!this.call.write(bytes, start, end)) this.#outgoing?.pause();
+  }
+
+  /** Its client begins it anew by itself, and it is with a master now. */
+  get movable(): boolean {
+    return this.#boundary !== undefined && this.#outgoing !== undefined && !this.#leaving;
+  }
+
+  /** Ends it for its client to begin it anew, as soon as no message is under way to the client. */
+  move(): void {
+    this.#leaving = true;
+    if (this.#boundary?.reached === true) this.#leave();
+  }
+
+  #leave(): void {
+    this.finish(errorTrailers(Code.unavailable, "the stream is moved to another master"));
   }
 
   replyEnd(trailers: ReplyFields): void {

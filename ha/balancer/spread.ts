@@ -1,0 +1,123 @@
+/**
+ * Long streams stay where they were begun, so a master that comes back would get none until others
+ * end. When the set of healthy masters changes, the surplus of the busy ones is moved: the stream
+ * is ended with UNAVAILABLE between two messages, which its client takes as it takes the death of a
+ * master, and begins again where it was: a watch at the next revision, a heartbeat with the next
+ * beat. So only those are moved whose clients go on by themselves (`Method.movable`); an exec or a
+ * snapshot is left to end where it is. A GOAWAY would not do: it moves no stream that has begun.
+ */
+import type { Log } from "../runtime/types.ts";
+import type { Desk } from "./desk.ts";
+import { isHealthy, type Master } from "./fleet.ts";
+import { StreamCall } from "./stream-call.ts";
+
+/** Rounds in which the moved ones are waited for before more are moved. */
+const patienceRounds = 3;
+/** Rounds without anything to do after which a change is over. */
+const calmRounds = 3;
+/** While no master comes or goes, a difference is left alone up to this, or this share of the mean. */
+const toleratedStreams = 8;
+const toleratedShare = 0.25;
+
+/**
+ * How many streams each of these masters has to give up, so that by moving them one after the other
+ * to where there are fewest no two differ by more than one.
+ */
+export function surplus(streams: readonly number[]): readonly number[] {
+  const total = streams.reduce((sum, count) => sum + count, 0);
+  const floor = Math.floor(total / streams.length);
+  // So many masters may keep one more: those that have the most.
+  let larger = total - floor * streams.length;
+  const byLoad = streams
+    .map((count, place) => ({ count, place }))
+    .sort((a, b) => b.count - a.count);
+  const given = new Array<number>(streams.length).fill(0);
+  for (const { count, place } of byLoad) {
+    const kept = larger > 0 ? floor + 1 : floor;
+    if (larger > 0) larger--;
+    given[place] = Math.max(0, count - kept);
+  }
+  return given;
+}
+
+export class StreamSpread {
+  readonly #desk: Desk;
+  readonly #log: Log;
+  readonly #timer: NodeJS.Timeout;
+  /** Names of the healthy masters at the last look. */
+  #healthy = "";
+  /** Since masters came or went, so many rounds had nothing to do. */
+  #calm = calmRounds;
+  /** Moved streams that have not been begun anew, and for how many rounds they are waited for. */
+  #expected = 0;
+  #patience = 0;
+  #placedBefore = 0;
+
+  constructor(desk: Desk) {
+    this.#desk = desk;
+    this.#log = desk.log;
+    this.#timer = setInterval(() => this.#round(), desk.limits.spreadMillis);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #round(): void {
+    const { fleet, counters, limits } = this.#desk;
+    const healthy = fleet.healthy;
+    const names = healthy.map(({ name }) => name).join(" ");
+    if (names !== this.#healthy) {
+      this.#healthy = names;
+      this.#calm = 0;
+    }
+    this.#expected -= fleet.streamsPlaced - this.#placedBefore;
+    this.#placedBefore = fleet.streamsPlaced;
+    if (this.#expected > 0 && this.#patience-- > 0) return;
+    this.#expected = 0;
+    if (healthy.length === 0) return;
+    const counts = healthy.map(({ streams }) => streams);
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const leaving = new Map<Master, number>();
+    for (const master of fleet.masters) {
+      // It takes no new calls, and is still there: it drains.
+      const drains = !isHealthy(master) && master.upstream.connected && master.streams > 0;
+      if (drains && master.status !== undefined) leaving.set(master, master.streams);
+    }
+    const difference = Math.max(...counts) - Math.min(...counts);
+    const tolerated = Math.max(toleratedStreams, (total / healthy.length) * toleratedShare);
+    if (difference > (this.#calm < calmRounds ? 1 : tolerated)) {
+      for (const [at, count] of surplus(counts).entries()) {
+        if (count > 0) leaving.set(healthy[at] as Master, count);
+      }
+    }
+    const most = Math.max(limits.movesMin, Math.ceil((total * limits.movesPercent) / 100));
+    const moved = leaving.size > 0 ? this.#move(leaving, most) : 0;
+    if (moved === 0) {
+      if (this.#calm < calmRounds) this.#calm++;
+      return;
+    }
+    this.#calm = 0;
+    this.#expected = moved;
+    this.#patience = patienceRounds;
+    counters.moves += moved;
+    this.#log.info("streams are moved to other masters", { moved, healthy: names });
+  }
+
+  /** Answers how many. */
+  #move(leaving: Map<Master, number>, most: number): number {
+    let moved = 0;
+    for (const call of this.#desk.active.all()) {
+      if (moved >= most || leaving.size === 0) break;
+      if (!(call instanceof StreamCall) || !call.movable) continue;
+      const left = call.master === undefined ? undefined : leaving.get(call.master);
+      if (left === undefined || call.master === undefined) continue;
+      if (left === 1) leaving.delete(call.master);
+      else leaving.set(call.master, left - 1);
+      call.move();
+      moved++;
+    }
+    return moved;
+  }
+}
