@@ -30,6 +30,10 @@ export const limits = {
   requestTimeoutMillis: 7_000,
   /** A read round without an answer is asked again after this. */
   readRetryMillis: 250,
+  /** A round that the fewest possible peers have not confirmed by then is put to all. */
+  readHurryMillis: 3,
+  /** How long news of a commit waits for an append to go along with. */
+  newsHeldMillis: 1,
 
   /** Entries kept behind the applied index for slow followers, and bytes of them. */
   logEntriesKept: 5_000,

@@ -415,11 +415,41 @@ export class Member {
     this.hub.flush();
     this.#askLeader();
     for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
+    this.#releaseNewsSoon();
+    this.#hurryReadsSoon();
     this.#noticeLeadership(now);
     const leaderKnown = this.#leadership.leader !== undefined;
     const proposes = this.#proposals.waiting && !this.#refused && !this.#held;
     const more = proposes || this.#reads.mayBegin;
     if (this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
+  }
+
+  #newsTimer = false;
+
+  #releaseNewsSoon(): void {
+    if (this.#newsTimer || !this.#outbox.holds) return;
+    this.#newsTimer = true;
+    this.runtime.clock.after(this.#limits.newsHeldMillis, () => {
+      this.#newsTimer = false;
+      if (this.#phase !== "running") return;
+      this.#outbox.release();
+      this.#wake();
+    });
+  }
+
+  #hurryTimer = false;
+
+  #hurryReadsSoon(): void {
+    const round = this.#raft.openReadRound;
+    if (this.#hurryTimer || round === 0) return;
+    this.#hurryTimer = true;
+    this.runtime.clock.after(this.#limits.readHurryMillis, () => {
+      this.#hurryTimer = false;
+      const { openReadRound } = this.#raft;
+      if (this.#phase !== "running" || openReadRound === 0) return;
+      if (openReadRound <= round) this.#raft.hurryReads();
+      this.#wake();
+    });
   }
 
   /** A tick has passed: applied state is written though there may be no log write. */
@@ -459,6 +489,7 @@ export class Member {
   #carryOut(ready: Ready): void {
     for (const context of ready.failedReads) this.#reads.failed(context);
     for (const message of ready.messages) this.#outbox.message(message);
+    for (const news of ready.news) this.#outbox.hold(news);
     const { entries, hardState, messagesAfterPersist } = ready;
     if (entries.length > 0 || hardState || messagesAfterPersist.length > 0) {
       const operations = this.#logStore.persist(entries, hardState);

@@ -82,6 +82,16 @@ export class Raft {
     this.#state.attention = true;
   }
 
+  /** Leader only: the oldest read round that is not confirmed; 0: none. */
+  get openReadRound(): number {
+    return this.#state.role === Role.leader ? this.#state.reads.oldestRound : 0;
+  }
+
+  /** Leader only: those who were asked take long, so everybody is asked about all open rounds. */
+  hurryReads(): void {
+    if (this.#state.role === Role.leader) replication.hurryReads(this.#state);
+  }
+
   /**
    * Leader only: `to`, a voter, takes over once it has the log; given up after an election timeout.
    */
@@ -103,6 +113,7 @@ export class Raft {
   /** A message to a peer was dropped: stop assuming that appends arrive. */
   unreachable(peer: MemberId): void {
     this.#state.progress.get(peer)?.unreachable();
+    this.hurryReads();
     if (this.#state.transferTarget === peer) this.#state.transferTarget = undefined;
   }
 
@@ -117,6 +128,7 @@ export class Raft {
     return (
       state.attention ||
       state.messages.length > 0 ||
+      state.news.length > 0 ||
       state.messagesAfterPersist.length > 0 ||
       state.commit > this.#handedOut ||
       state.log.unstableIndex <= state.log.lastIndex ||
@@ -133,7 +145,7 @@ export class Raft {
   ready(): Ready {
     const state = this.#state;
     if (state.attention) this.#attend();
-    const { install, messages, messagesAfterPersist, snapshotsWanted } = state;
+    const { install, messages, news, messagesAfterPersist, snapshotsWanted } = state;
     const { confirmed: reads, failed: failedReads } = state.reads;
     if (install !== undefined) this.#handedOut = install.index;
     const entries = state.log.takeUnstable();
@@ -142,6 +154,7 @@ export class Raft {
     const ready: Ready = {
       install,
       messages: messages.length > 0 ? messages : none,
+      news: news.length > 0 ? news : none,
       hardState,
       entries,
       messagesAfterPersist: messagesAfterPersist.length > 0 ? messagesAfterPersist : none,
@@ -151,6 +164,7 @@ export class Raft {
       snapshotsWanted: snapshotsWanted.length > 0 ? snapshotsWanted : none,
     };
     if (messages.length > 0) state.messages = [];
+    if (news.length > 0) state.news = [];
     if (messagesAfterPersist.length > 0) state.messagesAfterPersist = [];
     if (snapshotsWanted.length > 0) state.snapshotsWanted = [];
     if (reads.length > 0) state.reads.confirmed = [];

@@ -46,6 +46,8 @@ export class Reads {
   #waitingRemote: RemoteRead[] = [];
   #rounds: Round[] = [];
   #lastRound = 0;
+  /** Up to here everybody was asked. */
+  #hurriedRound = 0;
   #forwarded: Forwarded[] = [];
   #lastBatch: number;
   #pending = 0;
@@ -63,6 +65,18 @@ export class Reads {
   /** The number of the newest round; heartbeats carry it, so that a lost one is made up for. */
   get lastRound(): number {
     return this.#rounds.length > 0 ? this.#lastRound : 0;
+  }
+
+  /** Leader: the oldest round that is not confirmed; 0: none. */
+  get oldestRound(): number {
+    return this.#rounds[0]?.number ?? 0;
+  }
+
+  /** Leader: the newest round if it is open and was not asked for here before; 0: none. */
+  takeHurry(): number {
+    if (this.lastRound <= this.#hurriedRound) return 0;
+    this.#hurriedRound = this.#lastRound;
+    return this.#lastRound;
   }
 
   get isWaiting(): boolean {

@@ -6,6 +6,8 @@
  * is taken. So everything proposed, acknowledged and committed in one turn leaves in one append per
  * peer, and leaves before the leader's own disk has it.
  */
+
+import type { MemberId } from "../runtime/types.ts";
 import { settleCommit } from "./changes.ts";
 import type { Draft } from "./message.ts";
 import type { Progress } from "./progress.ts";
@@ -35,8 +37,16 @@ export function tickLeader(state: State): void {
   }
   if (++state.heartbeatElapsed >= heartbeatTicks) {
     state.heartbeatElapsed = 0;
-    sendHeartbeats(state, state.reads.lastRound);
+    sendHeartbeats(state, state.peers, state.reads.lastRound);
   }
+}
+
+/** Asks everybody about the open read rounds, once each: a quorum's worth was not enough. */
+export function hurryReads(state: State): void {
+  const round = state.reads.takeHurry();
+  if (round === 0) return;
+  const missing = state.peers.filter(({ readRound }) => readRound < round);
+  sendHeartbeats(state, missing, round);
 }
 
 export function handleAppendResponse(state: State, message: Message): void {
@@ -74,9 +84,18 @@ export function handleHeartbeatResponse(state: State, message: Message): void {
   }
 }
 
-/** A follower asks on behalf of its readers. */
+/**
+ * A follower asks on behalf of its readers. What it asks in this term was sent after they had asked,
+ * and before it helped anybody to lead after this leader: so the question itself confirms for them,
+ * and for nobody else, what a round would ask the follower. Among three that is a quorum.
+ */
 export function handleReadIndex(state: State, message: Message): void {
-  if (!state.progress.has(message.from)) return;
+  const peer = state.progress.get(message.from);
+  if (peer === undefined) return;
+  if (message.term === state.term && state.hasCommittedInTerm && isQuorum(state, peer)) {
+    answerRead(state, message.from, message.context, state.commit);
+    return;
+  }
   state.reads.askRemote(message.from, message.context);
   state.attention = true;
 }
@@ -137,8 +156,8 @@ function checkQuorum(state: State): boolean {
   return reached;
 }
 
-function sendHeartbeats(state: State, round: number): void {
-  for (const peer of state.peers) {
+function sendHeartbeats(state: State, peers: readonly Progress[], round: number): void {
+  for (const peer of peers) {
     const heartbeat = state.draft(MessageType.heartbeat, peer.id);
     heartbeat.commit = Math.min(peer.match, state.commit) as LogIndex;
     heartbeat.context = round;
@@ -150,21 +169,45 @@ function startReadRound(state: State): void {
   if (!state.reads.canStartRound || !state.hasCommittedInTerm) return;
   const round = state.reads.startRound(state.commit);
   if (state.own !== undefined) state.own.readRound = round;
-  sendHeartbeats(state, round);
+  sendHeartbeats(state, roundPeers(state), round);
   confirmReads(state);
+}
+
+/**
+ * Whom a round asks: with itself a quorum, and no more, for each peer costs two messages and two
+ * wake-ups. They are those that have answered last, so that one that has stopped is not relied upon
+ * twice; when they take long, {@link hurryReads} asks the others.
+ */
+function roundPeers(state: State): readonly Progress[] {
+  const { own, peers, voterProgress, outgoingProgress } = state;
+  const needed = Math.floor(voterProgress.length / 2);
+  const simple = outgoingProgress.length === 0 && own !== undefined && voterProgress.includes(own);
+  if (!simple || voterProgress.length < 3) return peers;
+  return voterProgress
+    .filter((voter) => voter !== own)
+    .sort((a, b) => activityOf(b) - activityOf(a) || b.readRound - a.readRound)
+    .slice(0, needed);
 }
 
 function confirmReads(state: State): void {
   const round = state.quorumOf(readRoundOf);
-  state.reads.confirmUpTo(round, (to, context, index) => {
-    const answer = state.draft(MessageType.readIndexResponse, to);
-    answer.context = context;
-    answer.index = index;
-    answer.logTerm = state.log.termAt(index) ?? (0 as Term);
-    state.messages.push(answer);
-  });
+  state.reads.confirmUpTo(round, (to, context, index) => answerRead(state, to, context, index));
   // Reads that waited for a round to end may start theirs.
   if (state.reads.isWaiting) state.attention = true;
+}
+
+function answerRead(state: State, to: MemberId, context: number, index: LogIndex): void {
+  const answer = state.draft(MessageType.readIndexResponse, to);
+  answer.context = context;
+  answer.index = index;
+  answer.logTerm = state.log.termAt(index) ?? (0 as Term);
+  state.messages.push(answer);
+}
+
+/** Whether the leader and this peer are a quorum by themselves. */
+function isQuorum({ own, voterProgress, outgoingProgress }: State, peer: Progress): boolean {
+  if (outgoingProgress.length > 0 || voterProgress.length > 3 || own === undefined) return false;
+  return voterProgress.includes(own) && voterProgress.includes(peer);
 }
 
 function replicateTo(state: State, peer: Progress): void {
@@ -181,18 +224,22 @@ function replicateTo(state: State, peer: Progress): void {
   const news = peer.commitSent < state.commit;
   if (nudged || peer.state === "probe" || (news && peer.leavingAt > 0)) sendAppend(state, peer, 0);
   // While more is about to be committed, the news goes with it, unless somebody there waits for it.
-  else if (news && (state.commit === lastIndex || peer.awaits > peer.commitSent)) {
-    sendCommit(state, peer);
-  }
+  else if (news && isAwaited(state, peer)) sendCommit(state, peer, state.messages);
+  else if (news && state.commit === lastIndex) sendCommit(state, peer, state.news);
+}
+
+/** Somebody at the peer waits for the commit, or the peer is about to take over. */
+function isAwaited(state: State, peer: Progress): boolean {
+  return peer.awaits > peer.commitSent || state.removed || state.transferTarget === peer.id;
 }
 
 /** Is not answered: what it says, the peer has acknowledged or will. */
-function sendCommit(state: State, peer: Progress): void {
+function sendCommit(state: State, peer: Progress, list: Message[]): void {
   const news = state.draft(MessageType.commit, peer.id);
   news.index = state.commit;
   news.logTerm = state.log.termAt(state.commit) ?? (0 as Term);
   peer.commitSent = state.commit;
-  state.messages.push(news);
+  list.push(news);
 }
 
 /** Sends one append, without entries if `maxBytes` is 0. False: the peer needs a snapshot. */

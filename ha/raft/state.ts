@@ -70,6 +70,7 @@ export class State {
   removed = false;
 
   messages: Message[] = [];
+  news: Message[] = [];
   messagesAfterPersist: Draft[] = [];
   snapshotsWanted: MemberId[] = [];
   install: SnapshotMeta | undefined;

@@ -109,6 +109,11 @@ export interface Ready {
   readonly install: SnapshotMeta | undefined;
   readonly messages: readonly Message[];
   /**
+   * Commit indexes for peers at which nobody waits for them: to be sent within a moment, unless an
+   * append to the peer, which says as much, leaves before that.
+   */
+  readonly news: readonly Message[];
+  /**
    * Present when changed. A commit index that alone has advanced waits for the next write, since
    * losing it loses nothing: it saves a sync per commit.
    */

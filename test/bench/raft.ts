@@ -56,6 +56,7 @@ function measure(batch: number, entries: number): string {
         busy = true;
         const ready = raft.ready();
         for (const message of ready.messages) members[message.to - 1]?.step(message);
+        for (const message of ready.news) members[message.to - 1]?.step(message);
         for (const message of ready.messagesAfterPersist) members[message.to - 1]?.step(message);
         raft.persisted(ready);
         const last = ready.committed.at(-1);

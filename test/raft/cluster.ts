@@ -208,6 +208,7 @@ export class Member {
         this.#network.note?.(`${this.id} installs the snapshot at ${ready.install.index}`);
       }
       for (const message of ready.messages) this.#network.send({ message });
+      for (const message of ready.news) this.#network.send({ message });
       this.writes.push({ ready, content });
       if (!this.slowDisk) this.finishWrites();
       this.#apply(ready.committed);

@@ -11,7 +11,7 @@
  * time passes for all, and every message arrives; no messages shown run [quietly]
  * deliver until nothing moves; quietly: no messages in transcript round
  * deliver what is under way now, and no answers campaign 1 · linklost 2 1 · propose 1 words · read
- * 1 7 · transfer 1 2 change 1 voters=1,2 learners=3   propose one-at-a-time · joint 1 voters=…
+ * 1 7 · hurry 1 · transfer 1 2 change 1 voters=1,2 learners=3   propose one-at-a-time · joint 1 voters=…
  * propose joint cut 1 2 · isolate 1 · heal       the network between them drops everything crash 1
  * · restart 1              loses what was not written slowdisk 1 · written 1 · fastdisk 1   writes
  * wait; all done; no more waiting compact 1                        snapshot at the applied index
@@ -106,6 +106,7 @@ class Stage {
     linklost: ([name, peer]) => this.#raft(name).linkLost(id(Number(peer))),
     propose: ([name, ...items]) => this.#say(this.#raft(name).propose(items.map(bytes))),
     read: ([name, context]) => this.#raft(name).readIndex(Number(context)),
+    hurry: ([name]) => this.#raft(name).hurryReads(),
     transfer: ([name, to]) => this.#raft(name).transferLeadership(id(Number(to))),
     change: ([name, ...words]) => this.#change(name, parseMembership(words)),
     joint: ([name, ...words]) => {
