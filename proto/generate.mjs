@@ -67,6 +67,32 @@ const scalarNames = {
   18: "long",
 };
 
+const writerImport = `import { BinaryWriter } from "@bufbuild/protobuf/wire";
+`;
+
+/** What the generated files that serialise messages do it with. */
+const serialized = `
+let writer = new BinaryWriter();
+/** A writer that has grown larger than this is let go. */
+const keptWriterBytes = 64 * 1024;
+
+function serialized<T>(
+  codec: { encode(message: T, writer: BinaryWriter): BinaryWriter },
+  message: T,
+): Buffer {
+  let bytes: Uint8Array;
+  try {
+    bytes = codec.encode(message, writer).finish();
+  } catch (error) {
+    // It holds the half of a message.
+    writer = new BinaryWriter();
+    throw error;
+  }
+  if (bytes.length > keptWriterBytes) writer = new BinaryWriter();
+  return view(bytes);
+}
+`;
+
 const contracts = readdirSync(here)
   .filter((name) => name.endsWith(".proto"))
   .sort();
@@ -122,17 +148,18 @@ function protoc(out, files, long) {
 
 /**
  * ts-proto copies every decoded `bytes` field and every serialised message; a view will do. Whoever
- * keeps decoded bytes for long copies them: a view keeps its whole message in memory.
+ * keeps decoded bytes for long copies them: a view keeps its whole message in memory. And it takes
+ * a new writer for every message, whose buffer has to grow each time.
  */
 function viewBytes(text) {
-  const viewed = text
-    .replaceAll("Buffer.from(reader.bytes())", "view(reader.bytes())")
-    .replace(
-      /(: Buffer =>)\s+Buffer\.from\(([\w.]+\.encode\([^\n]*?\)\.finish\(\))\)/g,
-      "$1 view($2)",
-    );
-  if (viewed === text) return text;
-  return `${viewed}
+  const viewed = text.replaceAll("Buffer.from(reader.bytes())", "view(reader.bytes())");
+  const reusing = viewed.replace(
+    /(: Buffer =>)\s+Buffer\.from\(([\w.]+)\.encode\(([^\n]*?)\)\.finish\(\)\)/g,
+    "$1 serialized($2, $3)",
+  );
+  if (reusing === text) return text;
+  const imports = /import .*\bBinaryWriter\b/.test(text) ? "" : writerImport;
+  return `${reusing === viewed ? "" : imports}${reusing}${reusing === viewed ? "" : serialized}
 function view(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

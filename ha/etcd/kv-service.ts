@@ -9,30 +9,34 @@ import { type Front, writeOptions } from "./front.ts";
 export function kvService(front: Front): KVServer {
   const only = (operation: Operation) => ({ compares: [], success: [operation], failure: [] });
   return {
-    range: unary(async (request, context) => {
+    range: unary((request, context) => {
       const serializable = request.serializable === true;
-      const caller = await front.enter(context, serializable);
-      const response = await front.range(caller, rangeOf(request), { serializable });
-      return wireRange(front.header.of(response.revision), response);
+      return after(front.enter(context, serializable), async (caller) => {
+        const response = await front.range(caller, rangeOf(request), { serializable });
+        return wireRange(front.header.of(response.revision), response);
+      });
     }),
 
-    put: unary(async (request, context) => {
-      const caller = await front.enter(context);
-      const answer = await front.txn(caller, only(putOf(request)), writeOptions(context));
-      return wirePut(front.header.of(answer.revision), answer.results[0]);
-    }),
+    put: unary((request, context) =>
+      after(front.enter(context), async (caller) => {
+        const answer = await front.txn(caller, only(putOf(request)), writeOptions(context));
+        return wirePut(front.header.of(answer.revision), answer.results[0]);
+      }),
+    ),
 
-    deleteRange: unary(async (request, context) => {
-      const caller = await front.enter(context);
-      const answer = await front.txn(caller, only(deleteOf(request)), writeOptions(context));
-      return wireDelete(front.header.of(answer.revision), answer.results[0]);
-    }),
+    deleteRange: unary((request, context) =>
+      after(front.enter(context), async (caller) => {
+        const answer = await front.txn(caller, only(deleteOf(request)), writeOptions(context));
+        return wireDelete(front.header.of(answer.revision), answer.results[0]);
+      }),
+    ),
 
-    txn: unary(async (request, context) => {
-      const caller = await front.enter(context);
-      const answer = await front.txn(caller, txnOf(request), writeOptions(context));
-      return wireTxn(front.header.of(answer.revision), answer);
-    }),
+    txn: unary((request, context) =>
+      after(front.enter(context), async (caller) => {
+        const answer = await front.txn(caller, txnOf(request), writeOptions(context));
+        return wireTxn(front.header.of(answer.revision), answer);
+      }),
+    ),
 
     /**
      * The store forgets at once and gives space back little by little, without saying when it is
@@ -45,4 +49,9 @@ export function kvService(front: Front): KVServer {
       return { header: front.header.of(await front.store.compact(revision)) };
     }),
   };
+}
+
+/** Goes on with what is there already, or as soon as it is: most calls need not wait. */
+function after<T, R>(value: T | Promise<T>, next: (value: T) => Promise<R>): Promise<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
 }

@@ -37,8 +37,7 @@ interface Beside {
 
 /** Undefined: the range has nothing to do with reserved keys. Throws when it lies within them. */
 function beside(range: KeyRange): Beside | undefined {
-  // No key with another first byte is in or before the reserved ones.
-  if (range.key[0] !== 0) return undefined;
+  if (!reachesReserved(range)) return undefined;
   const key = textOf(range.key);
   if (range.rangeEnd === undefined || range.rangeEnd.length === 0) {
     if (isReserved(key)) throw errors.permissionDenied();
@@ -51,6 +50,18 @@ function beside(range: KeyRange): Beside | undefined {
   const high = open || end > after ? { key: bytesOf(after), rangeEnd: range.rangeEnd } : undefined;
   if (low === undefined && high === undefined) throw errors.permissionDenied();
   return { low, high };
+}
+
+/** Whether a range can have to do with reserved keys: no others begin with a zero byte. */
+export function reachesReserved(range: KeyRange): boolean {
+  return range.key[0] === 0;
+}
+
+/** The same of all that a txn compares and does. */
+export function touchesReserved({ compares, success, failure }: TxnRequest): boolean {
+  const touches = (operation: Operation) =>
+    operation.op === "txn" ? touchesReserved(operation) : reachesReserved(operation);
+  return compares.some(reachesReserved) || success.some(touches) || failure.some(touches);
 }
 
 function isReserved(key: string): boolean {

@@ -26,6 +26,7 @@ import {
 import { MemberAdmin } from "./admin.ts";
 import { CallKind, type LeaderAnswer } from "./calls.ts";
 import type { Member } from "./member.ts";
+import type { ReadDone } from "./reads.ts";
 
 /** How long a leader that closes waits for another to take over. */
 const handOverMillisMax = 1_000;
@@ -43,12 +44,31 @@ export class MemberStore implements DirectStore {
     });
   }
 
-  async range(
+  range(
     request: RangeRequest,
     options: { readonly serializable?: boolean; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<RangeResponse> {
-    checkRange(request);
-    if (!options.serializable) await this.#barrier(options.signal);
+    return new Promise((resolve, reject) => {
+      checkRange(request);
+      if (options.serializable) {
+        resolve(this.#read(request));
+        return;
+      }
+      this.#afterBarrier(options.signal, (error) => {
+        if (error !== undefined) {
+          reject(error);
+          return;
+        }
+        try {
+          resolve(this.#read(request));
+        } catch (thrown) {
+          reject(thrown as Error);
+        }
+      });
+    });
+  }
+
+  #read(request: RangeRequest): RangeResponse {
     if (this.#member.failure) throw StatusError.from(this.#member.failure);
     try {
       return this.#member.machine.range(request);
@@ -60,16 +80,25 @@ export class MemberStore implements DirectStore {
     }
   }
 
-  async txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {
-    return await this.txnEncoded(checkTxn(request, this.#member.machine.limits), options);
+  txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {
+    return this.#txn(() => checkTxn(request, this.#member.machine.limits), options);
   }
 
   /** A txn that has been checked and encoded (`checkTxn`), on another thread. */
-  async txnEncoded(txn: Uint8Array, options: WriteOptions = {}): Promise<TxnResponse> {
-    checkRequestId(options.requestId, this.#member.machine.limits);
-    const outcome = await this.#propose({ kind: "encodedTxn", txn }, txn.length, options);
-    if (outcome.kind !== "txn") throw unexpected(outcome);
-    return outcome.response;
+  txnEncoded(txn: Uint8Array, options: WriteOptions = {}): Promise<TxnResponse> {
+    return this.#txn(() => txn, options);
+  }
+
+  /** One promise, and no more: this is the path of every write. */
+  #txn(encode: () => Uint8Array, options: WriteOptions): Promise<TxnResponse> {
+    return new Promise((resolve, reject) => {
+      const txn = encode();
+      checkRequestId(options.requestId, this.#member.machine.limits);
+      this.#submit({ kind: "encodedTxn", txn }, txn.length, options, (error, outcome) => {
+        if (outcome?.kind === "txn") resolve(outcome.response);
+        else reject(error ?? unexpected(outcome));
+      });
+    });
   }
 
   async recall(requestId: string): Promise<TxnResponse | undefined> {
@@ -192,30 +221,33 @@ export class MemberStore implements DirectStore {
   }
 
   #propose(command: Command, bytes: number, options: WriteOptions): Promise<Outcome> {
-    const { requestId, signal } = options;
     return new Promise((resolve, reject) => {
-      const abort = () => reject(cancelled());
-      if (signal?.aborted) return abort();
-      signal?.addEventListener("abort", abort, { once: true });
-      this.#member.submit(command, { bytes, requestId }, (error, outcome) => {
-        signal?.removeEventListener("abort", abort);
+      this.#submit(command, bytes, options, (error, outcome) => {
         if (outcome) resolve(outcome);
         else reject(error ?? errors.stopped());
       });
     });
   }
 
+  #submit(
+    command: Command,
+    bytes: number,
+    { requestId, signal }: WriteOptions,
+    done: (error: StatusError | undefined, outcome?: Outcome) => void,
+  ): void {
+    const submitted = unlessAborted<Outcome>(signal, done);
+    if (submitted) this.#member.submit(command, { bytes, requestId }, submitted);
+  }
+
   #barrier(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const abort = () => reject(cancelled());
-      if (signal?.aborted) return abort();
-      signal?.addEventListener("abort", abort, { once: true });
-      this.#member.read((error) => {
-        signal?.removeEventListener("abort", abort);
-        if (error) reject(error);
-        else resolve();
-      });
+      this.#afterBarrier(signal, (error) => (error ? reject(error) : resolve()));
     });
+  }
+
+  #afterBarrier(signal: AbortSignal | undefined, done: ReadDone): void {
+    const read = unlessAborted<void>(signal, done);
+    if (read) this.#member.read(read);
   }
 
   #call(kind: CallKind, id: LeaseId): Promise<LeaderAnswer> {
@@ -242,11 +274,37 @@ function roleName(role: Role): MemberStatus["role"] {
   }
 }
 
+/**
+ * What to call in the place of `done`, which is called once: with the error `cancelled` if the
+ * signal comes first. Undefined: it is too late already.
+ */
+function unlessAborted<T>(
+  signal: AbortSignal | undefined,
+  done: (error: StatusError | undefined, value?: T) => void,
+): ((error: StatusError | undefined, value?: T) => void) | undefined {
+  if (signal === undefined) return done;
+  let called = false;
+  const once = (error: StatusError | undefined, value?: T) => {
+    if (called) return;
+    called = true;
+    signal.removeEventListener("abort", abort);
+    done(error, value);
+  };
+  const abort = () => once(cancelled());
+  if (signal.aborted) {
+    abort();
+    return undefined;
+  }
+  signal.addEventListener("abort", abort, { once: true });
+  return once;
+}
+
 /** The write may be done all the same. */
 function cancelled(): StatusError {
   return new StatusError(Code.cancelled, "the caller has gone");
 }
 
-function unexpected(outcome: Outcome): StatusError {
+function unexpected(outcome: Outcome | undefined): StatusError {
+  if (outcome === undefined) return errors.stopped();
   return new StatusError(Code.internal, `etcdserver: a command was answered as ${outcome.kind}`);
 }

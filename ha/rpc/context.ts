@@ -8,12 +8,16 @@ import type { CallContext } from "./types.ts";
 export type ServerCall = Pick<
   ServerUnaryCall<unknown, unknown>,
   "cancelled" | "metadata" | "getPeer" | "getDeadline" | "getPath" | "getAuthContext"
-> & { on(event: "cancelled", listener: () => void): unknown };
+> & {
+  on(event: "cancelled", listener: () => void): unknown;
+  /** Where the engine can say it without making metadata. */
+  header?(name: string): string | undefined;
+};
 
 /** A {@link CallContext} on a grpc-js call. The parts that cost are made when first asked for. */
 export class HandlerContext implements CallContext {
   readonly #call: ServerCall;
-  readonly #onCancel: (() => void)[] = [];
+  #onCancel: (() => void)[] | undefined;
   #controller: AbortController | undefined;
   #peer: CallContext["peer"] | undefined;
   #trailers: Metadata | undefined;
@@ -22,9 +26,6 @@ export class HandlerContext implements CallContext {
 
   constructor(call: ServerCall) {
     this.#call = call;
-    this.#cancelled = call.cancelled;
-    // The engine also says "cancelled" when a call has ended by itself; that is not passed on.
-    call.on("cancelled", () => this.#cancel());
   }
 
   get path(): string {
@@ -35,10 +36,16 @@ export class HandlerContext implements CallContext {
     return this.#call.metadata;
   }
 
+  header(name: string): string | undefined {
+    if (this.#call.header !== undefined) return this.#call.header(name);
+    return this.#call.metadata.get(name)[0]?.toString();
+  }
+
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#cancelled) this.#controller.abort(this.#cancelReason());
+      const controller = new AbortController();
+      this.#controller = controller;
+      this.whenCancelled(() => controller.abort(this.#cancelReason()));
     }
     return this.#controller.signal;
   }
@@ -56,7 +63,7 @@ export class HandlerContext implements CallContext {
   }
 
   get cancelled(): boolean {
-    return this.#cancelled;
+    return this.#cancelled || (!this.#finished && this.#call.cancelled);
   }
 
   remainingMillis(): number | undefined {
@@ -72,20 +79,25 @@ export class HandlerContext implements CallContext {
 
   /** Calls back once when the call is cancelled before its handler is done. */
   whenCancelled(callback: () => void): void {
-    if (this.#cancelled) callback();
-    else this.#onCancel.push(callback);
+    if (this.cancelled) callback();
+    else if (this.#onCancel !== undefined) this.#onCancel.push(callback);
+    else {
+      this.#onCancel = [callback];
+      // The engine also says "cancelled" when a call has ended by itself; that is not passed on.
+      this.#call.on("cancelled", () => this.#cancel());
+    }
   }
 
   /** The handler is done: whatever happens to the transport from here on is not a cancellation. */
   finish(): void {
+    this.#cancelled = this.cancelled;
     this.#finished = true;
   }
 
   #cancel(): void {
     if (this.#finished || this.#cancelled) return;
     this.#cancelled = true;
-    this.#controller?.abort(this.#cancelReason());
-    for (const callback of this.#onCancel.splice(0)) callback();
+    for (const callback of this.#onCancel?.splice(0) ?? []) callback();
   }
 
   #cancelReason(): StatusError {

@@ -24,18 +24,26 @@ import type { CallContext } from "./types.ts";
 /** A handler that {@link RpcServer.addService} gives the server's log. */
 export type Adapted<Handler> = Handler & { withLog(log: Log): Handler };
 
+/** A function that has its answer at once may give it without a promise. */
 export function unary<Request, Response>(
-  handle: (request: Request, context: CallContext) => Promise<Response>,
+  handle: (request: Request, context: CallContext) => Response | Promise<Response>,
 ): Adapted<handleUnaryCall<Request, Response>> {
   return adapted((log) => (call, callback) => {
     const context = new HandlerContext(call);
-    invoke(() => handle(call.request, context)).then(
-      (response) => {
-        context.finish();
-        callback(null, response, context.trailers);
-      },
-      (thrown) => callback(answer(thrown, context, log)),
-    );
+    const reply = (response: Response) => {
+      context.finish();
+      callback(null, response, context.trailers);
+    };
+    const refuse = (thrown: unknown) => callback(answer(thrown, context, log));
+    let response: Response | Promise<Response>;
+    try {
+      response = handle(call.request, context);
+    } catch (thrown) {
+      refuse(thrown);
+      return;
+    }
+    if (response instanceof Promise) response.then(reply, refuse);
+    else reply(response);
   });
 }
 

@@ -69,6 +69,8 @@ export interface CallContext {
   /** e.g. `/trireme.core.v1.Pods/Get`. */
   readonly path: string;
   readonly metadata: Metadata;
+  /** The first value of a text field of the metadata; costs less than that. */
+  header(name: string): string | undefined;
   /** Aborts when the caller cancels, goes away, or its deadline passes. */
   readonly signal: AbortSignal;
   /** Milliseconds left, or undefined without a deadline. */

@@ -57,7 +57,9 @@ describe("watches through a balancer", { concurrency: 1 }, () => {
       let stop = false;
       const writing = (async () => {
         while (!stop) {
-          const { header } = await until("a write", () => client.put("spread/key").value("x").exec());
+          const { header } = await until("a write", () =>
+            client.put("spread/key").value("x").exec(),
+          );
           expected.push(header.revision);
           await new Promise((resolve) => setTimeout(resolve, 5));
         }

@@ -55,6 +55,10 @@ export abstract class Call implements CallOwner, Expiring {
     return this.#metadata;
   }
 
+  header(name: string): string | undefined {
+    return this.template.block.get(name);
+  }
+
   getPeer(): string {
     return this.session.peerAddress;
   }
