@@ -1,4 +1,5 @@
 /** What the two halves of a connection share: its streams, its windows, its end. */
+import { RingTable } from "../runtime/ring-table.ts";
 import { ConnectionError, ErrorCode } from "./codes.ts";
 import { FloodMeter } from "./flood.ts";
 import type { ConnectionHandler, ResetCause, Role } from "./handler.ts";
@@ -6,7 +7,6 @@ import type { Http2Limits } from "./limits.ts";
 import { Output } from "./output.ts";
 import { Sender } from "./sender.ts";
 import { Stream } from "./stream.ts";
-import { StreamTable } from "./stream-table.ts";
 
 /** Ids of streams that have closed lately: late frames for them are no surprise. */
 const rememberedStreams = 256;
@@ -18,7 +18,7 @@ export class Core {
   readonly now: () => number;
   readonly output: Output;
   readonly sender: Sender;
-  readonly streams = new StreamTable();
+  readonly streams = new RingTable<Stream>(1);
   readonly resets: FloodMeter;
 
   /** Highest id of a stream that the peer has opened. */

@@ -6,12 +6,18 @@ import { type Message, MessageType } from "../raft/mod.ts";
 import type { MemberId, PeerNetwork } from "../runtime/types.ts";
 import { encodeFrame, newOutgoing, type Outgoing } from "./frames.ts";
 
+interface Box {
+  /** Of this turn; undefined: nothing yet. */
+  outgoing: Outgoing | undefined;
+  held: Message | undefined;
+}
+
 export class Outbox {
   readonly #network: PeerNetwork;
   /** Goes with every frame; 0 while this member does not know yet. */
   cluster: number;
-  readonly #outgoing = new Map<MemberId, Outgoing>();
-  readonly #held = new Map<MemberId, Message>();
+  /** Whoever was ever written to. */
+  readonly #boxes = new Map<MemberId, Box>();
 
   constructor(network: PeerNetwork, cluster: number) {
     this.#network = network;
@@ -19,46 +25,52 @@ export class Outbox {
   }
 
   to(peer: MemberId): Outgoing {
-    let outgoing = this.#outgoing.get(peer);
-    if (!outgoing) {
-      outgoing = newOutgoing();
-      this.#outgoing.set(peer, outgoing);
-    }
-    return outgoing;
+    const box = this.#boxOf(peer);
+    box.outgoing ??= newOutgoing();
+    return box.outgoing;
   }
 
   message(message: Message): void {
     // An append says what the news says, and more.
-    if (message.type === MessageType.append) this.#held.delete(message.to);
+    if (message.type === MessageType.append) this.#boxOf(message.to).held = undefined;
     this.to(message.to).messages.push(message);
   }
 
   /** Goes along with whatever goes there next; the newest is enough. */
   hold(news: Message): void {
-    this.#held.set(news.to, news);
+    this.#boxOf(news.to).held = news;
   }
 
   get holds(): boolean {
-    return this.#held.size > 0;
+    for (const { held } of this.#boxes.values()) if (held !== undefined) return true;
+    return false;
   }
 
   /** What is held is held no longer. */
   release(): void {
-    for (const news of this.#held.values()) this.to(news.to).messages.push(news);
-    this.#held.clear();
+    for (const [peer, { held }] of this.#boxes) if (held !== undefined) this.to(peer);
   }
 
   /** Sends everything; returns the peers that could not be reached. */
   flush(): readonly MemberId[] {
-    if (this.#outgoing.size === 0) return [];
     const unreached: MemberId[] = [];
-    for (const [peer, outgoing] of this.#outgoing) {
-      const news = this.#held.get(peer);
-      if (news !== undefined) outgoing.messages.push(news);
-      this.#held.delete(peer);
+    for (const [peer, box] of this.#boxes) {
+      const { outgoing, held } = box;
+      if (outgoing === undefined) continue;
+      if (held !== undefined) outgoing.messages.push(held);
+      box.outgoing = undefined;
+      box.held = undefined;
       if (!this.#network.send(peer, encodeFrame(this.cluster, outgoing))) unreached.push(peer);
     }
-    this.#outgoing.clear();
     return unreached;
+  }
+
+  #boxOf(peer: MemberId): Box {
+    let box = this.#boxes.get(peer);
+    if (box === undefined) {
+      box = { outgoing: undefined, held: undefined };
+      this.#boxes.set(peer, box);
+    }
+    return box;
   }
 }

@@ -10,6 +10,7 @@
  * A command with a request id may be proposed again at any time: the store does it once.
  */
 
+import { RingTable } from "../runtime/ring-table.ts";
 import type { StatusError } from "../runtime/status-error.ts";
 import type { Random } from "../runtime/types.ts";
 import {
@@ -26,6 +27,8 @@ import type { MemberLimits } from "./limits.ts";
 export type CommandDone = (error: StatusError | undefined, outcome: Outcome | undefined) => void;
 
 interface Pending {
+  /** The command's number. */
+  readonly id: number;
   readonly command: ProposedCommand;
   readonly bytes: number;
   readonly deadline: number;
@@ -39,7 +42,7 @@ export class Proposals {
   readonly #member: number;
   readonly #limits: MemberLimits;
   readonly #incarnation: number;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new RingTable<Pending>();
   #outbox: Pending[] = [];
   #sequence = 0;
   readonly #gathering = new Gathering();
@@ -62,7 +65,7 @@ export class Proposals {
 
   /** Whether what waits is to be proposed now. */
   readiness(now: number): Readiness {
-    const underWay = this.#pending.has(this.#lastProposed);
+    const underWay = this.#pending.get(this.#lastProposed) !== undefined;
     return this.#gathering.readiness(this.#outbox.length, this.#pending.size, underWay, now);
   }
 
@@ -82,6 +85,7 @@ export class Proposals {
     if (this.#pending.size >= this.#limits.pendingCommandsMax) return errors.tooManyRequests();
     const sequence = ++this.#sequence;
     const pending: Pending = {
+      id: sequence,
       command: { sequence, requestId, command },
       bytes,
       deadline: now + this.#limits.requestTimeoutMillis,
@@ -89,7 +93,7 @@ export class Proposals {
       term: 0,
       proposedAt: now,
     };
-    this.#pending.set(sequence, pending);
+    this.#pending.add(pending);
     this.#outbox.push(pending);
     return undefined;
   }
@@ -123,7 +127,7 @@ export class Proposals {
     for (const pending of taken as Pending[]) {
       pending.term = term;
       pending.proposedAt = now;
-      this.#lastProposed = pending.command.sequence;
+      this.#lastProposed = pending.id;
     }
     this.#gathering.gone();
   }
@@ -137,7 +141,7 @@ export class Proposals {
     if (proposer !== this.#member || incarnation !== this.#incarnation) return;
     const pending = this.#pending.get(sequence);
     if (!pending) return;
-    this.#pending.delete(sequence);
+    this.#pending.delete(pending);
     if (outcome.kind === "failed") pending.done(outcome.error, undefined);
     else pending.done(undefined, outcome);
   }
@@ -152,16 +156,16 @@ export class Proposals {
   /** Fails what has waited too long; offers again what may safely be done twice. */
   sweep(now: number, leaderKnown: boolean): void {
     let expired = false;
-    for (const [sequence, pending] of this.#pending) {
+    for (const pending of this.#pending.values()) {
       if (now >= pending.deadline) {
-        this.#pending.delete(sequence);
+        this.#pending.delete(pending);
         expired = true;
         pending.done(this.#timeout(pending, leaderKnown), undefined);
       } else if (this.#overdue(pending, now)) this.#again(pending);
     }
     if (expired) {
       const live = this.#pending;
-      this.#outbox = this.#outbox.filter((p) => live.has(p.command.sequence));
+      this.#outbox = this.#outbox.filter((p) => live.get(p.id) !== undefined);
     }
   }
 
@@ -170,11 +174,11 @@ export class Proposals {
    * them is unknown, so only what may be done twice is proposed again.
    */
   skipped(): void {
-    for (const [sequence, pending] of this.#pending) {
+    for (const pending of this.#pending.values()) {
       if (pending.term === 0) continue;
       if (pending.command.requestId !== undefined) this.#again(pending);
       else {
-        this.#pending.delete(sequence);
+        this.#pending.delete(pending);
         pending.done(errors.timedOutLeaderFailed(), undefined);
       }
     }

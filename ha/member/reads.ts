@@ -14,6 +14,7 @@ interface Reader {
 }
 
 interface Round {
+  readonly context: number;
   readonly readers: Reader[];
   askedAt: number;
 }
@@ -21,7 +22,8 @@ interface Round {
 export class Reads {
   readonly #limits: MemberLimits;
   #gathering: Reader[] = [];
-  readonly #rounds = new Map<number, Round>();
+  /** A handful, oldest first. */
+  #rounds: Round[] = [];
   /** Confirmed, but the index is not applied yet; ascending. */
   #confirmed: { index: number; readers: Reader[] }[] = [];
   #context = 0;
@@ -40,7 +42,7 @@ export class Reads {
    * way, the next one gathers.
    */
   get mayBegin(): boolean {
-    return this.#gathering.length > 0 && this.#rounds.size < this.#limits.readRoundsMax;
+    return this.#gathering.length > 0 && this.#rounds.length < this.#limits.readRoundsMax;
   }
 
   submit(now: number, done: ReadDone): StatusError | undefined {
@@ -53,15 +55,14 @@ export class Reads {
   /** Closes the gathering and returns the context of its round. */
   begin(now: number): number {
     const context = ++this.#context;
-    this.#rounds.set(context, { readers: this.#gathering, askedAt: now });
+    this.#rounds.push({ context, readers: this.#gathering, askedAt: now });
     this.#gathering = [];
     return context;
   }
 
   confirmed(context: number, index: number, applied: number): void {
-    const round = this.#rounds.get(context);
+    const round = this.#take(context);
     if (!round) return;
-    this.#rounds.delete(context);
     if (index <= applied) this.#serve(round.readers);
     else {
       this.#confirmed.push({ index, readers: round.readers });
@@ -70,9 +71,8 @@ export class Reads {
   }
 
   failed(context: number): void {
-    const round = this.#rounds.get(context);
+    const round = this.#take(context);
     if (!round) return;
-    this.#rounds.delete(context);
     this.#gathering.push(...round.readers);
   }
 
@@ -84,8 +84,8 @@ export class Reads {
 
   /** Asks again what got no answer, and fails what has waited too long. */
   sweep(now: number, leaderKnown: boolean): void {
-    for (const [context, round] of this.#rounds) {
-      if (now - round.askedAt >= this.#limits.readRetryMillis) this.failed(context);
+    for (const { context, askedAt } of [...this.#rounds]) {
+      if (now - askedAt >= this.#limits.readRetryMillis) this.failed(context);
     }
     this.#gathering = this.#expire(this.#gathering, now, leaderKnown);
     for (const entry of this.#confirmed) {
@@ -95,12 +95,18 @@ export class Reads {
 
   close(error: StatusError): void {
     const all = [...this.#gathering];
-    for (const round of this.#rounds.values()) all.push(...round.readers);
+    for (const round of this.#rounds) all.push(...round.readers);
     for (const entry of this.#confirmed) all.push(...entry.readers);
     this.#gathering = [];
-    this.#rounds.clear();
+    this.#rounds = [];
     this.#confirmed = [];
     for (const reader of all) reader.done(error);
+  }
+
+  #take(context: number): Round | undefined {
+    const round = this.#rounds.find((each) => each.context === context);
+    if (round) this.#rounds = this.#rounds.filter((each) => each !== round);
+    return round;
   }
 
   #serve(readers: readonly Reader[]): void {

@@ -2,6 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { memberIdOf } from "../runtime/production/identity.ts";
 import type { LogLevel, ProductionRuntimeOptions } from "../runtime/production/mod.ts";
+import { RingTable } from "../runtime/ring-table.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import {
@@ -115,13 +116,14 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
 }
 
 interface Waiting {
+  readonly id: number;
   readonly resolve: (value: never) => void;
   readonly reject: (error: StatusError) => void;
 }
 
 class WorkerStore implements WorkerMember {
   readonly #worker: Worker;
-  readonly #calls = new Map<number, Waiting>();
+  readonly #calls = new RingTable<Waiting>();
   readonly #watches = new Map<number, RemoteWatch>();
   readonly #listeners = new Set<(status: MemberStatus) => void>();
   #status: MemberStatus | undefined;
@@ -266,18 +268,23 @@ class WorkerStore implements WorkerMember {
     if (this.#gone) return Promise.reject(this.#gone);
     const id = ++this.#id;
     const called = new Promise<T>((resolve, reject) => {
-      this.#calls.set(id, { resolve: resolve as (value: never) => void, reject });
+      this.#calls.add({ id, resolve: resolve as (value: never) => void, reject });
     });
     this.#say({ kind: "call", id, call });
     return signal ? this.#abortable(id, called, signal) : called;
   }
 
+  /** Who waits for this answer, for the last time; undefined: nobody any more. */
+  #answered(id: number): Waiting | undefined {
+    const waiting = this.#calls.get(id);
+    if (waiting !== undefined) this.#calls.delete(waiting);
+    return waiting;
+  }
+
   /** The member goes on with it; only the caller stops waiting. */
   async #abortable<T>(id: number, called: Promise<T>, signal: AbortSignal): Promise<T> {
     const abort = () => {
-      const waiting = this.#calls.get(id);
-      this.#calls.delete(id);
-      waiting?.reject(new StatusError(Code.cancelled, "the caller has gone"));
+      this.#answered(id)?.reject(new StatusError(Code.cancelled, "the caller has gone"));
     };
     if (signal.aborted) abort();
     signal.addEventListener("abort", abort, { once: true });
@@ -301,12 +308,10 @@ class WorkerStore implements WorkerMember {
   #hear(message: FromMember): void {
     switch (message.kind) {
       case "result":
-        this.#calls.get(message.id)?.resolve(message.value as never);
-        this.#calls.delete(message.id);
+        this.#answered(message.id)?.resolve(message.value as never);
         return;
       case "error":
-        this.#calls.get(message.id)?.reject(fromRemote(message.error));
-        this.#calls.delete(message.id);
+        this.#answered(message.id)?.reject(fromRemote(message.error));
         return;
       case "created":
         this.#watches.get(message.id)?.begun(message.revision);

@@ -48,10 +48,7 @@ export class Records {
   #pending: (readonly Change[])[] = [];
   #pendingFrom = 2;
   /** Records, and notes of what was dropped, that the driver has not taken; undefined: deleted. */
-  readonly #unwritten = {
-    [Prefix.revision]: new Map<number, Uint8Array | undefined>(),
-    [Prefix.dropped]: new Map<number, Uint8Array | undefined>(),
-  };
+  readonly #unwritten = { [Prefix.revision]: newUnwritten(), [Prefix.dropped]: newUnwritten() };
   readonly #cache = new Map<number, readonly Change[]>();
 
   constructor(disk: HistoryDisk) {
@@ -143,7 +140,8 @@ export class Records {
         const key = diskKey(prefix, first);
         into.push(value === undefined ? { key } : { key, value });
       }
-      unwritten.clear();
+      // A map that is cleared keeps its old tables linked, and with them what was written.
+      if (unwritten.size > 0) this.#unwritten[prefix] = newUnwritten();
     }
   }
 
@@ -232,6 +230,10 @@ export class Records {
     this.#alive = alive.filter(there);
     this.#gone = 0;
   }
+}
+
+function newUnwritten(): Map<number, Uint8Array | undefined> {
+  return new Map();
 }
 
 /** What is left of a record's changes. */

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Stream } from "../../ha/http2/stream.ts";
-import { StreamTable } from "../../ha/http2/stream-table.ts";
-import { seeded } from "./wire.ts";
+import { RingTable } from "../../ha/runtime/ring-table.ts";
+import { seeded } from "../http2/wire.ts";
 
 test("finds what is open and nothing else, whatever lives long", () => {
   for (let seed = 1; seed <= 20; seed++) {
     const random = seeded(seed);
-    const table = new StreamTable();
+    const table = new RingTable<Stream>(1);
     const model = new Map<number, Stream>();
     const most = 1 + Math.floor(random() * 400);
     for (let id = 1; id < 8_000; id += 2) {
