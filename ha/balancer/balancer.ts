@@ -36,15 +36,24 @@ export interface BalancerOptions {
 export interface MasterReport {
   readonly name: string;
   readonly address: string;
-  /** Gets new calls. */
+  /** It says that it is ready, and there is a connection to it. */
   readonly healthy: boolean;
+  /** It fails calls all the same, and gets no new ones for a while. */
+  readonly ejected: boolean;
+  /** How often that was so. */
+  readonly ejections: number;
+  /** What it gets of its part of the single calls: less than 100 while it warms up. */
+  readonly sharePercent: number;
   readonly leader: boolean;
   readonly term: number | undefined;
   /** Calls under way. */
   readonly unary: number;
   readonly streams: number;
   readonly attempts: number;
+  /** Attempts that came to no reply, … */
   readonly failures: number;
+  /** … and those that count against it: replies that tell of its own fault are among them. */
+  readonly faults: number;
 }
 
 export interface BalancerStatus extends Readonly<Counters> {
@@ -148,12 +157,16 @@ class RunningBalancer implements Balancer {
         name: master.name,
         address: master.address,
         healthy: isHealthy(master),
+        ejected: master.ejected,
+        ejections: master.ejections,
+        sharePercent: this.#fleet.sharePercent(master),
         leader: master === leader,
         term: master.status?.term,
         unary: master.unary,
         streams: master.streams,
         attempts: master.attempts,
         failures: master.failures,
+        faults: master.faults,
       })),
     };
   }

@@ -44,6 +44,8 @@ export interface Failure {
   readonly kind: "refused" | "lost" | "rejected";
   /** HTTP/2 error code (RFC 9113 section 7), for `rejected`. */
   readonly code: number;
+  /** What failed: this call alone, or the connection with all its calls. */
+  readonly scope: "call" | "connection";
 }
 
 export interface OutgoingHandlers {

@@ -4,6 +4,8 @@ import type { ClientTls } from "../rpc/client.ts";
 import type { Log } from "../runtime/types.ts";
 import type { BalancerLimits } from "./limits.ts";
 import { monitor } from "./monitor.ts";
+import { Outcomes, Outliers } from "./outliers.ts";
+import { SlowStart } from "./slow-start.ts";
 import { Upstream } from "./upstream.ts";
 
 export interface MasterAddress {
@@ -31,9 +33,14 @@ export interface Master {
   /** Calls under way. */
   unary: number;
   streams: number;
-  /** Attempts so far, and how many of them it failed. */
+  /** Attempts so far, how many of them came to no reply, and how many count against it. */
   attempts: number;
   failures: number;
+  faults: number;
+  readonly outcomes: Outcomes;
+  /** It is healthy and gets no new calls all the same, and how often that was so. */
+  ejected: boolean;
+  ejections: number;
 }
 
 /** Which load is to be even: that of single calls or that of streams. */
@@ -45,6 +52,10 @@ export class Fleet {
   readonly masters: readonly Master[];
   readonly #options: FleetOptions;
   readonly #stops: (() => void)[] = [];
+  readonly #slowStart: SlowStart;
+  readonly outliers: Outliers;
+  #takers: readonly Master[] = [];
+  #ejected: readonly Master[] = [];
   /** Streams for which a master was chosen, so far. */
   streamsPlaced = 0;
   #leaderTimer: NodeJS.Timeout | undefined;
@@ -55,6 +66,14 @@ export class Fleet {
 
   constructor(options: FleetOptions) {
     this.#options = options;
+    const { log, limits } = options;
+    this.#slowStart = new SlowStart(limits);
+    this.outliers = new Outliers({
+      ...{ log, limits, isHealthy },
+      masters: () => this.masters,
+      hasLeader: () => this.#leader !== undefined,
+      changed: () => this.#changed(),
+    });
     this.masters = options.masters.map((master) => this.#start(master));
     this.#watchLeader();
   }
@@ -63,26 +82,33 @@ export class Fleet {
     return this.masters.filter(isHealthy);
   }
 
+  /** Those that get new calls: the healthy ones but for outliers; somebody, if anybody is healthy. */
+  get takers(): readonly Master[] {
+    return this.#takers;
+  }
+
+  /** What the master gets of its part of the single calls. */
+  sharePercent(master: Master): number {
+    return this.#takers.includes(master) ? Math.floor(100 * this.#slowStart.share(master)) : 0;
+  }
+
   /** The master that leads, by the word of the highest term; undefined when it cannot be reached. */
   get leader(): Master | undefined {
     return this.#leader;
   }
 
-  /** The healthy master with the least load, but not `except` while there is another. */
+  /**
+   * The taker with the least load, but not `except` while there is another; an outlier when all the
+   * others have as much as they take. Runs for every call: it makes nothing, and asks no clock while
+   * nobody warms up.
+   */
   choose(load: Load, except: Master | undefined): Choice {
-    const healthy = this.healthy;
-    if (healthy.length === 0) return "none";
-    const able = healthy.filter((master) => master.upstream.hasCapacity);
-    const wanted = able.length > 1 ? able.filter((master) => master !== except) : able;
-    // Equals take turns.
-    const turn = this.#turn++;
-    let best: Master | undefined;
-    for (let n = 0; n < wanted.length; n++) {
-      const master = wanted[(turn + n) % wanted.length];
-      if (master !== undefined && (best === undefined || master[load] < best[load])) best = master;
-    }
-    if (load === "streams" && best !== undefined) this.streamsPlaced++;
-    return best ?? "full";
+    const takers = this.#takers;
+    if (takers.length === 0) return "none";
+    const best = this.#among(takers, load, except) ?? this.#among(this.#ejected, load, except);
+    if (best === undefined) return "full";
+    if (load === "streams") this.streamsPlaced++;
+    return best;
   }
 
   /** The leader; for want of one, nobody for a while, and then anybody: members forward writes. */
@@ -91,14 +117,42 @@ export class Fleet {
     if (leader === undefined) {
       return this.#leaderWaitOver ? this.choose("unary", except) : "none";
     }
-    const usable = leader !== except && isHealthy(leader) && leader.upstream.hasCapacity;
-    return usable ? leader : this.choose("unary", except);
+    const takes = leader !== except && isHealthy(leader) && !leader.ejected;
+    return takes && leader.upstream.hasCapacity ? leader : this.choose("unary", except);
   }
 
   close(): void {
     clearTimeout(this.#leaderTimer);
+    this.#slowStart.close();
+    this.outliers.close();
     for (const stop of this.#stops) stop();
     for (const master of this.masters) master.upstream.close();
+  }
+
+  #among(masters: readonly Master[], load: Load, except: Master | undefined): Master | undefined {
+    const warming = load === "unary" && this.#slowStart.active;
+    const best = warming
+      ? this.#slowStart.choose(masters, except)
+      : this.#leastLoaded(masters, load, except);
+    if (best !== undefined || except === undefined) return best;
+    return except.upstream.hasCapacity && masters.includes(except) ? except : undefined;
+  }
+
+  #leastLoaded(
+    masters: readonly Master[],
+    load: Load,
+    except: Master | undefined,
+  ): Master | undefined {
+    // Equals take turns.
+    const turn = this.#turn++;
+    const count = masters.length;
+    let best: Master | undefined;
+    for (let n = 0; n < count; n++) {
+      const master = masters[(turn + n) % count];
+      if (master === undefined || master === except || !master.upstream.hasCapacity) continue;
+      if (best === undefined || master[load] < best[load]) best = master;
+    }
+    return best;
   }
 
   #start({ name, address }: MasterAddress): Master {
@@ -114,6 +168,10 @@ export class Fleet {
       streams: 0,
       attempts: 0,
       failures: 0,
+      faults: 0,
+      outcomes: new Outcomes(),
+      ejected: false,
+      ejections: 0,
     };
     const stop = monitor({
       address,
@@ -152,6 +210,14 @@ export class Fleet {
 
   #changed(): void {
     this.#watchLeader();
+    this.outliers.review();
+    const healthy = this.healthy;
+    const before = this.#takers;
+    this.#takers = healthy.filter(({ ejected }) => !ejected);
+    this.#ejected = healthy.filter(({ ejected }) => ejected);
+    for (const master of this.#takers) {
+      if (!before.includes(master)) this.#slowStart.begin(master);
+    }
     this.#options.changed();
   }
 
@@ -172,7 +238,7 @@ export class Fleet {
   }
 }
 
-/** Gets new calls: it says it is ready, and there is a connection to it. */
+/** It says it is ready, and there is a connection to it. */
 export function isHealthy(master: Master): boolean {
   return master.status?.ready === true && master.upstream.connected;
 }

@@ -42,6 +42,20 @@ export const balancerLimits = {
   /** … and how many are moved at a time: so many, or so many of a hundred if these are more. */
   movesMin: 16,
   movesPercent: 20,
+  /** A master that comes gets its full share of single calls after this, and at first so much of it. */
+  slowStartMillis: 5_000,
+  slowStartPercent: 10,
+  /** A master is an outlier when it fails so many calls one after the other … */
+  outlierRun: 5,
+  /** … or such a share of at least so many within a window. */
+  outlierPercent: 50,
+  outlierCalls: 20,
+  outlierWindowMillis: 10_000,
+  /** How long it is left out: at first, doubling to the last. */
+  ejectionMinMillis: 5_000,
+  ejectionMaxMillis: 60_000,
+  /** Of a hundred healthy masters, so many are left out at a time at most. */
+  ejectedPercent: 34,
   /** After a drain's grace, what calls get to be told so. */
   farewellMillis: 250,
 } as const;
@@ -56,6 +70,11 @@ export function makeLimits(changes: Partial<BalancerLimits> = {}): BalancerLimit
   }
   assert(limits.backoffMinMillis <= limits.backoffMaxMillis, "backoffMin ≤ backoffMax");
   assert(limits.redialMinMillis <= limits.redialMaxMillis, "redialMin ≤ redialMax");
+  assert(limits.ejectionMinMillis <= limits.ejectionMaxMillis, "ejectionMin ≤ ejectionMax");
+  assert(limits.slowStartPercent <= 100, "slowStartPercent ≤ 100");
+  assert(limits.outlierPercent <= 100, "outlierPercent ≤ 100");
+  assert(limits.outlierRun <= limits.outlierCalls, "outlierRun ≤ outlierCalls");
+  assert(limits.ejectedPercent <= 50, "ejectedPercent ≤ 50: a majority stays");
   assert(limits.leaderWaitMillis <= limits.waitMillis, "leaderWait ≤ wait");
   assert(limits.requestBytes <= limits.requestBytesTotal, "requestBytes ≤ requestBytesTotal");
   return limits;

@@ -4,6 +4,18 @@ import { Code } from "../runtime/status-error.ts";
 /** On an UNAVAILABLE reply: `safe` says that nothing has been done. */
 export const retryTrailer = "trireme-retry";
 
+/** Codes by which a server speaks of itself; all others are about the request or its sender. */
+const serverFaults: ReadonlySet<string | undefined> = new Set(
+  [Code.unavailable, Code.internal, Code.unknown, Code.dataLoss].map(String),
+);
+
+/** What these say under such a code, every master would: nobody leads, or the request is garbage. */
+const blameless: readonly string[] = [
+  "etcdserver: no leader",
+  "etcdserver: leader changed",
+  "the request could not be parsed",
+];
+
 /** The fields of a reply or of its end, encoded once for each place where they may stand. */
 export class ReplyFields {
   /** Of the block; undefined in trailers. */
@@ -12,6 +24,8 @@ export class ReplyFields {
   readonly final: boolean;
   /** They say that nothing was done, and that the call may be repeated. */
   readonly repeatable: boolean;
+  /** They tell of a fault of the very master that answers. */
+  readonly tellsFault: boolean;
   /** Name and value alternately; no pseudo fields. */
   readonly #fields: readonly string[];
   readonly #secrets: readonly string[];
@@ -26,6 +40,7 @@ export class ReplyFields {
     const status = this.#get("grpc-status");
     this.final = status !== undefined;
     this.repeatable = status === String(Code.unavailable) && this.#get(retryTrailer) === "safe";
+    this.tellsFault = serverFaults.has(status) && !this.#isBlameless();
   }
 
   /** Of a block that a master has sent; the very same object for one seen before. */
@@ -39,6 +54,12 @@ export class ReplyFields {
       block.attachment = new ReplyFields(fields, block.secrets, block.get(":status"));
     }
     return block.attachment as ReplyFields;
+  }
+
+  #isBlameless(): boolean {
+    // grpc-message is percent-encoded; some leave the spaces as they are.
+    const message = this.#get("grpc-message")?.replaceAll("%20", " ") ?? "";
+    return blameless.some((text) => message.startsWith(text));
   }
 
   /** First value of a field. */

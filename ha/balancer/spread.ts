@@ -1,6 +1,6 @@
 /**
  * Long streams stay where they were begun, so a master that comes back would get none until others
- * end. When the set of healthy masters changes, the surplus of the busy ones is moved: the stream
+ * end. When the set of masters that take calls changes, the surplus of the busy ones is moved: the stream
  * is ended with UNAVAILABLE between two messages, which its client takes as it takes the death of a
  * master, and begins again where it was: a watch at the next revision, a heartbeat with the next
  * beat. So only those are moved whose clients go on by themselves (`Method.movable`); an exec or a
@@ -66,7 +66,8 @@ export class StreamSpread {
 
   #round(): void {
     const { fleet, counters, limits } = this.#desk;
-    const healthy = fleet.healthy;
+    // One that is left out as an outlier keeps its streams, and gets no more.
+    const healthy = fleet.takers;
     const names = healthy.map(({ name }) => name).join(" ");
     if (names !== this.#healthy) {
       this.#healthy = names;

@@ -93,6 +93,7 @@ export class StreamCall extends BalancedCall {
 
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
+    this.desk.fleet.outliers.answered(this.master as Master, trailers);
     this.finish(trailers);
   }
 
@@ -103,7 +104,7 @@ export class StreamCall extends BalancedCall {
   failed(failure: Failure): void {
     this.#outgoing = undefined;
     const master = this.master as Master;
-    master.failures++;
+    this.desk.fleet.outliers.failed(master, failure);
     const again =
       failure.kind === "refused" &&
       !this.#begun &&

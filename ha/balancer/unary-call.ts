@@ -90,6 +90,7 @@ export class UnaryCall extends BalancedCall {
 
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
+    this.desk.fleet.outliers.answered(this.master as Master, trailers);
     if (trailers.repeatable && this.#mayRepeat()) {
       this.#repeat();
       return;
@@ -104,7 +105,7 @@ export class UnaryCall extends BalancedCall {
   failed(failure: Failure): void {
     this.#outgoing = undefined;
     const master = this.master as Master;
-    master.failures++;
+    this.desk.fleet.outliers.failed(master, failure);
     const { path, method } = this.call.head.route;
     const harmless =
       failure.kind === "refused" || (failure.kind === "lost" && method.repeatable !== "opaque");

@@ -43,6 +43,8 @@ export class Upstream {
   #timer: NodeJS.Timeout | undefined;
   #dialling = false;
   #closed = false;
+  /** Connections that were made so far. */
+  connections = 0;
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -70,7 +72,7 @@ export class Upstream {
     const block = route.block(this.#scheme, this.#options.address);
     const stream = connection?.request(block, false, undefined, fields);
     if (connection === undefined || stream === undefined) {
-      process.nextTick(() => handlers.failed({ kind: "refused", code: 0 }));
+      process.nextTick(() => handlers.failed(notConnected));
       return deadCall;
     }
     const call = new MasterCall(connection, stream, handlers);
@@ -108,6 +110,7 @@ export class Upstream {
           this.#dialling = false;
           if (this.#closed || connection.closing) return;
           this.#delay = limits.redialMinMillis;
+          this.connections++;
           this.#connection = connection;
           this.#options.changed();
         },
@@ -238,7 +241,7 @@ class MasterCall implements OutgoingCall {
   answered(block: HeaderBlock, endStream: boolean): void {
     const fields = ReplyFields.of(block);
     if (fields.httpStatus !== "200") {
-      this.broken({ kind: "rejected", code: ErrorCode.protocolError });
+      this.broken({ kind: "rejected", code: ErrorCode.protocolError, scope: "call" });
       this.#connection.reset(this.#stream, ErrorCode.cancel);
       return;
     }
@@ -278,7 +281,8 @@ class MasterCall implements OutgoingCall {
 }
 
 /** A reply without trailers: nobody knows what became of the call. */
-const endedEarly: Failure = { kind: "lost", code: ErrorCode.noError };
+const endedEarly: Failure = { kind: "lost", code: ErrorCode.noError, scope: "call" };
+const notConnected: Failure = { kind: "refused", code: ErrorCode.noError, scope: "connection" };
 
 /** Resets that a process sends for its open calls while it goes down, just before it is gone. */
 const dyingCodes: ReadonlySet<number> = new Set([
@@ -289,11 +293,11 @@ const dyingCodes: ReadonlySet<number> = new Set([
 ]);
 
 function failureOf(code: number, cause: ResetCause): Failure {
-  if (cause === "refused") return { kind: "refused", code };
-  if (cause === "closed") return { kind: "lost", code };
-  if (cause === "violation") return { kind: "rejected", code };
-  if (code === ErrorCode.refusedStream) return { kind: "refused", code };
-  return { kind: dyingCodes.has(code) ? "lost" : "rejected", code };
+  if (cause === "refused") return { kind: "refused", code, scope: "connection" };
+  if (cause === "closed") return { kind: "lost", code, scope: "connection" };
+  if (cause === "violation") return { kind: "rejected", code, scope: "call" };
+  if (code === ErrorCode.refusedStream) return { kind: "refused", code, scope: "call" };
+  return { kind: dyingCodes.has(code) ? "lost" : "rejected", code, scope: "call" };
 }
 
 const deadCall: OutgoingCall = {

@@ -213,7 +213,8 @@ export async function startCluster(
     masters: addresses,
     upstreamTls: options.upstreamTls,
     log: memoryLog(lines),
-    limits: options.limits,
+    // Slow start has tests of its own.
+    limits: { slowStartMillis: 1, ...options.limits },
   });
   const healthy = () => balancer.status().masters.filter((master) => master.healthy).length;
   await eventually("all are healthy", () => healthy() === 3);
