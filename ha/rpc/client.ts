@@ -16,6 +16,7 @@ import {
 import { Code, StatusError } from "../runtime/status-error.ts";
 import { cancelledError, fromServiceError } from "./errors.ts";
 import { rpcLimits } from "./limits.ts";
+import { type MethodName, serviceConfig } from "./service-config.ts";
 
 /** PEM texts. */
 export interface ClientTls {
@@ -27,8 +28,18 @@ export interface ClientTls {
 }
 
 export interface ConnectOptions {
-  /** `host:port`; several must be IP addresses of one family, and are tried in order. */
+  /**
+   * `host:port`; several must be IP addresses of one family, and are tried in order. The certificate
+   * of each must be for one of them.
+   */
   readonly addresses: readonly string[];
+  /** Calls are dealt out to all addresses, instead of going to the first that answers. */
+  readonly spread?: boolean | undefined;
+  /**
+   * Methods that are repeated, also on another address, when they fail as UNAVAILABLE: reads, and
+   * writes that carry a request id. Default: none, for the caller repeats what it can itself.
+   */
+  readonly repeated?: readonly MethodName[] | undefined;
   readonly tls?: ClientTls | undefined;
   readonly maxMessageBytes?: number | undefined;
   /** Delay before a broken connection is dialled again, first and at most. */
@@ -53,7 +64,8 @@ export function connect<C extends Client>(
   const hosts = options.addresses.map(parseAddress);
   const host = hosts[0]?.host;
   if (host === undefined) throw invalidAddress("addresses", "at least one is needed");
-  return new Client(targetOf(hosts), channelCredentials(host, options.tls), {
+  const names = hosts.map((each) => each.host);
+  return new Client(targetOf(hosts), channelCredentials(names, options.tls), {
     ...clientOptions(options),
     // Node warns about an IP address as TLS server name; the check below is against the address.
     ...(options.tls && isIP(host) !== 0 && { "grpc.ssl_target_name_override": "localhost" }),
@@ -68,7 +80,11 @@ export function clientOptions(options: Partial<ConnectOptions> = {}): Partial<Cl
   return {
     "grpc.enable_channelz": 0,
     "grpc.service_config_disable_resolution": 1,
-    "grpc.enable_retries": 0,
+    "grpc.enable_retries": options.repeated === undefined ? 0 : 1,
+    "grpc.service_config": serviceConfig({
+      policy: options.spread === true ? "round_robin" : "pick_first",
+      repeated: options.repeated,
+    }),
     "grpc.use_local_subchannel_pool": 1,
     "grpc.keepalive_time_ms": options.keepaliveMillis ?? rpcLimits.keepaliveMillis,
     "grpc.keepalive_timeout_ms": keepaliveTimeoutMillis,
@@ -80,11 +96,17 @@ export function clientOptions(options: Partial<ConnectOptions> = {}): Partial<Cl
   };
 }
 
-function channelCredentials(host: string, tls: ClientTls | undefined): ChannelCredentials {
+function channelCredentials(
+  hosts: readonly string[],
+  tls: ClientTls | undefined,
+): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
   const bytes = (text: string | undefined) => (text === undefined ? null : Buffer.from(text));
   return credentials.createSsl(bytes(tls.ca), bytes(tls.key), bytes(tls.cert), {
-    checkServerIdentity: (_, certificate) => checkServerIdentity(host, certificate),
+    checkServerIdentity: (_, certificate) => {
+      const errors = hosts.map((host) => checkServerIdentity(host, certificate));
+      return errors.includes(undefined) ? undefined : errors[0];
+    },
   });
 }
 

@@ -2,7 +2,12 @@
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { afterEach } from "node:test";
 import type { Client, Metadata } from "@grpc/grpc-js";
-import { type BalancerOptions, type MasterAddress, startBalancer } from "../../ha/balancer/mod.ts";
+import {
+  type Balancer,
+  type BalancerOptions,
+  type MasterAddress,
+  startBalancer,
+} from "../../ha/balancer/mod.ts";
 import {
   bidiStream,
   type ClientConstructor,
@@ -208,20 +213,30 @@ export async function startCluster(
     addresses.push({ name: master.name, address: `127.0.0.1:${port}` });
   }
   const lines: LogLine[] = [];
-  const balancer = await startBalancer({
-    listen: { host: "127.0.0.1", port: 0, tls: options.tls },
-    masters: addresses,
-    upstreamTls: options.upstreamTls,
-    log: memoryLog(lines),
-    // Slow start has tests of its own.
-    limits: { slowStartMillis: 1, ...options.limits },
-  });
+  const balancers: Balancer[] = [];
+  /** One in front of these masters, at any port or at this one, that sees them all. */
+  const open = async (port = 0): Promise<Balancer> => {
+    const opened = await startBalancer({
+      listen: { host: "127.0.0.1", port, tls: options.tls },
+      masters: addresses,
+      upstreamTls: options.upstreamTls,
+      log: memoryLog(lines),
+      // Slow start has tests of its own.
+      limits: { slowStartMillis: 1, ...options.limits },
+    });
+    balancers.push(opened);
+    await eventually("all are healthy", () =>
+      opened.status().masters.every((each) => each.healthy),
+    );
+    return opened;
+  };
+  const balancer = await open();
   const healthy = () => balancer.status().masters.filter((master) => master.healthy).length;
-  await eventually("all are healthy", () => healthy() === 3);
   const clients: Client[] = [];
   return {
     masters: masters as [FakeMaster, FakeMaster, FakeMaster],
     balancer,
+    open,
     healthy,
     lines,
     address: `127.0.0.1:${balancer.port}`,
@@ -232,7 +247,7 @@ export async function startCluster(
     },
     async stop() {
       for (const client of clients) client.close();
-      await balancer.close();
+      for (const each of balancers) await each.close();
       for (const master of masters) await master.kill();
     },
   };
