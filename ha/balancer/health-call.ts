@@ -94,10 +94,15 @@ export class HealthCall implements IncomingHandlers, ActiveCall {
     this.#finish(Code.unavailable, message);
   }
 
-  /** The status as it is now, if the client has room and has not been told. */
+  /** The status as it is now, if the client has room and has not been told; in a drain the last. */
   #report(): void {
     const status = this.#registry.get(this.#service ?? "") ?? ServingStatus.SERVICE_UNKNOWN;
-    if (status === this.#sent || !this.#room || this.#service === undefined) return;
+    if (!this.#room || this.#service === undefined) return;
+    if (status !== this.#sent) this.#send(status);
+    if (this.#registry.over && this.#room) this.#finish();
+  }
+
+  #send(status: ServingStatus): void {
     this.#sent = status;
     const message = HealthCheckResponse.encode({ status }).finish();
     const frame = Buffer.alloc(5 + message.length);

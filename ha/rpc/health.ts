@@ -17,6 +17,12 @@ export { ServingStatus };
 export class HealthRegistry {
   readonly #statuses = new Map<string, ServingStatus>();
   readonly #watchers = new Map<string, Set<() => void>>();
+  #over = false;
+
+  /** The server stops: watches end with their last word, for nothing is to hold a drain up. */
+  get over(): boolean {
+    return this.#over;
+  }
 
   set(service: string, status: ServingStatus): void {
     if (this.#statuses.get(service) === status) return;
@@ -31,7 +37,13 @@ export class HealthRegistry {
 
   /** Every service becomes NOT_SERVING: the first step of a graceful stop. */
   shutDown(): void {
-    for (const service of this.#statuses.keys()) this.set(service, ServingStatus.NOT_SERVING);
+    this.#over = true;
+    for (const service of this.#statuses.keys()) {
+      this.#statuses.set(service, ServingStatus.NOT_SERVING);
+    }
+    for (const watchers of [...this.#watchers.values()]) {
+      for (const changed of [...watchers]) changed();
+    }
   }
 
   /** Calls back after every change of one service. */
@@ -69,7 +81,7 @@ export function healthHandlers(registry: HealthRegistry): HealthServer {
   };
 }
 
-/** The status now and after every change; of changes in quick succession, the last. */
+/** The status now and after every change, until the server stops; of changes in quick succession, the last. */
 async function* watchHealth(
   registry: HealthRegistry,
   service: string,
@@ -88,6 +100,7 @@ async function* watchHealth(
         yield { status };
         continue;
       }
+      if (registry.over) return;
       await new Promise<void>((resolve) => {
         wake = resolve;
       });

@@ -53,9 +53,14 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
     stopping: stopping.signal,
   };
   addClusterService(server, face, readiness);
+  const tellHealth = () => {
+    const status = readiness.ready ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    for (const service of ["", ...server.services]) health.set(service, status);
+  };
+  readiness.onChange(tellHealth);
+  tellHealth();
   const undo = store.onStatus(({ leader }) => {
     readiness.leaderKnown = leader !== undefined;
-    health.set("", leader === undefined ? ServingStatus.NOT_SERVING : ServingStatus.SERVING);
   });
   const { port } = await server.listen(listen);
   log.info("etcd clients are served", { ...listen, port });

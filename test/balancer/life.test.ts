@@ -51,6 +51,21 @@ describe("the balancer's own life", () => {
     assert.equal(at.balancer.status().connections, 0);
   });
 
+  test("a watch of its health ends with a drain, and does not hold it up", async () => {
+    const at = await begin();
+    const heard: unknown[] = [];
+    const ended = (async () => {
+      const stream = serverStreamIterable(at.client(HealthClient), "watch", {});
+      for await (const { status } of stream) heard.push(status);
+    })();
+    await eventually("it is told", () => heard.length === 1);
+    const begun = performance.now();
+    await at.balancer.drain(30_000);
+    await ended;
+    assert.deepEqual(heard, [ServingStatus.SERVING, ServingStatus.NOT_SERVING]);
+    assert.ok(performance.now() - begun < 10_000);
+  });
+
   test("what outlasts the grace of a drain is told so", async () => {
     const at = await begin();
     at.masters[0].handle = never;
