@@ -83,6 +83,7 @@ class ClientConnection implements ConnectionHandler {
         streamWindowBytes: rpcLimits.streamWindowBytes,
         headerListBytes: rpcLimits.metadataBytes,
         headerFields: rpcLimits.metadataFields,
+        resets: { burst: limits.clientResetBurst, perSecond: limits.clientResetsPerSecond },
         keepaliveMillis: limits.clientPingMillis,
         keepaliveTimeoutMillis: limits.clientPingTimeoutMillis,
       },

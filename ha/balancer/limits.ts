@@ -7,6 +7,12 @@ export const balancerLimits = {
   connections: rpcLimits.connections,
   /** Calls under way on one client connection. */
   concurrentStreams: 1_000,
+  /** Calls that one client may cancel at once, and by the second after that; then it is cut off. */
+  clientResetBurst: 5_000,
+  clientResetsPerSecond: 500,
+  /** The same of all clients towards one master; beyond it cancellations wait for their turn. */
+  resetBurst: 5_000,
+  resetsPerSecond: 800,
   /** Bytes of a request that is kept for a retry; a larger one is passed on as it comes, once. */
   requestBytes: 4 * 1024 * 1024,
   /** Bytes of requests kept in all; beyond it new ones are passed on as they come. */
@@ -75,6 +81,15 @@ export function makeLimits(changes: Partial<BalancerLimits> = {}): BalancerLimit
   assert(limits.outlierPercent <= 100, "outlierPercent ≤ 100");
   assert(limits.outlierRun <= limits.outlierCalls, "outlierRun ≤ outlierCalls");
   assert(limits.ejectedPercent <= 50, "ejectedPercent ≤ 50: a majority stays");
+  assert(
+    limits.concurrentStreams <= limits.clientResetBurst,
+    "concurrentStreams ≤ clientResetBurst",
+  );
+  assert(limits.resetBurst <= rpcLimits.streamResetBurst, "resetBurst ≤ what masters take");
+  assert(
+    limits.resetsPerSecond <= rpcLimits.streamResetRate,
+    "resetsPerSecond ≤ what masters take",
+  );
   assert(limits.leaderWaitMillis <= limits.waitMillis, "leaderWait ≤ wait");
   assert(limits.requestBytes <= limits.requestBytesTotal, "requestBytes ≤ requestBytesTotal");
   return limits;

@@ -14,6 +14,7 @@ import { rpcLimits } from "../rpc/limits.ts";
 import type { Log } from "../runtime/types.ts";
 import type { Failure, OutgoingCall, OutgoingHandlers } from "./calls.ts";
 import type { BalancerLimits } from "./limits.ts";
+import { PacedResets } from "./paced-resets.ts";
 import { ReplyFields } from "./reply-fields.ts";
 import type { Route } from "./request-head.ts";
 
@@ -39,6 +40,7 @@ export class Upstream {
   readonly #sockets = new Set<Socket>();
   readonly #scheme: string;
   #connection: Connection | undefined;
+  #resets: PacedResets | undefined;
   #delay: number;
   #timer: NodeJS.Timeout | undefined;
   #dialling = false;
@@ -69,13 +71,14 @@ export class Upstream {
    */
   open(route: Route, fields: Uint8Array, handlers: OutgoingHandlers): OutgoingCall {
     const connection = this.#connection;
+    const resets = this.#resets;
     const block = route.block(this.#scheme, this.#options.address);
     const stream = connection?.request(block, false, undefined, fields);
-    if (connection === undefined || stream === undefined) {
+    if (connection === undefined || resets === undefined || stream === undefined) {
       process.nextTick(() => handlers.failed(notConnected));
       return deadCall;
     }
-    const call = new MasterCall(connection, stream, handlers);
+    const call = new MasterCall({ connection, resets }, stream, handlers);
     stream.user = call;
     return call;
   }
@@ -112,6 +115,7 @@ export class Upstream {
           this.#delay = limits.redialMinMillis;
           this.connections++;
           this.#connection = connection;
+          this.#resets = resets;
           this.#options.changed();
         },
         leaving: () => this.#retire(connection),
@@ -126,6 +130,7 @@ export class Upstream {
         },
       },
     );
+    const resets = new PacedResets(connection, limits);
     // Finer than the engine's own second.
     const ticks = setInterval(() => connection.tick(), limits.pingTimeoutMillis / 2);
     ticks.unref();
@@ -136,6 +141,7 @@ export class Upstream {
     socket.once("close", () => {
       clearTimeout(tooLong);
       clearInterval(ticks);
+      resets.close();
       if (!greeted) this.#dialling = false;
       this.#sockets.delete(socket);
       this.#retire(connection);
@@ -208,12 +214,18 @@ class MasterConnection implements ConnectionHandler {
 
 class MasterCall implements OutgoingCall {
   readonly #connection: Connection;
+  readonly #resets: PacedResets;
   readonly #stream: Stream;
   #handlers: OutgoingHandlers | undefined;
   #paused = false;
 
-  constructor(connection: Connection, stream: Stream, handlers: OutgoingHandlers) {
+  constructor(
+    { connection, resets }: { readonly connection: Connection; readonly resets: PacedResets },
+    stream: Stream,
+    handlers: OutgoingHandlers,
+  ) {
     this.#connection = connection;
+    this.#resets = resets;
     this.#stream = stream;
     this.#handlers = handlers;
   }
@@ -235,14 +247,14 @@ class MasterCall implements OutgoingCall {
 
   cancel(): void {
     this.#settle();
-    this.#connection.reset(this.#stream, ErrorCode.cancel);
+    this.#end(ErrorCode.cancel);
   }
 
   answered(block: HeaderBlock, endStream: boolean): void {
     const fields = ReplyFields.of(block);
     if (fields.httpStatus !== "200") {
       this.broken({ kind: "rejected", code: ErrorCode.protocolError, scope: "call" });
-      this.#connection.reset(this.#stream, ErrorCode.cancel);
+      this.#end(ErrorCode.cancel);
       return;
     }
     // A reply of nothing but trailers has its status in the first header block.
@@ -261,7 +273,13 @@ class MasterCall implements OutgoingCall {
     this.#settle()?.replyEnd(ReplyFields.of(block));
     // The master has answered without reading to the end: the rest need not be sent.
     const { localClosed, ending } = this.#stream;
-    if (!localClosed || ending) this.#connection.reset(this.#stream, ErrorCode.noError);
+    if (!localClosed || ending) this.#end(ErrorCode.noError);
+  }
+
+  /** Nobody listens any more; until the reset's turn comes the master may send what it has room for. */
+  #end(code: ErrorCode): void {
+    this.#paused = true;
+    this.#resets.reset(this.#stream, code);
   }
 
   writable(): void {
