@@ -14,8 +14,8 @@ import { rpcLimits } from "../rpc/limits.ts";
 import type { Log } from "../runtime/types.ts";
 import type { Failure, OutgoingCall, OutgoingHandlers } from "./calls.ts";
 import type { BalancerLimits } from "./limits.ts";
+import { failureOf, MasterCall } from "./master-call.ts";
 import { PacedResets } from "./paced-resets.ts";
-import { ReplyFields } from "./reply-fields.ts";
 import type { Route } from "./request-head.ts";
 
 export interface UpstreamOptions {
@@ -212,111 +212,7 @@ class MasterConnection implements ConnectionHandler {
   }
 }
 
-class MasterCall implements OutgoingCall {
-  readonly #connection: Connection;
-  readonly #resets: PacedResets;
-  readonly #stream: Stream;
-  #handlers: OutgoingHandlers | undefined;
-  #paused = false;
-
-  constructor(
-    { connection, resets }: { readonly connection: Connection; readonly resets: PacedResets },
-    stream: Stream,
-    handlers: OutgoingHandlers,
-  ) {
-    this.#connection = connection;
-    this.#resets = resets;
-    this.#stream = stream;
-    this.#handlers = handlers;
-  }
-
-  write(bytes: Buffer, start: number, end: number, last: boolean): boolean {
-    if (this.#stream.localClosed) return true;
-    return this.#connection.data(this.#stream, bytes, last, start, end);
-  }
-
-  /** What the master may still send by its window arrives all the same; it gets no more. */
-  pause(): void {
-    this.#paused = true;
-  }
-
-  resume(): void {
-    this.#paused = false;
-    this.#connection.consume(this.#stream, this.#stream.unconsumed);
-  }
-
-  cancel(): void {
-    this.#settle();
-    this.#end(ErrorCode.cancel);
-  }
-
-  answered(block: HeaderBlock, endStream: boolean): void {
-    const fields = ReplyFields.of(block);
-    if (fields.httpStatus !== "200") {
-      this.broken({ kind: "rejected", code: ErrorCode.protocolError, scope: "call" });
-      this.#end(ErrorCode.cancel);
-      return;
-    }
-    // A reply of nothing but trailers has its status in the first header block.
-    if (fields.final) this.completed(block);
-    else if (endStream) this.broken(endedEarly);
-    else this.#handlers?.replyHeaders(fields);
-  }
-
-  arrived(bytes: Buffer, start: number, end: number, endStream: boolean): void {
-    if (end > start) this.#handlers?.replyData(bytes, start, end);
-    if (!this.#paused) this.#connection.consume(this.#stream, end - start);
-    if (endStream) this.broken(endedEarly);
-  }
-
-  completed(block: HeaderBlock): void {
-    this.#settle()?.replyEnd(ReplyFields.of(block));
-    // The master has answered without reading to the end: the rest need not be sent.
-    const { localClosed, ending } = this.#stream;
-    if (!localClosed || ending) this.#end(ErrorCode.noError);
-  }
-
-  /** Nobody listens any more; until the reset's turn comes the master may send what it has room for. */
-  #end(code: ErrorCode): void {
-    this.#paused = true;
-    this.#resets.reset(this.#stream, code);
-  }
-
-  writable(): void {
-    this.#handlers?.requestDrain();
-  }
-
-  broken(failure: Failure): void {
-    this.#settle()?.failed(failure);
-  }
-
-  /** The handlers, for the last time. */
-  #settle(): OutgoingHandlers | undefined {
-    const handlers = this.#handlers;
-    this.#handlers = undefined;
-    return handlers;
-  }
-}
-
-/** A reply without trailers: nobody knows what became of the call. */
-const endedEarly: Failure = { kind: "lost", code: ErrorCode.noError, scope: "call" };
 const notConnected: Failure = { kind: "refused", code: ErrorCode.noError, scope: "connection" };
-
-/** Resets that a process sends for its open calls while it goes down, just before it is gone. */
-const dyingCodes: ReadonlySet<number> = new Set([
-  ErrorCode.noError,
-  ErrorCode.internalError,
-  ErrorCode.cancel,
-  ErrorCode.connectError,
-]);
-
-function failureOf(code: number, cause: ResetCause): Failure {
-  if (cause === "refused") return { kind: "refused", code, scope: "connection" };
-  if (cause === "closed") return { kind: "lost", code, scope: "connection" };
-  if (cause === "violation") return { kind: "rejected", code, scope: "call" };
-  if (code === ErrorCode.refusedStream) return { kind: "refused", code, scope: "call" };
-  return { kind: dyingCodes.has(code) ? "lost" : "rejected", code, scope: "call" };
-}
 
 const deadCall: OutgoingCall = {
   write: () => true,
