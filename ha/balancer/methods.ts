@@ -12,9 +12,15 @@ export interface Method {
   /** The client sends one message, so the request can be kept and sent again. */
   readonly singleRequest: boolean;
   readonly repeatable: Repeatable;
-  /** A stream whose clients begin it anew where it was when a master goes away. */
-  readonly movable: boolean;
+  readonly resumed: Resumed;
 }
+
+/**
+ * How the clients of a stream that they begin anew where it was are told to do so: by its `end`, as
+ * when a watch's time is up, or by UNAVAILABLE, which etcd's clients hide from their callers, while
+ * an end is to them the end of it all. Undefined: nobody begins it anew.
+ */
+export type Resumed = "end" | "unavailable" | undefined;
 
 /** Unary methods without effect, by name; a list kept by hand. */
 const reads: ReadonlySet<string> = new Set([
@@ -29,26 +35,28 @@ const reads: ReadonlySet<string> = new Set([
 ]);
 
 /** Streams that are resumed, by name: watches by their revision, the others with the next message. */
-const resumed: ReadonlySet<string> = new Set(["Watch", "LeaseKeepAlive", "Heartbeat"]);
+const resumedStreams: ReadonlySet<string> = new Set(["Watch", "LeaseKeepAlive", "Heartbeat"]);
 
-/** Services whose masters remember request ids. */
-const remembering = "trireme.";
+/** Services whose masters remember request ids, and whose clients take a stream's end as it is meant. */
+const ownServices = "trireme.";
 
 const opaque: Method = {
   shape: "stream",
   singleRequest: false,
   repeatable: "opaque",
-  movable: false,
+  resumed: undefined,
 };
 
 const methods = new Map<string, Method>();
 for (const [service, { methods: declared }] of Object.entries(services)) {
   for (const [name, { path, requestStream, responseStream }] of Object.entries(declared)) {
     const shape = requestStream || responseStream ? "stream" : "unary";
-    const write = service.startsWith(remembering) ? "write" : "opaque";
+    const own = service.startsWith(ownServices);
+    const write = own ? "write" : "opaque";
     const repeatable = shape === "stream" ? "opaque" : reads.has(name) ? "read" : write;
-    const movable = shape === "stream" && resumed.has(name);
-    methods.set(path, { shape, singleRequest: !requestStream, repeatable, movable });
+    const resumes = shape === "stream" && resumedStreams.has(name);
+    const resumed = resumes ? (own ? "end" : "unavailable") : undefined;
+    methods.set(path, { shape, singleRequest: !requestStream, repeatable, resumed });
   }
 }
 

@@ -1,10 +1,10 @@
 /**
  * Long streams stay where they were begun, so a master that comes back would get none until others
- * end. When the set of masters that take calls changes, the surplus of the busy ones is moved: the stream
- * is ended with UNAVAILABLE between two messages, which its client takes as it takes the death of a
- * master, and begins again where it was: a watch at the next revision, a heartbeat with the next
- * beat. So only those are moved whose clients go on by themselves (`Method.movable`); an exec or a
- * snapshot is left to end where it is. A GOAWAY would not do: it moves no stream that has begun.
+ * end. When the set of masters that take calls changes, the surplus of the busy ones is moved: the
+ * stream is ended between two messages, in the way that makes its client begin it again where it was
+ * (`Method.resumed`), a watch at the next revision, a heartbeat with the next beat. What nobody
+ * begins again, an exec or a snapshot, is left to end where it is. A GOAWAY would not do: it moves no
+ * stream that has begun.
  */
 import type { Log } from "../runtime/types.ts";
 import type { Desk } from "./desk.ts";

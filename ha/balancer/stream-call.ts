@@ -1,7 +1,10 @@
 /**
  * A call that is passed on as it comes, both ways, no faster than either side reads. It is begun
  * once: only a master that has certainly not begun it gives it back, while what was sent is still
- * at hand.
+ * at hand; or one that is gone, when nothing has been answered and it can do no harm.
+ *
+ * A stream that its clients begin anew where it was may be moved, or outlives its master, in their
+ * eyes: it ends between two messages.
  */
 
 import { Code } from "../runtime/status-error.ts";
@@ -10,7 +13,7 @@ import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
 import type { Desk } from "./desk.ts";
 import type { Master } from "./fleet.ts";
 import { MessageBoundary } from "./message-boundary.ts";
-import { errorTrailers, failureTrailers } from "./replies.ts";
+import { errorTrailers, failureTrailers, okTrailers } from "./replies.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 import { attemptFields } from "./request-head.ts";
 
@@ -35,7 +38,7 @@ export class StreamCall extends BalancedCall {
     this.#replay = [...request.pieces];
     for (const { start, end } of request.pieces) this.#replayed += end - start;
     this.#ended = request.ended;
-    if (call.head.route.method.movable) this.#boundary = new MessageBoundary();
+    if (call.head.route.method.resumed !== undefined) this.#boundary = new MessageBoundary();
     if (!this.readDeadline()) return;
     this.expireWithin(Number.POSITIVE_INFINITY);
     call.handle(this);
@@ -88,7 +91,21 @@ export class StreamCall extends BalancedCall {
   }
 
   #leave(): void {
-    this.finish(errorTrailers(Code.unavailable, "the stream is moved to another master"));
+    const text = "the stream is moved to another master";
+    this.finish(this.#resumesAtEnd ? okTrailers : errorTrailers(Code.unavailable, text));
+  }
+
+  /** No message is under way, and to its client an end is a reason to begin anew where it was. */
+  get #resumesAtEnd(): boolean {
+    return this.call.head.route.method.resumed === "end" && this.#boundary?.reached === true;
+  }
+
+  /** Nothing has been answered, and nobody minds if a master that is gone has begun it. */
+  #mayBeginAgain(failure: Failure): boolean {
+    const { method } = this.call.head.route;
+    if (this.#begun || this.#replay === undefined) return false;
+    const harmless = method.resumed !== undefined && method.singleRequest;
+    return failure.kind === "refused" || (failure.kind === "lost" && harmless);
   }
 
   replyEnd(trailers: ReplyFields): void {
@@ -105,13 +122,9 @@ export class StreamCall extends BalancedCall {
     this.#outgoing = undefined;
     const master = this.master as Master;
     this.desk.fleet.outliers.failed(master, failure);
-    const again =
-      failure.kind === "refused" &&
-      !this.#begun &&
-      this.#replay !== undefined &&
-      this.attempts < this.desk.limits.attempts;
-    if (!again) {
-      this.finish(failureTrailers(failure, master.name));
+    if (!this.#mayBeginAgain(failure) || this.attempts >= this.desk.limits.attempts) {
+      const hidden = failure.kind === "lost" && this.#begun && this.#resumesAtEnd;
+      this.finish(hidden ? okTrailers : failureTrailers(failure, master.name));
       return;
     }
     this.leaveMaster();

@@ -14,7 +14,7 @@ const never = () => new Promise<never>(() => {});
 const hello = Buffer.from("hello");
 
 describe("streams", () => {
-  test("a watch whose master dies ends with UNAVAILABLE", async () => {
+  test("a watch whose master dies ends between two messages, as if its time were up", async () => {
     const { masters, client } = await begin();
     for (const master of masters) {
       master.watch = async function* () {
@@ -25,9 +25,46 @@ describe("streams", () => {
     const stream = serverStreamIterable(client(LeasesClient), "watch", {});
     const step = await stream.next();
     const name = step.done ? undefined : step.value.object?.metadata?.name;
-    const over = assert.rejects(stream.next(), {
+    await masters.find((master) => master.name === name)?.kill();
+    assert.deepEqual(await stream.next(), { done: true, value: undefined });
+  });
+
+  test("a watch whose master dies before it says a word is begun on another", async () => {
+    const { masters, client } = await begin();
+    const begun: string[] = [];
+    for (const master of masters) {
+      master.watch = async function* () {
+        begun.push(master.name);
+        if (begun.length === 1) await never();
+        yield { type: "ADDED", object: { metadata: { name: master.name } } };
+        await never();
+      };
+    }
+    const stream = serverStreamIterable(client(LeasesClient), "watch", {});
+    const first = stream.next();
+    await eventually("it is begun", () => begun.length === 1);
+    await masters.find((master) => master.name === begun[0])?.kill();
+    const step = await first;
+    assert.notEqual(begun[1], begun[0]);
+    assert.equal(step.done ? undefined : step.value.object?.metadata?.name, begun[1]);
+  });
+
+  test("a stream that nobody resumes ends with UNAVAILABLE when its master dies", async () => {
+    const { masters, client } = await begin();
+    let name: string | undefined;
+    for (const master of masters) {
+      master.chat = async function* (requests) {
+        name = master.name;
+        yield* requests;
+      };
+    }
+    const chat = client(EchoClient).chat();
+    chat.write(hello);
+    const messages = chat[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    assert.deepEqual((await messages.next()).value, hello);
+    const over = assert.rejects(messages.next(), {
       code: Code.unavailable,
-      message: `${name} went away`,
+      details: `${name} went away`,
     });
     await masters.find((master) => master.name === name)?.kill();
     await over;
