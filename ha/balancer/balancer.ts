@@ -131,6 +131,7 @@ class RunningBalancer implements Balancer {
       tls: options.listen.tls,
       log,
       limits,
+      deadlines: this.#desk.deadlines,
       call: (call) => this.#take(call),
     });
   }

@@ -4,10 +4,11 @@ import {
   Connection,
   type ConnectionError,
   type ConnectionHandler,
-  encodeHeaders,
   type HeaderBlock,
   type Stream,
 } from "../http2/mod.ts";
+import type { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
+import { ForeignRequest, foreignAnswer, type StreamOwner } from "../rpc/engine/foreign-request.ts";
 import { rpcLimits } from "../rpc/limits.ts";
 import { Listener, type PeerIdentity } from "../rpc/listener.ts";
 import type { ServerTls } from "../rpc/types.ts";
@@ -22,6 +23,7 @@ export interface FrontDoorOptions {
   readonly tls?: ServerTls | undefined;
   readonly log: Log;
   readonly limits: BalancerLimits;
+  readonly deadlines: DeadlineWheel;
   call(call: IncomingCall): void;
 }
 
@@ -92,34 +94,38 @@ class ClientConnection implements ConnectionHandler {
 
   onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
     // A block seen before has been judged before.
-    const status = block.attachment === undefined ? statusOfForeign(block) : undefined;
-    if (status !== undefined) {
-      this.connection.headers(stream, encodeHeaders([":status", status]), true);
+    const foreign = block.attachment === undefined ? foreignAnswer(block) : undefined;
+    if (foreign !== undefined) {
+      const { deadlines, limits } = this.#options;
+      const limit = { deadlines, millis: limits.requestBodyMillis };
+      const request = new ForeignRequest(this.connection, stream, foreign, limit);
+      stream.user = request;
+      if (endStream) request.onEnd();
       return;
     }
     const head = this.#reader.read(block);
     const call = new ClientCall(this.connection, stream, head, this.#refusal);
     stream.user = call;
     this.#options.call(call);
-    if (endStream) call.arrived(nothing, 0, 0, true);
+    if (endStream) call.onEnd();
   }
 
   onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
-    const call = stream.user as ClientCall | undefined;
-    if (call === undefined) this.connection.consume(stream, end - start);
-    else call.arrived(bytes, start, end, endStream);
+    const owner = stream.user as StreamOwner | undefined;
+    if (owner === undefined) this.connection.consume(stream, end - start);
+    else owner.onData(bytes, start, end, endStream);
   }
 
   onTrailers(stream: Stream): void {
-    (stream.user as ClientCall | undefined)?.arrived(nothing, 0, 0, true);
+    (stream.user as StreamOwner | undefined)?.onEnd();
   }
 
   onReset(stream: Stream): void {
-    (stream.user as ClientCall | undefined)?.gone();
+    (stream.user as StreamOwner | undefined)?.onReset();
   }
 
   onWritable(stream: Stream): void {
-    (stream.user as ClientCall | undefined)?.writable();
+    (stream.user as StreamOwner | undefined)?.onWritable();
   }
 
   onGoaway(): void {}
@@ -130,15 +136,9 @@ class ClientConnection implements ConnectionHandler {
   }
 }
 
-/** HTTP status for what is not a gRPC request (grpc/grpc `doc/PROTOCOL-HTTP2.md`). */
-function statusOfForeign(block: HeaderBlock): string | undefined {
-  if (block.get(":method") !== "POST") return "405";
-  return block.get("content-type")?.startsWith("application/grpc") === true ? undefined : "415";
-}
-
 const nothing = Buffer.alloc(0);
 
-class ClientCall implements IncomingCall {
+class ClientCall implements IncomingCall, StreamOwner {
   readonly head: RequestHead;
   readonly refusal: string | undefined;
   readonly arrivedAt = performance.now();
@@ -194,16 +194,20 @@ class ClientCall implements IncomingCall {
     this.resume();
   }
 
-  arrived(bytes: Buffer, start: number, end: number, last: boolean): void {
+  onData(bytes: Buffer, start: number, end: number, last: boolean): void {
     if (!this.#finished) this.#handlers?.data(bytes, start, end, last);
     if (!this.#paused) this.#connection.consume(this.#stream, end - start);
   }
 
-  writable(): void {
+  onEnd(): void {
+    this.onData(nothing, 0, 0, true);
+  }
+
+  onWritable(): void {
     if (!this.#finished) this.#handlers?.drain();
   }
 
-  gone(): void {
+  onReset(): void {
     if (this.#finished) return;
     this.#finished = true;
     this.#handlers?.cancelled();

@@ -137,8 +137,11 @@ export class Listener {
 
 /** What every HTTP/2 client says first (RFC 9113 section 3.4); no HTTP/1.1 method begins like it. */
 const preface = "PRI";
+const methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+const beginnings = [preface, ...methods.map((method) => `${method} `)];
+const beginningBytesMax = Math.max(...beginnings.map(({ length }) => length));
 
-/** Calls back once the client has said enough; one that does not is cut off. */
+/** Calls back once the client has said enough; one that does not, or speaks neither, is cut off. */
 function tellProtocols(socket: Socket, told: (isHttp2: boolean) => void): void {
   const alpn = "alpnProtocol" in socket ? socket.alpnProtocol : false;
   if (typeof alpn === "string") {
@@ -150,13 +153,18 @@ function tellProtocols(socket: Socket, told: (isHttp2: boolean) => void): void {
   let heard = Buffer.alloc(0);
   const listen = (chunk: Buffer) => {
     heard = Buffer.concat([heard, chunk]);
-    const begun = heard.toString("latin1", 0, preface.length);
-    if (heard.length < preface.length && preface.startsWith(begun)) return;
+    const begun = heard.toString("latin1", 0, beginningBytesMax);
+    const beginning = beginnings.find((each) => begun.startsWith(each));
+    if (beginning === undefined) {
+      // An answer in either protocol would be noise to whoever speaks a third.
+      if (!beginnings.some((each) => each.startsWith(begun))) socket.destroy();
+      return;
+    }
     clearTimeout(cutOff);
     socket.off("data", listen);
     socket.pause();
     socket.unshift(heard);
-    told(begun === preface);
+    told(beginning === preface);
     socket.resume();
   };
   socket.on("data", listen);

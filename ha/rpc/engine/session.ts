@@ -6,11 +6,11 @@ import {
   Connection,
   type ConnectionError,
   type ConnectionHandler,
-  encodeHeaders,
   type HeaderBlock,
   type Http2Limits,
   type Stream,
 } from "../../http2/mod.ts";
+import { assert } from "../../runtime/assert.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
 import type { Log } from "../../runtime/types.ts";
 import { toServiceError } from "../errors.ts";
@@ -18,6 +18,7 @@ import { rpcLimits } from "../limits.ts";
 import type { PeerIdentity } from "../listener.ts";
 import { Arrival } from "./arrival.ts";
 import type { DeadlineWheel } from "./deadline-wheel.ts";
+import { ForeignRequest, type StreamOwner } from "./foreign-request.ts";
 import type { MethodTable } from "./method.ts";
 import { RequestBytes } from "./request-bytes.ts";
 import { StreamCall } from "./stream-call.ts";
@@ -28,13 +29,7 @@ import { statusOf, tailOf } from "./wire-metadata.ts";
 export type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;
 
 /** A call, as its connection sees it. */
-export interface CallOwner {
-  onData(bytes: Buffer, start: number, end: number, endStream: boolean): void;
-  /** The request ended with trailers. */
-  onEnd(): void;
-  /** The caller, or the way to it, has gone. */
-  onReset(): void;
-  onWritable(): void;
+export interface CallOwner extends StreamOwner {
   /** Answers the caller with this error, and cancels the handler. */
   abandon(error: StatusError): void;
 }
@@ -98,12 +93,20 @@ export class Session implements ConnectionHandler {
 
   onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
     const template = this.#templateOf(block);
-    const { method } = template;
-    const refusal = template.refusal?.block ?? this.#refusal;
-    if (refusal !== undefined || method === undefined) {
-      this.connection.headers(stream, refusal ?? refuse(404), true);
+    const { foreign, method } = template;
+    if (foreign !== undefined) {
+      const limit = { deadlines: this.deadlines, millis: this.messageMillis };
+      const request = new ForeignRequest(this.connection, stream, foreign, limit);
+      stream.user = request;
+      if (endStream) request.onEnd();
       return;
     }
+    const refusal = template.refusal ?? this.#refusal;
+    if (refusal !== undefined) {
+      this.connection.headers(stream, refusal, true);
+      return;
+    }
+    assert(method !== undefined, "a call without a method has been refused");
     if (!method.requestStream && !method.responseStream) {
       const call = new UnaryCall(this, stream, template, method);
       stream.user = call;
@@ -160,15 +163,9 @@ export class Session implements ConnectionHandler {
   }
 
   #templateOf(block: HeaderBlock): CallTemplate {
-    if (block.attachment === undefined) {
-      block.attachment = new CallTemplate(block, this.#methods, refuse);
-    }
+    block.attachment ??= new CallTemplate(block, this.#methods);
     return block.attachment as CallTemplate;
   }
-}
-
-function refuse(status: number): Uint8Array {
-  return encodeHeaders([":status", String(status)]);
 }
 
 function authContextOf(socket: Socket): AuthContext {

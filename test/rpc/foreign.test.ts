@@ -1,0 +1,91 @@
+/** What is HTTP/2 and not gRPC, at a server's port and at the balancer's. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import {
+  type ClientHttp2Session,
+  connect as connectHttp2,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from "node:http2";
+import { after, afterEach, describe, test } from "node:test";
+import { startBalancer } from "../../ha/balancer/mod.ts";
+import { start } from "./harness.ts";
+import { eventually, memoryLog } from "./helpers.ts";
+
+const millis = 300;
+
+/** Each gives a foreign request so many milliseconds to end. */
+const ports: Readonly<Record<string, () => Promise<number>>> = {
+  server: async () => (await start({}, { messageMillis: millis })).port,
+  balancer: async () => {
+    const { port: master } = await start({});
+    const balancer = await startBalancer({
+      listen: { host: "127.0.0.1", port: 0 },
+      masters: [{ name: "only", address: `127.0.0.1:${master}` }],
+      log: memoryLog(),
+      limits: { requestBodyMillis: millis },
+    });
+    after(() => balancer.close());
+    return balancer.port;
+  },
+};
+
+for (const [name, open] of Object.entries(ports)) {
+  describe(`not gRPC, ${name}`, () => {
+    let session: ClientHttp2Session | undefined;
+    afterEach(() => session?.destroy());
+
+    const ask = async (headers: OutgoingHttpHeaders, endStream: boolean) => {
+      session = connectHttp2(`http://127.0.0.1:${await open()}`);
+      const stream = session.request(headers, { endStream });
+      const [got] = (await once(stream, "response")) as [IncomingHttpHeaders];
+      const answer = { status: got[":status"], allow: got["allow"], text: "", ended: false };
+      stream.setEncoding("utf8");
+      stream.on("data", (text: string) => {
+        answer.text += text;
+      });
+      stream.on("end", () => {
+        answer.ended = true;
+      });
+      return { stream, answer };
+    };
+
+    test("is told so in words", async () => {
+      const { stream, answer } = await ask({ ":method": "GET", ":path": "/" }, true);
+      await once(stream, "close");
+      assert.equal(answer.status, 415);
+      assert.match(answer.text, /^gRPC is spoken here/);
+      assert.equal(stream.rstCode, 0);
+    });
+
+    test("may go on, and has its answer whole after its end", async () => {
+      const { stream, answer } = await ask({ ":method": "POST", ":path": "/" }, false);
+      assert.equal(answer.status, 415);
+      // More than the windows take at a time.
+      for (let i = 0; i < 64; i++) {
+        if (!stream.write(Buffer.alloc(65_536))) await once(stream, "drain");
+      }
+      assert.equal(answer.ended, false);
+      stream.end();
+      await once(stream, "close");
+      assert.match(answer.text, /^gRPC is spoken here/);
+      assert.equal(stream.rstCode, 0);
+    });
+
+    test("is not waited for without an end", async () => {
+      const { answer } = await ask({ ":method": "POST", ":path": "/" }, false);
+      await eventually("the answer ends", () => answer.ended);
+      assert.match(answer.text, /^gRPC is spoken here/);
+    });
+
+    test("a method but POST is told which is allowed; HEAD has no body", async () => {
+      const type = { "content-type": "application/grpc" };
+      const get = await ask({ ":method": "PUT", ":path": "/", ...type }, true);
+      await once(get.stream, "close");
+      assert.deepEqual([get.answer.status, get.answer.allow], [405, "POST"]);
+      const head = await ask({ ":method": "HEAD", ":path": "/", ...type }, true);
+      if (!head.stream.closed) await once(head.stream, "close");
+      assert.deepEqual([head.answer.status, head.answer.text], [405, ""]);
+    });
+  });
+}
