@@ -24,8 +24,14 @@ debian_mirror() {
     grep -v '^ *#' | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' '
 }
 
-# apt with its own lists: `packages SUITE NAME...` unpacks packages of that suite below $work/root.
+# apt with its own lists: `packages SUITE NAME...` unpacks packages of that suite below $work/root;
+# `packages --whole SUITE NAME...` also what they depend on and the system does not have.
 packages() {
+  local whole=
+  if [ "$1" = --whole ]; then
+    whole=yes
+    shift
+  fi
   local suite=$1
   shift
   local lists=$folder/apt/$suite
@@ -43,7 +49,12 @@ SOURCES
     -o "Dir::Cache=$lists/cache" -o "APT::Sandbox::User=" -o "Acquire::Retries=3"
   )
   apt-get "${options[@]}" update >&2
-  (cd "$work/debs" && apt-get "${options[@]}" download "$@" >&2)
+  if [ -n "$whole" ]; then
+    apt-get "${options[@]}" -o "Dir::Cache::archives=$work/debs" -o Debug::NoLocking=true \
+      install --download-only --no-install-recommends -y "$@" >&2
+  else
+    (cd "$work/debs" && apt-get "${options[@]}" download "$@" >&2)
+  fi
   local package
   for package in "$work"/debs/*.deb; do dpkg -x "$package" "$work/root"; done
   rm -rf "$work/debs" "$lists/cache"
@@ -64,6 +75,18 @@ if ! command -v h2load >/dev/null && ! [ -x "$bin/h2load" ]; then
   install "$work/root/usr/bin/h2load" "$folder/lib/h2load"
   printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$folder/lib" "$folder/lib/h2load" >"$bin/h2load"
   chmod 755 "$bin/h2load"
+fi
+
+if ! command -v haproxy >/dev/null && ! [ -x "$bin/haproxy" ]; then
+  say "haproxy"
+  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  packages --whole "$suite" haproxy
+  mkdir -p "$folder/haproxy"
+  find "$work/root" -name '*.so*' -exec cp -a {} "$folder/haproxy" \;
+  install "$work/root/usr/sbin/haproxy" "$folder/haproxy/haproxy"
+  printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' \
+    "$folder/haproxy" "$folder/haproxy/haproxy" >"$bin/haproxy"
+  chmod 755 "$bin/haproxy"
 fi
 
 if ! command -v h2spec >/dev/null && ! [ -x "$bin/h2spec" ]; then
