@@ -6,8 +6,8 @@
 #   PATH="$(bash .ci/foreign.sh):$PATH"
 #
 # etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load
-# from the system's own suite, unless the system has it; h2spec and grpc-go's interop client are
-# built with Go.
+# and haproxy from the system's own suite, unless the system has them; h2spec, grpc-go's interop
+# client and the checker of Envoy's configuration are built with Go.
 set -euo pipefail
 folder=${TRIREME_FOREIGN:-${XDG_CACHE_HOME:-$HOME/.cache}/trireme-foreign}
 bin=$folder/bin
@@ -105,6 +105,16 @@ if ! [ -x "$bin/grpc-interop-client" ]; then
     install "$work/client" "$bin/grpc-interop-client"
   else
     say "grpc-go's interop client is left out: it takes Go to build it"
+  fi
+fi
+
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../test/foreign/envoy-check" && pwd)
+if ! [ "$bin/envoy-check" -nt "$source/main.go" ]; then
+  if command -v go >/dev/null; then
+    say "the checker of Envoy's configuration"
+    (cd "$source" && go build -o "$bin/envoy-check" . >&2)
+  else
+    say "the checker of Envoy's configuration is left out: it takes Go to build it"
   fi
 fi
 

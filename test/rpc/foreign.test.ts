@@ -7,6 +7,7 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from "node:http2";
+import { connect as connectTcp } from "node:net";
 import { after, afterEach, describe, test } from "node:test";
 import { startBalancer } from "../../ha/balancer/mod.ts";
 import { start } from "./harness.ts";
@@ -29,6 +30,28 @@ const ports: Readonly<Record<string, () => Promise<number>>> = {
     return balancer.port;
   },
 };
+
+test("where HTTP/1.1 is served too, a third protocol is hung up on without a word", async () => {
+  const { port } = await start({}, { http1: (_, reply) => reply.end("one") });
+  const said = async (...pieces: readonly string[]) => {
+    const socket = connectTcp(port, "127.0.0.1");
+    let text = "";
+    socket.setEncoding("latin1").on("data", (piece: string) => {
+      text += piece;
+    });
+    for (const piece of pieces) {
+      await new Promise((resolve) => socket.write(piece, resolve));
+    }
+    await once(socket, "close");
+    return text;
+  };
+  assert.equal(await said("\x16\x03\x01"), "");
+  assert.equal(await said("GETTING / HTTP/1.1\r\n\r\n"), "");
+  assert.match(
+    await said("G", "ET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
+    /^HTTP\/1\.1 200 OK.*one/s,
+  );
+});
 
 for (const [name, open] of Object.entries(ports)) {
   describe(`not gRPC, ${name}`, () => {
