@@ -10,6 +10,7 @@ import type { Answer, Call } from "../../proto/gen/raft.ts";
 import {
   EntryKind,
   type LogIndex,
+  type Message,
   MessageType,
   type Raft,
   type Ready,
@@ -461,15 +462,25 @@ export class Member {
   /** Commands wait for the last proposal to come back. */
   #held = false;
 
+  /** Proposals of others: on a leader with a crowd of its own they wait for its next round. */
+  #forwarded: Message[] = [];
+
+  #takeForwarded(): void {
+    if (this.#forwarded.length === 0) return;
+    for (const message of this.#forwarded) this.#raft.step(message);
+    this.#forwarded = [];
+    this.#proposals.forwarded();
+  }
+
   #propose(now: number): void {
     this.#refused = false;
     this.#held = false;
-    if (!this.#proposals.waiting) return;
-    const readiness = this.#proposals.readiness(now);
-    if (readiness !== "go") {
-      this.#held = readiness === "hold";
-      return;
-    }
+    if (!this.#proposals.waiting && this.#forwarded.length === 0) return;
+    const readiness = this.#proposals.readiness(now, this.#raft.hasUncommitted);
+    this.#held = readiness === "hold";
+    if (this.#held) return;
+    this.#takeForwarded();
+    if (readiness !== "go" || !this.#proposals.waiting) return;
     const wallMillis = Math.max(0, Math.floor(this.runtime.clock.wallMillis()));
     const { data, taken } = this.#proposals.take(wallMillis);
     const refusal = this.#raft.propose(data);
@@ -649,7 +660,9 @@ export class Member {
     }
     for (const message of frame.messages) {
       // The link is authenticated: nobody speaks for somebody else.
-      if (message.from === from && message.type !== MessageType.snapshot) this.#raft.step(message);
+      if (message.from !== from || message.type === MessageType.snapshot) continue;
+      if (message.type === MessageType.propose) this.#forwarded.push(message);
+      else this.#raft.step(message);
     }
     for (const chunk of frame.chunks) {
       // What has been staged is about to be put in place: the next transfer would sweep it away.

@@ -63,9 +63,9 @@ export class Proposals {
     return this.#outbox.length > 0;
   }
 
-  /** Whether what waits is to be proposed now. */
-  readiness(now: number): Readiness {
-    const underWay = this.#pending.get(this.#lastProposed) !== undefined;
+  /** Whether what waits is to be proposed now; `busy`: the log waits for what others proposed. */
+  readiness(now: number, busy: boolean): Readiness {
+    const underWay = busy || this.#pending.get(this.#lastProposed) !== undefined;
     return this.#gathering.readiness(this.#outbox.length, this.#pending.size, underWay, now);
   }
 
@@ -96,6 +96,11 @@ export class Proposals {
     this.#pending.add(pending);
     this.#outbox.push(pending);
     return undefined;
+  }
+
+  /** What others propose goes to the log now, whether or not something of this member goes along. */
+  forwarded(): void {
+    this.#gathering.gone();
   }
 
   /** The waiting commands as data of log entries; the caller says what became of them. */

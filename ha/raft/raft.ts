@@ -82,6 +82,12 @@ export class Raft {
     this.#state.attention = true;
   }
 
+  /** Leader only: something in its log is not committed yet. */
+  get hasUncommitted(): boolean {
+    const { role, commit, log } = this.#state;
+    return role === Role.leader && commit < log.lastIndex;
+  }
+
   /** Leader only: the oldest read round that is not confirmed; 0: none. */
   get openReadRound(): number {
     return this.#state.role === Role.leader ? this.#state.reads.oldestRound : 0;
