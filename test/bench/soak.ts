@@ -60,8 +60,7 @@ async function soak(cluster: Cluster, { minutes, share }: Options, place: Place)
     if (performance.now() - compactedAt < compactSeconds * 1_000) continue;
     compactedAt = performance.now();
     // As etcd's periodic mode: what is older than the period goes.
-    const { kv } = await cluster.leader();
-    await call(kv, "compact", { revision: BigInt(revision) }, { deadlineMillis });
+    await cluster.compact(revision);
     revision = await cluster.revision();
   }
   const findings = judge(samples);

@@ -89,6 +89,12 @@ export class Cluster {
     await call(kv, "put", { key, value }, { deadlineMillis: callMillis });
   }
 
+  /** Lets go of what is older than the revision. */
+  async compact(revision: number): Promise<void> {
+    const { kv } = await this.leader();
+    await call(kv, "compact", { revision: BigInt(revision) }, { deadlineMillis: callMillis });
+  }
+
   /** Throws unless every member answers a read of the key with one value. */
   async checkReads(key: Buffer): Promise<void> {
     for (const { kv, name } of this.members) {

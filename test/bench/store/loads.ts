@@ -18,6 +18,8 @@ export interface Case extends Shape {
   /** To all members, or to the leader only. */
   readonly spread: boolean;
   readonly writes: boolean;
+  /** Requests a second over all connections; undefined: as many as it takes. */
+  readonly perSecond?: number | undefined;
 }
 
 const put = { path: "/etcdserverpb.KV/Put", body: putBody, writes: true };
