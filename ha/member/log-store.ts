@@ -8,7 +8,7 @@
  *     'B'                                      →  LogStart: the log begins after this position
  *     'M'                                      →  MemberIdentity
  *
- * Every record ends in a CRC-32C of key and content (`ha/store/checksum.ts`). A batch is one record, so that its fsync and its handful of microseconds are shared by all its
+ * Every record ends in a CRC-32 of key and content (`ha/store/checksum.ts`). A batch is one record, so that its fsync and its handful of microseconds are shared by all its
  * entries. A batch that begins inside an older one replaces that one's tail: records are read in
  * key order, and each cuts what came before it at its first index.
  */

@@ -1,8 +1,8 @@
 /**
- * What every record on a member's disk ends in: the CRC-32C of its key and its content, 4 bytes,
+ * What every record on a member's disk ends in: the CRC-32 of its key and its content, 4 bytes,
  * little endian. The key takes part, so that a record in another one's place is noticed too.
  */
-import { crc32c } from "../runtime/crc32c.ts";
+import { crc32 } from "../runtime/crc32.ts";
 import type { WireWriter } from "./wire.ts";
 
 const checksumBytes = 4;
@@ -12,7 +12,7 @@ export function seal(key: Uint8Array, content: Uint8Array): Uint8Array {
   const { length } = content;
   const sealed = new Uint8Array(length + checksumBytes);
   sealed.set(content);
-  const crc = crc32c(content, 0, length, crc32c(key));
+  const crc = crc32(content, 0, length, crc32(key));
   sealed[length] = crc;
   sealed[length + 1] = crc >>> 8;
   sealed[length + 2] = crc >>> 16;
@@ -22,7 +22,7 @@ export function seal(key: Uint8Array, content: Uint8Array): Uint8Array {
 
 /** The same of the message that has just been written: a view, as `finish` gives. */
 export function sealWritten(key: Uint8Array, writer: WireWriter): Uint8Array {
-  writer.littleEndian32(writer.checksum(crc32c(key)));
+  writer.littleEndian32(writer.checksum(crc32(key)));
   return writer.finish();
 }
 
@@ -30,7 +30,7 @@ export function sealWritten(key: Uint8Array, writer: WireWriter): Uint8Array {
 export function unseal(key: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
   const length = sealed.length - checksumBytes;
   if (length < 0) return undefined;
-  const crc = crc32c(sealed, 0, length, crc32c(key));
+  const crc = crc32(sealed, 0, length, crc32(key));
   const same =
     sealed[length] === (crc & 255) &&
     sealed[length + 1] === ((crc >>> 8) & 255) &&

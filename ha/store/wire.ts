@@ -6,7 +6,7 @@
  * written here reads back with the generated code and the other way round (test/store/codec).
  */
 import { AssertionError } from "../runtime/assert.ts";
-import { crc32c } from "../runtime/crc32c.ts";
+import { crc32 } from "../runtime/crc32.ts";
 import { bufferOf } from "./text.ts";
 
 const chunkBytes = 64 * 1024;
@@ -151,9 +151,9 @@ export class WireWriter {
     this.buffer[this.position++] = value;
   }
 
-  /** CRC-32C of the present message so far; `seed`: of what goes before it. */
+  /** CRC-32 of the present message so far; `seed`: of what goes before it. */
   checksum(seed: number): number {
-    return crc32c(this.buffer, this.start, this.position, seed);
+    return crc32(this.buffer, this.start, this.position, seed);
   }
 
   /** Four bytes, least significant first. */

@@ -40,7 +40,7 @@ export async function run(): Promise<void> {
   measure("store proposal decode", () => decodeProposal(proposed));
   measure("store proposal encode", () => encodeProposal(proposal));
   const sealed = seal(key, proposed);
-  measure("record seal (CRC-32C)", () => seal(key, proposed));
+  measure("record seal (CRC-32)", () => seal(key, proposed));
   measure("record unseal", () => unseal(key, sealed));
 }
 

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { crc32 } from "../../ha/runtime/crc32.ts";
 import { crc32c } from "../../ha/runtime/crc32c.ts";
 import { openLevelDisk } from "../../ha/runtime/production/level-disk.ts";
 import { findLogDamage } from "../../ha/runtime/production/level-log-check.ts";
@@ -129,6 +130,12 @@ test("a damaged log keeps the disk from opening", () =>
     await handle.close();
     await assert.rejects(openLevelDisk(directory, log), isCorrupt(directory));
   }));
+
+test("crc32 agrees with the check value of its definition, in pieces too", () => {
+  const bytes = Buffer.from("xx123456789");
+  assert.equal(crc32(bytes, 2, 11), 0xcbf43926);
+  assert.equal(crc32(bytes, 6, 11, crc32(bytes, 2, 6)), 0xcbf43926);
+});
 
 test("crc32c agrees with RFC 3720 B.4", () => {
   assert.equal(crc32c(Buffer.alloc(32), 0, 32), 0x8a9136aa);
