@@ -163,7 +163,8 @@ test("after the first failed write all later ones fail, in order, without an end
     const program = `
       import { openLevelDisk } from ${JSON.stringify(import.meta.resolve("../../ha/runtime/production/level-disk.ts"))};
       const quiet = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet };
-      const disk = await openLevelDisk(${JSON.stringify(directory)}, quiet);
+      const journal = { journalBytes: 24_576, zeroStepBytes: 16_384 };
+      const disk = await openLevelDisk(${JSON.stringify(directory)}, quiet, { journal });
       const results = [];
       const value = crypto.getRandomValues(new Uint8Array(10_000));
       for (let index = 0; index < 20; index++) {
