@@ -213,7 +213,8 @@ export class Journal {
 
   /**
    * Leaves out the next sequence, for a write that goes to LevelDB alone: everything before is
-   * durable there, and no record of before can be replayed over it.
+   * durable there, and no record of before can be replayed over it. To be followed by that write
+   * and {@link empty}, before anything else is journalled.
    */
   async skip(): Promise<void> {
     await this.#freeing;

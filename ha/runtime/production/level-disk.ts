@@ -281,7 +281,7 @@ class LevelDisk implements Disk {
   async #writeAround(group: DiskGroup): Promise<void> {
     await this.#journal.skip();
     this.#applier.add(group, this.#journal.next - 1);
-    await this.#makeDurable();
+    await this.#journal.empty();
   }
 
   #committed(group: DiskGroup): void {
