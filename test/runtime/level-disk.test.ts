@@ -35,6 +35,7 @@ async function fill(directory: string, tables = false): Promise<void> {
     });
     await write(disk, operations, true);
   }
+  if (tables) await disk.compact?.();
   await disk.close();
 }
 

@@ -201,6 +201,7 @@ class LevelDisk implements Disk {
   async compact(): Promise<void> {
     const refusal = this.#refusal();
     if (refusal) throw refusal;
+    await this.#allApplied();
     try {
       await this.#database.compactRange(Uint8Array.of(0), Uint8Array.of(0xff));
     } catch (error) {
