@@ -357,7 +357,17 @@ test("a write larger than a journal file goes around it, in order", () =>
       await write(disk, operations, index === 0);
       done.push(index);
     });
+    let around = true;
+    // Scans at any moment of it come to an end.
+    const scans: Promise<unknown>[] = [];
+    const ask = (): void => {
+      scans.push(scan(disk, { start: key(0), end: key(9), limit: 9 }));
+      if (around) setImmediate(ask);
+    };
+    ask();
     await Promise.all(writes);
+    around = false;
+    await Promise.all(scans);
     await write(disk, [{ key: key(1), value: large }], false);
     const image = await crashed(directory);
     await losePower(image, () => 0);
@@ -419,7 +429,7 @@ test("whatever is written, crashed and lost: the state is that after the last wr
         assert.deepEqual([...found].sort(), [...model].sort());
       });
     }),
-    { numRuns: 40 },
+    { numRuns: 40, endOnFailure: true },
   ));
 
 function histories() {
@@ -462,14 +472,18 @@ test("a process killed under writes has lost nothing that it acknowledged, and k
           const key = Uint8Array.of(0x6b, index >> 8, index & 255);
           // Two keys of one write: both or none. Unsynced ones between.
           const twin = Uint8Array.of(0x74, index >> 8, index & 255);
-          const value = new Uint8Array(10 + (index * 37) % 900).fill(index & 255);
-          disk.write([{ key, value }, { key: twin, value }], { sync: index % 3 > 0 }, (error) => {
+          // Now and then one that is larger than a journal file.
+          const length = index % 11 < 3 ? 17_000 : 10 + (index * 37) % 900;
+          const value = new Uint8Array(length).fill(index & 255);
+          const last = { key: Uint8Array.of(0x6c), value: key };
+          disk.write([{ key, value }, { key: twin, value }, last], { sync: index % 3 > 0 }, (error) => {
             if (error) process.exit(3);
             if (index % 3 > 0) process.stdout.write(index + "\\n");
             if (next < 60000) one();
           });
         };
-        for (let index = 0; index < 4; index++) one();
+        one();
+        one();
       `;
       const child = spawn(process.execPath, ["--input-type=module", "-e", program]);
       let output = "";
@@ -496,6 +510,12 @@ test("a process killed under writes has lost nothing that it acknowledged, and k
       assert.ok(count > acknowledged, `${acknowledged} was acknowledged, ${count} are there`);
       const range = { start: key(0), end: key(0xffff), limit: 100_000 };
       assert.equal((await scan(disk, range)).length, count, "there is a hole");
+      const last = disk.get(Uint8Array.of(0x6c));
+      assert.deepEqual(
+        last && Buffer.from(last),
+        Buffer.from(key(count - 1)),
+        "an older write won",
+      );
       await disk.close();
       from = count;
     }

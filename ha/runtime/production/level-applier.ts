@@ -109,7 +109,7 @@ export class LevelApplier {
     const groups = [...this.#underWay, ...this.#waiting];
     this.#underWay = [];
     this.#waiting = [];
-    for (const group of groups) for (const callback of group.applied) callback();
+    for (const group of groups) for (const callback of group.applied.splice(0)) callback();
   }
 
   #apply(): void {
@@ -146,7 +146,7 @@ export class LevelApplier {
     else if (this.#waiting.length > 0) {
       this.#timer ??= setTimeout(() => this.#apply(), this.#limits.applyDelayMillis);
     }
-    for (const group of groups) for (const callback of group.applied) callback();
+    for (const group of groups) for (const callback of group.applied.splice(0)) callback();
   }
 }
 

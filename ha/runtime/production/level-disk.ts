@@ -269,7 +269,7 @@ class LevelDisk implements Disk {
     }
     this.#writeAround(group).then(
       // Out of the promise: what a `done` throws must end the process, not reject this write.
-      () => process.nextTick(() => this.#committed(group)),
+      () => process.nextTick(() => this.#committed(group, true)),
       (error: unknown) => process.nextTick(() => this.#failed(error)),
     );
   }
@@ -285,12 +285,14 @@ class LevelDisk implements Disk {
     await this.#journal.empty();
   }
 
-  #committed(group: DiskGroup): void {
+  #committed(group: DiskGroup, around = false): void {
     if (this.#failure) return;
     this.#groups.shift();
     this.#underWay = false;
     this.#commit();
     if (this.#groups.length === 0) this.#idle?.();
+    // Of a group that went around the journal: who asked when LevelDB had it already.
+    if (around) for (const applied of group.applied.splice(0)) applied();
     for (const done of group.dones) done();
   }
 
@@ -309,7 +311,7 @@ class LevelDisk implements Disk {
     const groups = this.#groups.splice(0);
     this.#underWay = false;
     this.#applier.abandon();
-    for (const group of groups) for (const applied of group.applied) applied();
+    for (const group of groups) for (const applied of group.applied.splice(0)) applied();
     this.#idle?.();
     for (const group of groups) for (const done of group.dones) done(error);
   }
