@@ -67,7 +67,7 @@ export interface DiskRange {
 export type DiskEntry = readonly [key: Uint8Array, value: Uint8Array];
 
 /**
- * An ordered key-value disk: one LevelDB in production.
+ * An ordered key-value disk: one LevelDB behind a journal in production.
  *
  * Guarantees:
  * - a `write` is atomic: after a crash all of its operations are there, or none;
@@ -76,6 +76,8 @@ export type DiskEntry = readonly [key: Uint8Array, value: Uint8Array];
  *   a crash of the machine; without `sync` a crash may lose it, and then every later one as well;
  * - `done` is never called synchronously. After the first failed write, every later one fails too:
  *   a disk that has lied once is not asked again.
+ *
+ * The operations of a write and their bytes are the disk's from then on: nobody may change them.
  */
 export interface Disk {
   write(
@@ -90,7 +92,7 @@ export interface Disk {
     range: DiskRange,
     done: (error: DiskError | undefined, page: readonly DiskEntry[]) => void,
   ): void;
-  /** What all of it takes, what is deleted but not given back yet included. */
+  /** What all data take, what is deleted but not given back yet included. */
   bytesUsed(): Promise<number>;
   /** Gives back the space of what was deleted, beside all other work. Absent: nothing to give. */
   compact?(): Promise<void>;

@@ -6,12 +6,17 @@
  * history. A torn record at the very end is different: that is what a crash leaves behind, and
  * nothing after it was ever acknowledged.
  *
+ * Behind a journal (`journal.ts`) LevelDB's logs are not synced write by write, so that a crash may
+ * leave anything behind of what came after the journal's durable position: the replay of the journal
+ * writes all of it again. What is before that position must be whole, or it is damage as above.
+ *
  * Format: LevelDB `doc/log_format.md`. Blocks of 32 KiB; records of checksum (masked CRC-32C of
  * type and data, 4 bytes), length (2), type (1: full, 2: first, 3: middle, 4: last), data.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32c } from "../crc32c.ts";
+import type { DurablePosition } from "./journal-records.ts";
 import { corrupt } from "./level-errors.ts";
 
 const blockBytes = 32 * 1024;
@@ -20,8 +25,11 @@ const sectorBytes = 512;
 const typeMax = 4;
 const maskDelta = 0xa282ead8;
 
-/** Throws a `corrupt` DiskError when the files of `directory` cannot be a whole database. */
-export async function checkLevelFiles(directory: string): Promise<void> {
+/**
+ * Throws a `corrupt` DiskError when the files of `directory` cannot be a whole database. `durable`:
+ * of its journal; undefined: it has none.
+ */
+export async function checkLevelFiles(directory: string, durable?: DurablePosition): Promise<void> {
   let names: string[];
   try {
     names = await readdir(directory);
@@ -36,7 +44,16 @@ export async function checkLevelFiles(directory: string): Promise<void> {
     throw corrupt(directory, `it has data files such as ${data[0]} but no file CURRENT`);
   }
   for (const name of data.filter((name) => name.endsWith(".log"))) {
-    const damage = findLogDamage(await readLog(join(directory, name)));
+    const number = Number.parseInt(name, 10);
+    if (durable && number > durable.log) continue;
+    let log = await readLog(join(directory, name));
+    if (durable && number === durable.log) {
+      if (log.length > 0 && log.length < durable.logBytes) {
+        throw corrupt(directory, `${name}: it ends at byte ${log.length} of ${durable.logBytes}`);
+      }
+      log = log.subarray(0, durable.logBytes);
+    }
+    const damage = findLogDamage(log);
     if (damage !== undefined) {
       throw corrupt(directory, `${name}: damaged record at byte ${damage}, followed by more data`);
     }

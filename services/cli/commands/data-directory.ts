@@ -2,6 +2,7 @@
 import { copyFile, link, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { isJournalFile } from "../../../ha/runtime/production/journal.ts";
 import { openLevelDisk } from "../../../ha/runtime/production/level-disk.ts";
 import { createLog } from "../../../ha/runtime/production/log.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
@@ -39,6 +40,8 @@ async function copyOf(directory: string): Promise<string> {
     throw new StatusError(Code.notFound, `${directory} is not the data directory of a member`);
   }
   const copy = await mkdtemp(join(tmpdir(), "trireme-copy-"));
+  // The journal last: it is to hold all that LevelDB's files do, should the member be running.
+  names.sort((a, b) => Number(isJournalFile(a)) - Number(isJournalFile(b)));
   for (const name of names) {
     const source = join(directory, name);
     if (name === "LOCK" || !(await stat(source)).isFile()) continue;

@@ -1,0 +1,620 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  checkMark,
+  Journal,
+  readJournal,
+  readJournalHeader,
+} from "../../ha/runtime/production/journal.ts";
+import { journalLimits } from "../../ha/runtime/production/journal-limits.ts";
+import {
+  decodeHeader,
+  encodeHeader,
+  encodeRecord,
+  fileOf,
+  headerSlotBytes,
+  type JournalHeader,
+  operationBytes,
+  readRecords,
+  recordBytes,
+  recordsStart,
+  slotOf,
+} from "../../ha/runtime/production/journal-records.ts";
+import { type LevelDiskOptions, openLevelDisk } from "../../ha/runtime/production/level-disk.ts";
+import { createLog } from "../../ha/runtime/production/mod.ts";
+import { type Disk, DiskError, type DiskOperation } from "../../ha/runtime/types.ts";
+import { diskContract, scan, write } from "../contract/disk.ts";
+
+const log = createLog({}, { level: "silent" });
+/** Turns are frequent: 8 KiB of records a file. */
+const small = { journalBytes: 16 * 1024, zeroStepBytes: 16 * 1024 };
+/** LevelDB is given nothing unless somebody asks: a crash finds all of it in the journal alone. */
+const lazy = { ...small, applyDelayMillis: 3_600_000 };
+const key = (index: number): Uint8Array => Uint8Array.of(0x6b, index >> 8, index & 255);
+const value = (index: number, length = 100): Uint8Array => new Uint8Array(length).fill(index & 255);
+
+const opened = new Set<Disk>();
+
+async function open(directory: string, journal = small as LevelDiskOptions["journal"] & object) {
+  const disk = await openLevelDisk(directory, log, { journal, writeBufferBytes: 64 * 1024 });
+  opened.add(disk);
+  return disk;
+}
+
+async function inDirectory(body: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), "trireme-journal-"));
+  try {
+    await body(directory);
+  } finally {
+    for (const disk of opened) await disk.close().catch(() => undefined);
+    opened.clear();
+    await rm(directory, { recursive: true });
+  }
+}
+
+/**
+ * What a killed process leaves behind: the files as they are. Nothing may be written meanwhile; if
+ * LevelDB still clears away in the background, then it is done once more.
+ */
+async function crashed(directory: string, name = "crashed"): Promise<string> {
+  const image = `${directory}/${name}`;
+  for (;;) {
+    await mkdir(image);
+    const before = await listing(directory);
+    const copies = before.map((file) => cp(join(directory, file), join(image, file)));
+    const results = await Promise.allSettled(copies);
+    const whole = results.every(({ status }) => status === "fulfilled");
+    if (whole && before.join() === (await listing(directory)).join()) return image;
+    await rm(image, { recursive: true });
+  }
+}
+
+async function listing(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  return entries.filter((entry) => entry.isFile() && entry.name !== "LOCK").map((e) => e.name);
+}
+
+/** What power failure adds: nothing of LevelDB's logs that was not synced need be there. */
+async function losePower(image: string, kept: (name: string) => number): Promise<void> {
+  const { durable } = await header(image);
+  for (const name of (await readdir(image)).filter((found) => found.endsWith(".log"))) {
+    const number = Number.parseInt(name, 10);
+    if (number < durable.log) continue;
+    const { length } = await readFile(join(image, name));
+    const least = number === durable.log ? durable.logBytes : 0;
+    const bytes = least + Math.floor(kept(name) * Math.max(0, length - least));
+    await truncate(join(image, name), bytes);
+  }
+}
+
+async function header(directory: string): Promise<JournalHeader> {
+  const files = ["journal-0", "journal-1"].map(async (name) => readFile(join(directory, name)));
+  const headers = (await Promise.all(files)).map((bytes) => decodeHeader(bytes));
+  const [even, odd] = headers;
+  assert.ok(even && odd);
+  return even.generation > odd.generation ? even : odd;
+}
+
+async function change(file: string, at: number, bytes: Uint8Array): Promise<void> {
+  const content = await readFile(file);
+  content.set(bytes, at);
+  await writeFile(file, content);
+}
+
+async function contentOf(disk: Disk): Promise<Map<string, string>> {
+  const range = { start: Uint8Array.of(0), end: Uint8Array.of(0xff, 0xff, 0xff), limit: 100_000 };
+  const page = await scan(disk, range);
+  return new Map(
+    page.map(([k, v]) => [Buffer.from(k).toString("hex"), Buffer.from(v).toString("hex")]),
+  );
+}
+
+async function assertHas(directory: string, count: number): Promise<void> {
+  const disk = await open(directory);
+  for (let index = 0; index < count; index++) {
+    assert.deepEqual([...(disk.get(key(index)) ?? [])], [...value(index)], `key ${index}`);
+  }
+  assert.equal(disk.get(key(count)), undefined);
+  await disk.close();
+}
+
+const isCorrupt =
+  (...parts: string[]) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof DiskError, String(error));
+    assert.equal(error.kind, "corrupt", error.message);
+    for (const part of parts) assert.ok(error.message.includes(part), error.message);
+    return true;
+  };
+
+for (const [name, journal] of [
+  ["a journal that turns often", { ...small, applyDelayMillis: 1 }],
+  ["a journal that feeds LevelDB late", lazy],
+] as const) {
+  diskContract(`LevelDB behind ${name}`, async () => {
+    const directory = await mkdtemp(join(tmpdir(), "trireme-journal-"));
+    const disk = await openLevelDisk(directory, log, { journal });
+    return {
+      disk,
+      settle: (promise) => promise,
+      reopen: () => openLevelDisk(directory, log, { journal }),
+      dispose: async () => {
+        await disk.close();
+        await rm(directory, { recursive: true });
+      },
+    };
+  });
+}
+
+test("records are read back, and end where the last one does", () => {
+  const begun = {
+    generation: 7,
+    first: 41,
+    replayFrom: 41,
+    durable: { sequence: 40, log: 3, logBytes: 9 },
+  };
+  const operation = fc.record(
+    { key: fc.uint8Array({ maxLength: 20 }), value: fc.uint8Array({ maxLength: 60 }) },
+    { requiredKeys: ["key"] },
+  );
+  const groups = fc.array(fc.array(fc.array(operation, { maxLength: 4 }), { maxLength: 3 }), {
+    maxLength: 6,
+  });
+  fc.assert(
+    fc.property(groups, fc.nat(), fc.nat(), (written, flipAt, flip) => {
+      const file = Buffer.alloc(16 * 1024);
+      const ends = [recordsStart];
+      for (const [index, writes] of written.entries()) {
+        const bytes = writes.flat().reduce((sum, one) => sum + operationBytes(one), 0);
+        const at = ends.at(-1) ?? 0;
+        encodeRecord(file.subarray(at), 7, 41 + index, writes);
+        ends.push(at + recordBytes(bytes));
+      }
+      const end = ends.at(-1) ?? 0;
+      const whole = readRecords(file, begun);
+      assert.deepEqual(
+        whole.records.map(({ operations }) => plain(operations)),
+        written.map((writes) => plain(writes.flat())),
+      );
+      assert.deepEqual([whole.end, whole.damaged], [end, false]);
+      if (end === recordsStart) return;
+      // One flipped bit, padding aside: the record it is in is not read, and all before it are.
+      const at = recordsStart + (flipAt % (end - recordsStart));
+      file[at] = file[at]! ^ (1 << (flip % 8));
+      const hit = ends.findIndex((next) => next > at) - 1;
+      const read = readRecords(file, begun);
+      if (read.records.length === written.length) return;
+      assert.equal(read.records.length, hit);
+      assert.equal(read.damaged, hit < written.length - 1);
+    }),
+  );
+});
+
+function plain(operations: readonly DiskOperation[]): unknown {
+  return operations.map((one) => [[...one.key], one.value ? [...one.value] : undefined]);
+}
+
+test("of two header slots the newer whole one counts", () => {
+  const make = (generation: number): JournalHeader => {
+    const durable = { sequence: 2 ** 40 + 1, log: 12, logBytes: 2 ** 33 + generation };
+    return { generation, first: 2 ** 40 + 2, replayFrom: 2 ** 40 + 2, durable };
+  };
+  const blocks = Buffer.alloc(recordsStart);
+  assert.equal(decodeHeader(blocks), undefined);
+  for (const generation of [2, 4, 6]) {
+    const at = slotOf(generation) * headerSlotBytes;
+    encodeHeader(make(generation)).subarray(0, 30).copy(blocks, at);
+    // Torn: the one before it still counts.
+    if (generation > 2) assert.deepEqual(decodeHeader(blocks), make(generation - 2));
+    encodeHeader(make(generation)).copy(blocks, at);
+    assert.deepEqual(decodeHeader(blocks), make(generation));
+  }
+});
+
+test("what is acknowledged survives a crash before LevelDB has any of it", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory, lazy);
+    for (let index = 0; index < 20; index++) {
+      await write(disk, [{ key: key(index), value: value(index) }], index % 3 === 0);
+    }
+    await assertHas(await crashed(directory), 20);
+  }));
+
+test("every place of a turn of the files is survived", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory, lazy);
+    for (let index = 0; index < 200; index++) {
+      await write(disk, [{ key: key(index), value: value(index) }], true);
+      if (index % 7 !== 0 && index % 57 > 3) continue;
+      const image = await crashed(directory, `crashed-${index}`);
+      await losePower(image, () => (index % 3) / 2);
+      await assertHas(image, index + 1);
+    }
+    assert.ok((await header(directory)).generation >= 3, "the files have not turned");
+  }));
+
+test("a clean stop leaves nothing to replay, and the journal may go", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory);
+    await write(disk, [{ key: key(0), value: value(0) }], true);
+    await disk.close();
+    const { first, replayFrom, durable } = await header(directory);
+    assert.deepEqual([replayFrom, durable.sequence], [first, first - 1]);
+    await rm(join(directory, "journal-0"));
+    await rm(join(directory, "journal-1"));
+    await assertHas(directory, 1);
+    await assertHas(directory, 1);
+  }));
+
+test("a torn last record is left out, and what was before it kept", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory, lazy);
+    for (let index = 0; index < 5; index++) {
+      await write(disk, [{ key: key(index), value: value(index) }], true);
+    }
+    const image = await crashed(directory);
+    const name = `journal-${fileOf((await header(image)).generation)}`;
+    const bytes = await readFile(join(image, name));
+    const { end } = readRecords(bytes, await header(image));
+    await change(join(image, name), end - 50, new Uint8Array(50));
+    await assertHas(image, 4);
+  }));
+
+test("a damaged record in the middle is reported with file and offset", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory, lazy);
+    for (let index = 0; index < 5; index++) {
+      await write(disk, [{ key: key(index), value: value(index) }], true);
+    }
+    const image = await crashed(directory);
+    const name = `journal-${fileOf((await header(image)).generation)}`;
+    const one = recordBytes(operationBytes({ key: key(0), value: value(0) }));
+    await change(join(image, name), recordsStart + 2 * one + 60, Uint8Array.of(0xaa));
+    const offset = `byte ${recordsStart + 2 * one}`;
+    await assert.rejects(open(image), isCorrupt(image, name, offset));
+  }));
+
+test("the loss of a last record that LevelDB has is reported", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory, lazy);
+    await write(disk, [{ key: key(0), value: value(0) }], true);
+    await scan(disk, { start: key(0), end: key(1), limit: 1 });
+    const image = await crashed(directory);
+    const name = `journal-${fileOf((await header(image)).generation)}`;
+    await change(join(image, name), recordsStart + 60, Uint8Array.of(0xaa));
+    await assert.rejects(open(image), isCorrupt("LevelDB holds record 1"));
+  }));
+
+test("missing files, damaged headers and a foreign LevelDB are reported", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory, lazy);
+    for (let index = 0; index < 250; index++) {
+      await write(disk, [{ key: key(index), value: value(index) }], true);
+    }
+    await scan(disk, { start: key(0), end: key(1), limit: 1 });
+    const current = fileOf((await header(directory)).generation);
+    const cases: [string, (image: string) => Promise<void>, ...string[]][] = [
+      ["one", (image) => rm(join(image, `journal-${current}`)), `journal-${current} is missing`],
+      ["other", (image) => rm(join(image, `journal-${1 - current}`)), "is missing"],
+      [
+        "both",
+        async (image) => {
+          await rm(join(image, "journal-0"));
+          await rm(join(image, "journal-1"));
+        },
+        "journal-0 and journal-1 are missing",
+      ],
+      [
+        "header",
+        (image) => change(join(image, "journal-1"), 0, new Uint8Array(recordsStart)),
+        "journal-1: damaged header",
+      ],
+      [
+        "newest header",
+        async (image) => {
+          const { generation } = await header(image);
+          const at = slotOf(generation) * headerSlotBytes;
+          await change(join(image, `journal-${current}`), at, new Uint8Array(56));
+        },
+        "damaged header",
+      ],
+      [
+        "LevelDB",
+        async (image) => {
+          for (const name of await readdir(image)) {
+            if (!name.startsWith("journal")) await rm(join(image, name));
+          }
+        },
+        "LevelDB ends with record 0",
+        "durable up to",
+      ],
+    ];
+    for (const [name, damage, ...parts] of cases) {
+      const image = await crashed(directory, name.replace(" ", "-"));
+      await damage(image);
+      await assert.rejects(open(image), isCorrupt(...parts), name);
+    }
+  }));
+
+test("LevelDB's own log: damage is reported up to its durable place, and healed beyond", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory);
+    for (let index = 0; index < 100; index++) {
+      await write(disk, [{ key: key(index), value: value(index) }], true);
+    }
+    await disk.bytesUsed();
+    const { durable } = await header(directory);
+    const name = `${String(durable.log).padStart(6, "0")}.log`;
+    assert.ok((await readFile(join(directory, name))).length > durable.logBytes + 300);
+    const beyond = await crashed(directory, "beyond");
+    await change(join(beyond, name), durable.logBytes + 20, new Uint8Array(40));
+    await assertHas(beyond, 100);
+    const before = await crashed(directory, "before");
+    await change(join(before, name), 20, Uint8Array.of(0xaa, 0xaa));
+    await assert.rejects(open(before), isCorrupt(name));
+    const short = await crashed(directory, "short");
+    await truncate(join(short, name), durable.logBytes - 10);
+    await assert.rejects(open(short), isCorrupt(name));
+  }));
+
+test("a write larger than a journal file goes around it, in order", () =>
+  inDirectory(async (directory) => {
+    const disk = await open(directory, lazy);
+    const large = value(3, 50_000);
+    const done: number[] = [];
+    const writes = [
+      [{ key: key(0), value: value(0) }],
+      [{ key: key(1), value: large }, { key: key(0) }],
+      [{ key: key(0), value: value(9) }],
+    ].map(async (operations, index) => {
+      await write(disk, operations, index === 0);
+      done.push(index);
+    });
+    let around = true;
+    // Scans at any moment of it come to an end.
+    const scans: Promise<unknown>[] = [];
+    const ask = (): void => {
+      scans.push(scan(disk, { start: key(0), end: key(9), limit: 9 }));
+      if (around) setImmediate(ask);
+    };
+    ask();
+    await Promise.all(writes);
+    around = false;
+    await Promise.all(scans);
+    await write(disk, [{ key: key(1), value: large }], false);
+    const image = await crashed(directory);
+    await losePower(image, () => 0);
+    const again = await open(image, lazy);
+    assert.deepEqual(done, [0, 1, 2]);
+    // Two groups, each with its number: the first three were called together.
+    assert.equal((await header(directory)).first, 3);
+    assert.deepEqual(again.get(key(0)), Buffer.from(value(9)));
+    assert.equal(again.get(key(1))?.length, large.length);
+    await write(again, [{ key: key(2), value: value(2) }], true);
+    await again.close();
+    const last = await open(image);
+    assert.equal(last.get(key(1))?.length, large.length);
+    assert.ok(last.get(key(2)));
+  }));
+
+test("nothing of before is replayed over a write that goes around the journal", () =>
+  inDirectory(async (directory) => {
+    const durable = (sequence: number) => ({ sequence, log: 0, logBytes: 0 });
+    const events = { makeDurable: async () => durable(journal.next - 1), failed: assert.fail };
+    const limits = journalLimits(small);
+    const journal: Journal = await Journal.begin(directory, durable(0), limits, events);
+    const append = (index: number): Promise<void> => {
+      const operation = { key: key(index), value: value(index) };
+      return new Promise((resolve, reject) => {
+        journal.append([[operation]], operationBytes(operation), (error) => {
+          if (error === undefined) resolve();
+          else reject(error as Error);
+        });
+      });
+    };
+    const replayed = async (): Promise<number[]> => {
+      const found = await readJournalHeader(directory);
+      assert.ok(found);
+      return (await readJournal(directory, found)).map(({ sequence }) => sequence);
+    };
+    await append(1);
+    await append(2);
+    assert.deepEqual(await replayed(), [1, 2]);
+    await journal.skip();
+    assert.deepEqual(await replayed(), []);
+    const begun = await readJournalHeader(directory);
+    assert.ok(begun);
+    // LevelDB may have it, or not yet: both are sound. Anything else is not.
+    for (const mark of [2, 3]) checkMark(directory, begun, [], mark);
+    for (const mark of [1, 4]) {
+      assert.throws(() => checkMark(directory, begun, [], mark), isCorrupt(directory));
+    }
+    await append(4);
+    assert.deepEqual(await replayed(), [4]);
+    await journal.close();
+  }));
+
+test("bytesUsed counts data, not the journal's empty space", () =>
+  inDirectory(async (directory) => {
+    const disk = await openLevelDisk(directory, log);
+    opened.add(disk);
+    assert.ok((await disk.bytesUsed()) < 100_000);
+  }));
+
+test("whatever is written, crashed and lost: the state is that after the last write done", () =>
+  fc.assert(
+    fc.asyncProperty(histories(), async (history) => {
+      await inDirectory(async (directory) => {
+        let home = directory;
+        let disk = await open(home, { ...small, applyDelayMillis: 1 });
+        const model = new Map<string, string>();
+        for (const [index, step] of history.entries()) {
+          if (step.crash === undefined) {
+            const pending = step.writes.map((operations) => {
+              for (const one of operations) {
+                const name = Buffer.from(one.key).toString("hex");
+                if (one.value) model.set(name, Buffer.from(one.value).toString("hex"));
+                else model.delete(name);
+              }
+              return write(disk, operations, step.sync);
+            });
+            for (const name of [...model.keys()].slice(0, 3)) {
+              const found = disk.get(Buffer.from(name, "hex"));
+              assert.equal(found && Buffer.from(found).toString("hex"), model.get(name));
+            }
+            await Promise.all(pending);
+          } else if (step.crash < 0) {
+            await disk.close();
+            disk = await open(home);
+          } else {
+            // Quiet, so that the copy is of one moment.
+            await disk.bytesUsed();
+            const image = await crashed(home, `image-${index}`);
+            const { crash } = step;
+            await losePower(image, () => crash);
+            await disk.close();
+            home = image;
+            disk = await open(home, { ...small, applyDelayMillis: 1 });
+          }
+        }
+        const found = await contentOf(disk);
+        assert.deepEqual([...found].sort(), [...model].sort());
+      });
+    }),
+    { numRuns: 40, endOnFailure: true },
+  ));
+
+function histories() {
+  const operation = fc
+    .record({ index: fc.nat(12), length: fc.nat(4_000), fill: fc.nat(255), put: fc.nat(3) })
+    .map(({ index, length, fill, put }): DiskOperation => {
+      return put > 0 ? { key: key(index), value: value(fill, length) } : { key: key(index) };
+    });
+  const writes = fc.record({
+    writes: fc.array(fc.array(operation, { maxLength: 5 }), { minLength: 1, maxLength: 4 }),
+    sync: fc.boolean(),
+    crash: fc.constant(undefined),
+  });
+  const crash = fc.record({
+    writes: fc.constant([] as DiskOperation[][]),
+    sync: fc.constant(false),
+    crash: fc.oneof(fc.constant(-1), fc.double({ min: 0, max: 1, noNaN: true })),
+  });
+  return fc.array(fc.oneof({ weight: 5, arbitrary: writes }, { weight: 1, arbitrary: crash }), {
+    minLength: 1,
+    maxLength: 30,
+  });
+}
+
+const quiet = `const quiet = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet };`;
+const levelDisk = JSON.stringify(import.meta.resolve("../../ha/runtime/production/level-disk.ts"));
+
+test("a process killed under writes has lost nothing that it acknowledged, and kept the order", () =>
+  inDirectory(async (directory) => {
+    let from = 0;
+    for (let round = 0; round < 6; round++) {
+      const program = `
+        import { openLevelDisk } from ${levelDisk};
+        ${quiet}
+        const journal = ${JSON.stringify({ ...small, applyDelayMillis: 2 })};
+        const disk = await openLevelDisk(${JSON.stringify(directory)}, quiet, { journal, writeBufferBytes: 65536 });
+        let next = ${from};
+        const one = () => {
+          const index = next++;
+          const key = Uint8Array.of(0x6b, index >> 8, index & 255);
+          // Two keys of one write: both or none. Unsynced ones between.
+          const twin = Uint8Array.of(0x74, index >> 8, index & 255);
+          // Now and then one that is larger than a journal file.
+          const length = index % 11 < 3 ? 17_000 : 10 + (index * 37) % 900;
+          const value = new Uint8Array(length).fill(index & 255);
+          const last = { key: Uint8Array.of(0x6c), value: key };
+          disk.write([{ key, value }, { key: twin, value }, last], { sync: index % 3 > 0 }, (error) => {
+            if (error) process.exit(3);
+            if (index % 3 > 0) process.stdout.write(index + "\\n");
+            if (next < 60000) one();
+          });
+        };
+        one();
+        one();
+      `;
+      const child = spawn(process.execPath, ["--input-type=module", "-e", program]);
+      let output = "";
+      let errors = "";
+      child.stderr.on("data", (chunk) => (errors += chunk));
+      const closed = new Promise((resolve) => child.once("close", resolve));
+      await new Promise<void>((resolve) => {
+        child.once("exit", () => resolve());
+        child.stdout.on("data", (chunk) => {
+          output += chunk;
+          if (output.split("\n").length > 150 + round * 40) resolve();
+        });
+      });
+      child.kill("SIGKILL");
+      await closed;
+      const acknowledged = Number(output.split("\n").at(-2));
+      assert.ok(acknowledged > from, `${output.slice(-200)} ${errors}`);
+      const disk = await open(directory);
+      let count = 0;
+      while (disk.get(key(count))) {
+        assert.ok(disk.get(Uint8Array.of(0x74, count >> 8, count & 255)), `half of ${count}`);
+        count++;
+      }
+      assert.ok(count > acknowledged, `${acknowledged} was acknowledged, ${count} are there`);
+      const range = { start: key(0), end: key(0xffff), limit: 100_000 };
+      assert.equal((await scan(disk, range)).length, count, "there is a hole");
+      const last = disk.get(Uint8Array.of(0x6c));
+      assert.deepEqual(
+        last && Buffer.from(last),
+        Buffer.from(key(count - 1)),
+        "an older write won",
+      );
+      await disk.close();
+      from = count;
+    }
+  }));
+
+/** A file system of 3 MiB, where that may be made. */
+function tiny(directory: string): boolean {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return false;
+  return spawnSync("mount", ["-t", "tmpfs", "-o", "size=3m", "none", directory]).status === 0;
+}
+
+test("a full file system ends the disk with `full`, and loses nothing acknowledged", (context) =>
+  inDirectory(async (parent) => {
+    const directory = join(parent, "tiny");
+    await mkdir(directory);
+    if (!tiny(directory)) {
+      context.skip("needs root and tmpfs");
+      return;
+    }
+    try {
+      const journal = { journalBytes: 256 * 1024, zeroStepBytes: 16 * 1024, applyDelayMillis: 1 };
+      const disk = await open(directory, journal);
+      let acknowledged = 0;
+      let failure: DiskError | undefined;
+      for (let index = 0; index < 2_000 && !failure; index++) {
+        const bytes = crypto.getRandomValues(new Uint8Array(4_000));
+        await write(disk, [{ key: key(index), value: bytes }], true).then(
+          () => acknowledged++,
+          (error: DiskError) => (failure = error),
+        );
+      }
+      assert.equal(failure?.kind, "full", failure?.message);
+      await assert.rejects(write(disk, [{ key: key(0) }], true), { kind: "full" });
+      await disk.close().catch(() => undefined);
+      // With room again, all of it is there.
+      const roomy = join(parent, "roomy");
+      await cp(directory, roomy, { recursive: true });
+      const again = await open(roomy, journal);
+      for (let index = 0; index < acknowledged; index++)
+        assert.ok(again.get(key(index)), `${index}`);
+      await again.close();
+    } finally {
+      spawnSync("umount", [directory]);
+    }
+  }));
