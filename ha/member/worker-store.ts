@@ -50,6 +50,8 @@ export interface WorkerMemberOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Ed25519 private key; made at first start. */
   readonly keyFile: string;
+  /** Peers that are told so too get messages unencrypted; `listen` is on loopback. */
+  readonly plaintextPeers?: boolean | undefined;
   /**
    * `new`: every founding member, this one included. `existing`: whom to ask. `address`: host:port;
    * `identity`: libp2p peer id. Only looked at when the data directory is empty.
@@ -87,6 +89,7 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
       dataDirectory: options.dataDirectory,
       listen: options.listen,
       identityFile: options.keyFile,
+      plaintextPeers: options.plaintextPeers,
       logFields: { component: "member", member: name, pid: process.pid },
       ...(logLevel && { log: { level: logLevel } }),
     },

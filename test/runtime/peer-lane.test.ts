@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { TLSSocket } from "node:tls";
+import { decodeOffer } from "../../ha/runtime/production/lane-offers.ts";
 import { Libp2pNetwork } from "../../ha/runtime/production/libp2p-network.ts";
 import {
   createLog,
@@ -14,7 +14,8 @@ import {
   productionRandom,
 } from "../../ha/runtime/production/mod.ts";
 import { FrameError, laneOfferBytes } from "../../ha/runtime/production/peer-frames.ts";
-import { decodeOffer, LaneServer, openLane } from "../../ha/runtime/production/peer-lane.ts";
+import { LaneServer, openLane } from "../../ha/runtime/production/peer-lane.ts";
+import { openPlainLane } from "../../ha/runtime/production/plain-lane.ts";
 import type { MemberId } from "../../ha/runtime/types.ts";
 import { Recorder } from "../contract/peer-network.ts";
 import { until } from "./until.ts";
@@ -22,8 +23,14 @@ import { until } from "./until.ts";
 const log = createLog({}, { level: "silent" });
 const { signal } = new AbortController();
 
+/** With TLS, and without. */
+const ways = [
+  { name: "", plain: false, openLane },
+  { name: "plain ", plain: true, openLane: openPlainLane },
+] as const;
+
 async function withServer(body: (server: LaneServer) => Promise<void>): Promise<void> {
-  const server = new LaneServer(log);
+  const server = new LaneServer(log, true);
   await server.start("127.0.0.1");
   try {
     await body(server);
@@ -32,54 +39,107 @@ async function withServer(body: (server: LaneServer) => Promise<void>): Promise<
   }
 }
 
-test("a lane carries bytes both ways, and its offer is good for one", () =>
-  withServer(async (server) => {
-    const { promise, resolve } = Promise.withResolvers<TLSSocket>();
-    const { offer } = server.grant(resolve);
-    const near = await openLane("127.0.0.1", decodeOffer(offer), signal);
-    const far = await promise;
-    near.write("there");
-    assert.equal(String((await once(far, "data"))[0]), "there");
-    far.write("back");
-    assert.equal(String((await once(near, "data"))[0]), "back");
-    await assert.rejects(openLane("127.0.0.1", decodeOffer(offer), signal), "a second time");
-    near.destroy();
-  }));
+for (const { name, plain, openLane: openThis } of ways) {
+  test(`a ${name}lane carries bytes both ways, and its offer is good for one`, () =>
+    withServer(async (server) => {
+      const { promise, resolve } = Promise.withResolvers<Socket>();
+      const { offer } = server.grant(resolve, plain);
+      const near = await openThis("127.0.0.1", decodeOffer(offer), signal);
+      const far = await promise;
+      near.write("there");
+      assert.equal(String((await once(far, "data"))[0]), "there");
+      far.write("back");
+      assert.equal(String((await once(near, "data"))[0]), "back");
+      await refused(openThis, offer);
+      near.destroy();
+    }));
 
-test("a lane is refused to a wrong key, a name that was never given and an offer withdrawn", () =>
-  withServer(async (server) => {
-    let taken = 0;
-    const grant = () => server.grant(() => taken++);
-    const wrongKey = Buffer.from(grant().offer);
-    wrongKey[laneOfferBytes - 1] = (wrongKey[laneOfferBytes - 1] ?? 0) ^ 1;
-    await assert.rejects(openLane("127.0.0.1", decodeOffer(wrongKey), signal));
-    const unknown = Buffer.from(grant().offer);
-    unknown[2] = (unknown[2] ?? 0) ^ 1;
-    await assert.rejects(openLane("127.0.0.1", decodeOffer(unknown), signal));
-    const { offer, withdraw } = grant();
-    withdraw();
-    await assert.rejects(openLane("127.0.0.1", decodeOffer(offer), signal));
-    assert.equal(taken, 0);
-  }));
+  test(`a ${name}lane is refused to a wrong key, an unknown name and an offer withdrawn`, () =>
+    withServer(async (server) => {
+      let taken = 0;
+      const grant = () => server.grant(() => taken++, plain);
+      const wrongKey = Buffer.from(grant().offer);
+      wrongKey[laneOfferBytes - 1] = (wrongKey[laneOfferBytes - 1] ?? 0) ^ 1;
+      await refused(openThis, wrongKey);
+      const unknown = Buffer.from(grant().offer);
+      unknown[2] = (unknown[2] ?? 0) ^ 1;
+      await refused(openThis, unknown);
+      const { offer, withdraw } = grant();
+      withdraw();
+      await refused(openThis, offer);
+      assert.equal(taken, 0);
+    }));
 
-test("whoever connects without a word is let go, and others are served meanwhile", () =>
-  withServer(async (server) => {
-    const { offer } = server.grant(() => {});
-    const silent = connect(decodeOffer(offer).port, "127.0.0.1");
-    silent.on("error", () => {}).resume();
-    await once(silent, "connect");
-    const lane = await openLane("127.0.0.1", decodeOffer(offer), signal);
-    await once(silent, "close");
-    lane.destroy();
-  }));
+  test(`whoever asks for a ${name}lane without a word is let go, and others are served meanwhile`, () =>
+    withServer(async (server) => {
+      const { offer } = server.grant(() => {}, plain);
+      const silent = connect(decodeOffer(offer).port, "127.0.0.1");
+      silent.on("error", () => {}).resume();
+      await once(silent, "connect");
+      const lane = await openThis("127.0.0.1", decodeOffer(offer), signal);
+      await once(silent, "close");
+      lane.destroy();
+    }));
+}
+
+/** It cannot be opened, or is hung up on at once. */
+async function refused(openThis: typeof openPlainLane, offer: Uint8Array): Promise<void> {
+  let socket: Socket;
+  try {
+    socket = await openThis("127.0.0.1", decodeOffer(offer), signal);
+  } catch {
+    return;
+  }
+  socket.on("error", () => {}).resume();
+  await once(socket, "close");
+}
+
+test("a lane without TLS is offered by nobody who was not told to", async () => {
+  const server = new LaneServer(log);
+  await server.start("127.0.0.1");
+  const { promise, resolve } = Promise.withResolvers<Socket>();
+  const { offer, plain } = server.grant(resolve, true);
+  assert.equal(plain, false);
+  const near = await openLane("127.0.0.1", decodeOffer(offer), signal);
+  await promise;
+  near.destroy();
+  server.close();
+});
+
+for (const [one, other] of [
+  [true, true],
+  [true, false],
+  [false, true],
+] as const) {
+  test(`members are linked, one ${told(one)}, the other ${told(other)} to do without TLS`, async () => {
+    await twoLinked(
+      async (a, b) => {
+        assert.ok(a.network.send(b.peer.id, Uint8Array.of(1)));
+        assert.ok(b.network.send(a.peer.id, Uint8Array.of(2)));
+        await until(() => a.recorder.messages.length + b.recorder.messages.length === 2, "both");
+      },
+      [one, other],
+    );
+  });
+}
+
+function told(plaintext: boolean): string {
+  return plaintext ? "told" : "not told";
+}
 
 test("an offer of another length is refused", () => {
   assert.throws(() => decodeOffer(new Uint8Array(laneOfferBytes - 1)), FrameError);
 });
 
-async function twoLinked(body: (a: End, b: End) => Promise<void>): Promise<void> {
+async function twoLinked(
+  body: (a: End, b: End) => Promise<void>,
+  plaintext: readonly [boolean, boolean] = [false, false],
+): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "trireme-lane-"));
-  const ends = [await open(directory, 1), await open(directory, 2)] as const;
+  const ends = [
+    await open(directory, 1, plaintext[0]),
+    await open(directory, 2, plaintext[1]),
+  ] as const;
   const [a, b] = ends;
   try {
     a.network.setPeers([b.peer]);
@@ -94,11 +154,11 @@ async function twoLinked(body: (a: End, b: End) => Promise<void>): Promise<void>
 
 type End = Awaited<ReturnType<typeof open>>;
 
-async function open(directory: string, number: number) {
+async function open(directory: string, number: number, plaintext: boolean) {
   const identity = await loadOrCreateIdentity(join(directory, `${number}.key`));
   const listen = { host: "127.0.0.1", port: 0 };
   const [clock, random] = [productionClock, productionRandom];
-  const network = new Libp2pNetwork({ identity, listen, clock, random, log });
+  const network = new Libp2pNetwork({ identity, listen, clock, random, log, plaintext });
   const recorder = new Recorder();
   await network.start(recorder);
   const addresses = [network.address ?? ""];
@@ -110,7 +170,7 @@ test("messages pass without a lane where none can be had", async (t) => {
   const nowhere = Buffer.alloc(laneOfferBytes);
   nowhere.writeUInt16BE(1, 0);
   const grant = t.mock.method(LaneServer.prototype, "grant", () => {
-    return { offer: nowhere, withdraw: () => {} };
+    return { offer: nowhere, plain: false, withdraw: () => {} };
   });
   await twoLinked(async (a, b) => {
     assert.ok(grant.mock.callCount() >= 2);
@@ -121,12 +181,12 @@ test("messages pass without a lane where none can be had", async (t) => {
 });
 
 test("a link loses its lane, goes down and comes back with another", async (t) => {
-  const sockets: TLSSocket[] = [];
+  const sockets: Socket[] = [];
   const grant = LaneServer.prototype.grant;
   t.mock.method(
     LaneServer.prototype,
     "grant",
-    function (this: LaneServer, taken: (socket: TLSSocket) => void) {
+    function (this: LaneServer, taken: (socket: Socket) => void) {
       return grant.call(this, (socket) => {
         sockets.push(socket);
         taken(socket);

@@ -38,45 +38,48 @@ diskContract("LevelDB", async () => {
   };
 });
 
-peerNetworkContract("libp2p", async () => {
-  const directory = await mkdtemp(join(tmpdir(), "trireme-peers-"));
-  const networks: Libp2pNetwork[] = [];
+for (const plaintext of [false, true]) {
+  peerNetworkContract(plaintext ? "libp2p without TLS" : "libp2p", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "trireme-peers-"));
+    const networks: Libp2pNetwork[] = [];
 
-  async function createNode(
-    number: number,
-    port: number,
-    handlers: PeerHandlers,
-  ): Promise<PeerNode> {
-    const identity = await loadOrCreateIdentity(join(directory, `${number}.key`));
-    const network = new Libp2pNetwork({
-      identity,
-      listen: { host: "127.0.0.1", port },
-      clock: productionClock,
-      random: productionRandom,
-      log,
-      limits: { queueBytesMax: contractQueueBytes },
-    });
-    networks.push(network);
-    await network.start(handlers);
-    const address = network.address ?? "";
-    const id = number as MemberId;
+    async function createNode(
+      number: number,
+      port: number,
+      handlers: PeerHandlers,
+    ): Promise<PeerNode> {
+      const identity = await loadOrCreateIdentity(join(directory, `${number}.key`));
+      const network = new Libp2pNetwork({
+        identity,
+        listen: { host: "127.0.0.1", port },
+        clock: productionClock,
+        random: productionRandom,
+        log,
+        plaintext,
+        limits: { queueBytesMax: contractQueueBytes },
+      });
+      networks.push(network);
+      await network.start(handlers);
+      const address = network.address ?? "";
+      const id = number as MemberId;
+      return {
+        id,
+        network,
+        peer: { id, name: `m${number}`, addresses: [address], identity: identity.identity },
+        restart: (next) => createNode(number, Number(address.split(":")[1]), next),
+      };
+    }
+
     return {
-      id,
-      network,
-      peer: { id, name: `m${number}`, addresses: [address], identity: identity.identity },
-      restart: (next) => createNode(number, Number(address.split(":")[1]), next),
+      create: (id, handlers) => createNode(id, 0, handlers),
+      until,
+      // Several dials at 10, 20, 40 and 80 ms; only absence is asserted after it.
+      pass: () => new Promise((resolve) => setTimeout(resolve, 200)),
+      settle,
+      dispose: async () => {
+        await Promise.all(networks.map((network) => network.close()));
+        await rm(directory, { recursive: true });
+      },
     };
-  }
-
-  return {
-    create: (id, handlers) => createNode(id, 0, handlers),
-    until,
-    // Several dials at 10, 20, 40 and 80 ms; only absence is asserted after it.
-    pass: () => new Promise((resolve) => setTimeout(resolve, 200)),
-    settle,
-    dispose: async () => {
-      await Promise.all(networks.map((network) => network.close()));
-      await rm(directory, { recursive: true });
-    },
-  };
-});
+  });
+}

@@ -18,15 +18,18 @@ import type {
   Random,
 } from "../types.ts";
 import type { MemberIdentity } from "./identity.ts";
+import { decodeOffer } from "./lane-offers.ts";
+import { isLoopback } from "./loopback.ts";
 import type { Connection, PeerStream } from "./peer-channel.ts";
 import { Inbound } from "./peer-inbound.ts";
-import { decodeOffer, LaneServer, openLane } from "./peer-lane.ts";
+import { LaneServer, openLane } from "./peer-lane.ts";
 import {
   defaultPeerLinkLimits,
   PeerLink,
   type PeerLinkHost,
   type PeerLinkLimits,
 } from "./peer-link.ts";
+import { openPlainLane } from "./plain-lane.ts";
 
 export interface Libp2pNetworkOptions {
   readonly identity: MemberIdentity;
@@ -36,6 +39,8 @@ export interface Libp2pNetworkOptions {
   readonly random: Random;
   readonly log: Log;
   readonly limits?: Partial<PeerLinkLimits>;
+  /** Messages are not encrypted, between members that are all told so; `listen` is on loopback. */
+  readonly plaintext?: boolean | undefined;
 }
 
 const protocol = "/trireme/peer/1";
@@ -68,17 +73,21 @@ export class Libp2pNetwork implements PeerNetwork {
 
   constructor(options: Libp2pNetworkOptions) {
     this.#options = options;
-    this.#lanes = new LaneServer(options.log);
+    const { plaintext = false, listen } = options;
+    assert(!plaintext || isLoopback(listen.host), `plaintext peers on ${listen.host}`);
+    this.#lanes = new LaneServer(options.log, plaintext);
     this.#host = {
+      plainLanes: plaintext,
       clock: options.clock,
       random: options.random,
       log: options.log,
       limits: { ...defaultPeerLinkLimits, ...options.limits },
       open: (peer, signal) => this.#open(peer, signal),
-      openLane: (connection, offer, signal) => {
+      openLane: (connection, offer, plain, signal) => {
         // As in /ip4/127.0.0.1/tcp/…
         const [, , host = ""] = connection.remoteAddr.toString().split("/");
-        return openLane(host, decodeOffer(offer), signal);
+        const open = plain ? openPlainLane : openLane;
+        return open(host, decodeOffer(offer), signal);
       },
       abandon: (peer, reason) => {
         for (const connection of this.#connectionsTo(peer.identity)) connection.abort(reason);

@@ -30,6 +30,8 @@ export interface ProductionRuntimeOptions {
   readonly logFields?: Readonly<Record<string, unknown>>;
   readonly disk?: LevelDiskOptions;
   readonly links?: Partial<PeerLinkLimits>;
+  /** Peers on this machine that are told so too get messages unencrypted. */
+  readonly plaintextPeers?: boolean | undefined;
 }
 
 export interface ProductionRuntime extends Runtime {
@@ -58,6 +60,7 @@ export async function openProductionRuntime(
     clock,
     random,
     log,
+    plaintext: options.plaintextPeers,
     ...(options.links && { limits: options.links }),
   });
   let closing: Promise<void> | undefined;

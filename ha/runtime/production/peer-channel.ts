@@ -1,5 +1,5 @@
 /** The two ways in which a link's frames travel, as one: a libp2p stream, or a lane. */
-import type { TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
 import type { Libp2p } from "libp2p";
 import { FrameError, type FrameReader } from "./peer-frames.ts";
 
@@ -53,7 +53,7 @@ export function streamChannel(stream: PeerStream, events: ChannelEvents): Channe
   };
 }
 
-export function laneChannel(socket: TLSSocket, events: ChannelEvents): Channel {
+export function laneChannel(socket: Socket, events: ChannelEvents): Channel {
   const { reader, writable } = events;
   socket.on("close", once(events.closed));
   // What went wrong is told by `close`.

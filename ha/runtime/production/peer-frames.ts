@@ -10,7 +10,15 @@
  *   opener   ── message, message, ping … ─►  acceptor
  * ```
  */
-export const FrameKind = { message: 0, ping: 1, pong: 2, laneRequest: 3, laneOffer: 4 } as const;
+export const FrameKind = {
+  message: 0,
+  ping: 1,
+  pong: 2,
+  laneRequest: 3,
+  laneOffer: 4,
+  plainLaneRequest: 5,
+  plainLaneOffer: 6,
+} as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
 export const frameHeaderBytes = 4;
@@ -47,6 +55,8 @@ const payloadBytesMax: Readonly<Record<FrameKind, number>> = {
   [FrameKind.pong]: 0,
   [FrameKind.laneRequest]: 0,
   [FrameKind.laneOffer]: laneOfferBytes,
+  [FrameKind.plainLaneRequest]: 0,
+  [FrameKind.plainLaneOffer]: laneOfferBytes,
 };
 
 /** Cuts a byte stream into frames. A payload that lies within one chunk is a view of it. */

@@ -1,4 +1,5 @@
 /** The accepting half of the link from one peer: its stream, and the lane that it may ask for. */
+import type { Socket } from "node:net";
 import { type Channel, laneChannel, type PeerStream, streamChannel } from "./peer-channel.ts";
 import { controlFrame, FrameError, FrameKind, FrameReader } from "./peer-frames.ts";
 import type { LaneServer } from "./peer-lane.ts";
@@ -39,13 +40,15 @@ export class Inbound {
   #frame(channel: Channel, kind: FrameKind, payload: Uint8Array): void {
     if (kind === FrameKind.message) this.#events.message(payload);
     else if (kind === FrameKind.ping) answer(channel, pong);
-    else if (kind === FrameKind.laneRequest && channel === this.#stream) this.#offer();
+    else if (channel !== this.#stream) return;
+    else if (kind === FrameKind.laneRequest) this.#offer(false);
+    else if (kind === FrameKind.plainLaneRequest) this.#offer(true);
   }
 
   /** One at a time: a new offer voids the one before. */
-  #offer(): void {
+  #offer(wantsPlain: boolean): void {
     this.#withdraw();
-    const { offer, withdraw } = this.#lanes.grant((socket) => {
+    const taken = (socket: Socket) => {
       this.#lane?.abort(new Error("replaced by a new lane"));
       const lane = laneChannel(socket, {
         reader: new FrameReader((kind, payload) => this.#frame(lane, kind, payload)),
@@ -54,9 +57,11 @@ export class Inbound {
         },
       });
       this.#lane = lane;
-    });
+    };
+    const { offer, plain, withdraw } = this.#lanes.grant(taken, wantsPlain);
     this.#withdraw = withdraw;
-    answer(this.#stream, controlFrame(FrameKind.laneOffer, offer));
+    const kind = plain ? FrameKind.plainLaneOffer : FrameKind.laneOffer;
+    answer(this.#stream, controlFrame(kind, offer));
   }
 }
 

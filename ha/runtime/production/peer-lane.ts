@@ -11,47 +11,31 @@
  * writes; through Node's own TLS it costs a tenth. The key is random, known to the two ends alone
  * and good for one connection, so the lane is authenticated as the link is (RFC 4279). A lane that
  * cannot be had, for want of an open port perhaps, is done without: the stream carries all.
+ *
+ * Members that were told to do without encryption on one machine ask for a lane without TLS
+ * (`plain-lane.ts`); to whoever was not told so, that is a request for an ordinary one.
  */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
 import type { Log } from "../types.ts";
-import { FrameError, laneOfferBytes } from "./peer-frames.ts";
+import {
+  decodeOffer,
+  type Grant,
+  Grants,
+  type LaneOffer,
+  laneConnectionsMax,
+  offerMillis,
+} from "./lane-offers.ts";
+import { laneOfferBytes } from "./peer-frames.ts";
+import { PlainLaneServer } from "./plain-lane.ts";
 
-const nameBytes = 16;
-/** An offer that is not taken up by then is void; and so is a handshake. */
-const offerMillis = 3_000;
-const connectionsMax = 64;
 const tls = {
   ciphers: "PSK-AES128-GCM-SHA256",
   minVersion: "TLSv1.2",
   maxVersion: "TLSv1.2",
 } as const;
-
-interface LaneOffer {
-  readonly port: number;
-  readonly name: string;
-  readonly key: Buffer;
-}
-
-interface Grant {
-  readonly key: Buffer;
-  readonly expiresAt: number;
-  readonly taken: (socket: TLSSocket) => void;
-}
-
-export function decodeOffer(bytes: Uint8Array): LaneOffer {
-  if (bytes.length !== laneOfferBytes) {
-    throw new FrameError(`a lane offer of ${bytes.length} bytes, not ${laneOfferBytes}`);
-  }
-  const offer = Buffer.from(bytes);
-  return {
-    port: offer.readUInt16BE(0),
-    name: offer.toString("hex", 2, 2 + nameBytes),
-    key: offer.subarray(2 + nameBytes),
-  };
-}
 
 /** Connects to the host that made the offer. Rejects when that does not work in time. */
 export async function openLane(
@@ -81,17 +65,20 @@ export async function openLane(
 /** Where lanes arrive: a port of its own beside that of libp2p. */
 export class LaneServer {
   readonly #server: Server;
-  readonly #grants = new Map<string, Grant>();
+  readonly #grants = new Grants();
+  readonly #plain: PlainLaneServer | undefined;
   readonly #granted = new WeakMap<TLSSocket, Grant>();
   readonly #sockets = new Set<TLSSocket>();
 
-  constructor(log: Log) {
+  /** `plaintext`: to peers that ask for it, lanes without TLS are offered. */
+  constructor(log: Log, plaintext = false) {
+    if (plaintext) this.#plain = new PlainLaneServer(this.#grants, log);
     this.#server = createServer({
       ...tls,
       handshakeTimeout: offerMillis,
       pskCallback: (socket, name) => this.#take(socket, name),
     });
-    this.#server.maxConnections = connectionsMax;
+    this.#server.maxConnections = laneConnectionsMax;
     this.#server.on("tlsClientError", (error, socket) => {
       log.debug("a lane was refused", { from: socket.remoteAddress, error });
       // A handshake that took too long is told here and goes on, unless it is ended.
@@ -108,27 +95,36 @@ export class LaneServer {
   async start(host: string): Promise<void> {
     this.#server.listen(0, host);
     await once(this.#server, "listening");
+    await this.#plain?.start(host);
   }
 
-  /** An offer for one connection, which `taken` gets; and how it is withdrawn. */
-  grant(taken: (socket: TLSSocket) => void): { offer: Buffer; withdraw: () => void } {
+  /**
+   * An offer for one connection, which `taken` gets; and how it is withdrawn. `plain`: without TLS,
+   * if that is done here.
+   */
+  grant(
+    taken: (socket: Socket) => void,
+    plain = false,
+  ): { offer: Buffer; plain: boolean; withdraw: () => void } {
     const offer = randomBytes(laneOfferBytes);
-    offer.writeUInt16BE((this.#server.address() as AddressInfo).port, 0);
+    const without = plain ? this.#plain : undefined;
+    const port = without?.port ?? (this.#server.address() as AddressInfo).port;
+    offer.writeUInt16BE(port, 0);
     const { name, key } = decodeOffer(offer);
-    this.#grants.set(name, { key, expiresAt: performance.now() + offerMillis, taken });
-    return { offer, withdraw: () => this.#grants.delete(name) };
+    this.#grants.add(name, { key, expiresAt: performance.now() + offerMillis, taken });
+    return { offer, plain: without !== undefined, withdraw: () => this.#grants.withdraw(name) };
   }
 
   close(): void {
+    this.#plain?.close();
     this.#grants.clear();
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
   }
 
   #take(socket: TLSSocket, name: string): Buffer | null {
-    const grant = this.#grants.get(name);
-    this.#grants.delete(name);
-    if (!grant || performance.now() > grant.expiresAt) return null;
+    const grant = this.#grants.take(name);
+    if (!grant) return null;
     this.#granted.set(socket, grant);
     return grant.key;
   }

@@ -1,4 +1,4 @@
-import type { TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
 import type { Cancel, Clock, Log, Peer, Random } from "../types.ts";
 import {
   type Channel,
@@ -44,8 +44,15 @@ export interface PeerLinkHost {
   readonly log: Log;
   readonly limits: PeerLinkLimits;
   open(peer: Peer, signal: AbortSignal): Promise<{ connection: Connection; stream: PeerStream }>;
+  /** Lanes without TLS are asked for. */
+  readonly plainLanes: boolean;
   /** Takes up the offer of a lane; rejects when it cannot. */
-  openLane(connection: Connection, offer: Uint8Array, signal: AbortSignal): Promise<TLSSocket>;
+  openLane(
+    connection: Connection,
+    offer: Uint8Array,
+    plain: boolean,
+    signal: AbortSignal,
+  ): Promise<Socket>;
   /** Ends every connection to the peer: one of them has proved to be dead. */
   abandon(peer: Peer, reason: Error): void;
   onLink(peer: Peer, up: boolean): void;
@@ -58,6 +65,7 @@ type HeardChannel = Channel & { heardAt: number };
 const writeBytesMax = 1024 * 1024;
 const ping = controlFrame(FrameKind.ping);
 const laneRequest = controlFrame(FrameKind.laneRequest);
+const plainLaneRequest = controlFrame(FrameKind.plainLaneRequest);
 
 /**
  * The outgoing half of the link to one peer.
@@ -195,15 +203,18 @@ export class PeerLink {
     if (this.#stream !== channel) return;
     if (kind === FrameKind.pong && this.#state === "proving") {
       this.#state = "widening";
-      this.#write(channel, laneRequest);
-    } else if (kind === FrameKind.laneOffer && this.#state === "widening") {
-      this.#widen(connection, payload);
+      this.#write(channel, this.#host.plainLanes ? plainLaneRequest : laneRequest);
+    } else if (this.#state !== "widening") return;
+    else if (kind === FrameKind.laneOffer) this.#widen(connection, payload, false);
+    // Nobody who has not asked for it gives up encryption.
+    else if (kind === FrameKind.plainLaneOffer && this.#host.plainLanes) {
+      this.#widen(connection, payload, true);
     }
   }
 
-  #widen(connection: Connection, offer: Uint8Array): void {
+  #widen(connection: Connection, offer: Uint8Array, plain: boolean): void {
     const stream = this.#stream;
-    this.#host.openLane(connection, offer, this.#abort.signal).then(
+    this.#host.openLane(connection, offer, plain, this.#abort.signal).then(
       (socket) => {
         if (this.#stream === stream && this.#state === "widening") this.#useLane(socket);
         else socket.destroy();
@@ -217,7 +228,7 @@ export class PeerLink {
     );
   }
 
-  #useLane(socket: TLSSocket): void {
+  #useLane(socket: Socket): void {
     const events = {
       reader: new FrameReader((kind) => {
         if (kind === FrameKind.pong) lane.heardAt = this.#host.clock.monotonicMillis();

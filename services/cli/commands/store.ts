@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openMemberWorker, type WorkerMember } from "../../../ha/member/mod.ts";
 import { parseAddress, type ServerTls } from "../../../ha/rpc/mod.ts";
+import { isLoopback } from "../../../ha/runtime/production/loopback.ts";
 import { program } from "../../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { clusterState, parseInitialCluster, serveEtcd } from "../../apiserver/mod.ts";
@@ -52,19 +53,25 @@ const store = program({
     "insecure-loopback": {
       type: "boolean",
       default: false,
-      help: "serve without TLS; only on a loopback address",
+      help: "serve without TLS, and encrypt nothing between members; only on loopback addresses",
     },
   },
   async start(values, log) {
     const { name } = values;
     const listen = parseAddress(values["listen-client"]);
-    const tls = await tlsOf(values, listen.host);
+    const peers = parseAddress(values["listen-peer"]);
+    if (values["insecure-loopback"]) {
+      requireLoopback("listen-client", listen.host);
+      requireLoopback("listen-peer", peers.host);
+    }
+    const tls = await tlsOf(values);
     const dataDirectory = values["data-dir"];
     const clientUrl = `${tls ? "https" : "http"}://${values["listen-client"]}`;
     const member = await openMemberWorker({
       name,
       dataDirectory,
-      listen: parseAddress(values["listen-peer"]),
+      listen: peers,
+      plaintextPeers: values["insecure-loopback"],
       keyFile: values["peer-key-file"] ?? `${resolve(dataDirectory)}.key`,
       cluster: parseInitialCluster(values["initial-cluster"], name),
       initialClusterState: clusterState(values["initial-cluster-state"]),
@@ -120,12 +127,17 @@ interface TlsFlags {
   readonly "insecure-loopback": boolean;
 }
 
-async function tlsOf(flags: TlsFlags, host: string): Promise<ServerTls | undefined> {
-  const refuse = (text: string) => new StatusError(Code.invalidArgument, text);
-  if (flags["insecure-loopback"]) {
-    if (/^(127\.|::1$|localhost$)/.test(host)) return undefined;
-    throw refuse(`--insecure-loopback: --listen-client ${host} is not a loopback address`);
-  }
+function refuse(text: string): StatusError {
+  return new StatusError(Code.invalidArgument, text);
+}
+
+function requireLoopback(flag: string, host: string): void {
+  if (isLoopback(host)) return;
+  throw refuse(`--insecure-loopback: --${flag} ${host} is not a loopback address`);
+}
+
+async function tlsOf(flags: TlsFlags): Promise<ServerTls | undefined> {
+  if (flags["insecure-loopback"]) return undefined;
   const read = async (flag: keyof TlsFlags): Promise<string> => {
     const file = flags[flag];
     if (typeof file !== "string") {
