@@ -182,8 +182,7 @@ export abstract class BalancedCall
 
   #choose(): Choice {
     const { fleet } = this.desk;
-    if (this.call.head.route.method.repeatable === "write")
-      return fleet.chooseForWrite(this.master);
+    if (this.call.head.route.method.forLeader) return fleet.chooseForWrite(this.master);
     return fleet.choose(this.#load, this.master);
   }
 

@@ -63,6 +63,8 @@ export class Fleet {
   #leaderWaitOver = false;
   #leader: Master | undefined;
   #turn = 0;
+  /** Who got the last single call that any could have got. */
+  #last: Master | undefined;
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -107,7 +109,13 @@ export class Fleet {
     if (takers.length === 0) return "none";
     const best = this.#among(takers, load, except) ?? this.#among(this.#ejected, load, except);
     if (best === undefined) return "full";
-    if (load === "streams") this.streamsPlaced++;
+    if (load === "streams") {
+      this.streamsPlaced++;
+      return best;
+    }
+    const last = this.#slowStart.active ? undefined : this.#last;
+    if (last !== undefined && last !== except && staysWith(last, best)) return last;
+    this.#last = best;
     return best;
   }
 
@@ -236,6 +244,23 @@ export class Fleet {
       }, this.#options.limits.leaderWaitMillis);
     }
   }
+}
+
+/** As many more than the least loaded one has, of every hundred, may be under way with a master … */
+const toleratedPercent = 75;
+/** … once even that one has more than so many. */
+const toleratedFrom = 2;
+
+/**
+ * Calls that arrive together leave together, for one master, if that makes no real difference to
+ * the levels: a write to a socket, and the wake-up at its other end, cost more than the calls in
+ * them. With few calls under way they are dealt out one by one.
+ */
+function staysWith(last: Master, best: Master): boolean {
+  if (last === best) return true;
+  if (last.ejected || !isHealthy(last) || !last.upstream.hasCapacity) return false;
+  const tolerated = Math.max(0, ((best.unary - toleratedFrom) * toleratedPercent) / 100);
+  return last.unary < best.unary + Math.floor(tolerated);
 }
 
 /** It says it is ready, and there is a connection to it. */

@@ -12,6 +12,8 @@ export interface Method {
   /** The client sends one message, so the request can be kept and sent again. */
   readonly singleRequest: boolean;
   readonly repeatable: Repeatable;
+  /** The leader does it in the end, whoever is asked: to ask it at once saves everybody a way. */
+  readonly forLeader: boolean;
   readonly resumed: Resumed;
 }
 
@@ -34,6 +36,13 @@ const reads: ReadonlySet<string> = new Set([
   "MemberList",
 ]);
 
+/** Writes of etcd's API that a member passes on to the leader. Not those that wait, as for a lock. */
+const etcdWrites: ReadonlySet<string> = new Set(
+  ["KV/Put", "KV/DeleteRange", "KV/Txn", "KV/Compact", "Lease/LeaseGrant", "Lease/LeaseRevoke"].map(
+    (name) => `/etcdserverpb.${name}`,
+  ),
+);
+
 /** Streams that are resumed, by name: watches by their revision, the others with the next message. */
 const resumedStreams: ReadonlySet<string> = new Set(["Watch", "LeaseKeepAlive", "Heartbeat"]);
 
@@ -44,6 +53,7 @@ const opaque: Method = {
   shape: "stream",
   singleRequest: false,
   repeatable: "opaque",
+  forLeader: false,
   resumed: undefined,
 };
 
@@ -56,7 +66,8 @@ for (const [service, { methods: declared }] of Object.entries(services)) {
     const repeatable = shape === "stream" ? "opaque" : reads.has(name) ? "read" : write;
     const resumes = shape === "stream" && resumedStreams.has(name);
     const resumed = resumes ? (own ? "end" : "unavailable") : undefined;
-    methods.set(path, { shape, singleRequest: !requestStream, repeatable, resumed });
+    const forLeader = repeatable === "write" || etcdWrites.has(path);
+    methods.set(path, { shape, singleRequest: !requestStream, repeatable, forLeader, resumed });
   }
 }
 

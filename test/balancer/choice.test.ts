@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { methodOf } from "../../ha/balancer/methods.ts";
 import { call, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { Code } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
@@ -47,6 +48,21 @@ describe("choosing a master", () => {
     await eventually("the balancer knows", () => !!balancer.status().masters[1]?.leader);
     for (let n = 0; n < 5; n++) await call(leases, "update", {});
     assert.equal(masters[1].seen.length, 5);
+  });
+
+  test("what the leader does in the end is asked of it, in etcd's API too; what waits is not", () => {
+    const forLeader = (path: string) => methodOf(path).forLeader;
+    for (const name of ["KV/Put", "KV/Txn", "KV/DeleteRange", "KV/Compact", "Lease/LeaseGrant"]) {
+      assert.equal(forLeader(`/etcdserverpb.${name}`), true, name);
+    }
+    assert.equal(forLeader("/trireme.core.v1.Pods/Create"), true);
+    for (const path of [
+      "/etcdserverpb.KV/Range",
+      "/v3lockpb.Lock/Lock",
+      "/trireme.core.v1.Pods/Get",
+    ]) {
+      assert.equal(forLeader(path), false, path);
+    }
   });
 
   test("streams are spread by streams", async () => {
