@@ -19,7 +19,7 @@ import {
   type WatchRequest,
   type WriteOptions,
 } from "../store/mod.ts";
-import { stateKey } from "./auth-records.ts";
+import { type AuthData, stateKey } from "./auth-records.ts";
 import { AuthState } from "./auth-state.ts";
 import { type Caller, callerOf, checkAdmin, checkUser, leasesOf, Rights } from "./caller.ts";
 import * as errors from "./errors.ts";
@@ -147,19 +147,43 @@ export class Front {
     options: { readonly serializable?: boolean; readonly signal?: AbortSignal | undefined },
   ): Promise<RangeResponse> {
     const enabled = (await this.auth.load()).enabled;
-    if (enabled) await this.checkRange(caller, request);
+    const local = options.serializable === true;
+    if (enabled) await this.checkRange(caller, request, local);
     const [first = request, second] = visibleRanges(request);
     const response = await this.store.range(first, options);
-    if (enabled) await this.checkRange(caller, request);
+    if (enabled) await this.checkRange(caller, request, local);
     if (second === undefined) return response;
     const revision = request.revision || response.revision;
     const low = await this.store.range({ ...second, revision }, { serializable: true });
     return mergeRanges(request, response, low);
   }
 
-  private async checkRange(caller: Caller, request: RangeRequest): Promise<void> {
+  /** `local`: this member alone decides. */
+  private async checkRange(caller: Caller, request: RangeRequest, local = false): Promise<void> {
     const data = await this.auth.fresh();
-    if (data.enabled) new Rights(data, caller).checkRead(request.key, request.rangeEnd);
+    const check = (rights: Rights) => rights.checkRead(request.key, request.rangeEnd);
+    if (!data.enabled) return;
+    if (local) check(new Rights(data, caller));
+    else await this.decide(data, caller, check);
+  }
+
+  /**
+   * Answers the data by which the caller may. A refusal by what is at hand is not the last word:
+   * another member may have given a right since, or ended the token, which is another error.
+   */
+  private async decide(
+    data: AuthData,
+    caller: Caller,
+    check: (rights: Rights) => void,
+  ): Promise<AuthData> {
+    try {
+      check(new Rights(data, caller));
+      return data;
+    } catch {
+      const newest = await this.auth.newest();
+      if (newest.enabled) check(new Rights(newest, caller));
+      return newest;
+    }
   }
 
   txn(caller: Caller, request: TxnRequest, options: WriteOptions): Promise<TxnResponse> {
@@ -190,10 +214,10 @@ export class Front {
     options: WriteOptions,
   ): Promise<TxnResponse> {
     for (let attempt = 0; attempt < etcdLimits.guardedAttempts; attempt++) {
-      const data = await this.auth.load();
+      let data = await this.auth.load();
+      if (data.enabled) data = await this.decide(data, caller, (each) => each.checkTxn(request));
       if (!data.enabled) return this.store.txn(visible, options);
       const rights = new Rights(data, caller);
-      rights.checkTxn(request);
       for (const lease of leasesOf(request)) await this.checkLease(rights, lease);
       const answer = await this.store.txn(
         {

@@ -25,19 +25,20 @@ import {
   type Command,
   encodeProposal,
   storeErrors as errors,
-  LeaseClock,
   type PageReader,
   pageReader,
   Snapshot,
   type StateMachine,
   WatchHub,
 } from "../store/mod.ts";
+import { AlarmClock } from "./alarm-clock.ts";
 import { type CallDone, CallKind, Calls, type Question } from "./calls.ts";
 import type { ClusterId } from "./cluster-id.ts";
 import { CorruptionCheck, type CorruptionHost } from "./corruption.ts";
 import { decodeFrame } from "./frames.ts";
 import { hashInSteps } from "./hashing.ts";
 import { install } from "./installer.ts";
+import { type LeaseHost, LeaseKeeper } from "./lease-keeper.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
 import { type Loaded, loadMachine, memberOperation, removedError } from "./load.ts";
 import type { LogStore } from "./log-store.ts";
@@ -72,7 +73,7 @@ export class Member {
   readonly runtime: Runtime;
   machine: StateMachine;
   hub: WatchHub;
-  #leases: LeaseClock;
+  readonly #leases: LeaseKeeper;
   readonly #raft: Raft;
   readonly #limits: MemberLimits;
   readonly #logStore: LogStore;
@@ -90,6 +91,10 @@ export class Member {
   readonly #wanted = new Set<MemberId>();
   readonly #linked = new Set<MemberId>();
   readonly #timers: Cancel[] = [];
+  /** A step of compaction has been made, and the next one waits for its time. */
+  readonly #compactionPause: AlarmClock;
+  readonly #newsRelease: AlarmClock;
+  readonly #readHurry: AlarmClock;
   #cancelCampaign: Cancel = () => {};
   readonly #listeners = new Set<() => void>();
   /** Who wants a snapshot of everything applied, once that is on the disk. */
@@ -120,7 +125,10 @@ export class Member {
     this.#appliedTerm = loaded.machine.appliedTerm;
     this.#read = pageReader(runtime.disk);
     this.hub = this.#newHub();
-    this.#leases = new LeaseClock(this.machine.leases);
+    this.#leases = new LeaseKeeper(this.#leaseHost(), this.machine);
+    this.#compactionPause = new AlarmClock(runtime.clock, this.#limits.compactionPauseMillis);
+    this.#newsRelease = new AlarmClock(runtime.clock, this.#limits.newsHeldMillis);
+    this.#readHurry = new AlarmClock(runtime.clock, this.#limits.readHurryMillis);
     this.#outbox = new Outbox(runtime.network, loaded.clusterId ?? 0);
     this.quota = new Quota(runtime.disk, options.quotaBytes, () => this.#raiseNoSpace());
     this.#members = new Members(this.#membersHost(), loaded.rosters);
@@ -152,6 +160,15 @@ export class Member {
     );
     this.#corruption = new CorruptionCheck(this.#corruptionHost());
     this.#leadership = this.#presentLeadership();
+  }
+
+  #leaseHost(): LeaseHost {
+    return {
+      clock: this.runtime.clock,
+      office: () => (this.#raft.role === Role.leader ? this.#raft.term : undefined),
+      confirm: (done) => this.read((error) => done(error === undefined)),
+      wake: () => this.#wake(),
+    };
   }
 
   #corruptionHost(): CorruptionHost {
@@ -354,6 +371,7 @@ export class Member {
   #end(phase: "failed" | "closed", error: StatusError): void {
     this.#phase = phase;
     for (const cancel of this.#timers.splice(0)) cancel();
+    for (const alarm of [this.#compactionPause, this.#newsRelease, this.#readHurry]) alarm.stop();
     this.#cancelCampaign();
     this.#sender.stopAll();
     this.#receiver.stop();
@@ -425,30 +443,22 @@ export class Member {
     if (this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
   }
 
-  #newsTimer = false;
-
+  /** News that found nothing to go along with. */
   #releaseNewsSoon(): void {
-    if (this.#newsTimer || !this.#outbox.holds) return;
-    this.#newsTimer = true;
-    this.runtime.clock.after(this.#limits.newsHeldMillis, () => {
-      this.#newsTimer = false;
-      if (this.#phase !== "running") return;
+    if (!this.#outbox.holds) return;
+    this.#newsRelease.set(() => {
       this.#outbox.release();
       this.#wake();
     });
   }
 
-  #hurryTimer = false;
-
+  /** The fewest possible peers were asked about a round: when they take long, all are. */
   #hurryReadsSoon(): void {
     const round = this.#raft.openReadRound;
-    if (this.#hurryTimer || round === 0) return;
-    this.#hurryTimer = true;
-    this.runtime.clock.after(this.#limits.readHurryMillis, () => {
-      this.#hurryTimer = false;
+    if (round === 0) return;
+    this.#readHurry.set(() => {
       const { openReadRound } = this.#raft;
-      if (this.#phase !== "running" || openReadRound === 0) return;
-      if (openReadRound <= round) this.#raft.hurryReads();
+      if (openReadRound !== 0 && openReadRound <= round) this.#raft.hurryReads();
       this.#wake();
     });
   }
@@ -590,19 +600,11 @@ export class Member {
     });
   }
 
-  /** A step of it has been made, and the next one waits for its time. */
-  #compacting = false;
-
   /** Forgets compacted history a little at a time: whoever is served meanwhile comes first. */
   #compactStore(): void {
-    if (this.#compacting) return;
-    const { compactionOperationsPerStep, compactionPauseMillis } = this.#limits;
-    if (!this.machine.compactStep(compactionOperationsPerStep)) return;
-    this.#compacting = true;
-    this.runtime.clock.after(compactionPauseMillis, () => {
-      this.#compacting = false;
-      this.#wake();
-    });
+    if (this.#compactionPause.isSet) return;
+    if (!this.machine.compactStep(this.#limits.compactionOperationsPerStep)) return;
+    this.#compactionPause.set(() => this.#wake());
   }
 
   /** Cuts the log behind what is applied and written, when it has grown long enough. */
@@ -730,9 +732,7 @@ export class Member {
     const before = this.#leadership;
     const present = this.#presentLeadership();
     const leads = present.role === Role.leader;
-    if (leads && this.#appliedTerm === present.term && !this.#leases.leading) {
-      this.#leases.promote(now);
-    } else if (!leads && this.#leases.leading) this.#leases.demote();
+    this.#leases.noticeOffice(leads, this.#appliedTerm === present.term, now);
     const changed =
       before.role !== present.role ||
       before.leader !== present.leader ||
@@ -762,11 +762,6 @@ export class Member {
     }
   }
 
-  /**
-   * An answer is a promise about time, and the next leader has its own clock: it is given only once
-   * a quorum has confirmed that there was no next leader when the lease was renewed. A member that
-   * was cut off or paused would promise what its successor does not keep.
-   */
   #answerTo(call: Call, tell: (answer: Answer) => void): void {
     if (call.kind === CallKind.hash) {
       this.#corruption.answer(call, (answer) => {
@@ -779,42 +774,7 @@ export class Member {
       this.#members.change(call, tell);
       return;
     }
-    const answer = this.#answer(call);
-    if (!answer.leads) {
-      tell(answer);
-      return;
-    }
-    const { term } = this.#raft;
-    this.read((error) => {
-      // The read may have been served by the next leader.
-      const still = !error && this.#raft.role === Role.leader && this.#raft.term === term;
-      tell(still ? answer : { id: answer.id, leads: false });
-      this.#wake();
-    });
-  }
-
-  #answer(call: Call): Answer {
-    const id = call.id ?? 0;
-    if (!this.#leases.leading) return { id, leads: false };
-    const now = this.runtime.clock.monotonicMillis();
-    let lease: bigint;
-    try {
-      lease = BigInt(call.lease ?? "");
-    } catch {
-      return { id, leads: true, found: false }; // No number: certainly no lease.
-    }
-    const granted = this.machine.leases.get(lease)?.seconds;
-    if (granted === undefined) return { id, leads: true, found: false };
-    let remainingSeconds: number;
-    try {
-      const keep = call.kind === CallKind.keepAlive;
-      remainingSeconds = keep
-        ? this.#leases.keepAlive(lease, now)
-        : this.#leases.remaining(lease, now);
-    } catch {
-      return { id, leads: true, found: false }; // Its time is up; the revocation is on its way.
-    }
-    return { id, leads: true, found: true, grantedSeconds: granted, remainingSeconds };
+    this.#leases.answer(call, tell);
   }
 
   /**
@@ -823,7 +783,7 @@ export class Member {
    * carried out is named again by the clock.
    */
   #expireLeases(): void {
-    if (this.#phase !== "running" || !this.#leases.leading) return;
+    if (this.#phase !== "running") return;
     if (this.#raft.role !== Role.leader || this.#raft.term !== this.#leadership.term) return;
     const now = this.runtime.clock.monotonicMillis();
     const ids = this.#leases.expired(now, this.#limits.leasesExpiredPerCheck);
@@ -895,7 +855,7 @@ export class Member {
     this.machine = machine;
     this.#appliedTerm = machine.appliedTerm;
     this.hub = this.#newHub();
-    this.#leases = new LeaseClock(machine.leases);
+    this.#leases.reset(machine);
     this.#writer.reset(machine);
     this.#logStart = meta.index;
     this.#installing = undefined;
