@@ -1,7 +1,7 @@
 /**
  * The format of backups.
  *
- *     "TRIREME\x01"  { length, 4 bytes | CRC-32, 4 bytes | frame }…  end: length 0, CRC 0
+ *     "TRIREME\x01"  { length, 4 bytes | CRC-32C, 4 bytes | frame }…  end: length 0, CRC 0
  *
  * all big endian. The first frame is a BackupHeader, the others are the chunks of a store snapshot
  * (`ha/store/snapshot.ts`); an incremental backup has only the revisions after its base, and all of
@@ -9,7 +9,7 @@
  * and the SHA-256 of everything before: the same that `etcdctl snapshot save` writes.
  */
 import { BackupHeader } from "../../proto/gen/raft.ts";
-import { crc32 } from "../runtime/crc32.ts";
+import { crc32c } from "../runtime/crc32c.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { DiskOperation } from "../runtime/types.ts";
 import {
@@ -50,7 +50,7 @@ function frame(content: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(frameHeaderBytes + content.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, content.length);
-  view.setUint32(4, crc32(content));
+  view.setUint32(4, crc32c(content));
   bytes.set(content, frameHeaderBytes);
   return bytes;
 }
@@ -111,7 +111,7 @@ export class BackupReader {
     if (length > frameBytesMax) throw this.#damaged(`has a frame of ${length} bytes`);
     if (buffer.length < frameHeaderBytes + length) return false;
     const content = buffer.subarray(frameHeaderBytes, frameHeaderBytes + length);
-    if (view.getUint32(4) !== crc32(content)) throw this.#damaged("has a damaged frame");
+    if (view.getUint32(4) !== crc32c(content)) throw this.#damaged("has a damaged frame");
     if (length === 0) this.#end();
     else if (this.#header) operations.push(...this.#records(content));
     else this.#begin(content);

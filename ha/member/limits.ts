@@ -117,6 +117,11 @@ export function assertLimits(given: MemberLimits): void {
       given.readRetryMillis >= given.heartbeatTicks * given.tickMillis,
       "readRetryMillis ≥ heartbeatTicks × tickMillis",
     ],
+    [
+      given.readHurryMillis < given.heartbeatTicks * given.tickMillis,
+      "readHurryMillis < heartbeatTicks × tickMillis",
+    ],
+    [given.newsHeldMillis < given.tickMillis, "newsHeldMillis < tickMillis"],
     [given.learnersMax < given.membersMax, "learnersMax < membersMax"],
     [
       given.corruptCheckMillis === 0 ||

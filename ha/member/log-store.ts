@@ -22,7 +22,7 @@ import {
   type DiskOperation,
   type MemberId,
 } from "../runtime/types.ts";
-import { repair, seal, unseal } from "../store/mod.ts";
+import { repair, seal, sealedByOlder, unseal } from "../store/mod.ts";
 import { decodeLogBatch, sealLogBatch } from "./frames.ts";
 import { type RosterMeta, rosterMetaFromWire, rosterMetaToWire } from "./wire.ts";
 
@@ -135,6 +135,11 @@ export function identityOperation(identity: MemberIdentity): DiskOperation {
 }
 
 export function readIdentity(disk: Disk): MemberIdentity | undefined {
+  const sealed = disk.get(identityKey);
+  if (sealed && !unseal(identityKey, sealed) && sealedByOlder(identityKey, sealed)) {
+    const way = "bring its data over with that version's backup and this one's restore";
+    throw new DiskError("corrupt", `an older version of Trireme wrote this data: ${way}`);
+  }
   const bytes = readSealed(disk, identityKey, "the member's identity");
   return bytes && decoded(bytes, MemberIdentity.decode, "the member's identity");
 }

@@ -3,6 +3,7 @@
  * little endian. The key takes part, so that a record in another one's place is noticed too.
  */
 import { crc32 } from "../runtime/crc32.ts";
+import { crc32c } from "../runtime/crc32c.ts";
 import type { WireWriter } from "./wire.ts";
 
 const checksumBytes = 4;
@@ -24,6 +25,14 @@ export function seal(key: Uint8Array, content: Uint8Array): Uint8Array {
 export function sealWritten(key: Uint8Array, writer: WireWriter): Uint8Array {
   writer.littleEndian32(writer.checksum(crc32(key)));
   return writer.finish();
+}
+
+/** Whether it was sealed by a version of Trireme that took CRC-32C for it. */
+export function sealedByOlder(key: Uint8Array, sealed: Uint8Array): boolean {
+  const length = sealed.length - checksumBytes;
+  if (length < 0) return false;
+  const view = new DataView(sealed.buffer, sealed.byteOffset, sealed.length);
+  return view.getUint32(length, true) === crc32c(sealed, 0, length, crc32c(key));
 }
 
 /** The content, a view; undefined where it is not what was sealed under this key. */

@@ -5,7 +5,7 @@
  * `takeOperations` into one disk write, `flush` the watch hub, answer the callers.
  */
 export { AlarmType } from "./alarms.ts";
-export { seal, sealWritten, unseal } from "./checksum.ts";
+export { seal, sealedByOlder, sealWritten, unseal } from "./checksum.ts";
 export {
   type Command,
   decodeRangeResponse,

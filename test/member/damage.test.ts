@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { crc32c } from "../../ha/runtime/crc32c.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { DiskError } from "../../ha/runtime/types.ts";
 import type { Revision } from "../../ha/store/mod.ts";
@@ -45,6 +46,25 @@ for (const [prefix, name] of [
     assert.match(error.message, name);
   });
 }
+
+test("what an older version wrote is told from damage, and what to do about it", async () => {
+  const cluster = new SimulatedCluster("older version", 3);
+  await cluster.startAll();
+  const seat = cluster.follower;
+  await cluster.world.runFor(1_000);
+  cluster.crash(seat);
+  const { entries } = cluster.world.disk(seat.peer.id);
+  const sealed = Buffer.from(entries.get("M") ?? []);
+  const content = sealed.subarray(0, -4);
+  sealed.writeUInt32LE(
+    crc32c(content, 0, content.length, crc32c(Buffer.from("M"))),
+    content.length,
+  );
+  entries.set("M", sealed);
+  const error = await cluster.run(failureOf(cluster.start(seat)));
+  assert.ok(error instanceof DiskError, String(error));
+  assert.match(error.message, /an older version of Trireme wrote this data: .*backup/);
+});
 
 /** The platter, by keys as texts. */
 function contentOf(cluster: SimulatedCluster, seat: SimulatedSeat) {
