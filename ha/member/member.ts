@@ -10,7 +10,6 @@ import type { Answer, Call } from "../../proto/gen/raft.ts";
 import {
   EntryKind,
   type LogIndex,
-  type Message,
   MessageType,
   type Raft,
   type Ready,
@@ -45,6 +44,7 @@ import type { LogStore } from "./log-store.ts";
 import { Members, type MembersHost } from "./members.ts";
 import { Outbox } from "./outbox.ts";
 import type { CommandDone, Proposals } from "./proposals.ts";
+import { Proposer } from "./proposer.ts";
 import { Quota } from "./quota.ts";
 import { type ReadDone, Reads } from "./reads.ts";
 import type { Roster } from "./roster.ts";
@@ -83,6 +83,7 @@ export class Member {
   readonly #members: Members;
   readonly quota: Quota;
   readonly #proposals: Proposals;
+  readonly #proposer: Proposer;
   readonly #reads: Reads;
   readonly #calls: Calls;
   readonly #sender: SnapshotSender;
@@ -122,6 +123,7 @@ export class Member {
     this.#logStore = loaded.logStore;
     this.#logStart = loaded.logStart;
     this.#proposals = loaded.proposals;
+    this.#proposer = new Proposer(loaded.raft, loaded.proposals, runtime.clock);
     this.#appliedTerm = loaded.machine.appliedTerm;
     this.#read = pageReader(runtime.disk);
     this.hub = this.#newHub();
@@ -419,7 +421,7 @@ export class Member {
     const now = this.runtime.clock.monotonicMillis();
     this.#startSnapshots(now);
     this.#members.pump();
-    this.#propose(now);
+    this.#proposer.propose(now);
     if (this.#reads.mayBegin && this.#leadership.leader !== undefined) {
       this.#raft.readIndex(this.#reads.begin(now));
     }
@@ -438,8 +440,7 @@ export class Member {
     this.#hurryReadsSoon();
     this.#noticeLeadership(now);
     const leaderKnown = this.#leadership.leader !== undefined;
-    const proposes = this.#proposals.waiting && !this.#refused && !this.#held;
-    const more = proposes || this.#reads.mayBegin;
+    const more = this.#proposer.isPressing || this.#reads.mayBegin;
     if (this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
   }
 
@@ -465,42 +466,6 @@ export class Member {
 
   /** A tick has passed: applied state is written though there may be no log write. */
   #stateDue = false;
-
-  /** The core refused for now: the next tick tries again. */
-  #refused = false;
-
-  /** Commands wait for the last proposal to come back. */
-  #held = false;
-
-  /** Proposals of others: on a leader with a crowd of its own they wait for its next round. */
-  #forwarded: Message[] = [];
-
-  #takeForwarded(): void {
-    if (this.#forwarded.length === 0) return;
-    for (const message of this.#forwarded) this.#raft.step(message);
-    this.#forwarded = [];
-    this.#proposals.forwarded();
-  }
-
-  #propose(now: number): void {
-    this.#refused = false;
-    this.#held = false;
-    if (!this.#proposals.waiting && this.#forwarded.length === 0) return;
-    const readiness = this.#proposals.readiness(now, this.#raft.hasUncommitted);
-    this.#held = readiness === "hold";
-    if (this.#held) return;
-    this.#takeForwarded();
-    if (readiness !== "go" || !this.#proposals.waiting) return;
-    const wallMillis = Math.max(0, Math.floor(this.runtime.clock.wallMillis()));
-    const { data, taken } = this.#proposals.take(wallMillis);
-    const refusal = this.#raft.propose(data);
-    assert(refusal !== "too-large", "a proposal is bounded before it is encoded");
-    if (refusal === undefined) this.#proposals.proposed(taken, this.#raft.term, now);
-    else {
-      this.#refused = true;
-      this.#proposals.putBack(taken);
-    }
-  }
 
   #handle(ready: Ready): void {
     if (ready.install) this.#beginInstall(ready);
@@ -663,7 +628,7 @@ export class Member {
     for (const message of frame.messages) {
       // The link is authenticated: nobody speaks for somebody else.
       if (message.from !== from || message.type === MessageType.snapshot) continue;
-      if (message.type === MessageType.propose) this.#forwarded.push(message);
+      if (message.type === MessageType.propose) this.#proposer.forward(message);
       else this.#raft.step(message);
     }
     for (const chunk of frame.chunks) {
