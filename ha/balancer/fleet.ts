@@ -5,6 +5,7 @@ import type { Log } from "../runtime/types.ts";
 import type { BalancerLimits } from "./limits.ts";
 import { monitor } from "./monitor.ts";
 import { Outcomes, Outliers } from "./outliers.ts";
+import { Runs } from "./runs.ts";
 import { SlowStart } from "./slow-start.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -63,8 +64,7 @@ export class Fleet {
   #leaderWaitOver = false;
   #leader: Master | undefined;
   #turn = 0;
-  /** Who got the last single call that any could have got. */
-  #last: Master | undefined;
+  readonly #runs = new Runs();
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -101,21 +101,25 @@ export class Fleet {
 
   /**
    * The taker with the least load, but not `except` while there is another; an outlier when all the
-   * others have as much as they take. Runs for every call: it makes nothing, and asks no clock while
-   * nobody warms up.
+   * others have as much as they take. Single calls that come together stay together (see `Runs`),
+   * but while somebody warms up each is dealt on its own. It makes nothing: it runs for every call.
    */
   choose(load: Load, except: Master | undefined): Choice {
     const takers = this.#takers;
     if (takers.length === 0) return "none";
+    const runs = load === "unary" && !this.#slowStart.active ? this.#runs : undefined;
+    const master = runs?.master;
+    if (master !== undefined && master !== except && takesMore(master)) {
+      runs?.step();
+      return master;
+    }
     const best = this.#among(takers, load, except) ?? this.#among(this.#ejected, load, except);
     if (best === undefined) return "full";
     if (load === "streams") {
       this.streamsPlaced++;
       return best;
     }
-    const last = this.#slowStart.active ? undefined : this.#last;
-    if (last !== undefined && last !== except && staysWith(last, best)) return last;
-    this.#last = best;
+    runs?.begin(best, this.#underWay());
     return best;
   }
 
@@ -125,8 +129,7 @@ export class Fleet {
     if (leader === undefined) {
       return this.#leaderWaitOver ? this.choose("unary", except) : "none";
     }
-    const takes = leader !== except && isHealthy(leader) && !leader.ejected;
-    return takes && leader.upstream.hasCapacity ? leader : this.choose("unary", except);
+    return leader !== except && takesMore(leader) ? leader : this.choose("unary", except);
   }
 
   close(): void {
@@ -161,6 +164,12 @@ export class Fleet {
       if (best === undefined || master[load] < best[load]) best = master;
     }
     return best;
+  }
+
+  #underWay(): number {
+    let sum = 0;
+    for (const { unary } of this.masters) sum += unary;
+    return sum;
   }
 
   #start({ name, address }: MasterAddress): Master {
@@ -246,26 +255,13 @@ export class Fleet {
   }
 }
 
-/** As many more than the least loaded one has, of every hundred, may be under way with a master … */
-const toleratedPercent = 75;
-/** … once even that one has more than so many. */
-const toleratedFrom = 2;
-
-/**
- * Calls that arrive together leave together, for one master, if that makes no real difference to
- * the levels: a write to a socket, and the wake-up at its other end, cost more than the calls in
- * them. With few calls under way they are dealt out one by one.
- */
-function staysWith(last: Master, best: Master): boolean {
-  if (last === best) return true;
-  if (last.ejected || !isHealthy(last) || !last.upstream.hasCapacity) return false;
-  const tolerated = Math.max(0, ((best.unary - toleratedFrom) * toleratedPercent) / 100);
-  return last.unary < best.unary + Math.floor(tolerated);
-}
-
 /** It says it is ready, and there is a connection to it. */
 export function isHealthy(master: Master): boolean {
   return master.status?.ready === true && master.upstream.connected;
+}
+
+function takesMore(master: Master): boolean {
+  return isHealthy(master) && !master.ejected && master.upstream.hasCapacity;
 }
 
 function isReachable(master: Master): boolean {

@@ -38,7 +38,7 @@ export class FrontDoor {
       const client = new ClientConnection(options, peer);
       this.#clients.add(client);
       socket.on("close", () => this.#clients.delete(client));
-      attachSocket(client.connection, socket);
+      attachSocket(client.connection, socket, { writeAfter: "read" });
     };
     this.#listener = new Listener({ log, tls, maxConnections: limits.connections }, accept);
   }

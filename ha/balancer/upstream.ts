@@ -147,7 +147,7 @@ export class Upstream {
       this.#retire(connection);
       if (this.#connection === undefined) this.#redial();
     });
-    attachSocket(connection, socket);
+    attachSocket(connection, socket, { writeAfter: "read" });
   }
 
   /** No new calls on it; the next connection is dialled. */

@@ -4,23 +4,27 @@ import type { Connection } from "./connection.ts";
 
 const tickMillis = 1_000;
 
-/** Connections with output, until the end of the turn. */
-let dirty: SocketAdapter[] = [];
-let flushing = false;
+/** Connections with output, until it is time to write. */
+class Flushes {
+  readonly #later: (run: () => void) => void;
+  #dirty: SocketAdapter[] = [];
 
-function flushSoon(adapter: SocketAdapter): void {
-  dirty.push(adapter);
-  if (flushing) return;
-  flushing = true;
-  setImmediate(flushAll);
+  constructor(later: (run: () => void) => void) {
+    this.#later = later;
+  }
+
+  add(adapter: SocketAdapter): void {
+    if (this.#dirty.push(adapter) === 1) this.#later(this.#run);
+  }
+
+  readonly #run = (): void => {
+    const adapters = this.#dirty;
+    this.#dirty = [];
+    for (const adapter of adapters) adapter.flush();
+  };
 }
 
-function flushAll(): void {
-  flushing = false;
-  const adapters = dirty;
-  dirty = [];
-  for (const adapter of adapters) adapter.flush();
-}
+const flushes = { turn: new Flushes(setImmediate), read: new Flushes(process.nextTick) };
 
 /** All attached connections share one timer. */
 const attached = new Set<SocketAdapter>();
@@ -42,26 +46,41 @@ function detach(adapter: SocketAdapter): void {
   timer = undefined;
 }
 
+export interface AttachOptions {
+  /**
+   * When output is written. At the end of a `turn` of the event loop, the default: what several
+   * reads have led to leaves in one write. After each `read`, whatever its socket: what does no work
+   * of its own, a relay, lets the next process begin while it goes on.
+   */
+  readonly writeAfter?: keyof typeof flushes | undefined;
+}
+
 /**
  * From now on the connection lives on the socket, and ends with it; the socket is closed when the
  * connection is over. The socket may still be connecting. Nothing else may read or write it.
  */
-export function attachSocket(connection: Connection, socket: Socket): void {
-  new SocketAdapter(connection, socket).start();
+export function attachSocket(
+  connection: Connection,
+  socket: Socket,
+  { writeAfter = "turn" }: AttachOptions = {},
+): void {
+  new SocketAdapter(connection, socket, flushes[writeAfter]).start();
 }
 
 class SocketAdapter {
   readonly #connection: Connection;
   readonly #socket: Socket;
+  readonly #flushes: Flushes;
   #dirty = false;
   #blocked = false;
   #blockedSince: number | undefined;
   #sentBefore = 0;
   #ended = false;
 
-  constructor(connection: Connection, socket: Socket) {
+  constructor(connection: Connection, socket: Socket, to: Flushes) {
     this.#connection = connection;
     this.#socket = socket;
+    this.#flushes = to;
   }
 
   start(): void {
@@ -144,6 +163,6 @@ class SocketAdapter {
   #wake(): void {
     if (this.#dirty) return;
     this.#dirty = true;
-    flushSoon(this);
+    this.#flushes.add(this);
   }
 }
