@@ -6,6 +6,7 @@ import { flushCompileCache } from "node:module";
 import { parseArgs } from "node:util";
 import { StatusError } from "../status-error.ts";
 import type { Log } from "../types.ts";
+import { collectLater } from "./garbage.ts";
 import { createLog } from "./log.ts";
 
 export interface Flag {
@@ -76,6 +77,7 @@ export async function runProgram<F extends Flags>(
   };
   process.on("uncaughtException", fail("an unexpected error ends this process"));
   process.on("unhandledRejection", fail("an unhandled rejection ends this process"));
+  collectLater();
   let running: Running;
   try {
     running = await definition.start(values, log);
