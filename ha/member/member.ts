@@ -26,7 +26,7 @@ import {
   storeErrors as errors,
   type PageReader,
   pageReader,
-  Snapshot,
+  type Snapshot,
   type StateMachine,
   WatchHub,
 } from "../store/mod.ts";
@@ -41,32 +41,22 @@ import { type LeaseHost, LeaseKeeper } from "./lease-keeper.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
 import { type Loaded, loadMachine, memberOperation, removedError } from "./load.ts";
 import type { LogStore } from "./log-store.ts";
+import { LogTrimmer } from "./log-trimmer.ts";
 import { Members, type MembersHost } from "./members.ts";
+import { type Leadership, Office, type OfficeHost } from "./office.ts";
 import { Outbox } from "./outbox.ts";
 import type { CommandDone, Proposals } from "./proposals.ts";
 import { Proposer } from "./proposer.ts";
 import { Quota } from "./quota.ts";
 import { type ReadDone, Reads } from "./reads.ts";
 import type { Roster } from "./roster.ts";
-import { SnapshotReceiver } from "./snapshot-receiver.ts";
-import { SnapshotSender } from "./snapshot-sender.ts";
+import { Snapshots, type SnapshotsHost } from "./snapshots.ts";
 import type { MemberOptions } from "./types.ts";
 import { type RosterMeta, snapshotMessage } from "./wire.ts";
 import { Writer } from "./writer.ts";
 
 /** `installing`: a snapshot takes the place of log and state; nothing else moves. */
 type Phase = "running" | "installing" | "failed" | "closed";
-
-interface PromiseCallbacks<T> {
-  readonly resolve: (value: T) => void;
-  readonly reject: (error: StatusError) => void;
-}
-
-export interface Leadership {
-  readonly role: Role;
-  readonly leader: MemberId | undefined;
-  readonly term: Term;
-}
 
 export class Member {
   readonly options: MemberOptions;
@@ -77,6 +67,7 @@ export class Member {
   readonly #raft: Raft;
   readonly #limits: MemberLimits;
   readonly #logStore: LogStore;
+  readonly #trimmer: LogTrimmer;
   readonly #read: PageReader;
   readonly #writer: Writer;
   readonly #outbox: Outbox;
@@ -86,27 +77,18 @@ export class Member {
   readonly #proposer: Proposer;
   readonly #reads: Reads;
   readonly #calls: Calls;
-  readonly #sender: SnapshotSender;
-  readonly #receiver: SnapshotReceiver;
+  readonly #snapshots: Snapshots;
+  readonly #office: Office;
   readonly #corruption: CorruptionCheck;
-  readonly #wanted = new Set<MemberId>();
   readonly #linked = new Set<MemberId>();
   readonly #timers: Cancel[] = [];
   /** A step of compaction has been made, and the next one waits for its time. */
   readonly #compactionPause: AlarmClock;
   readonly #newsRelease: AlarmClock;
   readonly #readHurry: AlarmClock;
-  #cancelCampaign: Cancel = () => {};
-  readonly #listeners = new Set<() => void>();
-  /** Who wants a snapshot of everything applied, once that is on the disk. */
-  #snapshotsAsked: PromiseCallbacks<Snapshot>[] = [];
-  #installing: RosterMeta | undefined;
   #phase: Phase = "running";
   #scheduled = false;
-  #leadership: Leadership;
   #appliedTerm: number;
-  #logStart: number;
-  #logBytes = 0;
   failure: StatusError | undefined;
   /** Counts the snapshots put in place: what was being read of the disk before is not there any more. */
   installations = 0;
@@ -121,7 +103,6 @@ export class Member {
     this.machine = loaded.machine;
     this.#raft = loaded.raft;
     this.#logStore = loaded.logStore;
-    this.#logStart = loaded.logStart;
     this.#proposals = loaded.proposals;
     this.#proposer = new Proposer(loaded.raft, loaded.proposals, runtime.clock);
     this.#appliedTerm = loaded.machine.appliedTerm;
@@ -134,34 +115,22 @@ export class Member {
     this.#outbox = new Outbox(runtime.network, loaded.clusterId ?? 0);
     this.quota = new Quota(runtime.disk, options.quotaBytes, () => this.#raiseNoSpace());
     this.#members = new Members(this.#membersHost(), loaded.rosters);
+    this.#trimmer = new LogTrimmer(
+      {
+        raft: loaded.raft,
+        members: this.#members,
+        logStore: loaded.logStore,
+        limits: this.#limits,
+      },
+      loaded.logStart,
+    );
     this.#writer = new Writer(runtime.disk, this.machine, loaded.lastIndex, {
       failed: (error) => this.diskFailed(error),
       idle: () => this.#wake(),
     });
-    this.#sender = new SnapshotSender(
-      this.#read,
-      {
-        send: (peer, chunk) => this.#outbox.to(peer).chunks.push(chunk),
-        finished: (peer, ok) => this.#raft.snapshotSent(peer, ok),
-        unreadable: (error) => this.diskFailed(error),
-        wake: () => this.#wake(),
-      },
-      runtime.log,
-      this.#limits,
-    );
-    this.#receiver = new SnapshotReceiver(
-      runtime.disk,
-      {
-        answer: (peer, chunk) => this.#outbox.to(peer).chunks.push(chunk),
-        complete: (from, term, meta) => this.#snapshotReceived(from, term, meta),
-        failed: (error) => this.diskFailed(error),
-        wake: () => this.#wake(),
-      },
-      runtime.log,
-      this.#limits,
-    );
+    this.#snapshots = new Snapshots(this.#snapshotsHost());
     this.#corruption = new CorruptionCheck(this.#corruptionHost());
-    this.#leadership = this.#presentLeadership();
+    this.#office = new Office(this.#officeHost());
   }
 
   #leaseHost(): LeaseHost {
@@ -178,8 +147,8 @@ export class Member {
       id: this.options.id,
       log: this.runtime.log,
       leads: () => {
-        const { role, term } = this.#leadership;
-        return role === Role.leader && this.#appliedTerm === term ? term : undefined;
+        const { leads, leadership } = this.#office;
+        return leads && this.#appliedTerm === leadership.term ? leadership.term : undefined;
       },
       members: () => this.roster.peers.map(({ id }) => id),
       isLinked: (id) => this.isLinked(id),
@@ -212,9 +181,39 @@ export class Member {
       call: (question, done) => this.call(question, done),
       changed: () => {
         for (const peer of this.#linked) this.#tellNews(peer);
-        this.#tellListeners();
+        this.#office.tellSoon();
       },
       left: () => this.#retire(),
+      wake: () => this.#wake(),
+    };
+  }
+
+  #officeHost(): OfficeHost {
+    return {
+      id: this.options.id,
+      runtime: this.runtime,
+      limits: this.#limits,
+      raft: this.#raft,
+      isLinked: (id) => this.isLinked(id),
+      running: () => this.#phase === "running",
+      failure: () => this.failure,
+      changed: (before, present) => this.#leadershipChanged(before, present),
+      wake: () => this.#wake(),
+    };
+  }
+
+  #snapshotsHost(): SnapshotsHost {
+    return {
+      runtime: this.runtime,
+      limits: this.#limits,
+      read: this.#read,
+      machine: () => this.machine,
+      meta: () => this.#trimmer.meta(this.machine.appliedIndex as LogIndex),
+      office: () => (this.#office.leads ? this.#office.leadership.term : undefined),
+      send: (peer, chunk) => this.#outbox.to(peer).chunks.push(chunk),
+      sent: (peer, ok) => this.#raft.snapshotSent(peer, ok),
+      received: (from, term, meta) => this.#snapshotReceived(from, term, meta),
+      diskFailed: (error) => this.diskFailed(error),
       wake: () => this.#wake(),
     };
   }
@@ -261,7 +260,7 @@ export class Member {
   }
 
   get leadership(): Leadership {
-    return this.#leadership;
+    return this.#office.leadership;
   }
 
   get raftStatus() {
@@ -307,60 +306,22 @@ export class Member {
   /** A snapshot of everything that is applied. The caller closes it. */
   snapshot(): Promise<Snapshot> {
     if (this.failure) return Promise.reject(this.failure);
-    return new Promise((resolve, reject) => {
-      this.#snapshotsAsked.push({ resolve, reject });
-      this.#wake();
-    });
+    return this.#snapshots.ask();
   }
 
   /** This member leads: another voter takes over. Resolves when it has. */
-  async moveLeader(to: MemberId, millisMax: number): Promise<void> {
-    const { role, membership } = this.#raft.status();
-    if (this.failure) throw this.failure;
-    if (role !== Role.leader) throw errors.notLeader();
-    if (to === this.options.id) return;
-    if (!membership.voters.includes(to)) throw errors.badTransferee();
-    this.#raft.transferLeadership(to);
-    this.#wake();
-    await this.#untilChanged(() => this.#leadership.leader === to, millisMax);
-    if (this.#leadership.leader !== to) throw errors.timedOut();
+  moveLeader(to: MemberId, millisMax: number): Promise<void> {
+    return this.#office.moveTo(to, millisMax);
+  }
+
+  /** Asks the best peer to take over, if this member leads; resolves when it has. */
+  handOver(millisMax: number): Promise<void> {
+    return this.#office.handOver(millisMax);
   }
 
   /** Called after leader, role, term, a link or the roster has changed. */
   onChange(listener: () => void): Cancel {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  /** Asks the best peer to take over, if this member leads; resolves when it has. */
-  async handOver(millisMax: number): Promise<void> {
-    const { role, progress } = this.#raft.status();
-    if (role !== Role.leader || this.#phase !== "running") return;
-    const successors = progress.filter((peer) => !peer.learner && this.#linked.has(peer.id));
-    const best = successors.sort((a, b) => b.match - a.match)[0];
-    if (!best) return;
-    this.#raft.transferLeadership(best.id);
-    this.#wake();
-    // Not sooner: a link that breaks while the others hear of no leader yet costs another election.
-    await this.#untilChanged(() => {
-      const { leader } = this.#leadership;
-      return leader !== undefined && leader !== this.options.id;
-    }, millisMax);
-  }
-
-  /** Resolves when the condition holds after a change, or the time is over. */
-  #untilChanged(condition: () => boolean, millisMax: number): Promise<void> {
-    return new Promise<void>((resolve) => {
-      const end = () => {
-        stop();
-        cancel();
-        resolve();
-      };
-      const cancel = this.runtime.clock.after(millisMax, end);
-      const stop = this.onChange(() => {
-        if (condition() || this.failure) end();
-      });
-    });
+    return this.#office.onChange(listener);
   }
 
   /** Stops at once; what waits is told. The runtime stays open for its owner to close. */
@@ -374,9 +335,8 @@ export class Member {
     this.#phase = phase;
     for (const cancel of this.#timers.splice(0)) cancel();
     for (const alarm of [this.#compactionPause, this.#newsRelease, this.#readHurry]) alarm.stop();
-    this.#cancelCampaign();
-    this.#sender.stopAll();
-    this.#receiver.stop();
+    this.#office.stop();
+    this.#snapshots.stop();
     this.#members.stop();
     this.#refuse(error);
   }
@@ -384,7 +344,7 @@ export class Member {
   /** From now on nobody is served. */
   #refuse(error: StatusError): void {
     this.failure = error;
-    for (const { reject } of this.#snapshotsAsked.splice(0)) reject(error);
+    this.#snapshots.refuse(error);
     this.#proposals.close(error);
     this.#reads.close(error);
     this.#calls.close(error);
@@ -413,22 +373,21 @@ export class Member {
 
   #handleTurn(): void {
     if (this.#phase !== "running") return;
-    const snapshots = this.#wanted.size + this.#snapshotsAsked.length;
-    if (snapshots > 0 && !this.#writer.settled) {
+    if (this.#snapshots.due && !this.#writer.settled) {
       this.#settle();
       return;
     }
     const now = this.runtime.clock.monotonicMillis();
-    this.#startSnapshots(now);
+    if (this.#snapshots.due) this.#snapshots.take(now);
     this.#members.pump();
     this.#proposer.propose(now);
-    if (this.#reads.mayBegin && this.#leadership.leader !== undefined) {
+    if (this.#reads.mayBegin && this.#office.leaderKnown) {
       this.#raft.readIndex(this.#reads.begin(now));
     }
     while (this.#raft.hasReady() && this.#phase === "running") this.#handle(this.#raft.ready());
     if (this.#phase !== "running") return;
     // A snapshot that was received and is not being installed by now was old news to the core.
-    this.#installing = undefined;
+    this.#snapshots.installing = undefined;
     this.#compactStore();
     this.#compactLog();
     this.#writer.issue(this.#stateDue);
@@ -438,10 +397,14 @@ export class Member {
     for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
     this.#releaseNewsSoon();
     this.#hurryReadsSoon();
-    this.#noticeLeadership(now);
-    const leaderKnown = this.#leadership.leader !== undefined;
+    this.#leases.noticeOffice(
+      this.#raft.role === Role.leader,
+      this.#appliedTerm === this.#raft.term,
+      now,
+    );
+    this.#office.notice();
     const more = this.#proposer.isPressing || this.#reads.mayBegin;
-    if (this.#raft.hasReady() || (more && leaderKnown)) this.#wake();
+    if (this.#raft.hasReady() || (more && this.#office.leaderKnown)) this.#wake();
   }
 
   /** News that found nothing to go along with. */
@@ -480,7 +443,7 @@ export class Member {
     if (entries.length > 0 || hardState || messagesAfterPersist.length > 0) {
       const operations = this.#logStore.persist(entries, hardState);
       this.#members.logged(entries);
-      for (const entry of entries) this.#logBytes += entry.data.length;
+      this.#trimmer.logged(entries);
       this.#writer.log({
         operations,
         lastIndex: entries.at(-1)?.index,
@@ -496,7 +459,7 @@ export class Member {
     for (const { context, index } of ready.reads) {
       this.#reads.confirmed(context, index, this.machine.appliedIndex);
     }
-    for (const peer of ready.snapshotsWanted) this.#wanted.add(peer);
+    this.#snapshots.want(ready.snapshotsWanted);
   }
 
   #apply(ready: Ready): void {
@@ -540,13 +503,6 @@ export class Member {
     if (news) this.#outbox.to(peer).news = news;
   }
 
-  /** In an event of its own: they may ask for what has just been applied. */
-  #tellListeners(): void {
-    this.runtime.clock.soon(() => {
-      for (const listener of this.#listeners) listener();
-    });
-  }
-
   #raiseNoSpace(): void {
     const member = this.options.id;
     if (this.machine.alarms.has({ member, kind: AlarmType.noSpace })) return;
@@ -572,43 +528,23 @@ export class Member {
     this.#compactionPause.set(() => this.#wake());
   }
 
-  /** Cuts the log behind what is applied and written, when it has grown long enough. */
   #compactLog(): void {
-    // Whoever receives a snapshot now needs the entries that follow it.
-    if (this.#sender.active) return;
-    const heavy = this.#logBytes > this.#limits.logBytesKept;
-    const kept = heavy ? this.#limits.logEntriesKeptMin : this.#limits.logEntriesKept;
-    const target = (this.#writer.writtenIndex - kept) as LogIndex;
-    if (
-      target - this.#logStart <
-      (heavy ? this.#limits.logEntriesKeptMin : this.#limits.logEntriesSlack)
-    )
-      return;
-    const start = this.#snapshotMeta(target);
-    assert(start, "what is applied since the log's start is in the log");
-    this.#raft.compact(target);
-    this.#members.compactTo(target);
-    this.#logStart = target;
-    this.#logBytes = 0;
-    const operations = this.#logStore.compact(start);
+    if (this.#snapshots.leaving) return;
+    const operations = this.#trimmer.cut(this.#writer.writtenIndex);
+    if (operations === undefined) return;
     this.#writer.log({ operations, lastIndex: undefined, sync: false, done: undefined });
-  }
-
-  #snapshotMeta(index: LogIndex): RosterMeta | undefined {
-    const meta = this.#raft.snapshotAt(index);
-    return meta && { ...meta, roster: this.#members.at(index) };
   }
 
   #tick(): void {
     if (this.#phase !== "running") return;
     const now = this.runtime.clock.monotonicMillis();
-    const leaderKnown = this.#leadership.leader !== undefined;
+    const { leaderKnown } = this.#office;
     this.#stateDue = true;
     this.#raft.tick();
     this.#proposals.sweep(now, leaderKnown);
     this.#reads.sweep(now, leaderKnown);
     this.#calls.sweep(now, leaderKnown);
-    this.#sender.sweep(now);
+    this.#snapshots.sweep(now);
     this.#wake();
   }
 
@@ -631,12 +567,7 @@ export class Member {
       if (message.type === MessageType.propose) this.#proposer.forward(message);
       else this.#raft.step(message);
     }
-    for (const chunk of frame.chunks) {
-      // What has been staged is about to be put in place: the next transfer would sweep it away.
-      if (chunk.data !== undefined && this.#installing !== undefined) continue;
-      if (chunk.data !== undefined) this.#receiver.chunk(from, chunk);
-      else this.#sender.acknowledged(from, chunk, this.runtime.clock.monotonicMillis());
-    }
+    for (const chunk of frame.chunks) this.#snapshots.chunk(from, chunk);
     for (const call of frame.calls) {
       this.#answerTo(call, (answer) => this.#outbox.to(from).answers.push(answer));
     }
@@ -662,63 +593,31 @@ export class Member {
     if (up) {
       this.#linked.add(peer);
       this.#tellNews(peer);
-      this.#campaignSoon();
+      this.#office.campaignSoon();
     } else if (this.#linked.delete(peer)) {
       this.#raft.linkLost(peer);
       this.#calls.lost(peer);
-      this.#sender.lost(peer);
+      this.#snapshots.lost(peer);
     }
-    for (const listener of this.#listeners) listener();
+    this.#office.tell();
     this.#wake();
   }
 
-  /** A quorum can talk and nobody leads: no need to wait out a timer. Pre-vote keeps it harmless. */
-  #campaignSoon(): void {
-    const { voters } = this.#raft.status().membership;
-    const { id } = this.options;
-    const there = voters.filter((voter) => voter === id || this.#linked.has(voter)).length;
-    const quorum = Math.floor(voters.length / 2) + 1;
-    if (this.#leadership.leader !== undefined || there < quorum) return;
-    const delay = 1 + this.runtime.random.below(this.#limits.tickMillis);
-    this.#cancelCampaign();
-    this.#cancelCampaign = this.runtime.clock.after(delay, () => {
-      if (this.#phase !== "running" || this.#leadership.leader !== undefined) return;
-      this.#raft.campaign();
-      this.#wake();
-    });
-  }
-
-  #presentLeadership(): Leadership {
-    const { role, leader, term } = this.#raft;
-    return { role, leader, term };
-  }
-
-  #noticeLeadership(now: number): void {
-    const before = this.#leadership;
-    const present = this.#presentLeadership();
-    const leads = present.role === Role.leader;
-    this.#leases.noticeOffice(leads, this.#appliedTerm === present.term, now);
-    const changed =
-      before.role !== present.role ||
-      before.leader !== present.leader ||
-      before.term !== present.term;
-    if (!changed) return;
-    this.#leadership = present;
-    if (before.role === Role.leader && !leads) {
-      this.#sender.stopAll();
+  #leadershipChanged(before: Leadership, present: Leadership): void {
+    if (before.role === Role.leader && present.role !== Role.leader) {
+      this.#snapshots.deposed();
       this.#members.deposed();
     }
-    if (present.leader !== undefined) this.#members.announce();
     if (before.leader !== present.leader) {
       this.runtime.log.info("leader changed", { leader: present.leader, term: present.term });
     }
-    for (const listener of this.#listeners) listener();
-    if (present.leader !== undefined && (this.#proposals.waiting || this.#reads.waiting))
-      this.#wake();
+    if (present.leader === undefined) return;
+    this.#members.announce();
+    if (this.#proposals.waiting || this.#reads.waiting) this.#wake();
   }
 
   #askLeader(): void {
-    const { leader } = this.#leadership;
+    const { leader } = this.#office.leadership;
     if (leader === undefined) return;
     for (const call of this.#calls.unasked(leader)) {
       if (leader === this.options.id)
@@ -749,7 +648,7 @@ export class Member {
    */
   #expireLeases(): void {
     if (this.#phase !== "running") return;
-    if (this.#raft.role !== Role.leader || this.#raft.term !== this.#leadership.term) return;
+    if (this.#raft.role !== Role.leader || this.#raft.term !== this.leadership.term) return;
     const now = this.runtime.clock.monotonicMillis();
     const ids = this.#leases.expired(now, this.#limits.leasesExpiredPerCheck);
     if (ids.length === 0) return;
@@ -776,21 +675,9 @@ export class Member {
     if (this.#writer.settled) this.#wake();
   }
 
-  #startSnapshots(now: number): void {
-    for (const { resolve } of this.#snapshotsAsked.splice(0)) resolve(new Snapshot(this.machine));
-    if (this.#wanted.size === 0) return;
-    const { role, term } = this.#leadership;
-    const meta = this.#snapshotMeta(this.machine.appliedIndex as LogIndex);
-    for (const peer of this.#wanted) {
-      if (role === Role.leader && meta) this.#sender.start(peer, meta, term, this.machine, now);
-      else this.#raft.snapshotSent(peer, false);
-    }
-    this.#wanted.clear();
-  }
-
   #snapshotReceived(from: MemberId, term: Term, meta: RosterMeta): void {
     if (this.#phase !== "running") return;
-    this.#installing = meta;
+    this.#snapshots.installing = meta;
     this.#raft.step(snapshotMessage(from, this.options.id, term, meta));
     this.#wake();
   }
@@ -798,7 +685,7 @@ export class Member {
   /** Log and state are replaced on disk first; then everything goes on from there. */
   #beginInstall(ready: Ready): void {
     this.installations++;
-    const meta = this.#installing;
+    const meta = this.#snapshots.installing;
     assert(meta && meta.index === ready.install?.index, "what was received is installed");
     this.#phase = "installing";
     this.runtime.log.info("installing a snapshot", { index: meta.index });
@@ -822,15 +709,15 @@ export class Member {
     this.hub = this.#newHub();
     this.#leases.reset(machine);
     this.#writer.reset(machine);
-    this.#logStart = meta.index;
-    this.#installing = undefined;
+    this.#trimmer.restart(meta.index);
+    this.#snapshots.installing = undefined;
     this.#phase = "running";
     this.#members.restore(meta.index, meta.roster);
     this.#raft.applied(meta.index);
     this.#carryOut(ready);
     this.#proposals.skipped();
     this.#reads.applied(meta.index);
-    for (const listener of this.#listeners) listener();
+    this.#office.tell();
     this.#wake();
   }
 
@@ -872,6 +759,6 @@ export class Member {
         this.runtime.log.warn("the peer links could not be closed", { error: thrown });
       });
     });
-    for (const listener of this.#listeners) listener();
+    this.#office.tell();
   }
 }

@@ -1,0 +1,154 @@
+/**
+ * Who leads, as this member knows: what follows from a change of it, and how it is brought about on
+ * purpose.
+ */
+import { type Raft, Role, type Term } from "../raft/mod.ts";
+import type { StatusError } from "../runtime/status-error.ts";
+import type { Cancel, MemberId, Runtime } from "../runtime/types.ts";
+import { storeErrors as errors } from "../store/mod.ts";
+import type { MemberLimits } from "./limits.ts";
+
+export interface Leadership {
+  readonly role: Role;
+  readonly leader: MemberId | undefined;
+  readonly term: Term;
+}
+
+/** What the office needs of its member. */
+export interface OfficeHost {
+  readonly id: MemberId;
+  readonly runtime: Runtime;
+  readonly limits: MemberLimits;
+  readonly raft: Raft;
+  isLinked(id: MemberId): boolean;
+  running(): boolean;
+  /** Why nobody is served any more. */
+  failure(): StatusError | undefined;
+  /** There is a leader, or another one, or none; or this member got or lost the office. */
+  changed(before: Leadership, present: Leadership): void;
+  wake(): void;
+}
+
+export class Office {
+  readonly #host: OfficeHost;
+  #leadership: Leadership;
+  readonly #listeners = new Set<() => void>();
+  #cancelCampaign: Cancel = () => {};
+
+  constructor(host: OfficeHost) {
+    this.#host = host;
+    this.#leadership = this.#present();
+  }
+
+  get leadership(): Leadership {
+    return this.#leadership;
+  }
+
+  get leads(): boolean {
+    return this.#leadership.role === Role.leader;
+  }
+
+  get leaderKnown(): boolean {
+    return this.#leadership.leader !== undefined;
+  }
+
+  /** Looks at what the consensus core says; to be called once a turn. */
+  notice(): void {
+    const before = this.#leadership;
+    const present = this.#present();
+    const changed =
+      before.role !== present.role ||
+      before.leader !== present.leader ||
+      before.term !== present.term;
+    if (!changed) return;
+    this.#leadership = present;
+    this.#host.changed(before, present);
+    this.tell();
+  }
+
+  /** Called after leader, role, term, a link or the roster has changed. */
+  onChange(listener: () => void): Cancel {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The listeners, at once. */
+  tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** In an event of its own: they may ask for what has just been applied. */
+  tellSoon(): void {
+    this.#host.runtime.clock.soon(() => this.tell());
+  }
+
+  /** This member leads: another voter takes over. Resolves when it has. */
+  async moveTo(to: MemberId, millisMax: number): Promise<void> {
+    const { raft, id } = this.#host;
+    const { role, membership } = raft.status();
+    const failure = this.#host.failure();
+    if (failure) throw failure;
+    if (role !== Role.leader) throw errors.notLeader();
+    if (to === id) return;
+    if (!membership.voters.includes(to)) throw errors.badTransferee();
+    raft.transferLeadership(to);
+    this.#host.wake();
+    await this.#untilChanged(() => this.#leadership.leader === to, millisMax);
+    if (this.#leadership.leader !== to) throw errors.timedOut();
+  }
+
+  /** Asks the best peer to take over, if this member leads; resolves when it has. */
+  async handOver(millisMax: number): Promise<void> {
+    const { raft, id } = this.#host;
+    const { role, progress } = raft.status();
+    if (role !== Role.leader || !this.#host.running()) return;
+    const successors = progress.filter((peer) => !peer.learner && this.#host.isLinked(peer.id));
+    const best = successors.sort((a, b) => b.match - a.match)[0];
+    if (!best) return;
+    raft.transferLeadership(best.id);
+    this.#host.wake();
+    // Not sooner: a link that breaks while the others hear of no leader yet costs another election.
+    await this.#untilChanged(() => this.leaderKnown && this.#leadership.leader !== id, millisMax);
+  }
+
+  /** A quorum can talk and nobody leads: no need to wait out a timer. Pre-vote keeps it harmless. */
+  campaignSoon(): void {
+    const { id, raft, runtime, limits } = this.#host;
+    const { voters } = raft.status().membership;
+    const there = voters.filter((voter) => voter === id || this.#host.isLinked(voter)).length;
+    const quorum = Math.floor(voters.length / 2) + 1;
+    if (this.leaderKnown || there < quorum) return;
+    const delay = 1 + runtime.random.below(limits.tickMillis);
+    this.stop();
+    this.#cancelCampaign = runtime.clock.after(delay, () => {
+      if (!this.#host.running() || this.leaderKnown) return;
+      raft.campaign();
+      this.#host.wake();
+    });
+  }
+
+  /** No campaign any more. */
+  stop(): void {
+    this.#cancelCampaign();
+  }
+
+  #present(): Leadership {
+    const { role, leader, term } = this.#host.raft;
+    return { role, leader, term };
+  }
+
+  /** Resolves when the condition holds after a change, or the time is over. */
+  #untilChanged(condition: () => boolean, millisMax: number): Promise<void> {
+    return new Promise<void>((resolve) => {
+      const end = () => {
+        stop();
+        cancel();
+        resolve();
+      };
+      const cancel = this.#host.runtime.clock.after(millisMax, end);
+      const stop = this.onChange(() => {
+        if (condition() || this.#host.failure()) end();
+      });
+    });
+  }
+}

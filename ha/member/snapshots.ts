@@ -1,0 +1,144 @@
+/**
+ * The snapshots that leave this member and the one that comes in: who waits for one, and when it is
+ * taken. All of what is applied is in them, so that must be on the disk before (`due`).
+ */
+import type { SnapshotChunk } from "../../proto/gen/raft.ts";
+import type { Term } from "../raft/mod.ts";
+import type { StatusError } from "../runtime/status-error.ts";
+import type { DiskError, MemberId, Runtime } from "../runtime/types.ts";
+import { type PageReader, Snapshot, type StateMachine } from "../store/mod.ts";
+import type { MemberLimits } from "./limits.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { SnapshotSender } from "./snapshot-sender.ts";
+import type { RosterMeta } from "./wire.ts";
+
+/** What they need of their member. */
+export interface SnapshotsHost {
+  readonly runtime: Runtime;
+  readonly limits: MemberLimits;
+  readonly read: PageReader;
+  machine(): StateMachine;
+  /** Of what is applied; undefined: the log does not reach there. */
+  meta(): RosterMeta | undefined;
+  /** The term in which this member leads. */
+  office(): Term | undefined;
+  /** Queues a chunk for the peer; it leaves at the end of the turn. */
+  send(peer: MemberId, chunk: SnapshotChunk): void;
+  sent(peer: MemberId, ok: boolean): void;
+  /** All of a snapshot is staged, durably. */
+  received(from: MemberId, term: Term, meta: RosterMeta): void;
+  diskFailed(error: DiskError): void;
+  wake(): void;
+}
+
+interface Asker {
+  readonly resolve: (snapshot: Snapshot) => void;
+  readonly reject: (error: StatusError) => void;
+}
+
+export class Snapshots {
+  readonly #host: SnapshotsHost;
+  readonly #sender: SnapshotSender;
+  readonly #receiver: SnapshotReceiver;
+  /** Peers whose log ends before this leader's begins. */
+  readonly #wanted = new Set<MemberId>();
+  /** Who wants a snapshot of everything applied. */
+  #asked: Asker[] = [];
+  /** What was received and is about to be put in place. */
+  installing: RosterMeta | undefined;
+
+  constructor(host: SnapshotsHost) {
+    const { runtime, limits, read } = host;
+    this.#host = host;
+    const diskFailed = (error: DiskError) => host.diskFailed(error);
+    const send = (peer: MemberId, chunk: SnapshotChunk) => host.send(peer, chunk);
+    const wake = () => host.wake();
+    this.#sender = new SnapshotSender(
+      read,
+      { send, finished: (peer, ok) => host.sent(peer, ok), unreadable: diskFailed, wake },
+      runtime.log,
+      limits,
+    );
+    this.#receiver = new SnapshotReceiver(
+      runtime.disk,
+      {
+        answer: send,
+        complete: (from, term, meta) => host.received(from, term, meta),
+        failed: diskFailed,
+        wake,
+      },
+      runtime.log,
+      limits,
+    );
+  }
+
+  /** Somebody waits for one: nothing more is to be applied until all that is applied is written. */
+  get due(): boolean {
+    return this.#wanted.size + this.#asked.length > 0;
+  }
+
+  /** Whoever receives one now needs the entries that follow it. */
+  get leaving(): boolean {
+    return this.#sender.active;
+  }
+
+  want(peers: readonly MemberId[]): void {
+    for (const peer of peers) this.#wanted.add(peer);
+  }
+
+  /** The caller closes it. */
+  ask(): Promise<Snapshot> {
+    return new Promise((resolve, reject) => {
+      this.#asked.push({ resolve, reject });
+      this.#host.wake();
+    });
+  }
+
+  /** All that is applied is on the disk. */
+  take(now: number): void {
+    const machine = this.#host.machine();
+    for (const { resolve } of this.#asked.splice(0)) resolve(new Snapshot(machine));
+    if (this.#wanted.size === 0) return;
+    const term = this.#host.office();
+    const meta = this.#host.meta();
+    for (const peer of this.#wanted) {
+      if (term !== undefined && meta) this.#sender.start(peer, meta, term, machine, now);
+      else this.#host.sent(peer, false);
+    }
+    this.#wanted.clear();
+  }
+
+  /** From a peer: a part of a snapshot, or word that it has got one. */
+  chunk(from: MemberId, chunk: SnapshotChunk): void {
+    if (chunk.data === undefined) {
+      this.#sender.acknowledged(from, chunk, this.#host.runtime.clock.monotonicMillis());
+    } else if (this.installing === undefined) {
+      this.#receiver.chunk(from, chunk);
+    }
+    // Else what has been staged is about to be put in place: the next transfer would sweep it away.
+  }
+
+  /** To be called now and then: gives up on those that do not move. */
+  sweep(now: number): void {
+    this.#sender.sweep(now);
+  }
+
+  lost(peer: MemberId): void {
+    this.#sender.lost(peer);
+  }
+
+  /** This member leads no more. */
+  deposed(): void {
+    this.#sender.stopAll();
+  }
+
+  stop(): void {
+    this.#sender.stopAll();
+    this.#receiver.stop();
+  }
+
+  /** Those who asked get the error. */
+  refuse(error: StatusError): void {
+    for (const { reject } of this.#asked.splice(0)) reject(error);
+  }
+}
