@@ -53,7 +53,7 @@ async function measureAll(
   await compareMemory(clusters);
   if (quick) return;
   console.log("");
-  await compareSizes(clusters, { ...place, seconds });
+  await compareSizes(clusters, { ...place, seconds, rounds });
 }
 
 function parse(args: readonly string[]): Options {

@@ -1,9 +1,9 @@
 /** What a member holds, and what requests cost as the number of keys grows. */
 import { call } from "../../../ha/rpc/mod.ts";
 import type { Cluster } from "./clusters.ts";
-import { getFromLeader, type LoadOptions, measure, putToLeader } from "./loads.ts";
+import { type Case, getFromLeader, type LoadOptions, measure, putToLeader } from "./loads.ts";
 import { residentMegabytes } from "./processes.ts";
-import { shown, table } from "./table.ts";
+import { median, shown, table } from "./table.ts";
 
 const value = Buffer.alloc(256, 0x78);
 /** As many puts as etcd takes in a txn. */
@@ -27,10 +27,10 @@ export async function compareMemory(clusters: readonly Cluster[]): Promise<void>
   console.log(table(["resident MB", ...members, "database MB"], rows));
 }
 
-/** Fills the clusters step by step, and measures after each. Prints the table. */
+/** Fills the clusters step by step, and measures after each: medians. Prints the table. */
 export async function compareSizes(
   clusters: readonly Cluster[],
-  options: LoadOptions,
+  options: LoadOptions & { readonly rounds: number },
 ): Promise<void> {
   const rows: string[][] = [];
   const until = new Map(clusters.map((cluster) => [cluster, performance.now() + fillMillis]));
@@ -45,8 +45,8 @@ export async function compareSizes(
         until.set(cluster, 0);
         continue;
       }
-      const put = await measure(cluster, putToLeader, options);
-      const get = await measure(cluster, getFromLeader, options);
+      const put = await several(cluster, putToLeader, options);
+      const get = await several(cluster, getFromLeader, options);
       const resident = Math.max(...cluster.pids.map(residentMegabytes));
       rows.push([
         ...[`${cluster.label}, ${size} keys`, shown(perSecond), shown(put.perSecond)],
@@ -58,6 +58,19 @@ export async function compareSizes(
   }
   const head = ["database", "filled/s", "put 4×16/s", "CPU µs", "get 4×16/s", "CPU µs"];
   console.log(table([...head, "largest MB", "database MB"], rows));
+}
+
+async function several(
+  cluster: Cluster,
+  each: Case,
+  { rounds, ...options }: LoadOptions & { readonly rounds: number },
+): Promise<{ readonly perSecond: number; readonly microsPerRequest: number }> {
+  const runs = [];
+  for (let round = 0; round < rounds; round++) runs.push(await measure(cluster, each, options));
+  return {
+    perSecond: median(runs.map((run) => run.perSecond)),
+    microsPerRequest: median(runs.map((run) => run.microsPerRequest)),
+  };
 }
 
 /** Puts keys of these numbers. False: not all by then. */
