@@ -6,35 +6,26 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
 import { connectClient } from "../../services/client/mod.ts";
 import { createLog } from "../runtime/production/log.ts";
+import { parseFlags } from "../runtime/production/process.ts";
 import { type DrillReport, drills } from "./drills.ts";
 import { storeDrill } from "./store-drill.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    "base-port": { type: "string", default: "27443" },
-    json: { type: "boolean" },
-    rounds: { type: "string", default: "10" },
-  },
-});
-const name = positionals[0] ?? "leader-kill";
-const storeFault = { "store-kill": "kill", "store-stop": "stop" } as const;
+const storeFaults = { "store-kill": "kill", "store-stop": "stop" } as const;
+const names = [...Object.keys(drills), ...Object.keys(storeFaults)].join(", ");
+const usage = `usage: npm run drill -- [NAME] [--rounds 10] [--base-port 27443] [--json]
+NAME, by default leader-kill, is one of ${names}
+`;
+
+const { name, rounds, basePort, json } = options(process.argv.slice(2));
 if (name === "store-kill" || name === "store-stop") {
-  const rounds = Number(values.rounds);
-  const report = await storeDrill(storeFault[name], rounds, Number(values["base-port"]));
+  const report = await storeDrill(storeFaults[name], rounds, basePort);
   console.log(JSON.stringify(report, null, 2));
   process.exit(report.passed ? 0 : 1);
 }
-const drill = drills[name];
-if (!drill) {
-  console.error(
-    `drill: no drill "${name}"; there are ${[...Object.keys(drills), ...Object.keys(storeFault)].join(", ")}`,
-  );
-  process.exit(2);
-}
+const drill = drills[name] ?? fail(`no drill "${name}"`);
 
 const run = promisify(execFile);
 const command = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
@@ -42,16 +33,7 @@ const directory = mkdtempSync(join(tmpdir(), "trireme-drill-"));
 try {
   await run(process.execPath, [
     command,
-    ...[
-      "up",
-      "--detach",
-      "--data-dir",
-      directory,
-      "--base-port",
-      values["base-port"],
-      "--nodes",
-      "0",
-    ],
+    ...["up", "--detach", "--data-dir", directory, "--base-port", String(basePort), "--nodes", "0"],
   ]);
   const read = () => JSON.parse(readFileSync(join(directory, "endpoints.json"), "utf8"));
   const { grpc, ca, clientCert, clientKey } = read();
@@ -75,7 +57,7 @@ try {
 }
 
 function print(report: DrillReport): void {
-  if (values.json) {
+  if (json) {
     console.log(JSON.stringify(report, null, 2));
     return;
   }
@@ -84,4 +66,44 @@ function print(report: DrillReport): void {
   console.log(`  acknowledged ${report.acknowledged} writes`);
   console.log(`  lost         ${report.lost}`);
   console.log(`  errors       ${JSON.stringify(report.errors)}`);
+}
+
+interface Options {
+  readonly name: string;
+  /** Of a drill of the store alone. */
+  readonly rounds: number;
+  readonly basePort: number;
+  readonly json: boolean;
+}
+
+function options(args: readonly string[]): Options {
+  if (args.includes("--help")) {
+    process.stdout.write(usage);
+    process.exit(0);
+  }
+  const named = args[0]?.startsWith("-") === false;
+  const flags = {
+    rounds: { type: "number", default: 10, help: "faults, one after the other" },
+    "base-port": { type: "number", default: 27_443, help: "the first of the cluster's ports" },
+    json: { type: "boolean", default: false, help: "the report as JSON" },
+  } as const;
+  try {
+    const values = parseFlags(flags, named ? args.slice(1) : args);
+    const { rounds, "base-port": basePort, json } = values;
+    expectWhole("rounds", rounds, 1, 10_000);
+    expectWhole("base-port", basePort, 1_024, 65_000);
+    return { name: named ? (args[0] as string) : "leader-kill", rounds, basePort, json };
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function expectWhole(flag: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new Error(`flag --${flag}: ${value} is not a whole number in ${least}..${most}`);
+}
+
+function fail(message: string): never {
+  process.stderr.write(`drill: ${message}\n${usage}`);
+  process.exit(2);
 }
