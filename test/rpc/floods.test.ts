@@ -91,7 +91,7 @@ class Attacker {
       const batch: Buffer[] = [];
       for (const until = Math.min(count, n + 500); n < until; n++) batch.push(make(n));
       if (this.socket.write(Buffer.concat(batch))) continue;
-      await Promise.race([once(this.socket, "drain"), once(this.socket, "close")]);
+      await writable(this.socket);
     }
   }
 
@@ -106,6 +106,17 @@ class Attacker {
     this.socket.destroy();
     if (!this.closed) await once(this.socket, "close");
   }
+}
+
+/** Until there is room for more, or nobody reads any more; the error of that is no surprise. */
+function writable(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      socket.off("drain", done).off("close", done);
+      resolve();
+    };
+    socket.on("drain", done).on("close", done);
+  });
 }
 
 /** While `attack` goes on another client is served; afterwards nothing is left of it. */
