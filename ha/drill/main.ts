@@ -25,7 +25,7 @@ if (name === "store-kill" || name === "store-stop") {
   console.log(JSON.stringify(report, null, 2));
   process.exit(report.passed ? 0 : 1);
 }
-const drill = drills[name] ?? fail(`no drill "${name}"`);
+const drill = (Object.hasOwn(drills, name) && drills[name]) || fail(`no drill "${name}"`);
 
 const run = promisify(execFile);
 const command = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
