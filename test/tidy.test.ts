@@ -80,7 +80,14 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   proto: [],
 };
 /** Leaf programs import anything, and nothing imports them. */
-const leaves = new Set(["ha/drill", "ha/load", "services/cli", "test", "docker"]);
+const leaves = new Set([
+  "services/drill",
+  "services/load",
+  "services/bridge",
+  "services/cli",
+  "test",
+  "docker",
+]);
 
 test("imports run proto → ha → services, and nothing imports a leaf", () => {
   const wrong: string[] = [];

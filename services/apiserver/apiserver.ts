@@ -18,14 +18,14 @@ import { parseAddressRange } from "./admission/address-range.ts";
 import { nodeAuthorizer } from "./auth/node-authorizer.ts";
 import { tableAuthorizer } from "./auth/policy.ts";
 import { bootstrap } from "./bootstrap.ts";
-import { addClusterService, Readiness } from "./faces/cluster.ts";
-import { addDynamicService } from "./faces/dynamic.ts";
-import type { Face } from "./faces/face.ts";
-import { Liveness, type LivenessOptions } from "./faces/liveness.ts";
-import { addTypedServices } from "./faces/typed.ts";
+import { addClusterService, Readiness } from "./faces/grpc/cluster.ts";
+import { addDynamicService } from "./faces/grpc/dynamic.ts";
+import type { Face } from "./faces/grpc/face.ts";
+import { addTypedServices } from "./faces/grpc/typed.ts";
 import { limits } from "./limits.ts";
-import { objectKey } from "./registry/keys.ts";
-import { WatchCache } from "./registry/watch-cache.ts";
+import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
+import { objectKey } from "./storage/keys.ts";
+import { WatchCache } from "./storage/watch-cache.ts";
 import { type Backend, Gate } from "./verbs/mod.ts";
 
 export interface ApiserverOptions {

@@ -1,10 +1,10 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { kindOf } from "../kinds/mod.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
-import { apiserverUser } from "./faces/liveness.ts";
 import { limits } from "./limits.ts";
-import { objectKey } from "./registry/keys.ts";
-import { pause } from "./registry/watch-cache.ts";
+import { apiserverUser } from "./nodes/liveness.ts";
+import { objectKey } from "./storage/keys.ts";
+import { pause } from "./storage/watch-cache.ts";
 import { type Backend, create, internalCall } from "./verbs/mod.ts";
 
 /**

@@ -11,7 +11,7 @@ import {
 import type { Log } from "../../ha/runtime/types.ts";
 import type { DirectStore } from "../../ha/store/types.ts";
 import { etcdHttp } from "./etcd-http.ts";
-import { addClusterService, Readiness } from "./faces/cluster.ts";
+import { addClusterService, Readiness } from "./faces/grpc/cluster.ts";
 import { limits } from "./limits.ts";
 
 export interface EtcdServerOptions {

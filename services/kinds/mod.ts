@@ -1,4 +1,8 @@
 /** The kinds of the API: what each is, and everything documents are checked and changed with. */
+
+export { type PodSummary, summarise as summarisePod } from "./core/pod/columns.ts";
+export { pullPolicyOf, type QosClass, qosClassOf } from "./core/pod/defaults.ts";
+export { keepAllocated } from "./core/service.ts";
 export {
   duplicate,
   forbidden,
@@ -7,17 +11,15 @@ export {
   required,
   tooLong,
   typeInvalid,
-} from "./causes.ts";
-export { isIntOrString, isPercent, percentOf } from "./int-or-string.ts";
-export { copyJson, equalJson } from "./json.ts";
-export { type ParsedJson, parseJson } from "./json-text.ts";
-export { selectorOf, validateLabelSelector } from "./label-selector.ts";
-export { limits } from "./limits.ts";
-export { generateName, validateMetadata, validateMetadataUpdate } from "./metadata.ts";
-export { applyPatch, PatchType } from "./patches/apply.ts";
-export { type PodSummary, summarise as summarisePod } from "./pod-columns.ts";
-export { pullPolicyOf, type QosClass, qosClassOf } from "./pod-defaults.ts";
-export * from "./quantity.ts";
+} from "./machinery/causes.ts";
+export { isIntOrString, isPercent, percentOf } from "./machinery/int-or-string.ts";
+export { copyJson, equalJson } from "./machinery/json.ts";
+export { type ParsedJson, parseJson } from "./machinery/json-text.ts";
+export { selectorOf, validateLabelSelector } from "./machinery/label-selector.ts";
+export { limits } from "./machinery/limits.ts";
+export { generateName, validateMetadata, validateMetadataUpdate } from "./machinery/metadata.ts";
+export { applyPatch, PatchType } from "./machinery/patches/apply.ts";
+export * from "./machinery/quantity.ts";
 export {
   apiVersionOf,
   kindByResource,
@@ -25,8 +27,8 @@ export {
   kindOf,
   kinds,
   serviceNameOf,
-} from "./registry.ts";
-export { checkSchema, type SchemaCheck, type SchemaMode } from "./schema.ts";
+} from "./machinery/registry.ts";
+export { checkSchema, type SchemaCheck, type SchemaMode } from "./machinery/schema.ts";
 export {
   type FieldSelector,
   type FieldTerm,
@@ -38,8 +40,7 @@ export {
   parseLabelSelector,
   type Requirement,
   type Selector,
-} from "./selectors.ts";
-export { keepAllocated } from "./service.ts";
-export { age, formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./time.ts";
-export type { Column, Document, Kind, MessageCodec } from "./types.ts";
-export { keepUnknown } from "./unknown-fields.ts";
+} from "./machinery/selectors.ts";
+export { age, formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
+export type { Column, Document, Kind, MessageCodec } from "./machinery/types.ts";
+export { keepUnknown } from "./machinery/unknown-fields.ts";

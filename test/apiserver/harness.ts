@@ -6,7 +6,7 @@ import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Store } from "../../ha/store/types.ts";
 import { createBackend } from "../../services/apiserver/apiserver.ts";
 import { bootstrap } from "../../services/apiserver/bootstrap.ts";
-import type { WatchItem } from "../../services/apiserver/registry/watch-item.ts";
+import type { WatchItem } from "../../services/apiserver/storage/watch-item.ts";
 import {
   type Backend,
   type Call,

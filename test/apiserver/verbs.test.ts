@@ -201,7 +201,7 @@ test("a typed update keeps fields its message does not know", async () => {
   const made = await make(w.backend, configMap("a", { k: "1" }));
   const stored = { ...made.copy(), fromTheFuture: { x: 1 } };
   const key = Buffer.from(made.key);
-  const { encodeStored } = await import("../../services/apiserver/registry/stored-object.ts");
+  const { encodeStored } = await import("../../services/apiserver/storage/stored-object.ts");
   const value = encodeStored(maps, stored);
   await w.store.txn({ compares: [], success: [{ op: "put", key, value }], failure: [] });
   const write = put(configMap("a", { k: "2" }), "", true);

@@ -4,13 +4,13 @@ import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Revision, Store } from "../../ha/store/types.ts";
 import type { WatchRequest } from "../../proto/gen/meta.ts";
 import { limits } from "../../services/apiserver/limits.ts";
-import { encodeStored, StoredObject } from "../../services/apiserver/registry/stored-object.ts";
+import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
 import {
   EventType,
   initialEventsEnd,
   WatchItem,
-} from "../../services/apiserver/registry/watch-item.ts";
-import { Watcher } from "../../services/apiserver/registry/watcher.ts";
+} from "../../services/apiserver/storage/watch-item.ts";
+import { Watcher } from "../../services/apiserver/storage/watcher.ts";
 import { type Backend, remove, update, watch } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";

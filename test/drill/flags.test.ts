@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-const program = fileURLToPath(import.meta.resolve("../../ha/drill/main.ts"));
+const program = fileURLToPath(import.meta.resolve("../../services/drill/main.ts"));
 
 function drill(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {

@@ -4,7 +4,7 @@ import { type EventEmitter, once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { Etcd3, EtcdLockFailedError, type Lock } from "etcd3";
 import { ConnectionPool } from "etcd3/lib/connection-pool.js";
-import { StoreCluster, type StoreMember } from "../../ha/drill/store-cluster.ts";
+import { StoreCluster, type StoreMember } from "../../services/drill/store-cluster.ts";
 import { until } from "./cluster.ts";
 
 /** Of locks and leases that outlive something; how long a process may idle after a release. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Etcd3, type Watcher } from "etcd3";
 import { type Balancer, startBalancer } from "../../ha/balancer/mod.ts";
-import { StoreCluster } from "../../ha/drill/store-cluster.ts";
+import { StoreCluster } from "../../services/drill/store-cluster.ts";
 import { memoryLog } from "../rpc/helpers.ts";
 import { until } from "./cluster.ts";
 

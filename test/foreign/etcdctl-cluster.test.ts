@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { StoreCluster } from "../../ha/drill/store-cluster.ts";
+import { StoreCluster } from "../../services/drill/store-cluster.ts";
 import { eventually } from "../rpc/helpers.ts";
 import { Running } from "./etcdctl-process.ts";
 import { needs } from "./needs.ts";

@@ -7,8 +7,8 @@ import { call, connect, createRpcServer, serverStreamIterable } from "../../ha/r
 import type { Revision } from "../../ha/store/mod.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
-import { addClusterService, Readiness } from "../../services/apiserver/faces/cluster.ts";
-import type { Face } from "../../services/apiserver/faces/face.ts";
+import { addClusterService, Readiness } from "../../services/apiserver/faces/grpc/cluster.ts";
+import type { Face } from "../../services/apiserver/faces/grpc/face.ts";
 import { createAuthority, serveEtcd } from "../../services/apiserver/mod.ts";
 import { backup } from "../../services/cli/commands/backup.ts";
 import { readBackup } from "../../services/cli/commands/backup-file.ts";

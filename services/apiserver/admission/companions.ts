@@ -1,6 +1,6 @@
 import type { Compare, Operation } from "../../../ha/store/types.ts";
 import type { Document, Kind } from "../../kinds/mod.ts";
-import { fenceKey, keyBytes, serviceAddressKey } from "../registry/keys.ts";
+import { fenceKey, keyBytes, serviceAddressKey } from "../storage/keys.ts";
 import { addressesOf } from "./service-addresses.ts";
 
 /** What else a write of one object must check and change in the same transaction. */

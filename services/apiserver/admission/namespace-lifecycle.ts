@@ -1,7 +1,7 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Document, Kind } from "../../kinds/mod.ts";
 import { forbidden } from "../errors.ts";
-import type { StoredObject } from "../registry/stored-object.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
 
 /** Namespaces that exist from the first start and may not be deleted. */
 export const systemNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];

@@ -2,7 +2,7 @@ import type { Log } from "../../../ha/runtime/types.ts";
 import type { Store } from "../../../ha/store/types.ts";
 import type { AddressRange } from "../admission/address-range.ts";
 import type { Authorizer } from "../auth/authorize.ts";
-import type { WatchCache } from "../registry/watch-cache.ts";
+import type { WatchCache } from "../storage/watch-cache.ts";
 import type { Gate } from "./gate.ts";
 
 /** What every verb stands on. */

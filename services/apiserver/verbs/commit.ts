@@ -2,7 +2,7 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Compare, KeyValue, Operation, TxnResponse } from "../../../ha/store/types.ts";
 import { tooLarge } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { fenceKey, keyBytes } from "../registry/keys.ts";
+import { fenceKey, keyBytes } from "../storage/keys.ts";
 import type { Backend } from "./backend.ts";
 import type { Call, Fence } from "./call.ts";
 

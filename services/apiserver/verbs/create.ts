@@ -13,8 +13,8 @@ import { checkNamespace, prepareNamespace } from "../admission/namespace-lifecyc
 import { assignAddress, checkAddresses, notAllocated } from "../admission/service-addresses.ts";
 import { alreadyExists, badRequest, invalid, timeout } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { keyBytes, listPrefix, objectKey, prefixEnd } from "../registry/keys.ts";
-import { StoredObject } from "../registry/stored-object.ts";
+import { keyBytes, listPrefix, objectKey, prefixEnd } from "../storage/keys.ts";
+import { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { encodeChecked, recalled } from "./change.ts";

@@ -1,8 +1,8 @@
 import type { KeyValue, Revision } from "../../../ha/store/types.ts";
 import type { Kind } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
-import { keyBytes } from "../registry/keys.ts";
-import { StoredObject } from "../registry/stored-object.ts";
+import { keyBytes } from "../storage/keys.ts";
+import { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 
 /** The object as the store has it now (linearizable), or had it at a revision. */

@@ -1,8 +1,8 @@
 import type { GetRequest } from "../../../proto/gen/meta.ts";
 import type { Kind } from "../../kinds/mod.ts";
 import { notFound } from "../errors.ts";
-import { objectKey } from "../registry/keys.ts";
-import type { StoredObject } from "../registry/stored-object.ts";
+import { objectKey } from "../storage/keys.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { parseResourceVersion, waitForCache } from "./fetch.ts";

@@ -2,7 +2,7 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Kind } from "../../kinds/mod.ts";
 import { authorize } from "../auth/authorize.ts";
 import { badRequest } from "../errors.ts";
-import { checkKeyPart } from "../registry/keys.ts";
+import { checkKeyPart } from "../storage/keys.ts";
 import type { Backend } from "./backend.ts";
 import { type Call, retryTrailer } from "./call.ts";
 

@@ -2,7 +2,7 @@ import type { Binding, Eviction } from "../../../proto/gen/core.ts";
 import type { Status } from "../../../proto/gen/meta.ts";
 import { type Document, type Kind, required, rfc3339Seconds } from "../../kinds/mod.ts";
 import { badRequest, conflict, invalid } from "../errors.ts";
-import { checkKeyPart, objectKey } from "../registry/keys.ts";
+import { checkKeyPart, objectKey } from "../storage/keys.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";

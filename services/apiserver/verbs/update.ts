@@ -11,8 +11,8 @@ import {
 } from "../../kinds/mod.ts";
 import { assignAddress, checkAddresses } from "../admission/service-addresses.ts";
 import { badRequest, conflict, invalid } from "../errors.ts";
-import { objectKey } from "../registry/keys.ts";
-import type { StoredObject } from "../registry/stored-object.ts";
+import { objectKey } from "../storage/keys.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";

@@ -1,0 +1,190 @@
+import { type CallContext, type RpcServer, serverStream, unary } from "../../../../ha/rpc/mod.ts";
+import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import type { Revision, Store, MemberStatus as StoreStatus } from "../../../../ha/store/types.ts";
+import {
+  ClusterService,
+  type MemberStatus,
+  type SnapshotPiece,
+  type SnapshotRequest,
+  type StatusRequest,
+} from "../../../../proto/gen/cluster.ts";
+import { tooManyRequests } from "../../errors.ts";
+import { limits } from "../../limits.ts";
+import { callOf } from "../../verbs/mod.ts";
+import type { Face } from "./face.ts";
+
+/** What of a face this service needs. */
+interface ClusterFace extends Pick<Face, "snapshot" | "stopping"> {
+  /** Undefined: plaintext on loopback, where nobody says who calls. */
+  readonly frontProxyNames: ReadonlySet<string> | undefined;
+  readonly backend: { readonly store: Pick<Store, "status" | "onStatus"> };
+}
+
+/** How this master sees the cluster; the balancer steers by it (proto/cluster.proto). */
+export function addClusterService(
+  server: RpcServer,
+  face: ClusterFace,
+  readiness: Readiness,
+): void {
+  const { frontProxyNames } = face;
+  const enter = (context: CallContext) => {
+    if (frontProxyNames !== undefined) callOf(context, frontProxyNames);
+  };
+  server.addService(ClusterService, {
+    status: unary<StatusRequest, MemberStatus>(async (_request, context) => {
+      enter(context);
+      return statusMessage(await face.backend.store.status(), readiness.ready);
+    }),
+    watchStatus: serverStream<StatusRequest, MemberStatus>((_request, context) => {
+      enter(context);
+      return statuses(face, readiness, context.signal);
+    }),
+    snapshot: serverStream<SnapshotRequest, SnapshotPiece>((request, context) => {
+      const { user } = callOf(context, frontProxyNames ?? new Set());
+      if (!user.groups.includes("system:masters")) {
+        throw new StatusError(
+          Code.permissionDenied,
+          `user "${user.name}" may not take backups: the group system:masters may`,
+        );
+      }
+      return snapshotPieces(face, request.sinceRevision);
+    }),
+  });
+}
+
+async function* snapshotPieces(
+  face: ClusterFace,
+  sinceRevision: number | undefined,
+): AsyncGenerator<SnapshotPiece, void> {
+  if (face.snapshot === undefined) {
+    throw new StatusError(Code.unimplemented, "this master's store gives no backups");
+  }
+  const since = sinceRevision ? (sinceRevision as Revision) : undefined;
+  for await (const piece of face.snapshot(since)) {
+    yield { data: Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength) };
+  }
+}
+
+/** Whether this master serves: a leader is known, the cache is filled, and it is not stopping. */
+export class Readiness {
+  readonly #listeners = new Set<() => void>();
+  #leaderKnown = false;
+  #cacheFilled = false;
+  #stopping = false;
+
+  get ready(): boolean {
+    return this.#leaderKnown && this.#cacheFilled && !this.#stopping;
+  }
+
+  set leaderKnown(known: boolean) {
+    this.#change(() => {
+      this.#leaderKnown = known;
+    });
+  }
+
+  cacheFilled(): void {
+    this.#change(() => {
+      this.#cacheFilled = true;
+    });
+  }
+
+  stop(): void {
+    this.#change(() => {
+      this.#stopping = true;
+    });
+  }
+
+  get watchers(): number {
+    return this.#listeners.size;
+  }
+
+  /** Called after every change; returns its own undoing. */
+  onChange(listener: () => void): () => void {
+    const entry = () => listener();
+    this.#listeners.add(entry);
+    return () => this.#listeners.delete(entry);
+  }
+
+  #change(apply: () => void): void {
+    const before = this.ready;
+    apply();
+    if (this.ready !== before) for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+async function* statuses(
+  face: ClusterFace,
+  readiness: Readiness,
+  signal: AbortSignal,
+): AsyncGenerator<MemberStatus, void> {
+  if (readiness.watchers >= limits.statusWatchers) {
+    throw tooManyRequests(
+      `Too many status watches: ${limits.statusWatchers} are under way`,
+      limits.retryAfterSeconds,
+    );
+  }
+  // Only the newest state matters, so a slow reader needs no queue: what it missed is over.
+  let changed = true;
+  let wake = () => {};
+  const notice = () => {
+    changed = true;
+    wake();
+  };
+  let status: StoreStatus | undefined;
+  const undoStatus = face.backend.store.onStatus((next) => {
+    status = next;
+    notice();
+  });
+  const undoReadiness = readiness.onChange(notice);
+  signal.addEventListener("abort", notice, { once: true });
+  face.stopping.addEventListener("abort", notice, { once: true });
+  try {
+    while (!signal.aborted) {
+      if (changed) {
+        changed = false;
+        status ??= await face.backend.store.status();
+        yield statusMessage(status, readiness.ready);
+        continue;
+      }
+      if (face.stopping.aborted) return;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  } finally {
+    undoStatus();
+    undoReadiness();
+    signal.removeEventListener("abort", notice);
+    face.stopping.removeEventListener("abort", notice);
+  }
+}
+
+function statusMessage(status: StoreStatus, ready: boolean): MemberStatus {
+  const { leader } = status;
+  const leaderName = status.members.find((member) => member.id === leader)?.name;
+  return {
+    id: status.id,
+    name: status.name,
+    cluster: status.clusterId.toString(16).padStart(16, "0"),
+    role: status.role,
+    ...(leader !== undefined && { leader }),
+    ...(leaderName !== undefined && { leaderName }),
+    term: status.term,
+    revision: status.revision,
+    compactRevision: status.compactRevision,
+    commitIndex: status.commitIndex,
+    appliedIndex: status.appliedIndex,
+    diskBytes: status.diskBytes,
+    keys: status.keys,
+    peers: status.members
+      .filter((member) => member.id !== status.id)
+      .map(({ id, name, connected, learner, matchIndex }) => ({
+        id,
+        name,
+        connected,
+        learner,
+        ...(matchIndex !== undefined && { matchIndex }),
+      })),
+    ready,
+  };
+}

@@ -1,0 +1,256 @@
+import { httpCodeOf } from "../../../ha/rpc/mod.ts";
+import { StatusError } from "../../../ha/runtime/status-error.ts";
+import type {
+  HeartbeatRequest,
+  HeartbeatResponse,
+  NodeStatus,
+  PodStatusReport,
+  PodStatusResult,
+} from "../../../proto/gen/core.ts";
+import { type Document, type Kind, kindOf } from "../../kinds/mod.ts";
+import { nodeNameOf } from "../auth/node-authorizer.ts";
+import { badRequest, forbidden } from "../errors.ts";
+import type { Face } from "../faces/grpc/face.ts";
+import { limits } from "../limits.ts";
+import { objectKey } from "../storage/keys.ts";
+import type { Call } from "../verbs/call.ts";
+import { change } from "../verbs/change.ts";
+import { removeKey } from "../verbs/delete.ts";
+import { sameValue } from "../verbs/documents.ts";
+import { fetchObject } from "../verbs/fetch.ts";
+import { nameOf, namespaceOf } from "../verbs/pipeline.ts";
+import { checkPreconditions, replace } from "../verbs/update.ts";
+import type { OpenStream } from "./liveness.ts";
+
+/**
+ * A node's stream. Each request is answered when what it reported has been written; liveness itself
+ * costs no write of its own (liveness.ts).
+ */
+export async function* heartbeat(
+  face: Face,
+  call: Call,
+  nodes: Kind,
+  requests: AsyncIterable<HeartbeatRequest>,
+  signal: AbortSignal,
+): AsyncGenerator<HeartbeatResponse, void> {
+  let stream: OpenStream | undefined;
+  let reporter: NodeReporter | undefined;
+  const stopped = whenAborted(AbortSignal.any([signal, face.stopping]));
+  const incoming = requests[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const step = await Promise.race([incoming.next(), stopped.promise]);
+      if (step === undefined || step.done) return;
+      const request = step.value;
+      const node = nameOf(request.nodeName);
+      if (reporter === undefined) {
+        checkReporter(call, nodes, node);
+        stream = face.heartbeats.open(node);
+        reporter = new NodeReporter(face, call, nodes, node);
+      } else if (reporter.node !== node) {
+        throw badRequest(`nodeName changed on the stream from ${reporter.node} to ${node}`);
+      }
+      stream?.beat(request.usage);
+      yield await reporter.handle(request);
+    }
+  } finally {
+    stream?.close();
+    stopped.cancel();
+  }
+}
+
+function whenAborted(signal: AbortSignal): {
+  promise: Promise<undefined>;
+  cancel: () => void;
+} {
+  let cancel = () => {};
+  const promise = new Promise<undefined>((resolve) => {
+    const done = () => resolve(undefined);
+    if (signal.aborted) return done();
+    signal.addEventListener("abort", done, { once: true });
+    cancel = () => signal.removeEventListener("abort", done);
+  });
+  return { promise, cancel: () => cancel() };
+}
+
+/** Only a node itself, or an administrator, speaks for it. */
+function checkReporter(call: Call, nodes: Kind, node: string): void {
+  const { user } = call;
+  if (user.groups.includes("system:masters") || nodeNameOf(user) === node) return;
+  throw forbidden(nodes, node, `User "${user.name}" cannot send heartbeats of node "${node}"`);
+}
+
+class NodeReporter {
+  readonly node: string;
+  readonly #face: Face;
+  readonly #call: Call;
+  readonly #nodes: Kind;
+  /** The last status the node reported; later messages leave out what did not change. */
+  #reported: NodeStatus | undefined;
+  #kubeletPort: number | undefined;
+  #seenRevision = 0;
+
+  constructor(face: Face, call: Call, nodes: Kind, node: string) {
+    this.#face = face;
+    this.#call = call;
+    this.#nodes = nodes;
+    this.node = node;
+  }
+
+  async handle(request: HeartbeatRequest): Promise<HeartbeatResponse> {
+    const reports = request.pods ?? [];
+    if (reports.length > limits.heartbeatPods) {
+      throw badRequest(
+        `pods: ${reports.length} reports in one message, at most ${limits.heartbeatPods} are taken`,
+      );
+    }
+    const registered = await this.#reportNode(request);
+    return {
+      ...(request.sequence !== undefined && { sequence: request.sequence }),
+      registered,
+      pods: await this.#reportPods(reports),
+      intervalMillis: this.#face.heartbeats.intervalMillis,
+    };
+  }
+
+  /** False: there is no such Node object. */
+  async #reportNode(request: HeartbeatRequest): Promise<boolean> {
+    const { backend } = this.#face;
+    const key = objectKey(this.#nodes, "", this.node);
+    const cached = backend.cache.of(this.#nodes).get(key);
+    const stored = cached ?? (await fetchObject(backend, this.#nodes, key));
+    const news = request.status !== undefined || request.kubeletPort !== undefined;
+    this.#reported = request.status ?? this.#reported;
+    this.#kubeletPort = request.kubeletPort ?? this.#kubeletPort;
+    if (stored === undefined) return false;
+    // Others write node status too: what they changed since is held against the last report.
+    if (!news && stored.revision === this.#seenRevision) return true;
+    const { object } = await change(
+      backend,
+      this.#call,
+      { kind: this.#nodes, key, name: this.node, dryRun: false },
+      (present) => {
+        const next = present.copy();
+        const status = mergeNode(next["status"] as NodeStatus | undefined, this.#reported ?? {});
+        if (this.#kubeletPort !== undefined) {
+          status.daemonEndpoints = { kubeletEndpoint: { Port: this.#kubeletPort } };
+        }
+        const before = withoutHeartbeats(present.document["status"]);
+        if (sameValue(withoutHeartbeats(status), before)) return { action: "keep" };
+        next["status"] = status;
+        return replace(backend, this.#nodes, present, next, "status");
+      },
+    );
+    this.#seenRevision = object.revision;
+    return true;
+  }
+
+  async #reportPods(reports: readonly PodStatusReport[]): Promise<PodStatusResult[]> {
+    const results: PodStatusResult[] = [];
+    const pending = reports.entries();
+    const worker = async () => {
+      for (const [index, report] of pending) results[index] = await this.#reportPod(report);
+    };
+    const workers = Math.min(limits.heartbeatParallel, reports.length);
+    await Promise.all(Array.from({ length: workers }, worker));
+    return results;
+  }
+
+  async #reportPod(report: PodStatusReport): Promise<PodStatusResult> {
+    const { namespace, name, uid } = report;
+    const address = { namespace, name, uid };
+    try {
+      const resourceVersion = String(await this.#writePod(report));
+      return { ...address, resourceVersion, code: 200 };
+    } catch (thrown) {
+      const error = StatusError.from(thrown);
+      return { ...address, code: httpCodeOf(error), message: error.message };
+    }
+  }
+
+  async #writePod(report: PodStatusReport): Promise<number> {
+    const { backend } = this.#face;
+    const pods = podKind();
+    const name = nameOf(report.name);
+    const namespace = namespaceOf(pods, report.namespace);
+    const key = objectKey(pods, namespace, name);
+    if (!report.uid) throw badRequest(`pods: the report of ${namespace}/${name} has no uid`);
+    const preconditions = { uid: report.uid };
+    const request = { kind: pods, key, name, dryRun: false };
+    const checked = (present: { document: Document }) => {
+      const spec = present.document["spec"] as { nodeName?: string } | undefined;
+      if (spec?.nodeName === this.node) return;
+      throw forbidden(pods, name, `the pod is not bound to node "${this.node}"`);
+    };
+    if (report.removed) {
+      const present = backend.cache.of(pods).get(key) ?? (await fetchObject(backend, pods, key));
+      if (present !== undefined) checked(present);
+      const deletion = { gracePeriodSeconds: 0, preconditions };
+      return (await removeKey(backend, this.#call, pods, key, deletion)).object.revision;
+    }
+    const { object } = await change(backend, this.#call, request, (present) => {
+      checkPreconditions(pods, present, preconditions);
+      checked(present);
+      const next = present.copy();
+      next["status"] = mergePod(next["status"] as PodStatusLike | undefined, report.status ?? {});
+      return replace(backend, pods, present, next, "status");
+    });
+    return object.revision;
+  }
+}
+
+function podKind(): Kind {
+  const kind = kindOf("v1", "Pod");
+  if (kind === undefined) throw badRequest("there is no kind Pod");
+  return kind;
+}
+
+interface ConditionLike {
+  type?: string | undefined;
+  status?: string | undefined;
+  lastTransitionTime?: string | undefined;
+}
+type PodStatusLike = NonNullable<PodStatusReport["status"]>;
+
+/** The node's own conditions replace the stored ones; those that others keep stay. */
+function mergeConditions<C extends ConditionLike>(
+  stored: readonly C[] | undefined,
+  reported: readonly C[] | undefined,
+): C[] {
+  const own = (reported ?? []).map((condition) => {
+    const before = stored?.find((each) => each.type === condition.type);
+    // A transition is a change of status, whatever clock reported it.
+    const kept = before?.status === condition.status ? before?.lastTransitionTime : undefined;
+    return kept === undefined ? condition : { ...condition, lastTransitionTime: kept };
+  });
+  const merged = (stored ?? []).map(
+    (condition) => own.find((each) => each.type === condition.type) ?? condition,
+  );
+  return [...merged, ...own.filter((each) => !merged.includes(each))];
+}
+
+function mergeNode(stored: NodeStatus | undefined, reported: NodeStatus): NodeStatus {
+  const conditions = mergeConditions(stored?.conditions, reported.conditions);
+  const given = Object.entries(reported).filter(
+    ([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0),
+  );
+  return { ...stored, ...Object.fromEntries(given), conditions };
+}
+
+/** What a kubelet does not know of stays. */
+function mergePod(stored: PodStatusLike | undefined, reported: PodStatusLike): PodStatusLike {
+  const others = Object.entries({
+    qosClass: stored?.qosClass,
+    nominatedNodeName: stored?.nominatedNodeName,
+    resourceClaimStatuses: stored?.resourceClaimStatuses,
+  }).filter(([, value]) => value !== undefined);
+  const conditions = mergeConditions(stored?.conditions, reported.conditions);
+  return { ...Object.fromEntries(others), ...reported, conditions };
+}
+
+/** Heartbeat times alone are not worth a write. */
+function withoutHeartbeats(status: unknown): unknown {
+  const { conditions, ...rest } = (status ?? {}) as { conditions?: Record<string, unknown>[] };
+  const kept = conditions?.map(({ lastHeartbeatTime: _, ...condition }) => condition);
+  return { ...rest, conditions: kept ?? [] };
+}

@@ -1,0 +1,131 @@
+/** Three members of the store alone, as processes on loopback, for drills. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { call, connect } from "../../ha/rpc/mod.ts";
+import {
+  KVClient,
+  MaintenanceClient,
+  type StatusResponse,
+  WatchClient,
+} from "../../proto/gen/etcd.ts";
+
+const command = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
+const names = ["m0", "m1", "m2"] as const;
+
+export interface StoreMember {
+  readonly name: string;
+  readonly address: string;
+  readonly kv: KVClient;
+  readonly maintenance: MaintenanceClient;
+  readonly watch: WatchClient;
+  process: ChildProcess;
+}
+
+export class StoreCluster {
+  readonly members: readonly StoreMember[];
+  readonly #directory: string;
+  readonly #args: readonly (readonly string[])[];
+
+  private constructor(directory: string, basePort: number, initialCluster: string) {
+    this.#directory = directory;
+    this.#args = names.map((name, i) => [
+      ...["store", "--name", name, "--data-dir", join(directory, name), "--insecure-loopback"],
+      ...["--listen-client", `127.0.0.1:${basePort + i}`],
+      ...["--listen-peer", `127.0.0.1:${basePort + 10 + i}`],
+      ...["--initial-cluster", initialCluster],
+      ...["--peer-key-file", join(directory, "pki", `peer-${name}.key`)],
+    ]);
+    this.members = names.map((name, i) => {
+      const address = `127.0.0.1:${basePort + i}`;
+      const options = { addresses: [address], reconnectMaxMillis: 200 };
+      return {
+        name,
+        address,
+        kv: connect(KVClient, options),
+        maintenance: connect(MaintenanceClient, options),
+        watch: connect(WatchClient, options),
+        process: this.#spawn(i),
+      };
+    });
+  }
+
+  static async start(basePort: number): Promise<StoreCluster> {
+    const directory = mkdtempSync(join(tmpdir(), "trireme-store-drill-"));
+    const peers = names.map((_, i) => `127.0.0.1:${basePort + 10 + i}`).join(",");
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      command,
+      ...["certs", "--dir", join(directory, "pki"), "--masters", names.join(","), "--nodes", ""],
+      ...["--peers", peers],
+    ]);
+    const initialCluster = /--initial-cluster (\S+)/.exec(stdout)?.[1] ?? "";
+    const cluster = new StoreCluster(directory, basePort, initialCluster);
+    await cluster.leader();
+    return cluster;
+  }
+
+  #spawn(i: number): ChildProcess {
+    return spawn(process.execPath, [command, ...(this.#args[i] ?? [])], { stdio: "ignore" });
+  }
+
+  restart(member: StoreMember): void {
+    member.process = this.#spawn(this.members.indexOf(member));
+  }
+
+  /** Waits until all members that answer agree on one. */
+  async leader(): Promise<StoreMember> {
+    const deadline = performance.now() + 20_000;
+    while (performance.now() < deadline) {
+      for (const member of this.members) {
+        const status = await statusOf(member);
+        if (status?.leader && status.leader === status.header?.memberId) return member;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error("no leader after 20 s");
+  }
+
+  /** Waits until all members hold the same, and answers their hashes. */
+  async equalHashes(): Promise<readonly number[]> {
+    const deadline = performance.now() + 20_000;
+    for (;;) {
+      const hashes = await Promise.all(this.members.map((member) => hashOf(member)));
+      if (hashes.every((hash) => hash !== undefined) && new Set(hashes).size === 1) {
+        return hashes as number[];
+      }
+      if (performance.now() > deadline) throw new Error(`the members differ: ${hashes.join(", ")}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { kv, maintenance, watch, process: child } of this.members) {
+      for (const client of [kv, maintenance, watch]) client.close();
+      child.kill("SIGCONT");
+      child.kill("SIGKILL");
+    }
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+const answerMillisMax = 1_000;
+
+/** Undefined while the member does not answer. */
+async function statusOf({ maintenance }: StoreMember): Promise<StatusResponse | undefined> {
+  try {
+    return await call(maintenance, "status", {}, { deadlineMillis: answerMillisMax });
+  } catch {
+    return undefined; // It starts, or was killed: whoever asks, asks again.
+  }
+}
+
+async function hashOf({ maintenance }: StoreMember): Promise<number | undefined> {
+  try {
+    const answer = await call(maintenance, "hashKv", {}, { deadlineMillis: answerMillisMax });
+    return answer.hash;
+  } catch {
+    return undefined; // As above.
+  }
+}

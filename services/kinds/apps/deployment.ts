@@ -1,0 +1,123 @@
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { Deployment, type DeploymentSpec, DeploymentsService } from "../../../proto/gen/apps.ts";
+import { oneOf } from "../core/pod/container-validation.ts";
+import { forbidden, invalid } from "../machinery/causes.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { isPercent } from "../machinery/int-or-string.ts";
+import type { Document } from "../machinery/types.ts";
+import {
+  notNegative,
+  selectorText,
+  setWorkloadDefaults,
+  validateSelectorUpdate,
+  validateWorkload,
+  wideColumns,
+} from "./workload.ts";
+
+const specOf = (document: Document): DeploymentSpec => (document as Deployment).spec ?? {};
+const statusOf = (document: Document): NonNullable<Deployment["status"]> =>
+  (document as Deployment).status ?? {};
+
+export const deployment = defineKind({
+  message: "trireme.apps.v1.Deployment",
+  codec: Deployment,
+  service: DeploymentsService,
+  singular: "deployment",
+  shortNames: ["deploy"],
+  hasStatus: true,
+
+  setDefaults(document) {
+    const deployment = document as Deployment;
+    deployment.spec ??= {};
+    const { spec } = deployment;
+    setWorkloadDefaults(spec);
+    spec.strategy ??= {};
+    spec.strategy.type ??= "RollingUpdate";
+    if (spec.strategy.type === "RollingUpdate") {
+      spec.strategy.rollingUpdate ??= {};
+      spec.strategy.rollingUpdate.maxUnavailable ??= "25%";
+      spec.strategy.rollingUpdate.maxSurge ??= "25%";
+    }
+    spec.revisionHistoryLimit ??= 10;
+    spec.progressDeadlineSeconds ??= 600;
+    deployment.status ??= {};
+  },
+  validate(document) {
+    const spec = specOf(document);
+    return [
+      ...validateWorkload(spec, "deployment", "Deployment"),
+      ...validateStrategy(spec),
+      ...notNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
+      ...validateDeadline(spec),
+    ];
+  },
+  validateUpdate: (next, stored) => validateSelectorUpdate(specOf(next), specOf(stored)),
+  columns: [
+    nameColumn,
+    {
+      name: "Ready",
+      value: (document) =>
+        `${statusOf(document).readyReplicas ?? 0}/${specOf(document).replicas ?? 0}`,
+    },
+    { name: "Up-to-date", value: (document) => String(statusOf(document).updatedReplicas ?? 0) },
+    { name: "Available", value: (document) => String(statusOf(document).availableReplicas ?? 0) },
+    ageColumn,
+    ...wideColumns(specOf),
+  ],
+  scale: {
+    replicas: (document) => specOf(document).replicas ?? 0,
+    setReplicas: (document, replicas) => {
+      document.spec = { ...specOf(document), replicas };
+    },
+    currentReplicas: (document) => statusOf(document).replicas ?? 0,
+    selector: (document) => selectorText(specOf(document)),
+  },
+});
+
+function validateStrategy({ strategy = {} }: DeploymentSpec): FieldCause[] {
+  const path = "spec.strategy";
+  const { type = "", rollingUpdate } = strategy;
+  if (type === "Recreate") {
+    const detail = "may not be specified when strategy `type` is 'Recreate'";
+    return rollingUpdate === undefined ? [] : [forbidden(`${path}.rollingUpdate`, detail)];
+  }
+  const causes = oneOf(type, ["RollingUpdate", "Recreate"], `${path}.type`);
+  if (causes.length > 0 || rollingUpdate === undefined) return causes;
+  const at = `${path}.rollingUpdate`;
+  const maxUnavailable: unknown = rollingUpdate.maxUnavailable;
+  const maxSurge: unknown = rollingUpdate.maxSurge;
+  causes.push(
+    ...validateAmount(maxUnavailable, `${at}.maxUnavailable`),
+    ...validateAmount(maxSurge, `${at}.maxSurge`),
+  );
+  if (isZero(maxUnavailable) && isZero(maxSurge)) {
+    const detail = "may not be 0 when `maxSurge` is 0";
+    causes.push(invalid(`${at}.maxUnavailable`, maxUnavailable, detail));
+  }
+  if (isPercent(maxUnavailable) && Number(maxUnavailable.slice(0, -1)) > 100) {
+    causes.push(invalid(`${at}.maxUnavailable`, maxUnavailable, "must not be greater than 100%"));
+  }
+  return causes;
+}
+
+function isZero(amount: unknown): boolean {
+  return amount === 0 || (isPercent(amount) && Number(amount.slice(0, -1)) === 0);
+}
+
+function validateAmount(amount: unknown, path: string): FieldCause[] {
+  if (typeof amount === "number") return notNegative(amount, path);
+  if (amount === undefined || isPercent(amount)) return [];
+  const detail =
+    "a valid percent string must be a numeric string followed by an ending '%' " +
+    "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+  return [invalid(path, amount, detail)];
+}
+
+function validateDeadline(spec: DeploymentSpec): FieldCause[] {
+  const { progressDeadlineSeconds: deadline, minReadySeconds = 0 } = spec;
+  if (deadline === undefined) return [];
+  const causes = notNegative(deadline, "spec.progressDeadlineSeconds");
+  if (deadline > minReadySeconds) return causes;
+  const detail = "must be greater than minReadySeconds";
+  return [...causes, invalid("spec.progressDeadlineSeconds", deadline, detail)];
+}

@@ -1,0 +1,53 @@
+import { ReplicaSet, ReplicaSetsService } from "../../../proto/gen/apps.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import type { Document } from "../machinery/types.ts";
+import {
+  selectorText,
+  setWorkloadDefaults,
+  validateSelectorUpdate,
+  validateWorkload,
+  wideColumns,
+} from "./workload.ts";
+
+const specOf = (document: Document): NonNullable<ReplicaSet["spec"]> =>
+  (document as ReplicaSet).spec ?? {};
+const statusOf = (document: Document): NonNullable<ReplicaSet["status"]> =>
+  (document as ReplicaSet).status ?? {};
+
+export const replicaSet = defineKind({
+  message: "trireme.apps.v1.ReplicaSet",
+  codec: ReplicaSet,
+  service: ReplicaSetsService,
+  singular: "replicaset",
+  shortNames: ["rs"],
+  hasStatus: true,
+
+  setDefaults(document) {
+    const replicaSet = document as ReplicaSet;
+    replicaSet.spec ??= {};
+    setWorkloadDefaults(replicaSet.spec);
+    replicaSet.status ??= {};
+    replicaSet.status.replicas ??= 0;
+  },
+  validate: (document) => validateWorkload(specOf(document), "deployment", "ReplicaSet"),
+  validateUpdate: (next, stored) => validateSelectorUpdate(specOf(next), specOf(stored)),
+  selectableFields: {
+    "status.replicas": (document) => String(statusOf(document).replicas ?? 0),
+  },
+  columns: [
+    nameColumn,
+    { name: "Desired", value: (document) => String(specOf(document).replicas ?? 0) },
+    { name: "Current", value: (document) => String(statusOf(document).replicas ?? 0) },
+    { name: "Ready", value: (document) => String(statusOf(document).readyReplicas ?? 0) },
+    ageColumn,
+    ...wideColumns(specOf),
+  ],
+  scale: {
+    replicas: (document) => specOf(document).replicas ?? 0,
+    setReplicas: (document, replicas) => {
+      document.spec = { ...specOf(document), replicas };
+    },
+    currentReplicas: (document) => statusOf(document).replicas ?? 0,
+    selector: (document) => selectorText(specOf(document)),
+  },
+});

@@ -1,0 +1,36 @@
+import { ConfigMap, ConfigMapsService } from "../../../proto/gen/core.ts";
+import { invalid } from "../machinery/causes.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { validateBase64, validateImmutable, validateKeys, validateSize } from "./data.ts";
+
+export const configMap = defineKind({
+  message: "trireme.core.v1.ConfigMap",
+  codec: ConfigMap,
+  service: ConfigMapsService,
+  singular: "configmap",
+  shortNames: ["cm"],
+
+  validate(document) {
+    const { data = {}, binaryData = {} } = document as ConfigMap;
+    const both = Object.keys(data).filter((key) => Object.hasOwn(binaryData, key));
+    return [
+      ...validateKeys(data, "data"),
+      ...validateKeys(binaryData, "binaryData"),
+      ...validateBase64(binaryData, "binaryData"),
+      ...both.map((key) => invalid(`data[${key}]`, key, "duplicate of key present in binaryData")),
+      ...validateSize(data, binaryData, ""),
+    ];
+  },
+  validateUpdate: (next, stored) => validateImmutable(next, stored, ["data", "binaryData"]),
+  columns: [
+    nameColumn,
+    {
+      name: "Data",
+      value: (document) => {
+        const { data = {}, binaryData = {} } = document as ConfigMap;
+        return String(Object.keys(data).length + Object.keys(binaryData).length);
+      },
+    },
+    ageColumn,
+  ],
+});

@@ -1,0 +1,46 @@
+/** What ConfigMap and Secret share: keyed data of bounded size. */
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { forbidden, invalid, tooLong } from "../machinery/causes.ts";
+import { equalJson } from "../machinery/json.ts";
+import { limits } from "../machinery/limits.ts";
+import { checkConfigKey } from "../machinery/names.ts";
+import type { Document } from "../machinery/types.ts";
+
+export type Data = Readonly<Record<string, string>>;
+
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+export function validateKeys(data: Data, field: string): FieldCause[] {
+  return Object.keys(data).flatMap((key) =>
+    checkConfigKey(key).map((problem) => invalid(`${field}[${key}]`, key, problem)),
+  );
+}
+
+export function validateBase64(data: Data, field: string): FieldCause[] {
+  return Object.entries(data)
+    .filter(([, value]) => !base64.test(value))
+    .map(([key]) => invalid(`${field}[${key}]`, "", "illegal base64 data"));
+}
+
+/** All values together, in the bytes they stand for. */
+export function validateSize(plain: Data, encoded: Data, field: string): FieldCause[] {
+  let size = 0;
+  for (const value of Object.values(plain)) size += Buffer.byteLength(value);
+  for (const value of Object.values(encoded)) size += Buffer.byteLength(value, "base64");
+  return size > limits.dataBytes ? [tooLong(field, limits.dataBytes)] : [];
+}
+
+/** Once `immutable` is set, it stays, and so does the data. */
+export function validateImmutable(
+  next: Document,
+  stored: Document,
+  fields: readonly string[],
+): FieldCause[] {
+  if (stored.immutable !== true) return [];
+  const detail = "field is immutable when `immutable` is set";
+  const causes = next.immutable === true ? [] : [forbidden("immutable", detail)];
+  for (const field of fields) {
+    if (!equalJson(next[field] ?? {}, stored[field] ?? {})) causes.push(forbidden(field, detail));
+  }
+  return causes;
+}

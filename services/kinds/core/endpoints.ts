@@ -1,0 +1,79 @@
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import {
+  type EndpointSubset,
+  Endpoints,
+  EndpointsCollectionService,
+} from "../../../proto/gen/core.ts";
+import { invalid, required } from "../machinery/causes.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { checkAddress, checkLabelName } from "../machinery/names.ts";
+import { oneOf, protocols, validatePort } from "./pod/container-validation.ts";
+
+const shownMax = 3;
+
+export const endpoints = defineKind({
+  message: "trireme.core.v1.Endpoints",
+  codec: Endpoints,
+  service: EndpointsCollectionService,
+  singular: "endpoints",
+  shortNames: ["ep"],
+
+  setDefaults(document) {
+    for (const subset of (document as Endpoints).subsets ?? []) {
+      for (const port of subset.ports ?? []) port.protocol ??= "TCP";
+    }
+  },
+  validate: (document) =>
+    ((document as Endpoints).subsets ?? []).flatMap((subset, index) =>
+      validateSubset(subset, `subsets[${index}]`),
+    ),
+  columns: [
+    nameColumn,
+    {
+      name: "Endpoints",
+      value: (document) => addressesText((document as Endpoints).subsets ?? []),
+    },
+    ageColumn,
+  ],
+});
+
+function validateSubset(subset: EndpointSubset, path: string): FieldCause[] {
+  const { addresses = [], notReadyAddresses = [], ports = [] } = subset;
+  const causes: FieldCause[] = [];
+  if (addresses.length + notReadyAddresses.length === 0) {
+    causes.push(required(path, "must specify `addresses` or `notReadyAddresses`"));
+  }
+  for (const [name, list] of Object.entries({ addresses, notReadyAddresses })) {
+    list.forEach(({ ip = "", hostname = "" }, index) => {
+      // Loopback is allowed, other than upstream: the embedded network lives there.
+      const at = `${path}.${name}[${index}]`;
+      for (const problem of checkAddress(ip)) causes.push(invalid(`${at}.ip`, ip, problem));
+      if (hostname === "") return;
+      for (const problem of checkLabelName(hostname)) {
+        causes.push(invalid(`${at}.hostname`, hostname, problem));
+      }
+    });
+  }
+  ports.forEach(({ name = "", port = 0, protocol = "" }, index) => {
+    const at = `${path}.ports[${index}]`;
+    if (name === "" && ports.length > 1) causes.push(required(`${at}.name`));
+    if (name !== "") {
+      for (const problem of checkLabelName(name)) causes.push(invalid(`${at}.name`, name, problem));
+    }
+    causes.push(...validatePort(port, `${at}.port`));
+    if (protocol === "") causes.push(required(`${at}.protocol`));
+    else causes.push(...oneOf(protocol, protocols, `${at}.protocol`));
+  });
+  return causes;
+}
+
+function addressesText(subsets: readonly EndpointSubset[]): string {
+  const all = subsets.flatMap(({ addresses = [], ports = [] }) =>
+    ports.length === 0
+      ? addresses.map(({ ip }) => `${ip}`)
+      : ports.flatMap(({ port }) => addresses.map(({ ip }) => `${ip}:${port}`)),
+  );
+  if (all.length === 0) return "<none>";
+  const more = all.length > shownMax ? ` + ${all.length - shownMax} more...` : "";
+  return all.slice(0, shownMax).join(",") + more;
+}

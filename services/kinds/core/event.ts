@@ -1,0 +1,115 @@
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { Event, EventsService } from "../../../proto/gen/core.ts";
+import { invalid, required } from "../machinery/causes.ts";
+import { defineKind, nameColumn } from "../machinery/define.ts";
+import { age } from "../machinery/time.ts";
+import type { Document } from "../machinery/types.ts";
+import { oneOf } from "./pod/container-validation.ts";
+
+const reasonLengthMax = 128;
+const messageLengthMax = 1024;
+
+const asEvent = (document: Document): Event => document as Event;
+
+export const event = defineKind({
+  message: "trireme.core.v1.Event",
+  codec: Event,
+  service: EventsService,
+  singular: "event",
+  shortNames: ["ev"],
+
+  validate: (document) => validateEvent(asEvent(document)),
+  selectableFields: {
+    "involvedObject.kind": (document) => asEvent(document).involvedObject?.kind ?? "",
+    "involvedObject.namespace": (document) => asEvent(document).involvedObject?.namespace ?? "",
+    "involvedObject.name": (document) => asEvent(document).involvedObject?.name ?? "",
+    "involvedObject.uid": (document) => asEvent(document).involvedObject?.uid ?? "",
+    "involvedObject.apiVersion": (document) => asEvent(document).involvedObject?.apiVersion ?? "",
+    "involvedObject.resourceVersion": (document) =>
+      asEvent(document).involvedObject?.resourceVersion ?? "",
+    "involvedObject.fieldPath": (document) => asEvent(document).involvedObject?.fieldPath ?? "",
+    reason: (document) => asEvent(document).reason ?? "",
+    reportingComponent: (document) => asEvent(document).reportingComponent ?? "",
+    source: (document) => sourceOf(asEvent(document)),
+    type: (document) => asEvent(document).type ?? "",
+  },
+  columns: [
+    { name: "Last Seen", value: (document, now) => age(lastSeen(asEvent(document)), now) },
+    { name: "Type", value: (document) => asEvent(document).type ?? "" },
+    { name: "Reason", value: (document) => asEvent(document).reason ?? "" },
+    { name: "Object", value: (document) => objectText(asEvent(document)) },
+    {
+      name: "Subobject",
+      wide: true,
+      value: (document) => asEvent(document).involvedObject?.fieldPath ?? "",
+    },
+    { name: "Source", wide: true, value: (document) => sourceText(asEvent(document)) },
+    { name: "Message", value: (document) => (asEvent(document).message ?? "").trim() },
+    {
+      name: "First Seen",
+      wide: true,
+      value: (document, now) => age(firstSeen(asEvent(document)), now),
+    },
+    { name: "Count", wide: true, value: (document) => String(countOf(asEvent(document))) },
+    { ...nameColumn, wide: true },
+  ],
+});
+
+function validateEvent(event: Event): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const namespace = event.metadata?.namespace ?? "";
+  const involved = event.involvedObject?.namespace ?? "";
+  // Events about cluster-scoped objects live in the namespace "default".
+  const matches = involved === "" ? ["", "default"].includes(namespace) : involved === namespace;
+  if (!matches) {
+    const detail = "does not match event.namespace";
+    causes.push(invalid("involvedObject.namespace", involved, detail));
+  }
+  if (event.eventTime === undefined) return causes;
+  // From here on the newer form, events.k8s.io, which upstream checks more strictly.
+  const { reason = "", message = "", action = "", type = "" } = event;
+  if (!event.reportingComponent) causes.push(required("reportingController"));
+  if (!event.reportingInstance) causes.push(required("reportingInstance"));
+  if (action === "") causes.push(required("action"));
+  if (reason === "") causes.push(required("reason"));
+  if (reason.length > reasonLengthMax) {
+    causes.push(invalid("reason", reason, `can have at most ${reasonLengthMax} characters`));
+  }
+  if (message.length > messageLengthMax) {
+    const detail = `can have at most ${messageLengthMax} characters`;
+    causes.push(invalid("message", message, detail));
+  }
+  return [...causes, ...oneOf(type, ["Normal", "Warning"], "type")];
+}
+
+function lastSeen(event: Event): string | undefined {
+  return (
+    event.series?.lastObservedTime ??
+    event.lastTimestamp ??
+    event.eventTime ??
+    event.firstTimestamp ??
+    event.metadata?.creationTimestamp
+  );
+}
+
+function firstSeen(event: Event): string | undefined {
+  return event.firstTimestamp ?? event.eventTime ?? event.metadata?.creationTimestamp;
+}
+
+function countOf(event: Event): number {
+  return event.series?.count ?? event.count ?? 1;
+}
+
+function objectText({ involvedObject = {} }: Event): string {
+  const { kind = "", name = "" } = involvedObject;
+  return name === "" ? kind.toLowerCase() : `${kind.toLowerCase()}/${name}`;
+}
+
+function sourceOf(event: Event): string {
+  return event.source?.component ?? event.reportingComponent ?? "";
+}
+
+function sourceText(event: Event): string {
+  const host = event.source?.host ?? event.reportingInstance;
+  return host ? `${sourceOf(event)}, ${host}` : sourceOf(event);
+}

@@ -1,0 +1,151 @@
+/** What a pod spec gets where its author said nothing (upstream `core/v1/defaults.go`). */
+import type {
+  Container,
+  HTTPGetAction,
+  Lifecycle,
+  ObjectFieldSelector,
+  Pod,
+  PodSpec,
+  Probe,
+  ResourceRequirements,
+  Volume,
+} from "../../../../proto/gen/core.ts";
+import { canonicalQuantity } from "../../machinery/quantity.ts";
+
+const fileMode = 0o644;
+
+export function setPodSpecDefaults(spec: PodSpec): void {
+  spec.restartPolicy ??= "Always";
+  spec.terminationGracePeriodSeconds ??= 30;
+  spec.dnsPolicy ??= "ClusterFirst";
+  spec.schedulerName ??= "default-scheduler";
+  spec.securityContext ??= {};
+  spec.enableServiceLinks ??= true;
+  if (spec.serviceAccountName !== undefined) spec.serviceAccount ??= spec.serviceAccountName;
+  else if (spec.serviceAccount !== undefined) spec.serviceAccountName = spec.serviceAccount;
+  canonicalise(spec.overhead);
+  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
+    setContainerDefaults(container, spec.hostNetwork === true);
+  }
+  for (const container of spec.ephemeralContainers ?? []) setContainerDefaults(container, false);
+  for (const volume of spec.volumes ?? []) setVolumeDefaults(volume);
+  for (const constraint of spec.topologySpreadConstraints ?? []) {
+    constraint.nodeAffinityPolicy ??= "Honor";
+    constraint.nodeTaintsPolicy ??= "Ignore";
+  }
+}
+
+function setContainerDefaults(container: Container, hostNetwork: boolean): void {
+  container.imagePullPolicy ??= pullPolicyOf(container.image ?? "");
+  container.terminationMessagePath ??= "/dev/termination-log";
+  container.terminationMessagePolicy ??= "File";
+  for (const port of container.ports ?? []) {
+    port.protocol ??= "TCP";
+    if (hostNetwork && port.containerPort !== undefined) port.hostPort ??= port.containerPort;
+  }
+  container.resources ??= {};
+  setResourceDefaults(container.resources);
+  for (const variable of container.env ?? []) {
+    const { valueFrom } = variable;
+    setFieldRefDefaults(valueFrom?.fieldRef);
+    const source = valueFrom?.resourceFieldRef;
+    if (source !== undefined) source.divisor = canonicalQuantity(source.divisor ?? "0");
+  }
+  setProbeDefaults(container.livenessProbe);
+  setProbeDefaults(container.readinessProbe);
+  setProbeDefaults(container.startupProbe);
+  setLifecycleDefaults(container.lifecycle);
+}
+
+/** Always for the tag `latest`, spoken or not; an image by digest never changes. */
+export function pullPolicyOf(image: string): "Always" | "IfNotPresent" {
+  const name = image.slice(image.lastIndexOf("/") + 1);
+  if (name.includes("@")) return "IfNotPresent";
+  const colon = name.indexOf(":");
+  return colon < 0 || name.slice(colon + 1) === "latest" ? "Always" : "IfNotPresent";
+}
+
+/** Requests default to the limits, resource by resource. */
+function setResourceDefaults(resources: ResourceRequirements): void {
+  canonicalise(resources.limits);
+  canonicalise(resources.requests);
+  for (const [name, limit] of Object.entries(resources.limits ?? {})) {
+    resources.requests ??= {};
+    resources.requests[name] ??= limit;
+  }
+}
+
+/** Rewrites quantities in their canonical form, as upstream's decoder does. */
+export function canonicalise(amounts: Record<string, string> | undefined): void {
+  if (amounts === undefined) return;
+  for (const [name, amount] of Object.entries(amounts)) amounts[name] = canonicalQuantity(amount);
+}
+
+function setProbeDefaults(probe: Probe | undefined): void {
+  if (probe === undefined) return;
+  probe.timeoutSeconds ||= 1;
+  probe.periodSeconds ||= 10;
+  probe.successThreshold ||= 1;
+  probe.failureThreshold ||= 3;
+  if (probe.grpc !== undefined) probe.grpc.service ??= "";
+  setHttpDefaults(probe.httpGet);
+}
+
+function setLifecycleDefaults(lifecycle: Lifecycle | undefined): void {
+  setHttpDefaults(lifecycle?.postStart?.httpGet);
+  setHttpDefaults(lifecycle?.preStop?.httpGet);
+}
+
+function setHttpDefaults(action: HTTPGetAction | undefined): void {
+  if (action === undefined) return;
+  action.path ||= "/";
+  action.scheme ??= "HTTP";
+}
+
+function setFieldRefDefaults(reference: ObjectFieldSelector | undefined): void {
+  if (reference !== undefined) reference.apiVersion ??= "v1";
+}
+
+function setVolumeDefaults(volume: Volume): void {
+  const sources = Object.keys(volume).filter((name) => name !== "name");
+  if (sources.length === 0) volume.emptyDir = {};
+  if (volume.emptyDir?.sizeLimit !== undefined) {
+    volume.emptyDir.sizeLimit = canonicalQuantity(volume.emptyDir.sizeLimit);
+  }
+  if (volume.hostPath !== undefined) volume.hostPath.type ??= "";
+  if (volume.secret !== undefined) volume.secret.defaultMode ??= fileMode;
+  if (volume.configMap !== undefined) volume.configMap.defaultMode ??= fileMode;
+  if (volume.downwardAPI !== undefined) {
+    volume.downwardAPI.defaultMode ??= fileMode;
+    for (const item of volume.downwardAPI.items ?? []) setFieldRefDefaults(item.fieldRef);
+  }
+  if (volume.projected === undefined) return;
+  volume.projected.defaultMode ??= fileMode;
+  for (const source of volume.projected.sources ?? []) {
+    for (const item of source.downwardAPI?.items ?? []) setFieldRefDefaults(item.fieldRef);
+    if (source.serviceAccountToken !== undefined) {
+      source.serviceAccountToken.expirationSeconds ??= 3600;
+    }
+  }
+}
+
+export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
+
+/** The pod's class, from requests and limits of CPU and memory (upstream `qos.ComputePodQOS`). */
+export function qosClassOf(pod: Pod): QosClass {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  const set = (amount: string | undefined): amount is string =>
+    amount !== undefined && canonicalQuantity(amount) !== "0";
+  let any = false;
+  let guaranteed = containers.length > 0;
+  for (const { resources } of containers) {
+    for (const name of ["cpu", "memory"]) {
+      const [request, limit] = [resources?.requests?.[name], resources?.limits?.[name]];
+      any ||= set(request) || set(limit);
+      const equal = set(limit) && canonicalQuantity(request ?? limit) === canonicalQuantity(limit);
+      guaranteed &&= equal;
+    }
+  }
+  if (!any) return "BestEffort";
+  return guaranteed ? "Guaranteed" : "Burstable";
+}

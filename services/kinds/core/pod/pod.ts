@@ -1,0 +1,53 @@
+import { Pod, PodsService } from "../../../../proto/gen/core.ts";
+import { defineKind } from "../../machinery/define.ts";
+import type { Document } from "../../machinery/types.ts";
+import { podColumns } from "./columns.ts";
+import { qosClassOf, setPodSpecDefaults } from "./defaults.ts";
+import { validatePodSpec, validatePodSpecUpdate } from "./validation.ts";
+
+const graceSecondsDefault = 30;
+
+export const pod = defineKind({
+  message: "trireme.core.v1.Pod",
+  codec: Pod,
+  service: PodsService,
+  singular: "pod",
+  shortNames: ["po"],
+  hasStatus: true,
+
+  setDefaults(document) {
+    const pod = document as Pod;
+    pod.spec ??= {};
+    setPodSpecDefaults(pod.spec);
+    pod.status ??= {};
+    pod.status.phase ??= "Pending";
+    pod.status.qosClass ??= qosClassOf(pod);
+  },
+  validate: (document) => validatePodSpec((document as Pod).spec ?? {}, "spec"),
+  validateUpdate: (next, stored) =>
+    validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
+  deletionGraceSeconds(document, requested) {
+    const { spec, status } = document as Pod;
+    // No kubelet has it, or its containers have ended: nothing is left to stop.
+    const over = status?.phase === "Succeeded" || status?.phase === "Failed";
+    if (!spec?.nodeName || over) return undefined;
+    const seconds = requested ?? spec.terminationGracePeriodSeconds ?? graceSecondsDefault;
+    if (seconds === 0) return undefined;
+    return seconds < 0 ? 1 : seconds;
+  },
+  selectableFields: {
+    "spec.nodeName": (document) => spec(document).nodeName ?? "",
+    "spec.restartPolicy": (document) => spec(document).restartPolicy ?? "",
+    "spec.schedulerName": (document) => spec(document).schedulerName ?? "",
+    "spec.serviceAccountName": (document) => spec(document).serviceAccountName ?? "",
+    "spec.hostNetwork": (document) => String(spec(document).hostNetwork ?? false),
+    "status.phase": (document) => (document as Pod).status?.phase ?? "",
+    "status.podIP": (document) => (document as Pod).status?.podIP ?? "",
+    "status.nominatedNodeName": (document) => (document as Pod).status?.nominatedNodeName ?? "",
+  },
+  columns: podColumns,
+});
+
+function spec(document: Document): NonNullable<Pod["spec"]> {
+  return (document as Pod).spec ?? {};
+}

@@ -1,0 +1,337 @@
+/** Pod specs, alone or in a template (upstream `ValidatePodSpec` and `ValidatePodUpdate`). */
+import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
+import type {
+  Container,
+  NodeSelectorTerm,
+  PodAffinityTerm,
+  PodSpec,
+  Toleration,
+} from "../../../../proto/gen/core.ts";
+import { duplicate, forbidden, invalid, notSupported, required } from "../../machinery/causes.ts";
+import { copyJson, equalJson } from "../../machinery/json.ts";
+import { validateLabelSelector } from "../../machinery/label-selector.ts";
+import { validateLabels } from "../../machinery/metadata.ts";
+import {
+  checkAddress,
+  checkLabelName,
+  checkLabelValue,
+  checkQualifiedName,
+  checkSubdomain,
+} from "../../machinery/names.ts";
+import { type ContainerScope, oneOf, validateContainer } from "./container-validation.ts";
+import { containerResources, validateAmounts } from "./resource-validation.ts";
+import { validateVolumes } from "./volume-validation.ts";
+
+export const restartPolicies = ["Always", "OnFailure", "Never"];
+export const taintEffects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
+  const grace = spec.terminationGracePeriodSeconds ?? 0;
+  const causes = [
+    ...validateVolumes(spec.volumes ?? [], `${path}.volumes`),
+    ...validateContainers(spec, path),
+    ...requiredOneOf(spec.restartPolicy, restartPolicies, `${path}.restartPolicy`),
+    ...requiredOneOf(
+      spec.dnsPolicy,
+      ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"],
+      `${path}.dnsPolicy`,
+    ),
+    ...oneOf(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], `${path}.preemptionPolicy`),
+    ...validateLabels(spec.nodeSelector, `${path}.nodeSelector`),
+    ...validateTolerations(spec.tolerations ?? [], `${path}.tolerations`),
+    ...validateAffinity(spec, `${path}.affinity`),
+    ...validateSpread(spec, `${path}.topologySpreadConstraints`),
+    ...validateAmounts(spec.overhead ?? {}, `${path}.overhead`, containerResources),
+    ...validateNames(spec, path),
+  ];
+  if (grace < 0) {
+    const field = `${path}.terminationGracePeriodSeconds`;
+    causes.push(invalid(field, grace, "must be greater than or equal to 0"));
+  }
+  const deadline = spec.activeDeadlineSeconds;
+  if (deadline !== undefined && (deadline < 1 || deadline > 2 ** 31 - 1)) {
+    const detail = "must be between 1 and 2147483647, inclusive";
+    causes.push(invalid(`${path}.activeDeadlineSeconds`, deadline, detail));
+  }
+  return causes;
+}
+
+function requiredOneOf(
+  value: string | undefined,
+  supported: readonly string[],
+  path: string,
+): FieldCause[] {
+  return value === undefined || value === "" ? [required(path)] : oneOf(value, supported, path);
+}
+
+function validateContainers(spec: PodSpec, path: string): FieldCause[] {
+  const scope = {
+    volumes: new Set((spec.volumes ?? []).map((volume) => volume.name ?? "")),
+    names: new Set<string>(),
+    hostPorts: new Set<string>(),
+  };
+  const check = (list: readonly Container[], field: string, init: boolean): FieldCause[] =>
+    list.flatMap((container, index) =>
+      validateContainer(container, `${path}.${field}[${index}]`, {
+        ...scope,
+        init,
+      } as ContainerScope),
+    );
+  const containers = spec.containers ?? [];
+  return [
+    ...(containers.length === 0 ? [required(`${path}.containers`)] : []),
+    ...check(containers, "containers", false),
+    ...check(spec.initContainers ?? [], "initContainers", true),
+    ...check(spec.ephemeralContainers ?? [], "ephemeralContainers", false),
+  ];
+}
+
+function validateNames(spec: PodSpec, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const check = (name: string, value: string | undefined, rule: (text: string) => string[]) => {
+    if (value === undefined || value === "") return;
+    for (const problem of rule(value)) causes.push(invalid(`${path}.${name}`, value, problem));
+  };
+  check("nodeName", spec.nodeName, checkSubdomain);
+  check("serviceAccountName", spec.serviceAccountName, checkSubdomain);
+  check("priorityClassName", spec.priorityClassName, checkSubdomain);
+  check("runtimeClassName", spec.runtimeClassName, checkSubdomain);
+  check("hostname", spec.hostname, checkLabelName);
+  check("subdomain", spec.subdomain, checkLabelName);
+  check("schedulerName", spec.schedulerName, checkQualifiedName);
+  spec.hostAliases?.forEach(({ ip = "", hostnames = [] }, index) => {
+    check(`hostAliases[${index}].ip`, ip === "" ? " " : ip, checkAddress);
+    hostnames.forEach((name) => {
+      check(`hostAliases[${index}].hostnames`, name, checkSubdomain);
+    });
+  });
+  const gates = new Set<string>();
+  spec.schedulingGates?.forEach(({ name = "" }, index) => {
+    const field = `schedulingGates[${index}]`;
+    if (name === "") causes.push(required(`${path}.${field}`));
+    check(field, name, checkQualifiedName);
+    if (gates.has(name)) causes.push(duplicate(`${path}.${field}`, name));
+    gates.add(name);
+  });
+  return causes;
+}
+
+export function validateTolerations(
+  tolerations: readonly Toleration[],
+  path: string,
+): FieldCause[] {
+  return tolerations.flatMap((toleration, index) => {
+    const { key = "", operator = "", value = "", effect = "", tolerationSeconds } = toleration;
+    const at = `${path}[${index}]`;
+    const causes: FieldCause[] = [];
+    if (key !== "") {
+      for (const problem of checkQualifiedName(key))
+        causes.push(invalid(`${at}.key`, key, problem));
+    } else if (operator !== "Exists") {
+      const detail =
+        'operator must be Exists when `key` is empty, which means "match all values and all keys"';
+      causes.push(invalid(`${at}.operator`, operator, detail));
+    }
+    if (tolerationSeconds !== undefined && effect !== "NoExecute") {
+      const detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+      causes.push(invalid(`${at}.effect`, effect, detail));
+    }
+    if (operator === "Exists") {
+      const detail = "value must be empty when `operator` is 'Exists'";
+      if (value !== "") causes.push(invalid(`${at}.operator`, toleration, detail));
+    } else if (operator === "" || operator === "Equal") {
+      for (const problem of checkLabelValue(value)) {
+        causes.push(invalid(`${at}.operator`, value, problem));
+      }
+    } else causes.push(notSupported(`${at}.operator`, operator, ["Equal", "Exists"]));
+    if (effect !== "") causes.push(...oneOf(effect, taintEffects, `${at}.effect`));
+    return causes;
+  });
+}
+
+function validateAffinity(spec: PodSpec, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const node = spec.affinity?.nodeAffinity;
+  const mustBe = node?.requiredDuringSchedulingIgnoredDuringExecution;
+  const nodePath = `${path}.nodeAffinity`;
+  if (mustBe !== undefined) {
+    const at = `${nodePath}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`;
+    const terms = mustBe.nodeSelectorTerms ?? [];
+    if (terms.length === 0) {
+      causes.push(required(at, "must have at least one node selector term"));
+    }
+    terms.forEach((term, index) => {
+      causes.push(...validateNodeTerm(term, `${at}[${index}]`));
+    });
+  }
+  node?.preferredDuringSchedulingIgnoredDuringExecution?.forEach((term, index) => {
+    const at = `${nodePath}.preferredDuringSchedulingIgnoredDuringExecution[${index}]`;
+    causes.push(...validateWeight(term.weight, `${at}.weight`));
+    causes.push(...validateNodeTerm(term.preference ?? {}, `${at}.preference`));
+  });
+  for (const name of ["podAffinity", "podAntiAffinity"] as const) {
+    const affinity = spec.affinity?.[name];
+    affinity?.requiredDuringSchedulingIgnoredDuringExecution?.forEach((term, index) => {
+      const at = `${path}.${name}.requiredDuringSchedulingIgnoredDuringExecution[${index}]`;
+      causes.push(...validatePodTerm(term, at));
+    });
+    affinity?.preferredDuringSchedulingIgnoredDuringExecution?.forEach((term, index) => {
+      const at = `${path}.${name}.preferredDuringSchedulingIgnoredDuringExecution[${index}]`;
+      causes.push(...validateWeight(term.weight, `${at}.weight`));
+      causes.push(...validatePodTerm(term.podAffinityTerm ?? {}, `${at}.podAffinityTerm`));
+    });
+  }
+  return causes;
+}
+
+function validateWeight(weight: number | undefined, path: string): FieldCause[] {
+  const within = weight !== undefined && weight >= 1 && weight <= 100;
+  return within ? [] : [invalid(path, weight ?? 0, "must be in the range 1-100")];
+}
+
+function validateNodeTerm(term: NodeSelectorTerm, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  for (const list of ["matchExpressions", "matchFields"] as const) {
+    term[list]?.forEach(({ key = "", operator = "", values = [] }, index) => {
+      const at = `${path}.${list}[${index}]`;
+      if (operator === "In" || operator === "NotIn") {
+        const detail = "must be specified when `operator` is 'In' or 'NotIn'";
+        if (values.length === 0) causes.push(required(`${at}.values`, detail));
+      } else if (operator === "Exists" || operator === "DoesNotExist") {
+        const detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+        if (values.length > 0) causes.push(forbidden(`${at}.values`, detail));
+      } else if (operator === "Gt" || operator === "Lt") {
+        const detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+        if (values.length !== 1) causes.push(required(`${at}.values`, detail));
+      } else causes.push(invalid(`${at}.operator`, operator, "not a valid selector operator"));
+      if (list === "matchFields") {
+        if (key !== "metadata.name") {
+          causes.push(invalid(`${at}.key`, key, "not a valid field selector key"));
+        }
+        return;
+      }
+      for (const problem of checkQualifiedName(key))
+        causes.push(invalid(`${at}.key`, key, problem));
+    });
+  }
+  return causes;
+}
+
+function validatePodTerm(term: PodAffinityTerm, path: string): FieldCause[] {
+  const { topologyKey = "", labelSelector, namespaceSelector } = term;
+  const causes: FieldCause[] = [];
+  if (topologyKey === "") causes.push(required(`${path}.topologyKey`, "can not be empty"));
+  else {
+    for (const problem of checkQualifiedName(topologyKey)) {
+      causes.push(invalid(`${path}.topologyKey`, topologyKey, problem));
+    }
+  }
+  for (const [name, selector] of Object.entries({ labelSelector, namespaceSelector })) {
+    if (selector !== undefined) causes.push(...validateLabelSelector(selector, `${path}.${name}`));
+  }
+  term.namespaces?.forEach((namespace) => {
+    for (const problem of checkLabelName(namespace)) {
+      causes.push(invalid(`${path}.namespaces`, namespace, problem));
+    }
+  });
+  return causes;
+}
+
+function validateSpread(spec: PodSpec, path: string): FieldCause[] {
+  return (spec.topologySpreadConstraints ?? []).flatMap((constraint, index) => {
+    const at = `${path}[${index}]`;
+    const { maxSkew = 0, topologyKey = "", whenUnsatisfiable, minDomains } = constraint;
+    const causes: FieldCause[] = [];
+    if (maxSkew <= 0) causes.push(invalid(`${at}.maxSkew`, maxSkew, "must be greater than zero"));
+    if (topologyKey === "") causes.push(required(`${at}.topologyKey`, "can not be empty"));
+    const actions = ["DoNotSchedule", "ScheduleAnyway"];
+    if (!actions.includes(whenUnsatisfiable ?? "")) {
+      causes.push(notSupported(`${at}.whenUnsatisfiable`, whenUnsatisfiable ?? "", actions));
+    }
+    if (minDomains !== undefined && minDomains <= 0) {
+      causes.push(invalid(`${at}.minDomains`, minDomains, "must be greater than zero"));
+    }
+    const selector = constraint.labelSelector;
+    if (selector !== undefined)
+      causes.push(...validateLabelSelector(selector, `${at}.labelSelector`));
+    return causes;
+  });
+}
+
+const updateRule =
+  "pod updates may not change fields other than `spec.containers[*].image`," +
+  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only " +
+  "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 " +
+  "if it was previously negative)";
+
+/** What of a pod's spec may change once it exists; binding to a node goes another way. */
+export function validatePodSpecUpdate(next: PodSpec, stored: PodSpec): FieldCause[] {
+  const causes: FieldCause[] = [];
+  for (const name of ["containers", "initContainers"] as const) {
+    if ((next[name] ?? []).length === (stored[name] ?? []).length) continue;
+    causes.push(forbidden(`spec.${name}`, "pod updates may not add or remove containers"));
+  }
+  if (causes.length > 0) return causes;
+  causes.push(...validateDeadlineUpdate(next.activeDeadlineSeconds, stored.activeDeadlineSeconds));
+  causes.push(...validateTolerationsUpdate(next.tolerations ?? [], stored.tolerations ?? []));
+  const gates = new Set((stored.schedulingGates ?? []).map(({ name }) => name));
+  for (const { name = "" } of next.schedulingGates ?? []) {
+    if (gates.has(name)) continue;
+    const detail = `only deletion is allowed, but found new scheduling gate '${name}'`;
+    causes.push(forbidden("spec.schedulingGates", detail));
+  }
+  const expected = copyJson(stored);
+  for (const name of ["containers", "initContainers"] as const) {
+    expected[name]?.forEach((container, index) => {
+      const image = next[name]?.[index]?.image;
+      if (image !== undefined) container.image = image;
+    });
+  }
+  expected.activeDeadlineSeconds = next.activeDeadlineSeconds;
+  expected.tolerations = next.tolerations;
+  expected.schedulingGates = next.schedulingGates;
+  const grace = stored.terminationGracePeriodSeconds ?? 0;
+  if (grace < 0 && next.terminationGracePeriodSeconds === 1) {
+    expected.terminationGracePeriodSeconds = 1;
+  }
+  if (!equalJson(expected, next)) {
+    const changed = changedFields(expected, next).join(", ");
+    causes.push(forbidden("spec", `${updateRule}: changed: ${changed}`));
+  }
+  return causes;
+}
+
+function changedFields(expected: PodSpec, next: PodSpec): string[] {
+  const names = new Set([...Object.keys(expected), ...Object.keys(next)]);
+  const [before, after] = [new Map(Object.entries(expected)), new Map(Object.entries(next))];
+  return [...names].filter((name) => !equalJson(before.get(name), after.get(name)));
+}
+
+function validateDeadlineUpdate(
+  next: number | undefined,
+  stored: number | undefined,
+): FieldCause[] {
+  const field = "spec.activeDeadlineSeconds";
+  if (stored === undefined || next === stored) return [];
+  if (next === undefined) {
+    return [invalid(field, next, "must not update from a positive integer to nil value")];
+  }
+  if (next <= stored) return [];
+  return [invalid(field, next, "must be less than or equal to previous value")];
+}
+
+function validateTolerationsUpdate(
+  next: readonly Toleration[],
+  stored: readonly Toleration[],
+): FieldCause[] {
+  const withoutSeconds = (toleration: Toleration): Toleration => {
+    const { tolerationSeconds: _, ...rest } = toleration;
+    return rest;
+  };
+  const kept = stored.every((before) =>
+    next.some((after) => equalJson(withoutSeconds(before), withoutSeconds(after))),
+  );
+  if (kept) return [];
+  const detail = "existing toleration can not be modified except its tolerationSeconds";
+  return [forbidden("spec.tolerations", detail)];
+}

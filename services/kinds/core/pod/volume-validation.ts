@@ -1,0 +1,99 @@
+/** Volumes of a pod (upstream `validation.ValidateVolumes`). */
+import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
+import type { KeyToPath, Volume } from "../../../../proto/gen/core.ts";
+import { duplicate, forbidden, invalid, required } from "../../machinery/causes.ts";
+import { isObject } from "../../machinery/json.ts";
+import { checkLabelName } from "../../machinery/names.ts";
+import { parseQuantity, quantityMessage } from "../../machinery/quantity.ts";
+import { checkRequired, fieldSchema } from "../../machinery/schema.ts";
+import { oneOf, relativePath } from "./container-validation.ts";
+
+const hostPathTypes = [
+  "",
+  "BlockDevice",
+  "CharDevice",
+  "Directory",
+  "DirectoryOrCreate",
+  "File",
+  "FileOrCreate",
+  "Socket",
+];
+
+export function validateVolumes(volumes: readonly Volume[], path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const names = new Set<string>();
+  volumes.forEach((volume, index) => {
+    const at = `${path}[${index}]`;
+    const { name = "" } = volume;
+    if (name === "") causes.push(required(`${at}.name`));
+    else {
+      for (const problem of checkLabelName(name)) causes.push(invalid(`${at}.name`, name, problem));
+      if (names.has(name)) causes.push(duplicate(`${at}.name`, name));
+      names.add(name);
+    }
+    causes.push(...validateSource(volume, at));
+  });
+  return causes;
+}
+
+function validateSource(volume: Volume, path: string): FieldCause[] {
+  const sources = Object.entries(volume).filter(
+    ([name, value]) => name !== "name" && isObject(value),
+  );
+  const causes: FieldCause[] = [];
+  if (sources.length === 0) causes.push(required(path, "must specify a volume type"));
+  for (const [name] of sources.slice(1)) {
+    causes.push(forbidden(`${path}.${name}`, "may not specify more than 1 volume type"));
+  }
+  for (const [name, source] of sources) {
+    const message = fieldSchema("trireme.core.v1.Volume", name)?.message;
+    if (message !== undefined && isObject(source)) {
+      causes.push(...checkRequired(message, source, `${path}.${name}`));
+    }
+  }
+  if (volume.hostPath !== undefined) {
+    const { path: hostPath = "", type } = volume.hostPath;
+    if (hostPath.split("/").includes("..")) {
+      causes.push(invalid(`${path}.hostPath.path`, hostPath, "must not contain '..'"));
+    }
+    causes.push(...oneOf(type, hostPathTypes, `${path}.hostPath.type`));
+  }
+  const sizeLimit = volume.emptyDir?.sizeLimit;
+  if (sizeLimit !== undefined) {
+    const quantity = parseQuantity(sizeLimit);
+    const field = `${path}.emptyDir.sizeLimit`;
+    if (quantity === undefined) causes.push(invalid(field, sizeLimit, quantityMessage));
+    else if (quantity.nanos < 0n) {
+      causes.push(invalid(field, sizeLimit, "must be greater than or equal to 0"));
+    }
+  }
+  if (volume.secret !== undefined) {
+    if (!volume.secret.secretName) causes.push(required(`${path}.secret.secretName`));
+    causes.push(...validateItems(volume.secret.items, `${path}.secret.items`));
+    causes.push(...validateMode(volume.secret.defaultMode, `${path}.secret.defaultMode`));
+  }
+  if (volume.configMap !== undefined) {
+    if (!volume.configMap.name) causes.push(required(`${path}.configMap.name`));
+    causes.push(...validateItems(volume.configMap.items, `${path}.configMap.items`));
+    causes.push(...validateMode(volume.configMap.defaultMode, `${path}.configMap.defaultMode`));
+  }
+  volume.projected?.sources?.forEach((source, index) => {
+    const seconds = source.serviceAccountToken?.expirationSeconds;
+    if (seconds === undefined || seconds >= 600) return;
+    const field = `${path}.projected.sources[${index}].serviceAccountToken.expirationSeconds`;
+    causes.push(invalid(field, seconds, "may not specify a duration less than 10 minutes"));
+  });
+  return causes;
+}
+
+function validateItems(items: readonly KeyToPath[] | undefined, path: string): FieldCause[] {
+  return (items ?? []).flatMap(({ path: file = "", mode }, index) => [
+    ...relativePath(file, `${path}[${index}].path`),
+    ...validateMode(mode, `${path}[${index}].mode`),
+  ]);
+}
+
+function validateMode(mode: number | undefined, path: string): FieldCause[] {
+  if (mode === undefined || (mode >= 0 && mode <= 0o777)) return [];
+  return [invalid(path, mode, "must be a number between 0 and 0777 (octal), both inclusive")];
+}

@@ -1,0 +1,19 @@
+import { ServiceAccount, ServiceAccountsService } from "../../../proto/gen/core.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+
+export const serviceAccount = defineKind({
+  message: "trireme.core.v1.ServiceAccount",
+  codec: ServiceAccount,
+  service: ServiceAccountsService,
+  singular: "serviceaccount",
+  shortNames: ["sa"],
+
+  columns: [
+    nameColumn,
+    {
+      name: "Secrets",
+      value: (document) => String(((document as ServiceAccount).secrets ?? []).length),
+    },
+    ageColumn,
+  ],
+});

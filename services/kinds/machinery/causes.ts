@@ -1,0 +1,64 @@
+/**
+ * Field errors in Kubernetes' words (apimachinery `util/validation/field`): reason, message and
+ * path are what kubectl prints and what clients compare.
+ */
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+
+export function required(field: string, detail = ""): FieldCause {
+  return cause(
+    "FieldValueRequired",
+    field,
+    detail === "" ? "Required value" : `Required value: ${detail}`,
+  );
+}
+
+export function invalid(field: string, value: unknown, detail: string): FieldCause {
+  return cause("FieldValueInvalid", field, `Invalid value: ${show(value)}: ${detail}`);
+}
+
+export function notSupported(
+  field: string,
+  value: unknown,
+  supported: readonly string[],
+): FieldCause {
+  const list = [...supported]
+    .sort()
+    .map((each) => JSON.stringify(each))
+    .join(", ");
+  const detail = list === "" ? "" : `: supported values: ${list}`;
+  return cause("FieldValueNotSupported", field, `Unsupported value: ${show(value)}${detail}`);
+}
+
+export function forbidden(field: string, detail: string): FieldCause {
+  return cause("FieldValueForbidden", field, `Forbidden: ${detail}`);
+}
+
+export function duplicate(field: string, value: unknown): FieldCause {
+  return cause("FieldValueDuplicate", field, `Duplicate value: ${show(value)}`);
+}
+
+export function tooLong(field: string, bytesMax: number): FieldCause {
+  return cause("FieldValueTooLong", field, `Too long: may not be more than ${bytesMax} bytes`);
+}
+
+export function tooMany(field: string, actual: number, maximum: number): FieldCause {
+  const detail = `Too many: ${actual}: must have at most ${maximum} items`;
+  return cause("FieldValueTooMany", field, detail);
+}
+
+/** Wrong JSON type, as upstream words it for values of the wrong shape. */
+export function typeInvalid(field: string, value: unknown, detail: string): FieldCause {
+  return cause("FieldValueTypeInvalid", field, `Invalid value: ${show(value)}: ${detail}`);
+}
+
+function cause(reason: string, field: string, message: string): FieldCause {
+  return { reason, message, field };
+}
+
+const shownLength = 1_000;
+
+/** A value as it stands in a message: JSON, cut where it would drown the message. */
+function show(value: unknown): string {
+  const text = value === undefined ? "null" : JSON.stringify(value);
+  return text.length <= shownLength ? text : `${text.slice(0, shownLength)}…`;
+}

@@ -1,0 +1,226 @@
+/**
+ * The structure of documents, checked against the messages of `proto/`: JSON types, unknown fields,
+ * bounds. What the values mean is for each kind's validation.
+ */
+import { assert } from "../../../ha/runtime/assert.ts";
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { type FieldSchema, type MessageSchema, messages } from "../../../proto/gen/schema.ts";
+import { required, typeInvalid } from "./causes.ts";
+import { isIntOrString } from "./int-or-string.ts";
+import { copyJson, isObject, type JsonObject, setField } from "./json.ts";
+import { limits } from "./limits.ts";
+import type { Document } from "./types.ts";
+
+/** What to do about fields the message does not know; they are pruned in every mode. */
+export type SchemaMode = "strict" | "warn" | "ignore";
+
+export interface SchemaCheck {
+  /** Values of the wrong JSON type or beyond the bounds; at most `limits.errors`. */
+  readonly errors: FieldCause[];
+  /** E.g. `unknown field "spec.foo"`; empty in mode `ignore`. */
+  readonly unknown: string[];
+  /** A copy without nulls and unknown fields, numbers in quantity fields made text. */
+  readonly document: Document;
+}
+
+/** Quantities may come as JSON numbers (`cpu: 2`); by full field name. */
+const quantityFields: ReadonlySet<string> = new Set(
+  [
+    "ResourceRequirements.limits",
+    "ResourceRequirements.requests",
+    "VolumeResourceRequirements.limits",
+    "VolumeResourceRequirements.requests",
+    "PodSpec.overhead",
+    "NodeStatus.capacity",
+    "NodeStatus.allocatable",
+    "ContainerStatus.allocatedResources",
+    "EmptyDirVolumeSource.sizeLimit",
+    "ResourceFieldSelector.divisor",
+  ].map((name) => `trireme.core.v1.${name}`),
+);
+
+export function checkSchema(message: string, json: unknown, mode: SchemaMode): SchemaCheck {
+  const check = new Check(mode);
+  const document = check.message(message, json, "", 0);
+  return { errors: check.errors, unknown: check.unknown, document: document ?? {} };
+}
+
+export function messageSchema(name: string): MessageSchema {
+  const schema = Object.hasOwn(messages, name) ? messages[name] : undefined;
+  assert(schema !== undefined, `no message ${name} in proto/gen/schema.ts`);
+  return schema;
+}
+
+export function fieldSchema(message: string, field: string): FieldSchema | undefined {
+  const { fields } = messageSchema(message);
+  return Object.hasOwn(fields, field) ? fields[field] : undefined;
+}
+
+/**
+ * `Required value` for every field that the contract marks as required and the value leaves empty.
+ * For parts of a document that need no other checks.
+ */
+export function checkRequired(message: string, value: JsonObject, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  for (const [name, field] of Object.entries(messageSchema(message).fields)) {
+    const at = `${path}.${name}`;
+    const part = value[name];
+    if (field.required && isEmpty(part)) causes.push(required(at));
+    if (field.type !== "message" || field.message === undefined || field.map) continue;
+    const parts = Array.isArray(part) ? part : [part];
+    parts.forEach((each, index) => {
+      const where = field.repeated ? `${at}[${index}]` : at;
+      if (isObject(each)) causes.push(...checkRequired(field.message ?? "", each, where));
+    });
+  }
+  return causes;
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || value === "" || (Array.isArray(value) && value.length === 0);
+}
+
+class Check {
+  readonly errors: FieldCause[] = [];
+  readonly unknown: string[] = [];
+  private readonly mode: SchemaMode;
+  private nodes = 0;
+  private exhausted = false;
+
+  constructor(mode: SchemaMode) {
+    this.mode = mode;
+  }
+
+  message(name: string, json: unknown, path: string, depth: number): JsonObject | undefined {
+    if (!this.enter(path, depth)) return undefined;
+    if (!isObject(json)) return this.wrong(path, json, "object");
+    const result: JsonObject = {};
+    for (const fieldName of Object.keys(json)) {
+      const at = path === "" ? fieldName : `${path}.${fieldName}`;
+      const field = fieldSchema(name, fieldName);
+      if (field === undefined) {
+        this.unknownField(at);
+        continue;
+      }
+      const isQuantity = quantityFields.has(`${name}.${fieldName}`);
+      const value = this.field(field, json[fieldName], at, depth + 1, isQuantity);
+      if (value !== undefined) setField(result, fieldName, value);
+    }
+    return result;
+  }
+
+  private field(
+    field: FieldSchema,
+    json: unknown,
+    path: string,
+    depth: number,
+    isQuantity: boolean,
+  ): unknown {
+    if (json === null || json === undefined) return undefined;
+    if (!field.repeated && !field.map) return this.single(field, json, path, depth, isQuantity);
+    if (!this.enter(path, depth)) return undefined;
+    if (field.repeated) {
+      if (!Array.isArray(json)) return this.wrong(path, json, "array");
+      return json.map((each, index) =>
+        this.single(field, each, `${path}[${index}]`, depth + 1, isQuantity),
+      );
+    }
+    if (!isObject(json)) return this.wrong(path, json, "object");
+    const result: JsonObject = {};
+    for (const key of Object.keys(json)) {
+      const value = this.single(field, json[key], `${path}.${key}`, depth + 1, isQuantity);
+      if (value !== undefined) setField(result, key, value);
+    }
+    return result;
+  }
+
+  private single(
+    field: FieldSchema,
+    json: unknown,
+    path: string,
+    depth: number,
+    isQuantity: boolean,
+  ): unknown {
+    if (field.type === "message") return this.message(field.message ?? "", json, path, depth);
+    if (!this.enter(path, depth)) return undefined;
+    switch (field.type) {
+      case "string":
+        if (isQuantity && typeof json === "number") return String(json);
+        return typeof json === "string" ? json : this.wrong(path, json, "string");
+      case "bool":
+        return typeof json === "boolean" ? json : this.wrong(path, json, "boolean");
+      case "int":
+        return this.integer(json, path, 2 ** 31 - 1);
+      case "long":
+        return this.integer(json, path, Number.MAX_SAFE_INTEGER);
+      case "double":
+        return typeof json === "number" ? json : this.wrong(path, json, "number");
+      case "enum":
+        return typeof json === "string" || Number.isInteger(json)
+          ? json
+          : this.wrong(path, json, "string");
+      case "bytes":
+        return typeof json === "string"
+          ? Buffer.from(json, "base64")
+          : this.wrong(path, json, "string");
+      case "value":
+        return isIntOrString(json) ? json : this.wrong(path, json, "integer or string");
+      case "struct":
+        if (!isObject(json)) return this.wrong(path, json, "object");
+        return this.bounded(json, path, depth) ? copyJson(json) : undefined;
+    }
+  }
+
+  private integer(json: unknown, path: string, maximum: number): number | undefined {
+    if (typeof json !== "number" || !Number.isInteger(json))
+      return this.wrong(path, json, "integer");
+    if (Math.abs(json) <= maximum) return json;
+    const detail = `${path} in body must be between ${-maximum} and ${maximum}`;
+    this.error(typeInvalid(path, json, detail));
+    return undefined;
+  }
+
+  /** Whether a free-form value keeps the bounds. */
+  private bounded(json: unknown, path: string, depth: number): boolean {
+    if (!this.enter(path, depth)) return false;
+    if (typeof json !== "object" || json === null) return true;
+    return Object.values(json).every((each) => this.bounded(each, path, depth + 1));
+  }
+
+  private enter(path: string, depth: number): boolean {
+    if (this.exhausted) return false;
+    this.nodes += 1;
+    const bound =
+      depth > limits.depth
+        ? `must not nest deeper than ${limits.depth} levels`
+        : `must not hold more than ${limits.nodes} values`;
+    if (depth <= limits.depth && this.nodes <= limits.nodes) return true;
+    this.exhausted = true;
+    this.errors.push(typeInvalid(path, "", bound));
+    return false;
+  }
+
+  private wrong(path: string, json: unknown, expected: string): undefined {
+    const actual = typeName(json);
+    const subject = path === "" ? "body" : `${path} in body`;
+    const detail = `${subject} must be of type ${expected}: ${JSON.stringify(actual)}`;
+    this.error(typeInvalid(path, actual, detail));
+    return undefined;
+  }
+
+  private error(cause: FieldCause): void {
+    if (this.errors.length < limits.errors) this.errors.push(cause);
+  }
+
+  private unknownField(path: string): void {
+    if (this.mode === "ignore" || this.unknown.length >= limits.errors) return;
+    this.unknown.push(`unknown field ${JSON.stringify(path)}`);
+  }
+}
+
+function typeName(json: unknown): string {
+  if (json === null) return "null";
+  if (Array.isArray(json)) return "array";
+  if (typeof json === "number") return Number.isInteger(json) ? "integer" : "number";
+  return typeof json;
+}
