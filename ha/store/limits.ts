@@ -30,7 +30,7 @@ export const defaultStoreLimits: StoreLimits = {
   sessionMillis: 5 * 60_000,
   maxClockStepMillis: 30_000,
   maxSessionResultBytes: 4096,
-  maxRequestIdBytes: 128,
+  maxRequestIdBytes: 160,
   minLeaseSeconds: 1,
   maxLeaseSeconds: 9_000_000_000,
 };

@@ -8,6 +8,7 @@ import { decodeTxnResponse, encodeTxnResponse } from "./codec.ts";
 import { Fifo } from "./fifo.ts";
 import { diskKey, encodeSession, Prefix, type SessionRecord } from "./layout.ts";
 import type { StoreLimits } from "./limits.ts";
+import { requestIdReused, sameRequest, splitRequestId } from "./request-id.ts";
 import type { TxnResponse } from "./types.ts";
 
 export class Sessions {
@@ -28,9 +29,13 @@ export class Sessions {
     return this.byId.size;
   }
 
+  /** Throws failedPrecondition when the id was given to another request. */
   get(requestId: string): TxnResponse | undefined {
-    const session = this.byId.get(requestId);
+    const { id, digest } = splitRequestId(requestId);
+    const session = this.byId.get(id);
     if (session === undefined) return undefined;
+    const remembered = splitRequestId(session.requestId).digest;
+    if (!sameRequest(remembered, digest)) throw requestIdReused(id);
     return { ...decodeTxnResponse(session.result), replayed: true };
   }
 
@@ -42,7 +47,7 @@ export class Sessions {
     }
     // A copy: the encoder's views keep a whole chunk alive.
     const session = { requestId, wallMillis, result: Uint8Array.from(encoded) };
-    this.byId.set(requestId, session);
+    this.byId.set(splitRequestId(requestId).id, session);
     this.order.push(session);
     const key = diskKey(Prefix.session, this.next);
     this.operations.push({ key, value: seal(key, encodeSession(session, this.next)) });
@@ -61,7 +66,7 @@ export class Sessions {
   private forgetOldest(): void {
     const oldest = this.order.shift();
     if (oldest === undefined) return;
-    this.byId.delete(oldest.requestId);
+    this.byId.delete(splitRequestId(oldest.requestId).id);
     this.operations.push({ key: diskKey(Prefix.session, this.first) });
     this.first++;
   }
@@ -70,7 +75,7 @@ export class Sessions {
   restore(session: SessionRecord, order: number): boolean {
     const follows = this.byId.size === 0 || order === this.next;
     if (this.byId.size === 0) this.first = order;
-    this.byId.set(session.requestId, session);
+    this.byId.set(splitRequestId(session.requestId).id, session);
     this.order.push(session);
     this.next = order + 1;
     return follows;

@@ -104,8 +104,10 @@ export interface TxnResponse {
 
 export interface WriteOptions {
   /**
-   * Makes the write exactly-once: repeated under the same id (1..128 bytes of text), on any
-   * member, it is answered from memory. Remembered for a bounded count and age.
+   * Makes the write exactly-once: repeated under the same id (1..160 bytes of text), on any
+   * member, it is answered from memory. Remembered for a bounded count and age. After a space may
+   * follow a digest of what is asked: the same id with another digest is refused with
+   * failedPrecondition.
    */
   readonly requestId?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -201,7 +203,7 @@ export interface Store {
     options?: { readonly serializable?: boolean; readonly signal?: AbortSignal | undefined },
   ): Promise<RangeResponse>;
   txn(request: TxnRequest, options?: WriteOptions): Promise<TxnResponse>;
-  /** What the write of this id answered, if it has been done; linearizable. */
+  /** What the write of this id answered, if it has been done; linearizable. Digests as in `txn`. */
   recall(requestId: string): Promise<TxnResponse | undefined>;
   /**
    * A revision R such that every write acknowledged before the call is at or below R, and this

@@ -10,13 +10,19 @@ import {
   type ServerTls,
   ServingStatus,
 } from "../../ha/rpc/mod.ts";
-import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
-import { type Document, type Kind, kindOf, kinds } from "../kinds/mod.ts";
+import type { Pod } from "../../proto/gen/core.ts";
+import { builtInRegistry, type Registry } from "../kinds/mod.ts";
 import { parseAddressRange } from "./admission/address-range.ts";
-import { nodeAuthorizer } from "./auth/node-authorizer.ts";
+import { admissionChain } from "./admission/plugins.ts";
+import type { Authenticator } from "./auth/authenticate.ts";
+import { certificateAuthenticator } from "./auth/certificate.ts";
+import { frontProxyAuthenticator } from "./auth/front-proxy.ts";
+import { nodeAuthorizer, type PodLookup } from "./auth/node-authorizer.ts";
 import { tableAuthorizer } from "./auth/policy.ts";
+import { tokenFileAuthenticator } from "./auth/token-file.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { addClusterService, Readiness } from "./faces/grpc/cluster.ts";
 import { addDynamicService } from "./faces/grpc/dynamic.ts";
@@ -25,8 +31,9 @@ import { addTypedServices } from "./faces/grpc/typed.ts";
 import { limits } from "./limits.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
+import { createSelection } from "./storage/selection.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
-import { type Backend, Gate } from "./verbs/mod.ts";
+import { type Backend, FlowControl, TimeToLive } from "./verbs/mod.ts";
 
 export interface ApiserverOptions {
   /** This master; also the name of its NodeLiveness object. */
@@ -46,9 +53,13 @@ export interface ApiserverOptions {
   readonly requestTimeoutMillis?: number | undefined;
   readonly bookmarkMillis?: number | undefined;
   readonly heartbeats?: LivenessOptions | undefined;
-  /** Requests under way at once. */
-  readonly readsInFlight?: number | undefined;
-  readonly writesInFlight?: number | undefined;
+  /** The resources to serve; default: the built-in ones. May change while the server runs. */
+  readonly registry?: Registry | undefined;
+  /** Bearer tokens: lines of token,user,uid,"groups". */
+  readonly tokens?: string | undefined;
+  /** Requests under way at once, and how many of one user may wait for their turn. */
+  readonly seats?: number | undefined;
+  readonly queueLength?: number | undefined;
   /** Gives backups of the store; absent: none. */
   readonly snapshot?: Face["snapshot"];
   readonly log: Log;
@@ -71,15 +82,11 @@ export const defaultFrontProxyNames = ["trireme:balancer"];
 export async function startApiserver(options: ApiserverOptions): Promise<Apiserver> {
   const { store, log } = options;
   const backend = createBackend(options);
-  const liveness = new Liveness(
-    backend,
-    { nodes: requiredKind("v1", "Node"), liveness: requiredKind(livenessVersion, "NodeLiveness") },
-    options.heartbeats ?? {},
-  );
+  const liveness = new Liveness(backend, options.heartbeats ?? {});
   const stopping = new AbortController();
   const face: Face = {
     backend,
-    frontProxyNames: new Set(options.frontProxyNames ?? defaultFrontProxyNames),
+    authenticators: createAuthenticators(options),
     kubeletTls: options.kubeletTls,
     heartbeats: liveness,
     snapshot: options.snapshot,
@@ -126,34 +133,54 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   };
 }
 
-const livenessVersion = "node.trireme.io/v1";
-
-function requiredKind(apiVersion: string, kind: string): Kind {
-  const found = kindOf(apiVersion, kind);
-  if (found === undefined) {
-    throw new StatusError(Code.internal, `kind ${kind} of ${apiVersion} is not registered`);
-  }
-  return found;
+function createAuthenticators(options: ApiserverOptions): Authenticator[] {
+  const frontProxies = new Set(options.frontProxyNames ?? defaultFrontProxyNames);
+  const { tokens } = options;
+  return [
+    frontProxyAuthenticator(frontProxies),
+    certificateAuthenticator(frontProxies),
+    ...(tokens === undefined ? [] : [tokenFileAuthenticator(tokens)]),
+  ];
 }
 
 /** The verb pipeline on a store; `cache.start()` sets it going. */
 export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">): Backend {
   const { store, log } = options;
-  const cache = new WatchCache({ store, kinds, log, bookmarkMillis: options.bookmarkMillis });
-  const lookup = (kind: Kind, namespace: string, name: string): Document | undefined =>
-    cache.of(kind).get(objectKey(kind, namespace, name))?.document;
-  return {
+  const registry = options.registry ?? builtInRegistry();
+  const cache = new WatchCache({ store, registry, log, bookmarkMillis: options.bookmarkMillis });
+  const now = options.now ?? Date.now;
+  const random = (limit: number) => randomInt(limit);
+  const backend: Omit<Backend, "admission"> = {
     name: options.name,
+    registry,
     store,
     cache,
     log,
-    authorizers: [tableAuthorizer(), nodeAuthorizer(lookup)],
-    gate: new Gate(options.readsInFlight, options.writesInFlight),
-    serviceRange: parseAddressRange(options.serviceRange ?? defaultServiceRange),
+    authorizers: [tableAuthorizer(), nodeAuthorizer(podLookup(registry, cache))],
+    flowControl: new FlowControl({
+      seats: options.seats ?? limits.seats,
+      queueLength: options.queueLength ?? limits.queueLength,
+      queueMillis: limits.queueMillis,
+    }),
+    timeToLive: new TimeToLive(store, now),
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,
-    now: options.now ?? Date.now,
-    random: (limit) => randomInt(limit),
+    now,
+    random,
     newUid: () => randomUUID(),
+  };
+  const range = parseAddressRange(options.serviceRange ?? defaultServiceRange);
+  return { ...backend, admission: admissionChain(backend, { range, random }) };
+}
+
+function podLookup(registry: Registry, cache: WatchCache): PodLookup {
+  const pods = registry.required("v1", "Pod");
+  return {
+    get: (namespace, name) =>
+      cache.of(pods).get(objectKey(pods, namespace, name))?.document as Pod | undefined,
+    *list(namespace) {
+      const selection = createSelection(pods, { namespace });
+      for (const object of cache.of(pods).select(selection)) yield object.document as Pod;
+    },
   };
 }
 
@@ -170,7 +197,7 @@ function createServer(
     maxMessageBytes: limits.messageBytes,
     maxRequestBytes: limits.requestBytes,
   });
-  addTypedServices(server, face, kinds);
+  addTypedServices(server, face);
   addDynamicService(server, face);
   addClusterService(server, face, readiness);
   addHealth(server, health);

@@ -1,11 +1,10 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import { kindOf } from "../kinds/mod.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
 import { limits } from "./limits.ts";
 import { apiserverUser } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
 import { pause } from "./storage/watch-cache.ts";
-import { type Backend, create, internalCall } from "./verbs/mod.ts";
+import { type Backend, create, documentBody, internalCall } from "./verbs/mod.ts";
 
 /**
  * Creates what every cluster has. Any master may do it, several at once, again at every start: what
@@ -27,11 +26,11 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
 }
 
 async function createNamespace(backend: Backend, name: string): Promise<void> {
-  const kind = kindOf("v1", "Namespace");
-  if (kind === undefined) throw new StatusError(Code.internal, "there is no kind Namespace");
-  if (backend.cache.of(kind).get(objectKey(kind, "", name)) !== undefined) return;
+  const namespaces = backend.registry.required("v1", "Namespace");
+  if (backend.cache.of(namespaces).get(objectKey(namespaces, "", name)) !== undefined) return;
   try {
-    await create(backend, internalCall(apiserverUser), kind, { document: { metadata: { name } } });
+    const body = documentBody({ metadata: { name } });
+    await create(backend, internalCall(apiserverUser), namespaces, { body });
   } catch (thrown) {
     // Another master was faster.
     if (StatusError.from(thrown).code !== Code.alreadyExists) throw thrown;

@@ -1,22 +1,22 @@
 /** The errors of the API in upstream's words (apimachinery `pkg/api/errors`). */
 import { Code, type FieldCause, StatusError } from "../../ha/runtime/status-error.ts";
-import type { Kind } from "../kinds/mod.ts";
+import type { Resource } from "../kinds/mod.ts";
 
 /** `pods`, `deployments.apps`. */
-export function resourceName(kind: Kind): string {
+export function resourceName(kind: Resource): string {
   return kind.group === "" ? kind.plural : `${kind.plural}.${kind.group}`;
 }
 
 /** `Pod`, `Deployment.apps`. */
-function kindName(kind: Kind): string {
+function kindName(kind: Resource): string {
   return kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
 }
 
-function detailOf(kind: Kind, name: string, reason: string) {
+function detailOf(kind: Resource, name: string, reason: string) {
   return { reason, group: kind.group, kind: kind.plural, name };
 }
 
-export function notFound(kind: Kind, name: string): StatusError {
+export function notFound(kind: Resource, name: string): StatusError {
   return new StatusError(
     Code.notFound,
     `${resourceName(kind)} "${name}" not found`,
@@ -24,7 +24,7 @@ export function notFound(kind: Kind, name: string): StatusError {
   );
 }
 
-export function alreadyExists(kind: Kind, name: string): StatusError {
+export function alreadyExists(kind: Resource, name: string): StatusError {
   return new StatusError(
     Code.alreadyExists,
     `${resourceName(kind)} "${name}" already exists`,
@@ -35,7 +35,7 @@ export function alreadyExists(kind: Kind, name: string): StatusError {
 export const modifiedText =
   "the object has been modified; please apply your changes to the latest version and try again";
 
-export function conflict(kind: Kind, name: string, why: string = modifiedText): StatusError {
+export function conflict(kind: Resource, name: string, why: string = modifiedText): StatusError {
   return new StatusError(
     Code.aborted,
     `Operation cannot be fulfilled on ${resourceName(kind)} "${name}": ${why}`,
@@ -43,7 +43,7 @@ export function conflict(kind: Kind, name: string, why: string = modifiedText): 
   );
 }
 
-export function invalid(kind: Kind, name: string, causes: readonly FieldCause[]): StatusError {
+export function invalid(kind: Resource, name: string, causes: readonly FieldCause[]): StatusError {
   const texts = causes.map((cause) => `${cause.field}: ${cause.message}`);
   const all = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
   return new StatusError(Code.invalidArgument, `${kindName(kind)} "${name}" is invalid: ${all}`, {
@@ -55,7 +55,7 @@ export function invalid(kind: Kind, name: string, causes: readonly FieldCause[])
   });
 }
 
-export function forbidden(kind: Kind, name: string, why: string): StatusError {
+export function forbidden(kind: Resource, name: string, why: string): StatusError {
   const what = name === "" ? resourceName(kind) : `${resourceName(kind)} "${name}"`;
   return new StatusError(
     Code.permissionDenied,

@@ -10,6 +10,8 @@ import {
 } from "../../ha/rpc/mod.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { DirectStore } from "../../ha/store/types.ts";
+import { certificateAuthenticator } from "./auth/certificate.ts";
+import { tableAuthorizer } from "./auth/policy.ts";
 import { etcdHttp } from "./etcd-http.ts";
 import { addClusterService, Readiness } from "./faces/grpc/cluster.ts";
 import { limits } from "./limits.ts";
@@ -47,8 +49,8 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
   readiness.cacheFilled();
   // What a balancer in front steers by. Backups are taken through etcd's own Maintenance.
   const face = {
-    backend: { store },
-    frontProxyNames: tls === undefined ? undefined : new Set<string>(),
+    backend: { store, authorizers: [tableAuthorizer()] },
+    authenticators: tls === undefined ? undefined : [certificateAuthenticator(new Set())],
     snapshot: undefined,
     stopping: stopping.signal,
   };

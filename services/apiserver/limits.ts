@@ -7,9 +7,13 @@
 import { assert } from "../../ha/runtime/assert.ts";
 
 export const limits = {
-  /** Requests under way at once, watches and streams not counted. */
-  readsInFlight: 400,
-  writesInFlight: 200,
+  /** Requests under way at once, watches and streams not counted (upstream: 400 + 200). */
+  seats: 600,
+  /** Requests of one flow that wait for their turn, and for how long (flow-control.ts). */
+  queueLength: 500,
+  queueMillis: 15_000,
+  /** Objects with a time to live, written within it, share a lease of the store. */
+  leaseSharedSeconds: 60,
   /** What a refused caller is told to wait. */
   retryAfterSeconds: 1,
   /** A unary request ends after this, whatever its own deadline. */
@@ -60,6 +64,7 @@ export const limits = {
 } as const;
 
 assert(limits.cacheWaitMillis < limits.requestTimeoutMillis, "cache wait < request timeout");
+assert(limits.queueMillis < limits.requestTimeoutMillis, "time in the queue < request timeout");
 assert(limits.storePage <= limits.listPageMax, "store page <= list page");
 assert(limits.objectBytes < limits.requestBytes, "object < request");
 assert(limits.requestBytes <= limits.messageBytes, "request <= message");

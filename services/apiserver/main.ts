@@ -76,6 +76,20 @@ const apiserver = program({
       default: "trireme",
       help: "gRPC server: trireme, or grpc-js as the reference",
     },
+    "token-auth-file": {
+      type: "string",
+      help: 'bearer tokens: a file of lines token,user,uid[,"group1,group2"]',
+    },
+    "max-requests-inflight": {
+      type: "number",
+      default: limits.seats,
+      help: "requests under way at once; priority levels share them (README)",
+    },
+    "max-queued-requests": {
+      type: "number",
+      default: limits.queueLength,
+      help: "requests of one user that wait for their turn before more are refused",
+    },
     "request-timeout": {
       type: "number",
       default: limits.requestTimeoutMillis / 1000,
@@ -94,6 +108,8 @@ const apiserver = program({
       values["kubelet-client-certificate"],
       values["kubelet-client-key"],
     );
+    const tokenFile = values["token-auth-file"];
+    const tokens = tokenFile && (await readPem("token-auth-file", tokenFile));
     const host = values["bind-address"];
     const etcdPort = values["etcd-port"];
     const { store, member } = await openStore(values, log);
@@ -114,6 +130,9 @@ const apiserver = program({
         frontProxyNames: values["requestheader-allowed-names"].split(","),
         serviceRange: values["service-cluster-ip-range"],
         kubeletTls,
+        tokens,
+        seats: countOf("max-requests-inflight", values["max-requests-inflight"], 10),
+        queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,
         rpcEngine: rpcEngine(values["rpc-engine"]),
         log,
@@ -139,6 +158,16 @@ export { apiserver as program };
 function rpcEngine(name: string): RpcEngine {
   if (name === "trireme" || name === "grpc-js") return name;
   throw new StatusError(Code.invalidArgument, `--rpc-engine ${name}: must be trireme or grpc-js`);
+}
+
+const countMax = 100_000;
+
+function countOf(flag: string, count: number, least: number): number {
+  if (Number.isInteger(count) && count >= least && count <= countMax) return count;
+  throw new StatusError(
+    Code.invalidArgument,
+    `--${flag} ${count}: must be a whole number from ${least} to ${countMax}`,
+  );
 }
 
 const timeoutSecondsMax = 3_600;

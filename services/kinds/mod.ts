@@ -1,7 +1,9 @@
 /** The kinds of the API: what each is, and everything documents are checked and changed with. */
 
+export { builtInRegistry } from "./builtin.ts";
 export { type PodSummary, summarise as summarisePod } from "./core/pod/columns.ts";
 export { pullPolicyOf, type QosClass, qosClassOf } from "./core/pod/defaults.ts";
+export { type PodReferences, referencesOf } from "./core/pod/references.ts";
 export { keepAllocated } from "./core/service.ts";
 export {
   duplicate,
@@ -12,6 +14,7 @@ export {
   tooLong,
   typeInvalid,
 } from "./machinery/causes.ts";
+export { defineResource } from "./machinery/define.ts";
 export { isIntOrString, isPercent, percentOf } from "./machinery/int-or-string.ts";
 export { copyJson, equalJson } from "./machinery/json.ts";
 export { type ParsedJson, parseJson } from "./machinery/json-text.ts";
@@ -22,12 +25,17 @@ export { applyPatch, PatchType } from "./machinery/patches/apply.ts";
 export * from "./machinery/quantity.ts";
 export {
   apiVersionOf,
-  kindByResource,
-  kindByService,
-  kindOf,
-  kinds,
+  Registry,
+  type RegistryChange,
   serviceNameOf,
 } from "./machinery/registry.ts";
+export type {
+  Column,
+  Document,
+  MessageCodec,
+  Resource,
+  ScaleSubresource,
+} from "./machinery/resource.ts";
 export { checkSchema, type SchemaCheck, type SchemaMode } from "./machinery/schema.ts";
 export {
   type FieldSelector,
@@ -42,5 +50,3 @@ export {
   type Selector,
 } from "./machinery/selectors.ts";
 export { age, formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
-export type { Column, Document, Kind, MessageCodec } from "./machinery/types.ts";
-export { keepUnknown } from "./machinery/unknown-fields.ts";

@@ -11,9 +11,10 @@ import {
   type Backend,
   type Call,
   create,
+  documentBody,
   internalCall,
 } from "../../services/apiserver/verbs/mod.ts";
-import { type Document, type Kind, kindByResource } from "../../services/kinds/mod.ts";
+import { builtInRegistry, type Document, type Resource } from "../../services/kinds/mod.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 
 export const quietLog: Log = {
@@ -34,8 +35,11 @@ export function callAs(name: string, ...groups: string[]): Call {
   return internalCall({ name, groups: [...groups, "system:authenticated"] });
 }
 
-export function kind(name: string): Kind {
-  const found = kindByResource(name);
+/** Shared by every backend of a test, unless the test brings its own. */
+export const registry = builtInRegistry();
+
+export function kind(name: string): Resource {
+  const found = registry.find(name);
   assert.ok(found, `kind ${name}`);
   return found;
 }
@@ -53,7 +57,7 @@ export async function world(
   const store = options.store ?? (await openLocalStore(memoryRuntime()));
   const backends: Backend[] = [];
   const another = async () => {
-    const backend = createBackend({ name: "master-0", store, log: quietLog, ...options });
+    const backend = createBackend({ name: "master-0", store, log: quietLog, registry, ...options });
     backend.cache.start();
     backends.push(backend);
     await backend.cache.whenFilled();
@@ -101,7 +105,7 @@ export function service(name: string, spec: object = {}): Document {
 
 export function make(backend: Backend, document: Document, call = adminCall()) {
   const found = kind((document.kind ?? "").toLowerCase());
-  return create(backend, call, found, { document: structuredClone(document) });
+  return create(backend, call, found, { body: documentBody(structuredClone(document)) });
 }
 
 /** The error of a promise; fails when there is none. */

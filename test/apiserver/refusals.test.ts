@@ -62,19 +62,6 @@ test("a failed write is safe to repeat only if no leader was given it", async ()
   }
 });
 
-test("beyond the in-flight limit callers are told to come back", async () => {
-  await using w = await world({ writesInFlight: 1, readsInFlight: 1 });
-  const first = make(w.backend, configMap("a"));
-  const error = await fails(
-    make(w.backend, configMap("b")),
-    "resourceExhausted",
-    "Too many requests, please try again later: 1 writes are under way",
-  );
-  assert.equal(error.detail?.retryAfterSeconds, 1);
-  await first;
-  await make(w.backend, configMap("b"));
-});
-
 test("bad ranges and bad clusters are refused by name", () => {
   assert.throws(() => parseAddressRange("127.32.0.1/12"), /bits beyond the prefix/);
   assert.throws(() => parseAddressRange("10.0.0.0/30"), /has 30 bits, must have 8 to 28/);

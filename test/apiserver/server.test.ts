@@ -254,10 +254,21 @@ test("logs say what stands in their way", async () => {
 });
 
 test("the policy table and the node authorizer", () => {
-  const bound = { spec: { nodeName: "n1" } };
+  const bound = {
+    metadata: { name: "mine" },
+    spec: {
+      nodeName: "n1",
+      volumes: [{ name: "v", secret: { secretName: "s" } }],
+      containers: [{ name: "c", envFrom: [{ configMapRef: { name: "cm" } }] }],
+    },
+  };
+  const elsewhere = { spec: { nodeName: "n2", imagePullSecrets: [{ name: "other" }] } };
   const authorizers = [
     tableAuthorizer(),
-    nodeAuthorizer((_kind, _namespace, name) => (name === "mine" ? bound : { spec: {} })),
+    nodeAuthorizer({
+      get: (_namespace, name) => (name === "mine" ? bound : { spec: {} }),
+      list: () => [elsewhere, bound],
+    }),
   ];
   const node = "system:node:n1";
   const rows: [user: string, verb: string, resource: string, name: string, allowed: boolean][] = [
@@ -275,6 +286,12 @@ test("the policy table and the node authorizer", () => {
     [node, "update", "nodes/status", "n1", true],
     [node, "update", "nodes/status", "n2", false],
     [node, "get", "secrets", "s", true],
+    [node, "get", "secrets", "other", false],
+    [node, "list", "secrets", "", false],
+    [node, "get", "configmaps", "cm", true],
+    [node, "get", "configmaps", "s", false],
+    [node, "get", "serviceaccounts", "default", true],
+    [node, "get", "serviceaccounts", "builder", false],
     [node, "update", "secrets", "s", false],
   ];
   for (const [name, verb, resource, object, allowed] of rows) {
@@ -284,11 +301,13 @@ test("the policy table and the node authorizer", () => {
       authorize(authorizers, {
         user: { name, groups },
         verb,
-        kind: kind(plural),
+        group: kind(plural).group,
+        resource: plural,
         subresource,
         namespace: "default",
         name: object,
         fieldSelector: "",
+        path: "",
       });
     if (allowed) assert.doesNotThrow(check, `${name} ${verb} ${resource}`);
     else assert.throws(check, /is forbidden: User/, `${name} ${verb} ${resource}`);

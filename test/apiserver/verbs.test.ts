@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { jsonBody } from "../../services/apiserver/verbs/body.ts";
 import {
   bind,
   create,
-  decodeJson,
+  documentBody,
   evict,
   get,
   getScale,
@@ -23,7 +24,7 @@ const deployments = kind("deployments");
 const at = { namespace: "default" };
 
 function put(document: Document, subresource: "" | "status" = "", typed = false) {
-  return { document: structuredClone(document), subresource, typed } as const;
+  return { body: documentBody(structuredClone(document)), subresource, typed } as const;
 }
 
 test("create fills in what the server owns; get gives it back", async () => {
@@ -80,7 +81,10 @@ test("generateName makes names, dryRun makes nothing", async () => {
   assert.match(one.name, /^gen-.{5}$/);
   assert.notEqual(one.name, two.name);
   const options = { dryRun: ["All"] };
-  const dry = await create(w.backend, adminCall(), maps, { document: configMap("dry"), options });
+  const dry = await create(w.backend, adminCall(), maps, {
+    body: documentBody(configMap("dry")),
+    options,
+  });
   assert.equal(dry.document.metadata?.name, "dry");
   await fails(
     get(w.backend, adminCall(), maps, { ...at, name: "dry" }),
@@ -89,7 +93,7 @@ test("generateName makes names, dryRun makes nothing", async () => {
   );
   await fails(
     create(w.backend, adminCall(), maps, {
-      document: configMap("dry"),
+      body: documentBody(configMap("dry")),
       options: { dryRun: ["Some"] },
     }),
     "invalidArgument",
@@ -242,15 +246,15 @@ test("patches of all three types; concurrent ones all land", async () => {
 test("field validation: Strict refuses, Warn tells, Ignore is silent", async () => {
   const json = Buffer.from(JSON.stringify({ ...pod("x"), extra: 1 }));
   await fails(
-    Promise.resolve().then(() => decodeJson(adminCall(), pods, json, undefined)),
+    Promise.resolve().then(() => jsonBody(pods, json).decode(adminCall(), undefined)),
     "invalidArgument",
     'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "extra"',
   );
   const warned = adminCall();
-  decodeJson(warned, pods, json, { fieldValidation: "Warn" });
+  jsonBody(pods, json).decode(warned, { fieldValidation: "Warn" });
   assert.deepEqual(warned.warnings, ['unknown field "extra"']);
   const ignored = adminCall();
-  decodeJson(ignored, pods, json, { fieldValidation: "Ignore" });
+  jsonBody(pods, json).decode(ignored, { fieldValidation: "Ignore" });
   assert.deepEqual(ignored.warnings, []);
 });
 

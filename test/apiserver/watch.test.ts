@@ -11,7 +11,13 @@ import {
   WatchItem,
 } from "../../services/apiserver/storage/watch-item.ts";
 import { Watcher } from "../../services/apiserver/storage/watcher.ts";
-import { type Backend, remove, update, watch } from "../../services/apiserver/verbs/mod.ts";
+import {
+  type Backend,
+  documentBody,
+  remove,
+  update,
+  watch,
+} from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 import { adminCall, configMap, kind, make, Reader, until, world } from "./harness.ts";
@@ -28,7 +34,11 @@ function open(backend: Backend, request: WatchRequest): Reader {
 }
 
 function put(backend: Backend, document: Document) {
-  return update(backend, adminCall(), maps, { document, subresource: "", typed: false });
+  return update(backend, adminCall(), maps, {
+    body: documentBody(document),
+    subresource: "",
+    typed: false,
+  });
 }
 
 test("without a resourceVersion: what exists, then every change in order", async () => {

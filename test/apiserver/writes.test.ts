@@ -1,7 +1,15 @@
 /** What makes writes safe to repeat and leaders safe to depose. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bind, create, finalize, get, remove, update } from "../../services/apiserver/verbs/mod.ts";
+import {
+  bind,
+  create,
+  documentBody,
+  finalize,
+  get,
+  remove,
+  update,
+} from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { adminCall, configMap, fails, kind, make, pod, service, world } from "./harness.ts";
 
@@ -13,7 +21,7 @@ const namespaces = kind("namespaces");
 const at = { namespace: "default" };
 
 function put(document: Document) {
-  return { document: structuredClone(document), subresource: "", typed: false } as const;
+  return { body: documentBody(structuredClone(document)), subresource: "", typed: false } as const;
 }
 
 test("a repeated create is answered with what the first one made", async () => {
@@ -90,7 +98,7 @@ function lease(holderIdentity: string): Document {
 
 test("a new holder moves the fence, and a deposed one writes no more", async () => {
   await using w = await world();
-  const first = await create(w.backend, adminCall(), leases, { document: lease("one") });
+  const first = await create(w.backend, adminCall(), leases, { body: documentBody(lease("one")) });
   const fence = { namespace: "kube-system", lease: "scheduler", token: first.revision };
   await make(w.backend, configMap("a"), adminCall({ fence }));
   const renewed = lease("one");
@@ -161,7 +169,7 @@ test("services made at once get different addresses, however small the range", a
 test("a namespace terminates: nothing new in it, gone when it is finalized", async () => {
   await using w = await world();
   const document = { metadata: { name: "team" } };
-  const made = await create(w.backend, adminCall(), namespaces, { document });
+  const made = await create(w.backend, adminCall(), namespaces, { body: documentBody(document) });
   assert.deepEqual(made.document["spec"], { finalizers: ["kubernetes"] });
   assert.deepEqual(made.document["status"], { phase: "Active" });
   assert.equal(made.document.metadata?.labels?.["kubernetes.io/metadata.name"], "team");
@@ -177,7 +185,7 @@ test("a namespace terminates: nothing new in it, gone when it is finalized", asy
   );
   assert.equal(error.detail?.causes?.[0]?.reason, "NamespaceTerminating");
   const empty = { metadata: { name: "team" }, spec: { finalizers: [] } };
-  await finalize(w.backend, adminCall(), namespaces, { document: empty });
+  await finalize(w.backend, adminCall(), namespaces, { body: documentBody(empty) });
   await fails(
     get(w.backend, adminCall(), namespaces, { name: "team" }),
     "notFound",
@@ -192,7 +200,9 @@ test("a namespace terminates: nothing new in it, gone when it is finalized", asy
 
 test("a namespace that begins to terminate under a creation is noticed in the transaction", async () => {
   await using w = await world();
-  await create(w.backend, adminCall(), namespaces, { document: { metadata: { name: "team" } } });
+  await create(w.backend, adminCall(), namespaces, {
+    body: documentBody({ metadata: { name: "team" } }),
+  });
   await get(w.backend, adminCall(), namespaces, { name: "team" });
   const cache = w.backend.cache.of(namespaces);
   const before = cache.get("/registry/namespaces/team");

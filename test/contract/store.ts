@@ -587,7 +587,16 @@ function sessionCases(withStore: WithStore): void {
     const recalled = await store.recall("one");
     assert.equal(recalled?.revision, first.revision);
     assert.equal(await store.recall("never"), undefined);
-    const long = store.txn(request, { requestId: "x".repeat(129) });
+    const other = does(put("a", "3"));
+    const said = await store.txn(other, { requestId: "two this" });
+    assert.equal((await store.txn(other, { requestId: "two this" })).revision, said.revision);
+    assert.equal((await store.recall("two"))?.revision, said.revision);
+    const reused = /request id "two" was used for another request/;
+    const that = store.txn(does(put("a", "4")), { requestId: "two that" });
+    await refused(that, Code.failedPrecondition, reused);
+    await refused(store.recall("two that"), Code.failedPrecondition, reused);
+    assert.equal(show((await store.range({ key: bytes("a") })).kvs), "a=3");
+    const long = store.txn(request, { requestId: "x".repeat(161) });
     await refused(long, Code.invalidArgument, /requestId/);
   });
 

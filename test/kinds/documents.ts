@@ -1,6 +1,7 @@
 /** Documents for the tables of this folder, and the checks they are put through. */
 import assert from "node:assert/strict";
-import { copyJson, type Document, kindOf } from "../../services/kinds/mod.ts";
+import { copyJson, type Document } from "../../services/kinds/mod.ts";
+import { registry } from "./registry.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests reach into documents of every shape.
 export type Loose = any;
@@ -40,7 +41,7 @@ export function serviceDocument(): Loose {
 
 /** Defaults a copy and returns it with what is wrong, as "reason field" lines. */
 export function check(document: Document): { document: Loose; problems: string[] } {
-  const kind = kindOf(document.apiVersion ?? "", document.kind ?? "");
+  const kind = registry.byKind(document.apiVersion ?? "", document.kind ?? "");
   assert.ok(kind, `${document.apiVersion} ${document.kind}`);
   const copy = copyJson(document);
   kind.setDefaults(copy);
@@ -52,7 +53,7 @@ export function check(document: Document): { document: Loose; problems: string[]
 }
 
 export function updateProblems(stored: Document, change: (next: Loose) => void): string[] {
-  const kind = kindOf(stored.apiVersion ?? "", stored.kind ?? "");
+  const kind = registry.byKind(stored.apiVersion ?? "", stored.kind ?? "");
   assert.ok(kind);
   const before = copyJson(stored);
   kind.setDefaults(before);
@@ -63,7 +64,7 @@ export function updateProblems(stored: Document, change: (next: Loose) => void):
 
 /** A row by column name, as `-o wide` shows it. */
 export function row(document: Document, now: number): Record<string, string> {
-  const kind = kindOf(document.apiVersion ?? "", document.kind ?? "");
+  const kind = registry.byKind(document.apiVersion ?? "", document.kind ?? "");
   assert.ok(kind);
   return Object.fromEntries(kind.columns.map(({ name, value }) => [name, value(document, now)]));
 }

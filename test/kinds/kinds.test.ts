@@ -1,30 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { messages } from "../../proto/gen/schema.ts";
-import {
-  apiVersionOf,
-  keepAllocated,
-  kindByResource,
-  kindByService,
-  kindOf,
-  kinds,
-  serviceNameOf,
-} from "../../services/kinds/mod.ts";
+import { apiVersionOf, keepAllocated, serviceNameOf } from "../../services/kinds/mod.ts";
 import { check, type Loose, meta, row, serviceDocument, updateProblems } from "./documents.ts";
+import { registry } from "./registry.ts";
 
 test("every kind of the contracts is registered, and found by all its names", () => {
   const contracts = Object.keys(messages).filter((name) => messages[name]?.resource !== undefined);
-  assert.deepEqual(kinds.map(({ message }) => message).sort(), contracts.sort());
-  for (const kind of kinds) {
-    assert.equal(kindOf(apiVersionOf(kind), kind.kind), kind);
-    assert.equal(kindByService(serviceNameOf(kind)), kind);
+  assert.deepEqual([...registry].map(({ schema }) => schema.message).sort(), contracts.sort());
+  for (const kind of registry) {
+    assert.equal(registry.byKind(apiVersionOf(kind), kind.kind), kind);
+    assert.equal(registry.byService(serviceNameOf(kind) ?? ""), kind);
     for (const name of [kind.plural, kind.singular, kind.kind, ...kind.shortNames]) {
-      assert.equal(kindByResource(name, kind.group), kind, name);
+      assert.equal(registry.find(name, kind.group), kind, name);
     }
   }
-  assert.equal(kindByService("trireme.core.v1.Pods")?.kind, "Pod");
-  assert.equal(kindByResource("deploy", ""), undefined);
-  assert.equal(kindOf("v1", "Nothing"), undefined);
+  assert.equal(registry.byService("trireme.core.v1.Pods")?.kind, "Pod");
+  assert.equal(registry.find("deploy", ""), undefined);
+  assert.equal(registry.byKind("v1", "Nothing"), undefined);
 });
 
 const document = (apiVersion: string, kind: string, rest: Loose = {}): Loose => ({

@@ -3,7 +3,6 @@ import { test } from "node:test";
 import {
   formatDuration,
   generateName,
-  kindByResource,
   parseTime,
   rfc3339Micro,
   rfc3339Seconds,
@@ -11,10 +10,11 @@ import {
   validateMetadataUpdate,
 } from "../../services/kinds/mod.ts";
 import type { Loose } from "./documents.ts";
+import { registry } from "./registry.ts";
 
-const pods = kindByResource("pods")!;
-const namespaces = kindByResource("namespaces")!;
-const services = kindByResource("services")!;
+const pods = registry.find("pods")!;
+const namespaces = registry.find("namespaces")!;
+const services = registry.find("services")!;
 const owner = { apiVersion: "v1", kind: "Node", name: "n", uid: "u" };
 
 test("metadata: valid and invalid", () => {

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyPatch, copyJson, kindByResource, PatchType } from "../../services/kinds/mod.ts";
+import { applyPatch, copyJson, PatchType } from "../../services/kinds/mod.ts";
 import { deploymentDocument, type Loose, podDocument } from "./documents.ts";
+import { registry } from "./registry.ts";
 
-const pods = kindByResource("pods")!;
-const deployments = kindByResource("deployments")!;
+const pods = registry.find("pods")!;
+const deployments = registry.find("deployments")!;
 
 function patch(type: string, document: Loose, body: unknown, kind = pods): Loose {
   const before = copyJson(document);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { kindByResource, pullPolicyOf } from "../../services/kinds/mod.ts";
+import { pullPolicyOf } from "../../services/kinds/mod.ts";
 import { check, type Loose, podDocument, row, updateProblems } from "./documents.ts";
+import { registry } from "./registry.ts";
 
 const now = Date.parse("2026-01-01T00:10:00Z");
 
@@ -156,7 +157,7 @@ test("each thing wrong with a pod is found, alone, at its field", () => {
 });
 
 test("messages are upstream's", () => {
-  const kind = kindByResource("pods")!;
+  const kind = registry.find("pods")!;
   const pod = check(podDocument()).document;
   pod.spec.containers[0].name = "X_";
   pod.spec.restartPolicy = "x";
@@ -192,7 +193,7 @@ test("updates", () => {
 });
 
 test("grace of a deletion", () => {
-  const kind = kindByResource("pods")!;
+  const kind = registry.find("pods")!;
   const pod = check(podDocument()).document;
   const grace = (seconds?: number) => kind.deletionGraceSeconds?.(pod, seconds);
   assert.equal(grace(), undefined, "not yet on a node");

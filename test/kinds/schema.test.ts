@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkSchema, keepUnknown, kinds, parseJson } from "../../services/kinds/mod.ts";
+import { keepUnknown } from "../../services/kinds/machinery/unknown-fields.ts";
+import { checkSchema, parseJson } from "../../services/kinds/mod.ts";
 import { podDocument } from "./documents.ts";
+import { registry } from "./registry.ts";
 
 const podMessage = "trireme.core.v1.Pod";
 
@@ -10,8 +12,9 @@ test("a sound document passes unchanged and survives its wire form", () => {
   const { errors, unknown, document } = checkSchema(podMessage, pod, "strict");
   assert.deepEqual([errors, unknown], [[], []]);
   assert.deepEqual(document, pod);
-  const kind = kinds.find(({ kind }) => kind === "Pod");
-  assert.deepEqual({ ...kind?.codec.decode(kind.codec.encode(pod)) }, pod);
+  const codec = registry.required("v1", "Pod").codec;
+  assert.ok(codec);
+  assert.deepEqual({ ...codec.decode(codec.encode(pod)) }, pod);
 });
 
 test("unknown fields are named, and pruned in every mode", () => {

@@ -3,7 +3,6 @@ import { test } from "node:test";
 import fc from "fast-check";
 import {
   formatSelector,
-  kindByResource,
   matchesFields,
   matchesLabels,
   parseFieldSelector,
@@ -11,6 +10,7 @@ import {
   selectorOf,
   validateLabelSelector,
 } from "../../services/kinds/mod.ts";
+import { registry } from "./registry.ts";
 
 test("label selectors match", () => {
   const labels = { app: "web", tier: "front", level: "5", "example.com/a": "" };
@@ -131,7 +131,7 @@ test("LabelSelector objects", () => {
 });
 
 test("field selectors", () => {
-  const pods = kindByResource("po");
+  const pods = registry.find("po");
   assert.ok(pods);
   const pod = { metadata: { name: "a,b" }, spec: { nodeName: "n1" }, status: { phase: "Running" } };
   const matches = (text: string) => matchesFields(pods, parseFieldSelector(text, pods), pod);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { kindOf } from "../../services/kinds/mod.ts";
 import { check, deploymentDocument, type Loose, row, updateProblems } from "./documents.ts";
+import { registry } from "./registry.ts";
 
 test("defaults of a deployment and a replica set", () => {
   const { document, problems } = check(deploymentDocument());
@@ -105,7 +105,7 @@ test("the selector is immutable", () => {
 
 test("scale and columns", () => {
   const { document } = check(deploymentDocument());
-  const { scale } = kindOf("apps/v1", "Deployment")!;
+  const { scale } = registry.required("apps/v1", "Deployment").subresources;
   scale?.setReplicas(document, 4);
   document.status = { replicas: 3, readyReplicas: 2, updatedReplicas: 3, availableReplicas: 1 };
   assert.equal(scale?.replicas(document), 4);

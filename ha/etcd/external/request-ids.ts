@@ -13,6 +13,7 @@
  */
 import type { Revision, Store, TxnRequest, TxnResponse } from "../../store/mod.ts";
 import type { KeyValue, LeaseId, Operation, OperationResult } from "../../store/types.ts";
+import { requestIdReused, sameRequest, splitRequestId } from "../../store/request-id.ts";
 import { bytesOf } from "../bytes.ts";
 import { unexpectedAnswer } from "./failures.ts";
 import { externalLimits } from "./limits.ts";
@@ -23,7 +24,14 @@ const did = bytesOf("succeeded");
 const didNot = bytesOf("failed");
 
 export function markerKey(requestId: string): Buffer {
-  return Buffer.concat([bytesOf(markerPrefix), Buffer.from(requestId, "utf8")]);
+  const { id } = splitRequestId(requestId);
+  return Buffer.concat([bytesOf(markerPrefix), Buffer.from(id, "utf8")]);
+}
+
+/** How the write ended, and behind a space the digest of the request, if it has one. */
+function markerValue(ending: Buffer, requestId: string): Buffer {
+  const { digest } = splitRequestId(requestId);
+  return digest === "" ? ending : Buffer.concat([ending, bytesOf(` ${digest}`)]);
 }
 
 export function withMarker(request: TxnRequest, requestId: string, lease: LeaseId): TxnRequest {
@@ -38,8 +46,8 @@ export function withMarker(request: TxnRequest, requestId: string, lease: LeaseI
       {
         op: "txn",
         compares: request.compares,
-        success: marked(request.success, did),
-        failure: marked(request.failure, didNot),
+        success: marked(request.success, markerValue(did, requestId)),
+        failure: marked(request.failure, markerValue(didNot, requestId)),
       },
     ],
     failure: [{ op: "range", key }],
@@ -47,22 +55,28 @@ export function withMarker(request: TxnRequest, requestId: string, lease: LeaseI
 }
 
 /** What the write itself answered, out of the answer to the txn around it. */
-export function withoutMarker(answer: TxnResponse): TxnResponse {
+export function withoutMarker(answer: TxnResponse, requestId: string): TxnResponse {
   const [result] = answer.results;
   if (answer.succeeded && result?.op === "txn") {
     const { succeeded, results } = result;
     return { succeeded, revision: answer.revision, results: results.slice(0, -1) };
   }
-  const remembered = result?.op === "range" ? rememberedBy(result.kvs[0]) : undefined;
+  const remembered = result?.op === "range" ? rememberedBy(result.kvs[0], requestId) : undefined;
   if (remembered === undefined) throw unexpectedAnswer("a request id has no marker");
   return remembered;
 }
 
-/** What the marker says of its write. */
-export function rememberedBy(marker: KeyValue | undefined): TxnResponse | undefined {
+/** What the marker says of its write. Throws failedPrecondition when that was another request's. */
+export function rememberedBy(
+  marker: KeyValue | undefined,
+  requestId: string,
+): TxnResponse | undefined {
   if (marker === undefined) return undefined;
   const results: readonly OperationResult[] = [];
-  const succeeded = did.equals(marker.value);
+  const { id: ending, digest: remembered } = splitRequestId(Buffer.from(marker.value).toString());
+  const { id, digest } = splitRequestId(requestId);
+  if (!sameRequest(remembered, digest)) throw requestIdReused(id);
+  const succeeded = ending === did.toString();
   return { succeeded, revision: marker.modRevision as Revision, results, replayed: true };
 }
 

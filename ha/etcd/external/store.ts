@@ -116,6 +116,7 @@ class EtcdStore implements Store {
             attemptMillis: externalLimits.markedCallMillis,
             signal,
           }),
+          requestId,
         );
       } catch (thrown) {
         // Either the write's own lease is missing, or that of the markers, which is replaced once.
@@ -138,7 +139,7 @@ class EtcdStore implements Store {
   async recall(requestId: string): Promise<TxnResponse | undefined> {
     checkRequestId(requestId, defaultStoreLimits);
     const { kvs } = await this.range({ key: markerKey(requestId) });
-    return rememberedBy(kvs[0]);
+    return rememberedBy(kvs[0], requestId);
   }
 
   readRevision(): Promise<Revision> {

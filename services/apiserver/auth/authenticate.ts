@@ -1,4 +1,4 @@
-import type { CallContext } from "../../../ha/rpc/types.ts";
+/** The chain that finds out who sends a request. */
 import { unauthenticated } from "../errors.ts";
 
 export interface User {
@@ -6,41 +6,46 @@ export interface User {
   readonly groups: readonly string[];
 }
 
-export const remoteUserHeader = "x-remote-user";
-export const remoteGroupHeader = "x-remote-group";
-const groupsMax = 64;
-
-/**
- * Who is calling: the subject of the verified client certificate (CN is the user, O the groups). A
- * peer that is a trusted front proxy speaks for the user named in its headers, as with upstream's
- * `--requestheader-*` flags. Throws Unauthenticated, which says what to present.
- */
-export function authenticate(
-  context: Pick<CallContext, "metadata" | "peer">,
-  frontProxyNames: ReadonlySet<string>,
-): User {
-  const certificate = context.peer.certificate;
-  if (certificate === undefined) {
-    throw unauthenticated(
-      "Unauthorized: present a client certificate signed by the cluster's CA " +
-        "(--client-certificate and --client-key)",
-    );
-  }
-  if (!frontProxyNames.has(certificate.commonName)) {
-    return user(certificate.commonName, certificate.organizations);
-  }
-  const name = context.metadata.get(remoteUserHeader)[0];
-  if (name === undefined) return user(certificate.commonName, certificate.organizations);
-  if (typeof name !== "string" || name === "") {
-    throw unauthenticated(`Unauthorized: the header ${remoteUserHeader} is empty`);
-  }
-  const groups = context.metadata.get(remoteGroupHeader).map(String);
-  if (groups.length > groupsMax) {
-    throw unauthenticated(`Unauthorized: ${groups.length} groups, at most ${groupsMax} are taken`);
-  }
-  return user(name, groups);
+/** The proofs that came with a request, whatever the wire. */
+export interface Credentials {
+  /** The subject of the verified client certificate. */
+  readonly certificate:
+    | { readonly commonName: string; readonly organizations: readonly string[] }
+    | undefined;
+  /** Every value of a header or metadata key, which is given in lower case. */
+  header(name: string): readonly string[];
 }
 
-function user(name: string, groups: readonly string[]): User {
-  return { name, groups: [...groups, "system:authenticated"] };
+/**
+ * One way to prove an identity. Called once per request, in the order of the chain, before the
+ * request's body is decoded; must be quick and must not change anything. Answers undefined when the
+ * request carries no proof of this kind; throws Unauthenticated when it carries a wrong one.
+ */
+export interface Authenticator {
+  readonly name: string;
+  authenticate(credentials: Credentials): User | undefined;
+}
+
+export const authenticatedGroup = "system:authenticated";
+
+const anonymous: User = { name: "system:anonymous", groups: ["system:unauthenticated"] };
+
+/** For what anyone may ask: a caller without any proof is anonymous. Throws for a wrong proof. */
+export function identify(chain: readonly Authenticator[], credentials: Credentials): User {
+  for (const authenticator of chain) {
+    const user = authenticator.authenticate(credentials);
+    if (user !== undefined)
+      return { name: user.name, groups: [...user.groups, authenticatedGroup] };
+  }
+  return anonymous;
+}
+
+/** The first authenticator that finds its proof decides. Throws Unauthenticated. */
+export function authenticate(chain: readonly Authenticator[], credentials: Credentials): User {
+  const user = identify(chain, credentials);
+  if (user !== anonymous) return user;
+  throw unauthenticated(
+    "Unauthorized: present a client certificate signed by the cluster's CA " +
+      "(--client-certificate and --client-key)",
+  );
 }

@@ -1,55 +1,50 @@
-import type { StatusError } from "../../../ha/runtime/status-error.ts";
-import type { Kind } from "../../kinds/mod.ts";
-import { forbidden } from "../errors.ts";
-import type { User } from "./authenticate.ts";
-
-/** What somebody wants to do, in the words of upstream's authorizer. */
-export interface Attributes {
-  readonly user: User;
-  /** get, list, watch, create, update, patch, delete or deletecollection. */
-  readonly verb: string;
-  readonly kind: Kind;
-  /** e.g. `status`; "" is the object itself. */
-  readonly subresource: string;
-  /** "": cluster-scoped, or all namespaces. */
-  readonly namespace: string;
-  /** "": not about one named object. */
-  readonly name: string;
-  /** Of a list or watch. */
-  readonly fieldSelector: string;
-}
+/** The chain that decides what a user may do. */
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { RequestInfo } from "../request-info.ts";
 
 export interface Decision {
   readonly allowed: boolean;
-  /** Added to the error when nobody allows it. */
+  /** Added to the error when no authorizer allows the request. */
   readonly reason?: string;
 }
 
-/** The seam for RBAC, webhooks and the like: the first that allows decides. */
+/**
+ * The seam for RBAC, webhooks and the like. Called once per request, before its body is decoded;
+ * must be quick and must not change anything. The first authorizer that allows a request decides.
+ */
 export interface Authorizer {
-  authorize(attributes: Attributes): Decision;
+  authorize(request: RequestInfo): Decision;
 }
 
-/** Throws Forbidden in upstream's words unless one of the authorizers allows it. */
-export function authorize(authorizers: readonly Authorizer[], attributes: Attributes): void {
+/** Throws Forbidden in upstream's words unless one of the authorizers allows the request. */
+export function authorize(authorizers: readonly Authorizer[], request: RequestInfo): void {
   const reasons: string[] = [];
   for (const authorizer of authorizers) {
-    const decision = authorizer.authorize(attributes);
+    const decision = authorizer.authorize(request);
     if (decision.allowed) return;
     if (decision.reason !== undefined) reasons.push(decision.reason);
   }
-  throw refusal(attributes, reasons);
+  throw refusal(request, reasons);
 }
 
-function refusal(attributes: Attributes, reasons: readonly string[]): StatusError {
-  const { user, verb, kind, subresource, namespace, name } = attributes;
-  const resource = subresource === "" ? kind.plural : `${kind.plural}/${subresource}`;
-  const where = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;
+function refusal(request: RequestInfo, reasons: readonly string[]): StatusError {
+  const { user, verb, group, resource, subresource, namespace, name, path } = request;
   const why = reasons.length === 0 ? "" : `: ${reasons.join("; ")}`;
-  return forbidden(
-    kind,
+  if (resource === "") {
+    const text = `forbidden: User "${user.name}" cannot ${verb} path "${path}"${why}`;
+    return new StatusError(Code.permissionDenied, text, { reason: "Forbidden" });
+  }
+  const shown = subresource === "" ? resource : `${resource}/${subresource}`;
+  const where = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;
+  const text =
+    `User "${user.name}" cannot ${verb} resource "${shown}" in API group "${group}" ` +
+    `${where}${why}`;
+  const full = group === "" ? resource : `${resource}.${group}`;
+  const subject = name === "" ? full : `${full} "${name}"`;
+  return new StatusError(Code.permissionDenied, `${subject} is forbidden: ${text}`, {
+    reason: "Forbidden",
+    group,
+    kind: resource,
     name,
-    `User "${user.name}" cannot ${verb} resource "${resource}" in API group "${kind.group}" ` +
-      `${where}${why}`,
-  );
+  });
 }

@@ -2,12 +2,16 @@
  * Who may do what, until RBAC objects say it: the rights of the components, after upstream's
  * bootstrap policy (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`).
  */
-import type { Attributes, Authorizer, Decision } from "./authorize.ts";
+import type { RequestInfo } from "../request-info.ts";
+import { authenticatedGroup } from "./authenticate.ts";
+import type { Authorizer, Decision } from "./authorize.ts";
 
 interface Rule {
   readonly verbs: readonly string[];
   /** `<resource>[/<subresource>]`, with the group as `.suffix`; `*` is everything. */
-  readonly resources: readonly string[];
+  readonly resources?: readonly string[];
+  /** Paths of requests that are about no resource; a trailing `*` covers what begins so. */
+  readonly paths?: readonly string[];
 }
 
 interface Grant {
@@ -18,7 +22,7 @@ interface Grant {
 
 const read = ["get", "list", "watch"] as const;
 const write = ["create", "update", "patch", "delete"] as const;
-const everything: Rule = { verbs: ["*"], resources: ["*"] };
+const everything: Rule = { verbs: ["*"], resources: ["*"], paths: ["*"] };
 const recordEvents: Rule = { verbs: ["create", "update", "patch"], resources: ["events"] };
 const elect: Rule = {
   verbs: [...read, ...write],
@@ -27,6 +31,30 @@ const elect: Rule = {
 
 export const policy: readonly Grant[] = [
   { group: "system:masters", rules: [everything] },
+  // What must be known before one can say who one is (design: discovery is open to everyone).
+  {
+    group: "system:unauthenticated",
+    rules: [{ verbs: ["get"], paths: ["/api", "/apis", "/version", "/healthz*"] }],
+  },
+  // Upstream's system:discovery and system:public-info-viewer, and how this master sees the cluster.
+  {
+    group: authenticatedGroup,
+    rules: [
+      {
+        verbs: ["get"],
+        paths: [
+          "/api*",
+          "/apis*",
+          "/openapi*",
+          "/version",
+          "/healthz*",
+          "/livez*",
+          "/readyz*",
+          "/cluster/status",
+        ],
+      },
+    ],
+  },
   {
     user: "system:kube-scheduler",
     rules: [
@@ -68,23 +96,29 @@ export const policy: readonly Grant[] = [
 /** Decides by the table alone. */
 export function tableAuthorizer(grants: readonly Grant[] = policy): Authorizer {
   return {
-    authorize(attributes): Decision {
-      const { user } = attributes;
+    authorize(request): Decision {
+      const { user } = request;
       const allowed = grants.some(
         (grant) =>
           (grant.user === user.name ||
             (grant.group !== undefined && user.groups.includes(grant.group))) &&
-          grant.rules.some((rule) => covers(rule, attributes)),
+          grant.rules.some((rule) => covers(rule, request)),
       );
       return { allowed };
     },
   };
 }
 
-function covers(rule: Rule, attributes: Attributes): boolean {
-  const { kind, subresource, verb } = attributes;
+function covers(rule: Rule, request: RequestInfo): boolean {
+  const { group, resource, subresource, verb, path } = request;
   if (!rule.verbs.includes("*") && !rule.verbs.includes(verb)) return false;
-  if (rule.resources.includes("*")) return true;
-  const plain = subresource === "" ? kind.plural : `${kind.plural}/${subresource}`;
-  return rule.resources.includes(kind.group === "" ? plain : `${plain}.${kind.group}`);
+  if (resource === "") return (rule.paths ?? []).some((pattern) => matchesPath(pattern, path));
+  const { resources = [] } = rule;
+  if (resources.includes("*")) return true;
+  const plain = subresource === "" ? resource : `${resource}/${subresource}`;
+  return resources.includes(group === "" ? plain : `${plain}.${group}`);
+}
+
+function matchesPath(pattern: string, path: string): boolean {
+  return pattern.endsWith("*") ? path.startsWith(pattern.slice(0, -1)) : pattern === path;
 }

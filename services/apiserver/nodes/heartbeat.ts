@@ -7,7 +7,7 @@ import type {
   PodStatusReport,
   PodStatusResult,
 } from "../../../proto/gen/core.ts";
-import { type Document, type Kind, kindOf } from "../../kinds/mod.ts";
+import type { Document, Resource } from "../../kinds/mod.ts";
 import { nodeNameOf } from "../auth/node-authorizer.ts";
 import { badRequest, forbidden } from "../errors.ts";
 import type { Face } from "../faces/grpc/face.ts";
@@ -29,7 +29,7 @@ import type { OpenStream } from "./liveness.ts";
 export async function* heartbeat(
   face: Face,
   call: Call,
-  nodes: Kind,
+  nodes: Resource,
   requests: AsyncIterable<HeartbeatRequest>,
   signal: AbortSignal,
 ): AsyncGenerator<HeartbeatResponse, void> {
@@ -74,7 +74,7 @@ function whenAborted(signal: AbortSignal): {
 }
 
 /** Only a node itself, or an administrator, speaks for it. */
-function checkReporter(call: Call, nodes: Kind, node: string): void {
+function checkReporter(call: Call, nodes: Resource, node: string): void {
   const { user } = call;
   if (user.groups.includes("system:masters") || nodeNameOf(user) === node) return;
   throw forbidden(nodes, node, `User "${user.name}" cannot send heartbeats of node "${node}"`);
@@ -84,13 +84,13 @@ class NodeReporter {
   readonly node: string;
   readonly #face: Face;
   readonly #call: Call;
-  readonly #nodes: Kind;
+  readonly #nodes: Resource;
   /** The last status the node reported; later messages leave out what did not change. */
   #reported: NodeStatus | undefined;
   #kubeletPort: number | undefined;
   #seenRevision = 0;
 
-  constructor(face: Face, call: Call, nodes: Kind, node: string) {
+  constructor(face: Face, call: Call, nodes: Resource, node: string) {
     this.#face = face;
     this.#call = call;
     this.#nodes = nodes;
@@ -128,8 +128,8 @@ class NodeReporter {
     const { object } = await change(
       backend,
       this.#call,
-      { kind: this.#nodes, key, name: this.node, dryRun: false },
-      (present) => {
+      { resource: this.#nodes, key, name: this.node, dryRun: false, subresource: "status" },
+      (present, admission) => {
         const next = present.copy();
         const status = mergeNode(next["status"] as NodeStatus | undefined, this.#reported ?? {});
         if (this.#kubeletPort !== undefined) {
@@ -138,7 +138,7 @@ class NodeReporter {
         const before = withoutHeartbeats(present.document["status"]);
         if (sameValue(withoutHeartbeats(status), before)) return { action: "keep" };
         next["status"] = status;
-        return replace(backend, this.#nodes, present, next, "status");
+        return replace(backend, present, admission(next));
       },
     );
     this.#seenRevision = object.revision;
@@ -170,13 +170,13 @@ class NodeReporter {
 
   async #writePod(report: PodStatusReport): Promise<number> {
     const { backend } = this.#face;
-    const pods = podKind();
+    const pods = backend.registry.required("v1", "Pod");
     const name = nameOf(report.name);
     const namespace = namespaceOf(pods, report.namespace);
     const key = objectKey(pods, namespace, name);
     if (!report.uid) throw badRequest(`pods: the report of ${namespace}/${name} has no uid`);
     const preconditions = { uid: report.uid };
-    const request = { kind: pods, key, name, dryRun: false };
+    const request = { resource: pods, key, name, dryRun: false, subresource: "status" };
     const checked = (present: { document: Document }) => {
       const spec = present.document["spec"] as { nodeName?: string } | undefined;
       if (spec?.nodeName === this.node) return;
@@ -188,21 +188,15 @@ class NodeReporter {
       const deletion = { gracePeriodSeconds: 0, preconditions };
       return (await removeKey(backend, this.#call, pods, key, deletion)).object.revision;
     }
-    const { object } = await change(backend, this.#call, request, (present) => {
+    const { object } = await change(backend, this.#call, request, (present, admission) => {
       checkPreconditions(pods, present, preconditions);
       checked(present);
       const next = present.copy();
       next["status"] = mergePod(next["status"] as PodStatusLike | undefined, report.status ?? {});
-      return replace(backend, pods, present, next, "status");
+      return replace(backend, present, admission(next));
     });
     return object.revision;
   }
-}
-
-function podKind(): Kind {
-  const kind = kindOf("v1", "Pod");
-  if (kind === undefined) throw badRequest("there is no kind Pod");
-  return kind;
 }
 
 interface ConditionLike {

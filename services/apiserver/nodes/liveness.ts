@@ -1,11 +1,11 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { NodeUsage } from "../../../proto/gen/core.ts";
 import type { NodeBeat } from "../../../proto/gen/node.ts";
-import { type Document, type Kind, rfc3339Micro } from "../../kinds/mod.ts";
+import { type Document, type Resource, rfc3339Micro } from "../../kinds/mod.ts";
 import { tooManyRequests } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
-import { type Backend, create, internalCall, update } from "../verbs/mod.ts";
+import { type Backend, create, documentBody, internalCall, update } from "../verbs/mod.ts";
 
 /** This master as a user, when it writes on its own account. */
 export const apiserverUser = {
@@ -40,8 +40,8 @@ export class Liveness {
   readonly intervalMillis: number;
   readonly #minMillis: number;
   readonly #backend: Backend;
-  readonly #nodes: Kind;
-  readonly #kind: Kind;
+  readonly #nodes: Resource;
+  readonly #liveness: Resource;
   readonly #beats = new Map<string, Beat>();
   readonly #timer: NodeJS.Timeout;
   #soon: NodeJS.Timeout | undefined;
@@ -49,10 +49,10 @@ export class Liveness {
   #dirty = false;
   #closed = false;
 
-  constructor(backend: Backend, kinds: { nodes: Kind; liveness: Kind }, options: LivenessOptions) {
+  constructor(backend: Backend, options: LivenessOptions) {
     this.#backend = backend;
-    this.#nodes = kinds.nodes;
-    this.#kind = kinds.liveness;
+    this.#nodes = backend.registry.required("v1", "Node");
+    this.#liveness = backend.registry.required("node.trireme.io/v1", "NodeLiveness");
     this.intervalMillis = options.intervalMillis ?? limits.heartbeatIntervalMillis;
     this.#minMillis = options.minMillis ?? limits.livenessMinMillis;
     this.#timer = setInterval(() => this.#flush(), this.intervalMillis).unref();
@@ -130,13 +130,13 @@ export class Liveness {
       observedTime: rfc3339Micro(this.#backend.now()),
     });
     try {
-      const request = { document: make(), subresource: "", typed: false } as const;
-      await update(this.#backend, call, this.#kind, request);
+      const request = { body: documentBody(make()), subresource: "", typed: false } as const;
+      await update(this.#backend, call, this.#liveness, request);
     } catch (thrown) {
       const error = StatusError.from(thrown);
       if (error.code !== Code.notFound) return this.#failed(error);
       try {
-        await create(this.#backend, call, this.#kind, { document: make() });
+        await create(this.#backend, call, this.#liveness, { body: documentBody(make()) });
       } catch (second) {
         this.#failed(StatusError.from(second));
       }

@@ -2,7 +2,7 @@ import { connect, serverStreamIterable } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { LogChunk, LogsRequest, NodeStatus } from "../../../proto/gen/core.ts";
 import { KubeletClient } from "../../../proto/gen/kubelet.ts";
-import { type Kind, kindOf } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import { badRequest, notFound } from "../errors.ts";
 import type { Face } from "../faces/grpc/face.ts";
 import { objectKey } from "../storage/keys.ts";
@@ -14,14 +14,14 @@ import { allow, nameOf, namespaceOf } from "../verbs/pipeline.ts";
 export async function* logs(
   face: Face,
   call: Call,
-  pods: Kind,
+  pods: Resource,
   request: LogsRequest,
 ): AsyncGenerator<LogChunk, void> {
   const { backend } = face;
   const name = nameOf(request.name);
   const namespace = namespaceOf(pods, request.namespace);
-  allow(backend, call, { verb: "get", kind: pods, subresource: "log", namespace, name });
-  await waitForCache(backend, undefined);
+  allow(backend, call, { verb: "get", resource: pods, subresource: "log", namespace, name });
+  await waitForCache(backend, pods, undefined);
   const pod = backend.cache.of(pods).get(objectKey(pods, namespace, name));
   if (pod === undefined) throw notFound(pods, name);
   const spec = (pod.document["spec"] ?? {}) as PodSpec;
@@ -65,11 +65,9 @@ function containerOf(pod: string, spec: PodSpec, wanted: string | undefined): st
 
 /** Where the node's kubelet serves, as its status says. */
 function kubeletAddress(face: Face, nodeName: string): string {
-  const nodes = kindOf("v1", "Node");
-  const node = nodes && face.backend.cache.of(nodes).get(objectKey(nodes, "", nodeName));
-  if (nodes === undefined || node === undefined) {
-    throw new StatusError(Code.notFound, `nodes "${nodeName}" not found`, { reason: "NotFound" });
-  }
+  const nodes = face.backend.registry.required("v1", "Node");
+  const node = face.backend.cache.of(nodes).get(objectKey(nodes, "", nodeName));
+  if (node === undefined) throw notFound(nodes, nodeName);
   const status = (node.document["status"] ?? {}) as NodeStatus;
   const addressOf = (type: string) => status.addresses?.find((each) => each.type === type)?.address;
   const host = addressOf("InternalIP") ?? addressOf("Hostname");

@@ -1,24 +1,24 @@
 /** Where objects live in the store. */
 import type { KeyRange } from "../../../ha/store/types.ts";
-import type { Kind } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
 
 export const registryPrefix = "/registry/";
 
 /** `/registry/pods/` or `/registry/apps/deployments/`. */
-export function kindPrefix(kind: Kind): string {
-  const group = kind.group === "" ? "" : `${kind.group}/`;
-  return `${registryPrefix}${group}${kind.plural}/`;
+export function kindPrefix(resource: Resource): string {
+  const group = resource.group === "" ? "" : `${resource.group}/`;
+  return `${registryPrefix}${group}${resource.plural}/`;
 }
 
 /** `namespace` "" selects every namespace. */
-export function listPrefix(kind: Kind, namespace: string): string {
-  const prefix = kindPrefix(kind);
-  return kind.namespaced && namespace !== "" ? `${prefix}${namespace}/` : prefix;
+export function listPrefix(resource: Resource, namespace: string): string {
+  const prefix = kindPrefix(resource);
+  return resource.namespaced && namespace !== "" ? `${prefix}${namespace}/` : prefix;
 }
 
-export function objectKey(kind: Kind, namespace: string, name: string): string {
-  return `${listPrefix(kind, namespace)}${name}`;
+export function objectKey(resource: Resource, namespace: string, name: string): string {
+  return `${listPrefix(resource, namespace)}${name}`;
 }
 
 /** Moves whenever the holder of the Lease changes; see ha/election/types.ts. */
@@ -48,9 +48,9 @@ export function prefixEnd(prefix: string): Uint8Array {
 }
 
 /** `/registry/<plural>/…` or `/registry/<group>/<plural>/…`: the parts after the kind's prefix. */
-export function partsOf(kind: Kind, key: string): { namespace: string; name: string } {
-  const rest = key.slice(kindPrefix(kind).length);
-  if (!kind.namespaced) return { namespace: "", name: rest };
+export function partsOf(resource: Resource, key: string): { namespace: string; name: string } {
+  const rest = key.slice(kindPrefix(resource).length);
+  if (!resource.namespaced) return { namespace: "", name: rest };
   const slash = rest.indexOf("/");
   return { namespace: rest.slice(0, slash), name: rest.slice(slash + 1) };
 }

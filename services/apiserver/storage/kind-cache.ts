@@ -1,5 +1,5 @@
 import { assert } from "../../../ha/runtime/assert.ts";
-import type { Kind } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
 import { kindPrefix } from "./keys.ts";
 import type { Selection } from "./selection.ts";
@@ -19,7 +19,7 @@ interface Group {
  * Watchers with equal selections form a group: a selector is evaluated once per event and group.
  */
 export class KindCache {
-  readonly kind: Kind;
+  readonly resource: Resource;
   readonly prefix: string;
   readonly #objects = new SortedMap<StoredObject>();
   readonly #groups = new Map<string, Group>();
@@ -29,9 +29,9 @@ export class KindCache {
   #windowStart = 0;
   #lastChange = 0;
 
-  constructor(kind: Kind) {
-    this.kind = kind;
-    this.prefix = kindPrefix(kind);
+  constructor(resource: Resource) {
+    this.resource = resource;
+    this.prefix = kindPrefix(resource);
   }
 
   get size(): number {
@@ -43,7 +43,7 @@ export class KindCache {
     return this.#windowStart;
   }
 
-  /** Revision of the last event of this kind, or of the fill. */
+  /** Revision of the last event of this resource, or of the fill. */
   get lastChange(): number {
     return this.#lastChange;
   }
@@ -119,7 +119,7 @@ export class KindCache {
     for (const group of this.#groups.values()) {
       for (const watcher of group.watchers) {
         if (!watcher.wantsBookmarks) continue;
-        item ??= bookmark(this.kind, revision);
+        item ??= bookmark(this.resource, revision);
         watcher.offer([item]);
       }
     }

@@ -1,10 +1,10 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import {
-  type Kind,
   matchesFields,
   matchesLabels,
   parseFieldSelector,
   parseLabelSelector,
+  type Resource,
 } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
 import { listPrefix, objectKey } from "./keys.ts";
@@ -31,24 +31,25 @@ export interface Selection {
 }
 
 /** Throws BadRequest for a selector that cannot be parsed. */
-export function createSelection(kind: Kind, request: SelectionRequest): Selection {
-  const namespace = kind.namespaced ? (request.namespace ?? "") : "";
+export function createSelection(resource: Resource, request: SelectionRequest): Selection {
+  const namespace = resource.namespaced ? (request.namespace ?? "") : "";
   const labelText = request.labelSelector ?? "";
   const fieldText = request.fieldSelector ?? "";
   const labels = labelText === "" ? undefined : parsed(() => parseLabelSelector(labelText));
-  const fields = fieldText === "" ? undefined : parsed(() => parseFieldSelector(fieldText, kind));
+  const fields =
+    fieldText === "" ? undefined : parsed(() => parseFieldSelector(fieldText, resource));
   const named = fields?.terms.find(
     (term) => term.field === "metadata.name" && term.operator === "=",
   );
-  const addressable = named !== undefined && (!kind.namespaced || namespace !== "");
+  const addressable = named !== undefined && (!resource.namespaced || namespace !== "");
   return {
     id: JSON.stringify([namespace, labelText, fieldText]),
-    prefix: listPrefix(kind, namespace),
-    onlyKey: addressable ? objectKey(kind, namespace, named.value) : undefined,
+    prefix: listPrefix(resource, namespace),
+    onlyKey: addressable ? objectKey(resource, namespace, named.value) : undefined,
     filtered: labels !== undefined || fields !== undefined,
     matches: (object) =>
       (labels === undefined || matchesLabels(labels, object.document.metadata?.labels)) &&
-      (fields === undefined || matchesFields(kind, fields, object.document)),
+      (fields === undefined || matchesFields(resource, fields, object.document)),
   };
 }
 

@@ -1,5 +1,5 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { apiVersionOf, type Document, type Kind } from "../../kinds/mod.ts";
+import { apiVersionOf, type Document, type Resource } from "../../kinds/mod.ts";
 import { partsOf } from "./keys.ts";
 
 /**
@@ -8,7 +8,7 @@ import { partsOf } from "./keys.ts";
  * reader, so none may be changed; `copy()` gives a document of one's own.
  */
 export class StoredObject {
-  readonly kind: Kind;
+  readonly resource: Resource;
   readonly key: string;
   /** Revision of the last change: metadata.resourceVersion. */
   readonly revision: number;
@@ -17,8 +17,8 @@ export class StoredObject {
   #document: Document | undefined;
   #protobuf: Uint8Array | undefined;
 
-  constructor(kind: Kind, key: string, value: Uint8Array, revision: number) {
-    this.kind = kind;
+  constructor(resource: Resource, key: string, value: Uint8Array, revision: number) {
+    this.resource = resource;
     this.key = key;
     this.#value = value;
     this.revision = revision;
@@ -30,7 +30,7 @@ export class StoredObject {
   }
 
   get json(): Buffer {
-    this.#json ??= withResourceVersion(this.kind, this.#value, this.revision);
+    this.#json ??= withResourceVersion(this.resource, this.#value, this.revision);
     return this.#json;
   }
 
@@ -40,7 +40,7 @@ export class StoredObject {
   }
 
   get protobuf(): Uint8Array {
-    this.#protobuf ??= this.kind.codec.encode(this.document);
+    this.#protobuf ??= this.resource.codec?.encode(this.document) ?? new Uint8Array();
     return this.#protobuf;
   }
 
@@ -50,53 +50,58 @@ export class StoredObject {
 
   /** The same object with another resourceVersion: the last state of a deleted object. */
   at(revision: number): StoredObject {
-    return new StoredObject(this.kind, this.key, this.#value, revision);
+    return new StoredObject(this.resource, this.key, this.#value, revision);
   }
 
   get name(): string {
-    return partsOf(this.kind, this.key).name;
+    return partsOf(this.resource, this.key).name;
   }
 
   get namespace(): string {
-    return partsOf(this.kind, this.key).namespace;
+    return partsOf(this.resource, this.key).namespace;
   }
 }
 
 /** What is known of a deleted object whose last state has been compacted away: its address. */
-export function vestige(kind: Kind, key: string, revision: number): StoredObject {
-  const { namespace, name } = partsOf(kind, key);
+export function vestige(resource: Resource, key: string, revision: number): StoredObject {
+  const { namespace, name } = partsOf(resource, key);
   const metadata = namespace === "" ? { name } : { name, namespace };
-  return new StoredObject(kind, key, encodeStored(kind, { metadata }), revision);
+  return new StoredObject(resource, key, encodeStored(resource, { metadata }), revision);
 }
 
 /**
  * The text under which a document is stored. apiVersion, kind and metadata come first, so that the
  * resourceVersion can be spliced in without parsing.
  */
-export function encodeStored(kind: Kind, document: Document): Buffer {
+export function encodeStored(resource: Resource, document: Document): Buffer {
   const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = document;
   const { resourceVersion: _resourceVersion, ...kept } = metadata ?? {};
   return Buffer.from(
-    JSON.stringify({ apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: kept, ...rest }),
+    JSON.stringify({
+      apiVersion: apiVersionOf(resource),
+      kind: resource.kind,
+      metadata: kept,
+      ...rest,
+    }),
   );
 }
 
-const heads = new WeakMap<Kind, Buffer>();
+const heads = new WeakMap<Resource, Buffer>();
 
-function headOf(kind: Kind): Buffer {
-  let head = heads.get(kind);
+function headOf(resource: Resource): Buffer {
+  let head = heads.get(resource);
   if (head === undefined) {
-    const text = JSON.stringify({ apiVersion: apiVersionOf(kind), kind: kind.kind });
+    const text = JSON.stringify({ apiVersion: apiVersionOf(resource), kind: resource.kind });
     head = Buffer.from(`${text.slice(0, -1)},"metadata":{`);
-    heads.set(kind, head);
+    heads.set(resource, head);
   }
   return head;
 }
 
 const closingBrace = 0x7d;
 
-function withResourceVersion(kind: Kind, value: Uint8Array, revision: number): Buffer {
-  const head = headOf(kind);
+function withResourceVersion(resource: Resource, value: Uint8Array, revision: number): Buffer {
+  const head = headOf(resource);
   const stored = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   if (stored.length > head.length && stored.compare(head, 0, head.length, 0, head.length) === 0) {
     const comma = stored[head.length] === closingBrace ? "" : ",";

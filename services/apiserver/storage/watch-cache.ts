@@ -8,8 +8,8 @@ import type {
   WatchEvent,
   WatchStream,
 } from "../../../ha/store/types.ts";
-import type { Kind } from "../../kinds/mod.ts";
-import { timeout, unavailable } from "../errors.ts";
+import type { Registry, Resource } from "../../kinds/mod.ts";
+import { noSuchResource, timeout, unavailable } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { prefixEnd, prefixRange, registryPrefix } from "./keys.ts";
 import { KindCache } from "./kind-cache.ts";
@@ -18,7 +18,8 @@ import { CacheEvent } from "./watch-item.ts";
 
 export interface WatchCacheOptions {
   readonly store: Store;
-  readonly kinds: readonly Kind[];
+  /** Which resources are cached: a cache is opened and closed with each of its changes. */
+  readonly registry: Registry;
   readonly log: Log;
   readonly bookmarkMillis?: number | undefined;
 }
@@ -29,18 +30,22 @@ interface Waiter {
 }
 
 /**
- * Everything under `/registry/`, fed by one store watch.
+ * Every object of every registered resource, fed by one store watch of `/registry/`.
  *
  * The state is always that of one revision, `revision`; it only moves forward. When the store watch
  * breaks it is resumed behind the last revision seen; only if that has been compacted meanwhile is
- * everything read again, and all watchers end.
+ * everything read again, and all watchers end. The cache of a resource that is registered later is
+ * filled by a read of its own, and then follows the same watch.
  */
 export class WatchCache {
   readonly #store: Store;
   readonly #log: Log;
-  readonly #caches: readonly KindCache[];
+  readonly #caches = new Map<Resource, KindCache>();
   readonly #byPrefix = new Map<string, KindCache>();
+  /** Caches that are being filled, with the events that came meanwhile. */
+  readonly #opening = new Map<KindCache, { events: WatchEvent[]; done: Promise<void> }>();
   readonly #bookmarkMillis: number;
+  readonly #forgetRegistry: () => void;
   readonly #stop = new AbortController();
   #revision = 0;
   #filled = false;
@@ -54,8 +59,11 @@ export class WatchCache {
     this.#store = options.store;
     this.#log = options.log;
     this.#bookmarkMillis = options.bookmarkMillis ?? limits.bookmarkMillis;
-    this.#caches = options.kinds.map((kind) => new KindCache(kind));
-    for (const cache of this.#caches) this.#byPrefix.set(cache.prefix, cache);
+    for (const resource of options.registry) this.#open(resource);
+    this.#forgetRegistry = options.registry.onChange(({ type, resource }) => {
+      if (type === "added") this.#open(resource);
+      else this.#closeOne(resource);
+    });
   }
 
   get revision(): number {
@@ -69,15 +77,20 @@ export class WatchCache {
 
   /** Watches of all kinds together. */
   get watchers(): number {
-    return this.#caches.reduce((sum, cache) => sum + cache.watchers, 0);
+    let sum = 0;
+    for (const cache of this.#caches.values()) sum += cache.watchers;
+    return sum;
   }
 
-  of(kind: Kind): KindCache {
-    const cache = this.#caches.find((each) => each.kind === kind);
-    if (cache === undefined) {
-      throw new StatusError(Code.internal, `kind ${kind.kind} has no cache`);
-    }
+  of(resource: Resource): KindCache {
+    const cache = this.#caches.get(resource);
+    if (cache === undefined) throw noSuchResource(resource.plural);
     return cache;
+  }
+
+  /** Undefined: the resource's cache shows what the store has; otherwise resolves when it does. */
+  opening(resource: Resource): Promise<void> | undefined {
+    return this.#opening.get(this.of(resource))?.done;
   }
 
   start(): void {
@@ -116,14 +129,15 @@ export class WatchCache {
     this.#stop.abort();
     clearInterval(this.#bookmarks);
     this.#stream?.close();
-    for (const cache of this.#caches) cache.endWatchers();
+    this.#forgetRegistry();
+    for (const cache of this.#caches.values()) cache.endWatchers();
     for (const listener of this.#readyListeners.splice(0)) listener();
     await this.#running;
   }
 
   /** Events of one kind as a store watch gives them, for reading history. */
   eventsOf(cache: KindCache, batch: WatchBatch): CacheEvent[] {
-    return batch.events.map((event) => toCacheEvent(cache.kind, event, event.previous));
+    return batch.events.map((event) => toCacheEvent(cache.resource, event, event.previous));
   }
 
   async #run(): Promise<void> {
@@ -150,9 +164,24 @@ export class WatchCache {
   }
 
   async #fill(): Promise<void> {
-    const { rangeEnd } = prefixRange(registryPrefix);
     const found = new Map<KindCache, StoredObject[]>();
-    let key: Uint8Array = Buffer.from(registryPrefix);
+    const present = new Set(this.#caches.values());
+    const revision = await this.#readAll(registryPrefix, (kv) => this.#collect(found, kv));
+    for (const cache of this.#caches.values()) {
+      // A cache that was opened meanwhile may have been passed over.
+      if (present.has(cache)) cache.reset(found.get(cache) ?? [], revision);
+      else this.#fillOne(cache);
+    }
+    this.#filled = true;
+    this.#advance(revision);
+    for (const listener of this.#readyListeners.splice(0)) listener();
+    this.#log.info("the watch cache is filled", { revision });
+  }
+
+  /** Reads a whole prefix at one revision, which is the answer. */
+  async #readAll(prefix: string, take: (kv: KeyValue) => void): Promise<Revision> {
+    const { rangeEnd } = prefixRange(prefix);
+    let key: Uint8Array = Buffer.from(prefix);
     let revision: Revision | undefined;
     for (;;) {
       const request = { key, rangeEnd, limit: limits.storePage };
@@ -161,16 +190,59 @@ export class WatchCache {
         { serializable: true, signal: this.#stop.signal },
       );
       revision ??= page.revision;
-      for (const kv of page.kvs) this.#collect(found, kv);
+      for (const kv of page.kvs) take(kv);
       const last = page.kvs.at(-1);
-      if (!page.more || last === undefined) break;
+      if (!page.more || last === undefined) return revision;
       key = Buffer.concat([last.key, Buffer.from([0])]);
     }
-    for (const cache of this.#caches) cache.reset(found.get(cache) ?? [], revision);
-    this.#filled = true;
-    this.#advance(revision);
-    for (const listener of this.#readyListeners.splice(0)) listener();
-    this.#log.info("the watch cache is filled", { revision });
+  }
+
+  #open(resource: Resource): void {
+    const cache = new KindCache(resource);
+    this.#caches.set(resource, cache);
+    this.#byPrefix.set(cache.prefix, cache);
+    if (this.#filled) this.#fillOne(cache);
+  }
+
+  #closeOne(resource: Resource): void {
+    const cache = this.#caches.get(resource);
+    if (cache === undefined) return;
+    cache.endWatchers();
+    this.#caches.delete(resource);
+    this.#opening.delete(cache);
+    if (this.#byPrefix.get(cache.prefix) === cache) this.#byPrefix.delete(cache.prefix);
+  }
+
+  /** Brings one cache up to where the others are, while they go on. */
+  #fillOne(cache: KindCache): void {
+    const opening = { events: [] as WatchEvent[], done: Promise.resolve() };
+    this.#opening.set(cache, opening);
+    opening.done = this.#fillUntilDone(cache, opening.events);
+  }
+
+  async #fillUntilDone(cache: KindCache, events: WatchEvent[]): Promise<void> {
+    let delay: number = limits.retryMinMillis;
+    while (!this.#stop.signal.aborted && this.#caches.get(cache.resource) === cache) {
+      try {
+        const objects: StoredObject[] = [];
+        const revision = await this.#readAll(cache.prefix, (kv) => {
+          const key = keyText(kv.key);
+          objects.push(new StoredObject(cache.resource, key, kv.value, kv.modRevision));
+        });
+        cache.reset(objects, revision);
+        this.#opening.delete(cache);
+        for (const event of events) {
+          if (event.kv.modRevision <= revision) continue;
+          cache.apply([toCacheEvent(cache.resource, event, cache.get(keyText(event.kv.key)))]);
+        }
+        return;
+      } catch (thrown) {
+        const { message } = StatusError.from(thrown);
+        this.#log.warn("a cache could not be filled yet", { cache: cache.prefix, message });
+      }
+      await pause(delay, this.#stop.signal);
+      delay = Math.min(delay * 2, limits.retryMaxMillis);
+    }
   }
 
   #collect(found: Map<KindCache, StoredObject[]>, kv: KeyValue): void {
@@ -178,7 +250,7 @@ export class WatchCache {
     const cache = this.#cacheOf(key);
     if (cache === undefined) return;
     const objects = found.get(cache) ?? [];
-    objects.push(new StoredObject(cache.kind, key, kv.value, kv.modRevision));
+    objects.push(new StoredObject(cache.resource, key, kv.value, kv.modRevision));
     found.set(cache, objects);
   }
 
@@ -213,7 +285,11 @@ export class WatchCache {
         const key = keyText(event.kv.key);
         const cache = this.#cacheOf(key);
         if (cache === undefined) continue;
-        const made = toCacheEvent(cache.kind, event, cache.get(key));
+        const opening = this.#opening.get(cache);
+        if (opening !== undefined) opening.events.push(event);
+        // A cache filled by a read of its own may be ahead of the watch.
+        if (opening !== undefined || event.kv.modRevision <= cache.lastChange) continue;
+        const made = toCacheEvent(cache.resource, event, cache.get(key));
         const list = events.get(cache);
         if (list === undefined) events.set(cache, [made]);
         else list.push(made);
@@ -241,7 +317,7 @@ export class WatchCache {
   }
 
   #sendBookmarks(): void {
-    for (const cache of this.#caches) cache.sendBookmarks(this.#revision);
+    for (const cache of this.#caches.values()) cache.sendBookmarks(this.#revision);
   }
 
   #tooNew(revision: number): StatusError {
@@ -258,7 +334,7 @@ export class WatchCache {
 }
 
 function toCacheEvent(
-  kind: Kind,
+  resource: Resource,
   event: WatchEvent,
   previous: StoredObject | KeyValue | undefined,
 ): CacheEvent {
@@ -267,11 +343,15 @@ function toCacheEvent(
   const before =
     previous === undefined || previous instanceof StoredObject
       ? previous
-      : new StoredObject(kind, key, previous.value, previous.modRevision);
+      : new StoredObject(resource, key, previous.value, previous.modRevision);
   if (event.type === "put") {
-    return new CacheEvent(new StoredObject(kind, key, event.kv.value, modRevision), before, false);
+    return new CacheEvent(
+      new StoredObject(resource, key, event.kv.value, modRevision),
+      before,
+      false,
+    );
   }
-  const last = before?.at(modRevision) ?? vestige(kind, key, modRevision);
+  const last = before?.at(modRevision) ?? vestige(resource, key, modRevision);
   return new CacheEvent(last, before, true);
 }
 

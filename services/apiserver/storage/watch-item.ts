@@ -1,4 +1,4 @@
-import type { Kind } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import type { Selection } from "./selection.ts";
 import { encodeStored, StoredObject } from "./stored-object.ts";
 import { eventMessage } from "./wire.ts";
@@ -91,8 +91,8 @@ export class CacheEvent {
 export const initialEventsEnd = "k8s.io/initial-events-end";
 
 /** Says that everything up to `revision` has been told. */
-export function bookmark(kind: Kind, revision: number, initialEnd = false): WatchItem {
+export function bookmark(resource: Resource, revision: number, initialEnd = false): WatchItem {
   const annotations = initialEnd ? { annotations: { [initialEventsEnd]: "true" } } : {};
-  const value = encodeStored(kind, { metadata: annotations });
-  return new WatchItem(EventType.bookmark, new StoredObject(kind, "", value, revision));
+  const value = encodeStored(resource, { metadata: annotations });
+  return new WatchItem(EventType.bookmark, new StoredObject(resource, "", value, revision));
 }

@@ -3,9 +3,10 @@
  * have the same field numbers (proto/core.proto), which is what makes this possible.
  */
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { assert } from "../../../ha/runtime/assert.ts";
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import { ListMeta, WriteOptions } from "../../../proto/gen/meta.ts";
-import { apiVersionOf, type Document, type Kind } from "../../kinds/mod.ts";
+import { apiVersionOf, type Document, type Resource } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
 
 const field = (number: number) => (number << 3) | WireType.LengthDelimited;
@@ -17,43 +18,87 @@ export function eventMessage(type: string, object: Uint8Array): Uint8Array {
 
 /** `<Kind>List`: apiVersion = 1, kind = 2, metadata = 3, items = 4. */
 export function listMessage(
-  kind: Kind,
+  resource: Resource,
   metadata: ListMeta,
   items: readonly Uint8Array[],
 ): Uint8Array {
   const writer = new BinaryWriter();
-  writer.uint32(field(1)).string(apiVersionOf(kind));
-  writer.uint32(field(2)).string(`${kind.kind}List`);
+  writer.uint32(field(1)).string(apiVersionOf(resource));
+  writer.uint32(field(2)).string(`${resource.kind}List`);
   writer.uint32(field(3)).bytes(ListMeta.encode(metadata).finish());
   for (const item of items) writer.uint32(field(4)).bytes(item);
   return writer.finish();
 }
 
 export interface WriteMessage {
-  readonly document: Document;
+  /** The object, still encoded. */
+  readonly object: Uint8Array;
   readonly namespace: string | undefined;
   readonly options: WriteOptions;
 }
 
 /** `<Kind>Write`: object = 1, namespace = 2, options = 3. Throws BadRequest. */
-export function decodeWrite(kind: Kind, bytes: Uint8Array): WriteMessage {
-  try {
+export function decodeWrite(resource: Resource, bytes: Uint8Array): WriteMessage {
+  return readingOf(`${resource.kind}Write`, () => {
     const reader = new BinaryReader(bytes);
-    let document: Document | undefined;
+    let object: Uint8Array | undefined;
     let namespace: string | undefined;
     let options: WriteOptions = {};
     while (reader.pos < reader.len) {
       const tag = reader.uint32();
-      if (tag === field(1)) document = kind.codec.decode(reader.bytes());
+      if (tag === field(1)) object = reader.bytes();
       else if (tag === field(2)) namespace = reader.string();
       else if (tag === field(3)) options = WriteOptions.decode(reader.bytes());
       else reader.skip(tag & 7, tag >>> 3);
     }
-    if (document === undefined) throw badRequest(`${kind.kind}Write.object is required`);
-    return { document, namespace, options };
+    if (object === undefined) throw badRequest(`${resource.kind}Write.object is required`);
+    return { object, namespace, options };
+  });
+}
+
+/** Throws BadRequest. */
+export function decodeObject(resource: Resource, message: Uint8Array): Document {
+  const { codec } = resource;
+  assert(codec !== undefined, `${resource.plural} have a message`);
+  return readingOf(resource.kind, () => codec.decode(message));
+}
+
+/**
+ * Name and namespace of an encoded object, without decoding the rest. In every resource's message
+ * metadata = 3 (proto/README.md), and in ObjectMeta name = 1, namespace = 3. Throws BadRequest.
+ */
+export function peekMetadata(
+  resource: Resource,
+  message: Uint8Array,
+): { namespace: string | undefined; name: string | undefined } {
+  return readingOf(resource.kind, () => {
+    const reader = new BinaryReader(message);
+    let name: string | undefined;
+    let namespace: string | undefined;
+    while (reader.pos < reader.len) {
+      const tag = reader.uint32();
+      if (tag !== field(3)) {
+        reader.skip(tag & 7, tag >>> 3);
+        continue;
+      }
+      const end = reader.uint32() + reader.pos;
+      while (reader.pos < end) {
+        const inner = reader.uint32();
+        if (inner === field(1)) name = reader.string();
+        else if (inner === field(3)) namespace = reader.string();
+        else reader.skip(inner & 7, inner >>> 3);
+      }
+    }
+    return { name, namespace };
+  });
+}
+
+function readingOf<T>(message: string, read: () => T): T {
+  try {
+    return read();
   } catch (error) {
     if (error instanceof StatusError) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    throw badRequest(`the request is no ${kind.kind}Write message: ${why}`);
+    throw badRequest(`the request is no ${message} message: ${why}`);
   }
 }

@@ -1,19 +1,24 @@
 import type { Log } from "../../../ha/runtime/types.ts";
 import type { Store } from "../../../ha/store/types.ts";
-import type { AddressRange } from "../admission/address-range.ts";
+import type { Registry } from "../../kinds/mod.ts";
+import type { AdmissionChain } from "../admission/chain.ts";
 import type { Authorizer } from "../auth/authorize.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
-import type { Gate } from "./gate.ts";
+import type { FlowControl } from "./flow-control.ts";
+import type { TimeToLive } from "./time-to-live.ts";
 
 /** What every verb stands on. */
 export interface Backend {
   /** This master, e.g. `master-0`. */
   readonly name: string;
+  /** The resources served now. */
+  readonly registry: Registry;
   readonly store: Store;
   readonly cache: WatchCache;
   readonly authorizers: readonly Authorizer[];
-  readonly gate: Gate;
-  readonly serviceRange: AddressRange;
+  readonly admission: AdmissionChain;
+  readonly flowControl: FlowControl;
+  readonly timeToLive: TimeToLive;
   readonly requestTimeoutMillis: number;
   readonly log: Log;
   /** Unix milliseconds. */

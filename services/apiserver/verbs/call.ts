@@ -1,11 +1,19 @@
+import { createHash } from "node:crypto";
 import type { CallContext } from "../../../ha/rpc/types.ts";
-import { authenticate, type User } from "../auth/authenticate.ts";
+import {
+  type Authenticator,
+  authenticate,
+  type Credentials,
+  type User,
+} from "../auth/authenticate.ts";
 import { badRequest } from "../errors.ts";
 
 export const headers = {
   requestId: "trireme-request-id",
   attempt: "trireme-attempt",
   fence: "trireme-fence",
+  /** Set by gRPC clients that repeat a call by their retry policy (gRPC proposal A6). */
+  previousAttempts: "grpc-previous-rpc-attempts",
 } as const;
 
 /** Trailer on an UNAVAILABLE answer that certainly did nothing. */
@@ -28,19 +36,21 @@ export interface Call {
   readonly fence: Fence | undefined;
   /** Told to the user although the request succeeds. */
   readonly warnings: string[];
+  /**
+   * What this call asks for, as a digest: the same request id with another digest is another request
+   * and refused. Set by the verb, for calls with a request id.
+   */
+  digest: string | undefined;
   /** True once a write may have reached the log: from then on a failure is not surely harmless. */
   proposed: boolean;
   setTrailer(key: string, value: string): void;
 }
 
-/** Authenticates, and reads the headers that steer writes. */
-export function callOf(context: CallContext, frontProxyNames: ReadonlySet<string>): Call {
-  const user = authenticate(context, frontProxyNames);
-  const header = (key: string) => {
-    const value = context.metadata.get(key)[0];
-    return value === undefined ? undefined : String(value);
-  };
-  const attempt = header(headers.attempt);
+/** Authenticates, and reads the headers that steer writes. Throws Unauthenticated, BadRequest. */
+export function callOf(context: CallContext, authenticators: readonly Authenticator[]): Call {
+  const credentials = credentialsOf(context);
+  const user = authenticate(authenticators, credentials);
+  const header = (key: string): string | undefined => credentials.header(key)[0];
   const fence = header(headers.fence);
   return {
     user,
@@ -49,11 +59,19 @@ export function callOf(context: CallContext, frontProxyNames: ReadonlySet<string
       return context.signal;
     },
     requestId: requestIdOf(header(headers.requestId)),
-    attempt: attempt === undefined ? 1 : attemptOf(attempt),
+    attempt: attemptOf(header(headers.attempt), header(headers.previousAttempts)),
     fence: fence === undefined ? undefined : fenceOf(fence),
     warnings: [],
+    digest: undefined,
     proposed: false,
     setTrailer: (key, value) => context.setTrailer(key, value),
+  };
+}
+
+export function credentialsOf(context: CallContext): Credentials {
+  return {
+    certificate: context.peer.certificate,
+    header: (name) => context.metadata.get(name).map(String),
   };
 }
 
@@ -66,10 +84,24 @@ export function internalCall(user: User): Call {
     attempt: 1,
     fence: undefined,
     warnings: [],
+    digest: undefined,
     proposed: false,
     setTrailer: () => {},
   };
 }
+
+/** Of a whole request, by its parts in order; text and bytes. */
+export function digestOf(parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash("sha1");
+  for (const part of parts) {
+    hash.update(`${part.length}:`);
+    hash.update(part);
+  }
+  return hash.digest("base64url").slice(0, digestLength);
+}
+
+/** 96 bits: two requests of a cluster never meet by chance. */
+const digestLength = 16;
 
 /** The store's limit is 128 bytes; a few are kept for the suffixes of calls with several writes. */
 const requestIdLengthMax = 112;
@@ -84,9 +116,15 @@ function requestIdOf(text: string | undefined): string | undefined {
   return text;
 }
 
-function attemptOf(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) {
-    throw badRequest(`header ${headers.attempt}: "${text}" is not a positive number`);
+/** A repeat by the balancer and one by the client's own retry policy add up. */
+function attemptOf(text: string | undefined, previous: string | undefined): number {
+  return countOf(headers.attempt, text, 1) + countOf(headers.previousAttempts, previous, 0);
+}
+
+function countOf(header: string, text: string | undefined, absent: number): number {
+  if (text === undefined) return absent;
+  if (!/^\d{1,6}$/.test(text) || Number(text) < absent) {
+    throw badRequest(`header ${header}: "${text}" is not a number from ${absent} to 999999`);
   }
   return Number(text);
 }

@@ -1,15 +1,15 @@
 import type { Compare, Operation } from "../../../ha/store/types.ts";
-import type { Document, Kind } from "../../kinds/mod.ts";
-import { companionsOf } from "../admission/companions.ts";
-import { notAllocated } from "../admission/service-addresses.ts";
-import { conflict, invalid, notFound, tooLarge } from "../errors.ts";
+import type { Document, Resource } from "../../kinds/mod.ts";
+import type { AdmissionRequest } from "../admission/chain.ts";
+import { conflict, notFound, tooLarge } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { keyBytes, serviceAddressKey } from "../storage/keys.ts";
+import { keyBytes, partsOf } from "../storage/keys.ts";
 import { encodeStored, StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
-import { type CommitResult, commit, recallAfter, WriteId } from "./commit.ts";
+import { commit, recall, WriteId } from "./commit.ts";
 import { fetchObject, storedObject } from "./fetch.ts";
+import { leaseOf } from "./time-to-live.ts";
 
 /** What a verb wants to become of a stored object. */
 export type Outcome =
@@ -18,10 +18,11 @@ export type Outcome =
   | { readonly action: "delete" };
 
 export interface ChangeRequest {
-  readonly kind: Kind;
+  readonly resource: Resource;
   readonly key: string;
   readonly name: string;
   readonly dryRun: boolean;
+  readonly subresource?: string | undefined;
   /** Overrides the call's request id, for calls that write several objects. */
   readonly requestId?: string | undefined;
 }
@@ -32,24 +33,38 @@ export interface Changed {
   readonly object: StoredObject;
 }
 
+/** Decides on what the store holds; told the request as the admission chain sees it. */
+export type Decide = (
+  stored: StoredObject,
+  admission: (document: Document | undefined) => AdmissionRequest,
+) => Outcome | Promise<Outcome>;
+
 /**
- * Reads, decides and writes one object, if nobody changed it in between; otherwise decides again on
+ * Reads, decides and writes one object, if nothing changed it in between; otherwise decides again on
  * what is there now. It starts from the watch cache, which may lag: whatever would end the request
  * there (an error, or nothing to do) is decided anew on what the store has.
+ *
+ * A request id makes it answer as it first did: whatever a repeat finds wrong, or already done, may
+ * be the work of the first, so the store is asked whether there was one before that is the answer.
  */
 export async function change(
   backend: Backend,
   call: Call,
   request: ChangeRequest,
-  decide: (stored: StoredObject) => Outcome,
+  decide: Decide,
 ): Promise<Changed> {
   const requestId = request.requestId ?? call.requestId;
+  let changed: Changed;
   try {
-    return await attempts(backend, call, request, new WriteId(requestId), decide);
+    changed = await attempts(backend, call, request, new WriteId(requestId), decide);
   } catch (thrown) {
-    const revision = await recallAfter(backend, call, requestId, thrown);
+    const revision = await recall(backend, call, requestId, thrown);
+    if (revision === undefined) throw thrown;
     return recalled(backend, request, revision);
   }
+  if (changed.action !== "keep") return changed;
+  const revision = await recall(backend, call, requestId);
+  return revision === undefined ? changed : recalled(backend, request, revision);
 }
 
 async function attempts(
@@ -57,41 +72,74 @@ async function attempts(
   call: Call,
   request: ChangeRequest,
   id: WriteId,
-  decide: (stored: StoredObject) => Outcome,
+  decide: Decide,
 ): Promise<Changed> {
-  const { kind, key, name } = request;
-  let stored = backend.cache.of(kind).get(key);
+  const { resource, key, name } = request;
+  const notes = new Map<string, unknown>();
+  let admission: AdmissionRequest | undefined;
+  let stored = backend.cache.of(resource).get(key);
   let fresh = false;
   for (let attempt = 0; attempt < limits.updateAttempts; ) {
     let outcome: Outcome | undefined;
     if (stored !== undefined) {
+      const present = stored;
+      const seen = (document: Document | undefined): AdmissionRequest => {
+        admission = admissionRequest(call, request, present, document, notes);
+        return admission;
+      };
       try {
-        outcome = decide(stored);
+        outcome = await decide(present, seen);
       } catch (thrown) {
         if (fresh) throw thrown;
       }
     }
     if (!fresh && (outcome === undefined || outcome.action === "keep")) {
-      stored = await fetchObject(backend, kind, key);
+      stored = await fetchObject(backend, resource, key);
       fresh = true;
       continue;
     }
-    if (stored === undefined || outcome === undefined) throw notFound(kind, name);
+    if (stored === undefined || outcome === undefined) throw notFound(resource, name);
     if (outcome.action === "keep") return { action: "keep", object: stored };
-    if (request.dryRun) return dryRun(kind, stored, outcome);
-    const written = await write(backend, call, request, id, stored, outcome);
+    if (request.dryRun) return dryRun(resource, stored, outcome);
+    const document = outcome.action === "put" ? outcome.document : undefined;
+    const about = admissionRequest(call, request, stored, document, notes);
+    const written = await write(backend, call, request, id, stored, about);
     if (written.changed !== undefined) return written.changed;
     stored = written.present;
     fresh = true;
     attempt += 1;
   }
-  throw conflict(kind, name);
+  throw conflict(resource, name);
 }
 
-function dryRun(kind: Kind, stored: StoredObject, outcome: Outcome): Changed {
+function admissionRequest(
+  call: Call,
+  request: ChangeRequest,
+  stored: StoredObject,
+  document: Document | undefined,
+  notes: Map<string, unknown>,
+): AdmissionRequest {
+  const { resource, key, name, dryRun, subresource = "" } = request;
+  return {
+    user: call.user,
+    operation: document === undefined ? "delete" : "update",
+    resource,
+    subresource,
+    namespace: partsOf(resource, key).namespace,
+    name,
+    document,
+    stored: stored.document,
+    dryRun,
+    warnings: call.warnings,
+    notes,
+  };
+}
+
+function dryRun(resource: Resource, stored: StoredObject, outcome: Outcome): Changed {
   if (outcome.action !== "put") return { action: "delete", object: stored };
-  const value = encodeChecked(kind, outcome.document);
-  return { action: "put", object: new StoredObject(kind, stored.key, value, stored.revision) };
+  const value = encodeChecked(resource, outcome.document);
+  const object = new StoredObject(resource, stored.key, value, stored.revision);
+  return { action: "put", object };
 }
 
 async function write(
@@ -100,16 +148,16 @@ async function write(
   request: ChangeRequest,
   id: WriteId,
   stored: StoredObject,
-  outcome: Exclude<Outcome, { action: "keep" }>,
+  admission: AdmissionRequest,
 ): Promise<{ changed?: Changed; present?: StoredObject | undefined }> {
-  const { kind, key } = request;
-  const next = outcome.action === "put" ? outcome.document : undefined;
-  const companions = companionsOf(kind, stored.document, next);
-  const value = next && encodeChecked(kind, next);
+  const { resource, key } = request;
+  const { document } = admission;
+  const companions = backend.admission.companions(admission);
+  const value = document && encodeChecked(resource, document);
   const operation: Operation =
     value === undefined
       ? { op: "delete", key: keyBytes(key) }
-      : { op: "put", key: keyBytes(key), value };
+      : { op: "put", key: keyBytes(key), value, lease: await leaseOf(backend, resource) };
   const result = await commit(
     backend,
     call,
@@ -121,15 +169,16 @@ async function write(
     id,
   );
   if (!result.committed) {
-    const present = storedObject(kind, key, result.found.get(key));
-    if (present?.revision === stored.revision) throw companionTaken(kind, request.name, result);
+    const present = storedObject(resource, key, result.found.get(key));
+    const refused = present?.revision === stored.revision && companions.explain?.(result.found);
+    if (refused) throw refused;
     return { present };
   }
   if (result.replayed) return { changed: await recalled(backend, request, result.revision) };
   if (value === undefined) {
     return { changed: { action: "delete", object: stored.at(result.revision) } };
   }
-  const object = new StoredObject(kind, key, value, result.revision);
+  const object = new StoredObject(resource, key, value, result.revision);
   return { changed: { action: "put", object } };
 }
 
@@ -142,35 +191,24 @@ function unchanged(stored: StoredObject): Compare {
   };
 }
 
-/** The object did not change, so one of the addresses it asked for is another's. */
-function companionTaken(kind: Kind, name: string, result: CommitResult & { committed: false }) {
-  for (const [key, kv] of result.found) {
-    const address = key.slice(serviceAddressKey("").length);
-    if (kv !== undefined && key === serviceAddressKey(address)) {
-      return invalid(kind, name, [notAllocated(address, "provided IP is already allocated")]);
-    }
-  }
-  return conflict(kind, name);
-}
-
 /** The object as the write at `revision` left it. */
 export async function recalled(
   backend: Backend,
-  request: Pick<ChangeRequest, "kind" | "key" | "name">,
+  request: Pick<ChangeRequest, "resource" | "key" | "name">,
   revision: number,
 ): Promise<Changed> {
-  const { kind, key, name } = request;
+  const { resource, key, name } = request;
   await backend.cache.waitFor(revision);
-  const object = await fetchObject(backend, kind, key, revision);
+  const object = await fetchObject(backend, resource, key, revision);
   if (object !== undefined) return { action: "put", object };
-  const last = await fetchObject(backend, kind, key, revision - 1);
-  if (last === undefined) throw notFound(kind, name);
+  const last = await fetchObject(backend, resource, key, revision - 1);
+  if (last === undefined) throw notFound(resource, name);
   return { action: "delete", object: last.at(revision) };
 }
 
 /** Throws RequestEntityTooLarge. */
-export function encodeChecked(kind: Kind, document: Document): Buffer {
-  const value = encodeStored(kind, document);
+export function encodeChecked(resource: Resource, document: Document): Buffer {
+  const value = encodeStored(resource, document);
   if (value.length > limits.objectBytes) throw tooLarge(value.length, limits.objectBytes);
   return value;
 }

@@ -87,7 +87,7 @@ async function send(
   const deadline = AbortSignal.timeout(backend.requestTimeoutMillis);
   const signal = call.signal === undefined ? deadline : AbortSignal.any([deadline, call.signal]);
   try {
-    return await backend.store.txn(request, { requestId: id.text, signal });
+    return await backend.store.txn(request, { requestId: storeRequestId(call, id), signal });
   } catch (thrown) {
     const error = StatusError.from(thrown);
     // The store answers so only when it has handed the write to no leader.
@@ -95,6 +95,11 @@ async function send(
     if (error.message === requestTooLarge) throw tooLarge(sizeOf(request), limits.objectBytes);
     throw error;
   }
+}
+
+/** With the digest, so that the store refuses the id of another request. */
+function storeRequestId(call: Call, id: WriteId): string | undefined {
+  return id.text === undefined || call.digest === undefined ? id.text : `${id.text} ${call.digest}`;
 }
 
 const noLeader = "etcdserver: no leader";
@@ -132,23 +137,25 @@ function checkFence(fence: Fence, present: KeyValue | undefined): void {
 }
 
 /**
- * On a repeated call whose checks fail, the reason may be that its first attempt succeeded: then
- * that write's revision is the answer. Otherwise throws what was thrown.
+ * The revision of the write that an earlier attempt of the same request made: on a repeated call,
+ * failing checks may be that write's doing. Undefined: there was none, or no id to find it by.
+ * Throws FailedPrecondition when the id was another request's.
  */
-export async function recallAfter(
+export async function recall(
   backend: Backend,
   call: Call,
   base: string | undefined,
-  thrown: unknown,
-): Promise<number> {
-  if (call.attempt < 2 || base === undefined) throw thrown;
-  const error = StatusError.from(thrown);
-  if (error.code === Code.unavailable || error.code === Code.cancelled) throw thrown;
+  thrown?: unknown,
+): Promise<number | undefined> {
+  if (base === undefined) return undefined;
+  const { code } = thrown === undefined ? { code: Code.ok } : StatusError.from(thrown);
+  // Nothing was decided yet, so this says nothing about an earlier attempt.
+  if (code === Code.unavailable || code === Code.cancelled) return undefined;
   const id = new WriteId(base);
   for (; id.count <= limits.updateAttempts; id.next()) {
-    const answer = await backend.store.recall(id.text ?? base);
-    if (answer === undefined) break;
+    const answer = await backend.store.recall(storeRequestId(call, id) ?? base);
+    if (answer === undefined) return undefined;
     if (answer.succeeded) return answer.revision;
   }
-  throw thrown;
+  return undefined;
 }

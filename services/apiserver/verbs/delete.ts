@@ -6,11 +6,10 @@ import type {
   Preconditions,
   Status,
 } from "../../../proto/gen/meta.ts";
-import { type Document, type Kind, rfc3339Seconds } from "../../kinds/mod.ts";
-import { checkNamespaceDeletion } from "../admission/namespace-lifecycle.ts";
+import { type Document, type Resource, rfc3339Seconds } from "../../kinds/mod.ts";
 import { badRequest, tooManyRequests } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { checkKeyPart, objectKey } from "../storage/keys.ts";
+import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
@@ -35,32 +34,36 @@ export interface Deletion {
 export async function remove(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: DeleteRequest,
 ): Promise<Status> {
   const name = nameOf(request.name);
-  const namespace = namespaceOf(kind, request.namespace);
-  return run(backend, call, { verb: "delete", kind, namespace, name }, async () => {
+  const namespace = namespaceOf(resource, request.namespace);
+  const target = { verb: "delete", resource, namespace, name };
+  return run(backend, call, target, [JSON.stringify(request)], async () => {
     checkDeletion(request);
-    const key = objectKey(kind, namespace, name);
-    const { object } = await removeKey(backend, call, kind, key, request);
-    return deleted(kind, object);
+    const key = objectKey(resource, namespace, name);
+    const { object } = await removeKey(backend, call, resource, key, request);
+    return deleted(resource, object);
   });
 }
 
 export function removeKey(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   key: string,
   deletion: Deletion,
   requestId?: string,
 ): Promise<Changed> {
   const name = key.slice(key.lastIndexOf("/") + 1);
   const dryRun = dryRunOf(deletion);
-  return change(backend, call, { kind, key, name, dryRun, requestId }, (stored) =>
-    deletionOf(backend, kind, stored, deletion),
-  );
+  const about = { resource, key, name, dryRun, requestId };
+  return change(backend, call, about, async (stored, admission) => {
+    checkPreconditions(resource, stored, deletion.preconditions ?? {});
+    await backend.admission.validate(admission(undefined));
+    return deletionOf(backend, resource, stored, deletion);
+  });
 }
 
 /** Also used by evictions. Throws BadRequest. */
@@ -78,7 +81,7 @@ export function checkDeletion(request: Deletion): void {
 const policies = ["Background", "Foreground", "Orphan"];
 const graceSecondsMax = 2 ** 31 - 1;
 
-export function deleted(kind: Kind, object: StoredObject): Status {
+export function deleted(resource: Resource, object: StoredObject): Status {
   const { metadata } = object.document;
   return {
     kind: "Status",
@@ -87,8 +90,8 @@ export function deleted(kind: Kind, object: StoredObject): Status {
     status: "Success",
     details: {
       name: object.name,
-      ...(kind.group !== "" && { group: kind.group }),
-      kind: kind.plural,
+      ...(resource.group !== "" && { group: resource.group }),
+      kind: resource.plural,
       ...(metadata?.uid !== undefined && { uid: metadata.uid }),
     },
   };
@@ -96,18 +99,14 @@ export function deleted(kind: Kind, object: StoredObject): Status {
 
 function deletionOf(
   backend: Backend,
-  kind: Kind,
+  resource: Resource,
   stored: StoredObject,
   deletion: Deletion,
 ): Outcome {
-  checkPreconditions(kind, stored, deletion.preconditions ?? {});
-  if (kind.kind === "Namespace" && kind.group === "") {
-    checkNamespaceDeletion(kind, stored.name);
-  }
   const next = stored.copy();
   const metadata = metadataOf(next);
   const finalizers = finalizersFor(metadata.finalizers ?? [], deletion.propagationPolicy);
-  const wanted = kind.deletionGraceSeconds?.(stored.document, deletion.gracePeriodSeconds) ?? 0;
+  const wanted = resource.deletionGraceSeconds(stored.document, deletion.gracePeriodSeconds) ?? 0;
   const begun = metadata.deletionTimestamp !== undefined;
   const present = metadata.deletionGracePeriodSeconds ?? 0;
   // A second deletion may only shorten the grace period.
@@ -116,12 +115,10 @@ function deletionOf(
   if (!begun || grace < present) {
     metadata.deletionTimestamp = rfc3339Seconds(backend.now() + 1000 * grace);
     metadata.deletionGracePeriodSeconds = grace;
-    if (countsGenerations(kind)) metadata.generation = (metadata.generation ?? 0) + 1;
+    if (countsGenerations(resource)) metadata.generation = (metadata.generation ?? 0) + 1;
   }
-  if (kind.kind === "Namespace") {
-    next["status"] = { ...(next["status"] as object | undefined), phase: "Terminating" };
-  }
-  if (isFinal(kind, next)) return { action: "delete" };
+  resource.prepareForDelete(next);
+  if (isFinal(resource, next)) return { action: "delete" };
   const nothingNew =
     begun &&
     grace >= present &&
@@ -142,23 +139,35 @@ function finalizersFor(present: readonly string[], policy: string | undefined): 
   return [...present];
 }
 
-/** Deletes what the selection holds now, one by one. */
+/**
+ * Deletes what the selection holds now, one by one. Throws MethodNotAllowed for resources that may
+ * not be deleted by the lot, BadRequest without a namespace for resources that live in one.
+ */
 export async function removeCollection(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: DeleteCollectionRequest,
 ): Promise<Status> {
   const selected = request.selection ?? {};
-  const namespace = kind.namespaced ? checkKeyPart("namespace", selected.namespace ?? "") : "";
-  return run(backend, call, { verb: "deletecollection", kind, namespace }, async () => {
+  if (!resource.deleteCollection) {
+    throw new StatusError(
+      Code.unimplemented,
+      `${resource.plural} cannot be deleted as a collection: delete them by name`,
+      { reason: "MethodNotAllowed" },
+    );
+  }
+  const namespace = namespaceOf(resource, selected.namespace);
+  const { fieldSelector } = selected;
+  const target = { verb: "deletecollection", resource, namespace, fieldSelector };
+  return run(backend, call, target, [JSON.stringify(request)], async () => {
     checkDeletion(request);
-    await waitForCache(backend, undefined);
-    const selection = createSelection(kind, { ...selected, namespace });
-    const objects = [...backend.cache.of(kind).select(selection)];
+    await waitForCache(backend, resource, undefined);
+    const selection = createSelection(resource, { ...selected, namespace });
+    const objects = [...backend.cache.of(resource).select(selection)];
     if (objects.length > limits.deleteCollectionMax) {
       throw tooManyRequests(
-        `${objects.length} ${kind.plural} are selected, at most ${limits.deleteCollectionMax} ` +
+        `${objects.length} ${resource.plural} are selected, at most ${limits.deleteCollectionMax} ` +
           "can be deleted at once",
         limits.retryAfterSeconds,
       );
@@ -182,7 +191,7 @@ async function removeOne(
   const deletion = { ...request, preconditions: uid === undefined ? {} : { uid } };
   const requestId = call.requestId && derivedId(call.requestId, object.key);
   try {
-    await removeKey(backend, call, object.kind, object.key, deletion, requestId);
+    await removeKey(backend, call, object.resource, object.key, deletion, requestId);
   } catch (thrown) {
     const { code } = StatusError.from(thrown);
     // Gone, or another of the same name by now: either way what was selected is deleted.

@@ -1,16 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ObjectMeta, WriteOptions } from "../../../proto/gen/meta.ts";
-import { messages } from "../../../proto/gen/schema.ts";
-import {
-  apiVersionOf,
-  checkSchema,
-  type Document,
-  type Kind,
-  parseJson,
-  type SchemaMode,
-} from "../../kinds/mod.ts";
+import { apiVersionOf, type Document, type Resource, type SchemaMode } from "../../kinds/mod.ts";
 import { badRequest, invalid } from "../errors.ts";
-import { limits } from "../limits.ts";
 import type { Call } from "./call.ts";
 
 export function metadataOf(document: Document): ObjectMeta {
@@ -37,63 +28,49 @@ export function schemaModeOf(options: WriteOptions | undefined): SchemaMode {
   );
 }
 
-/** A document that came as JSON text. Throws BadRequest. */
-export function decodeJson(
-  call: Call,
-  kind: Kind,
-  json: Uint8Array,
-  options: WriteOptions | undefined,
-): Document {
-  const text = Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString("utf8");
-  const { value, duplicates } = parseJson(text, limits.objectBytes);
-  return checkDocument(call, kind, value, options, {
-    problems: duplicates,
-  });
-}
-
 /**
  * Holds a document to the schema of its kind; unknown fields are refused, warned of or dropped as the
  * caller chose. Problems in `tolerated` are no news: the stored object has them too.
  */
 export function checkDocument(
   call: Call,
-  kind: Kind,
+  resource: Resource,
   value: unknown,
   options: WriteOptions | undefined,
   extra: { problems?: readonly string[]; tolerated?: ReadonlySet<string> } = {},
 ): Document {
   const mode = schemaModeOf(options);
-  const { errors, unknown, document } = checkSchema(kind.message, value, mode);
+  const { errors, unknown, document } = resource.schema.check(value, mode);
   const unexpected = unknown.filter((text) => !extra.tolerated?.has(text));
   const problems = [...(extra.problems ?? []), ...unexpected];
   if (mode === "strict" && problems.length > 0) {
     throw badRequest(
-      `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: ` +
+      `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: ` +
         `strict decoding error: ${problems.join(", ")}`,
     );
   }
   if (mode === "warn") call.warnings.push(...problems);
-  if (errors.length > 0) throw invalid(kind, document.metadata?.name ?? "", errors);
+  if (errors.length > 0) throw invalid(resource, document.metadata?.name ?? "", errors);
   return document;
 }
 
 /** The type named in a document must be the one of the request. Sets it where it is missing. */
-export function checkType(kind: Kind, document: Document): void {
-  const apiVersion = apiVersionOf(kind);
-  const given = [document.apiVersion || apiVersion, document.kind || kind.kind];
-  if (given[0] !== apiVersion || given[1] !== kind.kind) {
+export function checkType(resource: Resource, document: Document): void {
+  const apiVersion = apiVersionOf(resource);
+  const given = [document.apiVersion || apiVersion, document.kind || resource.kind];
+  if (given[0] !== apiVersion || given[1] !== resource.kind) {
     throw badRequest(
       `the object provided is ${given[0]}, Kind=${given[1]}, but the request is for ` +
-        `${apiVersion}, Kind=${kind.kind}`,
+        `${apiVersion}, Kind=${resource.kind}`,
     );
   }
   document.apiVersion = apiVersion;
-  document.kind = kind.kind;
+  document.kind = resource.kind;
 }
 
 /** Has a spec whose changes `metadata.generation` counts. */
-export function countsGenerations(kind: Kind): boolean {
-  return kind.hasStatus && messages[kind.message]?.fields["spec"] !== undefined;
+export function countsGenerations(resource: Resource): boolean {
+  return resource.subresources.status && resource.schema.hasField("spec");
 }
 
 /** Equal but for metadata.resourceVersion; absent and empty lists and maps are told apart. */

@@ -1,5 +1,5 @@
 import type { KeyValue, Revision } from "../../../ha/store/types.ts";
-import type { Kind } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
 import { keyBytes } from "../storage/keys.ts";
 import { StoredObject } from "../storage/stored-object.ts";
@@ -7,8 +7,8 @@ import type { Backend } from "./backend.ts";
 
 /** The object as the store has it now (linearizable), or had it at a revision. */
 export async function fetchObject(
-  backend: Backend,
-  kind: Kind,
+  backend: Pick<Backend, "store">,
+  resource: Resource,
   key: string,
   revision?: number,
 ): Promise<StoredObject | undefined> {
@@ -18,15 +18,15 @@ export async function fetchObject(
     // A revision that is given has been applied here already, so any member has the same answer.
     { serializable: revision !== undefined },
   );
-  return storedObject(kind, key, kvs[0]);
+  return storedObject(resource, key, kvs[0]);
 }
 
 export function storedObject(
-  kind: Kind,
+  resource: Resource,
   key: string,
   kv: KeyValue | undefined,
 ): StoredObject | undefined {
-  return kv && new StoredObject(kind, key, kv.value, kv.modRevision);
+  return kv && new StoredObject(resource, key, kv.value, kv.modRevision);
 }
 
 /** A resourceVersion as a number; undefined for "" and absent. Throws BadRequest. */
@@ -42,7 +42,13 @@ export function parseResourceVersion(text: string | undefined, field: string): n
  * Waits until the cache is as new as a read demands: everything acknowledged so far (undefined),
  * anything at all (0), or at least `version`.
  */
-export async function waitForCache(backend: Backend, version: number | undefined): Promise<void> {
+export async function waitForCache(
+  backend: Backend,
+  resource: Resource,
+  version: number | undefined,
+): Promise<void> {
+  const opening = backend.cache.opening(resource);
+  if (opening !== undefined) await opening;
   if (version === 0 && backend.cache.filled) return;
   const revision = version ?? (await backend.store.readRevision());
   await backend.cache.waitFor(revision);

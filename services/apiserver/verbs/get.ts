@@ -1,5 +1,5 @@
 import type { GetRequest } from "../../../proto/gen/meta.ts";
-import type { Kind } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import { notFound } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
@@ -12,15 +12,19 @@ import { nameOf, namespaceOf, run } from "./pipeline.ts";
 export async function get(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: GetRequest,
 ): Promise<StoredObject> {
   const name = nameOf(request.name);
-  const namespace = namespaceOf(kind, request.namespace);
-  return run(backend, call, { verb: "get", kind, namespace, name }, async () => {
-    await waitForCache(backend, parseResourceVersion(request.resourceVersion, "resourceVersion"));
-    const object = backend.cache.of(kind).get(objectKey(kind, namespace, name));
-    if (object === undefined) throw notFound(kind, name);
+  const namespace = namespaceOf(resource, request.namespace);
+  return run(backend, call, { verb: "get", resource, namespace, name }, [], async () => {
+    await waitForCache(
+      backend,
+      resource,
+      parseResourceVersion(request.resourceVersion, "resourceVersion"),
+    );
+    const object = backend.cache.of(resource).get(objectKey(resource, namespace, name));
+    if (object === undefined) throw notFound(resource, name);
     return object;
   });
 }

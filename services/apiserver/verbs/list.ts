@@ -1,7 +1,7 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Revision } from "../../../ha/store/types.ts";
 import type { ListMeta, ListRequest } from "../../../proto/gen/meta.ts";
-import type { Kind } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import { badRequest, expired } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { decodeContinue, encodeContinue } from "../storage/continue.ts";
@@ -25,28 +25,35 @@ export interface ListPage {
 export async function list(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: ListRequest,
 ): Promise<ListPage> {
-  const namespace = kind.namespaced ? checkKeyPart("namespace", request.namespace ?? "") : "";
+  const namespace = resource.namespaced ? checkKeyPart("namespace", request.namespace ?? "") : "";
   const { fieldSelector } = request;
-  return run(backend, call, { verb: "list", kind, namespace, fieldSelector }, async () => {
-    const selection = createSelection(kind, { ...request, namespace });
+  return run(backend, call, { verb: "list", resource, namespace, fieldSelector }, [], async () => {
+    const selection = createSelection(resource, { ...request, namespace });
     const limit = limitOf(request);
     if (request.continue !== undefined && request.continue !== "") {
       if (request.resourceVersion !== undefined && request.resourceVersion !== "") {
         throw badRequest("specifying resource version is not allowed when using continue");
       }
       const { revision, after } = decodeContinue(request.continue);
-      return pageAt(backend, kind, selection, revision, `${selection.prefix}${after}\0`, limit);
+      return pageAt(backend, resource, selection, revision, `${selection.prefix}${after}\0`, limit);
     }
     const version = parseResourceVersion(request.resourceVersion, "resourceVersion");
     const match = matchOf(request, version);
     if (match === "Exact" && version !== undefined) {
-      return pageAt(backend, kind, selection, version, selection.prefix, limit);
+      return pageAt(backend, resource, selection, version, selection.prefix, limit);
     }
-    await waitForCache(backend, version);
-    return pageOfCache(backend, kind, selection, backend.cache.revision, selection.prefix, limit);
+    await waitForCache(backend, resource, version);
+    return pageOfCache(
+      backend,
+      resource,
+      selection,
+      backend.cache.revision,
+      selection.prefix,
+      limit,
+    );
   });
 }
 
@@ -75,23 +82,23 @@ function matchOf(request: ListRequest, version: number | undefined): string {
 
 async function pageAt(
   backend: Backend,
-  kind: Kind,
+  resource: Resource,
   selection: Selection,
   revision: number,
   start: string,
   limit: number,
 ): Promise<ListPage> {
   await backend.cache.waitFor(revision);
-  if (backend.cache.of(kind).lastChange <= revision) {
+  if (backend.cache.of(resource).lastChange <= revision) {
     // Nothing of this kind has changed since, so the cache still shows that revision.
-    return pageOfCache(backend, kind, selection, revision, start, limit);
+    return pageOfCache(backend, resource, selection, revision, start, limit);
   }
-  return pageOfHistory(backend, kind, selection, revision, start, limit);
+  return pageOfHistory(backend, resource, selection, revision, start, limit);
 }
 
 function pageOfCache(
   backend: Backend,
-  kind: Kind,
+  resource: Resource,
   selection: Selection,
   revision: number,
   start: string,
@@ -99,7 +106,7 @@ function pageOfCache(
 ): ListPage {
   const items: StoredObject[] = [];
   let more = false;
-  for (const object of backend.cache.of(kind).select(selection, start)) {
+  for (const object of backend.cache.of(resource).select(selection, start)) {
     if (items.length === limit) {
       more = true;
       break;
@@ -111,7 +118,7 @@ function pageOfCache(
 
 async function pageOfHistory(
   backend: Backend,
-  kind: Kind,
+  resource: Resource,
   selection: Selection,
   revision: number,
   start: string,
@@ -123,7 +130,7 @@ async function pageOfHistory(
     const read = await readHistory(backend, selection, revision, key);
     for (const kv of read.kvs) {
       const text = Buffer.from(kv.key).toString("utf8");
-      const object = new StoredObject(kind, text, kv.value, kv.modRevision);
+      const object = new StoredObject(resource, text, kv.value, kv.modRevision);
       if (selection.filtered && !selection.matches(object)) continue;
       if (items.length === limit) return page(selection, revision, items, true);
       items.push(object);

@@ -1,13 +1,14 @@
 /** The verb pipeline: what every face of the API stands on. */
 export type { Backend } from "./backend.ts";
+export { type Body, documentBody } from "./body.ts";
 export { type Call, callOf, internalCall } from "./call.ts";
-export { create } from "./create.ts";
+export { create, type WriteRequest } from "./create.ts";
 export { remove, removeCollection, removeKey } from "./delete.ts";
-export { decodeJson } from "./documents.ts";
-export { Gate } from "./gate.ts";
+export { FlowControl } from "./flow-control.ts";
 export { get } from "./get.ts";
 export { type ListPage, list } from "./list.ts";
 export { bind, evict } from "./pods.ts";
 export { finalize, getScale, updateScale } from "./subresources.ts";
+export { TimeToLive } from "./time-to-live.ts";
 export { patch, update } from "./update.ts";
 export { watch } from "./watch.ts";

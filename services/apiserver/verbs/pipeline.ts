@@ -1,14 +1,16 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import type { Kind } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import { authorize } from "../auth/authorize.ts";
 import { badRequest } from "../errors.ts";
+import type { RequestInfo } from "../request-info.ts";
 import { checkKeyPart } from "../storage/keys.ts";
 import type { Backend } from "./backend.ts";
-import { type Call, retryTrailer } from "./call.ts";
+import { type Call, digestOf, retryTrailer } from "./call.ts";
 
+/** What a verb is about; with the call's user it is the request's `RequestInfo`. */
 export interface Target {
   readonly verb: string;
-  readonly kind: Kind;
+  readonly resource: Resource;
   readonly subresource?: string;
   readonly namespace: string;
   readonly name?: string;
@@ -17,36 +19,53 @@ export interface Target {
 
 const readVerbs = new Set(["get", "list", "watch"]);
 
-/** Throws Forbidden. */
-export function allow(backend: Backend, call: Call, target: Target): void {
-  authorize(backend.authorizers, {
+export function requestInfo(call: Call, target: Target): RequestInfo {
+  return {
     user: call.user,
     verb: target.verb,
-    kind: target.kind,
+    group: target.resource.group,
+    resource: target.resource.plural,
     subresource: target.subresource ?? "",
     namespace: target.namespace,
     name: target.name ?? "",
     fieldSelector: target.fieldSelector ?? "",
-  });
+    path: "",
+  };
 }
 
-/** The frame around every unary verb: authorize, admit to the gate, run, and tell safe failures. */
+/** Throws Forbidden. */
+export function allow(backend: Backend, call: Call, target: Target): void {
+  authorize(backend.authorizers, requestInfo(call, target));
+}
+
+/**
+ * The frame around every unary verb: flow control, authorization, then the verb itself, which may
+ * decode the request's body only then. Tells the caller which failures certainly changed nothing.
+ * `content`: what, besides the target, makes this request the one it is.
+ */
 export async function run<T>(
   backend: Backend,
   call: Call,
   target: Target,
+  content: readonly (string | Uint8Array)[],
   body: () => Promise<T>,
 ): Promise<T> {
-  allow(backend, call, target);
+  const request = requestInfo(call, target);
   const write = !readVerbs.has(target.verb);
-  backend.gate.enter(write);
+  const leave = await backend.flowControl.enter(request, call.signal);
   try {
+    authorize(backend.authorizers, request);
+    if (write && call.requestId !== undefined) {
+      const { user, verb, group, resource, subresource, namespace, name } = request;
+      const head = [user.name, verb, group, resource, subresource, namespace, name];
+      call.digest = digestOf([...head, ...content]);
+    }
     return await body();
   } catch (thrown) {
     markSafe(call, thrown);
     throw thrown;
   } finally {
-    backend.gate.leave(write);
+    leave();
   }
 }
 
@@ -57,9 +76,9 @@ export function markSafe(call: Call, thrown: unknown): void {
 }
 
 /** The namespace of a request, from its own field and the object's. Throws BadRequest. */
-export function namespaceOf(kind: Kind, ...given: readonly (string | undefined)[]): string {
+export function namespaceOf(resource: Resource, ...given: readonly (string | undefined)[]): string {
   const named = [...new Set(given.filter((each) => each !== undefined && each !== ""))];
-  if (!kind.namespaced) return "";
+  if (!resource.namespaced) return "";
   const [first, second] = named;
   if (second !== undefined) {
     throw badRequest(

@@ -1,6 +1,6 @@
 import type { Binding, Eviction } from "../../../proto/gen/core.ts";
 import type { Status } from "../../../proto/gen/meta.ts";
-import { type Document, type Kind, required, rfc3339Seconds } from "../../kinds/mod.ts";
+import { type Document, type Resource, required, rfc3339Seconds } from "../../kinds/mod.ts";
 import { badRequest, conflict, invalid } from "../errors.ts";
 import { checkKeyPart, objectKey } from "../storage/keys.ts";
 import type { Backend } from "./backend.ts";
@@ -15,16 +15,16 @@ import { checkPreconditions } from "./update.ts";
 export async function bind(
   backend: Backend,
   call: Call,
-  pods: Kind,
+  pods: Resource,
   binding: Binding,
 ): Promise<Status> {
   const name = nameOf(binding.metadata?.name);
   const namespace = namespaceOf(pods, binding.metadata?.namespace);
-  const target = { verb: "create", kind: pods, subresource: "binding", namespace, name };
-  return run(backend, call, target, async () => {
+  const target = { verb: "create", resource: pods, subresource: "binding", namespace, name };
+  return run(backend, call, target, [JSON.stringify(binding)], async () => {
     const node = nodeOf(pods, name, binding);
     const key = objectKey(pods, namespace, name);
-    const request = { kind: pods, key, name, dryRun: false };
+    const request = { resource: pods, key, name, dryRun: false };
     await change(backend, call, request, (stored) => {
       const { uid, resourceVersion } = binding.metadata ?? {};
       checkPreconditions(pods, stored, { uid, resourceVersion });
@@ -34,7 +34,7 @@ export async function bind(
   });
 }
 
-function nodeOf(pods: Kind, name: string, binding: Binding): string {
+function nodeOf(pods: Resource, name: string, binding: Binding): string {
   const { target } = binding;
   const kind = target?.kind || "Node";
   if (kind !== "Node") throw badRequest(`target.kind is "${kind}", only "Node" can be bound to`);
@@ -50,7 +50,7 @@ interface Condition {
 
 function boundTo(
   backend: Backend,
-  pods: Kind,
+  pods: Resource,
   pod: Document,
   name: string,
   node: string,
@@ -80,17 +80,17 @@ function boundTo(
   return { action: "put", document: pod };
 }
 
-/** Deletes a pod on somebody's behalf who asks politely. */
+/** Deletes a pod on behalf of a caller that would rather wait than break the pod's service. */
 export async function evict(
   backend: Backend,
   call: Call,
-  pods: Kind,
+  pods: Resource,
   eviction: Eviction,
 ): Promise<Status> {
   const name = nameOf(eviction.metadata?.name);
   const namespace = namespaceOf(pods, eviction.metadata?.namespace);
-  const target = { verb: "create", kind: pods, subresource: "eviction", namespace, name };
-  return run(backend, call, target, async () => {
+  const target = { verb: "create", resource: pods, subresource: "eviction", namespace, name };
+  return run(backend, call, target, [JSON.stringify(eviction)], async () => {
     const deletion = eviction.deleteOptions ?? {};
     checkDeletion(deletion);
     const key = objectKey(pods, namespace, name);

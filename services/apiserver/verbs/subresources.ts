@@ -1,14 +1,14 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Scale, ScaleWrite } from "../../../proto/gen/autoscaling.ts";
 import type { GetRequest } from "../../../proto/gen/meta.ts";
-import { invalid as invalidCause, type Kind } from "../../kinds/mod.ts";
+import { invalid as invalidCause, type Resource, type ScaleSubresource } from "../../kinds/mod.ts";
 import { invalid, notFound } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change } from "./change.ts";
-import type { WriteRequest } from "./create.ts";
+import { contentOf, type WriteRequest } from "./create.ts";
 import { dryRunOf, metadataOf, sameDocument } from "./documents.ts";
 import { parseResourceVersion, waitForCache } from "./fetch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
@@ -18,26 +18,28 @@ import { checkPreconditions, isFinal, replace } from "./update.ts";
 export async function finalize(
   backend: Backend,
   call: Call,
-  namespaces: Kind,
+  namespaces: Resource,
   request: WriteRequest,
 ): Promise<StoredObject> {
-  const metadata = metadataOf(request.document);
-  const name = nameOf(metadata.name);
-  const kind = namespaces;
-  const target = { verb: "update", kind, subresource: "finalize", namespace: "", name };
-  return run(backend, call, target, async () => {
-    const key = objectKey(kind, "", name);
+  const name = nameOf(request.body.name);
+  const resource = namespaces;
+  const subresource = "finalize";
+  const target = { verb: "update", resource, subresource, namespace: "", name };
+  return run(backend, call, target, contentOf(call, request), async () => {
+    const document = request.body.decode(call, request.options);
+    const key = objectKey(resource, "", name);
     const dryRun = dryRunOf(request.options);
-    const wanted = request.document["spec"] as { finalizers?: string[] } | undefined;
-    const { object } = await change(backend, call, { kind, key, name, dryRun }, (stored) => {
-      const { uid, resourceVersion } = metadata;
-      checkPreconditions(kind, stored, { uid, resourceVersion });
+    const wanted = document["spec"] as { finalizers?: string[] } | undefined;
+    const about = { resource, key, name, dryRun, subresource };
+    const { object } = await change(backend, call, about, (stored) => {
+      const { uid, resourceVersion } = metadataOf(document);
+      checkPreconditions(resource, stored, { uid, resourceVersion });
       const next = stored.copy();
       next["spec"] = {
         ...(next["spec"] as object | undefined),
         finalizers: wanted?.finalizers ?? [],
       };
-      if (isFinal(kind, next)) return { action: "delete" };
+      if (isFinal(resource, next)) return { action: "delete" };
       if (sameDocument(next, stored.document)) return { action: "keep" };
       return { action: "put", document: next };
     });
@@ -48,16 +50,20 @@ export async function finalize(
 export async function getScale(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: GetRequest,
 ): Promise<Scale> {
   const name = nameOf(request.name);
-  const namespace = namespaceOf(kind, request.namespace);
-  const target = { verb: "get", kind, subresource: "scale", namespace, name };
-  return run(backend, call, target, async () => {
-    await waitForCache(backend, parseResourceVersion(request.resourceVersion, "resourceVersion"));
-    const object = backend.cache.of(kind).get(objectKey(kind, namespace, name));
-    if (object === undefined) throw notFound(kind, name);
+  const namespace = namespaceOf(resource, request.namespace);
+  const target = { verb: "get", resource, subresource: "scale", namespace, name };
+  return run(backend, call, target, [], async () => {
+    await waitForCache(
+      backend,
+      resource,
+      parseResourceVersion(request.resourceVersion, "resourceVersion"),
+    );
+    const object = backend.cache.of(resource).get(objectKey(resource, namespace, name));
+    if (object === undefined) throw notFound(resource, name);
     return scaleOf(object);
   });
 }
@@ -66,41 +72,43 @@ export async function getScale(
 export async function updateScale(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: ScaleWrite,
 ): Promise<Scale> {
   const metadata = request.object?.metadata ?? {};
   const name = nameOf(metadata.name);
-  const namespace = namespaceOf(kind, request.namespace, metadata.namespace);
-  const target = { verb: "update", kind, subresource: "scale", namespace, name };
-  return run(backend, call, target, async () => {
+  const namespace = namespaceOf(resource, request.namespace, metadata.namespace);
+  const target = { verb: "update", resource, subresource: "scale", namespace, name };
+  return run(backend, call, target, [JSON.stringify(request)], async () => {
     const replicas = request.object?.spec?.replicas ?? 0;
     if (replicas < 0) {
       const detail = "must be greater than or equal to 0";
-      throw invalid(kind, name, [invalidCause("spec.replicas", replicas, detail)]);
+      throw invalid(resource, name, [invalidCause("spec.replicas", replicas, detail)]);
     }
-    const key = objectKey(kind, namespace, name);
+    const key = objectKey(resource, namespace, name);
     const dryRun = dryRunOf(request.options);
-    const { object } = await change(backend, call, { kind, key, name, dryRun }, (stored) => {
+    const about = { resource, key, name, dryRun };
+    const { object } = await change(backend, call, about, (stored, admission) => {
       const { uid, resourceVersion } = metadata;
-      checkPreconditions(kind, stored, { uid, resourceVersion });
+      checkPreconditions(resource, stored, { uid, resourceVersion });
       const next = stored.copy();
-      scaleViewOf(kind).setReplicas(next, replicas);
-      return replace(backend, kind, stored, next, "");
+      scaleViewOf(resource).setReplicas(next, replicas);
+      return replace(backend, stored, admission(next));
     });
     return scaleOf(object);
   });
 }
 
-function scaleViewOf(kind: Kind): NonNullable<Kind["scale"]> {
-  if (kind.scale !== undefined) return kind.scale;
-  throw new StatusError(Code.unimplemented, `${kind.plural} have no scale subresource`, {
+function scaleViewOf(resource: Resource): ScaleSubresource {
+  const { scale } = resource.subresources;
+  if (scale !== undefined) return scale;
+  throw new StatusError(Code.unimplemented, `${resource.plural} have no scale subresource`, {
     reason: "MethodNotAllowed",
   });
 }
 
 function scaleOf(object: StoredObject): Scale {
-  const view = scaleViewOf(object.kind);
+  const view = scaleViewOf(object.resource);
   const { document } = object;
   const { name, namespace, uid, resourceVersion, creationTimestamp } = document.metadata ?? {};
   return {

@@ -2,21 +2,20 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { PatchRequest } from "../../../proto/gen/meta.ts";
 import {
   applyPatch,
-  checkSchema,
   type Document,
-  type Kind,
-  keepUnknown,
+  invalid as invalidCause,
+  type Resource,
   validateMetadata,
   validateMetadataUpdate,
 } from "../../kinds/mod.ts";
-import { assignAddress, checkAddresses } from "../admission/service-addresses.ts";
+import type { AdmissionRequest } from "../admission/chain.ts";
 import { badRequest, conflict, invalid } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";
-import type { WriteRequest } from "./create.ts";
+import { contentOf, type WriteRequest } from "./create.ts";
 import {
   checkDocument,
   checkType,
@@ -42,29 +41,42 @@ export interface UpdateRequest extends WriteRequest {
 export async function update(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: UpdateRequest,
 ): Promise<StoredObject> {
-  const { document, subresource } = request;
-  const metadata = metadataOf(document);
-  const namespace = namespaceOf(kind, request.namespace, metadata.namespace);
-  const name = nameOf(metadata.name);
-  const target = { verb: "update", kind, subresource, namespace, name };
-  return run(backend, call, target, async () => {
-    checkSubresource(kind, subresource);
-    checkType(kind, document);
-    schemaModeOf(request.options);
-    parseResourceVersion(metadata.resourceVersion, "metadata.resourceVersion");
-    if (kind.namespaced) metadata.namespace = namespace;
-    const key = objectKey(kind, namespace, name);
-    const dryRun = dryRunOf(request.options);
-    const { object } = await change(backend, call, { kind, key, name, dryRun }, (stored) => {
-      const known = request.typed ? keepUnknown(kind.message, document, stored.document) : document;
-      return replace(backend, kind, stored, structuredClone(known), subresource);
+  const { body, options, subresource } = request;
+  const namespace = namespaceOf(resource, request.namespace, body.namespace);
+  const name = nameOf(body.name);
+  const target = { verb: "update", resource, subresource, namespace, name };
+  return run(backend, call, target, contentOf(call, request), async () => {
+    checkSubresource(resource, subresource);
+    schemaModeOf(options);
+    const dryRun = dryRunOf(options);
+    const document = body.decode(call, options);
+    checkType(resource, document);
+    const metadata = metadataOf(document);
+    const version = parseResourceVersion(metadata.resourceVersion, "metadata.resourceVersion");
+    if (resource.namespaced) metadata.namespace = namespace;
+    const key = objectKey(resource, namespace, name);
+    const about = { resource, key, name, dryRun, subresource };
+    const { object } = await change(backend, call, about, async (stored, admission) => {
+      if (version === undefined && !resource.allowUnconditionalUpdate) {
+        throw invalid(resource, name, [unconditional]);
+      }
+      const known = request.typed
+        ? resource.schema.keepUnknown(document, stored.document)
+        : document;
+      return replace(backend, stored, admission(structuredClone(known)));
     });
     return object;
   });
 }
+
+const unconditional = invalidCause(
+  "metadata.resourceVersion",
+  0,
+  "must be specified for an update",
+);
 
 /**
  * Applies a patch to the object as it is; when it has changed by the time of writing, applies it
@@ -73,26 +85,27 @@ export async function update(
 export async function patch(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: PatchRequest,
 ): Promise<StoredObject> {
-  const namespace = namespaceOf(kind, request.namespace);
+  const namespace = namespaceOf(resource, request.namespace);
   const name = nameOf(request.name);
   const subresource = subresourceOf(request.subresource);
-  const bytes = request.patch;
-  const target = { verb: "patch", kind, subresource, namespace, name };
-  return run(backend, call, target, async () => {
-    checkSubresource(kind, subresource);
-    if (bytes === undefined || bytes.length === 0) throw badRequest("patch is required");
-    const key = objectKey(kind, namespace, name);
+  const { patch: bytes = Buffer.alloc(0), ...rest } = request;
+  const target = { verb: "patch", resource, subresource, namespace, name };
+  return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
+    checkSubresource(resource, subresource);
+    if (bytes.length === 0) throw badRequest("patch is required");
+    const key = objectKey(resource, namespace, name);
     const dryRun = dryRunOf(request.options);
-    const { object } = await change(backend, call, { kind, key, name, dryRun }, (stored) => {
-      const patched = applyPatch(kind, request.patchType ?? "", stored.copy(), bytes);
-      const tolerated = new Set(checkSchema(kind.message, stored.document, "warn").unknown);
-      const checked = checkDocument(call, kind, patched, request.options, { tolerated });
-      const next = keepUnknown(kind.message, checked, stored.document);
-      checkType(kind, next);
-      return replace(backend, kind, stored, next, subresource);
+    const about = { resource, key, name, dryRun, subresource };
+    const { object } = await change(backend, call, about, async (stored, admission) => {
+      const patched = applyPatch(resource, request.patchType ?? "", stored.copy(), bytes);
+      const tolerated = new Set(resource.schema.check(stored.document, "warn").unknown);
+      const checked = checkDocument(call, resource, patched, request.options, { tolerated });
+      const next = resource.schema.keepUnknown(checked, stored.document);
+      checkType(resource, next);
+      return replace(backend, stored, admission(next));
     });
     return object;
   });
@@ -104,40 +117,41 @@ function subresourceOf(text: string | undefined): Subresource {
   throw badRequest(`subresource "${text}" cannot be patched, only "status" can`);
 }
 
-function checkSubresource(kind: Kind, subresource: Subresource): void {
-  if (subresource === "" || kind.hasStatus) return;
-  throw new StatusError(Code.unimplemented, `${kind.plural} have no status subresource`, {
+function checkSubresource(resource: Resource, subresource: Subresource): void {
+  if (subresource === "" || resource.subresources.status) return;
+  throw new StatusError(Code.unimplemented, `${resource.plural} have no status subresource`, {
     reason: "MethodNotAllowed",
   });
 }
 
-/** What a new version of an object becomes; `next` is changed in place. */
-export function replace(
+/** What a new version of an object becomes; the request's document is changed in place. */
+export async function replace(
   backend: Backend,
-  kind: Kind,
   stored: StoredObject,
-  incoming: Document,
-  subresource: Subresource,
-): Outcome {
-  checkPreconditions(kind, stored, {
+  admission: AdmissionRequest,
+): Promise<Outcome> {
+  const { resource, subresource, document: incoming = {} } = admission;
+  checkPreconditions(resource, stored, {
     uid: incoming.metadata?.uid || undefined,
     resourceVersion: incoming.metadata?.resourceVersion || undefined,
   });
   const next = subresource === "status" ? withStatus(stored, incoming) : incoming;
-  keepServerFields(kind, next, stored.document);
-  if (subresource === "" && kind.hasStatus) keepStatus(next, stored.document);
-  kind.setDefaults(next);
-  if (isService(kind)) assignAddress(backend, next, stored.document);
+  keepServerFields(resource, next, stored.document);
+  if (subresource === "" && resource.subresources.status) keepStatus(next, stored.document);
+  resource.setDefaults(next);
+  const about = { ...admission, document: next };
+  await backend.admission.mutate(about);
+  resource.prepareForUpdate(next, stored.document);
   const causes = [
-    ...validateMetadata(kind, next),
+    ...validateMetadata(resource, next),
     ...validateMetadataUpdate(next, stored.document),
-    ...kind.validate(next),
-    ...kind.validateUpdate(next, stored.document),
-    ...(isService(kind) ? checkAddresses(backend, next, stored.document) : []),
+    ...resource.validate(next),
+    ...resource.validateUpdate(next, stored.document),
   ];
-  if (causes.length > 0) throw invalid(kind, stored.name, causes);
-  if (isFinal(kind, next)) return { action: "delete" };
-  if (countsGenerations(kind) && !sameValue(next["spec"], stored.document["spec"])) {
+  if (causes.length > 0) throw invalid(resource, stored.name, causes);
+  await backend.admission.validate(about);
+  if (isFinal(resource, next)) return { action: "delete" };
+  if (countsGenerations(resource) && !sameValue(next["spec"], stored.document["spec"])) {
     const metadata = metadataOf(next);
     metadata.generation = (stored.document.metadata?.generation ?? 0) + 1;
   }
@@ -152,7 +166,7 @@ export interface Preconditions {
 
 /** Throws Conflict in upstream's words. */
 export function checkPreconditions(
-  kind: Kind,
+  resource: Resource,
   stored: StoredObject,
   preconditions: Preconditions,
 ): void {
@@ -160,13 +174,13 @@ export function checkPreconditions(
   const presentUid = stored.document.metadata?.uid;
   if (uid !== undefined && uid !== "" && uid !== presentUid) {
     throw conflict(
-      kind,
+      resource,
       stored.name,
       `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${presentUid}`,
     );
   }
   const version = parseResourceVersion(resourceVersion, "resourceVersion");
-  if (version !== undefined && version !== stored.revision) throw conflict(kind, stored.name);
+  if (version !== undefined && version !== stored.revision) throw conflict(resource, stored.name);
 }
 
 function withStatus(stored: StoredObject, incoming: Document): Document {
@@ -187,14 +201,14 @@ const kept = [
   "managedFields",
 ] as const;
 
-function keepServerFields(kind: Kind, next: Document, stored: Document): void {
+function keepServerFields(resource: Resource, next: Document, stored: Document): void {
   const from = stored.metadata ?? {};
   const metadata = { ...metadataOf(next) };
   for (const field of kept) delete metadata[field];
   delete metadata.resourceVersion;
   const entries = kept.filter((field) => from[field] !== undefined);
   Object.assign(metadata, Object.fromEntries(entries.map((field) => [field, from[field]])));
-  if (!kind.namespaced) delete metadata.namespace;
+  if (!resource.namespaced) delete metadata.namespace;
   next.metadata = metadata;
 }
 
@@ -203,16 +217,10 @@ function keepStatus(next: Document, stored: Document): void {
   else next["status"] = structuredClone(stored["status"]);
 }
 
-function isService(kind: Kind): boolean {
-  return kind.kind === "Service" && kind.group === "";
-}
-
 /** Being deleted, and nothing holds it any more. */
-export function isFinal(kind: Kind, document: Document): boolean {
+export function isFinal(resource: Resource, document: Document): boolean {
   const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = document.metadata ?? {};
   if (deletionTimestamp === undefined || (finalizers?.length ?? 0) > 0) return false;
   if ((deletionGracePeriodSeconds ?? 0) > 0) return false;
-  if (kind.kind !== "Namespace") return true;
-  const spec = document["spec"] as { finalizers?: string[] } | undefined;
-  return (spec?.finalizers?.length ?? 0) === 0;
+  return !resource.holdsDeletion(document);
 }

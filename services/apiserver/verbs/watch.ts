@@ -1,7 +1,7 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Revision } from "../../../ha/store/types.ts";
 import type { WatchRequest } from "../../../proto/gen/meta.ts";
-import type { Kind } from "../../kinds/mod.ts";
+import type { Resource } from "../../kinds/mod.ts";
 import { badRequest, expired, tooManyRequests } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { checkKeyPart, keyBytes, prefixEnd } from "../storage/keys.ts";
@@ -21,25 +21,25 @@ import { allow, markSafe } from "./pipeline.ts";
 export async function* watch(
   backend: Backend,
   call: Call,
-  kind: Kind,
+  resource: Resource,
   request: WatchRequest,
 ): AsyncGenerator<WatchItem, void> {
-  const namespace = kind.namespaced ? checkKeyPart("namespace", request.namespace ?? "") : "";
+  const namespace = resource.namespaced ? checkKeyPart("namespace", request.namespace ?? "") : "";
   const { fieldSelector } = request;
-  allow(backend, call, { verb: "watch", kind, namespace, fieldSelector });
+  allow(backend, call, { verb: "watch", resource, namespace, fieldSelector });
   if (backend.cache.watchers >= limits.watchers) {
     throw tooManyRequests(
       `Too many watches: ${limits.watchers} are under way`,
       limits.retryAfterSeconds,
     );
   }
-  const selection = createSelection(kind, { ...request, namespace });
+  const selection = createSelection(resource, { ...request, namespace });
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), 1000 * secondsOf(request)).unref();
   const signals = call.signal === undefined ? [] : [call.signal];
   const signal = AbortSignal.any([deadline.signal, ...signals]);
   try {
-    yield* follow(backend, kind, selection, request, signal);
+    yield* follow(backend, resource, selection, request, signal);
   } catch (thrown) {
     markSafe(call, thrown);
     throw thrown;
@@ -56,7 +56,7 @@ function secondsOf(request: WatchRequest): number {
 
 async function* follow(
   backend: Backend,
-  kind: Kind,
+  resource: Resource,
   selection: Selection,
   request: WatchRequest,
   signal: AbortSignal,
@@ -67,8 +67,8 @@ async function* follow(
   }
   const version = parseResourceVersion(request.resourceVersion, "resourceVersion");
   const initial = request.sendInitialEvents ?? (version === undefined || version === 0);
-  await waitForCache(backend, version);
-  const cache = backend.cache.of(kind);
+  await waitForCache(backend, resource, version);
+  const cache = backend.cache.of(resource);
   if (initial || version === undefined || version === 0) {
     yield* fromNow(backend, cache, selection, { initial, bookmarks, signal, request });
     return;
@@ -111,7 +111,7 @@ async function* fromNow(
       if (start.signal.aborted) return;
       yield new WatchItem(EventType.added, object);
     }
-    if (start.request.sendInitialEvents === true) yield bookmark(cache.kind, revision, true);
+    if (start.request.sendInitialEvents === true) yield bookmark(cache.resource, revision, true);
     yield* watcher;
   } finally {
     start.signal.removeEventListener("abort", stop);

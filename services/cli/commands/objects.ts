@@ -3,10 +3,12 @@ import { stringify } from "yaml";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { DiscoveredResource } from "../../../proto/gen/dynamic.ts";
 import type { JsonObject, TriremeClient } from "../../client/mod.ts";
-import { type Column, kindOf } from "../../kinds/mod.ts";
+import { builtInRegistry, type Column } from "../../kinds/mod.ts";
 import { lastAppliedAnnotation, threeWayPatch } from "../apply-patch.ts";
 import { readManifests } from "../manifests.ts";
 import { complain, errorText, print, table } from "../output.ts";
+
+const registry = builtInRegistry();
 
 export interface ScopeFlags {
   readonly namespace: string;
@@ -115,7 +117,8 @@ async function applyOne(
     return "created";
   }
   const previous: unknown = parseOr(live.metadata?.annotations?.[lastAppliedAnnotation]);
-  const message = kindOf(manifest.apiVersion ?? "", manifest.kind ?? "")?.message;
+  const { apiVersion = "", kind = "" } = manifest;
+  const message = registry.byKind(apiVersion, kind)?.schema.message;
   const patch = threeWayPatch(message, previous, next, live);
   if (!patch) return "unchanged";
   const { resourceVersion } = live.metadata ?? {};
@@ -208,7 +211,7 @@ function rowsOf(
   flags: GetFlags,
   header: boolean,
 ): string[][] {
-  const kind = kindOf(apiVersionOf(resource), resource.kind ?? "");
+  const kind = registry.byKind(apiVersionOf(resource), resource.kind ?? "");
   const plain: readonly Column[] = [{ name: "Name", value: (o) => o.metadata?.name ?? "" }];
   const columns = (kind?.columns ?? plain).filter(
     (column) => flags.output === "wide" || !column.wide,

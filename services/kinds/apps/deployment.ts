@@ -4,7 +4,7 @@ import { oneOf } from "../core/pod/container-validation.ts";
 import { forbidden, invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { isPercent } from "../machinery/int-or-string.ts";
-import type { Document } from "../machinery/types.ts";
+import type { Document } from "../machinery/resource.ts";
 import {
   notNegative,
   selectorText,

@@ -1,6 +1,6 @@
 import { ReplicaSet, ReplicaSetsService } from "../../../proto/gen/apps.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import type { Document } from "../machinery/types.ts";
+import type { Document } from "../machinery/resource.ts";
 import {
   selectorText,
   setWorkloadDefaults,

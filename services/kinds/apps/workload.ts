@@ -8,8 +8,8 @@ import { forbidden, invalid, notSupported, required } from "../machinery/causes.
 import { equalJson } from "../machinery/json.ts";
 import { selectorOf, validateLabelSelector } from "../machinery/label-selector.ts";
 import { validateAnnotations, validateLabels } from "../machinery/metadata.ts";
+import type { Column, Document } from "../machinery/resource.ts";
 import { formatSelector, matchesLabels } from "../machinery/selectors.ts";
-import type { Column, Document } from "../machinery/types.ts";
 
 export interface WorkloadSpec {
   replicas?: number | undefined;

@@ -4,7 +4,7 @@ import { forbidden, invalid, tooLong } from "../machinery/causes.ts";
 import { equalJson } from "../machinery/json.ts";
 import { limits } from "../machinery/limits.ts";
 import { checkConfigKey } from "../machinery/names.ts";
-import type { Document } from "../machinery/types.ts";
+import type { Document } from "../machinery/resource.ts";
 
 export type Data = Readonly<Record<string, string>>;
 

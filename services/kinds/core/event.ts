@@ -2,8 +2,8 @@ import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Event, EventsService } from "../../../proto/gen/core.ts";
 import { invalid, required } from "../machinery/causes.ts";
 import { defineKind, nameColumn } from "../machinery/define.ts";
+import type { Document } from "../machinery/resource.ts";
 import { age } from "../machinery/time.ts";
-import type { Document } from "../machinery/types.ts";
 import { oneOf } from "./pod/container-validation.ts";
 
 const reasonLengthMax = 128;
@@ -17,6 +17,8 @@ export const event = defineKind({
   service: EventsService,
   singular: "event",
   shortNames: ["ev"],
+  // Upstream `--event-ttl`.
+  timeToLiveSeconds: 3_600,
 
   validate: (document) => validateEvent(asEvent(document)),
   selectableFields: {

@@ -6,6 +6,9 @@ import { checkQualifiedName } from "../machinery/names.ts";
 /** By this label policies select a namespace by its name; always right, whatever the user wrote. */
 const nameLabel = "kubernetes.io/metadata.name";
 
+/** The namespace controller takes it off when the namespace is empty. */
+const contentFinalizer = "kubernetes";
+
 export const namespace = defineKind({
   message: "trireme.core.v1.Namespace",
   codec: Namespace,
@@ -26,6 +29,31 @@ export const namespace = defineKind({
     namespace.metadata.labels ??= {};
     namespace.metadata.labels[nameLabel] = name;
   },
+  prepareForCreate(document) {
+    const namespace = document as Namespace;
+    const finalizers = namespace.spec?.finalizers ?? [];
+    namespace.spec = {
+      ...namespace.spec,
+      finalizers: finalizers.includes(contentFinalizer)
+        ? finalizers
+        : [...finalizers, contentFinalizer],
+    };
+    namespace.status = { phase: "Active" };
+  },
+  prepareForUpdate(next, stored) {
+    // They are written by the finalize subresource alone.
+    (next as Namespace).spec = {
+      ...(next as Namespace).spec,
+      finalizers: (stored as Namespace).spec?.finalizers,
+    };
+  },
+  prepareForDelete(document) {
+    const namespace = document as Namespace;
+    namespace.status = { ...namespace.status, phase: "Terminating" };
+  },
+  holdsDeletion: (document) => ((document as Namespace).spec?.finalizers ?? []).length > 0,
+  // One call would empty the whole cluster (upstream serves no such verb either).
+  deleteCollection: false,
   validate: (document) =>
     ((document as Namespace).spec?.finalizers ?? []).flatMap((finalizer) =>
       checkQualifiedName(finalizer).map((problem) =>

@@ -5,7 +5,7 @@ import { duplicate, forbidden, invalid, required } from "../machinery/causes.ts"
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { equalJson } from "../machinery/json.ts";
 import { checkLabelValue, checkQualifiedName } from "../machinery/names.ts";
-import type { Document } from "../machinery/types.ts";
+import type { Document } from "../machinery/resource.ts";
 import { oneOf } from "./pod/container-validation.ts";
 import { canonicalise } from "./pod/defaults.ts";
 import { validateAmounts } from "./pod/resource-validation.ts";
@@ -23,6 +23,8 @@ export const node = defineKind({
   shortNames: ["no"],
   namespaced: false,
   hasStatus: true,
+  // A kubelet registers its node with the status that it has.
+  statusOnCreate: true,
 
   setDefaults(document) {
     const node = asNode(document);

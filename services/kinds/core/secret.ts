@@ -3,7 +3,7 @@ import { Secret, SecretsService } from "../../../proto/gen/core.ts";
 import { invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { setField } from "../machinery/json.ts";
-import type { Document } from "../machinery/types.ts";
+import type { Document } from "../machinery/resource.ts";
 import { validateBase64, validateImmutable, validateKeys, validateSize } from "./data.ts";
 
 /** Keys that secrets of a known type must have; of a list of several, one is enough. */

@@ -9,7 +9,7 @@ import { duplicate, forbidden, invalid, required } from "../machinery/causes.ts"
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { validateLabels } from "../machinery/metadata.ts";
 import { checkAddress, checkLabelName, checkSubdomain } from "../machinery/names.ts";
-import type { Document } from "../machinery/types.ts";
+import type { Document } from "../machinery/resource.ts";
 import {
   oneOf,
   protocols,

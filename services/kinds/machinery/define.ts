@@ -1,10 +1,11 @@
-/** What every kind's file is written with. */
+/** What every resource's file is written with. */
 import type { ServiceDefinition } from "@grpc/grpc-js";
 import { assert } from "../../../ha/runtime/assert.ts";
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { messages } from "../../../proto/gen/schema.ts";
+import type { Column, Document, MessageCodec, Resource } from "./resource.ts";
+import { freeFormSchema, messageSchema } from "./resource-schema.ts";
 import { age } from "./time.ts";
-import type { Column, Document, Kind, MessageCodec } from "./types.ts";
 
 interface GeneratedMessage {
   // Parameters are `never` so that every generated codec fits, whatever its message type.
@@ -12,33 +13,72 @@ interface GeneratedMessage {
   decode(bytes: Uint8Array): unknown;
 }
 
-type KindDefinition = Pick<Kind, "message"> &
-  Partial<Omit<Kind, "group" | "version" | "kind" | "plural" | "codec" | "service">> & {
-    readonly codec: GeneratedMessage;
-    /** The generated service; its paths name the typed service. */
-    readonly service: object;
-    readonly singular: string;
-  };
+type Address = "group" | "version" | "kind" | "plural";
 
-/** Completes a kind: its address from the schema, harmless answers for what it leaves out. */
-export function defineKind(definition: KindDefinition): Kind {
-  const resource = messages[definition.message]?.resource;
-  assert(resource !== undefined, `message ${definition.message} is no resource`);
+type KindDefinition = Partial<
+  Omit<Resource, Address | "codec" | "service" | "schema" | "subresources">
+> & {
+  /** Full name of its message, which carries the `resource` option. */
+  readonly message: string;
+  readonly codec: GeneratedMessage;
+  /** The generated service; its paths name the typed service. */
+  readonly service: object;
+  readonly singular: string;
+  readonly hasStatus?: boolean;
+  readonly scale?: Resource["subresources"]["scale"];
+};
+
+type ResourceDefinition = Partial<Omit<Resource, Address>> & Pick<Resource, Address>;
+
+/** A resource of any origin: harmless answers for everything that the definition leaves out. */
+export function defineResource(definition: ResourceDefinition): Resource {
   return {
+    singular: definition.kind.toLowerCase(),
     shortNames: [],
+    categories: [],
     namespaced: true,
-    hasStatus: false,
+    schema: freeFormSchema,
+    subresources: { status: false },
     nameRule: "subdomain",
     setDefaults: () => {},
+    prepareForCreate: () => {},
+    prepareForUpdate: () => {},
+    prepareForDelete: () => {},
     validate: (): FieldCause[] => [],
     validateUpdate: (): FieldCause[] => [],
+    allowUnconditionalUpdate: true,
+    statusOnCreate: false,
+    deletionGraceSeconds: () => undefined,
+    holdsDeletion: () => false,
+    deleteCollection: true,
     selectableFields: {},
     columns: [nameColumn, ageColumn],
     ...definition,
-    ...resource,
-    codec: codecOf(definition.codec),
-    service: definition.service as ServiceDefinition,
   };
+}
+
+/** A resource with a message in `proto/`, which gives its address and its schema. */
+export function defineKind(definition: KindDefinition): Resource {
+  const { message, codec, service, hasStatus = false, scale, ...rest } = definition;
+  const address = messages[message]?.resource;
+  assert(address !== undefined, `message ${message} is no resource`);
+  const resource = defineResource({
+    ...rest,
+    ...address,
+    schema: messageSchema(message),
+    subresources: { status: hasStatus, scale },
+    codec: codecOf(codec),
+    service: service as ServiceDefinition,
+  });
+  builtIn.add(resource);
+  return resource;
+}
+
+const builtIn = new WeakSet<object>();
+
+/** Whether a value was made by `defineKind`: how the built-in kinds are found among exports. */
+export function isBuiltIn(value: unknown): value is Resource {
+  return typeof value === "object" && value !== null && builtIn.has(value);
 }
 
 function codecOf(message: GeneratedMessage): MessageCodec {

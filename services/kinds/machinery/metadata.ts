@@ -5,11 +5,11 @@ import { forbidden, invalid, required, tooLong } from "./causes.ts";
 import { equalJson } from "./json.ts";
 import { limits } from "./limits.ts";
 import { checkLabelName, checkLabelValue, checkQualifiedName, nameRules } from "./names.ts";
+import type { Document, Resource } from "./resource.ts";
 import { parseTime } from "./time.ts";
-import type { Document, Kind } from "./types.ts";
 
 /** Everything wrong with an object's metadata, name already generated or not. */
-export function validateMetadata(kind: Kind, document: Document): FieldCause[] {
+export function validateMetadata(kind: Resource, document: Document): FieldCause[] {
   const metadata = document.metadata ?? {};
   return [
     ...validateNames(kind, metadata),
@@ -22,7 +22,7 @@ export function validateMetadata(kind: Kind, document: Document): FieldCause[] {
   ];
 }
 
-function validateNames(kind: Kind, { name = "", generateName = "" }: ObjectMeta): FieldCause[] {
+function validateNames(kind: Resource, { name = "", generateName = "" }: ObjectMeta): FieldCause[] {
   const causes: FieldCause[] = [];
   const rule = nameRules[kind.nameRule];
   if (generateName !== "") {
@@ -37,7 +37,7 @@ function validateNames(kind: Kind, { name = "", generateName = "" }: ObjectMeta)
   return causes;
 }
 
-function validateNamespace(kind: Kind, { namespace = "" }: ObjectMeta): FieldCause[] {
+function validateNamespace(kind: Resource, { namespace = "" }: ObjectMeta): FieldCause[] {
   const field = "metadata.namespace";
   if (!kind.namespaced)
     return namespace === "" ? [] : [forbidden(field, "not allowed on this type")];

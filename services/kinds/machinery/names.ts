@@ -173,7 +173,7 @@ export function checkAddress(text: string): string[] {
   return isIP(text) !== 0 ? [] : ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"];
 }
 
-/** How names of a kind are checked; see `Kind.nameRule`. */
+/** How names of a kind are checked; see `Resource.nameRule`. */
 export const nameRules = {
   label: checkLabelName,
   subdomain: checkSubdomain,

@@ -9,7 +9,7 @@ import { required, typeInvalid } from "./causes.ts";
 import { isIntOrString } from "./int-or-string.ts";
 import { copyJson, isObject, type JsonObject, setField } from "./json.ts";
 import { limits } from "./limits.ts";
-import type { Document } from "./types.ts";
+import type { Document } from "./resource.ts";
 
 /** What to do about fields the message does not know; they are pruned in every mode. */
 export type SchemaMode = "strict" | "warn" | "ignore";

@@ -5,7 +5,7 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { limits } from "./limits.ts";
 import { checkLabelValue, checkQualifiedName } from "./names.ts";
-import type { Document, Kind } from "./types.ts";
+import type { Document, Resource } from "./resource.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -240,7 +240,7 @@ const everyKindSelects = ["metadata.name", "metadata.namespace"];
  * E.g. `spec.nodeName=node-1,status.phase!=Running`; a backslash escapes comma, equals sign and
  * backslash in values. Throws invalidArgument, also for fields the kind cannot select by.
  */
-export function parseFieldSelector(text: string, kind: Kind): FieldSelector {
+export function parseFieldSelector(text: string, kind: Resource): FieldSelector {
   checkLength(text);
   const terms: FieldTerm[] = [];
   for (const part of splitTerms(text)) {
@@ -288,14 +288,18 @@ function parseTerm(part: string, whole: string): FieldTerm {
   return { field, operator: operator === "!=" ? "!=" : "=", value };
 }
 
-export function matchesFields(kind: Kind, selector: FieldSelector, document: Document): boolean {
+export function matchesFields(
+  kind: Resource,
+  selector: FieldSelector,
+  document: Document,
+): boolean {
   return selector.terms.every(({ field, operator, value }) => {
     const actual = fieldValue(kind, field, document);
     return (actual === value) === (operator === "=");
   });
 }
 
-function fieldValue(kind: Kind, field: string, document: Document): string {
+function fieldValue(kind: Resource, field: string, document: Document): string {
   if (field === "metadata.name") return document.metadata?.name ?? "";
   if (field === "metadata.namespace") return document.metadata?.namespace ?? "";
   return kind.selectableFields[field]?.(document) ?? "";

@@ -5,8 +5,8 @@
 
 import type { FieldSchema } from "../../../proto/gen/schema.ts";
 import { canonicalJson, copyJson, getField, isObject, type JsonObject, setField } from "./json.ts";
+import type { Document } from "./resource.ts";
 import { fieldSchema } from "./schema.ts";
-import type { Document } from "./types.ts";
 
 /**
  * A copy of `next` with the unknown fields of `stored`. List elements are matched by their keys; in

@@ -8,16 +8,22 @@ import {
   type SnapshotRequest,
   type StatusRequest,
 } from "../../../../proto/gen/cluster.ts";
+import type { Authenticator } from "../../auth/authenticate.ts";
+import { type Authorizer, authorize } from "../../auth/authorize.ts";
 import { tooManyRequests } from "../../errors.ts";
 import { limits } from "../../limits.ts";
+import { pathInfo } from "../../request-info.ts";
 import { callOf } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
 
 /** What of a face this service needs. */
 interface ClusterFace extends Pick<Face, "snapshot" | "stopping"> {
-  /** Undefined: plaintext on loopback, where nobody says who calls. */
-  readonly frontProxyNames: ReadonlySet<string> | undefined;
-  readonly backend: { readonly store: Pick<Store, "status" | "onStatus"> };
+  /** Undefined: plaintext on loopback, where no caller has an identity. */
+  readonly authenticators: readonly Authenticator[] | undefined;
+  readonly backend: {
+    readonly store: Pick<Store, "status" | "onStatus">;
+    readonly authorizers: readonly Authorizer[];
+  };
 }
 
 /** How this master sees the cluster; the balancer steers by it (proto/cluster.proto). */
@@ -26,27 +32,23 @@ export function addClusterService(
   face: ClusterFace,
   readiness: Readiness,
 ): void {
-  const { frontProxyNames } = face;
-  const enter = (context: CallContext) => {
-    if (frontProxyNames !== undefined) callOf(context, frontProxyNames);
+  const { authenticators, backend } = face;
+  const enter = (context: CallContext, path: string) => {
+    if (authenticators === undefined) return;
+    const { user } = callOf(context, authenticators);
+    authorize(backend.authorizers, pathInfo(user, path));
   };
   server.addService(ClusterService, {
     status: unary<StatusRequest, MemberStatus>(async (_request, context) => {
-      enter(context);
+      enter(context, "/cluster/status");
       return statusMessage(await face.backend.store.status(), readiness.ready);
     }),
     watchStatus: serverStream<StatusRequest, MemberStatus>((_request, context) => {
-      enter(context);
+      enter(context, "/cluster/status");
       return statuses(face, readiness, context.signal);
     }),
     snapshot: serverStream<SnapshotRequest, SnapshotPiece>((request, context) => {
-      const { user } = callOf(context, frontProxyNames ?? new Set());
-      if (!user.groups.includes("system:masters")) {
-        throw new StatusError(
-          Code.permissionDenied,
-          `user "${user.name}" may not take backups: the group system:masters may`,
-        );
-      }
+      enter(context, "/cluster/snapshot");
       return snapshotPieces(face, request.sinceRevision);
     }),
   });

@@ -16,22 +16,18 @@ import {
   type WatchEvent,
   type WatchRequest,
 } from "../../../../proto/gen/dynamic.ts";
-import {
-  apiVersionOf,
-  type Kind,
-  kindByResource,
-  kindOf,
-  kinds,
-  parseJson,
-} from "../../../kinds/mod.ts";
+import { apiVersionOf, parseJson, type Registry, type Resource } from "../../../kinds/mod.ts";
+import { identify } from "../../auth/authenticate.ts";
+import { authorize } from "../../auth/authorize.ts";
 import { badRequest, noSuchResource } from "../../errors.ts";
 import { limits } from "../../limits.ts";
+import { pathInfo } from "../../request-info.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
-import type { Call } from "../../verbs/call.ts";
+import { type Body, jsonBody } from "../../verbs/body.ts";
+import { type Call, credentialsOf } from "../../verbs/call.ts";
 import {
   callOf,
   create,
-  decodeJson,
   get,
   type ListPage,
   list,
@@ -46,55 +42,66 @@ import type { Face } from "./face.ts";
 /** One service for objects of every kind, as JSON text (proto/dynamic.proto). */
 export function addDynamicService(server: RpcServer, face: Face): void {
   const { backend } = face;
-  const enter = (context: CallContext) => callOf(context, face.frontProxyNames);
+  const { registry } = backend;
+  const enter = (context: CallContext) => callOf(context, face.authenticators);
   const updater = (subresource: "" | "status") =>
     unary<UpdateRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const kind = kindOfWrite(request);
-      const document = decodeJson(call, kind, request.json ?? Buffer.alloc(0), request.options);
+      const { resource, body } = writeOf(registry, request);
       const { namespace, options } = request;
-      const write = { document, namespace, options, subresource, typed: false };
-      return answer(call, await update(backend, call, kind, write));
+      const write = { body, namespace, options, subresource, typed: false };
+      return answer(call, await update(backend, call, resource, write));
     });
   server.addService(DynamicService, {
     get: unary<GetRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      return answer(call, await get(backend, call, kindOfRef(request.ref), request.get ?? {}));
+      return answer(
+        call,
+        await get(backend, call, resourceOf(registry, request.ref), request.get ?? {}),
+      );
     }),
     list: unary<ListRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const kind = kindOfRef(request.ref);
-      const page = await list(backend, call, kind, request.list ?? {});
-      return { json: listJson(kind, page), warnings: call.warnings };
+      const resource = resourceOf(registry, request.ref);
+      const page = await list(backend, call, resource, request.list ?? {});
+      return { json: listJson(resource, page), warnings: call.warnings };
     }),
     watch: serverStream<WatchRequest, WatchEvent>((request, context) =>
-      events(watch(backend, enter(context), kindOfRef(request.ref), request.watch ?? {})),
+      events(
+        watch(backend, enter(context), resourceOf(registry, request.ref), request.watch ?? {}),
+      ),
     ),
     create: unary<CreateRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const kind = kindOfWrite(request);
-      const document = decodeJson(call, kind, request.json ?? Buffer.alloc(0), request.options);
+      const { resource, body } = writeOf(registry, request);
       const { namespace, options } = request;
-      return answer(call, await create(backend, call, kind, { document, namespace, options }));
+      return answer(call, await create(backend, call, resource, { body, namespace, options }));
     }),
     update: updater(""),
     updateStatus: updater("status"),
     patch: unary<PatchRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      return answer(call, await patch(backend, call, kindOfRef(request.ref), request.patch ?? {}));
+      return answer(
+        call,
+        await patch(backend, call, resourceOf(registry, request.ref), request.patch ?? {}),
+      );
     }),
     delete: unary<DeleteRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const kind = kindOfRef(request.ref);
-      return text(call, await remove(backend, call, kind, request.delete ?? {}));
+      const resource = resourceOf(registry, request.ref);
+      return text(call, await remove(backend, call, resource, request.delete ?? {}));
     }),
     deleteCollection: unary<DeleteCollectionRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const kind = kindOfRef(request.ref);
+      const resource = resourceOf(registry, request.ref);
       const selection = request.deleteCollection ?? {};
-      return text(call, await removeCollection(backend, call, kind, selection));
+      return text(call, await removeCollection(backend, call, resource, selection));
     }),
-    discover: unary<DiscoverRequest, DiscoverResponse>(async (request) => discover(request)),
+    discover: unary<DiscoverRequest, DiscoverResponse>(async (request, context) => {
+      const user = identify(face.authenticators, credentialsOf(context));
+      authorize(backend.authorizers, pathInfo(user, "/apis"));
+      return discover(registry, request);
+    }),
   });
 }
 
@@ -111,9 +118,9 @@ async function* events(items: ReturnType<typeof watch>): AsyncGenerator<WatchEve
 }
 
 /** The items are pasted in as the text the cache holds. */
-function listJson(kind: Kind, page: ListPage): Buffer {
+function listJson(resource: Resource, page: ListPage): Buffer {
   const { metadata } = page;
-  const head = { apiVersion: apiVersionOf(kind), kind: `${kind.kind}List`, metadata };
+  const head = { apiVersion: apiVersionOf(resource), kind: `${resource.kind}List`, metadata };
   const parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
   const comma = Buffer.from(",");
   for (const [index, object] of page.items.entries()) {
@@ -124,48 +131,54 @@ function listJson(kind: Kind, page: ListPage): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Throws BadRequest for an empty reference, NotFound for an unknown kind. */
-function kindOfRef(ref: ResourceRef | undefined): Kind {
+/** Throws BadRequest for an empty reference, NotFound for what is not served. */
+function resourceOf(registry: Registry, ref: ResourceRef | undefined): Resource {
   const { apiVersion = "", kind = "", resource = "" } = ref ?? {};
   if (kind === "" && resource === "") throw badRequest("ref: kind or resource is required");
   const slash = apiVersion.indexOf("/");
   const group = slash < 0 ? "" : apiVersion.slice(0, slash);
   const found =
     kind !== "" && apiVersion !== ""
-      ? kindOf(apiVersion, kind)
-      : kind !== ""
-        ? kinds.find((each) => each.kind === kind)
-        : kindByResource(resource, apiVersion === "" ? undefined : group);
+      ? registry.byKind(apiVersion, kind)
+      : registry.find(kind === "" ? resource : kind, apiVersion === "" ? undefined : group);
   const fits = found !== undefined && (apiVersion === "" || apiVersionOf(found) === apiVersion);
-  if (!fits || (resource !== "" && kindByResource(resource, found.group) !== found)) {
+  if (!fits || (resource !== "" && registry.find(resource, found.group) !== found)) {
     throw noSuchResource([apiVersion, kind, resource].filter((each) => each !== "").join(" "));
   }
   return found;
 }
 
 /** Without a reference, the object itself says what it is. */
-function kindOfWrite(request: { ref?: ResourceRef | undefined; json?: Uint8Array | undefined }) {
+function writeOf(
+  registry: Registry,
+  request: { ref?: ResourceRef | undefined; json?: Uint8Array | undefined },
+): { readonly resource: Resource; readonly body: Body } {
   const { json = Buffer.alloc(0), ref } = request;
   if (json.length === 0) throw badRequest("json: the object is required");
-  if (ref?.kind || ref?.resource) return kindOfRef(ref);
+  if (ref?.kind || ref?.resource) {
+    const resource = resourceOf(registry, ref);
+    return { resource, body: jsonBody(resource, json) };
+  }
   const { value } = parseJson(Buffer.from(json).toString("utf8"), limits.objectBytes);
   const { apiVersion, kind } = (value ?? {}) as { apiVersion?: unknown; kind?: unknown };
   if (typeof apiVersion !== "string" || typeof kind !== "string") {
     throw badRequest("json: apiVersion and kind are required when there is no ref");
   }
-  return kindOfRef({ apiVersion, kind });
+  const resource = resourceOf(registry, { apiVersion, kind });
+  return { resource, body: jsonBody(resource, json) };
 }
 
-const verbs = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+const verbs = ["get", "list", "watch", "create", "update", "patch", "delete"];
 
-function discover(request: DiscoverRequest): DiscoverResponse {
-  const wanted = kinds.filter(
-    (kind) => request.group === undefined || kind.group === request.group,
+function discover(registry: Registry, request: DiscoverRequest): DiscoverResponse {
+  const wanted = [...registry].filter(
+    (resource) => request.group === undefined || resource.group === request.group,
   );
-  const resources = wanted.map((kind) => {
-    const { group, version, plural, singular, namespaced } = kind;
-    const shortNames = [...kind.shortNames];
-    return { group, version, kind: kind.kind, plural, singular, shortNames, namespaced, verbs };
+  const resources = wanted.map((resource) => {
+    const { group, version, kind, plural, singular, namespaced } = resource;
+    const served = resource.deleteCollection ? [...verbs, "deletecollection"] : verbs;
+    const shortNames = [...resource.shortNames];
+    return { group, version, kind, plural, singular, shortNames, namespaced, verbs: served };
   });
   return { resources };
 }

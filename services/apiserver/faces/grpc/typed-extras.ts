@@ -1,4 +1,4 @@
-import type { UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { bidiStream, serverStream, unary } from "../../../../ha/rpc/mod.ts";
 import type { ScaleWrite } from "../../../../proto/gen/autoscaling.ts";
 import type {
@@ -8,38 +8,40 @@ import type {
   LogsRequest,
 } from "../../../../proto/gen/core.ts";
 import type { GetRequest } from "../../../../proto/gen/meta.ts";
-import type { Kind } from "../../../kinds/mod.ts";
+import type { Resource } from "../../../kinds/mod.ts";
 import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
-import { decodeWrite } from "../../storage/wire.ts";
 import { bind, callOf, evict, finalize, getScale, updateScale } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
+import { writeOf } from "./typed.ts";
 
 /** The methods that only some kinds have; by the names in the generated definition. */
-export function extraMethods(face: Face, kind: Kind): UntypedServiceImplementation {
+export function extraMethods(
+  face: Face,
+  resource: Resource,
+  service: ServiceDefinition,
+): UntypedServiceImplementation {
   const { backend } = face;
-  const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face.frontProxyNames);
+  const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face.authenticators);
   const all: UntypedServiceImplementation = {
-    bind: unary((request: Binding, context) => bind(backend, enter(context), kind, request)),
-    evict: unary((request: Eviction, context) => evict(backend, enter(context), kind, request)),
+    bind: unary((request: Binding, context) => bind(backend, enter(context), resource, request)),
+    evict: unary((request: Eviction, context) => evict(backend, enter(context), resource, request)),
     logs: serverStream((request: LogsRequest, context) =>
-      logs(face, enter(context), kind, request),
+      logs(face, enter(context), resource, request),
     ),
     finalize: unary(async (request: Buffer, context) => {
-      const write = decodeWrite(kind, request);
-      return (await finalize(backend, enter(context), kind, write)).protobuf;
+      const call = enter(context);
+      return (await finalize(backend, call, resource, writeOf(resource, request))).protobuf;
     }),
     heartbeat: bidiStream((requests: AsyncIterable<HeartbeatRequest>, context) =>
-      heartbeat(face, enter(context), kind, requests, context.signal),
+      heartbeat(face, enter(context), resource, requests, context.signal),
     ),
     getScale: unary((request: GetRequest, context) =>
-      getScale(backend, enter(context), kind, request),
+      getScale(backend, enter(context), resource, request),
     ),
     updateScale: unary((request: ScaleWrite, context) =>
-      updateScale(backend, enter(context), kind, request),
+      updateScale(backend, enter(context), resource, request),
     ),
   };
-  return Object.fromEntries(
-    Object.entries(all).filter(([name]) => Object.hasOwn(kind.service, name)),
-  );
+  return Object.fromEntries(Object.entries(all).filter(([name]) => Object.hasOwn(service, name)));
 }

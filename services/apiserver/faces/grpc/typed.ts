@@ -8,9 +8,10 @@ import type {
   PatchRequest,
   WatchRequest,
 } from "../../../../proto/gen/meta.ts";
-import type { Kind } from "../../../kinds/mod.ts";
+import type { Resource } from "../../../kinds/mod.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import { decodeWrite, listMessage } from "../../storage/wire.ts";
+import { messageBody } from "../../verbs/body.ts";
 import {
   callOf,
   create,
@@ -20,16 +21,19 @@ import {
   remove,
   removeCollection,
   update,
+  type WriteRequest,
   watch,
 } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
 import { extraMethods } from "./typed-extras.ts";
 
 /** Every kind's typed service: nine methods that are the same for all, and a few kinds' own. */
-export function addTypedServices(server: RpcServer, face: Face, kinds: readonly Kind[]): void {
-  for (const kind of kinds) {
-    const extras = extraMethods(face, kind);
-    server.addService(encodedDefinition(kind), { ...commonMethods(face, kind), ...extras });
+export function addTypedServices(server: RpcServer, face: Face): void {
+  for (const resource of face.backend.registry) {
+    const { service } = resource;
+    if (service === undefined) continue;
+    const extras = extraMethods(face, resource, service);
+    server.addService(encodedDefinition(service), { ...commonMethods(face, resource), ...extras });
   }
 }
 
@@ -38,8 +42,8 @@ const encodedAnswers = ["get", "list", "watch", "create", "update", "updateStatu
 /** Methods whose request is decoded by the verb, with the kind's own codec. */
 const encodedRequests = ["create", "update", "updateStatus", "finalize"];
 
-function encodedDefinition(kind: Kind): ServiceDefinition {
-  const methods = Object.entries(kind.service).map(([name, method]) => {
+function encodedDefinition(service: ServiceDefinition): ServiceDefinition {
+  const methods = Object.entries(service).map(([name, method]) => {
     const answers = encodedAnswers.includes(name) || name === "finalize";
     return [
       name,
@@ -59,42 +63,49 @@ function asBuffer(bytes: Uint8Array): Buffer {
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function commonMethods(face: Face, kind: Kind): UntypedServiceImplementation {
+function commonMethods(face: Face, resource: Resource): UntypedServiceImplementation {
   const { backend } = face;
-  const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face.frontProxyNames);
+  const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face.authenticators);
   const updater = (subresource: "" | "status") =>
     unary(async (request: Buffer, context) => {
       const call = enter(context);
-      const write = { ...decodeWrite(kind, request), typed: true, subresource };
-      return (await update(backend, call, kind, write)).protobuf;
+      const write = { ...writeOf(resource, request), typed: true, subresource };
+      return (await update(backend, call, resource, write)).protobuf;
     });
   return {
     get: unary<GetRequest, Uint8Array>(
-      async (request, context) => (await get(backend, enter(context), kind, request)).protobuf,
+      async (request, context) => (await get(backend, enter(context), resource, request)).protobuf,
     ),
     list: unary<ListRequest, Uint8Array>(async (request, context) => {
-      const { metadata, items } = await list(backend, enter(context), kind, request);
-      return listMessage(kind, metadata, items.map(protobufOf));
+      const { metadata, items } = await list(backend, enter(context), resource, request);
+      return listMessage(resource, metadata, items.map(protobufOf));
     }),
     watch: serverStream<WatchRequest, Uint8Array>((request, context) =>
-      messages(watch(backend, enter(context), kind, request)),
+      messages(watch(backend, enter(context), resource, request)),
     ),
     create: unary<Buffer, Uint8Array>(async (request, context) => {
       const call = enter(context);
-      return (await create(backend, call, kind, decodeWrite(kind, request))).protobuf;
+      return (await create(backend, call, resource, writeOf(resource, request))).protobuf;
     }),
     update: updater(""),
     updateStatus: updater("status"),
     patch: unary<PatchRequest, Uint8Array>(
-      async (request, context) => (await patch(backend, enter(context), kind, request)).protobuf,
+      async (request, context) =>
+        (await patch(backend, enter(context), resource, request)).protobuf,
     ),
     delete: unary((request: DeleteRequest, context) =>
-      remove(backend, enter(context), kind, request),
+      remove(backend, enter(context), resource, request),
     ),
     deleteCollection: unary((request: DeleteCollectionRequest, context) =>
-      removeCollection(backend, enter(context), kind, request),
+      removeCollection(backend, enter(context), resource, request),
     ),
   };
+}
+
+/** The envelope is read; the object in it stays encoded until the verb wants it. */
+export function writeOf(resource: Resource, request: Buffer): WriteRequest {
+  const { object, namespace, options } = decodeWrite(resource, request);
+  return { body: messageBody(resource, object), namespace, options };
 }
 
 function protobufOf(object: StoredObject): Uint8Array {

@@ -1,8 +1,8 @@
 /** A pod as a table row: the rules of upstream's `printers/internalversion.printPod`. */
 import type { ContainerState, ContainerStatus, Pod } from "../../../../proto/gen/core.ts";
 import { ageColumn, nameColumn } from "../../machinery/define.ts";
+import type { Column, Document } from "../../machinery/resource.ts";
 import { age, parseTime } from "../../machinery/time.ts";
-import type { Column, Document } from "../../machinery/types.ts";
 
 const none = "<none>";
 const asPod = (document: Document): Pod => document as Pod;

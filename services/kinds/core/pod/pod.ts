@@ -1,6 +1,6 @@
 import { Pod, PodsService } from "../../../../proto/gen/core.ts";
 import { defineKind } from "../../machinery/define.ts";
-import type { Document } from "../../machinery/types.ts";
+import type { Document } from "../../machinery/resource.ts";
 import { podColumns } from "./columns.ts";
 import { qosClassOf, setPodSpecDefaults } from "./defaults.ts";
 import { validatePodSpec, validatePodSpecUpdate } from "./validation.ts";
@@ -22,6 +22,10 @@ export const pod = defineKind({
     pod.status ??= {};
     pod.status.phase ??= "Pending";
     pod.status.qosClass ??= qosClassOf(pod);
+  },
+  prepareForCreate(document) {
+    const pod = document as Pod;
+    pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
   },
   validate: (document) => validatePodSpec((document as Pod).spec ?? {}, "spec"),
   validateUpdate: (next, stored) =>

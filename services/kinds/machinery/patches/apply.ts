@@ -2,7 +2,7 @@
 import { isObject, type JsonObject } from "../json.ts";
 import { parseJson } from "../json-text.ts";
 import { limits } from "../limits.ts";
-import type { Document, Kind } from "../types.ts";
+import type { Document, Resource } from "../resource.ts";
 import { badPatch, unappliable } from "./errors.ts";
 import { applyJsonPatch } from "./json-patch.ts";
 import { applyMergePatch } from "./merge-patch.ts";
@@ -20,14 +20,14 @@ export type PatchType = (typeof PatchType)[keyof typeof PatchType];
  * reason BadRequest when the patch is malformed, with Invalid when it does not fit the document.
  */
 export function applyPatch(
-  kind: Kind,
+  resource: Resource,
   patchType: string,
   document: Document,
   patch: Uint8Array,
 ): Document {
   const { value, duplicates } = parseJson(decode(patch), limits.objectBytes);
   if (duplicates[0] !== undefined) throw badPatch(`patch: ${duplicates[0]}`);
-  const patched = applyParsed(kind, patchType, document, value);
+  const patched = applyParsed(resource, patchType, document, value);
   if (!isObject(patched)) throw unappliable("the patch leaves something that is no object");
   const size = Buffer.byteLength(JSON.stringify(patched));
   if (size > limits.objectBytes) {
@@ -36,7 +36,12 @@ export function applyPatch(
   return patched;
 }
 
-function applyParsed(kind: Kind, patchType: string, document: JsonObject, patch: unknown): unknown {
+function applyParsed(
+  resource: Resource,
+  patchType: string,
+  document: JsonObject,
+  patch: unknown,
+): unknown {
   switch (patchType) {
     case PatchType.json:
       return applyJsonPatch(document, patch);
@@ -45,7 +50,10 @@ function applyParsed(kind: Kind, patchType: string, document: JsonObject, patch:
       return applyMergePatch(document, patch);
     case PatchType.strategicMerge:
       if (!isObject(patch)) throw badPatch("a strategic merge patch must be a JSON object");
-      return applyStrategicMerge(kind.message, document, patch);
+      if (resource.schema.message === undefined) {
+        throw badPatch(`${resource.plural} have no merge keys: send a JSON or merge patch`);
+      }
+      return applyStrategicMerge(resource.schema.message, document, patch);
     default: {
       const supported = Object.values(PatchType).join(", ");
       throw badPatch(`patch type ${JSON.stringify(patchType)} is not one of: ${supported}`);

@@ -1,0 +1,34 @@
+/** The admission plugins of this apiserver, in the order in which they run. */
+import type { Resource } from "../../kinds/mod.ts";
+import { objectKey } from "../storage/keys.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
+import type { Backend } from "../verbs/backend.ts";
+import { fetchObject } from "../verbs/fetch.ts";
+import { AdmissionChain } from "./chain.ts";
+import { leaseFence } from "./lease-fence.ts";
+import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { serviceAccount } from "./service-account.ts";
+import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
+
+export function admissionChain(
+  backend: Omit<Backend, "admission">,
+  services: ServiceAddressOptions,
+): AdmissionChain {
+  const { registry } = backend;
+  const namespaces = registry.required("v1", "Namespace");
+  const accounts = registry.required("v1", "ServiceAccount");
+  const find = async (resource: Resource, key: string, fresh: boolean) => {
+    const cached: StoredObject | undefined = backend.cache.of(resource).get(key);
+    return fresh || cached === undefined ? fetchObject(backend, resource, key) : cached;
+  };
+  return new AdmissionChain([
+    namespaceLifecycle(registry, (name, fresh) =>
+      find(namespaces, objectKey(namespaces, "", name), fresh),
+    ),
+    serviceAccount(async (namespace, name) => {
+      return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
+    }),
+    serviceAddresses(services),
+    leaseFence(),
+  ]);
+}

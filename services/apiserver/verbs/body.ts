@@ -1,0 +1,64 @@
+import type { WriteOptions } from "../../../proto/gen/meta.ts";
+import { parseJson } from "../../kinds/machinery/json-text.ts";
+import type { Document, Resource } from "../../kinds/mod.ts";
+import { badRequest } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { decodeObject, peekMetadata } from "../storage/wire.ts";
+import type { Call } from "./call.ts";
+import { checkDocument } from "./documents.ts";
+
+/**
+ * The object of a write as it came over the wire. Its address is read at once, for the authorizers;
+ * the object itself is decoded, defaulted and checked only for a user who may write it.
+ */
+export interface Body {
+  readonly namespace: string | undefined;
+  readonly name: string | undefined;
+  /** What tells this body from another: the bytes as they came. */
+  readonly bytes: Uint8Array;
+  /** The document is the verb's to change. Throws BadRequest or Invalid. Called at most once. */
+  decode(call: Call, options: WriteOptions | undefined): Document;
+}
+
+/** A document that this program made itself. */
+export function documentBody(document: Document): Body {
+  return {
+    namespace: document.metadata?.namespace,
+    name: document.metadata?.name,
+    get bytes() {
+      return Buffer.from(JSON.stringify(document));
+    },
+    decode: () => document,
+  };
+}
+
+/** JSON text. Throws BadRequest for what is no JSON. */
+export function jsonBody(resource: Resource, json: Uint8Array): Body {
+  if (json.length === 0) throw badRequest("json: the object is required");
+  const text = Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString("utf8");
+  const { value, duplicates } = parseJson(text, limits.objectBytes);
+  const metadata = fieldOf(value, "metadata");
+  return {
+    namespace: textOf(fieldOf(metadata, "namespace")),
+    name: textOf(fieldOf(metadata, "name")),
+    bytes: json,
+    decode: (call, options) =>
+      checkDocument(call, resource, value, options, { problems: duplicates }),
+  };
+}
+
+/** The kind's own message. Throws BadRequest for what is no message. */
+export function messageBody(resource: Resource, message: Uint8Array): Body {
+  const { namespace, name } = peekMetadata(resource, message);
+  return { namespace, name, bytes: message, decode: () => decodeObject(resource, message) };
+}
+
+function fieldOf(value: unknown, field: string): unknown {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, field)) return undefined;
+  return (value as Record<string, unknown>)[field];
+}
+
+/** What is no text is found wrong by the schema, later. */
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}

@@ -1,0 +1,117 @@
+/**
+ * What a resource is to the apiserver: one value of this type per kind, built-in or custom.
+ *
+ * A document is the JSON object itself (design: the decoded protobuf message is the JSON document),
+ * typed loosely here because the pipeline handles every kind alike. Kinds narrow it to their
+ * generated message type inside their own file.
+ */
+import type { ServiceDefinition } from "@grpc/grpc-js";
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import type { ObjectMeta } from "../../../proto/gen/meta.ts";
+import type { SchemaCheck, SchemaMode } from "./schema.ts";
+
+export interface Document {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  [field: string]: unknown;
+}
+
+export interface Column {
+  readonly name: string;
+  /** Only shown by `-o wide`. */
+  readonly wide?: true;
+  /** `now`: Unix milliseconds, for ages. */
+  readonly value: (document: Document, now: number) => string;
+}
+
+/** Converts between documents and the wire form of the kind's message. */
+export interface MessageCodec {
+  encode(document: Document): Uint8Array;
+  decode(bytes: Uint8Array): Document;
+}
+
+/** Knows the fields of a resource's documents. */
+export interface ResourceSchema {
+  /** Full name of the message in `proto/gen/schema.ts`; undefined: lists have no merge keys. */
+  readonly message: string | undefined;
+  /** Types, bounds and unknown fields; never throws for bad input. */
+  check(json: unknown, mode: SchemaMode): SchemaCheck;
+  /** A copy of `next` with those fields of `stored` that the typed message cannot carry. */
+  keepUnknown(next: Document, stored: Document): Document;
+  hasField(name: string): boolean;
+}
+
+/** The parts of the scale subresource. */
+export interface ScaleSubresource {
+  readonly replicas: (document: Document) => number;
+  readonly setReplicas: (document: Document, replicas: number) => void;
+  readonly currentReplicas: (document: Document) => number;
+  readonly selector: (document: Document) => string;
+}
+
+export interface Subresources {
+  /** Spec and status are written by different verbs; `generation` counts changes of the spec. */
+  readonly status: boolean;
+  readonly scale?: ScaleSubresource | undefined;
+}
+
+/**
+ * How the verbs treat documents of a resource (upstream's `rest.RESTCreateStrategy` and its
+ * siblings). Every hook is synchronous and pure but for the document it is told to change; a hook
+ * that throws fails the request with Internal, so what is wrong with a document is returned.
+ *
+ * The order of a write is: `setDefaults`, mutating admission, `prepareForCreate` or
+ * `prepareForUpdate`, `validate` and `validateUpdate`, validating admission, the transaction.
+ */
+export interface Strategy {
+  /** Fills in what the user left out. Idempotent; changes the document in place. */
+  setDefaults(document: Document): void;
+  /** Sets what the user may not choose. The status has been emptied unless `statusOnCreate`. */
+  prepareForCreate(document: Document): void;
+  prepareForUpdate(next: Document, stored: Document): void;
+  /** Marks a document whose deletion has begun but is not complete. */
+  prepareForDelete(document: Document): void;
+  /** Everything wrong with a document; empty: valid. Metadata is checked by the pipeline. */
+  validate(document: Document): FieldCause[];
+  /** What may not change, given the stored document. */
+  validateUpdate(next: Document, stored: Document): FieldCause[];
+  /** False: an update must name the resourceVersion that it replaces. */
+  readonly allowUnconditionalUpdate: boolean;
+  /** The status of a new object is taken as it was sent; otherwise every status starts empty. */
+  readonly statusOnCreate: boolean;
+  /**
+   * Seconds a deletion may take before the object goes: undefined deletes at once. Pods: their
+   * terminationGracePeriodSeconds, unless no kubelet has them yet.
+   */
+  deletionGraceSeconds(document: Document, requested: number | undefined): number | undefined;
+  /** Whether something beside metadata.finalizers keeps a deleted document. */
+  holdsDeletion(document: Document): boolean;
+  /** False: the verb deletecollection is not served. */
+  readonly deleteCollection: boolean;
+  /** Objects go by themselves so many seconds after their last write. */
+  readonly timeToLiveSeconds?: number | undefined;
+}
+
+export interface Resource extends Strategy {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  /** Groups of resources that are listed together, e.g. `all`. */
+  readonly categories: readonly string[];
+  readonly namespaced: boolean;
+  readonly schema: ResourceSchema;
+  readonly subresources: Subresources;
+  /** Absent: the resource is served by the dynamic service and REST alone. */
+  readonly codec?: MessageCodec | undefined;
+  /** The generated definition of its typed service. */
+  readonly service?: ServiceDefinition | undefined;
+  /** How names are checked; most kinds: `subdomain`. */
+  readonly nameRule: "label" | "subdomain" | "path" | "service";
+  /** Field-selector names beyond metadata.name and metadata.namespace, e.g. `spec.nodeName`. */
+  readonly selectableFields: Readonly<Record<string, (document: Document) => string>>;
+  readonly columns: readonly Column[];
+}
