@@ -21,6 +21,8 @@ export const ChangeAction = {
   update: 5,
   /** A member tells its name and its client addresses. */
   announce: 6,
+  /** A member that was added starts for the first time: with this disk it takes part. */
+  pin: 7,
 } as const;
 export type ChangeAction = (typeof ChangeAction)[keyof typeof ChangeAction];
 
@@ -68,6 +70,8 @@ export function planChange(
         clientAddresses: clientAddresses ?? [],
       });
     }
+    case ChangeAction.pin:
+      return planPin(view, known(view, peer.id), peer.incarnation ?? 0);
     default:
       throw new StatusError(Code.unimplemented, `membership action ${request.action} is unknown`);
   }
@@ -161,6 +165,14 @@ function planUpdate(view: ClusterView, peer: ClusterPeer, fields: Partial<Cluste
   const others = view.roster.peers.filter(({ id }) => id !== peer.id);
   const peers = byId([...others, { ...peer, ...fields }]);
   return { membership: view.membership, roster: { ...view.roster, peers } };
+}
+
+function planPin(view: ClusterView, peer: ClusterPeer, incarnation: number): Change | undefined {
+  if (peer.incarnation === incarnation) return undefined;
+  if (peer.incarnation !== undefined || !Number.isSafeInteger(incarnation) || incarnation < 1) {
+    throw errors.memberExists();
+  }
+  return planUpdate(view, peer, { incarnation });
 }
 
 /** Of the voters that there are, so many must be there that a quorum of `size` voters remains. */

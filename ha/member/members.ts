@@ -20,9 +20,10 @@ export interface MembersHost {
   readonly limits: MemberLimits;
   readonly raft: Raft;
   appliedIndex(): number;
-  isLinked(id: MemberId): boolean;
   /** Why the member serves nobody; undefined: it does. */
   failure(): StatusError | undefined;
+  /** Linked, and with data. */
+  isActive(id: MemberId): boolean;
   /** Asks the leader. */
   call(question: Question, done: CallDone): void;
   /** The applied roster is another one. */
@@ -44,6 +45,8 @@ export class Members {
   #heard: { readonly index: number; readonly roster: Roster } | undefined;
   #pinned: readonly ClusterPeer[] = [];
   #announcing = false;
+  /** Peers whose disk the membership is about to name. */
+  readonly #pinning = new Set<MemberId>();
 
   constructor(host: MembersHost, rosters: RosterHistory) {
     this.#host = host;
@@ -143,6 +146,22 @@ export class Members {
     wake();
   }
 
+  /** Leader: a member that was added has come for the first time. */
+  pinDisk(id: MemberId, incarnation: number): void {
+    const { raft, wake, failure } = this.#host;
+    if (raft.role !== Role.leader || failure() || this.#pinning.has(id)) return;
+    this.#pinning.add(id);
+    const peer = peerToWire({ id, name: "", addresses: [], identity: "", incarnation });
+    this.#changes.submit({ action: ChangeAction.pin, peer }, false, (outcome) => {
+      this.#pinning.delete(id);
+      if (outcome && outcome !== "not-leader") {
+        this.#host.runtime.log.warn("a member could not be admitted", { error: outcome.message });
+      }
+      wake();
+    });
+    wake();
+  }
+
   /** Proposes the next change, if the core takes one. */
   pump(): void {
     this.#changes.pump();
@@ -203,7 +222,7 @@ export class Members {
   }
 
   #view(): ClusterView {
-    const { raft, options, isLinked } = this.#host;
+    const { raft, options, isActive } = this.#host;
     const { membership, progress, lastIndex } = raft.status();
     const { id: self } = options;
     return {
@@ -211,7 +230,7 @@ export class Members {
       membership,
       roster: this.#rosters.current,
       lastIndex,
-      isActive: (id) => id === self || isLinked(id),
+      isActive: (id) => id === self || isActive(id),
       matchOf: (id) => progress.find((peer) => peer.id === id)?.match,
     };
   }

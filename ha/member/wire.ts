@@ -110,6 +110,7 @@ export function peerToWire(peer: ClusterPeer): PeerInfo {
     peerAddresses: [...peer.addresses],
     identity: peer.identity,
     clientAddresses: [...(peer.clientAddresses ?? [])],
+    ...(peer.incarnation && { incarnation: peer.incarnation }),
   };
 }
 
@@ -120,5 +121,6 @@ export function peerFromWire(wire: PeerInfo): ClusterPeer {
     addresses: wire.peerAddresses ?? [],
     identity: wire.identity ?? "",
     clientAddresses: wire.clientAddresses ?? [],
+    ...(wire.incarnation && { incarnation: wire.incarnation }),
   };
 }
