@@ -27,7 +27,7 @@
  *    incarnation drawn for d: before it adopted c's decision, which by 2 it could not adopt after
  *    that; or after it, when it would have said that it has data. Both contradict the supposition.
  */
-import type { Hello, Standing } from "../../proto/gen/raft.ts";
+import type { Hello, RosterNews, Standing } from "../../proto/gen/raft.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Cancel, MemberId, Runtime } from "../runtime/types.ts";
 import { type ClusterId, clusterIdOf } from "./cluster-id.ts";
@@ -75,6 +75,7 @@ export class Founding {
   #directory: DataDirectory;
   #writing = false;
   #ended = false;
+  #news: RosterNews | undefined;
 
   constructor(
     runtime: Runtime,
@@ -123,6 +124,11 @@ export class Founding {
     }
   }
 
+  /** What a member of the cluster said last of who takes part. */
+  get news(): RosterNews | undefined {
+    return this.#news;
+  }
+
   #clusterId(suffix: string): ClusterId {
     const { cluster, clusterToken = "" } = this.#options;
     const founders = cluster.map(({ identity }) => identity);
@@ -152,7 +158,8 @@ export class Founding {
       this.#runtime.log.warn("a frame cannot be read", { from, error });
       return;
     }
-    // Everything else is for members that take part.
+    // The rest is for members that take part.
+    this.#news = frame.news ?? this.#news;
     if (frame.hello) this.#hello(from, frame.hello);
     if (frame.standing) this.#standing(from, frame.standing);
   }
@@ -164,6 +171,8 @@ export class Founding {
       this.#tell(from, { asked, verdict: Verdict.otherFounders });
       return;
     }
+    // Its link to this member is up, so that it can answer now.
+    if (this.#coordinates && !this.#without.has(from)) this.#ask(from);
     if (from !== coordinatorOf(this.#options) || asked === 0 || this.#writing) return;
     const answer = () => {
       const { incarnation } = this.#directory;

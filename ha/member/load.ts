@@ -1,4 +1,5 @@
 /** From what the disk holds to a member that can start. */
+import type { RosterNews } from "../../proto/gen/raft.ts";
 import { EntryKind, type LogIndex, type Membership, Raft } from "../raft/mod.ts";
 import { type Disk, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
 import { loadStateMachine, pageReader, repair, StateMachine } from "../store/mod.ts";
@@ -34,11 +35,14 @@ export interface Loaded {
 export async function openMember(runtime: Runtime, options: MemberOptions): Promise<Member> {
   const links = new PeerLinks(runtime.network);
   let directory = await claimDirectory(runtime.disk, runtime.random, options);
+  let news: RosterNews | undefined;
   if (directory.cluster === undefined) {
-    directory = await new Founding(runtime, options, directory, links).run();
+    const founding = new Founding(runtime, options, directory, links);
+    directory = await founding.run();
+    news = founding.news;
   }
   const member = new Member(runtime, options, await load(runtime, options, directory, links));
-  await member.start();
+  await member.start(news);
   return member;
 }
 

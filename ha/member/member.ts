@@ -6,7 +6,7 @@
  * Everything that arrives in one turn is handled in one pass at its end: one proposal, one read
  * round, one write to the disk, one frame per peer, one batch per watcher.
  */
-import type { Answer, Call, Hello } from "../../proto/gen/raft.ts";
+import type { Answer, Call, Hello, RosterNews } from "../../proto/gen/raft.ts";
 import {
   EntryKind,
   type LogIndex,
@@ -230,8 +230,9 @@ export class Member {
   }
 
   /** Listens, dials and begins to tick. Rejects when the address cannot be bound. */
-  async start(): Promise<void> {
+  async start(news?: RosterNews): Promise<void> {
     const { clock } = this.runtime;
+    if (news) this.#members.heard(news);
     this.#members.pin();
     this.#links.handOver({
       message: (from, bytes) => this.#frame(from, bytes),

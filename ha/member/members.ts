@@ -146,20 +146,17 @@ export class Members {
     wake();
   }
 
-  /** Leader: a member that was added has come for the first time. */
+  /** A member that was added has come for the first time: the leader is asked to admit it. */
   pinDisk(id: MemberId, incarnation: number): void {
-    const { raft, wake, failure } = this.#host;
-    if (raft.role !== Role.leader || failure() || this.#pinning.has(id)) return;
+    if (this.#pinning.has(id)) return;
     this.#pinning.add(id);
     const peer = peerToWire({ id, name: "", addresses: [], identity: "", incarnation });
-    this.#changes.submit({ action: ChangeAction.pin, peer }, false, (outcome) => {
+    const membership: MembershipRequest = { action: ChangeAction.pin, peer };
+    this.#host.call({ kind: CallKind.membership, membership }, (error) => {
       this.#pinning.delete(id);
-      if (outcome && outcome !== "not-leader") {
-        this.#host.runtime.log.warn("a member could not be admitted", { error: outcome.message });
-      }
-      wake();
+      if (!error || this.#host.failure()) return;
+      this.#host.runtime.log.warn("a member could not be admitted", { error: error.message });
     });
-    wake();
   }
 
   /** Proposes the next change, if the core takes one. */
