@@ -59,8 +59,8 @@ export const Verdict = {
 } as const;
 
 export class Founding {
-  readonly #runtime: Runtime;
-  readonly #options: MemberOptions;
+  readonly runtime: Runtime;
+  readonly options: MemberOptions;
   readonly #links: PeerLinks;
   readonly #outbox: Outbox;
   readonly #joins: boolean;
@@ -83,8 +83,8 @@ export class Founding {
     directory: DataDirectory,
     links: PeerLinks,
   ) {
-    this.#runtime = runtime;
-    this.#options = options;
+    this.runtime = runtime;
+    this.options = options;
     this.#directory = directory;
     this.#links = links;
     this.#outbox = new Outbox(runtime.network, 0);
@@ -98,8 +98,8 @@ export class Founding {
    * StatusError when it may not: its data are lost, or it has been removed.
    */
   async run(): Promise<DataDirectory> {
-    const { clock } = this.#runtime;
-    const { id, cluster } = this.#options;
+    const { clock } = this.runtime;
+    const { id, cluster } = this.options;
     this.#links.setPeers(cluster.filter((peer) => peer.id !== id));
     this.#links.handOver({
       message: (from, bytes) => this.#frame(from, bytes),
@@ -130,7 +130,7 @@ export class Founding {
   }
 
   #clusterId(suffix: string): ClusterId {
-    const { cluster, clusterToken = "" } = this.#options;
+    const { cluster, clusterToken = "" } = this.options;
     const founders = cluster.map(({ identity }) => identity);
     return clusterIdOf(founders, `${clusterToken}${suffix}`);
   }
@@ -155,7 +155,7 @@ export class Founding {
     try {
       frame = decodeFrame(bytes);
     } catch (error) {
-      this.#runtime.log.warn("a frame cannot be read", { from, error });
+      this.runtime.log.warn("a frame cannot be read", { from, error });
       return;
     }
     // The rest is for members that take part.
@@ -173,7 +173,7 @@ export class Founding {
     }
     // Its link to this member is up, so that it can answer now.
     if (this.#coordinates && !this.#without.has(from)) this.#ask(from);
-    if (from !== coordinatorOf(this.#options) || asked === 0 || this.#writing) return;
+    if (from !== coordinatorOf(this.options) || asked === 0 || this.#writing) return;
     const answer = () => {
       const { incarnation } = this.#directory;
       this.#tell(from, { asked, verdict: Verdict.noData, incarnation });
@@ -182,7 +182,7 @@ export class Founding {
       answer();
       return;
     }
-    const incarnation = drawIncarnation(this.#runtime.random);
+    const incarnation = drawIncarnation(this.runtime.random);
     this.#write({ ...this.#directory, incarnation, coordinator: asked }, answer);
   }
 
@@ -197,13 +197,13 @@ export class Founding {
       this.#others.delete(from);
       this.#foundIfAllAnswered();
     } else if (verdict === Verdict.welcome) this.#adopt(standing);
-    else if (verdict === Verdict.bootstrapped) this.#fail(bootstrappedError(this.#options));
-    else if (verdict === Verdict.removed) this.#fail(removedError(this.#options.name));
+    else if (verdict === Verdict.bootstrapped) this.#fail(bootstrappedError(this.options));
+    else if (verdict === Verdict.removed) this.#fail(removedError(this.options.name));
     else if (verdict === Verdict.otherFounders) this.#others.add(from);
   }
 
   #foundIfAllAnswered(): void {
-    const { cluster, id } = this.#options;
+    const { cluster, id } = this.options;
     if (!this.#coordinates || this.#writing || this.#ended) return;
     const incarnations = new Map(this.#without).set(id, this.#directory.incarnation);
     if (!cluster.every((peer) => (incarnations.get(peer.id) ?? 0) > 0)) return;
@@ -216,7 +216,7 @@ export class Founding {
     const drawn = peers.map(({ incarnation }) => incarnation).join();
     const clusterId = this.#clusterId(`\n\n${drawn}`);
     this.#write({ ...this.#directory, cluster: clusterId, foundation: founded }, () => {
-      this.#runtime.log.info("the cluster is founded", { members: peers.map(({ name }) => name) });
+      this.runtime.log.info("the cluster is founded", { members: peers.map(({ name }) => name) });
       for (const peer of peers) {
         if (peer.id !== id) {
           this.#tell(peer.id, welcomeTo(peer.incarnation, clusterId, founded));
@@ -230,11 +230,11 @@ export class Founding {
     const { incarnation } = this.#directory;
     if (incarnation === 0 || !Number.isSafeInteger(cluster) || cluster < 1) return;
     const founded = wire && rosterMetaFromWire(wire);
-    const own = founded?.roster.peers.find(({ id }) => id === this.#options.id);
+    const own = founded?.roster.peers.find(({ id }) => id === this.options.id);
     if (founded && own?.incarnation !== incarnation) return;
     const adopted = { incarnation, coordinator: 0, cluster: cluster as ClusterId };
     this.#write({ ...adopted, foundation: founded }, () => {
-      this.#runtime.log.info("this member takes part in the cluster", { founder: !!founded });
+      this.runtime.log.info("this member takes part in the cluster", { founder: !!founded });
       this.#outcome.resolve(this.#directory);
     });
   }
@@ -242,7 +242,7 @@ export class Founding {
   /** `done` is called when the disk has it. */
   #write(directory: DataDirectory, done: () => void): void {
     this.#writing = true;
-    writeDirectory(this.#runtime.disk, this.#options, directory).then(
+    writeDirectory(this.runtime.disk, this.options, directory).then(
       () => {
         this.#writing = false;
         this.#directory = directory;
@@ -259,10 +259,10 @@ export class Founding {
 
   /** To the log, from time to time: what this member waits for, and what an operator can do. */
   #report(): void {
-    const { cluster, id } = this.#options;
+    const { cluster, id } = this.options;
     const missing = cluster.filter((peer) => peer.id !== id && !this.#links.isLinked(peer.id));
     const others = cluster.filter((peer) => this.#others.has(peer.id));
-    this.#runtime.log.warn(
+    this.runtime.log.warn(
       this.#joins
         ? "this member has no data and waits until the cluster that has added it admits it"
         : "this member has no data and waits for all founders: a cluster that was founded before " +
