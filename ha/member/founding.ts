@@ -67,7 +67,7 @@ export class Founding {
   readonly #coordinates: boolean;
   /** Of founders and token; 0: this member joins. */
   readonly #digest: number;
-  /** The incarnations of the founders that have no data; kept by the coordinator. */
+  /** The founders that have said that they have no data; to the coordinator, with an incarnation. */
   readonly #without = new Map<MemberId, number>();
   readonly #others = new Set<MemberId>();
   readonly #timers: Cancel[] = [];
@@ -76,6 +76,8 @@ export class Founding {
   #writing = false;
   #ended = false;
   #news: RosterNews | undefined;
+  /** Incarnation of the coordinator that asks, while another was answered before; 0: none. */
+  #turningTo = 0;
 
   constructor(
     runtime: Runtime,
@@ -164,26 +166,50 @@ export class Founding {
     if (frame.standing) this.#standing(from, frame.standing);
   }
 
-  /** A founder answers the coordinator alone, with an incarnation that was drawn for it. */
+  /** A founder names an incarnation to the coordinator alone, one that was drawn for it. */
   #hello(from: MemberId, { incarnation: asked = 0, founders = 0 }: Hello): void {
-    if (this.#joins || this.#ended || founders === 0) return;
+    if (this.#joins || this.#ended || this.#writing || founders === 0) return;
     if (founders !== this.#digest) {
       this.#tell(from, { asked, verdict: Verdict.otherFounders });
       return;
     }
     // Its link to this member is up, so that it can answer now.
     if (this.#coordinates && !this.#without.has(from)) this.#ask(from);
-    if (from !== coordinatorOf(this.options) || asked === 0 || this.#writing) return;
+    const coordinator = coordinatorOf(this.options);
+    if (from !== coordinator) {
+      this.#tell(from, { asked, verdict: Verdict.noData });
+      return;
+    }
+    if (asked === 0) return;
     const answer = () => {
       const { incarnation } = this.#directory;
       this.#tell(from, { asked, verdict: Verdict.noData, incarnation });
     };
-    if (this.#directory.coordinator === asked) {
-      answer();
-      return;
+    if (this.#directory.coordinator === asked) answer();
+    else if (this.#mayTurnTo(asked)) {
+      const incarnation = drawIncarnation(this.runtime.random);
+      this.#write({ ...this.#directory, incarnation, coordinator: asked }, answer);
     }
-    const incarnation = drawIncarnation(this.runtime.random);
-    this.#write({ ...this.#directory, incarnation, coordinator: asked }, answer);
+  }
+
+  /**
+   * Whether this founder may give up the incarnation that it has for one that is drawn for this
+   * coordinator. With it goes the right to take part in what the coordinator's former incarnation
+   * may have founded; so every other founder must have said since that it knows of nothing founded.
+   */
+  #mayTurnTo(coordinator: number): boolean {
+    if (this.#directory.coordinator === 0) return true;
+    const { cluster, id } = this.options;
+    if (this.#turningTo === coordinator) {
+      const others = cluster.filter(
+        (peer) => peer.id !== id && peer.id !== coordinatorOf(this.options),
+      );
+      return others.every((peer) => this.#without.has(peer.id));
+    }
+    this.#turningTo = coordinator;
+    this.#without.clear();
+    this.#askAll();
+    return false;
   }
 
   #standing(from: MemberId, standing: Standing): void {
@@ -192,7 +218,6 @@ export class Founding {
     // The answer to a question that was asked with an earlier incarnation.
     if (asked !== this.#directory.incarnation) return;
     if (verdict === Verdict.noData) {
-      if (!this.#coordinates) return;
       this.#without.set(from, standing.incarnation ?? 0);
       this.#others.delete(from);
       this.#foundIfAllAnswered();
