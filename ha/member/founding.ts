@@ -330,3 +330,9 @@ export function removedError(name: string): StatusError {
       "data and its peer key, and add it again",
   );
 }
+
+/** The cluster goes on without the member until an operator has acted: a restart does not help. */
+export function isExclusion(error: unknown): error is Error {
+  const words = /has already been bootstrapped|has been removed from the cluster/;
+  return error instanceof Error && words.test(error.message);
+}

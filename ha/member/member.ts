@@ -93,6 +93,7 @@ export class Member {
   #scheduled = false;
   #appliedTerm: number;
   failure: StatusError | undefined;
+  readonly #excluded = Promise.withResolvers<StatusError>();
   /** Counts the snapshots put in place: what was being read of the disk before is not there any more. */
   installations = 0;
 
@@ -283,6 +284,11 @@ export class Member {
 
   get appliedIndex(): number {
     return this.machine.appliedIndex;
+  }
+
+  /** Resolves when this member has been removed from the cluster and has left it. */
+  get excluded(): Promise<StatusError> {
+    return this.#excluded.promise;
   }
 
   isLinked(peer: MemberId): boolean {
@@ -508,7 +514,10 @@ export class Member {
     // After a restart it still knows.
     this.#writer.log({ operations: [], lastIndex: undefined, sync: true, done: undefined });
     this.#timers.push(
-      this.runtime.clock.after(this.#limits.removedLingerMillis, () => this.#leave(error)),
+      this.runtime.clock.after(this.#limits.removedLingerMillis, () => {
+        this.#leave(error);
+        this.#excluded.resolve(error);
+      }),
     );
   }
 
