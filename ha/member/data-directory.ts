@@ -17,7 +17,7 @@ export interface DataDirectory {
   readonly incarnation: number;
   /** While founding: the coordinator's incarnation for which this one was drawn; 0: none. */
   readonly coordinator: number;
-  /** Where the log of a founder begins; undefined: a joiner, or written by an older version. */
+  /** Where the log begins; undefined: written by an older version, or in no cluster yet. */
   readonly foundation: RosterMeta | undefined;
 }
 

@@ -105,6 +105,8 @@ export class Founding {
     this.#links.setPeers(cluster.filter((peer) => peer.id !== id));
     this.#links.handOver({
       message: (from, bytes) => this.#frame(from, bytes),
+      // Its name and identity, which the network tells, are all that other founders need.
+      introduction: async () => ({}),
       link: (peer, up) => {
         if (up) this.#ask(peer);
         else this.#without.delete(peer);
@@ -257,8 +259,11 @@ export class Founding {
     const founded = wire && rosterMetaFromWire(wire);
     const own = founded?.roster.peers.find(({ id }) => id === this.options.id);
     if (founded && own?.incarnation !== incarnation) return;
+    // A joiner's log begins with no members; whom to ask is all that it knows.
+    const { cluster: asked } = this.options;
+    const bare = foundation({ cluster: asked, initialClusterState: "existing" });
     const adopted = { incarnation, coordinator: 0, cluster: cluster as ClusterId };
-    this.#write({ ...adopted, foundation: founded }, () => {
+    this.#write({ ...adopted, foundation: founded ?? bare }, () => {
       this.runtime.log.info("this member takes part in the cluster", { founder: !!founded });
       this.#outcome.resolve(this.#directory);
     });
@@ -314,7 +319,7 @@ export function welcomeTo(
 }
 
 /** etcd's words, and what to do. */
-function bootstrappedError({ name, id }: MemberOptions): StatusError {
+export function bootstrappedError({ name, id }: Pick<MemberOptions, "name" | "id">): StatusError {
   return new StatusError(
     Code.failedPrecondition,
     `etcdserver: member ${id.toString(16)} has already been bootstrapped: "${name}" takes part in ` +

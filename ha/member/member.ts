@@ -236,6 +236,7 @@ export class Member {
     if (news) this.#members.heard(news);
     this.#members.pin();
     this.#links.handOver({
+      introduction: (stranger) => this.#members.introduce(stranger),
       message: (from, bytes) => this.#frame(from, bytes),
       link: (peer, up) => this.#link(peer, up),
     });

@@ -6,9 +6,10 @@
 import type { Answer, Call, MembershipRequest, RosterNews } from "../../proto/gen/raft.ts";
 import { type Entry, EntryKind, type Raft, Role } from "../raft/mod.ts";
 import type { StatusError } from "../runtime/status-error.ts";
-import type { Cancel, MemberId, Runtime } from "../runtime/types.ts";
+import type { Cancel, Introduction, MemberId, Runtime, Stranger } from "../runtime/types.ts";
 import { type CallDone, CallKind, type Question } from "./calls.ts";
-import { ChangeAction, Changes, type ClusterView } from "./changes.ts";
+import { ChangeAction, Changes, type ClusterView, readyToVote, sharesAddress } from "./changes.ts";
+import { bootstrappedError } from "./founding.ts";
 import { limits, type MemberLimits } from "./limits.ts";
 import { type Roster, type RosterHistory, unite } from "./roster.ts";
 import type { ClusterPeer, MemberOptions } from "./types.ts";
@@ -47,6 +48,7 @@ export class Members {
   #announcing = false;
   /** Peers whose disk the membership is about to name. */
   readonly #pinning = new Set<MemberId>();
+  #promoting = false;
 
   constructor(host: MembersHost, rosters: RosterHistory) {
     this.#host = host;
@@ -159,9 +161,45 @@ export class Members {
     });
   }
 
+  /** A stranger with the cluster's token has called: is it a member that was added? */
+  async introduce({ identity, addresses }: Stranger): Promise<Introduction> {
+    const { peers } = this.roster;
+    const known = peers.find((peer) => peer.identity === identity);
+    if (known) return { member: known.id, peers };
+    const there = peers.find((peer) => sharesAddress(peer.addresses, addresses));
+    if (!there) {
+      const text = `no member with the peer URL http://${addresses[0]}: add it first`;
+      return { refusal: `etcdserver: ${text} (etcdctl member add)` };
+    }
+    if (there.identity !== "") return { refusal: bootstrappedError(there).message };
+    const peer = peerToWire({ ...there, identity });
+    const membership: MembershipRequest = { action: ChangeAction.introduce, peer };
+    return await new Promise((resolve) => {
+      this.#host.call({ kind: CallKind.membership, membership }, (error) => {
+        if (error) resolve({ refusal: error.message });
+        else resolve({ member: there.id, peers: [...peers, { ...there, identity }] });
+      });
+    });
+  }
+
   /** Proposes the next change, if the core takes one. */
   pump(): void {
+    this.#promoteIfReady();
     this.#changes.pump();
+  }
+
+  /** Leader: a member that was added as a voter has caught up. */
+  #promoteIfReady(): void {
+    const { raft, failure } = this.#host;
+    if (raft.role !== Role.leader || failure() || this.#promoting) return;
+    if (!this.#rosters.current.peers.some(({ catchingUp }) => catchingUp)) return;
+    const id = readyToVote(this.#view());
+    if (id === undefined) return;
+    this.#promoting = true;
+    const peer = peerToWire({ id, name: "", addresses: [], identity: "" });
+    this.#changes.submit({ action: ChangeAction.promote, peer }, true, () => {
+      this.#promoting = false;
+    });
   }
 
   /** This member no longer leads. */

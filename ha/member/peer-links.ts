@@ -37,6 +37,10 @@ export class PeerLinks {
   start(): Promise<void> {
     this.#started ??= this.#network.start({
       message: (from, bytes) => this.#handlers?.message(from, bytes),
+      introduction: async (stranger) =>
+        (await this.#handlers?.introduction?.(stranger)) ?? {
+          refusal: "etcdserver: this member is starting: try again",
+        },
       link: (peer, up) => {
         if (up) this.#linked.add(peer);
         else if (!this.#linked.delete(peer)) return;

@@ -8,6 +8,8 @@ export interface ClusterPeer extends Peer {
   readonly clientAddresses?: readonly string[];
   /** Of the disk with which the member takes part; absent: it has not started. */
   readonly incarnation?: number;
+  /** A learner that becomes a voter as soon as it has caught up. */
+  readonly catchingUp?: boolean;
 }
 
 export interface MemberOptions {

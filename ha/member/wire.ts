@@ -111,6 +111,7 @@ export function peerToWire(peer: ClusterPeer): PeerInfo {
     identity: peer.identity,
     clientAddresses: [...(peer.clientAddresses ?? [])],
     ...(peer.incarnation && { incarnation: peer.incarnation }),
+    ...(peer.catchingUp && { catchingUp: true }),
   };
 }
 
@@ -122,5 +123,6 @@ export function peerFromWire(wire: PeerInfo): ClusterPeer {
     identity: wire.identity ?? "",
     clientAddresses: wire.clientAddresses ?? [],
     ...(wire.incarnation && { incarnation: wire.incarnation }),
+    ...(wire.catchingUp && { catchingUp: true }),
   };
 }
