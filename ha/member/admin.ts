@@ -4,7 +4,8 @@
  *
  * A member's address is a URL `http://host:port?p2p=<peer id>`: etcd's tools know addresses only as
  * URLs, refuse a path in them, and leave a query alone. `http://host:port/p2p/<peer id>` is also
- * understood. The peer id is the member's identity: without it nobody could tell who it is.
+ * understood. The peer id is the member's identity. A member that is added with `http://host:port`
+ * alone shows its identity when it first calls under the cluster's token, and is known by it then.
  */
 import type { MembershipRequest } from "../../proto/gen/raft.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
@@ -21,6 +22,7 @@ import {
 import { backupPieces } from "./backup.ts";
 import { CallKind } from "./calls.ts";
 import { ChangeAction } from "./changes.ts";
+import { drawIncarnation } from "./data-directory.ts";
 import { hashInSteps } from "./hashing.ts";
 import { limits } from "./limits.ts";
 import type { Member } from "./member.ts";
@@ -70,7 +72,9 @@ export class MemberAdmin {
   /** In the order of their ids. */
   async members(): Promise<readonly MemberInfo[]> {
     const { learners } = this.#member.raftStatus.membership;
-    return this.#member.roster.peers.map((peer) => infoOf(peer, learners.includes(peer.id)));
+    return this.#member.roster.peers.map((peer) =>
+      infoOf(peer, learners.includes(peer.id) && peer.catchingUp !== true),
+    );
   }
 
   async memberAdd(member: {
@@ -78,14 +82,9 @@ export class MemberAdmin {
     readonly learner: boolean;
   }): Promise<MemberInfo> {
     const { addresses, identity } = parsePeerUrls(member.peerUrls);
-    if (identity === undefined) {
-      throw invalidUrl(
-        member.peerUrls[0] ?? "",
-        "has no identity; http://host:port?p2p=<peer id> is wanted, where the peer id is that of " +
-          "the new member's peer key",
-      );
-    }
-    const peer = { id: this.#identify(identity), name: "", addresses, identity };
+    // Its identity is learnt when it introduces itself (`introductions.ts`).
+    const id = identity === undefined ? this.#drawId() : this.#identify(identity);
+    const peer = { id, name: "", addresses, identity: identity ?? "" };
     await this.#change(member.learner ? ChangeAction.addLearner : ChangeAction.addVoter, peer);
     return infoOf(peer, member.learner);
   }
@@ -206,6 +205,11 @@ export class MemberAdmin {
     }
   }
 
+  /** As an id that is made of an identity: 1..2^52. */
+  #drawId(): MemberId {
+    return drawIncarnation(this.#member.runtime.random) as MemberId;
+  }
+
   #identify(identity: string): MemberId {
     const { identify } = this.#member.options;
     if (identify) return identify(identity);
@@ -239,7 +243,9 @@ function infoOf(peer: ClusterPeer, learner: boolean): MemberInfo {
   return {
     id: peer.id,
     name: peer.name,
-    peerUrls: peer.addresses.map((address) => `http://${address}?p2p=${peer.identity}`),
+    peerUrls: peer.addresses.map(
+      (address) => `http://${address}${peer.identity && `?p2p=${peer.identity}`}`,
+    ),
     clientUrls: peer.clientAddresses ?? [],
     learner,
   };

@@ -21,6 +21,10 @@ export const ChangeAction = {
   update: 5,
   /** A member tells its name and its client addresses. */
   announce: 6,
+  /** A member that was added starts for the first time: with this disk it takes part. */
+  pin: 7,
+  /** A member that was added by its address alone shows its identity for the first time. */
+  introduce: 8,
 } as const;
 export type ChangeAction = (typeof ChangeAction)[keyof typeof ChangeAction];
 
@@ -68,6 +72,10 @@ export function planChange(
         clientAddresses: clientAddresses ?? [],
       });
     }
+    case ChangeAction.pin:
+      return planPin(view, known(view, peer.id), peer.incarnation ?? 0);
+    case ChangeAction.introduce:
+      return planIntroduction(view, known(view, peer.id), peer.identity);
     default:
       throw new StatusError(Code.unimplemented, `membership action ${request.action} is unknown`);
   }
@@ -98,13 +106,19 @@ function planAdd(
 ): Change | undefined {
   const { membership, roster } = view;
   if (peer.id === 0) throw errors.invalid("id", peer.id, "a member's id");
-  if (peer.identity === "") throw errors.invalid("identity", '""', "a member's peer id");
+  const unknown = peer.identity === "";
+  if (unknown && peer.addresses.length === 0) {
+    throw errors.invalid("identity", '""', "a member's peer id, or at least one address");
+  }
   const there = roster.peers.find(
-    ({ id, identity }) => id === peer.id || identity === peer.identity,
+    ({ id, identity }) => id === peer.id || (!unknown && identity === peer.identity),
   );
   if (there) {
     if (repeated && there.addresses.join() === peer.addresses.join()) return undefined;
     throw errors.memberExists();
+  }
+  if (roster.peers.some(({ addresses }) => sharesAddress(addresses, peer.addresses))) {
+    throw new StatusError(Code.failedPrecondition, "etcdserver: Peer URLs already exists");
   }
   if (roster.removed.includes(peer.id)) {
     const text = `etcdserver: member ID already exist: ${peer.identity} was removed; use a new peer key`;
@@ -115,12 +129,16 @@ function planAdd(
     const text = `etcdserver: the cluster has ${limits.membersMax} members, which is the most`;
     throw new StatusError(Code.failedPrecondition, text);
   }
-  if (learner && learners.length >= limits.learnersMax) throw errors.tooManyLearners();
-  if (!learner && voters.length > 1) checkQuorum(view, voters, voters.length + 1);
-  const next = learner
+  // Of two voters both are needed: beside a single one, the second counts once it has caught up.
+  const catchingUp = !learner && voters.length === 1;
+  const joinsLearning = learner || catchingUp;
+  if (joinsLearning && learners.length >= limits.learnersMax) throw errors.tooManyLearners();
+  if (!joinsLearning) checkQuorum(view, voters, voters.length + 1);
+  const next = joinsLearning
     ? { ...membership, learners: [...learners, peer.id] }
     : { ...membership, voters: sorted([...voters, peer.id]) };
-  return { membership: next, roster: { ...roster, peers: byId([...roster.peers, peer]) } };
+  const added = catchingUp ? { ...peer, catchingUp } : peer;
+  return { membership: next, roster: { ...roster, peers: byId([...roster.peers, added]) } };
 }
 
 function planPromotion(id: MemberId, repeated: boolean, view: ClusterView): Change | undefined {
@@ -130,14 +148,34 @@ function planPromotion(id: MemberId, repeated: boolean, view: ClusterView): Chan
     if (repeated) return undefined;
     throw errors.memberNotLearner();
   }
-  const match = view.matchOf(id) ?? 0;
-  const behind = view.lastIndex - match;
-  if (match === 0 || behind > limits.promotionLagEntries || !view.isActive(id)) {
-    throw errors.learnerNotReady();
-  }
+  if (!isReady(view, id)) throw errors.learnerNotReady();
   const { voters } = membership;
   const learners = membership.learners.filter((learner) => learner !== id);
-  return { membership: { ...membership, voters: sorted([...voters, id]), learners }, roster };
+  const peers = roster.peers.map((peer) => {
+    const { catchingUp: _done, ...rest } = peer;
+    return peer.id === id ? rest : peer;
+  });
+  return {
+    membership: { ...membership, voters: sorted([...voters, id]), learners },
+    roster: { ...roster, peers },
+  };
+}
+
+/** A learner with (almost) the whole log, that can be talked to. */
+function isReady(view: ClusterView, id: MemberId): boolean {
+  const match = view.matchOf(id) ?? 0;
+  const behind = view.lastIndex - match;
+  return match > 0 && behind <= limits.promotionLagEntries && view.isActive(id);
+}
+
+/** A learner that was added as a voter, and may become one now. */
+export function readyToVote(view: ClusterView): MemberId | undefined {
+  const { learners } = view.membership;
+  if (learners.length === 0) return undefined;
+  const ready = view.roster.peers.find(
+    ({ id, catchingUp }) => catchingUp === true && learners.includes(id) && isReady(view, id),
+  );
+  return ready?.id;
 }
 
 function planRemoval(id: MemberId, repeated: boolean, view: ClusterView): Change | undefined {
@@ -161,6 +199,29 @@ function planUpdate(view: ClusterView, peer: ClusterPeer, fields: Partial<Cluste
   const others = view.roster.peers.filter(({ id }) => id !== peer.id);
   const peers = byId([...others, { ...peer, ...fields }]);
   return { membership: view.membership, roster: { ...view.roster, peers } };
+}
+
+function planPin(view: ClusterView, peer: ClusterPeer, incarnation: number): Change | undefined {
+  if (peer.incarnation === incarnation) return undefined;
+  if (peer.incarnation !== undefined || !Number.isSafeInteger(incarnation) || incarnation < 1) {
+    throw errors.memberExists();
+  }
+  return planUpdate(view, peer, { incarnation });
+}
+
+function planIntroduction(
+  view: ClusterView,
+  peer: ClusterPeer,
+  identity: string,
+): Change | undefined {
+  if (peer.identity === identity) return undefined;
+  const taken = view.roster.peers.some((other) => other.identity === identity);
+  if (peer.identity !== "" || identity === "" || taken) throw errors.memberExists();
+  return planUpdate(view, peer, { identity });
+}
+
+export function sharesAddress(left: readonly string[], right: readonly string[]): boolean {
+  return left.some((address) => right.includes(address));
 }
 
 /** Of the voters that there are, so many must be there that a quorum of `size` voters remains. */

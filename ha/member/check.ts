@@ -1,7 +1,7 @@
 /** Verifies what a member has on disk, record by record; changes nothing. */
 import type { Disk } from "../runtime/types.ts";
 import { loadStateMachine, pageReader, recordName, StateMachine, unseal } from "../store/mod.ts";
-import { foundation } from "./load.ts";
+import { foundation } from "./data-directory.ts";
 import { LogStore, readIdentity, scanAll } from "./log-store.ts";
 import { applyLog } from "./salvage.ts";
 

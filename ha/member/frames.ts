@@ -7,8 +7,10 @@ import {
   Answer,
   Call,
   Frame,
+  Hello,
   RosterNews,
   SnapshotChunk,
+  Standing,
   SnapshotMeta as WireSnapshotMeta,
 } from "../../proto/gen/raft.ts";
 import { draft, type Entry, type Message } from "../raft/mod.ts";
@@ -22,6 +24,8 @@ export interface Outgoing {
   calls: Call[];
   answers: Answer[];
   news?: RosterNews | undefined;
+  hello?: Hello | undefined;
+  standing?: Standing | undefined;
 }
 
 export function newOutgoing(): Outgoing {
@@ -32,11 +36,12 @@ const writer = new WireWriter();
 
 /** `cluster`: frames of another cluster are not answered. A view of a shared chunk. */
 export function encodeFrame(cluster: number, outgoing: Outgoing): Uint8Array {
-  const { messages, chunks, calls, answers, news } = outgoing;
+  const { messages, chunks, calls, answers, news, hello, standing } = outgoing;
   writer.number(1, cluster);
   for (const message of messages) writeMessage(2, message);
-  if (chunks.length + calls.length + answers.length > 0 || news !== undefined) {
-    writer.raw(Frame.encode({ chunks, calls, answers, news }).finish());
+  const lists = chunks.length + calls.length + answers.length;
+  if (lists > 0 || news !== undefined || hello !== undefined || standing !== undefined) {
+    writer.raw(Frame.encode({ chunks, calls, answers, news, hello, standing }).finish());
   }
   return writer.finish();
 }
@@ -103,6 +108,8 @@ export function decodeFrame(bytes: Uint8Array): Outgoing & { readonly cluster: n
   const { messages, chunks, calls, answers } = newOutgoing();
   let cluster = 0;
   let news: RosterNews | undefined;
+  let hello: Hello | undefined;
+  let standing: Standing | undefined;
   while (reader.position < reader.end) {
     const tag = reader.varint();
     if (tag === 18) messages.push(readMessage(reader, reader.enter()));
@@ -111,9 +118,11 @@ export function decodeFrame(bytes: Uint8Array): Outgoing & { readonly cluster: n
     else if (tag === 34) calls.push(Call.decode(reader.bytes()));
     else if (tag === 42) answers.push(Answer.decode(reader.bytes()));
     else if (tag === 50) news = RosterNews.decode(reader.bytes());
+    else if (tag === 58) hello = Hello.decode(reader.bytes());
+    else if (tag === 66) standing = Standing.decode(reader.bytes());
     else reader.skip(tag);
   }
-  return { cluster, messages, chunks, calls, answers, news };
+  return { cluster, messages, chunks, calls, answers, news, hello, standing };
 }
 
 function readMessage(reader: WireReader, end: number): Message {

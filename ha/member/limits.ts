@@ -80,6 +80,9 @@ export const limits = {
   removedLingerMillis: 3_000,
   /** A member whose word about its name or addresses was not heard tries again after this. */
   announceMillis: 1_000,
+  /** How often a member without data asks its peers, and how often its log says what it waits for. */
+  helloMillis: 100,
+  foundingReportMillis: 5_000,
   /** Bytes and count of a member's addresses. */
   addressBytesMax: 300,
   addressesMax: 16,

@@ -1,13 +1,15 @@
 /** From what the disk holds to a member that can start. */
-import { EntryKind, type LogIndex, type Membership, Raft, type Term } from "../raft/mod.ts";
-import { Code, StatusError } from "../runtime/status-error.ts";
+import type { RosterNews } from "../../proto/gen/raft.ts";
+import { EntryKind, type LogIndex, type Membership, Raft } from "../raft/mod.ts";
 import { type Disk, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
 import { loadStateMachine, pageReader, repair, StateMachine } from "../store/mod.ts";
-import { type ClusterId, clusterIdOf } from "./cluster-id.ts";
-import { dropStaged, install, interruptedInstall, writeAll } from "./installer.ts";
+import { claimDirectory, type DataDirectory, foundation } from "./data-directory.ts";
+import { Founding, removedError } from "./founding.ts";
+import { dropStaged, install, interruptedInstall } from "./installer.ts";
 import { limits, limitsWith, type MemberLimits } from "./limits.ts";
-import { identityOperation, LogStore, readIdentity } from "./log-store.ts";
+import { LogStore } from "./log-store.ts";
 import { Member } from "./member.ts";
+import { PeerLinks } from "./peer-links.ts";
 import { Proposals } from "./proposals.ts";
 import { RosterHistory } from "./roster.ts";
 import type { MemberOptions } from "./types.ts";
@@ -19,28 +21,41 @@ export interface Loaded {
   readonly logStore: LogStore;
   readonly proposals: Proposals;
   readonly rosters: RosterHistory;
-  /** Undefined: a joiner that has not heard from its cluster yet. */
-  readonly clusterId: ClusterId | undefined;
+  readonly directory: DataDirectory;
+  readonly links: PeerLinks;
   readonly logStart: number;
   readonly lastIndex: LogIndex;
 }
 
 /**
- * Loads and starts a member on a runtime; the caller closes both, the member first. Rejects with a
- * StatusError or DiskError that names what is wrong with options or data.
+ * Loads and starts a member on a runtime; the caller closes both, the member first. A member without
+ * data first waits until it takes part in a cluster (`founding.ts`). Rejects with a StatusError or
+ * DiskError that names what is wrong with options or data.
  */
 export async function openMember(runtime: Runtime, options: MemberOptions): Promise<Member> {
-  const member = new Member(runtime, options, await load(runtime, options));
-  await member.start();
+  const links = new PeerLinks(runtime.network);
+  let directory = await claimDirectory(runtime.disk, runtime.random, options);
+  let news: RosterNews | undefined;
+  if (directory.cluster === undefined) {
+    const founding = new Founding(runtime, options, directory, links);
+    directory = await founding.run();
+    news = founding.news;
+  }
+  const member = new Member(runtime, options, await load(runtime, options, directory, links));
+  await member.start(news);
   return member;
 }
 
-async function load(runtime: Runtime, options: MemberOptions): Promise<Loaded> {
+async function load(
+  runtime: Runtime,
+  options: MemberOptions,
+  directory: DataDirectory,
+  links: PeerLinks,
+): Promise<Loaded> {
   const limits = limitsWith(options.limits);
   const { disk, random } = runtime;
-  const clusterId = await claimDirectory(disk, options);
   const logStore = new LogStore();
-  const initial = foundation(options);
+  const initial = beginningOf(directory, options);
   await finishInstall(runtime, logStore, initial);
   const proposals = new Proposals(options.id, random, limits);
   const machine = await loadMachine(disk, options.id, proposals.incarnation);
@@ -69,7 +84,15 @@ async function load(runtime: Runtime, options: MemberOptions): Promise<Loaded> {
     },
   );
   const logStart = start.index;
-  return { machine, raft, logStore, proposals, rosters, clusterId, logStart, lastIndex };
+  return { machine, raft, logStore, proposals, rosters, directory, links, logStart, lastIndex };
+}
+
+/** What the disk says comes before the flags; data of an older version do not say it. */
+function beginningOf(directory: DataDirectory, options: MemberOptions): RosterMeta {
+  const joined = directory.incarnation !== 0;
+  const { cluster } = options;
+  const initialClusterState = joined ? "existing" : options.initialClusterState;
+  return directory.foundation ?? foundation({ cluster, initialClusterState });
 }
 
 /** A crash may have interrupted the installation of a snapshot: it is finished, or forgotten. */
@@ -110,74 +133,4 @@ export async function loadMachine(
   const machine = new StateMachine(disk, { self: { member, incarnation } });
   await loadStateMachine(machine, disk, pageReader(disk));
   return machine;
-}
-
-/** Where a log without records begins: with the founders, or for a joiner with nobody. */
-export function foundation({
-  cluster,
-  initialClusterState,
-}: Pick<MemberOptions, "cluster" | "initialClusterState">): RosterMeta {
-  const joins = initialClusterState === "existing";
-  const peers = [...cluster].sort((a, b) => a.id - b.id);
-  const voters = joins ? [] : peers.map(({ id }) => id);
-  return {
-    index: 0 as LogIndex,
-    term: 0 as Term,
-    membership: { voters, outgoing: [], learners: [], learnersNext: [] },
-    roster: { peers, removed: [] },
-  };
-}
-
-export function removedError(name: string): StatusError {
-  return new StatusError(
-    Code.unavailable,
-    `etcdserver: member "${name}" has been removed from the cluster: to bring it back, delete its ` +
-      "data and its peer key, and add it again",
-  );
-}
-
-function checkOptions(options: MemberOptions): void {
-  const { cluster, id, name, identity } = options;
-  const refused = (text: string) => new StatusError(Code.invalidArgument, text);
-  if (cluster.length === 0) throw refused("the initial cluster names nobody");
-  if (new Set(cluster.map((peer) => peer.id)).size !== cluster.length) {
-    throw refused("the initial cluster names a member's key twice");
-  }
-  if (new Set(cluster.map((peer) => peer.name)).size !== cluster.length) {
-    throw refused("the initial cluster uses a name twice");
-  }
-  const self = cluster.find((peer) => peer.id === id);
-  if (options.initialClusterState === "existing") return;
-  if (!self) throw refused(`member "${name}" (${identity}) is not in the initial cluster`);
-  if (self.name !== name) {
-    throw refused(`the initial cluster calls this member's key "${self.name}", not "${name}"`);
-  }
-}
-
-/** A data directory belongs to one member of one cluster, for ever. */
-async function claimDirectory(disk: Disk, options: MemberOptions): Promise<ClusterId | undefined> {
-  const known = readIdentity(disk);
-  if (!known) {
-    checkOptions(options);
-    const joins = options.initialClusterState === "existing";
-    const founders = options.cluster.map(({ identity }) => identity);
-    const cluster = joins ? undefined : clusterIdOf(founders);
-    await writeAll(disk, [memberOperation(options, cluster)], true);
-    return cluster;
-  }
-  if (known.member !== options.id) {
-    throw new StatusError(
-      Code.failedPrecondition,
-      `the data directory belongs to member "${known.name}" (${known.identity}), ` +
-        `not to "${options.name}" (${options.identity})`,
-    );
-  }
-  return known.cluster ? (known.cluster as ClusterId) : undefined;
-}
-
-export function memberOperation(
-  { id, name, identity }: Pick<MemberOptions, "id" | "name" | "identity">,
-  cluster: ClusterId | undefined,
-) {
-  return identityOperation({ member: id, name, identity, ...(cluster && { cluster }) });
 }

@@ -44,6 +44,11 @@ export class MemberStore implements DirectStore {
     });
   }
 
+  /** Resolves when the member has been removed from the cluster and has left it. */
+  get excluded(): Promise<StatusError> {
+    return this.#member.excluded;
+  }
+
   range(
     request: RangeRequest,
     options: { readonly serializable?: boolean; readonly signal?: AbortSignal | undefined } = {},

@@ -6,7 +6,7 @@
  * Everything that arrives in one turn is handled in one pass at its end: one proposal, one read
  * round, one write to the disk, one frame per peer, one batch per watcher.
  */
-import type { Answer, Call } from "../../proto/gen/raft.ts";
+import type { Answer, Call, Hello, RosterNews } from "../../proto/gen/raft.ts";
 import {
   EntryKind,
   type LogIndex,
@@ -30,21 +30,23 @@ import {
   type StateMachine,
   WatchHub,
 } from "../store/mod.ts";
+import { Admission } from "./admission.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { type CallDone, CallKind, Calls, type Question } from "./calls.ts";
-import type { ClusterId } from "./cluster-id.ts";
 import { CorruptionCheck, type CorruptionHost } from "./corruption.ts";
+import { removedError } from "./founding.ts";
 import { decodeFrame } from "./frames.ts";
 import { hashInSteps } from "./hashing.ts";
 import { install } from "./installer.ts";
 import { type LeaseHost, LeaseKeeper } from "./lease-keeper.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
-import { type Loaded, loadMachine, memberOperation, removedError } from "./load.ts";
+import { type Loaded, loadMachine } from "./load.ts";
 import type { LogStore } from "./log-store.ts";
 import { LogTrimmer } from "./log-trimmer.ts";
 import { Members, type MembersHost } from "./members.ts";
 import { type Leadership, Office, type OfficeHost } from "./office.ts";
 import { Outbox } from "./outbox.ts";
+import type { PeerLinks } from "./peer-links.ts";
 import type { CommandDone, Proposals } from "./proposals.ts";
 import { Proposer } from "./proposer.ts";
 import { Quota } from "./quota.ts";
@@ -80,7 +82,8 @@ export class Member {
   readonly #snapshots: Snapshots;
   readonly #office: Office;
   readonly #corruption: CorruptionCheck;
-  readonly #linked = new Set<MemberId>();
+  readonly #links: PeerLinks;
+  readonly #admission: Admission;
   readonly #timers: Cancel[] = [];
   /** A step of compaction has been made, and the next one waits for its time. */
   readonly #compactionPause: AlarmClock;
@@ -90,6 +93,7 @@ export class Member {
   #scheduled = false;
   #appliedTerm: number;
   failure: StatusError | undefined;
+  readonly #excluded = Promise.withResolvers<StatusError>();
   /** Counts the snapshots put in place: what was being read of the disk before is not there any more. */
   installations = 0;
 
@@ -112,7 +116,15 @@ export class Member {
     this.#compactionPause = new AlarmClock(runtime.clock, this.#limits.compactionPauseMillis);
     this.#newsRelease = new AlarmClock(runtime.clock, this.#limits.newsHeldMillis);
     this.#readHurry = new AlarmClock(runtime.clock, this.#limits.readHurryMillis);
-    this.#outbox = new Outbox(runtime.network, loaded.clusterId ?? 0);
+    this.#links = loaded.links;
+    const { cluster = 0, foundation } = loaded.directory;
+    this.#outbox = new Outbox(runtime.network, cluster);
+    this.#admission = new Admission({
+      cluster,
+      foundation,
+      roster: () => this.roster,
+      pin: (peer, incarnation) => this.#members.pinDisk(peer, incarnation),
+    });
     this.quota = new Quota(runtime.disk, options.quotaBytes, () => this.#raiseNoSpace());
     this.#members = new Members(this.#membersHost(), loaded.rosters);
     this.#trimmer = new LogTrimmer(
@@ -176,11 +188,11 @@ export class Member {
       limits: this.#limits,
       raft: this.#raft,
       appliedIndex: () => this.machine.appliedIndex,
-      isLinked: (id) => this.isLinked(id),
+      isActive: (id) => this.isLinked(id) && !this.#admission.hasNoData(id),
       failure: () => this.failure,
       call: (question, done) => this.call(question, done),
       changed: () => {
-        for (const peer of this.#linked) this.#tellNews(peer);
+        for (const peer of this.#links.linked) this.#tellNews(peer);
         this.#office.tellSoon();
       },
       left: () => this.#retire(),
@@ -219,13 +231,18 @@ export class Member {
   }
 
   /** Listens, dials and begins to tick. Rejects when the address cannot be bound. */
-  async start(): Promise<void> {
-    const { network, clock } = this.runtime;
+  async start(news?: RosterNews): Promise<void> {
+    const { clock } = this.runtime;
+    if (news) this.#members.heard(news);
     this.#members.pin();
-    await network.start({
+    this.#links.handOver({
+      introduction: (stranger) => this.#members.introduce(stranger),
       message: (from, bytes) => this.#frame(from, bytes),
       link: (peer, up) => this.#link(peer, up),
     });
+    await this.#links.start();
+    // Links that came up before this member took part.
+    for (const peer of this.#links.linked) this.#linkUp(peer);
     this.#timers.push(
       clock.every(this.#limits.tickMillis, () => this.#tick()),
       clock.every(this.#limits.leaseCheckMillis, () => this.#expireLeases()),
@@ -249,7 +266,6 @@ export class Member {
     });
   }
 
-  /** 0: a joiner that has not heard from its cluster yet. */
   get clusterId(): number {
     return this.#outbox.cluster;
   }
@@ -271,8 +287,13 @@ export class Member {
     return this.machine.appliedIndex;
   }
 
+  /** Resolves when this member has been removed from the cluster and has left it. */
+  get excluded(): Promise<StatusError> {
+    return this.#excluded.promise;
+  }
+
   isLinked(peer: MemberId): boolean {
-    return this.#linked.has(peer);
+    return this.#links.isLinked(peer);
   }
 
   /** Proposes a command; `done` is called once, later. `bytes`: of its keys and values. */
@@ -328,7 +349,7 @@ export class Member {
   async close(): Promise<void> {
     if (this.#phase === "closed") return;
     this.#end("closed", errors.stopped());
-    await this.runtime.network.close();
+    await this.#links.close();
   }
 
   #end(phase: "failed" | "closed", error: StatusError): void {
@@ -494,7 +515,10 @@ export class Member {
     // After a restart it still knows.
     this.#writer.log({ operations: [], lastIndex: undefined, sync: true, done: undefined });
     this.#timers.push(
-      this.runtime.clock.after(this.#limits.removedLingerMillis, () => this.#leave(error)),
+      this.runtime.clock.after(this.#limits.removedLingerMillis, () => {
+        this.#leave(error);
+        this.#excluded.resolve(error);
+      }),
     );
   }
 
@@ -557,10 +581,16 @@ export class Member {
       this.runtime.log.warn("a frame cannot be read", { from, error });
       return;
     }
-    if (frame.cluster !== this.#outbox.cluster && !this.#joinCluster(frame.cluster)) {
+    if (frame.hello) {
+      this.#hello(from, frame.hello);
+      return;
+    }
+    if (frame.cluster !== this.#outbox.cluster) {
+      if (frame.cluster === 0) return;
       this.runtime.log.warn("a frame of another cluster was dropped", { from });
       return;
     }
+    this.#admission.forget(from);
     for (const message of frame.messages) {
       // The link is authenticated: nobody speaks for somebody else.
       if (message.from !== from || message.type === MessageType.snapshot) continue;
@@ -579,28 +609,29 @@ export class Member {
     this.#wake();
   }
 
-  /** A joiner belongs to the cluster of the first peer that it hears. True: it does now. */
-  #joinCluster(cluster: number): boolean {
-    if (this.#outbox.cluster !== 0 || !Number.isSafeInteger(cluster) || cluster < 1) return false;
-    this.#outbox.cluster = cluster;
-    const operations = [memberOperation(this.options, cluster as ClusterId)];
-    this.#writer.log({ operations, lastIndex: undefined, sync: true, done: undefined });
-    return true;
+  /** A peer without data asks whether it takes part. */
+  #hello(from: MemberId, hello: Hello): void {
+    const standing = this.failure ? undefined : this.#admission.answer(from, hello);
+    if (standing) this.#outbox.to(from).standing = standing;
+    this.#wake();
   }
 
   #link(peer: MemberId, up: boolean): void {
     if (this.#phase === "failed" || this.#phase === "closed") return;
-    if (up) {
-      this.#linked.add(peer);
-      this.#tellNews(peer);
-      this.#office.campaignSoon();
-    } else if (this.#linked.delete(peer)) {
+    this.#admission.forget(peer);
+    if (up) this.#linkUp(peer);
+    else {
       this.#raft.linkLost(peer);
       this.#calls.lost(peer);
       this.#snapshots.lost(peer);
     }
     this.#office.tell();
     this.#wake();
+  }
+
+  #linkUp(peer: MemberId): void {
+    this.#tellNews(peer);
+    this.#office.campaignSoon();
   }
 
   #leadershipChanged(before: Leadership, present: Leadership): void {
@@ -738,7 +769,7 @@ export class Member {
     const { role, progress, lastIndex } = this.#raft.status();
     if (role !== Role.leader || this.#phase !== "running") return;
     const successor = progress.find(
-      (peer) => !peer.learner && peer.match === lastIndex && this.#linked.has(peer.id),
+      (peer) => !peer.learner && peer.match === lastIndex && this.isLinked(peer.id),
     );
     if (!successor) return;
     this.#raft.transferLeadership(successor.id);
@@ -755,7 +786,7 @@ export class Member {
     this.#end("failed", error);
     // A turn later: what was sent last is still on its way out.
     this.runtime.clock.soon(() => {
-      this.runtime.network.close().catch((thrown: unknown) => {
+      this.#links.close().catch((thrown: unknown) => {
         this.runtime.log.warn("the peer links could not be closed", { error: thrown });
       });
     });

@@ -6,9 +6,10 @@
 import type { Answer, Call, MembershipRequest, RosterNews } from "../../proto/gen/raft.ts";
 import { type Entry, EntryKind, type Raft, Role } from "../raft/mod.ts";
 import type { StatusError } from "../runtime/status-error.ts";
-import type { Cancel, MemberId, Runtime } from "../runtime/types.ts";
+import type { Cancel, Introduction, MemberId, Runtime, Stranger } from "../runtime/types.ts";
 import { type CallDone, CallKind, type Question } from "./calls.ts";
-import { ChangeAction, Changes, type ClusterView } from "./changes.ts";
+import { ChangeAction, Changes, type ClusterView, readyToVote, sharesAddress } from "./changes.ts";
+import { bootstrappedError } from "./founding.ts";
 import { limits, type MemberLimits } from "./limits.ts";
 import { type Roster, type RosterHistory, unite } from "./roster.ts";
 import type { ClusterPeer, MemberOptions } from "./types.ts";
@@ -20,9 +21,10 @@ export interface MembersHost {
   readonly limits: MemberLimits;
   readonly raft: Raft;
   appliedIndex(): number;
-  isLinked(id: MemberId): boolean;
   /** Why the member serves nobody; undefined: it does. */
   failure(): StatusError | undefined;
+  /** Linked, and with data. */
+  isActive(id: MemberId): boolean;
   /** Asks the leader. */
   call(question: Question, done: CallDone): void;
   /** The applied roster is another one. */
@@ -44,6 +46,9 @@ export class Members {
   #heard: { readonly index: number; readonly roster: Roster } | undefined;
   #pinned: readonly ClusterPeer[] = [];
   #announcing = false;
+  /** Peers whose disk the membership is about to name. */
+  readonly #pinning = new Set<MemberId>();
+  #promoting = false;
 
   constructor(host: MembersHost, rosters: RosterHistory) {
     this.#host = host;
@@ -143,9 +148,58 @@ export class Members {
     wake();
   }
 
+  /** A member that was added has come for the first time: the leader is asked to admit it. */
+  pinDisk(id: MemberId, incarnation: number): void {
+    if (this.#pinning.has(id)) return;
+    this.#pinning.add(id);
+    const peer = peerToWire({ id, name: "", addresses: [], identity: "", incarnation });
+    const membership: MembershipRequest = { action: ChangeAction.pin, peer };
+    this.#host.call({ kind: CallKind.membership, membership }, (error) => {
+      this.#pinning.delete(id);
+      if (!error || this.#host.failure()) return;
+      this.#host.runtime.log.warn("a member could not be admitted", { error: error.message });
+    });
+  }
+
+  /** A stranger with the cluster's token has called: is it a member that was added? */
+  async introduce({ identity, addresses }: Stranger): Promise<Introduction> {
+    const { peers } = this.roster;
+    const known = peers.find((peer) => peer.identity === identity);
+    if (known) return { member: known.id, peers };
+    const there = peers.find((peer) => sharesAddress(peer.addresses, addresses));
+    if (!there) {
+      const text = `no member with the peer URL http://${addresses[0]}: add it first`;
+      return { refusal: `etcdserver: ${text} (etcdctl member add)` };
+    }
+    if (there.identity !== "") return { refusal: bootstrappedError(there).message };
+    const peer = peerToWire({ ...there, identity });
+    const membership: MembershipRequest = { action: ChangeAction.introduce, peer };
+    return await new Promise((resolve) => {
+      this.#host.call({ kind: CallKind.membership, membership }, (error) => {
+        if (error) resolve({ refusal: error.message });
+        else resolve({ member: there.id, peers: [...peers, { ...there, identity }] });
+      });
+    });
+  }
+
   /** Proposes the next change, if the core takes one. */
   pump(): void {
+    this.#promoteIfReady();
     this.#changes.pump();
+  }
+
+  /** Leader: a member that was added as a voter has caught up. */
+  #promoteIfReady(): void {
+    const { raft, failure } = this.#host;
+    if (raft.role !== Role.leader || failure() || this.#promoting) return;
+    if (!this.#rosters.current.peers.some(({ catchingUp }) => catchingUp)) return;
+    const id = readyToVote(this.#view());
+    if (id === undefined) return;
+    this.#promoting = true;
+    const peer = peerToWire({ id, name: "", addresses: [], identity: "" });
+    this.#changes.submit({ action: ChangeAction.promote, peer }, true, () => {
+      this.#promoting = false;
+    });
   }
 
   /** This member no longer leads. */
@@ -203,7 +257,7 @@ export class Members {
   }
 
   #view(): ClusterView {
-    const { raft, options, isLinked } = this.#host;
+    const { raft, options, isActive } = this.#host;
     const { membership, progress, lastIndex } = raft.status();
     const { id: self } = options;
     return {
@@ -211,7 +265,7 @@ export class Members {
       membership,
       roster: this.#rosters.current,
       lastIndex,
-      isActive: (id) => id === self || isLinked(id),
+      isActive: (id) => id === self || isActive(id),
       matchOf: (id) => progress.find((peer) => peer.id === id)?.match,
     };
   }

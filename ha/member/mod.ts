@@ -9,6 +9,7 @@ export {
 export { BackupReader } from "./backup.ts";
 export { type CheckReport, checkMemberDisk } from "./check.ts";
 export { type ClusterId, clusterIdOf, clusterIdText } from "./cluster-id.ts";
+export { isExclusion } from "./founding.ts";
 export { assertLimits, type LimitOverrides, limits, type MemberLimits } from "./limits.ts";
 export { openMember } from "./load.ts";
 export type { Member } from "./member.ts";

@@ -64,7 +64,8 @@ export type FromMember =
   | { readonly kind: "batch"; readonly id: number; readonly batch: PackedBatch }
   | { readonly kind: "piece"; readonly id: number; readonly piece: Uint8Array }
   | { readonly kind: "end"; readonly id: number; readonly error: RemoteError | undefined }
-  | { readonly kind: "status"; readonly status: MemberStatus };
+  | { readonly kind: "status"; readonly status: MemberStatus }
+  | { readonly kind: "excluded"; readonly error: RemoteError };
 
 export interface RemoteError {
   readonly code: Code;

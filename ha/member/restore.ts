@@ -12,7 +12,7 @@ import type { DiskOperation } from "../runtime/types.ts";
 import { storeErrors as errors, StoreImage, type StorePosition } from "../store/mod.ts";
 import type { BackupReader } from "./backup.ts";
 import { type ClusterId, clusterIdOf } from "./cluster-id.ts";
-import { memberOperation } from "./load.ts";
+import { directoryOperation } from "./data-directory.ts";
 import { LogStore } from "./log-store.ts";
 import type { ClusterPeer } from "./types.ts";
 
@@ -109,7 +109,7 @@ export class Restoration {
     yield [
       ...logStore.reset(meta),
       ...logStore.persist([], hardState),
-      memberOperation(member, id),
+      directoryOperation(member, { cluster: id }),
     ];
     return id;
   }

@@ -9,8 +9,8 @@ import { type Entry, EntryKind } from "../raft/mod.ts";
 import type { Disk } from "../runtime/types.ts";
 import { loadStateMachine, pageReader, Snapshot, StateMachine } from "../store/mod.ts";
 import { backupPieces } from "./backup.ts";
+import { foundation } from "./data-directory.ts";
 import { writeAll } from "./installer.ts";
-import { foundation } from "./load.ts";
 import { LogStore, readIdentity, scanAll } from "./log-store.ts";
 
 export interface Salvaged {

@@ -198,6 +198,10 @@ try {
   throw error;
 }
 store.onStatus((status) => say({ kind: "status", status }));
+store.excluded.then(
+  (error) => say({ kind: "excluded", error: toRemote(error) }),
+  (thrown: unknown) => runtime.log.error("a member's exclusion went unnoticed", { error: thrown }),
+);
 port.on("message", (messages: readonly ToMember[]) => {
   // Each answers by itself, failures included.
   for (const message of messages) void serve(store, message);

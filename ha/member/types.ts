@@ -6,6 +6,10 @@ import type { LimitOverrides } from "./limits.ts";
 export interface ClusterPeer extends Peer {
   /** URLs under which clients reach the member; empty until it has told. */
   readonly clientAddresses?: readonly string[];
+  /** Of the disk with which the member takes part; absent: it has not started. */
+  readonly incarnation?: number;
+  /** A learner that becomes a voter as soon as it has caught up. */
+  readonly catchingUp?: boolean;
 }
 
 export interface MemberOptions {
@@ -19,6 +23,8 @@ export interface MemberOptions {
    * membership is part of the replicated state.
    */
   readonly cluster: readonly ClusterPeer[];
+  /** Tells clusters with the same founders apart; the same on all founders. Default: empty. */
+  readonly clusterToken?: string | undefined;
   /** `existing`: the member joins a cluster that has added it. Default `new`. */
   readonly initialClusterState?: "new" | "existing" | undefined;
   /** URLs under which clients reach this member; the others are told. */

@@ -110,6 +110,8 @@ export function peerToWire(peer: ClusterPeer): PeerInfo {
     peerAddresses: [...peer.addresses],
     identity: peer.identity,
     clientAddresses: [...(peer.clientAddresses ?? [])],
+    ...(peer.incarnation && { incarnation: peer.incarnation }),
+    ...(peer.catchingUp && { catchingUp: true }),
   };
 }
 
@@ -120,5 +122,7 @@ export function peerFromWire(wire: PeerInfo): ClusterPeer {
     addresses: wire.peerAddresses ?? [],
     identity: wire.identity ?? "",
     clientAddresses: wire.clientAddresses ?? [],
+    ...(wire.incarnation && { incarnation: wire.incarnation }),
+    ...(wire.catchingUp && { catchingUp: true }),
   };
 }

@@ -77,6 +77,8 @@ export interface ThreadData {
 /** A member on its thread. */
 export interface WorkerMember extends Store {
   readonly admin: WorkerAdmin;
+  /** Resolves when the member has been removed from the cluster and has left it. */
+  readonly excluded: Promise<StatusError>;
   /** Runs the `serve` of a module (its URL) in the member's thread (`thread-service.ts`). */
   serve(module: string, options: unknown): Promise<ThreadService>;
 }
@@ -136,6 +138,8 @@ class WorkerStore implements WorkerMember {
   #closing: Promise<void> | undefined;
   readonly admin: WorkerAdmin;
   readonly #snapshots = new Map<number, RemoteStream<Uint8Array>>();
+  readonly #excluded = Promise.withResolvers<StatusError>();
+  readonly excluded = this.#excluded.promise;
   /** The thread has said its first word, or died before. */
   readonly started: Promise<void>;
 
@@ -332,6 +336,9 @@ class WorkerStore implements WorkerMember {
       case "status":
         this.#status = message.status;
         for (const listener of this.#listeners) listener(message.status);
+        return;
+      case "excluded":
+        this.#excluded.resolve(fromRemote(message.error));
         return;
     }
   }

@@ -118,13 +118,33 @@ export interface Peer {
   readonly name: string;
   /** `host:port` addresses to dial, tried in order. */
   readonly addresses: readonly string[];
-  /** Pinned Ed25519 public key as a libp2p peer id, e.g. `12D3KooW…`. */
+  /** Pinned Ed25519 public key as a libp2p peer id, e.g. `12D3KooW…`; empty: not known yet. */
   readonly identity: string;
+}
+
+/** A caller that holds the cluster's token and has proved its identity, but is not pinned. */
+export interface Stranger {
+  readonly identity: string;
+  readonly name: string;
+  /** `host:port` addresses under which it is reached. */
+  readonly addresses: readonly string[];
+}
+
+/** What a stranger is told. */
+export interface Introduction {
+  /** The id under which the cluster knows the stranger; absent: there is no cluster here yet. */
+  readonly member?: MemberId;
+  /** The members, the stranger included. */
+  readonly peers?: readonly Peer[];
+  /** Why the stranger may not take part. */
+  readonly refusal?: string;
 }
 
 export interface PeerHandlers {
   /** A whole message, once, in the order sent on its link; `bytes` belong to the handler. */
   message(from: MemberId, bytes: Uint8Array): void;
+  /** Absent: strangers are not answered. */
+  introduction?(stranger: Stranger): Promise<Introduction>;
   /** The link to a peer came up, or went down (closed or reset by the other end or the network). */
   link(peer: MemberId, up: boolean): void;
 }

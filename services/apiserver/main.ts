@@ -5,7 +5,7 @@ import { defaultServiceRange, startApiserver } from "./apiserver.ts";
 import type { EtcdServer } from "./etcd-server.ts";
 import { serveEtcd } from "./etcd-thread.ts";
 import { limits } from "./limits.ts";
-import { openStore, readPem } from "./open-store.ts";
+import { endOf, openStore, readPem } from "./open-store.ts";
 import { checkCertificate } from "./pki/mod.ts";
 
 const apiserver = program({
@@ -138,6 +138,7 @@ const apiserver = program({
         log,
       });
       return {
+        ...(member && { ended: endOf(member) }),
         async stop() {
           await etcd?.close();
           await server.close();

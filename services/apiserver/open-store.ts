@@ -1,8 +1,14 @@
 /** Where a master keeps its state: a replica in this process, or an external etcd cluster. */
 import { readFile } from "node:fs/promises";
 import { openEtcdStore, parseEtcdAddress } from "../../ha/etcd/external/mod.ts";
-import { openMemberWorker, type WorkerMember } from "../../ha/member/mod.ts";
+import {
+  isExclusion,
+  openMemberWorker,
+  type WorkerMember,
+  type WorkerMemberOptions,
+} from "../../ha/member/mod.ts";
 import { type ClientTls, parseAddress } from "../../ha/rpc/mod.ts";
+import { NoRestartError } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
@@ -41,7 +47,7 @@ export async function openStore(flags: StoreFlags, log: Log): Promise<OpenedStor
   refuse(flags, ["etcd-cafile", "etcd-certfile", "etcd-keyfile"], "needs --store");
   const { name, "etcd-port": etcdPort } = flags;
   const clientAddresses = [`https://${flags["bind-address"]}:${etcdPort}`];
-  const member = await openMemberWorker({
+  const member = await openReplica({
     name,
     dataDirectory: required(flags, "data-dir"),
     listen: parseAddress(required(flags, "listen-peer")),
@@ -53,6 +59,21 @@ export async function openStore(flags: StoreFlags, log: Log): Promise<OpenedStor
     log,
   });
   return { store: member, member };
+}
+
+/** Rejects with a NoRestartError when the cluster goes on without this member. */
+export async function openReplica(options: WorkerMemberOptions): Promise<WorkerMember> {
+  try {
+    return await openMemberWorker(options);
+  } catch (error) {
+    throw isExclusion(error) ? new NoRestartError(error.message) : error;
+  }
+}
+
+/** Why the process of a replica ends by itself. */
+export async function endOf(member: WorkerMember): Promise<NoRestartError> {
+  const { message } = await member.excluded;
+  return new NoRestartError(message);
 }
 
 async function openExternal(flags: StoreFlags, address: string, log: Log): Promise<Store> {

@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
+import { noRestartExitCode } from "../../ha/runtime/production/process.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 
 export interface ChildOptions {
@@ -67,17 +68,23 @@ export class Child {
     child.stdin?.on("error", () => {});
     child.once("error", (error) => this.#ended(`could not be started: ${error.message}`, false));
     child.once("exit", (code, signal) => {
-      this.#ended(signal ? `was ended by ${signal}` : `exited with ${code}`, signal === "SIGKILL");
+      const how = signal ? `was ended by ${signal}` : `exited with ${code}`;
+      this.#ended(how, signal === "SIGKILL", code === noRestartExitCode);
     });
     this.#options.changed();
   }
 
-  #ended(how: string, killed: boolean): void {
+  #ended(how: string, killed: boolean, forGood = false): void {
     if (!this.#process) return;
     this.#process = undefined;
     this.lastExit = how;
     this.#options.changed();
     if (this.#stopping) return;
+    if (forGood) {
+      const { logFile, log } = this.#options;
+      log.error("a process ended for good: its log says why", { name: this.name, logFile });
+      return;
+    }
     const steady = performance.now() - this.#startedAt >= steadyMillis;
     this.#failures = steady ? 1 : this.#failures + 1;
     const delayMillis = this.#options.restartDelayMillis(killed, this.#failures);

@@ -52,6 +52,9 @@ test("a member without an id or an identity is not added", () => {
   const add = (peer: PeerInfo) => () => plan(ChangeAction.addLearner, peer);
   assert.throws(add({ identity: "simulated-4" }), refusal(/id is 0/));
   assert.throws(add({ id: 4 }), refusal(/identity is ""/));
+  // Its identity is learnt when it first calls.
+  assert.deepEqual(add({ id: 4, peerAddresses: ["m4:2380"] })()?.membership.learners, [4]);
+  assert.throws(add({ id: 4, peerAddresses: ["m1:2380"] }), /Peer URLs already exists/);
   const added = add({ id: 4, identity: "simulated-4", peerAddresses: ["m4:2380"] })();
   assert.deepEqual(added?.membership.learners, [4]);
 });

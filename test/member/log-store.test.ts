@@ -1,7 +1,7 @@
 /** The log on disk: batches that replace tails, compaction, and what damage is told. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { foundation } from "../../ha/member/load.ts";
+import { foundation } from "../../ha/member/data-directory.ts";
 import { LogStore, scanAll } from "../../ha/member/log-store.ts";
 import { Writer } from "../../ha/member/writer.ts";
 import type { Entry, LogIndex, Term } from "../../ha/raft/mod.ts";

@@ -119,7 +119,6 @@ test("changes that etcd refuses are refused with its words", async () => {
   const { admin } = cluster.follower.store!;
   const nobody = 99 as MemberId;
   const add = (peerUrls: string[], learner = true) => admin.memberAdd({ peerUrls, learner });
-  await refused(cluster, add(["http://m4:2380"]), /has no identity; http:\/\/host:port\?p2p=/);
   await refused(cluster, add(["m4:2380"]), /peer URL "m4:2380" is not http/);
   await refused(cluster, add(["http://m1:2380?p2p=simulated-1"]), /member ID already exist$/);
   await refused(cluster, admin.memberRemove(nobody), /member not found$/);
@@ -198,4 +197,31 @@ test("a joiner that was told of one member only hears of the others from it", as
   assert.notEqual(cluster.leader, follower, "who leads was not in its list");
   await cluster.run(seat.store!.txn(put("k", "v")));
   await cluster.converged();
+});
+
+test("a second voter beside a single one counts once it has caught up", async () => {
+  const cluster = new SimulatedCluster("one and one", 1);
+  await cluster.startAll();
+  const seat = cluster.addSeat(2);
+  const { admin } = cluster.leader!.store!;
+  const added = await cluster.run(admin.memberAdd({ peerUrls: [urlOf(seat)], learner: false }));
+  assert.equal(added.learner, false);
+  const listed = await cluster.run(admin.members());
+  assert.deepEqual(
+    listed.map(({ id, learner }) => [id, learner]),
+    [
+      [1, false],
+      [2, false],
+    ],
+  );
+  // It has not started: the single voter goes on alone.
+  await cluster.run(cluster.leader!.store!.txn(put("before", "1")));
+  await cluster.start(seat);
+  const { voters } = cluster.seats[0]!.member!.raftStatus.membership;
+  assert.deepEqual(voters, [1]);
+  const both = () => cluster.seats[0]!.member!.raftStatus.membership.voters.length === 2;
+  await cluster.until(both, "the second to become a voter");
+  await cluster.run(seat.store!.txn(put("after", "2")));
+  await cluster.converged();
+  assert.equal(cluster.seats[0]!.member!.roster.peers[1]?.catchingUp, undefined);
 });

@@ -3,6 +3,9 @@
  * product's classes from outside, for good, in the thread that runs it. A simulator that does not
  * catch them could not catch the real bug either.
  */
+import { clusterIdOf } from "../../ha/member/cluster-id.ts";
+import { writeDirectory } from "../../ha/member/data-directory.ts";
+import { Founding } from "../../ha/member/founding.ts";
 import { LogStore } from "../../ha/member/log-store.ts";
 import { Member } from "../../ha/member/member.ts";
 import { Log } from "../../ha/raft/log.ts";
@@ -239,6 +242,23 @@ export const brokenBuilds: readonly BrokenBuild[] = [
         const value = key && this.entries.get(keyText(key));
         if (value) this.entries.set(keyText(key), seal(key, value.subarray(0, -4)));
         return key;
+      };
+    },
+  },
+  {
+    name: "found again with an empty disk",
+    by: /lost write|log matching|one leader per term|past true|strictly|two members lead|never truncated|reads|state equality/,
+    run: { faults: ["emptyDisk", "crash"], millis: 6_000, members: 3 },
+    apply() {
+      const { run } = Founding.prototype;
+      // A founder without data does not ask: what its flags say is the cluster.
+      Founding.prototype.run = async function careless() {
+        const { runtime, options } = this;
+        if (options.initialClusterState === "existing") return await run.call(this);
+        const cluster = clusterIdOf(options.cluster.map(({ identity }) => identity));
+        const founded = { cluster, incarnation: 0, coordinator: 0, foundation: undefined };
+        await writeDirectory(runtime.disk, options, founded);
+        return founded;
       };
     },
   },

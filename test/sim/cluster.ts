@@ -203,13 +203,16 @@ export class Cluster {
   }
 
   /**
-   * A damaged disk must be refused, a failing one may be, and whoever was removed while it was down
-   * (the answer to the operator may have been lost) is told so; anything else is a bug.
+   * A damaged disk must be refused, a failing one may be, and a member that was removed while it was
+   * down (the answer to the operator may have been lost), or has lost its data, is told so; anything
+   * else is a bug.
    */
   #notStarted(seat: Seat, error: unknown): void {
     const kind = error instanceof DiskError ? error.kind : undefined;
-    const removed = error instanceof StatusError && /has been removed/.test(error.message);
-    if (removed || (seat.damaged && kind === "corrupt")) seat.refused = true;
+    const told = (words: RegExp) => error instanceof StatusError && words.test(error.message);
+    const removed = told(/has been removed/);
+    const wiped = seat.damaged && told(/has already been bootstrapped/);
+    if (removed || wiped || (seat.damaged && kind === "corrupt")) seat.refused = true;
     else if (!seat.failing || kind === undefined) this.failure ??= error;
     this.crash(seat, false);
   }

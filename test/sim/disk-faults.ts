@@ -1,7 +1,7 @@
 /** What goes wrong under a member. */
 import { between, type Chance, randomChoice } from "./chance.ts";
 import type { Cluster } from "./cluster.ts";
-import type { RunningFault } from "./fault.ts";
+import { after, type RunningFault } from "./fault.ts";
 
 export function slowDisk(cluster: Cluster, chance: Chance): RunningFault {
   const seat = randomChoice(chance, cluster.seats);
@@ -75,5 +75,38 @@ export function silentFlip(cluster: Cluster, chance: Chance): RunningFault | und
     name: `${restarts ? "restart and " : ""}a flipped bit of a record ${record} of ${seat.peer.name}`,
     touches: [seat],
     end: () => cluster.revive(seat),
+  };
+}
+
+/**
+ * A member comes back with an empty disk, sometimes while its peers are down. One at most, and only
+ * where its peers are a majority: it takes no part any more. At first sometimes before the cluster
+ * is founded, which then happens with its new disk or without it.
+ */
+export function emptyDisk(cluster: Cluster, chance: Chance): RunningFault | undefined {
+  if (cluster.seats.length < 3 || cluster.seats.some((seat) => seat.damaged)) return undefined;
+  const seat = randomChoice(chance, cluster.seats);
+  if (!cluster.isAlive(seat)) return undefined;
+  seat.damaged = true;
+  // With the leader gone, a write is acknowledged that the wiped member may have been needed for.
+  const leader = cluster.leader;
+  const downs = cluster.seats.filter((each) => each !== seat && chance.below(2) === 0);
+  const leaderFirst = leader !== undefined && leader !== seat && chance.below(2) === 0;
+  if (leaderFirst) cluster.crash(leader, false);
+  const wipe = () => {
+    cluster.crash(seat, true);
+    for (const each of downs) cluster.crash(each, chance.below(2) === 0);
+    cluster.world.disk(seat.peer.id).erase();
+    cluster.revive(seat);
+    if (leaderFirst) cluster.revive(leader);
+  };
+  after(cluster, leaderFirst ? between(chance, 50, 1_500) : 0, wipe);
+  const names = [...(leaderFirst ? [leader] : []), ...downs].map(({ peer }) => peer.name);
+  return {
+    name: `an empty disk of ${seat.peer.name}, with crashes of ${names.join(", ") || "no other"}`,
+    millis: between(chance, 1_500, 4_000),
+    end: () => {
+      for (const each of cluster.seats) cluster.revive(each);
+    },
   };
 }

@@ -1,7 +1,7 @@
 /** What goes wrong: one fault after another, each ended again after a while. */
 import { between, type Chance, randomChoice } from "./chance.ts";
 import type { Cluster, Seat } from "./cluster.ts";
-import { bitFlip, failingDisk, silentFlip, slowDisk } from "./disk-faults.ts";
+import { bitFlip, emptyDisk, failingDisk, silentFlip, slowDisk } from "./disk-faults.ts";
 import { after, type Fault, isolate, type RunningFault, rejoin } from "./fault.ts";
 import { badLinks, bridge, cut, detour, oneWay, outsider, partition } from "./network-faults.ts";
 
@@ -142,6 +142,7 @@ export const faults = {
   failingDisk,
   bitFlip,
   silentFlip,
+  emptyDisk,
   wallJump,
   coup,
   shortReigns,
@@ -158,6 +159,7 @@ export const everyFault: readonly FaultName[] = [
   "pause",
   "silentFlip",
   "silentFlip",
+  "emptyDisk",
 ];
 
 /** Runs until `stopped` says so; every fault it began is over when it resolves. */

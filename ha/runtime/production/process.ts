@@ -30,9 +30,19 @@ type Present<F extends Flag> = F extends { required: true } | { default: string 
 export type FlagValues<F extends Flags> = { readonly [Name in keyof F]: Present<F[Name]> };
 
 export interface Running {
-  /** Hands over, drains and closes; called once, on SIGTERM or SIGINT. */
+  /** Hands over, drains and closes; called once, on SIGTERM or SIGINT, or after `ended`. */
   stop(): Promise<void>;
+  /** Resolves, if ever, with why this program has nothing more to do: its process then ends. */
+  readonly ended?: Promise<NoRestartError>;
 }
+
+/** Starting the program again does not help: a person has to act first. */
+export class NoRestartError extends Error {
+  override readonly name = "NoRestartError";
+}
+
+/** Exit code after a {@link NoRestartError}. */
+export const noRestartExitCode = 3;
 
 export interface Program<F extends Flags = Flags> {
   /** As in `trireme <name>`. */
@@ -52,7 +62,7 @@ const stopMillisMax = 10_000;
 
 /**
  * Parses flags, starts the program and stays until a signal stops it. Exit codes: 0 stopped in
- * order, 1 failed, 2 bad flags.
+ * order, 1 failed, 2 bad flags, 3 failed for a reason that a restart does not mend.
  */
 export async function runProgram<F extends Flags>(
   definition: Program<F>,
@@ -78,33 +88,42 @@ export async function runProgram<F extends Flags>(
   process.on("uncaughtException", fail("an unexpected error ends this process"));
   process.on("unhandledRejection", fail("an unhandled rejection ends this process"));
   collectLater();
-  let running: Running;
+  let running: Running | undefined;
+  let stopping = false;
+  const stop = (exitCode: number) => {
+    if (stopping) return;
+    stopping = true;
+    // It is still starting: it serves no callers, and its data outlive any end.
+    if (!running) process.exit(exitCode);
+    setTimeout(() => {
+      log.error("did not stop in time", { stopMillisMax });
+      process.exit(1);
+    }, stopMillisMax).unref();
+    running.stop().then(() => process.exit(exitCode), fail("could not stop in order"));
+  };
+  process.once("SIGTERM", () => stop(0));
+  process.once("SIGINT", () => stop(0));
+  if (process.env["TRIREME_SUPERVISED"] === "1") {
+    // The supervisor holds the other end of this pipe: it closes when the supervisor dies.
+    const end = () => stop(0);
+    process.stdin.on("end", end).on("error", end).resume();
+  }
   try {
     running = await definition.start(values, log);
   } catch (error) {
     const { message } = StatusError.from(error);
     process.stderr.write(`trireme ${definition.name}: ${message}\n`);
+    if (error instanceof NoRestartError) process.exit(noRestartExitCode);
     fail("could not start")(error);
     return;
   }
   // What was compiled for the start serves the next one, even if this process is killed.
   flushCompileCache();
-  let stopping = false;
-  const stop = () => {
-    if (stopping) return;
-    stopping = true;
-    setTimeout(() => {
-      log.error("did not stop in time", { stopMillisMax });
-      process.exit(1);
-    }, stopMillisMax).unref();
-    running.stop().then(() => process.exit(0), fail("could not stop in order"));
-  };
-  process.once("SIGTERM", stop);
-  process.once("SIGINT", stop);
-  if (process.env["TRIREME_SUPERVISED"] === "1") {
-    // The supervisor holds the other end of this pipe: when it dies, nobody is left to be served.
-    process.stdin.on("end", stop).on("error", stop).resume();
-  }
+  running.ended?.then((why) => {
+    log.error("this process ends", { why: why.message });
+    process.stderr.write(`trireme ${definition.name}: ${why.message}\n`);
+    stop(noRestartExitCode);
+  }, fail("an unhandled rejection ends this process"));
 }
 
 /** Throws an Error that names the flag and its value. */

@@ -100,6 +100,13 @@ export class DiskContent {
     this.#volatile = [];
   }
 
+  /** Another disk in its place, with nothing on it. Only while its member is down. */
+  erase(): void {
+    while (this.entries.size > 0) this.entries.set(this.entries.keyAt(0) ?? "", undefined);
+    this.#volatile = [];
+    this.#damaged.clear();
+  }
+
   apply(operations: readonly DiskOperation[]): void {
     const undo = operations.map(({ key, value }) => {
       const text = keyText(key);

@@ -2,12 +2,18 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openMemberWorker, type WorkerMember } from "../../../ha/member/mod.ts";
+import type { WorkerMember } from "../../../ha/member/mod.ts";
 import { parseAddress, type ServerTls } from "../../../ha/rpc/mod.ts";
 import { isLoopback } from "../../../ha/runtime/production/loopback.ts";
 import { program } from "../../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { clusterState, parseInitialCluster, serveEtcd } from "../../apiserver/mod.ts";
+import {
+  clusterState,
+  endOf,
+  openReplica,
+  parseInitialCluster,
+  serveEtcd,
+} from "../../apiserver/mod.ts";
 
 const store = program({
   name: "store",
@@ -67,7 +73,7 @@ const store = program({
     const tls = await tlsOf(values);
     const dataDirectory = values["data-dir"];
     const clientUrl = `${tls ? "https" : "http"}://${values["listen-client"]}`;
-    const member = await openMemberWorker({
+    const member = await openReplica({
       name,
       dataDirectory,
       listen: peers,
@@ -85,6 +91,7 @@ const store = program({
       }
       const server = await serveEtcd(member, { listen, tls });
       return {
+        ended: endOf(member),
         async stop() {
           await server.close();
           // Closing hands leadership over.
