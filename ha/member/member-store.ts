@@ -14,9 +14,12 @@ import {
   type LeaseId,
   type LeaseStatus,
   type MemberStatus,
+  type OpenRangeOptions,
   type Outcome,
+  RangeReads,
   type RangeRequest,
   type RangeResponse,
+  type RangeRows,
   type Revision,
   type TxnRequest,
   type TxnResponse,
@@ -33,11 +36,25 @@ const handOverMillisMax = 1_000;
 
 export class MemberStore implements DirectStore {
   readonly #member: Member;
+  readonly #reads: RangeReads;
   /** What administrators ask of the member. */
   readonly admin: MemberAdmin;
 
   constructor(member: Member) {
     this.#member = member;
+    this.#reads = new RangeReads({
+      clock: member.runtime.clock,
+      get machine() {
+        return member.machine;
+      },
+      get installations() {
+        return member.installations;
+      },
+      get failure() {
+        return member.failure;
+      },
+      readFailed: (thrown) => this.#readFailed(thrown),
+    });
     this.admin = new MemberAdmin(member, {
       propose: (command) => this.#propose(command, 0, {}),
       barrier: () => this.#barrier(undefined),
@@ -78,11 +95,43 @@ export class MemberStore implements DirectStore {
     try {
       return this.#member.machine.range(request);
     } catch (error) {
-      if (!(error instanceof DiskError)) throw error;
-      // Only the past is read from the disk; but who has lost that may have lost its log as well.
-      this.#member.diskFailed(error);
-      throw errors.diskFailed(error);
+      throw this.#readFailed(error);
     }
+  }
+
+  /** Only the past is read from the disk; but a member that has lost that may have lost its log. */
+  #readFailed(error: unknown): unknown {
+    if (!(error instanceof DiskError)) return error;
+    this.#member.diskFailed(error);
+    return errors.diskFailed(error);
+  }
+
+  openRange(
+    request: RangeRequest,
+    options: OpenRangeOptions = {},
+  ): Promise<RangeResponse | RangeRows> {
+    return new Promise((resolve, reject) => {
+      checkRange(request);
+      const open = () => {
+        if (this.#member.failure) throw StatusError.from(this.#member.failure);
+        resolve(this.#reads.open(request, options));
+      };
+      if (options.serializable) {
+        open();
+        return;
+      }
+      this.#afterBarrier(options.signal, (error) => {
+        if (error !== undefined) {
+          reject(error);
+          return;
+        }
+        try {
+          open();
+        } catch (thrown) {
+          reject(thrown as Error);
+        }
+      });
+    });
   }
 
   txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {

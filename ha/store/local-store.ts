@@ -10,6 +10,12 @@ import * as errors from "./errors.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import { defaultStoreLimits, type StoreLimits, type WatchLimits } from "./limits.ts";
 import { loadStateMachine, pageReader } from "./load.ts";
+import {
+  type OpenRangeOptions,
+  type RangeHost,
+  RangeReads,
+  type RangeRows,
+} from "./range-reads.ts";
 import { type AppliedCommand, type Outcome, StateMachine } from "./state-machine.ts";
 import type {
   DirectStore,
@@ -75,7 +81,8 @@ class LocalStore implements DirectStore {
   private writing = false;
   private scheduled = false;
   /** Reads that wait for what is applied to be on disk. */
-  private reads: (() => void)[] = [];
+  private barriers: (() => void)[] = [];
+  private readonly reads: RangeReads;
   private failure: StatusError | undefined;
 
   constructor(runtime: Runtime, machine: StateMachine, options: LocalStoreOptions) {
@@ -88,6 +95,7 @@ class LocalStore implements DirectStore {
       limits: options.watchLimits,
       log: runtime.log,
     });
+    this.reads = new RangeReads(this.rangeHost());
     this.clock = new LeaseClock(machine.leases);
     this.clock.promote(runtime.clock.monotonicMillis());
     this.cancelExpiry = runtime.clock.every(leaseCheckMillis, () => this.expireLeases());
@@ -101,6 +109,16 @@ class LocalStore implements DirectStore {
     if (options?.serializable !== true) await this.durable(options?.signal);
     this.checkOpen();
     return this.machine.range(request);
+  }
+
+  async openRange(
+    request: RangeRequest,
+    options: OpenRangeOptions = {},
+  ): Promise<RangeResponse | RangeRows> {
+    checkRange(request);
+    if (options.serializable !== true) await this.durable(options.signal);
+    this.checkOpen();
+    return this.reads.open(request, options);
   }
 
   async txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {
@@ -217,9 +235,22 @@ class LocalStore implements DirectStore {
 
   async close(): Promise<void> {
     while (this.failure === undefined && (this.writing || this.waiting.length > 0)) {
-      await new Promise<void>((resolve) => this.reads.push(resolve));
+      await new Promise<void>((resolve) => this.barriers.push(resolve));
     }
     this.fail(errors.stopped());
+  }
+
+  private rangeHost(): RangeHost {
+    const failure = () => this.failure;
+    return {
+      clock: this.runtime.clock,
+      machine: this.machine,
+      installations: 0,
+      get failure() {
+        return failure();
+      },
+      readFailed: (thrown) => thrown,
+    };
   }
 
   private checkOpen(): void {
@@ -300,9 +331,9 @@ class LocalStore implements DirectStore {
     for (const { sequence, outcome } of applied) batch[sequence]?.resolve(outcome);
     if (this.waiting.length > 0 || garbage) this.schedule();
     // All that is applied is on disk until the next turn, which no read in line has to wait for.
-    const { reads } = this;
-    this.reads = [];
-    for (const read of reads) read();
+    const { barriers } = this;
+    this.barriers = [];
+    for (const passed of barriers) passed();
   }
 
   /** Resolves when everything applied is on disk: what is read now cannot be lost again. */
@@ -311,7 +342,7 @@ class LocalStore implements DirectStore {
     if (this.writing) {
       await new Promise<void>((resolve, reject) => {
         const done = onAbort(signal, reject);
-        this.reads.push(() => {
+        this.barriers.push(() => {
           done();
           resolve();
         });
@@ -338,9 +369,9 @@ class LocalStore implements DirectStore {
     this.hub.stop(error);
     for (const waiting of [...batch, ...this.waiting]) waiting.reject(error);
     this.waiting = [];
-    const { reads } = this;
-    this.reads = [];
-    for (const read of reads) read();
+    const { barriers } = this;
+    this.barriers = [];
+    for (const passed of barriers) passed();
   }
 }
 

@@ -37,6 +37,14 @@ export {
 } from "./limits.ts";
 export { loadStateMachine, pageReader } from "./load.ts";
 export { type LocalStoreOptions, openLocalStore } from "./local-store.ts";
+export {
+  type OpenRangeOptions,
+  type RangeHost,
+  RangeReads,
+  type RangeRow,
+  type RangeRows,
+  rangeReadLimits,
+} from "./range-reads.ts";
 export type { HistoryDisk } from "./records.ts";
 export { Snapshot, SnapshotReader, wipe } from "./snapshot.ts";
 export {

@@ -249,8 +249,13 @@ export class StateMachine {
 
   /** Reads; throws `compacted`, `futureRevision`. The request has been checked (`checkRange`). */
   range(request: RangeRequest): RangeResponse {
-    if (this.alarms.raised(AlarmType.corrupt)) throw errors.corrupt();
+    this.checkReadable();
     return runRange(this.history, queryOf(request), this.history.revision);
+  }
+
+  /** Throws `corrupt` while that alarm is raised. */
+  checkReadable(): void {
+    if (this.alarms.raised(AlarmType.corrupt)) throw errors.corrupt();
   }
 
   /** What the write of this id answered. */

@@ -8,6 +8,7 @@
  * external etcd cluster. All failures are `StatusError`s with etcd's texts (`errors.ts`).
  */
 import type { MemberId } from "../runtime/types.ts";
+import type { OpenRangeOptions, RangeRows } from "./range-reads.ts";
 
 /** Counts committed write transactions; the first is 2, as in etcd (an empty store is at 1). */
 export type Revision = number & { readonly __brand: "Revision" };
@@ -229,4 +230,6 @@ export interface Store {
 /** A store whose watches are served in the thread of its user. */
 export interface DirectStore extends Store {
   watch(request: WatchRequest): DirectWatch;
+  /** A range as {@link Store.range} answers it; where that would be large, its rows. */
+  openRange(request: RangeRequest, options?: OpenRangeOptions): Promise<RangeResponse | RangeRows>;
 }
