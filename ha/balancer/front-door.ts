@@ -189,8 +189,12 @@ class ClientCall implements IncomingCall, StreamOwner {
     if (this.#finished) return;
     this.#finished = true;
     // The engine asks a client that is still sending to stop (RFC 9113 section 8.1).
-    if (this.#answered) this.#connection.trailers(this.#stream, trailers.trailers);
-    else this.#connection.headers(this.#stream, trailers.only, true);
+    const { peerHeaderListBytes } = this.#connection;
+    if (this.#answered) {
+      this.#connection.trailers(this.#stream, trailers.trailers(peerHeaderListBytes));
+    } else {
+      this.#connection.headers(this.#stream, trailers.only(peerHeaderListBytes), true);
+    }
     this.resume();
   }
 

@@ -35,6 +35,6 @@ const resetCodes: Readonly<Record<number, { readonly code: Code; readonly text: 
   1: { code: Code.internal, text: "for a protocol error, or did not answer as gRPC" },
   3: { code: Code.internal, text: "for a flow-control error" },
   6: { code: Code.resourceExhausted, text: "for a frame beyond its limit" },
-  11: { code: Code.resourceExhausted, text: "for headers beyond its limit" },
+  11: { code: Code.resourceExhausted, text: "for headers beyond a limit" },
   12: { code: Code.permissionDenied, text: "because the transport is not secure enough" },
 };

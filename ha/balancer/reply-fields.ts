@@ -1,4 +1,5 @@
 import { encodeHeaders, type HeaderBlock } from "../http2/mod.ts";
+import { fitTrailers, headerListBytes, trailerBudget } from "../rpc/trailers.ts";
 import { Code } from "../runtime/status-error.ts";
 
 /** On an UNAVAILABLE reply: `safe` says that nothing has been done. */
@@ -29,6 +30,8 @@ export class ReplyFields {
   /** Name and value alternately; no pseudo fields. */
   readonly #fields: readonly string[];
   readonly #secrets: readonly string[];
+  /** As the client counts them, with those of the head. */
+  #bytes: number | undefined;
   #head: Uint8Array | undefined;
   #trailers: Uint8Array | undefined;
   #only: Uint8Array | undefined;
@@ -74,18 +77,36 @@ export class ReplyFields {
     return this.#head;
   }
 
-  get trailers(): Uint8Array {
+  /**
+   * The header block that ends a reply, for a client that takes header lists of so many bytes. What
+   * is over the budget of trailers is left out, so that the client reads the status.
+   */
+  trailers(peerHeaderListBytes: number): Uint8Array {
+    if (!this.#fits(peerHeaderListBytes)) return this.#shortened([], peerHeaderListBytes);
     this.#trailers ??= encodeHeaders(this.#fields, this.#secrets);
     return this.#trailers;
   }
 
   /** The header block that is the whole of a reply. */
-  get only(): Uint8Array {
-    if (this.#get("content-type") !== undefined) return this.head;
-    this.#only ??= encodeHeaders(
-      [":status", "200", "content-type", "application/grpc", ...this.#fields],
-      this.#secrets,
-    );
+  only(peerHeaderListBytes: number): Uint8Array {
+    const typed = this.#get("content-type") !== undefined;
+    const first = typed ? statusFields : headFields;
+    if (!this.#fits(peerHeaderListBytes)) return this.#shortened(first, peerHeaderListBytes);
+    if (typed) return this.head;
+    this.#only ??= encodeHeaders([...first, ...this.#fields], this.#secrets);
     return this.#only;
   }
+
+  #fits(peerHeaderListBytes: number): boolean {
+    this.#bytes ??= headerListBytes([...headFields, ...this.#fields]);
+    return this.#bytes <= trailerBudget(peerHeaderListBytes);
+  }
+
+  #shortened(first: readonly string[], peerHeaderListBytes: number): Uint8Array {
+    const fields = fitTrailers([...first, ...this.#fields], trailerBudget(peerHeaderListBytes));
+    return encodeHeaders(fields, this.#secrets);
+  }
 }
+
+const statusFields = [":status", "200"];
+const headFields = [...statusFields, "content-type", "application/grpc"];

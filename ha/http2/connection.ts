@@ -101,6 +101,11 @@ export class Connection {
     return this.#core.output.bytes > this.#core.limits.outputStopBytes;
   }
 
+  /** Bytes of a header list that the peer takes; what is longer it may refuse. */
+  get peerHeaderListBytes(): number {
+    return this.#core.peerHeaderListBytes;
+  }
+
   get limits(): Http2Limits {
     return this.#core.limits;
   }

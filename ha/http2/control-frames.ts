@@ -82,9 +82,12 @@ export class ControlFrames {
         }
         // The smallest frames are large enough: larger ones would make other streams wait longer.
         break;
+      case SettingId.maxHeaderListSize:
+        core.peerHeaderListBytes = value;
+        break;
       default:
-      // HEADER_TABLE_SIZE: our encoder has no table. MAX_HEADER_LIST_SIZE is advice. Unknown
-      // settings are to be ignored (section 6.5.2).
+      // HEADER_TABLE_SIZE: our encoder has no table. Unknown settings are to be ignored (section
+      // 6.5.2).
     }
   }
 

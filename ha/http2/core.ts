@@ -33,6 +33,8 @@ export class Core {
   lastTakenId = Number.POSITIVE_INFINITY;
   /** Streams we may have open at once, by the peer's settings. */
   peerConcurrentStreams = Number.POSITIVE_INFINITY;
+  /** Bytes of a header list that the peer takes, by its settings (RFC 9113 section 6.5.2). */
+  peerHeaderListBytes = Number.POSITIVE_INFINITY;
   /** No stream is opened, in either direction, any more; the connection ends with its last one. */
   closing = false;
   dead = false;

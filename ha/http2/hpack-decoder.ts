@@ -4,6 +4,7 @@ import { HeaderBlock } from "./header-block.ts";
 import { DynamicTable, staticEntries, staticFields } from "./hpack-table.ts";
 import { huffmanDecode } from "./huffman.ts";
 import type { Http2Limits } from "./limits.ts";
+import { OverlongBlock } from "./overlong-block.ts";
 
 /** What a block's bytes meant while the dynamic table was in this version. */
 interface CachedBlock {
@@ -88,19 +89,42 @@ export class HpackDecoder {
     return block;
   }
 
+  /** For a block that is too long to be kept whole; what it says goes into `block` up to the limit. */
+  overlong(block: HeaderBlock): OverlongBlock {
+    block.tooLarge = true;
+    let begun = false;
+    const field = (bytes: Buffer, start: number, end: number) => {
+      this.#at = start;
+      this.#end = end;
+      if (!begun) this.#sizeUpdates(bytes);
+      if (this.#at === end) return;
+      begun = true;
+      this.#fields(bytes, block);
+    };
+    const emptyTable = () => this.#table.empty();
+    const fail = (what: string): never => {
+      throw broken(what);
+    };
+    return new OverlongBlock({ field, emptyTable, fail }, this.#table.limitBytes);
+  }
+
   #decodeAnew(bytes: Buffer, start: number, end: number): HeaderBlock {
     const block = new HeaderBlock();
     this.#at = start;
     this.#end = end;
     this.#sizeUpdates(bytes);
-    while (this.#at < end) {
+    this.#fields(bytes, block);
+    return block;
+  }
+
+  #fields(bytes: Buffer, block: HeaderBlock): void {
+    while (this.#at < this.#end) {
       const byte = bytes[this.#at] as number;
       if (byte >= 0x80) this.#indexed(bytes, block);
       else if (byte >= 0x40) this.#literal(bytes, block, 6, true);
       else if (byte >= 0x20) throw broken("a table size update after a field");
       else this.#literal(bytes, block, 4, false);
     }
-    return block;
   }
 
   #sizeUpdates(bytes: Buffer): void {

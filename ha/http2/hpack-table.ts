@@ -34,6 +34,8 @@ export class DynamicTable {
   #entries = 0;
   #bytes = 0;
   #maxBytes: number;
+  /** The most that `maxBytes` can be. */
+  readonly limitBytes: number;
   /** Changes whenever an index may mean something else than before. */
   version = 0;
 
@@ -44,6 +46,7 @@ export class DynamicTable {
     this.#values = new Array<string>(capacity).fill("");
     this.#mask = capacity - 1;
     this.#maxBytes = limitBytes;
+    this.limitBytes = limitBytes;
   }
 
   get entries(): number {
@@ -78,6 +81,12 @@ export class DynamicTable {
     this.#values[slot] = value;
     this.#entries++;
     this.#bytes += size;
+  }
+
+  /** As an entry does that is larger than the table (section 4.4). */
+  empty(): void {
+    this.version++;
+    this.#evictTo(0);
   }
 
   resize(maxBytes: number): void {

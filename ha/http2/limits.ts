@@ -18,9 +18,11 @@ export interface Http2Limits {
   /** Names, values and 32 bytes a field (RFC 9113 section 6.5.2). */
   readonly headerListBytes: number;
   readonly headerFields: number;
-  /** Encoded bytes of one header block, over all its frames. */
+  /** Encoded bytes of one header block, over all its frames; a longer one costs its stream. */
   readonly headerBlockBytes: number;
-  /** CONTINUATION frames of one header block. */
+  /** Encoded bytes of one header block from which it is a flood, and costs the connection. */
+  readonly headerBlockBytesMax: number;
+  /** CONTINUATION frames of one header block; more are a flood. */
   readonly continuationFrames: number;
   /** The decoder's dynamic table (RFC 7541 section 4.2), as announced to the peer. */
   readonly headerTableBytes: number;
@@ -68,7 +70,8 @@ export const http2Limits: Http2Limits = {
   headerListBytes: 16 * 1024,
   headerFields: 128,
   headerBlockBytes: 64 * 1024,
-  continuationFrames: 32,
+  headerBlockBytesMax: 1024 * 1024,
+  continuationFrames: 128,
   headerTableBytes: 4_096,
   cachedBlocks: 256,
   cachedBlockBytes: 512,
@@ -107,6 +110,10 @@ export function withLimits(changes: Partial<Http2Limits> | undefined): Http2Limi
   assert(
     limits.headerBlockBytes >= limits.headerListBytes,
     "headerBlockBytes must be at least headerListBytes",
+  );
+  assert(
+    limits.headerBlockBytesMax >= limits.headerBlockBytes,
+    "headerBlockBytesMax must be at least headerBlockBytes",
   );
   assert(
     limits.outputStopBytes > 2 * limits.outputHighBytes,

@@ -5,8 +5,9 @@ import type { Core } from "./core.ts";
 import { expectLength, overWindow, protocol } from "./faults.ts";
 import { FloodMeter } from "./flood.ts";
 import type { FrameSink } from "./frame-reader.ts";
-import { BlockRole, type HeaderBlock } from "./header-block.ts";
+import { BlockRole, HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
+import type { OverlongBlock } from "./overlong-block.ts";
 import type { Stream } from "./stream.ts";
 
 /** A header block of which CONTINUATION frames are missing. */
@@ -14,9 +15,12 @@ interface OpenBlock {
   readonly streamId: number;
   readonly endStream: boolean;
   readonly selfDependent: boolean;
-  readonly parts: Buffer[];
   readonly since: number;
+  /** Its pieces so far; empty from when it is too long to be kept. */
+  parts: Buffer[];
+  frames: number;
   bytes: number;
+  overlong?: { readonly block: HeaderBlock; readonly reader: OverlongBlock };
 }
 
 export class Receiver implements FrameSink {
@@ -159,8 +163,9 @@ export class Receiver implements FrameSink {
       streamId,
       endStream,
       selfDependent,
-      parts: [bytes.subarray(start, end)],
       since: this.#core.now(),
+      parts: [bytes.subarray(start, end)],
+      frames: 1,
       bytes: end - start,
     };
   }
@@ -168,16 +173,36 @@ export class Receiver implements FrameSink {
   #onContinuation(flags: number, streamId: number, bytes: Buffer, start: number, end: number) {
     const open = this.#openBlock;
     if (open === undefined || open.streamId !== streamId) throw protocol("a stray CONTINUATION");
-    const { headerBlockBytes, continuationFrames } = this.#core.limits;
+    const { headerBlockBytes, headerBlockBytesMax, continuationFrames } = this.#core.limits;
     open.bytes += end - start;
-    open.parts.push(bytes.subarray(start, end));
-    if (open.bytes > headerBlockBytes || open.parts.length > continuationFrames + 1) {
+    open.frames++;
+    if (open.bytes > headerBlockBytesMax || open.frames > continuationFrames + 1) {
       throw new ConnectionError(ErrorCode.enhanceYourCalm, "a header block over the limit");
     }
-    if ((flags & Flag.endHeaders) === 0) return;
-    this.#openBlock = undefined;
-    const whole = Buffer.concat(open.parts, open.bytes);
-    this.#onBlock(streamId, whole, 0, whole.length, open.endStream, open.selfDependent);
+    open.parts.push(bytes.subarray(start, end));
+    const { streamId: id, endStream, selfDependent } = open;
+    const complete = (flags & Flag.endHeaders) !== 0;
+    if (complete) this.#openBlock = undefined;
+    if (open.bytes > headerBlockBytes) {
+      const block = this.#takeOverlong(open, complete);
+      if (complete) this.#onDecoded(id, block, endStream, selfDependent);
+    } else if (complete) {
+      const whole = Buffer.concat(open.parts, open.bytes);
+      this.#onBlock(id, whole, 0, whole.length, endStream, selfDependent);
+    }
+  }
+
+  /** Only the dynamic table follows a block of this length; the block is refused with its stream. */
+  #takeOverlong(open: OpenBlock, complete: boolean): HeaderBlock {
+    if (open.overlong === undefined) {
+      const block = new HeaderBlock();
+      open.overlong = { block, reader: this.#decoder.overlong(block) };
+    }
+    const { block, reader } = open.overlong;
+    for (const part of open.parts) reader.take(part);
+    open.parts = [];
+    if (complete) reader.end();
+    return block;
   }
 
   #onBlock(
@@ -188,9 +213,13 @@ export class Receiver implements FrameSink {
     endStream: boolean,
     selfDependent: boolean,
   ) {
-    const core = this.#core;
     // Whatever becomes of the stream, the dynamic table must be kept in step.
     const block = this.#decoder.decode(bytes, start, end);
+    this.#onDecoded(streamId, block, endStream, selfDependent);
+  }
+
+  #onDecoded(streamId: number, block: HeaderBlock, endStream: boolean, selfDependent: boolean) {
+    const core = this.#core;
     const stream = core.streams.get(streamId);
     if (stream !== undefined) {
       if (stream.remoteClosed) return core.streamError(stream, ErrorCode.streamClosed);

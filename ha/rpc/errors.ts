@@ -10,8 +10,11 @@ import {
 } from "../../proto/gen/meta.ts";
 import { Status as RpcStatus } from "../../proto/gen/rpc_status.ts";
 import { Code, type FieldCause, type StatusDetail, StatusError } from "../runtime/status-error.ts";
+import { fieldsOf } from "./engine/wire-metadata.ts";
 import { httpCodeOf, reasonOf } from "./error-table.ts";
 import { rpcLimits } from "./limits.ts";
+import { percentEncode } from "./percent-encoding.ts";
+import { cutEncoded, headerListBytes } from "./trailers.ts";
 
 export const detailsKey = "grpc-status-details-bin";
 const statusUrl = "type.googleapis.com/trireme.meta.v1.Status";
@@ -61,35 +64,77 @@ function toFieldCause(cause: StatusCause): FieldCause {
 
 /**
  * What a grpc-js handler hands to its callback or emits as `error`. `trailers` are sent along.
- * Message and causes are shortened to what fits into headers (limits.ts).
+ * Message and details are shortened to what fits into one budget with them (limits.ts).
  */
 export function toServiceError(error: StatusError, trailers?: Metadata): ServiceError {
   // Lone surrogates cannot be encoded as a header and would make the answer itself fail.
-  const message = shortened(error.message).toWellFormed();
+  const message = shortened(error.message.toWellFormed());
   const metadata = trailers?.clone() ?? new Metadata();
-  metadata.set(detailsKey, encodeDetails(error, message));
+  const sent = [...frameFields, "grpc-message", percentEncode(message), ...fieldsOf(metadata)];
+  const room = rpcLimits.trailerBytes - headerListBytes([...sent, detailsKey, ""]);
+  const details = encodeDetails(error, message, Math.floor((room * 3) / 4) - base64Padding);
+  if (details !== undefined) metadata.set(detailsKey, details);
   return Object.assign(new Error(message), { code: error.code, details: message, metadata });
 }
 
-function encodeDetails(error: StatusError, message: string): Buffer {
-  const document = { ...toStatusDocument(error), message };
-  for (;;) {
-    const value = Buffer.from(MetaStatus.encode(document).finish());
-    const causes = document.details?.causes;
-    if (value.length <= rpcLimits.errorDetailBytes || causes === undefined) {
-      const details = [{ typeUrl: statusUrl, value }];
-      return Buffer.from(RpcStatus.encode({ code: error.code, message, details }).finish());
-    }
-    const kept = causes.slice(0, Math.floor(causes.length / 2));
-    const { causes: _, ...rest } = document.details ?? {};
-    document.details = kept.length > 0 ? { ...rest, causes: kept } : rest;
+/** What else the last header block of an answer holds. */
+const frameFields = [":status", "200", "content-type", "application/grpc", "grpc-status", "16"];
+const base64Padding = 3;
+
+/**
+ * In at most so many bytes: causes that have no room are left out, and the last one says how many;
+ * then all details are. Undefined: not even the reason has room.
+ */
+function encodeDetails(error: StatusError, message: string, bytesMax: number): Buffer | undefined {
+  const encode = (document: MetaStatusMessage, text: string): Buffer => {
+    const said = { ...document, message: shortText(text) };
+    const value = Buffer.from(MetaStatus.encode(said).finish());
+    const details = [{ typeUrl: statusUrl, value }];
+    return Buffer.from(RpcStatus.encode({ code: error.code, message: text, details }).finish());
+  };
+  const whole = toStatusDocument(error);
+  const { causes = [], ...rest } = whole.details ?? {};
+  const details = {
+    ...rest,
+    ...(rest.name !== undefined && { name: shortText(rest.name) }),
+    ...(rest.kind !== undefined && { kind: shortText(rest.kind) }),
+    ...(rest.group !== undefined && { group: shortText(rest.group) }),
+  };
+  const short = causes.map(({ reason, message: text, field }) => ({
+    reason: shortText(reason ?? ""),
+    message: shortText(text ?? ""),
+    field: shortText(field ?? ""),
+  }));
+  const { details: _, ...bare } = whole;
+  const reduced = { ...bare, reason: shortText(bare.reason ?? "") };
+  for (let kept = short.length; ; kept = Math.floor(kept / 2)) {
+    const left = short.length - kept;
+    const note = { ...omission, message: `${left} more causes are left out: ${omission.message}` };
+    const list = left > 0 ? [...short.slice(0, kept), note] : short;
+    const all = { ...details, ...(list.length > 0 && { causes: list }) };
+    const document = Object.keys(all).length > 0 ? { ...reduced, details: all } : reduced;
+    const bytes = encode(document, message);
+    if (bytes.length <= bytesMax) return bytes;
+    if (kept === 0) break;
   }
+  // The message stands in `grpc-message`, too.
+  const least = encode(reduced, "");
+  return least.length <= bytesMax ? least : undefined;
+}
+
+/** The last cause of an error that has more of them than its answer has room for. */
+const omission = { reason: "Omitted", message: "the answer has no room for them", field: "" };
+
+function shortText(text: string): string {
+  const limit = rpcLimits.errorDetailCharacters;
+  return text.length > limit ? `${text.slice(0, limit).toWellFormed()}... [shortened]` : text;
 }
 
 /** What of an error's message goes on the wire. */
 export function shortened(text: string): string {
-  const limit = rpcLimits.errorMessageCharacters;
-  return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
+  const encoded = percentEncode(text);
+  if (encoded.length <= rpcLimits.errorMessageBytes) return text;
+  return decodeURIComponent(cutEncoded(encoded, rpcLimits.errorMessageBytes));
 }
 
 /**

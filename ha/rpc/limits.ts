@@ -45,8 +45,13 @@ export const rpcLimits = {
   /** Delay before a broken client connection is dialled again, first and at most. */
   reconnectMinMillis: 50,
   reconnectMaxMillis: 1_000,
-  /** Characters of an error's message on the wire; `grpc-message` is a header. */
-  errorMessageCharacters: 2_048,
-  /** Bytes of `grpc-status-details-bin` before base64; causes that do not fit are left out. */
-  errorDetailBytes: 6 * 1024,
+  /**
+   * Bytes of all trailers of a call together, as HTTP/2 counts them, unless the caller takes less:
+   * grpc-core's soft limit for what it receives, beyond which it rejects some answers.
+   */
+  trailerBytes: 8 * 1024,
+  /** Bytes of an error's message on the wire, percent-encoded in `grpc-message`. */
+  errorMessageBytes: 2_048,
+  /** Characters of a name or text in an error's details. */
+  errorDetailCharacters: 512,
 } as const;

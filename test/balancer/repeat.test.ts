@@ -160,7 +160,7 @@ describe("repeating calls", () => {
         messages.add(error.message);
       });
     }
-    assert.ok(messages.has("master-0 reset the call for headers beyond its limit"), `${messages}`);
+    assert.ok(messages.has("master-0 reset the call for headers beyond a limit"), `${messages}`);
     assert.equal(balancer.status().retries, 0);
     assert.equal((await call(leases, "create", {})).metadata?.name, "master-0");
     assert.ok(masters[0].seen.length > 1);

@@ -245,6 +245,31 @@ describe("an HTTP/2 server's timeouts", () => {
     assert.deepEqual(pass(1_000), ["goaway code 11"]);
   });
 
+  test("an over-long header block costs its own stream, and the table stays in step", () => {
+    const { connection, recorder, send } = server();
+    send(open(1, endHeaders));
+    const value = Buffer.alloc(150_000, 0x78);
+    // x-long: a literal that is not indexed; then "a: b", which is.
+    const long = Buffer.concat([
+      request,
+      Buffer.from("0006782d6c6f6e67", "hex"),
+      Buffer.from("7ff19209", "hex"),
+      value,
+      Buffer.from("4001610162", "hex"),
+    ]);
+    const frames = [frame(T.headers, 0, 3, long.subarray(0, 16_000))];
+    for (let at = 16_000; at < long.length; at += 16_000) {
+      const last = at + 16_000 >= long.length;
+      const part = long.subarray(at, at + 16_000);
+      frames.push(frame(T.continuation, last ? endHeaders : 0, 3, part));
+    }
+    assert.deepEqual(send(...frames), ["rstStream 3 code 11"]);
+    assert.equal(connection.dead, false);
+    assert.equal(connection.openStreams, 1);
+    send(frame(T.headers, endHeaders | end, 5, Buffer.concat([request, Buffer.of(0xbe)])));
+    assert.match(recorder.events.at(-1) ?? "", /^headers 5 .*\|a\|b end$/);
+  });
+
   test("a silent peer is asked for a sign of life, then given up", () => {
     const { connection, pass, send } = server({ keepaliveMillis: 5_000 });
     send(open(1));

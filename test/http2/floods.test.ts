@@ -64,7 +64,7 @@ describe("a flood ends the connection with ENHANCE_YOUR_CALM", () => {
       (n) => (n === 0 ? frame(T.headers, 0, 3, request) : frame(T.continuation, 0, 3)),
     ],
     "an endless header block": [
-      { headerBlockBytes: 500_000, continuationFrames: 1_000 },
+      { headerBlockBytesMax: 500_000, continuationFrames: 1_000 },
       (n) => frame(n === 0 ? T.headers : T.continuation, 0, 3, Buffer.alloc(10_000)),
     ],
   };

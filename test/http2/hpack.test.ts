@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import { HeaderBlock } from "../../ha/http2/header-block.ts";
 import { HpackDecoder } from "../../ha/http2/hpack-decoder.ts";
 import { encodeInteger } from "../../ha/http2/hpack-encoder.ts";
 import { huffmanDecode, huffmanEncode, huffmanLength } from "../../ha/http2/huffman.ts";
@@ -188,6 +189,63 @@ describe("HPACK decoding", () => {
     assert.equal(decode(target, hex("be")).fields[0], "a");
     const many = decoder({ headerFields: 3 });
     assert.equal(decode(many, hex("82828282")).tooLarge, true);
+  });
+
+  test("a block too long to be kept leaves the table as if it had been decoded", () => {
+    const literal = (mark: number, name: string, value: string) =>
+      Buffer.concat([
+        Buffer.of(mark),
+        ...[name, value].map((text) => {
+          const length = Buffer.alloc(8);
+          return Buffer.concat([
+            length.subarray(0, encodeInteger(length, 0, 0, 7, text.length)),
+            Buffer.from(text, "latin1"),
+          ]);
+        }),
+      ]);
+    const size = fc.oneof(fc.nat(40), fc.nat(20_000), fc.nat(70_000));
+    const field = fc.tuple(fc.constantFrom(0x40, 0x00, 0x10), size, size);
+    fc.assert(
+      fc.property(fc.array(field, { maxLength: 6 }), fc.array(fc.nat(30_000)), (fields, cuts) => {
+        const [whole, cut] = [decoder(), decoder()];
+        const before = hex("3fe11f 4001610162");
+        const bytes = Buffer.concat([
+          before,
+          ...fields.map(([mark, name, value], n) =>
+            literal(mark, String(n).repeat(name), "v".repeat(value)),
+          ),
+          hex("400163016482"),
+        ]);
+        decode(whole, bytes);
+        const block = new HeaderBlock();
+        const reader = cut.overlong(block);
+        let at = 0;
+        for (const length of cuts) {
+          reader.take(bytes.subarray(at, at + length));
+          at = Math.min(bytes.length, at + length);
+        }
+        reader.take(bytes.subarray(at));
+        reader.end();
+        assert.equal(block.tooLarge, true);
+        assert.equal(cut.tableBytes, whole.tableBytes);
+        for (let index = 0xbe; (index - 0xbe) * 32 < whole.tableBytes; index++) {
+          const asked = Buffer.of(index);
+          let expected: readonly string[] | undefined;
+          try {
+            expected = decode(whole, asked).fields;
+          } catch {
+            assert.throws(() => decode(cut, asked));
+            continue;
+          }
+          assert.deepEqual(decode(cut, asked).fields, expected);
+        }
+      }),
+      { numRuns: 200 },
+    );
+    const unfinished = decoder().overlong(new HeaderBlock());
+    unfinished.take(hex("40016105"));
+    assert.throws(() => unfinished.end(), broken);
+    assert.throws(() => decoder().overlong(new HeaderBlock()).take(hex("8220")), broken);
   });
 
   test("wants the table lowered after a lower limit was acknowledged", () => {

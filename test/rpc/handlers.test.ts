@@ -116,9 +116,14 @@ describe("the gRPC server", () => {
     await assert.rejects(call(dial(address), "say", hello), (thrown: StatusError) => {
       assert.equal(thrown.code, Code.invalidArgument);
       assert.equal(thrown.message.length, 2_048);
+      assert.match(thrown.message, /x\.\.\. \[shortened\]$/);
       assert.equal(thrown.detail?.reason, "Invalid");
       const kept = thrown.detail?.causes?.length ?? 0;
       assert.ok(kept > 10 && kept < 2_000, `${kept} causes kept`);
+      assert.equal(
+        thrown.detail?.causes?.at(-1)?.message,
+        `${2_001 - kept} more causes are left out: the answer has no room for them`,
+      );
       return true;
     });
   });

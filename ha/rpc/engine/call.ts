@@ -157,8 +157,9 @@ export abstract class Call implements CallOwner, Expiring {
     if (this.done) return;
     this.over();
     const { connection } = this.session;
-    if (this.headSent) connection.trailers(this.stream, tailOf(status, false));
-    else connection.headers(this.stream, tailOf(status, true), true);
+    const tail = tailOf(status, !this.headSent, connection.peerHeaderListBytes);
+    if (this.headSent) connection.trailers(this.stream, tail);
+    else connection.headers(this.stream, tail, true);
   }
 
   /** Nothing is read or written any more. */

@@ -2,9 +2,11 @@
 import type { Socket } from "node:net";
 import {
   type ConnectionInjector,
+  Metadata,
   Server,
   ServerCredentials,
   ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
   type ServerInterceptor,
   type ServiceDefinition,
   type UntypedServiceImplementation,
@@ -15,8 +17,14 @@ import { EncodedMessage } from "../duplex-direct.ts";
 import { toServiceError } from "../errors.ts";
 import { rpcLimits } from "../limits.ts";
 import type { PeerIdentity } from "../listener.ts";
+import { percentEncode } from "../percent-encoding.ts";
+import { cutEncoded, fitTrailers, headerListBytes } from "../trailers.ts";
 import type { RpcServerOptions } from "../types.ts";
 import type { Engine } from "./engine.ts";
+import { fieldsOf } from "./wire-metadata.ts";
+
+/** What a handler's call ends with. */
+type PartialStatusObject = Parameters<ServerInterceptingCallInterface["sendStatus"]>[0];
 
 export class GrpcJsEngine implements Engine {
   readonly #server: Server;
@@ -32,7 +40,7 @@ export class GrpcJsEngine implements Engine {
       "grpc.max_send_message_length": messageBytes,
       "grpc.keepalive_time_ms": rpcLimits.keepaliveMillis,
       "grpc.keepalive_timeout_ms": rpcLimits.keepaliveTimeoutMillis,
-      ...(options.tls && { interceptors: [refusing(this.#refusals)] }),
+      interceptors: [...(options.tls ? [refusing(this.#refusals)] : []), fitting],
     });
     setHttp2Options(this.#server, options.maxConcurrentStreams ?? rpcLimits.concurrentStreams);
     this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
@@ -93,6 +101,36 @@ function setHttp2Options(server: Server, maxConcurrentStreams: number): void {
     streamResetRate: rpcLimits.streamResetRate,
   });
 }
+
+/** Keeps the trailers of every answer within their budget; what the caller takes is not known here. */
+const fitting: ServerInterceptor = (_, call) =>
+  new ServerInterceptingCall(call, {
+    sendStatus(status, next) {
+      next(fitStatus(status));
+    },
+  });
+
+function fitStatus(status: PartialStatusObject): PartialStatusObject {
+  const { code, details, metadata } = status;
+  const message = cutEncoded(percentEncode(details ?? ""), rpcLimits.errorMessageBytes);
+  const given = ["grpc-status", String(code), "grpc-message", message];
+  if (metadata) given.push(...fieldsOf(metadata));
+  const kept = fitTrailers(given, rpcLimits.trailerBytes - answerHeadBytes);
+  if (kept === given && message.length >= (details ?? "").length) return status;
+  const left = new Metadata();
+  let text = "";
+  for (let at = 0; at < kept.length; at += 2) {
+    const name = kept[at] as string;
+    const value = kept[at + 1] as string;
+    if (name === "grpc-message") text = decodeURIComponent(value);
+    else if (name.endsWith("-bin")) left.add(name, Buffer.from(value, "base64"));
+    else if (name !== "grpc-status") left.add(name, value);
+  }
+  return { ...status, details: text, metadata: left };
+}
+
+/** Of an answer that is trailers alone. */
+const answerHeadBytes = headerListBytes([":status", "200", "content-type", "application/grpc"]);
 
 /** Answers the calls of connections that came with a foreign certificate. */
 function refusing(refusals: ReadonlyMap<string, string>): ServerInterceptor {

@@ -24,7 +24,7 @@ import { RequestBytes } from "./request-bytes.ts";
 import { StreamCall } from "./stream-call.ts";
 import { CallTemplate } from "./template.ts";
 import { UnaryCall } from "./unary-call.ts";
-import { statusOf, tailOf } from "./wire-metadata.ts";
+import { statusOf, tailOf, type WireStatus } from "./wire-metadata.ts";
 
 export type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;
 
@@ -61,7 +61,8 @@ export class Session implements ConnectionHandler {
   readonly #socket: Socket;
   readonly #log: Log;
   readonly #methods: MethodTable;
-  readonly #refusal: Uint8Array | undefined;
+  /** Every call is answered so. */
+  readonly #refusal: WireStatus | undefined;
   #authContext: AuthContext | undefined;
 
   constructor(options: SessionOptions, socket: Socket, peer: PeerIdentity) {
@@ -81,7 +82,7 @@ export class Session implements ConnectionHandler {
     this.peerAddress = `${socket.remoteAddress}:${socket.remotePort}`;
     if (peer.refusal !== undefined) {
       const error = toServiceError(new StatusError(Code.unauthenticated, peer.refusal));
-      this.#refusal = tailOf(statusOf(error, undefined), true);
+      this.#refusal = statusOf(error, undefined);
     }
     this.connection = new Connection("server", this, { limits: options.limits });
   }
@@ -101,7 +102,7 @@ export class Session implements ConnectionHandler {
       if (endStream) request.onEnd();
       return;
     }
-    const refusal = template.refusal ?? this.#refusal;
+    const refusal = template.refusal ?? this.#refuse();
     if (refusal !== undefined) {
       this.connection.headers(stream, refusal, true);
       return;
@@ -162,8 +163,18 @@ export class Session implements ConnectionHandler {
     return new Arrival(this.deadlines, this.messageMillis, (error) => call.abandon(error));
   }
 
+  /** The answer to every call of a peer whose certificate is refused. */
+  #refuse(): Uint8Array | undefined {
+    if (this.#refusal === undefined) return undefined;
+    return tailOf(this.#refusal, true, this.connection.peerHeaderListBytes);
+  }
+
   #templateOf(block: HeaderBlock): CallTemplate {
-    block.attachment ??= new CallTemplate(block, this.#methods);
+    block.attachment ??= new CallTemplate(
+      block,
+      this.#methods,
+      this.connection.peerHeaderListBytes,
+    );
     return block.attachment as CallTemplate;
   }
 }

@@ -18,7 +18,8 @@ export class CallTemplate {
   /** An answer that needs no handler: a header block that ends the stream. */
   readonly refusal: Uint8Array | undefined;
 
-  constructor(block: HeaderBlock, methods: MethodTable) {
+  /** `peerHeaderListBytes`: what the caller takes of a refusal. */
+  constructor(block: HeaderBlock, methods: MethodTable, peerHeaderListBytes: number) {
     this.block = block;
     this.path = block.get(":path") ?? "";
     this.host = block.get(":authority") ?? block.get("host") ?? "";
@@ -43,7 +44,7 @@ export class CallTemplate {
     } catch (thrown) {
       const status = statusOfError(StatusError.from(thrown));
       const accepted = ["grpc-accept-encoding", acceptedEncodings];
-      this.refusal = tailOf(status, true, accepted);
+      this.refusal = tailOf(status, true, peerHeaderListBytes, accepted);
     }
   }
 }

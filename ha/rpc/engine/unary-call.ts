@@ -102,7 +102,8 @@ export class UnaryCall extends Call {
       return this.#refuse(tooLarge(`a response of ${bytes.length} bytes`, maxMessageBytes));
     }
     this.over();
-    const tail = trailers === undefined || trailers === null ? okTail : okTailWith(trailers);
+    const plain = trailers === undefined || trailers === null;
+    const tail = plain ? okTail : okTailWith(trailers, connection.peerHeaderListBytes);
     if (this.headSent) {
       connection.data(this.stream, frameMessage(bytes), false);
       connection.trailers(this.stream, tail);
@@ -116,6 +117,6 @@ export class UnaryCall extends Call {
   }
 }
 
-function okTailWith(trailers: unknown): Uint8Array {
-  return tailOf({ ...statusOf({ code: 0, details: "" }, trailers) }, false);
+function okTailWith(trailers: unknown, peerHeaderListBytes: number): Uint8Array {
+  return tailOf(statusOf({ code: 0, details: "" }, trailers), false, peerHeaderListBytes);
 }

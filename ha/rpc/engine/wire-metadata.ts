@@ -2,7 +2,9 @@
 import { Metadata } from "@grpc/grpc-js";
 import { encodeHeaders, type HeaderBlock } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
-import { shortened } from "../errors.ts";
+import { rpcLimits } from "../limits.ts";
+import { percentEncode } from "../percent-encoding.ts";
+import { cutEncoded, fitTrailers, trailerBudget } from "../trailers.ts";
 
 /** Fields of a request that are the protocol's own. */
 const protocolFields = new Set([
@@ -69,26 +71,21 @@ export interface WireStatus {
   readonly metadata: Metadata | undefined;
 }
 
-/** The trailers of a call; with `whole`, an answer of trailers alone. */
-export function tailOf(status: WireStatus, whole: boolean, more: readonly string[] = []) {
-  const fields = [...(whole ? head : []), "grpc-status", String(status.code)];
-  const text = shortened(status.message);
-  if (text !== "") fields.push("grpc-message", percentEncode(text));
+/**
+ * The trailers of a call, for a peer that takes header lists of so many bytes; with `whole`, an
+ * answer of trailers alone.
+ */
+export function tailOf(
+  status: WireStatus,
+  whole: boolean,
+  peerHeaderListBytes: number,
+  more: readonly string[] = [],
+): Uint8Array {
+  const fields = [...(whole ? head : []), "grpc-status", String(status.code), ...more];
+  const text = cutEncoded(percentEncode(status.message), rpcLimits.errorMessageBytes);
+  if (text !== "") fields.push("grpc-message", text);
   if (status.metadata !== undefined) fields.push(...fieldsOf(status.metadata));
-  return encodeHeaders([...fields, ...more]);
-}
-
-/** Everything but printable ASCII, and the percent sign, as the %XX of its UTF-8 bytes. */
-export function percentEncode(text: string): string {
-  if (/^[ -$&-~]*$/.test(text)) return text.trim() === text ? text : text.replace(/^ | $/g, "%20");
-  let encoded = "";
-  for (const byte of Buffer.from(text)) {
-    const plain = byte > 0x20 && byte < 0x7f && byte !== 0x25;
-    const inside = byte === 0x20 && encoded !== "";
-    if (plain || inside) encoded += String.fromCharCode(byte);
-    else encoded += `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
-  }
-  return encoded.endsWith(" ") ? `${encoded.slice(0, -1)}%20` : encoded;
+  return encodeHeaders(fitTrailers(fields, trailerBudget(peerHeaderListBytes)));
 }
 
 const unitMillis: Readonly<Record<string, number>> = {
