@@ -44,3 +44,4 @@ export {
 export { age, formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
 export type { Column, Document, Kind, MessageCodec } from "./machinery/types.ts";
 export { keepUnknown } from "./machinery/unknown-fields.ts";
+export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";

@@ -11,3 +11,4 @@ export { bind, evict } from "./pods.ts";
 export { finalize, getScale, updateScale } from "./subresources.ts";
 export { patch, update } from "./update.ts";
 export { watch } from "./watch.ts";
+export { decodeScaleWrite, decodeTypedWrite } from "./wire-fields.ts";

@@ -1,6 +1,5 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { bidiStream, serverStream, unary } from "../../../../ha/rpc/mod.ts";
-import type { ScaleWrite } from "../../../../proto/gen/autoscaling.ts";
 import type {
   Binding,
   Eviction,
@@ -11,8 +10,16 @@ import type { GetRequest } from "../../../../proto/gen/meta.ts";
 import type { Kind } from "../../../kinds/mod.ts";
 import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
-import { decodeWrite } from "../../storage/wire.ts";
-import { bind, callOf, evict, finalize, getScale, updateScale } from "../../verbs/mod.ts";
+import {
+  bind,
+  callOf,
+  decodeScaleWrite,
+  decodeTypedWrite,
+  evict,
+  finalize,
+  getScale,
+  updateScale,
+} from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
 
 /** The methods that only some kinds have; by the names in the generated definition. */
@@ -26,8 +33,9 @@ export function extraMethods(face: Face, kind: Kind): UntypedServiceImplementati
       logs(face, enter(context), kind, request),
     ),
     finalize: unary(async (request: Buffer, context) => {
-      const write = decodeWrite(kind, request);
-      return (await finalize(backend, enter(context), kind, write)).protobuf;
+      const call = enter(context);
+      const write = decodeTypedWrite(call, kind, request);
+      return (await finalize(backend, call, kind, write)).protobuf;
     }),
     heartbeat: bidiStream((requests: AsyncIterable<HeartbeatRequest>, context) =>
       heartbeat(face, enter(context), kind, requests, context.signal),
@@ -35,9 +43,10 @@ export function extraMethods(face: Face, kind: Kind): UntypedServiceImplementati
     getScale: unary((request: GetRequest, context) =>
       getScale(backend, enter(context), kind, request),
     ),
-    updateScale: unary((request: ScaleWrite, context) =>
-      updateScale(backend, enter(context), kind, request),
-    ),
+    updateScale: unary((request: Buffer, context) => {
+      const call = enter(context);
+      return updateScale(backend, call, kind, decodeScaleWrite(call, kind, request));
+    }),
   };
   return Object.fromEntries(
     Object.entries(all).filter(([name]) => Object.hasOwn(kind.service, name)),

@@ -10,10 +10,11 @@ import type {
 } from "../../../../proto/gen/meta.ts";
 import type { Kind } from "../../../kinds/mod.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
-import { decodeWrite, listMessage } from "../../storage/wire.ts";
+import { listMessage } from "../../storage/wire.ts";
 import {
   callOf,
   create,
+  decodeTypedWrite,
   get,
   list,
   patch,
@@ -35,8 +36,8 @@ export function addTypedServices(server: RpcServer, face: Face, kinds: readonly 
 
 /** Methods that answer with an encoded message; reads give the bytes of the watch cache. */
 const encodedAnswers = ["get", "list", "watch", "create", "update", "updateStatus", "patch"];
-/** Methods whose request is decoded by the verb, with the kind's own codec. */
-const encodedRequests = ["create", "update", "updateStatus", "finalize"];
+/** Methods whose request the handler decodes, because it looks for unknown fields in the bytes. */
+const encodedRequests = ["create", "update", "updateStatus", "finalize", "updateScale"];
 
 function encodedDefinition(kind: Kind): ServiceDefinition {
   const methods = Object.entries(kind.service).map(([name, method]) => {
@@ -65,7 +66,7 @@ function commonMethods(face: Face, kind: Kind): UntypedServiceImplementation {
   const updater = (subresource: "" | "status") =>
     unary(async (request: Buffer, context) => {
       const call = enter(context);
-      const write = { ...decodeWrite(kind, request), typed: true, subresource };
+      const write = { ...decodeTypedWrite(call, kind, request), typed: true, subresource };
       return (await update(backend, call, kind, write)).protobuf;
     });
   return {
@@ -81,7 +82,7 @@ function commonMethods(face: Face, kind: Kind): UntypedServiceImplementation {
     ),
     create: unary<Buffer, Uint8Array>(async (request, context) => {
       const call = enter(context);
-      return (await create(backend, call, kind, decodeWrite(kind, request))).protobuf;
+      return (await create(backend, call, kind, decodeTypedWrite(call, kind, request))).protobuf;
     }),
     update: updater(""),
     updateStatus: updater("status"),
