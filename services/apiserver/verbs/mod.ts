@@ -12,3 +12,4 @@ export { finalize, getScale, updateScale } from "./subresources.ts";
 export { TimeToLive } from "./time-to-live.ts";
 export { patch, update } from "./update.ts";
 export { watch } from "./watch.ts";
+export { decodeScaleWrite } from "./wire-fields.ts";

@@ -22,9 +22,7 @@ export const deployment = defineKind({
   message: "trireme.apps.v1.Deployment",
   codec: Deployment,
   service: DeploymentsService,
-  singular: "deployment",
   shortNames: ["deploy"],
-  hasStatus: true,
 
   setDefaults(document) {
     const deployment = document as Deployment;

@@ -18,9 +18,7 @@ export const replicaSet = defineKind({
   message: "trireme.apps.v1.ReplicaSet",
   codec: ReplicaSet,
   service: ReplicaSetsService,
-  singular: "replicaset",
   shortNames: ["rs"],
-  hasStatus: true,
 
   setDefaults(document) {
     const replicaSet = document as ReplicaSet;

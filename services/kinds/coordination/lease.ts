@@ -9,7 +9,6 @@ export const lease = defineKind({
   message: "trireme.coordination.v1.Lease",
   codec: Lease,
   service: LeasesService,
-  singular: "lease",
 
   validate(document) {
     const { spec = {} } = document as Lease;

@@ -7,7 +7,6 @@ export const configMap = defineKind({
   message: "trireme.core.v1.ConfigMap",
   codec: ConfigMap,
   service: ConfigMapsService,
-  singular: "configmap",
   shortNames: ["cm"],
 
   validate(document) {

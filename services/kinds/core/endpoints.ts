@@ -15,7 +15,6 @@ export const endpoints = defineKind({
   message: "trireme.core.v1.Endpoints",
   codec: Endpoints,
   service: EndpointsCollectionService,
-  singular: "endpoints",
   shortNames: ["ep"],
 
   setDefaults(document) {

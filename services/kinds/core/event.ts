@@ -15,7 +15,6 @@ export const event = defineKind({
   message: "trireme.core.v1.Event",
   codec: Event,
   service: EventsService,
-  singular: "event",
   shortNames: ["ev"],
   // Upstream `--event-ttl`.
   timeToLiveSeconds: 3_600,

@@ -13,10 +13,7 @@ export const namespace = defineKind({
   message: "trireme.core.v1.Namespace",
   codec: Namespace,
   service: NamespacesService,
-  singular: "namespace",
   shortNames: ["ns"],
-  namespaced: false,
-  hasStatus: true,
   nameRule: "label",
 
   setDefaults(document) {
@@ -52,8 +49,6 @@ export const namespace = defineKind({
     namespace.status = { ...namespace.status, phase: "Terminating" };
   },
   holdsDeletion: (document) => ((document as Namespace).spec?.finalizers ?? []).length > 0,
-  // One call would empty the whole cluster (upstream serves no such verb either).
-  deleteCollection: false,
   validate: (document) =>
     ((document as Namespace).spec?.finalizers ?? []).flatMap((finalizer) =>
       checkQualifiedName(finalizer).map((problem) =>

@@ -19,10 +19,7 @@ export const node = defineKind({
   message: "trireme.core.v1.Node",
   codec: Node,
   service: NodesService,
-  singular: "node",
   shortNames: ["no"],
-  namespaced: false,
-  hasStatus: true,
   // A kubelet registers its node with the status that it has.
   statusOnCreate: true,
 

@@ -23,7 +23,6 @@ export const secret = defineKind({
   message: "trireme.core.v1.Secret",
   codec: Secret,
   service: SecretsService,
-  singular: "secret",
 
   setDefaults(document) {
     const secret = asSecret(document);

@@ -5,7 +5,6 @@ export const serviceAccount = defineKind({
   message: "trireme.core.v1.ServiceAccount",
   codec: ServiceAccount,
   service: ServiceAccountsService,
-  singular: "serviceaccount",
   shortNames: ["sa"],
 
   columns: [

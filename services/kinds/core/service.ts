@@ -28,9 +28,7 @@ export const service = defineKind({
   message: "trireme.core.v1.Service",
   codec: Service,
   service: ServicesService,
-  singular: "service",
   shortNames: ["svc"],
-  hasStatus: true,
   nameRule: "service",
 
   setDefaults(document) {

@@ -2,7 +2,7 @@
 import type { ServiceDefinition } from "@grpc/grpc-js";
 import { assert } from "../../../ha/runtime/assert.ts";
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
-import { messages } from "../../../proto/gen/schema.ts";
+import { resources } from "../../../proto/gen/schema.ts";
 import type { Column, Document, MessageCodec, Resource } from "./resource.ts";
 import { freeFormSchema, messageSchema } from "./resource-schema.ts";
 import { age } from "./time.ts";
@@ -15,16 +15,17 @@ interface GeneratedMessage {
 
 type Address = "group" | "version" | "kind" | "plural";
 
+/** What the `resource` option of the message says. */
+type FromContract = "singular" | "namespaced" | "deleteCollection";
+
 type KindDefinition = Partial<
-  Omit<Resource, Address | "codec" | "service" | "schema" | "subresources">
+  Omit<Resource, Address | FromContract | "codec" | "service" | "schema" | "subresources">
 > & {
   /** Full name of its message, which carries the `resource` option. */
   readonly message: string;
   readonly codec: GeneratedMessage;
   /** The generated service; its paths name the typed service. */
   readonly service: object;
-  readonly singular: string;
-  readonly hasStatus?: boolean;
   readonly scale?: Resource["subresources"]["scale"];
 };
 
@@ -57,16 +58,18 @@ export function defineResource(definition: ResourceDefinition): Resource {
   };
 }
 
-/** A resource with a message in `proto/`, which gives its address and its schema. */
+/** A resource with a message in `proto/`, whose `resource` option gives its address and verbs. */
 export function defineKind(definition: KindDefinition): Resource {
-  const { message, codec, service, hasStatus = false, scale, ...rest } = definition;
-  const address = messages[message]?.resource;
-  assert(address !== undefined, `message ${message} is no resource`);
+  const { message, codec, service, scale, ...rest } = definition;
+  const row = resources[message];
+  assert(row !== undefined, `message ${message} is no resource`);
+  const { group, version, kind, plural, singular, namespaced, hasStatus, verbs } = row;
   const resource = defineResource({
     ...rest,
-    ...address,
+    ...{ group, version, kind, plural, singular, namespaced },
     schema: messageSchema(message),
     subresources: { status: hasStatus, scale },
+    deleteCollection: verbs.includes("deletecollection"),
     codec: codecOf(codec),
     service: service as ServiceDefinition,
   });

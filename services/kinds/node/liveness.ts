@@ -9,8 +9,6 @@ export const nodeLiveness = defineKind({
   message: "trireme.node.v1.NodeLiveness",
   codec: NodeLiveness,
   service: NodeLivenessesService,
-  singular: "nodeliveness",
-  namespaced: false,
 
   validate(document) {
     const { nodes = {}, observedTime } = document as NodeLiveness;

@@ -11,9 +11,7 @@ export const pod = defineKind({
   message: "trireme.core.v1.Pod",
   codec: Pod,
   service: PodsService,
-  singular: "pod",
   shortNames: ["po"],
-  hasStatus: true,
 
   setDefaults(document) {
     const pod = document as Pod;
