@@ -1,7 +1,7 @@
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import type { NodeLiveness } from "../../proto/gen/node.ts";
 import { keyOf } from "../client/mod.ts";
-import { parseTime } from "../kinds/mod.ts";
+import { isFinished, parseTime } from "../kinds/mod.ts";
 import { NodeInfo } from "./node-info.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
 
@@ -139,10 +139,6 @@ export class ClusterCache {
     const info = this.#nodes.get(name);
     if (info && !info.node && info.pods.size === 0) this.#nodes.delete(name);
   }
-}
-
-export function isFinished(pod: Pod): boolean {
-  return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
 }
 
 function sameUid(a: Pod, b: Pod): boolean {

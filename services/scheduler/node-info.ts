@@ -1,5 +1,11 @@
 import type { Node } from "../../proto/gen/core.ts";
-import { type Amounts, amounts, type HostPort, type PodInfo } from "./pod-info.ts";
+import {
+  type HostPort,
+  hostPortsConflict,
+  type ResourceAmounts,
+  resourceAmounts,
+} from "../kinds/mod.ts";
+import type { PodInfo } from "./pod-info.ts";
 
 /** Measured use of a node: cpu in millicores, memory in bytes. */
 export interface Usage {
@@ -12,7 +18,7 @@ export class NodeInfo {
   readonly name: string;
   readonly pods = new Map<string, PodInfo>();
   node: Node | undefined;
-  allocatable: Amounts = {};
+  allocatable: ResourceAmounts = {};
   usage: Usage | undefined;
   readonly #requested: Record<string, number> = {};
   readonly scoredRequested = { cpu: 0, memory: 0 };
@@ -23,13 +29,13 @@ export class NodeInfo {
     this.name = name;
   }
 
-  get requested(): Amounts {
+  get requested(): ResourceAmounts {
     return this.#requested;
   }
 
   setNode(node: Node | undefined): void {
     this.node = node;
-    this.allocatable = amounts(node?.status?.allocatable);
+    this.allocatable = resourceAmounts(node?.status?.allocatable);
     this.images = new Map(
       (node?.status?.images ?? []).flatMap(({ names = [], sizeBytes = 0 }) =>
         names.map((name) => [name, sizeBytes] as const),
@@ -55,7 +61,7 @@ export class NodeInfo {
     if (wanted.length === 0) return undefined;
     for (const { hostPorts } of this.pods.values()) {
       for (const used of hostPorts) {
-        const conflict = wanted.find((port) => overlap(port, used));
+        const conflict = wanted.find((port) => hostPortsConflict(port, used));
         if (conflict) return conflict;
       }
     }
@@ -69,9 +75,4 @@ export class NodeInfo {
     this.scoredRequested.cpu += sign * pod.scoredRequests.cpu;
     this.scoredRequested.memory += sign * pod.scoredRequests.memory;
   }
-}
-
-function overlap(a: HostPort, b: HostPort): boolean {
-  if (a.port !== b.port || a.protocol !== b.protocol) return false;
-  return a.address === b.address || a.address === "0.0.0.0" || b.address === "0.0.0.0";
 }

@@ -11,8 +11,8 @@ import {
   type LoopClock,
   type TriremeClient,
 } from "../client/mod.ts";
-import { rfc3339Seconds } from "../kinds/mod.ts";
-import { assumedMillisMax, ClusterCache, isFinished } from "./cache.ts";
+import { isFinished, rfc3339Seconds } from "../kinds/mod.ts";
+import { assumedMillisMax, ClusterCache } from "./cache.ts";
 import { type Plugin, type Refusal, schedule } from "./framework.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
 import { SchedulingQueue } from "./queue.ts";

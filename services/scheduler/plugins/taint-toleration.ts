@@ -1,5 +1,5 @@
+import { tolerates } from "../../kinds/mod.ts";
 import type { Plugin } from "../framework.ts";
-import { tolerates } from "./tolerations.ts";
 
 /** Keeps pods off tainted nodes; PreferNoSchedule only costs points. */
 export const taintToleration: Plugin = {

@@ -2,7 +2,9 @@ import { Pod, PodsService } from "../../../../proto/gen/core.ts";
 import { defineKind } from "../../machinery/define.ts";
 import type { Document } from "../../machinery/resource.ts";
 import { podColumns } from "./columns.ts";
-import { qosClassOf, setPodSpecDefaults } from "./defaults.ts";
+import { setPodSpecDefaults } from "./defaults.ts";
+import { isFinished } from "./phase.ts";
+import { qosClassOf } from "./qos.ts";
 import { validatePodSpec, validatePodSpecUpdate } from "./validation.ts";
 
 const graceSecondsDefault = 30;
@@ -31,10 +33,10 @@ export const pod = defineKind({
   validateUpdate: (next, stored) =>
     validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
   deletionGraceSeconds(document, requested) {
-    const { spec, status } = document as Pod;
+    const pod = document as Pod;
+    const { spec } = pod;
     // No kubelet has it, or its containers have ended: nothing is left to stop.
-    const over = status?.phase === "Succeeded" || status?.phase === "Failed";
-    if (!spec?.nodeName || over) return undefined;
+    if (!spec?.nodeName || isFinished(pod)) return undefined;
     const seconds = requested ?? spec.terminationGracePeriodSeconds ?? graceSecondsDefault;
     if (seconds === 0) return undefined;
     return seconds < 0 ? 1 : seconds;
