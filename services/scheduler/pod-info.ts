@@ -19,6 +19,8 @@ export interface PodInfo {
   /** Unix milliseconds; Infinity without a deadline. */
   readonly deadlineMillis: number;
   readonly requests: ResourceAmounts;
+  /** `requests` that are more than nothing, pods apart: what must fit into a node. */
+  readonly wanted: readonly (readonly [resource: string, amount: number])[];
   /** cpu and memory with a stand-in where nothing is requested, so that such pods spread too. */
   readonly scoredRequests: { readonly cpu: number; readonly memory: number };
   readonly hostPorts: readonly HostPort[];
@@ -39,6 +41,7 @@ export function podInfo(pod: Pod): PodInfo {
     priority: pod.spec?.priority ?? 0,
     deadlineMillis: deadline ?? Number.POSITIVE_INFINITY,
     requests,
+    wanted: Object.entries(requests).filter(([name, value]) => value > 0 && name !== "pods"),
     scoredRequests: {
       cpu: requests["cpu"] || standIn.cpu,
       memory: requests["memory"] || standIn.memory,
