@@ -9,6 +9,14 @@ import { validatePodSpec, validatePodSpecUpdate } from "./validation.ts";
 
 const graceSecondsDefault = 30;
 
+/** The condition of a new pod with scheduling gates (upstream `applySchedulingGatedCondition`). */
+const gated = {
+  type: "PodScheduled",
+  status: "False",
+  reason: "SchedulingGated",
+  message: "Scheduling is blocked due to non-empty scheduling gates",
+} as const;
+
 export const pod = defineKind({
   message: "trireme.core.v1.Pod",
   codec: Pod,
@@ -24,6 +32,7 @@ export const pod = defineKind({
     pod.status ??= {};
     pod.status.phase ??= "Pending";
     pod.status.qosClass ??= qosClassOf(pod);
+    if ((pod.spec.schedulingGates ?? []).length > 0) pod.status.conditions ??= [{ ...gated }];
   },
   prepareForCreate(document) {
     const pod = document as Pod;
