@@ -7,10 +7,9 @@ export { pullPolicyOf } from "./core/pod/defaults.ts";
 export { type HostPort, hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
 export { isActive, isFinished } from "./core/pod/phase.ts";
 export { qosClassOf } from "./core/pod/qos.ts";
+export { type PodReferences, referencesOf } from "./core/pod/references.ts";
 export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";
 export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
-export { type PodReferences, referencesOf } from "./core/pod/references.ts";
-export { keepAllocated } from "./core/service.ts";
 export {
   duplicate,
   forbidden,
