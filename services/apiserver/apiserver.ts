@@ -17,6 +17,7 @@ import type { Pod } from "../../proto/gen/core.ts";
 import { builtInRegistry, type Registry } from "../kinds/mod.ts";
 import { parseAddressRange } from "./admission/address-range.ts";
 import { admissionChain } from "./admission/plugins.ts";
+import { parsePortRange } from "./admission/port-range.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
 import { frontProxyAuthenticator } from "./auth/front-proxy.ts";
@@ -46,6 +47,8 @@ export interface ApiserverOptions {
   readonly frontProxyNames?: readonly string[] | undefined;
   /** Default 127.32.0.0/12. */
   readonly serviceRange?: string | undefined;
+  /** Ports that services of type NodePort and LoadBalancer get; default 30000-32767. */
+  readonly nodePortRange?: string | undefined;
   /** With which kubelets are called; absent: without TLS. */
   readonly kubeletTls?: ClientTls | undefined;
   /** Which gRPC server; default: trireme. */
@@ -76,6 +79,8 @@ export interface Apiserver {
 }
 
 export const defaultServiceRange = "127.32.0.0/12";
+
+export const defaultNodePortRange = "30000-32767";
 export const defaultFrontProxyNames = ["trireme:balancer"];
 
 /** Starts to listen at once; serves when the cache is filled and a leader is known. */
@@ -169,7 +174,8 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     newUid: () => randomUUID(),
   };
   const range = parseAddressRange(options.serviceRange ?? defaultServiceRange);
-  return { ...backend, admission: admissionChain(backend, { range, random }) };
+  const nodePorts = parsePortRange(options.nodePortRange ?? defaultNodePortRange);
+  return { ...backend, admission: admissionChain(backend, { range, nodePorts, random }) };
 }
 
 function podLookup(registry: Registry, cache: WatchCache): PodLookup {

@@ -1,7 +1,7 @@
 import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import { defaultServiceRange, startApiserver } from "./apiserver.ts";
+import { defaultNodePortRange, defaultServiceRange, startApiserver } from "./apiserver.ts";
 import type { EtcdServer } from "./etcd-server.ts";
 import { serveEtcd } from "./etcd-thread.ts";
 import { limits } from "./limits.ts";
@@ -66,6 +66,11 @@ const apiserver = program({
       default: defaultServiceRange,
       help: "IPv4 range from which services get their cluster IP",
     },
+    "service-node-port-range": {
+      type: "string",
+      default: defaultNodePortRange,
+      help: "ports that services of type NodePort and LoadBalancer get on every node",
+    },
     "requestheader-allowed-names": {
       type: "string",
       default: "trireme:balancer",
@@ -129,6 +134,7 @@ const apiserver = program({
         tls: { cert, key, clientCa: ca },
         frontProxyNames: values["requestheader-allowed-names"].split(","),
         serviceRange: values["service-cluster-ip-range"],
+        nodePortRange: values["service-node-port-range"],
         kubeletTls,
         tokens,
         seats: countOf("max-requests-inflight", values["max-requests-inflight"], 10),

@@ -71,6 +71,8 @@ export class LocalCluster {
         "kube-proxy",
         ...clientArgs(shape, credentials.kubeProxy),
         ...["--hostname-override", name],
+        // Two clusters on one machine differ in their base ports; UDP and TCP do not meet.
+        ...["--peer-port", String(shape.basePort)],
       ]),
     );
   }

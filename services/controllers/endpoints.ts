@@ -7,7 +7,8 @@ import type {
   ServicePort,
 } from "../../proto/gen/core.ts";
 import { isAlreadyExists, isNotFound, keyOf, splitKey } from "../client/mod.ts";
-import { isFinished, isReady } from "./pods.ts";
+import { isFinished } from "../kinds/mod.ts";
+import { isReady } from "./pods.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
 /** Addresses in one Endpoints object; more are cut, and an annotation says so (upstream). */

@@ -1,6 +1,6 @@
 import type { Pod } from "../../proto/gen/core.ts";
 import { isConflict, isNotFound, keyOf } from "../client/mod.ts";
-import { isFinished } from "./pods.ts";
+import { isFinished } from "../kinds/mod.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
 export interface PodGcOptions {

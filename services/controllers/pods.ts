@@ -18,15 +18,6 @@ export function isAvailable(pod: Pod, minReadySeconds: number, nowMillis: number
   return since !== undefined && since + minReadySeconds * 1000 <= nowMillis;
 }
 
-export function isFinished(pod: Pod): boolean {
-  return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
-}
-
-/** Neither ended nor ending: what counts as a replica. */
-export function isActive(pod: Pod): boolean {
-  return !isFinished(pod) && !pod.metadata?.deletionTimestamp;
-}
-
 const phaseOrder: Readonly<Record<string, number>> = { Pending: 0, Unknown: 1, Running: 2 };
 
 /**

@@ -2,11 +2,11 @@ import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from "../../proto/gen/apps.ts";
 import type { Pod } from "../../proto/gen/core.ts";
 import { isNotFound, keyOf, splitKey } from "../client/mod.ts";
-import { matchesLabels, rfc3339Seconds, selectorOf } from "../kinds/mod.ts";
+import { isActive, matchesLabels, rfc3339Seconds, selectorOf } from "../kinds/mod.ts";
 import { slowStart } from "./batches.ts";
 import { Expectations } from "./expectations.ts";
 import { claim, controllerOf, controllerReference } from "./owners.ts";
-import { compareForDeletion, isActive, isAvailable, isReady } from "./pods.ts";
+import { compareForDeletion, isAvailable, isReady } from "./pods.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
 /** Pods created or deleted in one reconciliation (upstream `BurstReplicas`). */

@@ -2,9 +2,14 @@
 
 export { builtInRegistry } from "./builtin.ts";
 export { type PodSummary, summarise as summarisePod } from "./core/pod/columns.ts";
-export { pullPolicyOf, type QosClass, qosClassOf } from "./core/pod/defaults.ts";
+export { isSidecar } from "./core/pod/containers.ts";
+export { pullPolicyOf } from "./core/pod/defaults.ts";
+export { type HostPort, hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
+export { isActive, isFinished } from "./core/pod/phase.ts";
+export { qosClassOf } from "./core/pod/qos.ts";
 export { type PodReferences, referencesOf } from "./core/pod/references.ts";
-export { keepAllocated } from "./core/service.ts";
+export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";
+export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
 export {
   duplicate,
   forbidden,

@@ -1,28 +1,28 @@
-/** Chooses endpoints for connections: round robin, or the client's last one with affinity. */
+/** Chooses endpoints for connections: round robin, or the client's own with affinity. */
+import type { NodeOfAddress } from "./addresses.ts";
+import type { AffinityTable } from "./affinity.ts";
 import { proxyLimits } from "./limits.ts";
 import { type Rule, type Target, targetKey } from "./rules.ts";
 
-interface Affinity {
-  readonly target: string;
-  /** Monotonic milliseconds of the last connection. */
-  at: number;
+export interface BalanceContext {
+  readonly affinity: AffinityTable;
+  readonly nodeOfAddress: NodeOfAddress;
 }
 
 export class Balance {
   #rule: Rule;
   #next: number;
-  /** In order of last use, so that the first is the one to give up. */
-  readonly #clients = new Map<string, Affinity>();
+  readonly #context: BalanceContext;
 
   /** `start` spreads proxies of several nodes over the endpoints. */
-  constructor(rule: Rule, start: number) {
+  constructor(rule: Rule, start: number, context: BalanceContext) {
     this.#rule = rule;
     this.#next = start;
+    this.#context = context;
   }
 
   update(rule: Rule): void {
     this.#rule = rule;
-    if (rule.affinitySeconds === undefined) this.#clients.clear();
   }
 
   has(target: Target): boolean {
@@ -30,34 +30,33 @@ export class Balance {
     return this.#rule.targets.some((one) => targetKey(one) === key);
   }
 
-  /** Endpoints in the order to try them. */
+  /** Endpoints in the order to try them; none: the client's node has no endpoint of its own. */
   order(client: string, now: number): readonly Target[] {
-    const { targets } = this.#rule;
-    const first = this.#next++ % Math.max(1, targets.length);
-    const order = [...targets.slice(first), ...targets.slice(0, first)];
-    const sticky = this.#sticky(client, now);
-    if (sticky === undefined) return order.slice(0, proxyLimits.attemptsMax);
-    const known = order.find((target) => targetKey(target) === sticky);
-    const others = order.filter((target) => target !== known);
-    return (known === undefined ? others : [known, ...others]).slice(0, proxyLimits.attemptsMax);
+    const { affinityKey, affinitySeconds } = this.#rule;
+    const targets = this.#reachable(client);
+    if (affinitySeconds === undefined) {
+      const first = this.#next++ % Math.max(1, targets.length);
+      const order = [...targets.slice(first), ...targets.slice(0, first)];
+      return order.slice(0, proxyLimits.attemptsMax);
+    }
+    const byKey = new Map(targets.map((target) => [targetKey(target), target]));
+    return this.#context.affinity
+      .order(affinityKey, client, [...byKey.keys()], now, affinitySeconds)
+      .slice(0, proxyLimits.attemptsMax)
+      .flatMap((key) => byKey.get(key) ?? []);
   }
 
   /** The client has reached this endpoint. */
   chosen(client: string, target: Target, now: number): void {
-    if (this.#rule.affinitySeconds === undefined) return;
-    this.#clients.delete(client);
-    this.#clients.set(client, { target: targetKey(target), at: now });
-    if (this.#clients.size <= proxyLimits.affinityClientsMax) return;
-    const [oldest] = this.#clients.keys();
-    if (oldest !== undefined) this.#clients.delete(oldest);
+    const { affinityKey, affinitySeconds } = this.#rule;
+    if (affinitySeconds === undefined) return;
+    this.#context.affinity.chosen(affinityKey, client, targetKey(target), now, affinitySeconds);
   }
 
-  #sticky(client: string, now: number): string | undefined {
-    const seconds = this.#rule.affinitySeconds;
-    const known = this.#clients.get(client);
-    if (seconds === undefined || known === undefined) return undefined;
-    if (now - known.at <= seconds * 1000) return known.target;
-    this.#clients.delete(client);
-    return undefined;
+  #reachable(client: string): readonly Target[] {
+    const { targets, perClientNode } = this.#rule;
+    if (!perClientNode) return targets;
+    const node = this.#context.nodeOfAddress(client);
+    return node === undefined ? targets : targets.filter((target) => target.node === node);
   }
 }

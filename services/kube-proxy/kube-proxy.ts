@@ -1,16 +1,27 @@
 /** Joins the informers to the proxy: any change recomputes all rules, at most once a turn. */
 import type { Clock, Log } from "../../ha/runtime/types.ts";
+import type { Node } from "../../proto/gen/core.ts";
 import {
   createEventRecorder,
   type EventRecorder,
   InformerFactory,
   type TriremeClient,
 } from "../client/mod.ts";
+import { type NodeOfAddress, nodeOfAddress } from "./addresses.ts";
+import { AffinityTable } from "./affinity.ts";
+import { Peers } from "./peers.ts";
 import { ServiceProxy } from "./proxy.ts";
 import { desiredRules, type RuleScope } from "./rules.ts";
 
-export interface KubeProxyOptions extends RuleScope {
+export interface KubeProxyOptions {
   readonly client: TriremeClient;
+  readonly nodeName: string;
+  /** Address of NodePorts. */
+  readonly nodeIP: string;
+  /** The UDP port by which the proxies of this machine know of each other. */
+  readonly peerPort: number;
+  /** Unique to this run. */
+  readonly instance: string;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
@@ -21,8 +32,12 @@ export class KubeProxy {
   readonly #informers: InformerFactory;
   readonly #events: EventRecorder;
   readonly #proxy: ServiceProxy;
+  readonly #peers: Peers;
+  readonly #affinity: AffinityTable;
+  #nodeOf: NodeOfAddress = () => undefined;
   readonly #stop = new AbortController();
   #pending = false;
+  #synced = false;
   #applying: Promise<void> = Promise.resolve();
 
   constructor(options: KubeProxyOptions) {
@@ -36,9 +51,22 @@ export class KubeProxy {
       clock,
       log,
     });
+    this.#affinity = new AffinityTable((entry) => this.#peers.tell(entry));
+    this.#peers = new Peers({
+      nodeName,
+      nodeIP: options.nodeIP,
+      port: options.peerPort,
+      instance: options.instance,
+      clock,
+      log,
+      changed: () => this.#changed(),
+      learned: (entry) => this.#affinity.learn(entry, clock.monotonicMillis()),
+      known: () => this.#affinity.entries(),
+    });
     this.#proxy = new ServiceProxy({
       clock,
       log,
+      context: { affinity: this.#affinity, nodeOfAddress: (address) => this.#nodeOf(address) },
       random: options.random,
       bindFailed: (rule, message) => {
         const service = this.#services().lister.get(rule.service, rule.namespace);
@@ -55,18 +83,35 @@ export class KubeProxy {
     const { signal } = this.#stop;
     const services = this.#services();
     const endpoints = this.#endpoints();
+    const nodes = this.#informers.informer("Node");
     this.#informers.start(signal);
-    await Promise.all([services.whenSynced(signal), endpoints.whenSynced(signal)]);
+    await this.#peers.start().catch((error: unknown) => {
+      const { log, peerPort: port } = this.#options;
+      log.warn("other proxies of this machine are not seen", { port, error });
+    });
+    await Promise.all([services, endpoints, nodes].map((each) => each.whenSynced(signal)));
     if (signal.aborted) return;
+    this.#synced = true;
     // Before both are known, nothing is listened on: half the truth would refuse connections.
     const changed = () => this.#changed();
     services.addHandlers({ added: changed, updated: changed, deleted: changed });
     endpoints.addHandlers({ added: changed, updated: changed, deleted: changed });
+    const readdressed = () => {
+      this.#nodeOf = nodeOfAddress(nodes.lister.list());
+    };
+    nodes.addHandlers({
+      added: readdressed,
+      updated(previous, node) {
+        if (addressing(previous) !== addressing(node)) readdressed();
+      },
+      deleted: readdressed,
+    });
     this.#changed();
   }
 
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#peers.close();
     await this.#applying;
     this.#proxy.close();
     await this.#events.flush();
@@ -82,7 +127,7 @@ export class KubeProxy {
   }
 
   #changed(): void {
-    if (this.#pending) return;
+    if (this.#pending || !this.#synced) return;
     this.#pending = true;
     this.#options.clock.soon(() => {
       this.#pending = false;
@@ -94,10 +139,22 @@ export class KubeProxy {
     if (this.#stop.signal.aborted) return;
     const services = this.#services().lister.list();
     const endpoints = this.#endpoints().lister.list();
+    const { nodeIP } = this.#options;
+    const scope: RuleScope = {
+      nodeIP,
+      nodesHere: this.#peers.nodes(),
+      nodesAtAddress: this.#peers.nodes(nodeIP),
+    };
     try {
-      await this.#proxy.apply(desiredRules(services, endpoints, this.#options));
+      await this.#proxy.apply(desiredRules(services, endpoints, scope));
+      await this.#proxy.setStandingIn(this.#peers.standingIn);
     } catch (error) {
       this.#options.log.error("the rules could not be applied", { error });
     }
   }
+}
+
+/** The fields of a node from which an address's node follows. */
+function addressing({ spec, status }: Node): string {
+  return JSON.stringify([spec?.podCIDR, status?.addresses]);
 }

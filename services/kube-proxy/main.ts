@@ -1,4 +1,5 @@
 /** The service proxy of one node as a program. */
+import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, type Running } from "../../ha/runtime/production/process.ts";
@@ -13,7 +14,16 @@ const kubeProxy = program({
     ...clientFlags,
     "hostname-override": { type: "string", help: "name of the node; default: the host's name" },
     "proxy-mode": { type: "string", default: "userspace", help: "userspace" },
-    "bind-address": { type: "string", default: "127.0.0.1", help: "address of NodePorts" },
+    "bind-address": {
+      type: "string",
+      default: "127.0.0.1",
+      help: "address on which node ports are opened; the proxies of one machine may share it",
+    },
+    "peer-port": {
+      type: "number",
+      default: 10_256,
+      help: "UDP port on 127.255.255.255 by which the proxies of this machine know of each other",
+    },
   },
   async start(values, log): Promise<Running> {
     if (values["proxy-mode"] !== "userspace") {
@@ -31,6 +41,8 @@ const kubeProxy = program({
       log,
       nodeName,
       nodeIP: values["bind-address"],
+      peerPort: values["peer-port"],
+      instance: randomUUID(),
     });
     proxy.start().catch((error: unknown) => {
       log.error("kube-proxy could not start its work", { error });

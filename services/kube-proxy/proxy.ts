@@ -1,10 +1,11 @@
 /** Makes the listeners match the rules; addresses that cannot be bound are tried again. */
 import type { Cancel, Log } from "../../ha/runtime/types.ts";
 import { Backoff, type LoopClock } from "../client/mod.ts";
-import { Balance } from "./balance.ts";
+import { Balance, type BalanceContext } from "./balance.ts";
 import { proxyLimits } from "./limits.ts";
+import type { PortListener } from "./listener.ts";
 import { diffRules, type Rule } from "./rules.ts";
-import { type ConnectionBudget, type PortListener, TcpListener } from "./tcp.ts";
+import { type ConnectionBudget, TcpListener } from "./tcp.ts";
 import { UdpListener } from "./udp.ts";
 
 export interface ProxyOptions {
@@ -12,6 +13,8 @@ export interface ProxyOptions {
   readonly log: Log;
   /** Uniform in 0..1; where the round robin begins. */
   readonly random: () => number;
+  /** What all proxies of the machine know of clients. */
+  readonly context: BalanceContext;
   /** An address could not be bound; called once per failing address until it succeeds. */
   readonly bindFailed: (rule: Rule, message: string) => void;
 }
@@ -30,6 +33,7 @@ export class ServiceProxy {
   readonly #options: ProxyOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #budget: ConnectionBudget = { used: 0 };
+  #standingIn = false;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
@@ -60,6 +64,14 @@ export class ServiceProxy {
     await Promise.all(changes.open.map((rule) => this.#open(rule)));
   }
 
+  /** Listens before the proxies of the machine that are frozen, or beside all of them again. */
+  async setStandingIn(standingIn: boolean): Promise<void> {
+    this.#standingIn = standingIn;
+    const entries = [...this.#entries.values()];
+    if (standingIn) await Promise.all(entries.map((entry) => this.#standIn(entry)));
+    else for (const { listener } of entries) listener?.stepBack();
+  }
+
   /** Ends every connection. Idempotent. */
   close(): void {
     for (const key of [...this.#entries.keys()]) this.#close(key, (listener) => listener.destroy());
@@ -79,7 +91,7 @@ export class ServiceProxy {
     const { bindRetryFirstMillis, bindRetryCeilingMillis } = proxyLimits;
     const entry: Entry = {
       rule,
-      balance: new Balance(rule, start),
+      balance: new Balance(rule, start, this.#options.context),
       listener: undefined,
       backoff: new Backoff(bindRetryFirstMillis, bindRetryCeilingMillis),
       retry: undefined,
@@ -112,5 +124,15 @@ export class ServiceProxy {
     if (entry.closed) return listener.destroy();
     entry.listener = listener;
     entry.told = false;
+    if (this.#standingIn) await this.#standIn(entry);
+  }
+
+  async #standIn({ listener, rule }: Entry): Promise<void> {
+    try {
+      await listener?.standIn();
+    } catch (error) {
+      const { message } = error as Error;
+      this.#options.log.warn("cannot stand in for a frozen proxy", { rule: rule.key, message });
+    }
   }
 }

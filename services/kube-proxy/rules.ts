@@ -1,10 +1,21 @@
-/** What should listen where and lead whither: pure functions of Services and Endpoints. */
+/**
+ * What should listen where and lead whither: pure functions of Services and Endpoints.
+ *
+ * Several nodes may share a machine, and then their proxies share every address. A connection is
+ * treated alike whichever proxy gets it, so a policy `Local` is decided by addresses:
+ * - internal traffic from a pod's address (or from an address that one node alone has) goes to
+ *   endpoints of that node, or is reset; from any other address, such as 127.0.0.1, it comes from
+ *   the machine, which is all of its nodes at once;
+ * - external traffic to a node's address goes to endpoints of the nodes that have this address.
+ */
 import type { Endpoints, Service, ServicePort } from "../../proto/gen/core.ts";
 import { proxyLimits } from "./limits.ts";
 
 export interface Target {
   readonly ip: string;
   readonly port: number;
+  /** The node it is on, if that is known. */
+  readonly node?: string | undefined;
 }
 
 export interface Rule {
@@ -15,8 +26,12 @@ export interface Rule {
   readonly port: number;
   /** Ready endpoints, in order, without duplicates; never empty: nothing listens without any. */
   readonly targets: readonly Target[];
+  /** internalTrafficPolicy Local: a client whose node is known gets endpoints of that node only. */
+  readonly perClientNode: boolean;
   /** ClientIP affinity; undefined: none. */
   readonly affinitySeconds: number | undefined;
+  /** Namespace, name and port name: a client's affinity is the same on every address of these. */
+  readonly affinityKey: string;
   readonly namespace: string;
   readonly service: string;
 }
@@ -25,8 +40,10 @@ export interface Rule {
 export interface RuleScope {
   /** Address of NodePorts. */
   readonly nodeIP: string;
-  /** For internal/externalTrafficPolicy Local. */
-  readonly nodeName: string;
+  /** The nodes of this machine: those whose proxies hear each other, this one's included. */
+  readonly nodesHere: ReadonlySet<string>;
+  /** Those of them that share `nodeIP`. */
+  readonly nodesAtAddress: ReadonlySet<string>;
 }
 
 /** Every rule by key. Two services that claim the same address and port: the older name wins. */
@@ -65,8 +82,9 @@ function rulesOf(
     const protocol = port.protocol ?? "TCP";
     // SCTP has no userspace proxy.
     if ((protocol !== "TCP" && protocol !== "UDP") || port.port === undefined) continue;
-    const add = (ip: string, number: number, local: boolean) => {
-      const targets = targetsOf(endpoints, port, local ? scope.nodeName : undefined);
+    const portName = port.name ?? "";
+    const add = (ip: string, number: number, nodes: Nodes, perClientNode = false) => {
+      const targets = targetsOf(endpoints, port, nodes);
       if (targets.length === 0) return;
       rules.push({
         key: `${protocol} ${ip}:${number}`,
@@ -74,25 +92,38 @@ function rulesOf(
         ip,
         port: number,
         targets,
+        perClientNode,
         affinitySeconds,
+        affinityKey: `${metadata?.namespace}/${metadata?.name}:${portName}`,
         namespace: metadata?.namespace ?? "",
         service: metadata?.name ?? "",
       });
     };
+    const isInternalLocal = spec?.internalTrafficPolicy === "Local";
+    add(clusterIP, port.port, isInternalLocal ? scope.nodesHere : undefined, isInternalLocal);
     const isExternalLocal = spec?.externalTrafficPolicy === "Local";
-    add(clusterIP, port.port, spec?.internalTrafficPolicy === "Local");
-    for (const ip of spec?.externalIPs ?? []) add(ip, port.port, isExternalLocal);
-    const exposed = spec?.type === "NodePort" || spec?.type === "LoadBalancer";
-    if (exposed && port.nodePort) add(scope.nodeIP, port.nodePort, isExternalLocal);
+    for (const ip of spec?.externalIPs ?? []) {
+      add(ip, port.port, isExternalLocal ? scope.nodesHere : undefined);
+    }
+    if (isExposed(service) && port.nodePort) {
+      add(scope.nodeIP, port.nodePort, isExternalLocal ? scope.nodesAtAddress : undefined);
+    }
   }
   return rules;
+}
+
+/** Undefined: any node. */
+type Nodes = ReadonlySet<string> | undefined;
+
+export function isExposed({ spec }: Service): boolean {
+  return spec?.type === "NodePort" || spec?.type === "LoadBalancer";
 }
 
 /** Ready addresses with the port of the same name and protocol. */
 function targetsOf(
   endpoints: Endpoints | undefined,
   port: ServicePort,
-  onlyNode: string | undefined,
+  nodes: Nodes,
 ): readonly Target[] {
   const targets = new Map<string, Target>();
   for (const subset of endpoints?.subsets ?? []) {
@@ -103,8 +134,9 @@ function targetsOf(
     );
     if (match?.port === undefined) continue;
     for (const { ip, nodeName } of subset.addresses ?? []) {
-      if (ip === undefined || (onlyNode !== undefined && nodeName !== onlyNode)) continue;
-      targets.set(`${ip}:${match.port}`, { ip, port: match.port });
+      if (ip === undefined) continue;
+      if (nodes !== undefined && (nodeName === undefined || !nodes.has(nodeName))) continue;
+      targets.set(`${ip}:${match.port}`, { ip, port: match.port, node: nodeName });
     }
   }
   return [...targets.values()].sort((a, b) => (targetKey(a) < targetKey(b) ? -1 : 1));

@@ -4,20 +4,11 @@
  */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Log } from "../../ha/runtime/types.ts";
+import { plainAddress } from "./addresses.ts";
 import type { Balance } from "./balance.ts";
 import { proxyLimits } from "./limits.ts";
+import { isWithoutIPv6, mappedAddress, type PortListener } from "./listener.ts";
 import type { Rule, Target } from "./rules.ts";
-
-export interface PortListener {
-  /** Rejects when the address cannot be bound. */
-  listen(): Promise<void>;
-  /** The endpoints have changed. */
-  refresh(): void;
-  /** Stops listening at once; connections may end within the drain time. */
-  close(): void;
-  /** Ends everything now. */
-  destroy(): void;
-}
 
 /** Counts connections over all listeners of a proxy. */
 export interface ConnectionBudget {
@@ -36,31 +27,44 @@ export class TcpListener implements PortListener {
   readonly #balance: Balance;
   readonly #budget: ConnectionBudget;
   readonly #log: Log;
-  readonly #server: Server;
   readonly #pairs = new Set<Pair>();
+  #server: Server | undefined;
+  /** Before all proxies that listen on the mapped address only. */
+  #front: Server | undefined;
+  #stopped = false;
 
   constructor(rule: Rule, balance: Balance, budget: ConnectionBudget, log: Log) {
     this.#rule = rule;
     this.#balance = balance;
     this.#budget = budget;
     this.#log = log;
-    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
-    this.#server.on("connection", (client) => void this.#serve(client));
   }
 
-  listen(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      // Every node of a machine binds the same service address: the kernel spreads connections.
-      const { ip: host, port } = this.#rule;
-      this.#server.listen({ host, port, reusePort: true }, () => {
-        this.#server.off("error", reject);
-        this.#server.on("error", (error) => {
-          this.#log.warn("a service listener reports an error", { error, rule: this.#rule.key });
-        });
-        resolve();
-      });
-    });
+  async listen(): Promise<void> {
+    const { ip } = this.#rule;
+    const mapped = mappedAddress(ip);
+    try {
+      this.#server = await this.#open(mapped ?? ip);
+    } catch (error) {
+      if (mapped === undefined || !isWithoutIPv6(error)) throw error;
+      this.#server = await this.#open(ip);
+    }
+    if (this.#stopped) this.#server.close();
+  }
+
+  async standIn(): Promise<void> {
+    const { ip } = this.#rule;
+    if (this.#front !== undefined || mappedAddress(ip) === undefined) return;
+    const front = await this.#open(ip);
+    if (this.#stopped || this.#front !== undefined) front.close();
+    else this.#front = front;
+  }
+
+  stepBack(): void {
+    const front = this.#front;
+    this.#front = undefined;
+    // The check phase comes after every waiting connection has been accepted.
+    if (front !== undefined) setImmediate(() => front.close());
   }
 
   refresh(): void {
@@ -70,13 +74,36 @@ export class TcpListener implements PortListener {
   }
 
   close(): void {
-    this.#server.close(() => undefined);
+    this.#stopListening();
     for (const pair of this.#pairs) this.#drain(pair);
   }
 
   destroy(): void {
-    this.#server.close(() => undefined);
+    this.#stopListening();
     for (const pair of this.#pairs) this.#end(pair);
+  }
+
+  #stopListening(): void {
+    this.#stopped = true;
+    this.#server?.close();
+    this.#front?.close();
+    this.#front = undefined;
+  }
+
+  #open(host: string): Promise<Server> {
+    const { port, key } = this.#rule;
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
+    server.on("connection", (client) => void this.#serve(client));
+    return new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host, port, reusePort: true }, () => {
+        server.off("error", reject);
+        server.on("error", (error) => {
+          this.#log.warn("a service listener reports an error", { error, rule: key });
+        });
+        resolve(server);
+      });
+    });
   }
 
   async #serve(client: Socket): Promise<void> {
@@ -90,7 +117,7 @@ export class TcpListener implements PortListener {
     this.#pairs.add(pair);
     client.on("error", () => this.#end(pair));
     client.on("close", () => this.#closed(pair));
-    const address = client.remoteAddress ?? "";
+    const address = plainAddress(client.remoteAddress ?? "");
     for (const target of this.#balance.order(address, performance.now())) {
       const backend = await dial(target);
       if (client.destroyed || !this.#pairs.has(pair)) {

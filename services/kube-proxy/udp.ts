@@ -4,10 +4,11 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import type { Log } from "../../ha/runtime/types.ts";
+import { plainAddress } from "./addresses.ts";
 import type { Balance } from "./balance.ts";
 import { proxyLimits } from "./limits.ts";
+import { isWithoutIPv6, mappedAddress, type PortListener } from "./listener.ts";
 import type { Rule, Target } from "./rules.ts";
-import type { PortListener } from "./tcp.ts";
 
 interface Association {
   readonly socket: Socket;
@@ -19,29 +20,42 @@ export class UdpListener implements PortListener {
   readonly #rule: Rule;
   readonly #balance: Balance;
   readonly #log: Log;
-  readonly #socket: Socket;
   readonly #clients = new Map<string, Association>();
+  #socket: Socket | undefined;
+  /** Before all proxies that listen on the mapped address only. */
+  #front: Socket | undefined;
   #closed = false;
 
   constructor(rule: Rule, balance: Balance, log: Log) {
     this.#rule = rule;
     this.#balance = balance;
     this.#log = log;
-    this.#socket = createSocket({ type: rule.ip.includes(":") ? "udp6" : "udp4", reusePort: true });
-    this.#socket.on("message", (bytes, from) => this.#forward(bytes, from.address, from.port));
   }
 
-  listen(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#socket.once("error", reject);
-      this.#socket.bind({ address: this.#rule.ip, port: this.#rule.port }, () => {
-        this.#socket.off("error", reject);
-        this.#socket.on("error", (error) => {
-          this.#log.warn("a service listener reports an error", { error, rule: this.#rule.key });
-        });
-        resolve();
-      });
-    });
+  async listen(): Promise<void> {
+    const { ip } = this.#rule;
+    const mapped = mappedAddress(ip);
+    try {
+      this.#socket = await this.#open(mapped ?? ip);
+    } catch (error) {
+      if (mapped === undefined || !isWithoutIPv6(error)) throw error;
+      this.#socket = await this.#open(ip);
+    }
+    if (this.#closed) this.#socket.close();
+  }
+
+  async standIn(): Promise<void> {
+    const { ip } = this.#rule;
+    if (this.#front !== undefined || mappedAddress(ip) === undefined) return;
+    const front = await this.#open(ip);
+    if (this.#closed || this.#front !== undefined) front.close();
+    else this.#front = front;
+  }
+
+  stepBack(): void {
+    const front = this.#front;
+    this.#front = undefined;
+    if (front !== undefined) setImmediate(() => front.close());
   }
 
   refresh(): void {
@@ -57,11 +71,41 @@ export class UdpListener implements PortListener {
   destroy(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#socket.close();
+    this.#socket?.close();
+    this.#front?.close();
     for (const client of [...this.#clients.keys()]) this.#drop(client);
   }
 
-  #forward(bytes: Buffer, address: string, port: number): void {
+  #open(address: string): Promise<Socket> {
+    const { port, key } = this.#rule;
+    const socket = createSocket({ type: address.includes(":") ? "udp6" : "udp4", reusePort: true });
+    socket.on("message", (bytes, from) => this.#forward(bytes, from.address, from.port));
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error) => {
+        socket.close();
+        reject(error);
+      };
+      socket.once("error", fail);
+      socket.bind({ address, port }, () => {
+        socket.off("error", fail);
+        socket.on("error", (error) => {
+          this.#log.warn("a service listener reports an error", { error, rule: key });
+        });
+        resolve(socket);
+      });
+    });
+  }
+
+  /** Answers leave by the first listener: it stays, and its address is the service's. */
+  #answer(bytes: Uint8Array, port: number, client: string): void {
+    const socket = this.#socket;
+    if (this.#closed || socket === undefined) return;
+    const isMapped = socket.address().family === "IPv6";
+    socket.send(bytes, port, isMapped ? (mappedAddress(client) ?? client) : client);
+  }
+
+  #forward(bytes: Buffer, from: string, port: number): void {
+    const address = plainAddress(from);
     const client = `${address}:${port}`;
     const association = this.#clients.get(client) ?? this.#associate(client, address, port);
     if (association === undefined) return;
@@ -88,7 +132,7 @@ export class UdpListener implements PortListener {
     this.#clients.set(client, association);
     socket.on("message", (bytes) => {
       timer.refresh();
-      if (!this.#closed) this.#socket.send(bytes, port, address);
+      this.#answer(bytes, port, address);
     });
     socket.on("error", () => this.#drop(client));
     return association;

@@ -13,12 +13,19 @@ import {
   sleep,
   type TriremeClient,
 } from "../client/mod.ts";
+import { resourceAmounts } from "../kinds/mod.ts";
 import { kubeletLimits } from "./limits.ts";
 import type { LogSource } from "./logs.ts";
 import { AddressPool } from "./node/addresses.ts";
 import { admit } from "./node/admission.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
-import { type NodeOptions, nodeAllocatable, nodeObject, nodeStatus } from "./node/node-status.ts";
+import {
+  type NodeOptions,
+  nodeAllocatable,
+  nodeObject,
+  nodeResources,
+  nodeStatus,
+} from "./node/node-status.ts";
 import { registerNode } from "./node/registration.ts";
 import { createUsageSampler } from "./node/usage.ts";
 import type { ConfigSource } from "./pod/environment.ts";
@@ -227,10 +234,8 @@ export class Kubelet implements LogSource {
     const ran = this.runtime.sandboxes().some((sandbox) => sandbox.uid === uid);
     const leaving = pod.metadata?.deletionTimestamp !== undefined;
     if (!ran && !leaving && worker.active) {
-      const allocatable = {
-        ...nodeAllocatable(this.#options.node),
-        pods: this.#options.node.maxPods,
-      };
+      const { node } = this.#options;
+      const allocatable = resourceAmounts(nodeResources(node, nodeAllocatable(node)));
       const rejection = admit(pod, others, allocatable, this.#node?.metadata?.labels ?? {});
       if (rejection !== undefined) {
         worker.reject(rejection.reason, rejection.message);

@@ -7,10 +7,11 @@ import { program, type Running } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
+import { bytes } from "../kinds/mod.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { kubeletHandlers } from "./logs.ts";
-import { parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
+import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
 import { createProcessRuntime } from "./runtime/process/mod.ts";
 
 const version = "v1.34.0-trireme";
@@ -35,7 +36,15 @@ const kubelet = program({
     "max-pods": { type: "number", default: kubeletLimits.maxPods, help: "pods at a time" },
     "capacity-cpu": { type: "string", help: "quantity; default: all of the machine" },
     "capacity-memory": { type: "string", help: "quantity; default: all of the machine" },
-    "system-reserved": { type: "string", default: "", help: "cpu=…,memory=… kept from pods" },
+    "capacity-ephemeral-storage": {
+      type: "string",
+      help: "quantity; default: all of the file system that holds the state directory",
+    },
+    "system-reserved": {
+      type: "string",
+      default: "",
+      help: "cpu=…,memory=…,ephemeral-storage=… kept from pods",
+    },
     "node-status-update-frequency": {
       type: "string",
       default: "5s",
@@ -86,6 +95,9 @@ const kubelet = program({
         taints: parseTaints(values["register-with-taints"], "--register-with-taints"),
         capacityCpu: values["capacity-cpu"],
         capacityMemory: values["capacity-memory"],
+        ephemeralStorageBytes: values["capacity-ephemeral-storage"]
+          ? bytes(values["capacity-ephemeral-storage"])
+          : fileSystemBytes(root),
         reserved: parseReserved(values["system-reserved"], "--system-reserved"),
         runtimeVersion: `${runtime.name}://${runtime.version}`,
         kubeletVersion: version,

@@ -1,16 +1,17 @@
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import type { NodeLiveness } from "../../proto/gen/node.ts";
 import { keyOf } from "../client/mod.ts";
-import { parseTime } from "../kinds/mod.ts";
+import { isFinished, parseTime } from "../kinds/mod.ts";
 import { NodeInfo } from "./node-info.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
+import { Snapshot } from "./snapshot.ts";
 
 interface Placed {
   readonly info: PodInfo;
   readonly nodeName: string;
   /** Set while only this scheduler believes in the placement. */
   readonly assumed: boolean;
-  /** Monotonic milliseconds; from then on an assumption that nobody confirmed is dropped. */
+  /** Monotonic milliseconds; from then on an assumption that the API has not confirmed is dropped. */
   readonly expiresAt: number;
 }
 
@@ -22,24 +23,28 @@ export const assumedMillisMax = 30_000;
  * binding is still on its way.
  */
 export class ClusterCache {
+  /** The nodes that exist; updated with every change. */
+  readonly snapshot = new Snapshot();
   readonly #nodes = new Map<string, NodeInfo>();
   readonly #pods = new Map<string, Placed>();
   /** Per apiserver, its nodes' last measured use. */
   readonly #livenesses = new Map<string, NodeLiveness>();
 
-  /** The nodes that exist, in no particular order. */
-  nodes(): NodeInfo[] {
-    return [...this.#nodes.values()].filter(({ node }) => node !== undefined);
-  }
-
   setNode(node: Node): void {
     const info = this.#node(node.metadata?.name ?? "");
+    const { images } = info;
     info.setNode(node);
+    this.snapshot.changed(info, images);
     this.#measure(info);
   }
 
   removeNode(name: string): void {
-    this.#nodes.get(name)?.setNode(undefined);
+    const info = this.#nodes.get(name);
+    if (info) {
+      const { images } = info;
+      info.setNode(undefined);
+      this.snapshot.changed(info, images);
+    }
     this.#sweep(name);
   }
 
@@ -139,10 +144,6 @@ export class ClusterCache {
     const info = this.#nodes.get(name);
     if (info && !info.node && info.pods.size === 0) this.#nodes.delete(name);
   }
-}
-
-export function isFinished(pod: Pod): boolean {
-  return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
 }
 
 function sameUid(a: Pod, b: Pod): boolean {

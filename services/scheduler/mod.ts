@@ -1,3 +1,4 @@
+export * from "./framework/mod.ts";
 export { defaultPlugins } from "./plugins/mod.ts";
 export { deadlineAnnotation } from "./pod-info.ts";
 export { program } from "./program.ts";

@@ -1,5 +1,11 @@
-import type { Node } from "../../proto/gen/core.ts";
-import { type Amounts, amounts, type HostPort, type PodInfo } from "./pod-info.ts";
+import type { Node, Taint } from "../../proto/gen/core.ts";
+import {
+  type HostPort,
+  hostPortsConflict,
+  type ResourceAmounts,
+  resourceAmounts,
+} from "../kinds/mod.ts";
+import type { PodInfo } from "./pod-info.ts";
 
 /** Measured use of a node: cpu in millicores, memory in bytes. */
 export interface Usage {
@@ -7,29 +13,38 @@ export interface Usage {
   readonly memory: number;
 }
 
-/** A node and what is on it, assumed pods included. Plugins read it. */
+/** A node and the pods on it, assumed ones included. Plugins read it. */
 export class NodeInfo {
   readonly name: string;
   readonly pods = new Map<string, PodInfo>();
   node: Node | undefined;
-  allocatable: Amounts = {};
+  allocatable: ResourceAmounts = {};
   usage: Usage | undefined;
+  /** Taints that keep pods away: NoSchedule and NoExecute. */
+  taints: readonly Taint[] = [];
+  /** Taints that only cost points: PreferNoSchedule. */
+  avoidances: readonly Taint[] = [];
   readonly #requested: Record<string, number> = {};
   readonly scoredRequested = { cpu: 0, memory: 0 };
   /** Image sizes in bytes by every name the node knows the image by. */
   images: ReadonlyMap<string, number> = new Map();
+  readonly #replicas = new Map<string, number>();
+  #podsWithPorts = 0;
 
   constructor(name: string) {
     this.name = name;
   }
 
-  get requested(): Amounts {
+  get requested(): ResourceAmounts {
     return this.#requested;
   }
 
   setNode(node: Node | undefined): void {
     this.node = node;
-    this.allocatable = amounts(node?.status?.allocatable);
+    this.allocatable = resourceAmounts(node?.status?.allocatable);
+    const taints = node?.spec?.taints ?? [];
+    this.taints = taints.filter(({ effect }) => effect === "NoSchedule" || effect === "NoExecute");
+    this.avoidances = taints.filter(({ effect }) => effect === "PreferNoSchedule");
     this.images = new Map(
       (node?.status?.images ?? []).flatMap(({ names = [], sizeBytes = 0 }) =>
         names.map((name) => [name, sizeBytes] as const),
@@ -50,12 +65,17 @@ export class NodeInfo {
     this.#account(pod, -1);
   }
 
+  /** Pods of one controller here that are not being deleted. */
+  replicasOf(ownerUid: string): number {
+    return this.#replicas.get(ownerUid) ?? 0;
+  }
+
   /** A port of the pod's that another pod on this node already has. */
   conflictingPort(wanted: readonly HostPort[]): HostPort | undefined {
-    if (wanted.length === 0) return undefined;
+    if (wanted.length === 0 || this.#podsWithPorts === 0) return undefined;
     for (const { hostPorts } of this.pods.values()) {
       for (const used of hostPorts) {
-        const conflict = wanted.find((port) => overlap(port, used));
+        const conflict = wanted.find((port) => hostPortsConflict(port, used));
         if (conflict) return conflict;
       }
     }
@@ -63,15 +83,16 @@ export class NodeInfo {
   }
 
   #account(pod: PodInfo, sign: 1 | -1): void {
-    for (const [resource, value] of Object.entries(pod.requests)) {
+    for (const [resource, value] of pod.wanted) {
       this.#requested[resource] = (this.#requested[resource] ?? 0) + sign * value;
     }
     this.scoredRequested.cpu += sign * pod.scoredRequests.cpu;
     this.scoredRequested.memory += sign * pod.scoredRequests.memory;
+    if (pod.hostPorts.length > 0) this.#podsWithPorts += sign;
+    const { ownerUid } = pod;
+    if (ownerUid === undefined || pod.pod.metadata?.deletionTimestamp) return;
+    const replicas = this.replicasOf(ownerUid) + sign;
+    if (replicas > 0) this.#replicas.set(ownerUid, replicas);
+    else this.#replicas.delete(ownerUid);
   }
-}
-
-function overlap(a: HostPort, b: HostPort): boolean {
-  if (a.port !== b.port || a.protocol !== b.protocol) return false;
-  return a.address === b.address || a.address === "0.0.0.0" || b.address === "0.0.0.0";
 }

@@ -1,14 +1,18 @@
 /**
  * Pods that wait for a node (upstream `scheduling_queue`).
  *
- *   add ─▶ active ──next──▶ in flight ──bound──▶ gone
- *            ▲  ▲               │ refused
- *    backoff─┘  └──event────unschedulable
- *    (1 s … 10 s)   (or 5 min)
+ *   put ─▶ active ──next──▶ in flight ──bound──▶ gone
+ *    │      ▲  ▲               │ refused
+ *    ▼      │  └──event────unschedulable
+ *   gated   └─backoff◀─────────┘ (or 5 min)
+ *           (1 s … 10 s)
+ *
+ * The best waiting pod comes first: a pod that an event has woken is not kept in its backoff while
+ * a woken pod of lower rank is tried.
  */
 import type { Cancel } from "../../ha/runtime/types.ts";
-import { Heap, type LoopClock } from "../client/mod.ts";
-import type { ClusterEvent, Plugin } from "./framework.ts";
+import { Heap, type KindName, type LoopClock } from "../client/mod.ts";
+import type { ClusterEvent, EventRegistration, Framework, QueuedPod } from "./framework/mod.ts";
 import type { PodInfo } from "./pod-info.ts";
 
 export const queueLimits = {
@@ -16,47 +20,74 @@ export const queueLimits = {
   backoffCeilingMillis: 10_000,
   /** After this a pod is tried again whatever has happened. */
   unschedulableMillisMax: 300_000,
+  /** Events remembered for pods in flight; a pod that has missed more is tried again. */
+  recentEventsMax: 256,
 } as const;
 
-interface Waiting {
+type State = "gated" | "active" | "backoff" | "unschedulable" | "inFlight";
+
+interface Waiting extends QueuedPod {
   info: PodInfo;
-  state: "active" | "backoff" | "unschedulable" | "inFlight";
-  readonly addedMillis: number;
-  readonly order: number;
+  state: State;
   attempts: number;
   backoffUntil: number;
-  /** Who refused it; events that these wait for bring it back. */
+  /** In backoff: an event has made another attempt worth while, so only the cost speaks for it. */
+  woken: boolean;
+  /** The plugins that refused it; the events that these wait for bring it back. */
   plugins: ReadonlySet<string>;
-  /** Count of events at the time it was taken: later ones may have made room unseen. */
+  /** Number of events at the time it was taken: later ones may have made room unseen. */
   takenAt: number;
   unschedulableSince: number;
 }
 
+interface Interest {
+  readonly plugin: string;
+  readonly registration: EventRegistration;
+}
+
 export class SchedulingQueue {
   readonly #clock: LoopClock;
-  readonly #interest: ReadonlyMap<ClusterEvent, ReadonlySet<string>>;
+  readonly #framework: Pick<Framework, "plugins" | "compare" | "preEnqueue">;
+  /** By `resource action`. */
+  readonly #interests = new Map<string, Interest[]>();
   readonly #pods = new Map<string, Waiting>();
-  readonly #active = new Heap<Waiting>(before);
+  readonly #active: Heap<Waiting>;
   readonly #backoff = new Heap<{ readonly pod: Waiting; readonly until: number }>(
     (a, b) => a.until - b.until,
   );
-  readonly #lastEvent = new Map<ClusterEvent, number>();
+  /** The last events that some plugin waits for, the oldest first. */
+  readonly #recent: ClusterEvent[] = [];
   #closed = false;
   #events = 0;
   #order = 0;
   #taker: ((info: PodInfo | undefined) => void) | undefined;
   #timer: { readonly until: number; readonly cancel: Cancel } | undefined;
 
-  constructor(plugins: readonly Plugin[], clock: LoopClock) {
+  constructor(framework: Pick<Framework, "plugins" | "compare" | "preEnqueue">, clock: LoopClock) {
+    this.#framework = framework;
     this.#clock = clock;
-    const interest = new Map<ClusterEvent, Set<string>>();
-    for (const { name, events } of plugins) {
-      for (const event of events) {
-        const names = interest.get(event) ?? new Set();
-        interest.set(event, names.add(name));
+    this.#active = new Heap((a, b) => framework.compare(a, b));
+    for (const { name, events = [] } of framework.plugins) {
+      for (const registration of events) {
+        for (const action of registration.actions) {
+          const key = `${registration.resource} ${action}`;
+          const known = this.#interests.get(key) ?? [];
+          this.#interests.set(key, [...known, { plugin: name, registration }]);
+        }
       }
     }
-    this.#interest = interest;
+  }
+
+  /** Resources whose events some plugin waits for. */
+  get resources(): ReadonlySet<KindName> {
+    return new Set(
+      this.#framework.plugins.flatMap(({ events = [] }) => events.map(({ resource }) => resource)),
+    );
+  }
+
+  /** Whether some plugin waits for such events. */
+  wants(resource: KindName, action: ClusterEvent["action"]): boolean {
+    return this.#interests.has(`${resource} ${action}`);
   }
 
   /** Pods that wait, in whatever state. */
@@ -69,25 +100,28 @@ export class SchedulingQueue {
     const known = this.#pods.get(info.key);
     if (known && known.info.pod.metadata?.uid === info.pod.metadata?.uid) {
       known.info = info;
-      if (known.state === "unschedulable") this.#retry(known);
-      return;
+      if (known.state === "gated") this.#enqueue(known);
+      else if (known.state === "unschedulable") this.#retry(known);
+    } else {
+      const pod: Waiting = {
+        info,
+        state: "gated",
+        addedMillis: this.#clock.monotonicMillis(),
+        order: this.#order++,
+        attempts: 0,
+        backoffUntil: 0,
+        woken: false,
+        plugins: new Set(),
+        takenAt: 0,
+        unschedulableSince: 0,
+      };
+      this.#pods.set(info.key, pod);
+      this.#enqueue(pod);
     }
-    const pod: Waiting = {
-      info,
-      state: "active",
-      addedMillis: this.#clock.monotonicMillis(),
-      order: this.#order++,
-      attempts: 0,
-      backoffUntil: 0,
-      plugins: new Set(),
-      takenAt: 0,
-      unschedulableSince: 0,
-    };
-    this.#pods.set(info.key, pod);
-    this.#activate(pod);
+    this.#handOver();
   }
 
-  /** Only the copy is newer; nothing that could change the verdict. */
+  /** Only the copy is newer; nothing has changed that could change the verdict. */
   refresh(info: PodInfo): void {
     const known = this.#pods.get(info.key);
     if (known) known.info = info;
@@ -103,8 +137,9 @@ export class SchedulingQueue {
 
   /** The pod to schedule next; undefined when the signal aborts. One caller at a time. */
   next(signal: AbortSignal): Promise<PodInfo | undefined> {
+    if (signal.aborted) return Promise.resolve(undefined);
     const ready = this.#pop();
-    if (ready || signal.aborted) return Promise.resolve(signal.aborted ? undefined : ready);
+    if (ready) return Promise.resolve(ready);
     return new Promise((resolve) => {
       const end = (info: PodInfo | undefined) => {
         this.#taker = undefined;
@@ -117,22 +152,21 @@ export class SchedulingQueue {
     });
   }
 
-  /** The pod fits nowhere: it waits until something happens that its refusers wait for. */
+  /** The pod fits nowhere: it waits until something happens that the refusing plugins wait for. */
   refused(key: string, plugins: ReadonlySet<string>): void {
     const pod = this.#pods.get(key);
     if (pod?.state !== "inFlight") return;
     pod.plugins = plugins;
     this.#setBackoff(pod);
-    const missed = [...this.#lastEvent].some(
-      ([event, at]) => at > pod.takenAt && this.#concerns(event, pod),
-    );
-    if (missed) {
-      this.#delay(pod);
-      return;
+    const missed = this.#events - pod.takenAt;
+    const seen = missed === 0 ? [] : this.#recent.slice(-missed);
+    if (seen.length < missed || seen.some((event) => this.#concerns(event, pod))) {
+      this.#delay(pod, true);
+    } else {
+      pod.state = "unschedulable";
+      pod.unschedulableSince = this.#clock.monotonicMillis();
+      this.#arm(pod.unschedulableSince + queueLimits.unschedulableMillisMax);
     }
-    pod.state = "unschedulable";
-    pod.unschedulableSince = this.#clock.monotonicMillis();
-    this.#arm(pod.unschedulableSince + queueLimits.unschedulableMillisMax);
   }
 
   /** The attempt broke off for a reason that lies not in the cluster: again after a backoff. */
@@ -140,22 +174,31 @@ export class SchedulingQueue {
     const pod = this.#pods.get(key);
     if (pod?.state !== "inFlight") return;
     this.#setBackoff(pod);
-    this.#delay(pod);
+    this.#delay(pod, false);
   }
 
   /** Something happened that may have made room. */
   event(event: ClusterEvent): void {
-    this.#lastEvent.set(event, ++this.#events);
+    if (!this.wants(event.resource, event.action)) return;
+    this.#events++;
+    this.#recent.push(event);
+    if (this.#recent.length > queueLimits.recentEventsMax) this.#recent.shift();
+    const woken: Waiting[] = [];
     for (const pod of this.#pods.values()) {
-      if (pod.state === "unschedulable" && this.#concerns(event, pod)) this.#retry(pod);
+      if (pod.state === "gated" && this.#framework.preEnqueue(pod.info) === undefined) {
+        woken.push(pod);
+      } else if (pod.state === "unschedulable" && this.#concerns(event, pod)) woken.push(pod);
+      else if (pod.state === "backoff" && pod.woken) woken.push(pod);
     }
+    this.#wake(woken);
   }
 
   /** What was in flight when this scheduler stopped leading waits again. */
   reset(): void {
     for (const pod of this.#pods.values()) {
-      if (pod.state === "inFlight") this.#activate(pod);
+      if (pod.state === "inFlight") this.#enqueue(pod);
     }
+    this.#handOver();
   }
 
   close(): void {
@@ -164,9 +207,28 @@ export class SchedulingQueue {
     this.#timer = undefined;
   }
 
+  /**
+   * Makes active every pod whose backoff is over, every better one, and the best in any case; the
+   * others wait out their backoff. So no pod is overtaken, and a storm of events costs one attempt
+   * each, not one of every pod.
+   */
+  #wake(pods: Waiting[]): void {
+    const now = this.#clock.monotonicMillis();
+    const ranked = pods.sort((a, b) => this.#framework.compare(a, b));
+    const last = ranked.findLastIndex(({ backoffUntil }) => backoffUntil <= now);
+    for (const [index, pod] of ranked.entries()) {
+      if (index <= Math.max(0, last)) this.#activate(pod);
+      else if (pod.state !== "backoff") this.#delay(pod, true);
+    }
+    this.#handOver();
+  }
+
   #concerns(event: ClusterEvent, pod: Waiting): boolean {
-    const names = this.#interest.get(event);
-    return names !== undefined && [...pod.plugins].some((plugin) => names.has(plugin));
+    const interests = this.#interests.get(`${event.resource} ${event.action}`) ?? [];
+    return interests.some(
+      ({ plugin, registration: { hint } }) =>
+        pod.plugins.has(plugin) && (hint === undefined || hint(pod.info, event)),
+    );
   }
 
   #setBackoff(pod: Waiting): void {
@@ -176,19 +238,30 @@ export class SchedulingQueue {
   }
 
   #retry(pod: Waiting): void {
-    if (pod.backoffUntil > this.#clock.monotonicMillis()) this.#delay(pod);
-    else this.#activate(pod);
+    if (pod.backoffUntil > this.#clock.monotonicMillis()) this.#delay(pod, true);
+    else this.#enqueue(pod);
   }
 
-  #delay(pod: Waiting): void {
+  #delay(pod: Waiting, woken: boolean): void {
     pod.state = "backoff";
+    pod.woken = woken;
     this.#backoff.push({ pod, until: pod.backoffUntil });
     this.#arm(pod.backoffUntil);
+  }
+
+  /** Active, or gated when a plugin does not let it into the queue. */
+  #enqueue(pod: Waiting): void {
+    if (this.#framework.preEnqueue(pod.info)) pod.state = "gated";
+    else this.#activate(pod);
   }
 
   #activate(pod: Waiting): void {
     pod.state = "active";
     this.#active.push(pod);
+  }
+
+  /** Only after everything that became active at once is in order. */
+  #handOver(): void {
     if (!this.#taker) return;
     const info = this.#pop();
     if (info) this.#taker(info);
@@ -220,28 +293,25 @@ export class SchedulingQueue {
 
   #flush(): void {
     const now = this.#clock.monotonicMillis();
+    let someDue = false;
     for (let head = this.#backoff.peek(); head && head.until <= now; head = this.#backoff.peek()) {
       this.#backoff.pop();
       const { pod, until } = head;
-      if (pod.state === "backoff" && pod.backoffUntil === until) this.#activate(pod);
+      if (this.#pods.get(pod.info.key) !== pod) continue;
+      if (pod.state !== "backoff" || pod.backoffUntil !== until) continue;
+      someDue = true;
+      pod.woken = true;
     }
+    const due: Waiting[] = [];
     let next = this.#backoff.peek()?.until ?? Number.POSITIVE_INFINITY;
     for (const pod of this.#pods.values()) {
+      if (pod.state === "backoff" && pod.woken && someDue) due.push(pod);
       if (pod.state !== "unschedulable") continue;
-      const due = pod.unschedulableSince + queueLimits.unschedulableMillisMax;
-      if (due <= now) this.#activate(pod);
-      else next = Math.min(next, due);
+      const until = pod.unschedulableSince + queueLimits.unschedulableMillisMax;
+      if (until <= now) due.push(pod);
+      else next = Math.min(next, until);
     }
+    if (due.length > 0) this.#wake(due);
     if (next < Number.POSITIVE_INFINITY) this.#arm(next);
   }
-}
-
-/** Higher priority, then earlier deadline, then longer waiting. */
-function before(a: Waiting, b: Waiting): number {
-  if (a.info.priority !== b.info.priority) return b.info.priority - a.info.priority;
-  // Two pods without a deadline compare as Infinity - Infinity otherwise.
-  if (a.info.deadlineMillis !== b.info.deadlineMillis) {
-    return a.info.deadlineMillis < b.info.deadlineMillis ? -1 : 1;
-  }
-  return a.addedMillis - b.addedMillis || a.order - b.order;
 }

@@ -1,21 +1,20 @@
 import type { FencingToken } from "../../ha/election/mod.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
-import type { Node, Pod, PodCondition } from "../../proto/gen/core.ts";
 import {
   type EventRecorder,
   type InformerFactory,
-  isConflict,
   isNotFound,
-  keyOf,
   type LoopClock,
   type TriremeClient,
 } from "../client/mod.ts";
-import { rfc3339Seconds } from "../kinds/mod.ts";
-import { assumedMillisMax, ClusterCache, isFinished } from "./cache.ts";
-import { type Plugin, type Refusal, schedule } from "./framework.ts";
+import { assumedMillisMax, ClusterCache } from "./cache.ts";
+import { Cycle, Framework, type Plugin, type PluginRefusal } from "./framework/mod.ts";
+import type { NodeInfo } from "./node-info.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
 import { SchedulingQueue } from "./queue.ts";
+import { type Report, reportWaiting } from "./report.ts";
+import { isWaiting, podEvent, watchCluster } from "./watch.ts";
 
 export interface SchedulerOptions {
   readonly client: Pick<TriremeClient, "bind" | "pods">;
@@ -29,6 +28,12 @@ export interface SchedulerOptions {
   readonly random?: () => number;
 }
 
+/** One term of leadership: with what its writes are guarded, and when it ends. */
+interface Leading {
+  readonly fence: FencingToken | undefined;
+  readonly signal: AbortSignal;
+}
+
 /** Bindings under way at once; the loop waits when there are more. */
 const bindingsMax = 32;
 
@@ -38,14 +43,19 @@ const bindingsMax = 32;
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
+  readonly #framework: Framework;
   readonly #cache = new ClusterCache();
   readonly #queue: SchedulingQueue;
   readonly #underWay = new Set<Promise<void>>();
+  /** Pods that wait for a permit; not counted as bindings under way. */
+  readonly #parked = new Set<Promise<void>>();
 
   constructor(options: SchedulerOptions) {
+    const { plugins, clock, informers, schedulerName, random = Math.random } = options;
     this.#options = options;
-    this.#queue = new SchedulingQueue(options.plugins, options.clock);
-    this.#follow();
+    this.#framework = new Framework({ plugins, random, after: clock.after.bind(clock) });
+    this.#queue = new SchedulingQueue(this.#framework, clock);
+    watchCluster({ informers, cache: this.#cache, queue: this.#queue, schedulerName });
   }
 
   /** Pods that wait for a node. */
@@ -54,7 +64,7 @@ export class Scheduler {
   }
 
   /** Schedules until the signal aborts, and resolves when every binding under way has ended. */
-  async lead(token: FencingToken | undefined, signal: AbortSignal): Promise<void> {
+  async lead(fence: FencingToken | undefined, signal: AbortSignal): Promise<void> {
     const { clock, informers } = this.#options;
     await informers.whenSynced(signal);
     let cancel = () => {};
@@ -68,10 +78,11 @@ export class Scheduler {
         while (this.#underWay.size >= bindingsMax) await Promise.race(this.#underWay);
         const info = await this.#queue.next(signal);
         if (!info) break;
-        this.#scheduleOne(info, token, signal);
+        await this.#scheduleOne(info, { fence, signal });
       }
     } finally {
       cancel();
+      await Promise.allSettled([...this.#underWay, ...this.#parked]);
       await Promise.allSettled(this.#underWay);
       this.#queue.reset();
     }
@@ -82,168 +93,162 @@ export class Scheduler {
     this.#queue.close();
   }
 
-  #scheduleOne(info: PodInfo, token: FencingToken | undefined, signal: AbortSignal): void {
+  /** The scheduling cycle of one pod. Never rejects. */
+  async #scheduleOne(info: PodInfo, leading: Leading): Promise<void> {
     if (info.pod.metadata?.deletionTimestamp || this.#cache.isPlaced(info.key)) {
       this.#queue.delete(info.key);
       return;
     }
-    const { plugins, random = Math.random } = this.#options;
-    const placement = schedule(plugins, { pod: info, nodes: this.#cache.nodes() }, random);
-    if ("refusal" in placement) {
-      this.#queue.refused(info.key, placement.refusal.plugins);
-      this.#track(this.#explain(info, placement.refusal, token, signal));
-    } else {
-      this.#cache.assume(info, placement.node);
-      this.#track(this.#bind(info, placement.node, token, signal));
+    const cycle = new Cycle(info, this.#cache.snapshot);
+    try {
+      const placement = this.#framework.schedule(cycle);
+      if ("node" in placement) {
+        this.#place(cycle, placement.node, leading);
+        return;
+      }
+      const { message, plugins, diagnosis } = placement.refusal;
+      const room = await this.#framework.postFilter(cycle, diagnosis, leading.signal);
+      this.#queue.refused(info.key, plugins);
+      this.#report(info, "Unschedulable", message, leading, room?.nominatedNode);
+    } catch (error) {
+      this.#failed(info, error, leading);
     }
   }
 
-  async #bind(
-    info: PodInfo,
-    node: string,
-    fence: FencingToken | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { client, clock, log, recorder } = this.#options;
-    const { name = "", namespace = "", uid } = info.pod.metadata ?? {};
+  /** From here on the pod counts as on the node, until the API has it or the attempt fails. */
+  #place(cycle: Cycle, node: NodeInfo, leading: Leading): void {
+    this.#cache.assume(cycle.pod, node.name);
     try {
-      await client.bind({ name, namespace, uid }, node, { fence, signal });
-      this.#cache.bound(info.key, clock.monotonicMillis());
-      this.#queue.delete(info.key);
-      const text = `Successfully assigned ${info.key} to ${node}`;
-      recorder.event({ ...info.pod, kind: "Pod", apiVersion: "v1" }, "Normal", "Scheduled", text);
+      const refusal = this.#framework.reserve(cycle, node);
+      if (refusal) {
+        this.#takeBack(cycle.pod, node.name);
+        this.#refused(cycle.pod, refusal, leading);
+        return;
+      }
+      const verdict = this.#framework.permit(cycle, node);
+      if ("plugin" in verdict) {
+        this.#undo(cycle, node);
+        this.#refused(cycle.pod, verdict, leading);
+      } else if (verdict.length === 0) {
+        this.#track(this.#underWay, this.#bindingCycle(cycle, node, leading));
+      } else {
+        const permitted = this.#framework.waitForPermit(verdict, leading.signal);
+        this.#track(this.#parked, this.#afterPermit(permitted, cycle, node, leading));
+      }
+    } catch (error) {
+      this.#undo(cycle, node);
+      throw error;
+    }
+  }
+
+  async #afterPermit(
+    permitted: Promise<PluginRefusal | undefined>,
+    cycle: Cycle,
+    node: NodeInfo,
+    leading: Leading,
+  ): Promise<void> {
+    try {
+      const refusal = await permitted;
+      if (!refusal) {
+        this.#track(this.#underWay, this.#bindingCycle(cycle, node, leading));
+        return;
+      }
+      this.#undo(cycle, node);
+      this.#refused(cycle.pod, refusal, leading);
+    } catch (error) {
+      this.#undo(cycle, node);
+      this.#failed(cycle.pod, error, leading);
+    }
+  }
+
+  async #bindingCycle(cycle: Cycle, node: NodeInfo, leading: Leading): Promise<void> {
+    const { log, recorder, clock } = this.#options;
+    const info = cycle.pod;
+    const { fence, signal } = leading;
+    try {
+      const refusal = await this.#framework.preBind(cycle, node, signal);
+      if (refusal) {
+        this.#undo(cycle, node);
+        this.#refused(info, refusal, leading);
+        return;
+      }
+      const { name = "", namespace = "", uid } = info.pod.metadata ?? {};
+      const bind = () =>
+        this.#options.client.bind({ name, namespace, uid }, node.name, { fence, signal });
+      await this.#framework.bind(cycle, node, { signal, bind: async () => void (await bind()) });
     } catch (thrown) {
+      this.#undo(cycle, node);
       const error = StatusError.from(thrown);
-      this.#cache.forget(info.key);
-      this.#queue.event("assignedPodDeleted");
-      log.info("a pod could not be bound", { pod: info.key, node, error: error.message });
+      log.info("a pod could not be bound", {
+        pod: info.key,
+        node: node.name,
+        error: error.message,
+      });
       // Gone: the watch will say so. Bound by another: likewise, and the retry finds it placed.
       if (isNotFound(error)) this.#queue.delete(info.key);
       else this.#queue.failed(info.key);
+      return;
     }
+    this.#cache.bound(info.key, clock.monotonicMillis());
+    this.#queue.delete(info.key);
+    const text = `Successfully assigned ${info.key} to ${node.name}`;
+    recorder.event({ ...info.pod, kind: "Pod", apiVersion: "v1" }, "Normal", "Scheduled", text);
+    this.#framework.postBind(cycle, node, (plugin, error) => {
+      log.warn("a plugin failed after a binding", { plugin, pod: info.key, error });
+    });
   }
 
-  /** Says on the pod why it fits nowhere; only when that has changed. */
-  async #explain(
+  #undo(cycle: Cycle, node: NodeInfo): void {
+    this.#framework.unreserve(cycle, node);
+    this.#takeBack(cycle.pod, node.name);
+  }
+
+  /** The room on the node is free again, for others too. */
+  #takeBack(info: PodInfo, nodeName: string): void {
+    this.#cache.forget(info.key);
+    const freed = { ...info.pod, spec: { ...info.pod.spec, nodeName } };
+    this.#queue.event(podEvent("deleted", freed, undefined));
+  }
+
+  /** A plugin has refused the pod after a node was chosen. */
+  #refused(info: PodInfo, { plugin, reasons }: PluginRefusal, leading: Leading): void {
+    this.#queue.refused(info.key, new Set([plugin]));
+    this.#report(info, "Unschedulable", reasons.join(", "), leading);
+  }
+
+  #failed(info: PodInfo, thrown: unknown, leading: Leading): void {
+    const { message } = StatusError.from(thrown);
+    this.#options.log.error("an attempt to schedule a pod failed", {
+      pod: info.key,
+      error: thrown,
+    });
+    this.#queue.failed(info.key);
+    this.#report(info, "SchedulerError", message, leading);
+  }
+
+  #report(
     info: PodInfo,
-    { message }: Refusal,
-    fence: FencingToken | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { client, clock, log, recorder } = this.#options;
+    reason: Report["reason"],
+    message: string,
+    leading: Leading,
+    nominatedNode?: string,
+  ): void {
     // The newest copy: an older one would only meet a conflict.
     const pod = this.#queue.get(info.key)?.pod ?? info.pod;
-    const known = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
-    if (known?.status === "False" && known.message === message) return;
-    const now = rfc3339Seconds(clock.wallMillis());
-    const condition: PodCondition = {
-      type: "PodScheduled",
-      status: "False",
-      reason: "Unschedulable",
-      message,
-      lastTransitionTime: known?.status === "False" ? (known.lastTransitionTime ?? now) : now,
-    };
-    const others = pod.status?.conditions?.filter(({ type }) => type !== "PodScheduled") ?? [];
-    recorder.event(
-      { ...pod, kind: "Pod", apiVersion: "v1" },
-      "Warning",
-      "FailedScheduling",
-      message,
-    );
-    try {
-      const status = { ...pod.status, conditions: [...others, condition] };
-      await client.pods.updateStatus({ ...pod, status }, { fence, signal });
-    } catch (thrown) {
-      if (isNotFound(thrown) || isConflict(thrown)) return;
-      const error = StatusError.from(thrown).message;
-      log.warn("could not write why a pod is unschedulable", { pod: info.key, error });
-    }
+    const report = { reason, message, nominatedNode };
+    this.#track(this.#underWay, reportWaiting(this.#options, pod, report, leading));
   }
 
-  #track(work: Promise<void>): void {
-    const tracked = work.finally(() => this.#underWay.delete(tracked));
-    this.#underWay.add(tracked);
+  #track(set: Set<Promise<void>>, work: Promise<void>): void {
+    const tracked = work.finally(() => set.delete(tracked));
+    set.add(tracked);
   }
 
   #lostAssumption(key: string): void {
-    this.#options.log.warn("a binding was never confirmed; scheduling again", { pod: key });
-    const pod = this.#options.informers.informer("Pod").lister;
+    const { log, informers, schedulerName } = this.#options;
+    log.warn("a binding was never confirmed; the pod is scheduled again", { pod: key });
     const [namespace, name = ""] = key.split("/");
-    const current = pod.get(name, namespace);
-    if (current && this.#isMine(current)) this.#queue.put(podInfo(current));
+    const current = informers.informer("Pod").lister.get(name, namespace);
+    if (current && isWaiting(current, schedulerName)) this.#queue.put(podInfo(current));
   }
-
-  #follow(): void {
-    const { informers } = this.#options;
-    const queue = this.#queue;
-    const cache = this.#cache;
-    informers.informer("Node").addHandlers({
-      added(node) {
-        cache.setNode(node);
-        queue.event("nodeAdded");
-      },
-      updated(previous, node) {
-        cache.setNode(node);
-        if (schedulingView(previous) !== schedulingView(node)) queue.event("nodeUpdated");
-      },
-      deleted: (node) => cache.removeNode(node.metadata?.name ?? ""),
-    });
-    informers.informer("NodeLiveness").addHandlers({
-      added: (liveness) => cache.setLiveness(liveness),
-      updated: (_, liveness) => cache.setLiveness(liveness),
-      deleted: (liveness) => cache.removeLiveness(liveness.metadata?.name ?? ""),
-    });
-    informers.informer("Pod").addHandlers({
-      added: (pod) => this.#podSeen(undefined, pod),
-      updated: (previous, pod) => this.#podSeen(previous, pod),
-      deleted: (pod) => {
-        queue.delete(keyOf(pod));
-        cache.removePod(keyOf(pod));
-        if (pod.spec?.nodeName) queue.event("assignedPodDeleted");
-      },
-    });
-  }
-
-  #podSeen(previous: Pod | undefined, pod: Pod): void {
-    const key = keyOf(pod);
-    this.#cache.setPod(pod);
-    if (pod.spec?.nodeName) {
-      this.#queue.delete(key);
-      const freed = isFinished(pod) && !(previous && isFinished(previous));
-      if (freed) this.#queue.event("assignedPodDeleted");
-      else if (!previous?.spec?.nodeName) this.#queue.event("assignedPodAdded");
-      return;
-    }
-    if (!this.#isMine(pod)) {
-      this.#queue.delete(key);
-      return;
-    }
-    const known = this.#queue.get(key);
-    if (known && known.pod.metadata?.uid === pod.metadata?.uid) {
-      if (podView(known.pod) === podView(pod)) {
-        this.#queue.refresh(podInfo(pod));
-        return;
-      }
-    } else if (this.#cache.isPlaced(key)) return;
-    this.#queue.put(podInfo(pod));
-  }
-
-  #isMine(pod: Pod): boolean {
-    return (
-      (pod.spec?.schedulerName ?? "default-scheduler") === this.#options.schedulerName &&
-      !pod.spec?.nodeName &&
-      !pod.metadata?.deletionTimestamp &&
-      (pod.spec?.schedulingGates ?? []).length === 0 &&
-      !isFinished(pod)
-    );
-  }
-}
-
-/** What of a node scheduling looks at. */
-function schedulingView({ metadata, spec, status }: Node): string {
-  return JSON.stringify([metadata?.labels, spec?.unschedulable, spec?.taints, status?.allocatable]);
-}
-
-function podView({ metadata, spec }: Pod): string {
-  return JSON.stringify([metadata?.labels, metadata?.annotations, spec]);
 }

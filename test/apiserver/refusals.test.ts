@@ -5,6 +5,7 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Store } from "../../ha/store/types.ts";
 import { parseAddressRange } from "../../services/apiserver/admission/address-range.ts";
+import { parsePortRange } from "../../services/apiserver/admission/port-range.ts";
 import { parseInitialCluster } from "../../services/apiserver/mod.ts";
 import { get } from "../../services/apiserver/verbs/mod.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
@@ -66,6 +67,10 @@ test("bad ranges and bad clusters are refused by name", () => {
   assert.throws(() => parseAddressRange("127.32.0.1/12"), /bits beyond the prefix/);
   assert.throws(() => parseAddressRange("10.0.0.0/30"), /has 30 bits, must have 8 to 28/);
   assert.throws(() => parseAddressRange("services"), /an IPv4 range such as/);
+  assert.throws(() => parsePortRange("many"), /a range of ports such as/);
+  assert.throws(() => parsePortRange("2-1"), /last port is smaller/);
+  assert.throws(() => parsePortRange("65000+1000"), /between 1 and 65535/);
+  assert.equal(parsePortRange("30000+9").text, "30000-30009");
   const id = "12D3KooWAbcdefghijkmnopqrstuv";
   const one = `a=127.0.0.1:1/${id}`;
   assert.deepEqual(parseInitialCluster(one, "a"), [

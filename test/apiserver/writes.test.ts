@@ -1,6 +1,7 @@
 /** What makes writes safe to repeat and leaders safe to depose. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { ServiceSpec } from "../../proto/gen/core.ts";
 import {
   bind,
   create,
@@ -153,6 +154,94 @@ test("cluster IPs are given, honoured, refused when taken, and free again after 
   assert.equal(addressOf(kept.document), "127.32.0.5");
   await remove(w.backend, adminCall(), services, { ...at, name: "two" });
   await make(w.backend, service("three", { clusterIP: "127.32.0.5" }));
+});
+
+const portsOf = ({ document }: { document: Document }) =>
+  (document["spec"] as ServiceSpec).ports?.map(({ nodePort }) => nodePort);
+const nodePort = (port: number, more: object = {}) => ({
+  type: "NodePort",
+  ports: [{ port: 80, nodePort: port }],
+  ...more,
+});
+
+test("node ports are given, honoured, in range, unique, and free again", async () => {
+  await using w = await world();
+  const [given = 0] = portsOf(await make(w.backend, service("one", { type: "NodePort" }))) ?? [];
+  assert.ok(given >= 30_000 && given <= 32_767, String(given));
+  const wanted = given === 30_080 ? 30_081 : 30_080;
+  assert.deepEqual(portsOf(await make(w.backend, service("two", nodePort(wanted)))), [wanted]);
+  await fails(
+    make(w.backend, service("three", nodePort(wanted))),
+    "invalidArgument",
+    `Service "three" is invalid: spec.ports[0].nodePort: Invalid value: ${wanted}: ` +
+      "provided port is already allocated",
+  );
+  await fails(
+    make(w.backend, service("three", nodePort(29_999))),
+    "invalidArgument",
+    'Service "three" is invalid: spec.ports[0].nodePort: Invalid value: 29999: ' +
+      "provided port is not in the valid range. The range of valid ports is 30000-32767",
+  );
+  const kept = await update(
+    w.backend,
+    adminCall(),
+    services,
+    put(service("two", { type: "NodePort" })),
+  );
+  assert.deepEqual(portsOf(kept), [wanted], "an update that is silent keeps the port");
+  const asClusterIp = structuredClone(kept.document);
+  (asClusterIp["spec"] as ServiceSpec).type = "ClusterIP";
+  const closed = await update(w.backend, adminCall(), services, put(asClusterIp));
+  assert.deepEqual(portsOf(closed), [undefined], "a service that is exposed no more gives it back");
+  await make(w.backend, service("three", nodePort(wanted)));
+  await remove(w.backend, adminCall(), services, { ...at, name: "three" });
+  const both = [
+    { name: "tcp", port: 53, protocol: "TCP" },
+    { name: "udp", port: 53, protocol: "UDP" },
+  ];
+  const [tcp, udp] =
+    portsOf(await make(w.backend, service("dns", { type: "NodePort", ports: both }))) ?? [];
+  assert.equal(tcp, udp, "one number for both protocols of one port");
+  await make(w.backend, service("four", nodePort(wanted)));
+});
+
+test("a load balancer that keeps traffic local gets a port for its health checks", async () => {
+  await using w = await world();
+  const checkOf = ({ document }: { document: Document }) =>
+    (document["spec"] as ServiceSpec).healthCheckNodePort ?? 0;
+  const local = { type: "LoadBalancer", externalTrafficPolicy: "Local" };
+  const one = await make(w.backend, service("one", local));
+  assert.ok(checkOf(one) >= 30_000 && checkOf(one) !== portsOf(one)?.[0]);
+  await fails(
+    make(w.backend, service("two", { ...local, healthCheckNodePort: checkOf(one) })),
+    "invalidArgument",
+    /failed to allocate requested HealthCheck NodePort \d+: provided port is already allocated/,
+  );
+  await fails(
+    make(w.backend, service("two", { healthCheckNodePort: 30_000 })),
+    "invalidArgument",
+    /spec\.healthCheckNodePort: Invalid value: 30000: may only be set when `type`/,
+  );
+  const none = { ...local, externalTrafficPolicy: "Cluster", allocateLoadBalancerNodePorts: false };
+  const two = await make(w.backend, service("two", none));
+  assert.deepEqual([portsOf(two), checkOf(two)], [[undefined], 0]);
+});
+
+test("services made at once get different node ports, until the range is full", async () => {
+  await using w = await world({ nodePortRange: "30000-30005" });
+  const other = await w.another();
+  const names = Array.from({ length: 6 }, (_, index) => `s${index}`);
+  const made = await Promise.all(
+    names.map((name, index) =>
+      make(index % 2 === 0 ? w.backend : other, service(name, { type: "NodePort" })),
+    ),
+  );
+  assert.equal(new Set(made.flatMap(portsOf)).size, names.length);
+  await fails(
+    make(w.backend, service("more", { type: "NodePort" })),
+    "internal",
+    "failed to allocate a nodePort: range is full",
+  );
 });
 
 test("services made at once get different addresses, however small the range", async () => {

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { after, describe, test } from "node:test";
 import { productionClock as systemClock } from "../../ha/runtime/production/clock.ts";
+import { AffinityTable } from "../../services/kube-proxy/affinity.ts";
 import { ServiceProxy } from "../../services/kube-proxy/proxy.ts";
 import type { Rule, Target } from "../../services/kube-proxy/rules.ts";
 import { until } from "../contract/container-runtime.ts";
@@ -31,7 +32,9 @@ function rule(
     ip,
     port,
     targets,
+    perClientNode: false,
     affinitySeconds: undefined,
+    affinityKey: "d/s:",
     namespace: "d",
     service: "s",
     ...more,
@@ -44,6 +47,7 @@ function newProxy(more: object = {}): ServiceProxy {
     clock: systemClock,
     log: silent,
     random: () => 0,
+    context: { affinity: new AffinityTable(), nodeOfAddress: () => undefined },
     bindFailed: () => undefined,
     ...more,
   });
@@ -220,6 +224,48 @@ describe("kube-proxy userspace", () => {
     assert.equal((await talk(ip, 80)).text, "one\n");
   });
 
+  test("a proxy that stands in gets every connection, and steps back without ending any", async () => {
+    const [one, two] = [await backend("one"), await backend("two")];
+    const ip = freshIp();
+    const [beside, before] = [newProxy(), newProxy()];
+    await beside.apply(rules(rule(ip, 80, [one])));
+    await before.apply(rules(rule(ip, 80, [two])));
+    await before.setStandingIn(true);
+    for (let count = 0; count < 20; count++) assert.equal((await talk(ip, 80)).text, "two\n");
+    const socket = connect(80, ip);
+    let text = "";
+    socket.on("data", (piece) => {
+      text += piece.toString();
+    });
+    await until("it is greeted", () => text === "two\n");
+    await before.setStandingIn(false);
+    const seen = new Set<string>();
+    await until("both are asked again", async () => {
+      seen.add((await talk(ip, 80)).text);
+      return seen.size === 2;
+    });
+    socket.write("still here");
+    await until("the connection goes on", () => text === "two\nstill here");
+    socket.end();
+    await closed(socket);
+    // An address that is opened meanwhile is stood in for, too.
+    await before.setStandingIn(true);
+    const other = freshIp();
+    await beside.apply(rules(rule(other, 80, [one])));
+    await before.apply(rules(rule(ip, 80, [two]), rule(other, 80, [two])));
+    for (let count = 0; count < 10; count++) assert.equal((await talk(other, 80)).text, "two\n");
+  });
+
+  test("a client whose node has no endpoint is reset under the policy Local", async () => {
+    const one = await backend("one");
+    const ip = freshIp();
+    const context = { affinity: new AffinityTable(), nodeOfAddress: () => "n2" };
+    const proxy = newProxy({ context });
+    const targets = [{ ...one, node: "n1" }];
+    await proxy.apply(rules(rule(ip, 80, targets, { perClientNode: true })));
+    assert.equal((await talk(ip, 80)).text, "");
+  });
+
   test("UDP finds its way there and back", async () => {
     const echo = createSocket("udp4");
     const target = freshIp();
@@ -232,8 +278,13 @@ describe("kube-proxy userspace", () => {
     await proxy.apply(rules(rule(ip, 53, targets, { protocol: "UDP", key: `UDP ${ip}:53` })));
     const client = createSocket("udp4");
     client.send("hi", 53, ip);
-    const [bytes] = await once(client, "message");
+    const [bytes, from] = await once(client, "message");
     assert.equal(String(bytes), "echo hi");
+    assert.equal((from as { address: string }).address, ip);
+    await proxy.setStandingIn(true);
+    client.send("ho", 53, ip);
+    const [more] = await once(client, "message");
+    assert.equal(String(more), "echo ho");
     client.close();
     echo.close();
   });

@@ -11,7 +11,6 @@ import {
   resourceValue,
   serviceVariables,
 } from "../../services/kubelet/pod/environment.ts";
-import { podRequests, qosClass } from "../../services/kubelet/pod/resources.ts";
 import { containerConfig } from "../../services/kubelet/pod/start.ts";
 import { mountsOf, prepareVolumes } from "../../services/kubelet/pod/volumes.ts";
 
@@ -157,33 +156,6 @@ describe("environment", () => {
       [2 ** 20, 1500, 2],
     );
     assert.equal(config.env["TRIREME_VOLUME_MY_VOL"], "/v");
-  });
-});
-
-describe("resources", () => {
-  const amounts = (cpu: string, memory: string) => ({ cpu, memory });
-  test("quality of service", () => {
-    const of = (...resources: Container["resources"][]) =>
-      qosClass({ spec: { containers: resources.map((one) => ({ resources: one })) } });
-    const full = amounts("1", "1Gi");
-    assert.equal(of(undefined), "BestEffort");
-    assert.equal(of({ limits: full }), "Guaranteed");
-    assert.equal(of({ limits: full, requests: full }), "Guaranteed");
-    assert.equal(of({ limits: full, requests: amounts("500m", "1Gi") }), "Burstable");
-    assert.equal(of({ limits: full }, undefined), "Burstable");
-    assert.equal(of({ requests: { cpu: "1m" } }), "Burstable");
-  });
-  test("requests of init containers count beside the sidecars before them", () => {
-    const one = (cpu: string, more = {}) => ({ resources: { requests: { cpu } }, ...more });
-    const spec = {
-      containers: [one("100m"), one("200m")],
-      initContainers: [one("1"), one("50m", { restartPolicy: "Always" }), one("400m")],
-    };
-    assert.equal(podRequests({ spec }).cpuMillis, 1000);
-    spec.initContainers.shift();
-    assert.equal(podRequests({ spec }).cpuMillis, 450);
-    spec.initContainers.pop();
-    assert.equal(podRequests({ spec }).cpuMillis, 350);
   });
 });
 

@@ -54,7 +54,7 @@ describe("admission on the node", () => {
   const needs = (cpu: string, memory = "0"): PodSpec => ({
     containers: [{ resources: { requests: { cpu, memory } } }],
   });
-  const node = { cpuMillis: 1000, memoryBytes: 1000, pods: 2 };
+  const node = { cpu: 1000, memory: 1000, "ephemeral-storage": 10, pods: 2 };
   const table: [string, PodSpec, PodSpec[], string | undefined][] = [
     ["fits", needs("400m"), [needs("600m")], undefined],
     ["cpu", needs("401m"), [needs("600m")], "OutOfcpu"],
@@ -66,6 +66,36 @@ describe("admission on the node", () => {
       { containers: [{ ports: [{ hostPort: 80, containerPort: 8 }] }] },
       [{ hostNetwork: true, containers: [{ ports: [{ containerPort: 80 }] }] }],
       "NodePorts",
+    ],
+    [
+      "host port of a sidecar",
+      { containers: [{ ports: [{ hostPort: 80, containerPort: 8 }] }] },
+      [{ initContainers: [{ restartPolicy: "Always", ports: [{ hostPort: 80 }] }] }],
+      "NodePorts",
+    ],
+    [
+      "host port of an init container that ends",
+      { containers: [{ ports: [{ hostPort: 80, containerPort: 8 }] }] },
+      [{ initContainers: [{ ports: [{ hostPort: 80 }] }] }],
+      undefined,
+    ],
+    [
+      "one host port on two addresses",
+      { containers: [{ ports: [{ hostPort: 80, hostIP: "127.0.0.1" }] }] },
+      [{ containers: [{ ports: [{ hostPort: 80, hostIP: "127.0.0.2" }] }] }],
+      undefined,
+    ],
+    [
+      "ephemeral storage",
+      { containers: [{ resources: { requests: { "ephemeral-storage": "11" } } }] },
+      [],
+      "OutOfephemeral-storage",
+    ],
+    [
+      "an extended resource the node does not know",
+      { containers: [{ resources: { requests: { "example.com/gpu": "1" } } }] },
+      [],
+      undefined,
     ],
     [
       "same container port on pod addresses",
@@ -109,6 +139,10 @@ describe("node object and status", () => {
     const status = nodeStatus(options, undefined, 0);
     assert.deepEqual(status.capacity, { cpu: "4", memory: "8388608Ki", pods: "110" });
     assert.deepEqual(status.allocatable, { cpu: "3500m", memory: "7340032Ki", pods: "110" });
+    const disk = { ...options, ephemeralStorageBytes: 2 ** 20 };
+    const full = nodeStatus({ ...disk, reserved: { "ephemeral-storage": "1Ki" } }, undefined, 0);
+    assert.equal(full.capacity?.["ephemeral-storage"], "1024Ki");
+    assert.equal(full.allocatable?.["ephemeral-storage"], "1023Ki");
     assert.equal(status.daemonEndpoints?.kubeletEndpoint?.Port, 10250);
     const ready = status.conditions?.find(({ type }) => type === "Ready");
     assert.deepEqual([ready?.status, ready?.lastTransitionTime], ["True", "1970-01-01T00:00:00Z"]);

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Node, Pod, PodSpec } from "../../proto/gen/core.ts";
-import { type Plugin, schedule } from "../../services/scheduler/framework.ts";
+import { Cycle, Framework, type Plugin } from "../../services/scheduler/framework/mod.ts";
 import { NodeInfo } from "../../services/scheduler/node-info.ts";
 import { defaultPlugins } from "../../services/scheduler/plugins/mod.ts";
 import { matchesTerm } from "../../services/scheduler/plugins/node-affinity.ts";
+import { prioritySort } from "../../services/scheduler/plugins/priority-sort.ts";
 import { podInfo } from "../../services/scheduler/pod-info.ts";
+import { Snapshot } from "../../services/scheduler/snapshot.ts";
 
 function node(name: string, change: Partial<Node> = {}, pods: Pod[] = []): NodeInfo {
   const info = new NodeInfo(name);
@@ -31,8 +33,12 @@ const requesting = (requests: Record<string, string>): PodSpec => ({
 });
 
 function place(wanted: Pod, nodes: NodeInfo[], plugins: readonly Plugin[] = defaultPlugins) {
-  const placement = schedule(plugins, { pod: podInfo(wanted), nodes }, () => 0.99);
-  return "node" in placement ? placement.node : placement.refusal.message;
+  const sorted = plugins.includes(prioritySort) ? plugins : [prioritySort, ...plugins];
+  const framework = new Framework({ plugins: sorted, random: () => 0.99, after: () => () => {} });
+  const snapshot = new Snapshot();
+  for (const each of nodes) snapshot.changed(each, new Map());
+  const placement = framework.schedule(new Cycle(podInfo(wanted), snapshot));
+  return "node" in placement ? placement.node.name : placement.refusal.message;
 }
 
 const tainted = (effect: string, value = "db"): Partial<Node> => ({

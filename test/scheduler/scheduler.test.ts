@@ -3,7 +3,15 @@ import { test } from "node:test";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import { createEventRecorder, InformerFactory } from "../../services/client/mod.ts";
-import { deadlineAnnotation, defaultPlugins, Scheduler } from "../../services/scheduler/mod.ts";
+import {
+  deadlineAnnotation,
+  defaultPlugins,
+  on,
+  type Plugin,
+  type Refusal,
+  refuse,
+  Scheduler,
+} from "../../services/scheduler/mod.ts";
 import { FakeApi } from "../client/fake-api.ts";
 import { FakeClock, settle } from "../client/fake-clock.ts";
 import { quietLog } from "../client/quiet-log.ts";
@@ -18,7 +26,7 @@ const pod = (name: string, cpu = "100m", change: Partial<Pod> = {}): Pod => ({
   spec: { containers: [{ name: "c", resources: { requests: { cpu } } }], ...change.spec },
 });
 
-async function start(fence?: { lease: string; token: string }) {
+async function start(fence?: { lease: string; token: string }, more: readonly Plugin[] = []) {
   const clock = new FakeClock();
   const api = new FakeApi({ now: () => clock.wallMillis() });
   const client = api.client();
@@ -30,7 +38,7 @@ async function start(fence?: { lease: string; token: string }) {
     client,
     informers,
     recorder,
-    plugins: defaultPlugins,
+    plugins: [...defaultPlugins, ...more],
     schedulerName: "default-scheduler",
     clock,
     log: quietLog,
@@ -197,5 +205,172 @@ test("a deposed scheduler cannot bind, and goes on where it was once it leads ag
   await clock.until(() => nodeOf("a") === "n1", "the pod is bound", 5_000);
   const bound = api.written.find(({ verb }) => verb === "bind");
   assert.equal(bound?.fence, `kube-system/kube-scheduler=${fence.token}`);
+  await end();
+});
+
+test("the best waiting pod gets a freed slot, even while it is in its backoff", async () => {
+  const { clock, client, begin, end, nodeOf } = await start();
+  begin();
+  await client.nodes.create(node("n1", "1"));
+  await client.pods.create(pod("holder", "800m"));
+  await settle();
+  const deadline = { annotations: { [deadlineAnnotation]: "2026-06-01T00:00:00Z" } };
+  await client.pods.create(pod("old", "800m"));
+  await client.pods.create(
+    pod("urgent", "800m", { metadata: { name: "urgent", namespace: "default", ...deadline } }),
+  );
+  await settle();
+  // The backoffs of these two are over; that of the most important one has only begun.
+  await clock.advance(5_000);
+  await client.pods.create(pod("important", "800m", { spec: { priority: 10 } }));
+  await settle();
+  const expected = ["important", "urgent", "old"];
+  for (const [index, name] of expected.entries()) {
+    await client.pods.delete(index === 0 ? "holder" : (expected[index - 1] ?? ""), "default");
+    await settle();
+    await clock.advance(15_000);
+    assert.deepEqual(expected.filter((each) => nodeOf(each) === "n1").at(-1), name);
+  }
+  await end();
+});
+
+test("a gated pod costs no attempt and goes on once its gates are gone", async () => {
+  const { api, client, begin, end, conditionOf, nodeOf } = await start();
+  begin();
+  await client.pods.create(pod("gated", "1m", { spec: { schedulingGates: [{ name: "g" }] } }));
+  await client.nodes.create(node("n1"));
+  await settle();
+  assert.equal(nodeOf("gated"), undefined);
+  assert.equal(conditionOf("gated")?.reason, undefined);
+  assert.equal(api.all("Event").length, 0);
+  api.change("Pod", "default/gated", (each) => {
+    each.spec!.schedulingGates = [];
+  });
+  await settle();
+  assert.equal(nodeOf("gated"), "n1");
+  await end();
+});
+
+test("postFilter makes room, and the pod's status names the node", async () => {
+  const asked: string[] = [];
+  const evicting: Plugin = {
+    name: "Evicting",
+    async postFilter(_cycle, diagnosis) {
+      asked.push(...[...diagnosis].map(([{ name }, { plugin }]) => `${name} ${plugin}`));
+      await api.client().pods.delete("victim", "default");
+      return { nominatedNode: "n1" };
+    },
+  };
+  const { api, clock, client, begin, end, nodeOf } = await start(undefined, [evicting]);
+  begin();
+  await client.nodes.create(node("n1", "1"));
+  await client.pods.create(pod("victim", "800m"));
+  await settle();
+  await client.pods.create(pod("important", "800m", { spec: { priority: 10 } }));
+  await clock.until(() => nodeOf("important") === "n1", "the pod is bound");
+  assert.deepEqual(asked, ["n1 NodeResourcesFit"]);
+  const [event] = api.all("Event").filter(({ reason }) => reason === "FailedScheduling");
+  assert.equal(event?.message, "0/1 nodes are available: 1 Insufficient cpu.");
+  assert.equal(api.get("Pod", "default/important")?.status?.nominatedNodeName, "n1");
+  await end();
+});
+
+test("permit lets a pod wait while others are bound; allowed, refused or out of time", async () => {
+  const verdicts = new Map<string, (refusal?: Refusal) => void>();
+  const undone: string[] = [];
+  const gang: Plugin = {
+    name: "Gang",
+    permit({ pod: { pod } }) {
+      const name = pod.metadata?.name ?? "";
+      if (!name.startsWith("gang")) return undefined;
+      const until = new Promise<Refusal | undefined>((resolve) => verdicts.set(name, resolve));
+      return { until, timeoutMillis: 20_000 };
+    },
+    unreserve: ({ pod }) => void undone.push(pod.key),
+  };
+  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, [gang]);
+  begin();
+  await client.nodes.create(node("n1", "1"));
+  for (const name of ["gang-a", "gang-b", "gang-c", "free"]) await client.pods.create(pod(name));
+  await settle();
+  assert.equal(nodeOf("free"), "n1");
+  assert.equal(nodeOf("gang-a"), undefined);
+  // What waits for its permit holds its room already.
+  await client.pods.create(pod("big", "700m"));
+  await settle();
+  assert.equal(conditionOf("big")?.message, "0/1 nodes are available: 1 Insufficient cpu.");
+  verdicts.get("gang-a")?.();
+  verdicts.get("gang-b")?.(refuse("the others did not come"));
+  await settle();
+  assert.equal(nodeOf("gang-a"), "n1");
+  assert.equal(conditionOf("gang-b")?.message, "the others did not come");
+  await clock.advance(20_000);
+  assert.equal(
+    conditionOf("gang-c")?.message,
+    "rejected due to timeout after waiting 20000ms at plugin Gang",
+  );
+  assert.deepEqual(undone, ["default/gang-b", "default/gang-c"]);
+  await end();
+});
+
+test("preBind may refuse, a bind plugin may bind, and postBind is told", async () => {
+  const told: string[] = [];
+  let attached = false;
+  const volumes: Plugin = {
+    name: "Volumes",
+    events: [on("ConfigMap", ["added"], (_pod, { next }) => next?.metadata?.name === "attach")],
+    async preBind() {
+      return attached ? undefined : refuse("the volume is not attached");
+    },
+    async bind({ pod }, { name }, { bind }) {
+      told.push(`bind ${pod.key} ${name}`);
+      await bind();
+      return "bound";
+    },
+    postBind({ pod }) {
+      told.push(`bound ${pod.key}`);
+      throw new Error("what postBind throws changes nothing");
+    },
+  };
+  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, [volumes]);
+  begin();
+  await client.nodes.create(node("n1"));
+  await client.pods.create(pod("a"));
+  await settle();
+  assert.equal(conditionOf("a")?.message, "the volume is not attached");
+  attached = true;
+  await clock.advance(30_000);
+  assert.equal(nodeOf("a"), undefined, "only the plugin's own event helps");
+  await client.configMaps.create({ metadata: { name: "other", namespace: "default" } });
+  await clock.advance(30_000);
+  assert.equal(nodeOf("a"), undefined, "and only if its hint says so");
+  await client.configMaps.create({ metadata: { name: "attach", namespace: "default" } });
+  await clock.until(() => nodeOf("a") === "n1", "the pod is bound");
+  assert.deepEqual(told, ["bind default/a n1", "bound default/a"]);
+  await end();
+});
+
+test("a plugin that throws fails one attempt, not the scheduler", async () => {
+  let faulty = true;
+  const broken: Plugin = {
+    name: "Broken",
+    filter({ pod }) {
+      if (faulty && pod.pod.metadata?.name === "a") throw new TypeError("a bug");
+      return undefined;
+    },
+  };
+  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, [broken]);
+  begin();
+  await client.nodes.create(node("n1"));
+  await client.pods.create(pod("a"));
+  await client.pods.create(pod("b"));
+  await settle();
+  assert.equal(nodeOf("b"), "n1");
+  assert.deepEqual(
+    [conditionOf("a")?.reason, conditionOf("a")?.message],
+    ["SchedulerError", "a bug"],
+  );
+  faulty = false;
+  await clock.until(() => nodeOf("a") === "n1", "the pod is bound");
   await end();
 });

@@ -7,12 +7,15 @@ import { fetchObject } from "../verbs/fetch.ts";
 import { AdmissionChain } from "./chain.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { nodePortsInUse } from "./node-ports-in-use.ts";
+import type { PortRange } from "./port-range.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
+import { serviceNodePorts } from "./service-node-ports.ts";
 
 export function admissionChain(
   backend: Omit<Backend, "admission">,
-  services: ServiceAddressOptions,
+  services: ServiceAddressOptions & { readonly nodePorts: PortRange },
 ): AdmissionChain {
   const { registry } = backend;
   const namespaces = registry.required("v1", "Namespace");
@@ -29,6 +32,11 @@ export function admissionChain(
       return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
     }),
     serviceAddresses(services),
+    serviceNodePorts({
+      range: services.nodePorts,
+      random: services.random,
+      inUse: () => nodePortsInUse(backend.store),
+    }),
     leaseFence(),
   ]);
 }

@@ -30,6 +30,19 @@ export function serviceAddressKey(address: string): string {
   return `${registryPrefix}ranges/serviceips/${address}`;
 }
 
+const nodePortsPrefix = `${registryPrefix}ranges/servicenodeports/`;
+
+export function serviceNodePortKey(port: number): string {
+  return `${nodePortsPrefix}${port}`;
+}
+
+/** The keys of all node ports that services hold. */
+export const serviceNodePortKeys = {
+  prefix: nodePortsPrefix,
+  portOf: (key: Uint8Array) =>
+    Number(Buffer.from(key).toString("utf8").slice(nodePortsPrefix.length)),
+} as const;
+
 export function keyBytes(key: string): Uint8Array {
   return Buffer.from(key, "utf8");
 }

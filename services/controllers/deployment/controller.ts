@@ -1,9 +1,8 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
 import { isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
-import { matchesLabels, selectorOf } from "../../kinds/mod.ts";
+import { isActive, matchesLabels, selectorOf } from "../../kinds/mod.ts";
 import { claim, controllerOf, controllerReference } from "../owners.ts";
-import { isActive } from "../pods.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import {
   boundsOf,

@@ -1,7 +1,7 @@
 import type { Node, NodeCondition, Pod } from "../../../proto/gen/core.ts";
 import { isConflict, isNotFound, keyOf } from "../../client/mod.ts";
-import { rfc3339Seconds } from "../../kinds/mod.ts";
-import { isFinished, isReady } from "../pods.ts";
+import { isFinished, rfc3339Seconds } from "../../kinds/mod.ts";
+import { isReady } from "../pods.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { LivenessTracker } from "./liveness.ts";
 import { EvictionPace, type PaceOptions } from "./pace.ts";

@@ -1,5 +1,5 @@
 import type { Node, Pod, Taint } from "../../../proto/gen/core.ts";
-import { parseTime } from "../../kinds/mod.ts";
+import { parseTime, toleratesTaint } from "../../kinds/mod.ts";
 
 export const notReadyKey = "node.kubernetes.io/not-ready";
 export const unreachableKey = "node.kubernetes.io/unreachable";
@@ -43,13 +43,7 @@ export function evictionTime(pod: Pod, taints: readonly Taint[]): number | undef
   for (const taint of taints) {
     if (taint.effect !== "NoExecute") continue;
     const since = parseTime(taint.timeAdded) ?? 0;
-    const matching = (pod.spec?.tolerations ?? []).filter(
-      (each) =>
-        (!each.effect || each.effect === taint.effect) &&
-        (!each.key || each.key === taint.key) &&
-        (each.operator === "Exists" ||
-          (Boolean(each.key) && (each.value ?? "") === (taint.value ?? ""))),
-    );
+    const matching = (pod.spec?.tolerations ?? []).filter((each) => toleratesTaint(each, taint));
     let due = since;
     if (matching.length > 0) {
       const limits = matching.map(({ tolerationSeconds }) => tolerationSeconds ?? Infinity);

@@ -91,29 +91,6 @@ function isUnset(port: unknown): boolean {
   return port === undefined || port === 0 || port === "";
 }
 
-/**
- * Gives an update what the apiserver allocated for the stored object where the update is silent:
- * cluster address and node ports (upstream `service/storage.patchAllocatedValues`). Call before
- * validation of an update.
- */
-export function keepAllocated(next: Document, stored: Document): void {
-  const [spec, before] = [specOf(next), specOf(stored)];
-  if (spec.type === "ExternalName" || before.type === "ExternalName") return;
-  if (!spec.clusterIP && before.clusterIP) {
-    spec.clusterIP = before.clusterIP;
-    if (spec.clusterIPs === undefined && before.clusterIPs !== undefined) {
-      spec.clusterIPs = [...before.clusterIPs];
-    }
-  }
-  if (spec.type === "ClusterIP" || before.type === "ClusterIP") return;
-  const key = ({ port, protocol }: ServicePort): string => `${protocol}/${port}`;
-  const nodePorts = new Map((before.ports ?? []).map((port) => [key(port), port.nodePort]));
-  for (const port of spec.ports ?? []) {
-    const nodePort = nodePorts.get(key(port));
-    if (!port.nodePort && nodePort !== undefined) port.nodePort = nodePort;
-  }
-}
-
 function validateSpec(spec: ServiceSpec): FieldCause[] {
   const causes = [
     ...oneOf(spec.type ?? "", types, "spec.type"),
@@ -129,6 +106,12 @@ function validateSpec(spec: ServiceSpec): FieldCause[] {
     ...validateAddresses(spec),
     ...validatePorts(spec),
   ];
+  const check = spec.healthCheckNodePort ?? 0;
+  if (check !== 0 && !(spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local")) {
+    const detail =
+      "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+    causes.push(invalid("spec.healthCheckNodePort", check, detail));
+  }
   const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
   if (seconds !== undefined && (seconds < 1 || seconds > affinitySecondsMax)) {
     const detail = `must be greater than 0 and less than ${affinitySecondsMax}`;

@@ -1,47 +1,45 @@
-/** Whether the node takes a pod bound to it; pure. Reasons and texts are upstream's. */
+/** Whether the node takes a pod that is bound to it; pure. Reasons and texts are upstream's. */
 import type { Pod } from "../../../proto/gen/core.ts";
-import { podRequests } from "../pod/resources.ts";
-
-export interface Allocatable {
-  readonly cpuMillis: number;
-  readonly memoryBytes: number;
-  readonly pods: number;
-}
+import {
+  hostPortsConflict,
+  hostPortsOf,
+  podRequests,
+  type ResourceAmounts,
+} from "../../kinds/mod.ts";
 
 export interface Rejection {
   readonly reason: string;
   readonly message: string;
 }
 
-/** `others` are the pods the node has taken and that are not over. */
+/** `others` are the pods that the node has taken and that have not finished. */
 export function admit(
   pod: Pod,
   others: readonly Pod[],
-  allocatable: Allocatable,
+  allocatable: ResourceAmounts,
   nodeLabels: Readonly<Record<string, string>>,
 ): Rejection | undefined {
-  if (others.length + 1 > allocatable.pods) {
-    return lacking("pods", 1, others.length, allocatable.pods);
-  }
-  const asked = podRequests(pod);
+  return (
+    lackingResource(pod, others, allocatable) ??
+    takenPort(pod, others) ??
+    missingLabel(pod, nodeLabels)
+  );
+}
+
+function lackingResource(
+  pod: Pod,
+  others: readonly Pod[],
+  allocatable: ResourceAmounts,
+): Rejection | undefined {
+  const pods = allocatable["pods"] ?? 0;
+  if (others.length + 1 > pods) return lacking("pods", 1, others.length, pods);
   const used = others.map(podRequests);
-  const usedCpu = used.reduce((sum, one) => sum + one.cpuMillis, 0);
-  const usedMemory = used.reduce((sum, one) => sum + one.memoryBytes, 0);
-  if (asked.cpuMillis > 0 && usedCpu + asked.cpuMillis > allocatable.cpuMillis) {
-    return lacking("cpu", asked.cpuMillis, usedCpu, allocatable.cpuMillis);
-  }
-  if (asked.memoryBytes > 0 && usedMemory + asked.memoryBytes > allocatable.memoryBytes) {
-    return lacking("memory", asked.memoryBytes, usedMemory, allocatable.memoryBytes);
-  }
-  const taken = new Set(others.flatMap(hostPorts));
-  if (hostPorts(pod).some((port) => taken.has(port))) {
-    return { reason: "NodePorts", message: "Predicate NodePorts failed: a host port is in use" };
-  }
-  for (const [key, value] of Object.entries(pod.spec?.nodeSelector ?? {})) {
-    if (nodeLabels[key] !== value) {
-      const message = `Predicate NodeAffinity failed: the node has no label ${key}=${value}`;
-      return { reason: "NodeAffinity", message };
-    }
+  for (const [resource, asked] of Object.entries(podRequests(pod))) {
+    const capacity = allocatable[resource];
+    // Extended resources that the node does not know are left to the scheduler, as upstream does.
+    if (asked === 0 || (capacity === undefined && resource.includes("/"))) continue;
+    const inUse = used.reduce((sum, one) => sum + (one[resource] ?? 0), 0);
+    if (inUse + asked > (capacity ?? 0)) return lacking(resource, asked, inUse, capacity ?? 0);
   }
   return undefined;
 }
@@ -55,14 +53,24 @@ function lacking(resource: string, requested: number, used: number, capacity: nu
   };
 }
 
-/** Ports on the node's own address; a pod on the host network holds all of its ports there. */
-function hostPorts(pod: Pod): string[] {
-  const host = pod.spec?.hostNetwork ?? false;
-  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
-  return containers.flatMap((container) =>
-    (container.ports ?? []).flatMap((port) => {
-      const number = port.hostPort || (host ? port.containerPort : undefined);
-      return number === undefined ? [] : [`${port.protocol ?? "TCP"}:${number}`];
-    }),
-  );
+function takenPort(pod: Pod, others: readonly Pod[]): Rejection | undefined {
+  const taken = others.flatMap(hostPortsOf);
+  const wanted = hostPortsOf(pod);
+  if (!wanted.some((port) => taken.some((other) => hostPortsConflict(port, other)))) {
+    return undefined;
+  }
+  const text = "node(s) didn't have free ports for the requested pod ports";
+  return { reason: "NodePorts", message: `Predicate NodePorts failed: ${text}` };
+}
+
+function missingLabel(
+  pod: Pod,
+  nodeLabels: Readonly<Record<string, string>>,
+): Rejection | undefined {
+  for (const [key, value] of Object.entries(pod.spec?.nodeSelector ?? {})) {
+    if (nodeLabels[key] === value) continue;
+    const message = `Predicate NodeAffinity failed: the node has no label ${key}=${value}`;
+    return { reason: "NodeAffinity", message };
+  }
+  return undefined;
 }

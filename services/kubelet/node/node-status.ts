@@ -1,5 +1,5 @@
 /** What this node says of itself: capacity, addresses, system, conditions. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statfsSync } from "node:fs";
 import { arch, cpus, freemem, hostname, release, totalmem } from "node:os";
 import type { Node, NodeCondition, NodeStatus, Taint } from "../../../proto/gen/core.ts";
 import {
@@ -22,6 +22,8 @@ export interface NodeOptions {
   /** Quantities; absent: the machine's. Several nodes may share one machine. */
   readonly capacityCpu?: string | undefined;
   readonly capacityMemory?: string | undefined;
+  /** Bytes that pods may keep on disk for as long as they live; absent: the node reports none. */
+  readonly ephemeralStorageBytes?: number | undefined;
   /** Quantities kept from pods. */
   readonly reserved: Readonly<Record<string, string>>;
   readonly runtimeVersion: string;
@@ -34,18 +36,47 @@ export function machineArchitecture(): string {
   return architectures[arch()] ?? arch();
 }
 
-export function nodeCapacity(options: NodeOptions): { cpuMillis: number; memoryBytes: number } {
+interface NodeAmounts {
+  readonly cpuMillis: number;
+  readonly memoryBytes: number;
+  readonly ephemeralStorageBytes: number | undefined;
+}
+
+export function nodeCapacity(options: NodeOptions): NodeAmounts {
   return {
     cpuMillis: options.capacityCpu ? cpuMillis(options.capacityCpu) : cpus().length * 1000,
     memoryBytes: options.capacityMemory ? bytes(options.capacityMemory) : totalmem(),
+    ephemeralStorageBytes: options.ephemeralStorageBytes,
   };
 }
 
-export function nodeAllocatable(options: NodeOptions): { cpuMillis: number; memoryBytes: number } {
+export function nodeAllocatable(options: NodeOptions): NodeAmounts {
   const all = nodeCapacity(options);
+  const { reserved } = options;
+  const storage = all.ephemeralStorageBytes;
   return {
-    cpuMillis: Math.max(0, all.cpuMillis - cpuMillis(options.reserved["cpu"])),
-    memoryBytes: Math.max(0, all.memoryBytes - bytes(options.reserved["memory"])),
+    cpuMillis: Math.max(0, all.cpuMillis - cpuMillis(reserved["cpu"])),
+    memoryBytes: Math.max(0, all.memoryBytes - bytes(reserved["memory"])),
+    ephemeralStorageBytes: storage && Math.max(0, storage - bytes(reserved["ephemeral-storage"])),
+  };
+}
+
+/** The size in bytes of the file system that holds the directory (upstream's `nodefs`). */
+export function fileSystemBytes(directory: string): number {
+  const { blocks, bsize } = statfsSync(directory);
+  return blocks * bsize;
+}
+
+const kibibytes = (amount: number) => `${Math.floor(amount / 1024)}Ki`;
+
+/** As the API writes them, by resource name. */
+export function nodeResources(options: NodeOptions, amounts: NodeAmounts): Record<string, string> {
+  const { cpuMillis: cpu, memoryBytes, ephemeralStorageBytes: storage } = amounts;
+  return {
+    cpu: formatQuantity(quantityFromMillis(cpu)),
+    ...(storage !== undefined && { "ephemeral-storage": kibibytes(storage) }),
+    memory: kibibytes(memoryBytes),
+    pods: String(options.maxPods),
   };
 }
 
@@ -55,14 +86,9 @@ export function nodeStatus(
   previous: NodeStatus | undefined,
   now: number,
 ): NodeStatus {
-  const amounts = ({ cpuMillis: cpu, memoryBytes }: ReturnType<typeof nodeCapacity>) => ({
-    cpu: formatQuantity(quantityFromMillis(cpu)),
-    memory: `${Math.floor(memoryBytes / 1024)}Ki`,
-    pods: String(options.maxPods),
-  });
   return {
-    capacity: amounts(nodeCapacity(options)),
-    allocatable: amounts(nodeAllocatable(options)),
+    capacity: nodeResources(options, nodeCapacity(options)),
+    allocatable: nodeResources(options, nodeAllocatable(options)),
     conditions: conditions(previous, now),
     addresses: [
       { type: "InternalIP", address: options.nodeIP },
@@ -194,12 +220,15 @@ export function parseTaints(value: string, flag: string): Taint[] {
     });
 }
 
-/** `cpu=500m,memory=1Gi`. Throws with the flag's name. */
+const reservable = new Set(["cpu", "memory", "ephemeral-storage"]);
+
+/** `cpu=500m,memory=1Gi,ephemeral-storage=1Gi`. Throws with the flag's name. */
 export function parseReserved(value: string, flag: string): Record<string, string> {
   const reserved = parseLabels(value, flag);
   for (const [name, amount] of Object.entries(reserved)) {
-    if ((name !== "cpu" && name !== "memory") || parseQuantity(amount) === undefined) {
-      throw new Error(`${flag}: "${name}=${amount}" is not cpu or memory with a quantity`);
+    if (!reservable.has(name) || parseQuantity(amount) === undefined) {
+      const names = [...reservable].join(", ");
+      throw new Error(`${flag}: "${name}=${amount}" is not one of ${names} with a quantity`);
     }
   }
   return reserved;

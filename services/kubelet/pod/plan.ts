@@ -3,8 +3,8 @@
  * again after every change, it never relies on what it said before.
  */
 import type { Container, Pod } from "../../../proto/gen/core.ts";
+import { isSidecar } from "../../kinds/mod.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
-import { isSidecar } from "./resources.ts";
 import { runsOf, shouldRestart, type Waiting } from "./status.ts";
 
 export interface PlanFacts {

@@ -10,9 +10,8 @@ import type {
   PodCondition,
   PodStatus,
 } from "../../../proto/gen/core.ts";
-import { rfc3339Seconds } from "../../kinds/mod.ts";
+import { isSidecar, qosClassOf, rfc3339Seconds } from "../../kinds/mod.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
-import { isSidecar, qosClass } from "./resources.ts";
 
 export interface Waiting {
   readonly reason: string;
@@ -83,7 +82,7 @@ export function generateStatus(facts: StatusFacts): PodStatus {
     hostIP: facts.hostIP,
     hostIPs: [{ ip: facts.hostIP }],
     startTime: previous?.startTime ?? rfc3339Seconds(facts.now),
-    qosClass: qosClass(pod),
+    qosClass: qosClassOf(pod),
     containerStatuses: statuses,
   };
   if (pod.metadata?.generation !== undefined) status.observedGeneration = pod.metadata.generation;
@@ -115,7 +114,7 @@ export function rejectedStatus(pod: Pod, reason: string, message: string, now: n
     reason,
     message: `Pod was rejected: ${message}`,
     startTime: rfc3339Seconds(now),
-    qosClass: qosClass(pod),
+    qosClass: qosClassOf(pod),
     ...(pod.status?.conditions && { conditions: pod.status.conditions }),
   };
 }

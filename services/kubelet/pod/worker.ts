@@ -20,7 +20,7 @@ import type {
   Service,
 } from "../../../proto/gen/core.ts";
 import { Backoff, type EventRecorder, type LoopClock } from "../../client/mod.ts";
-import { parseTime } from "../../kinds/mod.ts";
+import { isSidecar, parseTime } from "../../kinds/mod.ts";
 import { kubeletLimits } from "../limits.ts";
 import {
   ContainerConfigError,
@@ -32,7 +32,6 @@ import type { ConfigSource, PodFacts } from "./environment.ts";
 import { runHook } from "./hooks.ts";
 import { type Plan, planPod } from "./plan.ts";
 import { PodProbes, type ProbeKind, type ProbeRunner } from "./probes.ts";
-import { isSidecar } from "./resources.ts";
 import { containerConfig } from "./start.ts";
 import { generateStatus, isTerminal, rejectedStatus, runsOf, type Waiting } from "./status.ts";
 import { hasRefreshableVolumes, prepareVolumes } from "./volumes.ts";

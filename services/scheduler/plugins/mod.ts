@@ -1,4 +1,4 @@
-import type { Plugin } from "../framework.ts";
+import type { Plugin } from "../framework/mod.ts";
 import { balancedAllocation } from "./balanced-allocation.ts";
 import { imageLocality } from "./image-locality.ts";
 import { measuredUtilisation } from "./measured-utilisation.ts";
@@ -8,10 +8,14 @@ import { nodePorts } from "./node-ports.ts";
 import { nodeResourcesFit } from "./node-resources-fit.ts";
 import { nodeUnschedulable } from "./node-unschedulable.ts";
 import { ownerSpread } from "./owner-spread.ts";
+import { prioritySort } from "./priority-sort.ts";
+import { schedulingGates } from "./scheduling-gates.ts";
 import { taintToleration } from "./taint-toleration.ts";
 
-/** In the order in which they filter; the first refusal of a node is the one that is told. */
+/** In the order of their calls: the first refusal of a node is the one that is told. */
 export const defaultPlugins: readonly Plugin[] = [
+  schedulingGates,
+  prioritySort,
   nodeUnschedulable,
   nodeName,
   taintToleration,

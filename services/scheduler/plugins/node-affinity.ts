@@ -1,35 +1,55 @@
-import type { Node, NodeSelectorRequirement, NodeSelectorTerm } from "../../../proto/gen/core.ts";
-import type { Plugin } from "../framework.ts";
+import type {
+  Node,
+  NodeSelector,
+  NodeSelectorRequirement,
+  NodeSelectorTerm,
+  Pod,
+  PreferredSchedulingTerm,
+} from "../../../proto/gen/core.ts";
+import { normalizeHighest, on, type Plugin, refuseForGood } from "../framework/mod.ts";
+
+const otherLabels = refuseForGood("node(s) didn't match Pod's node affinity/selector");
 
 /** nodeSelector and node affinity, required and preferred. */
 export const nodeAffinity: Plugin = {
   name: "NodeAffinity",
-  events: ["nodeAdded", "nodeUpdated"],
-  filter({ pod }, { node }) {
-    const { nodeSelector, affinity } = pod.pod.spec ?? {};
-    const labels = node?.metadata?.labels ?? {};
-    const selected = Object.entries(nodeSelector ?? {}).every(
-      ([key, value]) => labels[key] === value,
-    );
-    const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-    const terms = required?.nodeSelectorTerms ?? [];
-    const wanted = !required || terms.some((term) => node && matchesTerm(term, node));
-    return selected && wanted ? [] : ["node(s) didn't match Pod's node affinity/selector"];
-  },
+  events: [
+    on("Node", ["added", "updated"], ({ pod }, { next }) => next === undefined || fits(pod, next)),
+  ],
+  preFilter: ({ pod }) => ({
+    skip: Object.keys(pod.pod.spec?.nodeSelector ?? {}).length === 0 && !requiredOf(pod.pod),
+  }),
+  filter: ({ pod }, { node }) => (node && fits(pod.pod, node) ? undefined : otherLabels),
+  preScore: ({ pod }) => (preferredOf(pod.pod).length === 0 ? "skip" : undefined),
   score: {
     weight: 2,
-    normalize: "highest",
+    normalize: normalizeHighest,
     points({ pod }, { node }) {
-      const preferred =
-        pod.pod.spec?.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
       let points = 0;
-      for (const { weight = 0, preference } of preferred) {
+      for (const { weight = 0, preference } of preferredOf(pod.pod)) {
         if (node && preference && matchesTerm(preference, node)) points += weight;
       }
       return points;
     },
   },
 };
+
+function requiredOf({ spec }: Pod): NodeSelector | undefined {
+  return spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+}
+
+function preferredOf({ spec }: Pod): readonly PreferredSchedulingTerm[] {
+  return spec?.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+}
+
+function fits(pod: Pod, node: Node): boolean {
+  const labels = node.metadata?.labels ?? {};
+  for (const [key, value] of Object.entries(pod.spec?.nodeSelector ?? {})) {
+    if (labels[key] !== value) return false;
+  }
+  const required = requiredOf(pod);
+  return !required || (required.nodeSelectorTerms ?? []).some((term) => matchesTerm(term, node));
+}
 
 /** All of a term must hold; an empty one matches no node. */
 export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {

@@ -1,30 +1,47 @@
-import type { Plugin } from "../framework.ts";
+import { type ResourceAmounts, resourceAmounts } from "../../kinds/mod.ts";
+import { on, type Plugin, type Refusal } from "../framework/mod.ts";
+import type { NodeInfo } from "../node-info.ts";
+import type { PodInfo } from "../pod-info.ts";
 
 /** Requests must fit into what is allocatable; prefers the node with most left (LeastAllocated). */
 export const nodeResourcesFit: Plugin = {
   name: "NodeResourcesFit",
-  events: ["nodeAdded", "nodeUpdated", "assignedPodDeleted"],
-  filter({ pod }, { allocatable, pods, requested }) {
-    const reasons: string[] = [];
-    if (pods.size + 1 > (allocatable["pods"] ?? 0)) reasons.push("Too many pods");
-    for (const [resource, wanted] of Object.entries(pod.requests)) {
-      if (wanted === 0 || resource === "pods") continue;
-      const free = (allocatable[resource] ?? 0) - (requested[resource] ?? 0);
-      if (wanted > free) reasons.push(`Insufficient ${resource}`);
+  events: [
+    on("Node", ["added", "updated"], (pod, { next }) => {
+      return fits(pod, resourceAmounts(next?.status?.allocatable));
+    }),
+    // Every pod that goes frees its place among the pods of the node, whatever it requested.
+    on("Pod", ["deleted"]),
+  ],
+  filter({ pod }, { allocatable, pods, requested }): Refusal | undefined {
+    let reasons: string[] | undefined;
+    let permanent = true;
+    if (pods.size + 1 > (allocatable["pods"] ?? 0)) {
+      reasons = ["Too many pods"];
+      permanent = false;
     }
-    return reasons;
+    for (const [resource, wanted] of pod.wanted) {
+      const capacity = allocatable[resource] ?? 0;
+      if (wanted <= capacity - (requested[resource] ?? 0)) continue;
+      reasons ??= [];
+      reasons.push(`Insufficient ${resource}`);
+      if (wanted <= capacity) permanent = false;
+    }
+    return reasons && { reasons, permanent };
   },
   score: {
     weight: 1,
-    normalize: "none",
-    points({ pod }, { allocatable, scoredRequested }) {
-      let points = 0;
-      for (const resource of ["cpu", "memory"] as const) {
-        const capacity = allocatable[resource] ?? 0;
-        const used = scoredRequested[resource] + pod.scoredRequests[resource];
-        if (capacity > 0 && used <= capacity) points += (100 * (capacity - used)) / capacity;
-      }
-      return points / 2;
-    },
+    points: ({ pod }, node) => (free("cpu", pod, node) + free("memory", pod, node)) / 2,
   },
 };
+
+/** Whether an empty node of this size would do. */
+function fits({ wanted }: PodInfo, allocatable: ResourceAmounts): boolean {
+  return wanted.every(([resource, amount]) => amount <= (allocatable[resource] ?? 0));
+}
+
+function free(resource: "cpu" | "memory", pod: PodInfo, node: NodeInfo): number {
+  const capacity = node.allocatable[resource] ?? 0;
+  const used = node.scoredRequested[resource] + pod.scoredRequests[resource];
+  return capacity > 0 && used <= capacity ? (100 * (capacity - used)) / capacity : 0;
+}

@@ -1,4 +1,4 @@
-import type { Plugin } from "../framework.ts";
+import { normalizeFewest, type Plugin } from "../framework/mod.ts";
 
 /**
  * Spreads the pods of one controller over the nodes, as upstream's default topology spread does. It
@@ -6,17 +6,10 @@ import type { Plugin } from "../framework.ts";
  */
 export const ownerSpread: Plugin = {
   name: "PodTopologySpread",
-  events: [],
+  preScore: ({ pod }) => (pod.ownerUid === undefined ? "skip" : undefined),
   score: {
     weight: 6,
-    normalize: "fewest",
-    points({ pod }, { pods }) {
-      if (pod.ownerUid === undefined) return 0;
-      let siblings = 0;
-      for (const { ownerUid, pod: other } of pods.values()) {
-        if (ownerUid === pod.ownerUid && !other.metadata?.deletionTimestamp) siblings++;
-      }
-      return siblings;
-    },
+    normalize: normalizeFewest,
+    points: ({ pod }, node) => (pod.ownerUid === undefined ? 0 : node.replicasOf(pod.ownerUid)),
   },
 };

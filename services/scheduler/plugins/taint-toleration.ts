@@ -1,28 +1,31 @@
-import type { Plugin } from "../framework.ts";
-import { tolerates } from "./tolerations.ts";
+import { tolerates } from "../../kinds/mod.ts";
+import { normalizeFewest, on, type Plugin, refuseForGood } from "../framework/mod.ts";
 
 /** Keeps pods off tainted nodes; PreferNoSchedule only costs points. */
 export const taintToleration: Plugin = {
   name: "TaintToleration",
-  events: ["nodeAdded", "nodeUpdated"],
-  filter({ pod }, { node }) {
-    const taint = node?.spec?.taints?.find(
-      (each) =>
-        (each.effect === "NoSchedule" || each.effect === "NoExecute") &&
-        !tolerates(pod.pod.spec?.tolerations, each),
-    );
-    if (!taint) return [];
-    return [`node(s) had untolerated taint {${taint.key ?? ""}: ${taint.value ?? ""}}`];
+  events: [
+    on("Node", ["added", "updated"], ({ pod }, { next }) =>
+      (next?.spec?.taints ?? []).every(
+        (taint) => taint.effect === "PreferNoSchedule" || tolerates(pod.spec?.tolerations, taint),
+      ),
+    ),
+  ],
+  filter({ pod }, { taints }) {
+    if (taints.length === 0) return undefined;
+    const taint = taints.find((each) => !tolerates(pod.pod.spec?.tolerations, each));
+    if (!taint) return undefined;
+    const { key = "", value = "" } = taint;
+    return refuseForGood(`node(s) had untolerated taint {${key}: ${value}}`);
   },
+  preScore: (_cycle, nodes) =>
+    nodes.some(({ avoidances }) => avoidances.length > 0) ? undefined : "skip",
   score: {
     weight: 3,
-    normalize: "fewest",
-    points({ pod }, { node }) {
-      const taints = node?.spec?.taints ?? [];
-      return taints.filter(
-        (taint) =>
-          taint.effect === "PreferNoSchedule" && !tolerates(pod.pod.spec?.tolerations, taint),
-      ).length;
+    normalize: normalizeFewest,
+    points({ pod }, { avoidances }) {
+      if (avoidances.length === 0) return 0;
+      return avoidances.filter((taint) => !tolerates(pod.pod.spec?.tolerations, taint)).length;
     },
   },
 };

@@ -3,6 +3,8 @@ import type { ContainerState, ContainerStatus, Pod } from "../../../../proto/gen
 import { ageColumn, nameColumn } from "../../machinery/define.ts";
 import type { Column, Document } from "../../machinery/resource.ts";
 import { age, parseTime } from "../../machinery/time.ts";
+import { isSidecar } from "./containers.ts";
+import { isFinished } from "./phase.ts";
 
 const none = "<none>";
 const asPod = (document: Document): Pod => document as Pod;
@@ -77,9 +79,7 @@ interface Progress {
 export function summarise(pod: Pod): PodSummary {
   const status = pod.status ?? {};
   const sidecars = new Set(
-    (pod.spec?.initContainers ?? [])
-      .filter((container) => container.restartPolicy === "Always")
-      .map((container) => container.name),
+    (pod.spec?.initContainers ?? []).filter(isSidecar).map((container) => container.name),
   );
   const total = (pod.spec?.containers ?? []).length + sidecars.size;
   const gated = (status.conditions ?? []).some(
@@ -87,16 +87,15 @@ export function summarise(pod: Pod): PodSummary {
   );
   const phase = status.phase ?? "";
   const initial = gated ? "SchedulingGated" : status.reason || phase || "Pending";
-  const isSidecar = (name: string | undefined): boolean => sidecars.has(name);
-  const init = initialising(pod, initial, isSidecar);
+  const named = (name: string | undefined): boolean => sidecars.has(name);
+  const init = initialising(pod, initial, named);
   let progress = init.progress;
   if (!init.initialising || conditionIs(pod, "Initialized")) {
     progress = running(pod, init.progress, init.sidecarRestarts, init.sidecarRestart);
   }
   if (pod.metadata?.deletionTimestamp !== undefined) {
-    const over = phase === "Succeeded" || phase === "Failed";
     if (status.reason === "NodeLost") progress.status = "Unknown";
-    else if (!over) progress.status = "Terminating";
+    else if (!isFinished(pod)) progress.status = "Terminating";
   }
   return { total, ...progress };
 }

@@ -18,6 +18,7 @@ import {
   checkPort,
   checkPortName,
 } from "../../machinery/names.ts";
+import { isSidecar } from "./containers.ts";
 import { validateResources } from "./resource-validation.ts";
 
 export const protocols = ["TCP", "UDP", "SCTP"];
@@ -27,7 +28,7 @@ export interface ContainerScope {
   readonly volumes: ReadonlySet<string>;
   /** Names taken so far, of every sort of container. */
   readonly names: Set<string>;
-  /** Host ports taken so far. */
+  /** Host ports taken so far by containers that run at the same time. */
   readonly hostPorts: Set<string>;
   readonly init: boolean;
 }
@@ -235,7 +236,7 @@ export function relativePath(path: string, field: string): FieldCause[] {
 }
 
 function validateProbes(container: Container, path: string, init: boolean): FieldCause[] {
-  const sidecar = init && container.restartPolicy === "Always";
+  const sidecar = init && isSidecar(container);
   const causes: FieldCause[] = [];
   for (const name of ["livenessProbe", "readinessProbe", "startupProbe"] as const) {
     const probe = container[name];

@@ -4,7 +4,6 @@ import type {
   HTTPGetAction,
   Lifecycle,
   ObjectFieldSelector,
-  Pod,
   PodSpec,
   Probe,
   ResourceRequirements,
@@ -127,25 +126,4 @@ function setVolumeDefaults(volume: Volume): void {
       source.serviceAccountToken.expirationSeconds ??= 3600;
     }
   }
-}
-
-export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
-
-/** The pod's class, from requests and limits of CPU and memory (upstream `qos.ComputePodQOS`). */
-export function qosClassOf(pod: Pod): QosClass {
-  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
-  const set = (amount: string | undefined): amount is string =>
-    amount !== undefined && canonicalQuantity(amount) !== "0";
-  let any = false;
-  let guaranteed = containers.length > 0;
-  for (const { resources } of containers) {
-    for (const name of ["cpu", "memory"]) {
-      const [request, limit] = [resources?.requests?.[name], resources?.limits?.[name]];
-      any ||= set(request) || set(limit);
-      const equal = set(limit) && canonicalQuantity(request ?? limit) === canonicalQuantity(limit);
-      guaranteed &&= equal;
-    }
-  }
-  if (!any) return "BestEffort";
-  return guaranteed ? "Guaranteed" : "Burstable";
 }

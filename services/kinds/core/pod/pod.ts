@@ -2,10 +2,20 @@ import { Pod, PodsService } from "../../../../proto/gen/core.ts";
 import { defineKind } from "../../machinery/define.ts";
 import type { Document } from "../../machinery/resource.ts";
 import { podColumns } from "./columns.ts";
-import { qosClassOf, setPodSpecDefaults } from "./defaults.ts";
+import { setPodSpecDefaults } from "./defaults.ts";
+import { isFinished } from "./phase.ts";
+import { qosClassOf } from "./qos.ts";
 import { validatePodSpec, validatePodSpecUpdate } from "./validation.ts";
 
 const graceSecondsDefault = 30;
+
+/** The condition of a new pod with scheduling gates (upstream `applySchedulingGatedCondition`). */
+const gated = {
+  type: "PodScheduled",
+  status: "False",
+  reason: "SchedulingGated",
+  message: "Scheduling is blocked due to non-empty scheduling gates",
+} as const;
 
 export const pod = defineKind({
   message: "trireme.core.v1.Pod",
@@ -20,6 +30,7 @@ export const pod = defineKind({
     pod.status ??= {};
     pod.status.phase ??= "Pending";
     pod.status.qosClass ??= qosClassOf(pod);
+    if ((pod.spec.schedulingGates ?? []).length > 0) pod.status.conditions ??= [{ ...gated }];
   },
   prepareForCreate(document) {
     const pod = document as Pod;
@@ -29,10 +40,10 @@ export const pod = defineKind({
   validateUpdate: (next, stored) =>
     validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
   deletionGraceSeconds(document, requested) {
-    const { spec, status } = document as Pod;
+    const pod = document as Pod;
+    const { spec } = pod;
     // No kubelet has it, or its containers have ended: nothing is left to stop.
-    const over = status?.phase === "Succeeded" || status?.phase === "Failed";
-    if (!spec?.nodeName || over) return undefined;
+    if (!spec?.nodeName || isFinished(pod)) return undefined;
     const seconds = requested ?? spec.terminationGracePeriodSeconds ?? graceSecondsDefault;
     if (seconds === 0) return undefined;
     return seconds < 0 ? 1 : seconds;

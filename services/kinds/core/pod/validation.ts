@@ -74,6 +74,8 @@ function validateContainers(spec: PodSpec, path: string): FieldCause[] {
     list.flatMap((container, index) =>
       validateContainer(container, `${path}.${field}[${index}]`, {
         ...scope,
+        // Init containers run one after another, so each may have the ports of the others.
+        ...(init && { hostPorts: new Set() }),
         init,
       } as ContainerScope),
     );

@@ -1,0 +1,202 @@
+/** Runs the plugins of a scheduler, stage by stage. Holds no state of its own beyond a cycle. */
+import type { NodeInfo } from "../node-info.ts";
+import type { PodInfo } from "../pod-info.ts";
+import type { Cycle } from "./cycle.ts";
+import { findNodes } from "./find-nodes.ts";
+import { type Placement, placementRefused } from "./placement.ts";
+import { chooseNode, scoreNodes } from "./score-nodes.ts";
+import {
+  type BindContext,
+  type Diagnosis,
+  type PermitWait,
+  type Plugin,
+  type PostFilterResult,
+  permitMillisMax,
+  type QueuedPod,
+  type Refusal,
+} from "./types.ts";
+
+/** A refusal and the plugin it comes from. */
+export interface PluginRefusal extends Refusal {
+  readonly plugin: string;
+}
+
+export interface FrameworkOptions {
+  readonly plugins: readonly Plugin[];
+  /** Uniform in 0..1; breaks ties between nodes. */
+  readonly random: () => number;
+  /** Calls back after so many milliseconds; answers how to cancel that. */
+  readonly after: (millis: number, callback: () => void) => () => void;
+}
+
+export class Framework {
+  readonly plugins: readonly Plugin[];
+  readonly #options: FrameworkOptions;
+  readonly #sort: (a: QueuedPod, b: QueuedPod) => number;
+  readonly #preEnqueue: readonly Plugin[];
+  readonly #postFilter: readonly Plugin[];
+  /** Where the next search for nodes begins, so that all of them get their turn. */
+  #searchFrom = 0;
+
+  /** Throws when two plugins have one name, or when not exactly one sorts the queue. */
+  constructor(options: FrameworkOptions) {
+    const { plugins } = options;
+    const names = new Set<string>();
+    for (const { name, score } of plugins) {
+      if (names.has(name)) throw new RangeError(`two scheduler plugins are called "${name}"`);
+      names.add(name);
+      if (score && !(score.weight > 0)) throw new RangeError(`${name}: its weight is not positive`);
+    }
+    const sorters = plugins.filter(({ queueSort }) => queueSort !== undefined);
+    const [sorter] = sorters;
+    if (sorters.length !== 1 || !sorter?.queueSort) {
+      throw new RangeError(`${sorters.length} scheduler plugins sort the queue; exactly one must`);
+    }
+    this.#sort = sorter.queueSort.bind(sorter);
+    this.plugins = plugins;
+    this.#options = options;
+    this.#preEnqueue = plugins.filter(({ preEnqueue }) => preEnqueue !== undefined);
+    this.#postFilter = plugins.filter(({ postFilter }) => postFilter !== undefined);
+  }
+
+  compare(a: QueuedPod, b: QueuedPod): number {
+    return this.#sort(a, b);
+  }
+
+  preEnqueue(pod: PodInfo): PluginRefusal | undefined {
+    for (const plugin of this.#preEnqueue) {
+      const refusal = plugin.preEnqueue?.(pod);
+      if (refusal) return { ...refusal, plugin: plugin.name };
+    }
+    return undefined;
+  }
+
+  /** From preFilter to the choice of a node. */
+  schedule(cycle: Cycle): Placement {
+    const nodes = cycle.snapshot.nodes;
+    if (nodes.length === 0) {
+      const everyone = new Set(this.plugins.map(({ name }) => name));
+      return placementRefused("no nodes available to schedule pods", everyone);
+    }
+    const found = findNodes(this.plugins, cycle, this.#searchFrom % nodes.length);
+    if ("placement" in found) return found.placement;
+    this.#searchFrom = (this.#searchFrom + found.examined) % nodes.length;
+    const totals = scoreNodes(this.plugins, cycle, found.nodes);
+    return { node: chooseNode(found.nodes, totals, this.#options.random) };
+  }
+
+  /** The first plugin that makes room ends the stage. */
+  async postFilter(
+    cycle: Cycle,
+    diagnosis: Diagnosis,
+    signal: AbortSignal,
+  ): Promise<PostFilterResult | undefined> {
+    for (const plugin of this.#postFilter) {
+      const result = await plugin.postFilter?.(cycle, diagnosis, signal);
+      if (result) return result;
+    }
+    return undefined;
+  }
+
+  /** All plugins take note, or none: after a refusal everything is unreserved. */
+  reserve(cycle: Cycle, node: NodeInfo): PluginRefusal | undefined {
+    try {
+      for (const plugin of this.plugins) {
+        const refusal = plugin.reserve?.(cycle, node);
+        if (!refusal) continue;
+        this.unreserve(cycle, node);
+        return { ...refusal, plugin: plugin.name };
+      }
+    } catch (error) {
+      this.unreserve(cycle, node);
+      throw error;
+    }
+    return undefined;
+  }
+
+  unreserve(cycle: Cycle, node: NodeInfo): void {
+    for (const plugin of this.plugins.toReversed()) plugin.unreserve?.(cycle, node);
+  }
+
+  /** Answers a refusal, or what the binding cycle must wait for. */
+  permit(cycle: Cycle, node: NodeInfo): PluginRefusal | readonly PluginWait[] {
+    const waits: PluginWait[] = [];
+    for (const plugin of this.plugins) {
+      const verdict = plugin.permit?.(cycle, node);
+      if (verdict === undefined) continue;
+      if ("reasons" in verdict) return { ...verdict, plugin: plugin.name };
+      waits.push({ ...verdict, plugin: plugin.name });
+    }
+    return waits;
+  }
+
+  async waitForPermit(
+    waits: readonly PluginWait[],
+    signal: AbortSignal,
+  ): Promise<PluginRefusal | undefined> {
+    const verdicts = waits.map((wait) => this.#waitFor(wait, signal));
+    for (const verdict of verdicts) {
+      const refusal = await verdict;
+      if (refusal) return refusal;
+    }
+    return undefined;
+  }
+
+  async preBind(
+    cycle: Cycle,
+    node: NodeInfo,
+    signal: AbortSignal,
+  ): Promise<PluginRefusal | undefined> {
+    for (const plugin of this.plugins) {
+      const refusal = await plugin.preBind?.(cycle, node, signal);
+      if (refusal) return { ...refusal, plugin: plugin.name };
+    }
+    return undefined;
+  }
+
+  /** Throws when the binding could not be written. */
+  async bind(cycle: Cycle, node: NodeInfo, context: BindContext): Promise<void> {
+    for (const plugin of this.plugins) {
+      if ((await plugin.bind?.(cycle, node, context)) === "bound") return;
+    }
+    await context.bind();
+  }
+
+  /** Passes what a plugin throws to `failed` and goes on. */
+  postBind(cycle: Cycle, node: NodeInfo, failed: (plugin: string, error: unknown) => void): void {
+    for (const plugin of this.plugins) {
+      try {
+        plugin.postBind?.(cycle, node);
+      } catch (error) {
+        failed(plugin.name, error);
+      }
+    }
+  }
+
+  #waitFor(wait: PluginWait, signal: AbortSignal): Promise<PluginRefusal | undefined> {
+    const { plugin, until, timeoutMillis } = wait;
+    const limit = Math.min(timeoutMillis, permitMillisMax);
+    return new Promise((resolve, reject) => {
+      const refused = (reason: string) => end(() => resolve({ plugin, reasons: [reason] }));
+      const stop = () => refused("the scheduler stopped while the pod waited for a permit");
+      const cancel = this.#options.after(limit, () => {
+        refused(`rejected due to timeout after waiting ${limit}ms at plugin ${plugin}`);
+      });
+      const end = (settle: () => void) => {
+        cancel();
+        signal.removeEventListener("abort", stop);
+        settle();
+      };
+      if (signal.aborted) return stop();
+      signal.addEventListener("abort", stop, { once: true });
+      until.then(
+        (refusal) => end(() => resolve(refusal && { ...refusal, plugin })),
+        (error: unknown) => end(() => reject(error)),
+      );
+    });
+  }
+}
+
+interface PluginWait extends PermitWait {
+  readonly plugin: string;
+}

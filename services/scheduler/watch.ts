@@ -1,0 +1,127 @@
+/** Leads what the informers see into the scheduler's cache and queue. */
+import type { Node, Pod } from "../../proto/gen/core.ts";
+import { type InformerFactory, type KindName, keyOf } from "../client/mod.ts";
+import { isFinished } from "../kinds/mod.ts";
+import type { ClusterCache } from "./cache.ts";
+import type { ClusterEvent } from "./framework/mod.ts";
+import { podInfo } from "./pod-info.ts";
+import type { SchedulingQueue } from "./queue.ts";
+
+export interface WatchTargets {
+  readonly informers: InformerFactory;
+  readonly cache: ClusterCache;
+  readonly queue: SchedulingQueue;
+  /** Only pods whose spec.schedulerName is this are put into the queue. */
+  readonly schedulerName: string;
+}
+
+export function watchCluster(targets: WatchTargets): void {
+  watchNodes(targets);
+  watchPods(targets);
+  const { informers, cache, queue } = targets;
+  informers.informer("NodeLiveness").addHandlers({
+    added: (liveness) => cache.setLiveness(liveness),
+    updated: (_, liveness) => cache.setLiveness(liveness),
+    deleted: (liveness) => cache.removeLiveness(liveness.metadata?.name ?? ""),
+  });
+  for (const resource of queue.resources) {
+    if (resource !== "Node" && resource !== "Pod") watchResource(resource, targets);
+  }
+}
+
+/** Resources that only plugins look at: their events alone matter. */
+function watchResource(resource: KindName, { informers, queue }: WatchTargets): void {
+  informers.informer(resource).addHandlers({
+    added: (next) => queue.event({ resource, action: "added", next }),
+    updated: (previous, next) => queue.event({ resource, action: "updated", previous, next }),
+    deleted: (previous) => queue.event({ resource, action: "deleted", previous }),
+  });
+}
+
+function watchNodes({ informers, cache, queue }: WatchTargets): void {
+  informers.informer("Node").addHandlers({
+    added(next) {
+      cache.setNode(next);
+      queue.event({ resource: "Node", action: "added", next });
+    },
+    updated(previous, next) {
+      cache.setNode(next);
+      if (schedulingView(previous) === schedulingView(next)) return;
+      queue.event({ resource: "Node", action: "updated", previous, next });
+    },
+    deleted(previous) {
+      cache.removeNode(previous.metadata?.name ?? "");
+      queue.event({ resource: "Node", action: "deleted", previous });
+    },
+  });
+}
+
+function watchPods(targets: WatchTargets): void {
+  const { informers, cache, queue } = targets;
+  informers.informer("Pod").addHandlers({
+    added: (pod) => podSeen(targets, undefined, pod),
+    updated: (previous, pod) => podSeen(targets, previous, pod),
+    deleted(pod) {
+      queue.delete(keyOf(pod));
+      cache.removePod(keyOf(pod));
+      if (pod.spec?.nodeName) queue.event(podEvent("deleted", pod, undefined));
+    },
+  });
+}
+
+function podSeen(targets: WatchTargets, previous: Pod | undefined, pod: Pod): void {
+  const { cache, queue } = targets;
+  const key = keyOf(pod);
+  cache.setPod(pod);
+  if (pod.spec?.nodeName) {
+    queue.delete(key);
+    const finished = isFinished(pod);
+    if (finished && !(previous && isFinished(previous))) {
+      // The pod's object stays, but what it held on its node is free.
+      queue.event(podEvent("deleted", previous ?? pod, undefined));
+    } else if (!previous?.spec?.nodeName) queue.event(podEvent("added", undefined, pod));
+    else if (!finished && queue.wants("Pod", "updated") && podView(previous) !== podView(pod)) {
+      queue.event(podEvent("updated", previous, pod));
+    }
+    return;
+  }
+  if (!isWaiting(pod, targets.schedulerName)) {
+    queue.delete(key);
+    return;
+  }
+  const known = queue.get(key);
+  if (known && known.pod.metadata?.uid === pod.metadata?.uid) {
+    if (podView(known.pod) === podView(pod)) {
+      queue.refresh(podInfo(pod));
+      return;
+    }
+  } else if (cache.isPlaced(key)) return;
+  queue.put(podInfo(pod));
+}
+
+/** Whether this scheduler should find a node for the pod. */
+export function isWaiting(pod: Pod, schedulerName: string): boolean {
+  return (
+    (pod.spec?.schedulerName ?? "default-scheduler") === schedulerName &&
+    !pod.spec?.nodeName &&
+    !pod.metadata?.deletionTimestamp &&
+    !isFinished(pod)
+  );
+}
+
+export function podEvent(
+  action: ClusterEvent["action"],
+  previous: Pod | undefined,
+  next: Pod | undefined,
+): ClusterEvent {
+  return { resource: "Pod", action, previous, next };
+}
+
+/** The fields of a node that scheduling looks at. */
+function schedulingView({ metadata, spec, status }: Node): string {
+  return JSON.stringify([metadata?.labels, spec?.unschedulable, spec?.taints, status?.allocatable]);
+}
+
+function podView({ metadata, spec }: Pod): string {
+  return JSON.stringify([metadata?.labels, metadata?.annotations, spec]);
+}
