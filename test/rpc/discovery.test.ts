@@ -102,15 +102,15 @@ describe("reflection", () => {
       { $case: "fileContainingSymbol", value: "grpc.health.v1.Health.Check" },
       { $case: "fileContainingSymbol", value: ".grpc.health.v1.HealthCheckResponse.ServingStatus" },
       { $case: "fileContainingSymbol", value: "grpc.health.v1.HealthCheckRequest.service" },
-      { $case: "fileByFilename", value: "health.proto" },
+      { $case: "fileByFilename", value: "grpc/health/v1/health.proto" },
     ]);
-    assert.deepEqual(answers.map(filesOf), Array(5).fill(["health.proto"]));
+    assert.deepEqual(answers.map(filesOf), Array(5).fill(["grpc/health/v1/health.proto"]));
   });
 
   test("hides what its services do not need, and names what it does not know", async () => {
     const answers = await ask([
       { $case: "fileContainingSymbol", value: "trireme.coordination.v1.Leases" },
-      { $case: "fileByFilename", value: "raft.proto" },
+      { $case: "fileByFilename", value: "trireme/raft/v1/raft.proto" },
       { $case: "allExtensionNumbersOfType", value: "google.protobuf.FieldOptions" },
       {
         $case: "fileContainingExtension",
@@ -127,10 +127,12 @@ describe("reflection", () => {
   test("speaks v1alpha", async () => {
     const client = connect(AlphaClient, { addresses: [address] });
     const stream = client.serverReflectionInfo();
-    stream.end({ messageRequest: { $case: "fileByFilename", value: "health.proto" } });
+    stream.end({
+      messageRequest: { $case: "fileByFilename", value: "grpc/health/v1/health.proto" },
+    });
     const answers: ServerReflectionResponse[] = [];
     for await (const answer of stream) answers.push(answer as ServerReflectionResponse);
-    assert.deepEqual(answers.map(filesOf), [["health.proto"]]);
+    assert.deepEqual(answers.map(filesOf), [["grpc/health/v1/health.proto"]]);
     client.close();
   });
 });
