@@ -22,7 +22,10 @@ function withImports(text, packages) {
     .map((each) => `import "${filesOfPackages[each]}";`)
     .filter((line) => !text.includes(line));
   if (missing.length === 0) return text;
-  return text.replace(/^(package [\w.]+;\n)\n?/m, `$1\n${missing.join("\n")}\n`);
+  const lines = missing.join("\n");
+  return /^import /m.test(text)
+    ? text.replace(/^import /m, `${lines}\nimport `)
+    : text.replace(/^package [\w.]+;\n/m, `$&\n${lines}\n`);
 }
 
 function messagesOf({ kind, namespaced, list, write, event }) {

@@ -1,0 +1,3 @@
+import type { Resource } from "./resources.mjs";
+
+export function completed(name: string, text: string, resources: readonly Resource[]): string;
