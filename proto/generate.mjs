@@ -27,8 +27,8 @@ const stampFile = join(gen, "stamp");
 if (!existsSync(stampFile) || readFileSync(stampFile, "utf8") !== stamp) await generate();
 
 function digestOfInputs() {
-  const generator = readdirSync(join(here, "generate")).sort();
-  const inputs = ["generate.mjs", ...generator.map((name) => join("generate", name)), ...contracts];
+  const below = (folder) => readdirSync(join(here, folder)).map((name) => join(folder, name));
+  const inputs = ["generate.mjs", ...[...below("generate"), ...below("tree")].sort(), ...contracts];
   const digest = createHash("sha256");
   for (const name of inputs) digest.update(name).update(readFileSync(join(here, name)));
   return digest.digest("hex");

@@ -5,6 +5,7 @@ import type { TriremeClient } from "../client/mod.ts";
 import type { BackupFlags } from "./commands/backup.ts";
 import type { CertsFlags } from "./commands/certs.ts";
 import type { DeleteFlags, GetFlags, LogFlags, ScopeFlags } from "./commands/objects.ts";
+import type { ProtosFlags } from "./commands/protos.ts";
 import type { RestoreFlags } from "./commands/restore.ts";
 import type { StatusFlags } from "./commands/status.ts";
 import type { UpFlags } from "./commands/up.ts";
@@ -93,6 +94,7 @@ function defineCluster(program: Command): void {
       await (await import("./commands/status.ts")).status(flags);
     });
   defineCerts(program);
+  defineProtos(program);
   defineBackups(program);
 }
 
@@ -237,5 +239,17 @@ function defineCerts(program: Command): void {
     .option("--days <days>", "how long certificates are valid", whole, 365)
     .action(async (flags: CertsFlags) => {
       await (await import("./commands/certs.ts")).certs(flags);
+    });
+}
+
+function defineProtos(program: Command): void {
+  program
+    .command("protos")
+    .description("write the public contracts as a tree for generators of other languages")
+    .requiredOption("--out <folder>", "where; an empty folder, or one to be made", directory)
+    .option("--force", "replace what an earlier tree has left there")
+    .option("--go-prefix <path>", "beginning of the Go packages' paths (default trireme.io/api)")
+    .action(async (flags: ProtosFlags) => {
+      await (await import("./commands/protos.ts")).protos(flags);
     });
 }
