@@ -22,6 +22,9 @@ const scalarNames = {
   18: "long",
 };
 
+/** Wire types of scalars that are not varints although their type reads as one, and of float. */
+const fixedWireTypes = { 2: 5, 6: 1, 7: 5, 15: 5, 16: 1 };
+
 export function writeTables(out, { types, option }, resources) {
   const messages = {};
   const services = {};
@@ -79,6 +82,8 @@ function fieldSchema(field, option) {
     }
   } else if (element === "enum") schema.type = "enum";
   else schema.type = scalarNames[field.scalar] ?? "string";
+  const wire = element === "scalar" ? fixedWireTypes[field.scalar] : undefined;
+  if (wire !== undefined) schema.wire = wire;
   if (field.fieldKind === "list") schema.repeated = true;
   if (field.fieldKind === "map") schema.map = true;
   if (option(field, "required")) schema.required = true;
@@ -111,6 +116,8 @@ export interface FieldSchema {
   readonly type: FieldType;
   /** Full name, for type "message". */
   readonly message?: string;
+  /** Wire type of fixed32, fixed64, sfixed32, sfixed64 and float; \`type\` tells all others. */
+  readonly wire?: 1 | 5;
   readonly repeated?: true;
   /** A map from string; \`type\` and \`message\` are of its values. */
   readonly map?: true;

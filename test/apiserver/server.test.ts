@@ -4,13 +4,20 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Metadata } from "@grpc/grpc-js";
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Store } from "../../ha/store/types.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
-import { ConfigMapsClient, NodesClient, PodsClient } from "../../proto/gen/core.ts";
+import {
+  ConfigMap,
+  ConfigMapsClient,
+  ConfigMapsService,
+  NodesClient,
+  PodsClient,
+} from "../../proto/gen/core.ts";
 import { DynamicClient } from "../../proto/gen/dynamic.ts";
+import { WriteOptions } from "../../proto/gen/meta.ts";
 import { NodeLivenessesClient } from "../../proto/gen/node.ts";
 import { authorize } from "../../services/apiserver/auth/authorize.ts";
 import { nodeAuthorizer } from "../../services/apiserver/auth/node-authorizer.ts";
@@ -334,4 +341,42 @@ test("PKI: made once, private, with clear errors", async () => {
   await assert.rejects(ensureClusterPki(folder, layout), /admin\.crt holds no certificate in PEM/);
   await rm(admin.cert);
   await assert.rejects(ensureClusterPki(folder, layout), /admin\.crt is missing although/);
+});
+
+test("typed writes with fields that the contract does not know: Strict, Warn and Ignore", async () => {
+  const maps = client(ConfigMapsClient, "admin");
+  const unknown = [0x9a, 0x06, 0x01, 0x78]; // field 99, "x"
+  /** Creates with an unknown field in the object, and another beside it. */
+  const create = (name: string, fieldValidation?: string) => {
+    const object = ConfigMap.encode({ metadata: { name, namespace: "default" } }).finish();
+    const options = WriteOptions.encode({ ...(fieldValidation && { fieldValidation }) }).finish();
+    const bytes = Buffer.from([
+      ...[0x0a, object.length + unknown.length, ...object, ...unknown],
+      ...[0x1a, options.length, ...options],
+      ...unknown,
+    ]);
+    const { path, responseDeserialize } = ConfigMapsService.create;
+    return new Promise<ConfigMap>((resolve, reject) => {
+      maps.makeUnaryRequest(
+        path,
+        (raw: Buffer) => raw,
+        responseDeserialize,
+        bytes,
+        (error, answer) => (error ? reject(error) : resolve(answer ?? {})),
+      );
+    });
+  };
+  const text =
+    'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: ' +
+    'unknown field 99 of "object", unknown field 99';
+  for (const mode of [undefined, "Strict"]) {
+    const error = (await create("unknown", mode).catch((thrown) => thrown)) as ServiceError;
+    assert.equal(error.code, status.INVALID_ARGUMENT);
+    assert.equal(error.details, text);
+  }
+  for (const mode of ["Warn", "Ignore"]) {
+    const name = `unknown-${mode.toLowerCase()}`;
+    const { metadata } = await create(name, mode);
+    assert.equal(metadata?.name, name);
+  }
 });

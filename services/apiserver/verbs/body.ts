@@ -6,6 +6,7 @@ import { limits } from "../limits.ts";
 import { decodeObject, peekMetadata } from "../storage/wire.ts";
 import type { Call } from "./call.ts";
 import { checkDocument } from "./documents.ts";
+import { checkWriteFields } from "./wire-fields.ts";
 
 /**
  * The object of a write as it came over the wire. Its address is read at once, for the authorizers;
@@ -47,10 +48,21 @@ export function jsonBody(resource: Resource, json: Uint8Array): Body {
   };
 }
 
-/** The kind's own message. Throws BadRequest for what is no message. */
-export function messageBody(resource: Resource, message: Uint8Array): Body {
+/**
+ * The kind's own message, and the Write message that holds it. Throws BadRequest for what is no
+ * message.
+ */
+export function messageBody(resource: Resource, message: Uint8Array, write: Uint8Array): Body {
   const { namespace, name } = peekMetadata(resource, message);
-  return { namespace, name, bytes: message, decode: () => decodeObject(resource, message) };
+  return {
+    namespace,
+    name,
+    bytes: message,
+    decode(call, options) {
+      checkWriteFields(call, resource, write, options);
+      return decodeObject(resource, message);
+    },
+  };
 }
 
 function fieldOf(value: unknown, field: string): unknown {

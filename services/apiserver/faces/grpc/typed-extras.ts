@@ -1,6 +1,5 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { bidiStream, serverStream, unary } from "../../../../ha/rpc/mod.ts";
-import type { ScaleWrite } from "../../../../proto/gen/autoscaling.ts";
 import type {
   Binding,
   Eviction,
@@ -12,6 +11,7 @@ import type { Resource } from "../../../kinds/mod.ts";
 import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
 import { bind, callOf, evict, finalize, getScale, updateScale } from "../../verbs/mod.ts";
+import { decodeScaleWrite } from "../../verbs/wire-fields.ts";
 import type { Face } from "./face.ts";
 import { writeOf } from "./typed.ts";
 
@@ -39,9 +39,10 @@ export function extraMethods(
     getScale: unary((request: GetRequest, context) =>
       getScale(backend, enter(context), resource, request),
     ),
-    updateScale: unary((request: ScaleWrite, context) =>
-      updateScale(backend, enter(context), resource, request),
-    ),
+    updateScale: unary((request: Buffer, context) => {
+      const call = enter(context);
+      return updateScale(backend, call, resource, decodeScaleWrite(call, resource, request));
+    }),
   };
   return Object.fromEntries(Object.entries(all).filter(([name]) => Object.hasOwn(service, name)));
 }

@@ -39,8 +39,8 @@ export function addTypedServices(server: RpcServer, face: Face): void {
 
 /** Methods that answer with an encoded message; reads give the bytes of the watch cache. */
 const encodedAnswers = ["get", "list", "watch", "create", "update", "updateStatus", "patch"];
-/** Methods whose request is decoded by the verb, with the kind's own codec. */
-const encodedRequests = ["create", "update", "updateStatus", "finalize"];
+/** Methods whose request the handler or the verb decodes: unknown fields are found in the bytes. */
+const encodedRequests = ["create", "update", "updateStatus", "finalize", "updateScale"];
 
 function encodedDefinition(service: ServiceDefinition): ServiceDefinition {
   const methods = Object.entries(service).map(([name, method]) => {
@@ -105,7 +105,7 @@ function commonMethods(face: Face, resource: Resource): UntypedServiceImplementa
 /** The envelope is read; the object in it stays encoded until the verb wants it. */
 export function writeOf(resource: Resource, request: Buffer): WriteRequest {
   const { object, namespace, options } = decodeWrite(resource, request);
-  return { body: messageBody(resource, object), namespace, options };
+  return { body: messageBody(resource, object, request), namespace, options };
 }
 
 function protobufOf(object: StoredObject): Uint8Array {
