@@ -7,7 +7,8 @@
 #
 # etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load
 # and haproxy from the system's own suite, unless the system has them; h2spec, grpc-go's interop
-# client and the checker of Envoy's configuration are built with Go.
+# client, the checker of Envoy's configuration, buf and the generators of Go code are built with Go;
+# Python gets an environment of its own with gRPC's packages and generator.
 set -euo pipefail
 folder=${TRIREME_FOREIGN:-${XDG_CACHE_HOME:-$HOME/.cache}/trireme-foreign}
 bin=$folder/bin
@@ -115,6 +116,36 @@ if ! [ "$bin/envoy-check" -nt "$source/main.go" ]; then
     (cd "$source" && go build -o "$bin/envoy-check" . >&2)
   else
     say "the checker of Envoy's configuration is left out: it takes Go to build it"
+  fi
+fi
+
+# go_program NAME PACKAGE@VERSION
+go_program() {
+  if [ -x "$bin/$1" ]; then return; fi
+  if command -v go >/dev/null; then
+    say "$1"
+    GOBIN=$bin go install "$2" >&2
+  else
+    say "$1 is left out: it takes Go to build it"
+  fi
+}
+
+go_program buf github.com/bufbuild/buf/cmd/buf@v1.75.0
+go_program protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+go_program protoc-gen-go-grpc google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+
+if ! [ -x "$bin/grpc-python" ]; then
+  if python3 -c 'import venv, ensurepip' 2>/dev/null; then
+    say "gRPC for Python"
+    python3 -m venv "$folder/python"
+    grpc=1.85.1
+    "$folder/python/bin/pip" install --quiet --disable-pip-version-check "grpcio==$grpc" \
+      "grpcio-tools==$grpc" "grpcio-status==$grpc" "grpcio-health-checking==$grpc" \
+      "grpcio-reflection==$grpc" >&2
+    printf '#!/bin/sh\nexec %q "$@"\n' "$folder/python/bin/python" >"$bin/grpc-python"
+    chmod 755 "$bin/grpc-python"
+  else
+    say "gRPC for Python is left out: it takes Python 3 with venv"
   fi
 fi
 

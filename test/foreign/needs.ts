@@ -29,6 +29,11 @@ export function needsBuilt(program: string, goPackage: string): { readonly skip:
   return needed(program, `bash .ci/foreign.sh builds it from ${goPackage}`);
 }
 
+/** The same for a program that `.ci/foreign.sh` makes of packages from Python's index. */
+export function needsPython(program: string, packages: string): { readonly skip: string | false } {
+  return needed(program, `bash .ci/foreign.sh makes it with pip install ${packages}`);
+}
+
 function needed(program: string, how: string): { readonly skip: string | false } {
   if (locate(program) !== undefined) return { skip: false };
   const text = `needs ${program} (${how})`;
