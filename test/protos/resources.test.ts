@@ -6,21 +6,22 @@ import { kindCode } from "../../proto/gen/resources.ts";
 import { messages, resources, services } from "../../proto/gen/schema.ts";
 import { completed } from "../../proto/generate/complete.mjs";
 import { resourcesOf } from "../../proto/generate/resources.mjs";
-import { kinds } from "../../services/kinds/mod.ts";
+import { builtInRegistry } from "../../services/kinds/mod.ts";
 
 test("every message with the option has a row, and every kind agrees with its row", () => {
   const marked = Object.keys(messages).filter((name) => messages[name]?.resource !== undefined);
   assert.deepEqual(Object.keys(resources).sort(), marked.sort());
-  for (const kind of kinds) {
-    const row = resources[kind.message];
-    assert.ok(row, kind.message);
+  for (const kind of builtInRegistry()) {
+    const name = kind.schema.message ?? "";
+    const row = resources[name];
+    assert.ok(row, name);
     for (const field of ["group", "version", "kind", "plural", "singular"] as const) {
-      assert.equal(kind[field], row[field], `${kind.message} ${field}`);
+      assert.equal(kind[field], row[field], `${name} ${field}`);
     }
-    assert.equal(kind.namespaced, row.namespaced, `${kind.message} namespaced`);
-    assert.equal(kind.hasStatus, row.hasStatus, `${kind.message} hasStatus`);
-    assert.equal(kind.scale !== undefined, row.scale, `${kind.message} scale`);
-    assert.deepEqual(Object.keys(kind.service), row.methods, kind.message);
+    assert.equal(kind.namespaced, row.namespaced, `${name} namespaced`);
+    assert.equal(kind.subresources.status, row.hasStatus, `${name} hasStatus`);
+    assert.equal(kind.subresources.scale !== undefined, row.scale, `${name} scale`);
+    assert.deepEqual(Object.keys(kind.service ?? {}), row.methods, name);
   }
 });
 
