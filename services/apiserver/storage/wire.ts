@@ -93,7 +93,8 @@ export function peekMetadata(
   });
 }
 
-function readingOf<T>(message: string, read: () => T): T {
+/** Errors of reading become BadRequest that names the message. */
+export function readingOf<T>(message: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
