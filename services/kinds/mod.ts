@@ -5,6 +5,7 @@ export { type PodSummary, summarise as summarisePod } from "./core/pod/columns.t
 export { pullPolicyOf, type QosClass, qosClassOf } from "./core/pod/defaults.ts";
 export { type PodReferences, referencesOf } from "./core/pod/references.ts";
 export { keepAllocated } from "./core/service.ts";
+export { fieldSupport, fieldWarnings } from "./field-support.ts";
 export {
   duplicate,
   forbidden,
