@@ -3,7 +3,7 @@ import { defineKind } from "../../machinery/define.ts";
 import type { Document } from "../../machinery/resource.ts";
 import { podColumns } from "./columns.ts";
 import { qosClassOf, setPodSpecDefaults } from "./defaults.ts";
-import { validatePodSpec, validatePodSpecUpdate } from "./validation.ts";
+import { validatePod, validatePodSpecUpdate } from "./validation.ts";
 
 const graceSecondsDefault = 30;
 
@@ -27,7 +27,7 @@ export const pod = defineKind({
     const pod = document as Pod;
     pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
   },
-  validate: (document) => validatePodSpec((document as Pod).spec ?? {}, "spec"),
+  validate: (document) => validatePod((document as Pod).spec ?? {}),
   validateUpdate: (next, stored) =>
     validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
   deletionGraceSeconds(document, requested) {
