@@ -51,3 +51,4 @@ export {
   type Selector,
 } from "./machinery/selectors.ts";
 export { age, formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
+export { parseYaml } from "./machinery/yaml.ts";
