@@ -3,6 +3,7 @@
 export { builtInRegistry } from "./builtin.ts";
 export { type PodSummary, summarise as summarisePod } from "./core/pod/columns.ts";
 export { pullPolicyOf, type QosClass, qosClassOf } from "./core/pod/defaults.ts";
+export { priorityOf } from "./core/pod/priority.ts";
 export { type PodReferences, referencesOf } from "./core/pod/references.ts";
 export { keepAllocated } from "./core/service.ts";
 export { fieldSupport, fieldWarnings } from "./field-support.ts";

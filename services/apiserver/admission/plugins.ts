@@ -7,6 +7,8 @@ import { fetchObject } from "../verbs/fetch.ts";
 import { AdmissionChain } from "./chain.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { podPriority } from "./pod-priority.ts";
+import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
 
@@ -28,6 +30,8 @@ export function admissionChain(
     serviceAccount(async (namespace, name) => {
       return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
     }),
+    podPriority,
+    runtimeClass,
     serviceAddresses(services),
     leaseFence(),
   ]);

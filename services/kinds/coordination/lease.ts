@@ -10,6 +10,8 @@ export const lease = defineKind({
   codec: Lease,
   service: LeasesService,
   singular: "lease",
+  // Two candidates must never both believe that they renewed it.
+  allowUnconditionalUpdate: false,
 
   validate(document) {
     const { spec = {} } = document as Lease;
