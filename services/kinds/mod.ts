@@ -6,10 +6,12 @@ export { isSidecar } from "./core/pod/containers.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";
 export { type HostPort, hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
 export { isActive, isFinished } from "./core/pod/phase.ts";
+export { priorityOf } from "./core/pod/priority.ts";
 export { qosClassOf } from "./core/pod/qos.ts";
 export { type PodReferences, referencesOf } from "./core/pod/references.ts";
 export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";
 export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
+export { fieldSupport, fieldWarnings } from "./field-support.ts";
 export {
   duplicate,
   forbidden,
@@ -56,3 +58,4 @@ export {
 } from "./machinery/selectors.ts";
 export { age, formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
 export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";
+export { parseYaml } from "./machinery/yaml.ts";

@@ -1,0 +1,122 @@
+/** What becomes of the fields of a pod's containers and volumes. */
+import {
+  behaves,
+  oneOfValues,
+  type SupportTable,
+  saysNothing,
+  warned,
+} from "../../machinery/field-support.ts";
+import { isObject } from "../../machinery/json.ts";
+
+const kubelet = "the kubelet";
+const notAVolume =
+  "volumes of this type are not supported by this kubelet, the pod's containers will not start";
+const notASource =
+  "this source is not supported by this kubelet, the pod's containers will not start";
+const notStarted = "the kubelet refuses it, the pod's containers will not start";
+
+export const containerFields: SupportTable = {
+  "trireme.core.v1.Container": {
+    ...behaves(kubelet, "name image command args workingDir envFrom env resources restartPolicy"),
+    ...behaves(kubelet, "volumeMounts livenessProbe readinessProbe startupProbe lifecycle"),
+    ...behaves(kubelet, "securityContext terminationMessagePath terminationMessagePolicy"),
+    ...behaves(kubelet, "imagePullPolicy stdin stdinOnce tty"),
+    ...behaves("the scheduler, services and probes", "ports"),
+    ...warned("resizePolicy", "containers are not resized while they run, it has no effect"),
+    ...warned("volumeDevices", notStarted),
+  },
+  "trireme.core.v1.ContainerPort": {
+    ...behaves("services and probes find the port by it", "name containerPort protocol"),
+    ...behaves("the scheduler keeps host ports apart by it", "hostIP"),
+    ...warned(
+      "hostPort",
+      "ports are not mapped: without hostNetwork nothing listens there on the node",
+      (port, around) => saysNothing(port) || around.some((each) => each["hostNetwork"] === true),
+    ),
+  },
+  "trireme.core.v1.EnvFromSource": behaves(kubelet, "prefix configMapRef secretRef"),
+  "trireme.core.v1.ConfigMapEnvSource": behaves(kubelet, "name optional"),
+  "trireme.core.v1.SecretEnvSource": behaves(kubelet, "name optional"),
+  "trireme.core.v1.EnvVar": behaves(kubelet, "name value valueFrom"),
+  "trireme.core.v1.EnvVarSource": behaves(
+    kubelet,
+    "fieldRef resourceFieldRef configMapKeyRef secretKeyRef",
+  ),
+  "trireme.core.v1.ObjectFieldSelector": {
+    ...behaves("validation", "apiVersion"),
+    ...behaves(kubelet, "fieldPath"),
+  },
+  "trireme.core.v1.ResourceFieldSelector": behaves(kubelet, "containerName resource divisor"),
+  "trireme.core.v1.ConfigMapKeySelector": behaves(kubelet, "name key optional"),
+  "trireme.core.v1.SecretKeySelector": behaves(kubelet, "name key optional"),
+  "trireme.core.v1.ResourceRequirements": {
+    ...warned("limits", "ephemeral-storage is not limited by this kubelet", withoutStorage),
+    ...warned(
+      "requests",
+      "no node offers ephemeral-storage, the pod will not be scheduled",
+      withoutStorage,
+    ),
+    ...warned("claims", notStarted),
+  },
+  "trireme.core.v1.VolumeMount": {
+    ...behaves(kubelet, "name readOnly recursiveReadOnly mountPath subPath subPathExpr"),
+    ...warned("mountPropagation", notStarted, oneOfValues("None", "HostToContainer", "")),
+  },
+  "trireme.core.v1.Probe": behaves(
+    kubelet,
+    "exec httpGet tcpSocket grpc initialDelaySeconds timeoutSeconds periodSeconds " +
+      "successThreshold failureThreshold terminationGracePeriodSeconds",
+  ),
+  "trireme.core.v1.ExecAction": behaves(kubelet, "command"),
+  "trireme.core.v1.HTTPGetAction": behaves(kubelet, "path port host scheme httpHeaders"),
+  "trireme.core.v1.HTTPHeader": behaves(kubelet, "name value"),
+  "trireme.core.v1.TCPSocketAction": behaves(kubelet, "port host"),
+  "trireme.core.v1.GRPCAction": behaves(kubelet, "port service"),
+  "trireme.core.v1.Lifecycle": behaves(kubelet, "postStart preStop stopSignal"),
+  "trireme.core.v1.LifecycleHandler": {
+    ...behaves(kubelet, "exec httpGet sleep"),
+    ...warned("tcpSocket", "deprecated, it is never run"),
+  },
+  "trireme.core.v1.SleepAction": behaves(kubelet, "seconds"),
+  "trireme.core.v1.Volume": {
+    ...behaves(kubelet, "name hostPath emptyDir secret configMap downwardAPI projected"),
+    ...warned(
+      "gcePersistentDisk awsElasticBlockStore gitRepo nfs iscsi glusterfs",
+      notAVolume,
+      () => false,
+    ),
+    ...warned(
+      "persistentVolumeClaim rbd flexVolume cinder cephfs flocker fc",
+      notAVolume,
+      () => false,
+    ),
+    ...warned(
+      "azureFile vsphereVolume quobyte azureDisk photonPersistentDisk",
+      notAVolume,
+      () => false,
+    ),
+    ...warned("portworxVolume scaleIO storageos csi ephemeral image", notAVolume, () => false),
+  },
+  "trireme.core.v1.HostPathVolumeSource": behaves(kubelet, "path type"),
+  "trireme.core.v1.EmptyDirVolumeSource": {
+    ...behaves(kubelet, "sizeLimit"),
+    ...warned("medium", notStarted, oneOfValues("", "Memory")),
+  },
+  "trireme.core.v1.SecretVolumeSource": behaves(kubelet, "secretName items defaultMode optional"),
+  "trireme.core.v1.ConfigMapVolumeSource": behaves(kubelet, "name items defaultMode optional"),
+  "trireme.core.v1.KeyToPath": behaves(kubelet, "key path mode"),
+  "trireme.core.v1.DownwardAPIVolumeSource": behaves(kubelet, "items defaultMode"),
+  "trireme.core.v1.DownwardAPIVolumeFile": behaves(kubelet, "path fieldRef resourceFieldRef mode"),
+  "trireme.core.v1.ProjectedVolumeSource": behaves(kubelet, "sources defaultMode"),
+  "trireme.core.v1.VolumeProjection": {
+    ...behaves(kubelet, "secret downwardAPI configMap"),
+    ...warned("serviceAccountToken clusterTrustBundle", notASource, () => false),
+  },
+  "trireme.core.v1.SecretProjection": behaves(kubelet, "name items optional"),
+  "trireme.core.v1.ConfigMapProjection": behaves(kubelet, "name items optional"),
+  "trireme.core.v1.DownwardAPIProjection": behaves(kubelet, "items"),
+};
+
+function withoutStorage(amounts: unknown): boolean {
+  return !isObject(amounts) || !Object.hasOwn(amounts, "ephemeral-storage");
+}
