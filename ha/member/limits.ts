@@ -83,6 +83,8 @@ export const limits = {
   /** How often a member without data asks its peers, and how often its log says what it waits for. */
   helloMillis: 100,
   foundingReportMillis: 5_000,
+  /** Between two rounds of calls to members whose identities are not known. */
+  introductionPauseMillis: 200,
   /** Bytes and count of a member's addresses. */
   addressBytesMax: 300,
   addressesMax: 16,

@@ -165,7 +165,11 @@ export class Members {
   async introduce({ identity, addresses }: Stranger): Promise<Introduction> {
     const { peers } = this.roster;
     const known = peers.find((peer) => peer.identity === identity);
-    if (known) return { member: known.id, peers };
+    const started = (self: ClusterPeer): readonly ClusterPeer[] => [
+      ...peers.filter(({ id, name }) => name !== "" && id !== self.id),
+      self,
+    ];
+    if (known) return { member: known.id, peers: started(known) };
     const there = peers.find((peer) => sharesAddress(peer.addresses, addresses));
     if (!there) {
       const text = `no member with the peer URL http://${addresses[0]}: add it first`;
@@ -177,7 +181,7 @@ export class Members {
     return await new Promise((resolve) => {
       this.#host.call({ kind: CallKind.membership, membership }, (error) => {
         if (error) resolve({ refusal: error.message });
-        else resolve({ member: there.id, peers: [...peers, { ...there, identity }] });
+        else resolve({ member: there.id, peers: started({ ...there, identity }) });
       });
     });
   }

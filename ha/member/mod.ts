@@ -12,6 +12,7 @@ export { type ClusterId, clusterIdOf, clusterIdText } from "./cluster-id.ts";
 export { isExclusion } from "./founding.ts";
 export { assertLimits, type LimitOverrides, limits, type MemberLimits } from "./limits.ts";
 export { openMember } from "./load.ts";
+export type { NamedMember } from "./meeting.ts";
 export type { Member } from "./member.ts";
 export { MemberStore } from "./member-store.ts";
 export { defaultRevisionBump, type NewCluster, Restoration } from "./restore.ts";

@@ -7,6 +7,8 @@ import { memberIdOf, openProductionRuntime } from "../runtime/production/mod.ts"
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { MemberId } from "../runtime/types.ts";
 import { openMember } from "./load.ts";
+import { readIdentity } from "./log-store.ts";
+import { meet, peerOf } from "./meeting.ts";
 import { MemberStore } from "./member-store.ts";
 import {
   type Call,
@@ -21,6 +23,7 @@ import {
   watchCreditBatches,
 } from "./remote.ts";
 import { ThreadServices } from "./thread-service.ts";
+import type { MemberOptions } from "./types.ts";
 import type { ThreadData } from "./worker-store.ts";
 
 if (!parentPort) throw new Error("ha/member/thread.ts runs as a worker thread");
@@ -186,13 +189,31 @@ function identify(identity: string): MemberId {
   throw new StatusError(Code.invalidArgument, text);
 }
 
-const { runtime: runtimeOptions, member } = workerData as ThreadData;
-const runtime = await openProductionRuntime(runtimeOptions);
-const { identity } = runtime;
-const options = { ...member, id: identity.memberId, identity: identity.identity, identify };
+/** What the disk says of the cluster; before it says anything, what the flags and the peers say. */
+async function memberOptions(data: ThreadData): Promise<MemberOptions> {
+  const { identity, memberId } = runtime.identity;
+  const { member, cluster: named } = data;
+  const known = readIdentity(runtime.disk);
+  if (known?.cluster) {
+    const id = known.identity === identity ? (known.member as MemberId) : memberId;
+    const cluster = named.flatMap((each) => (each.identity ? [peerOf(each, each.identity)] : []));
+    return { ...member, id, identity, identify, cluster };
+  }
+  if (named.every((each) => each.identity !== undefined)) {
+    const cluster = named.map((each) => peerOf(each, each.identity ?? ""));
+    return { ...member, id: memberId, identity, identify, cluster };
+  }
+  const joins = member.initialClusterState === "existing";
+  const own = { name: member.name, identity };
+  const { cluster, member: id = memberId } = await meet(runtime, own, named, joins);
+  return { ...member, id, identity, identify, cluster };
+}
+
+const data = workerData as ThreadData;
+const runtime = await openProductionRuntime(data.runtime);
 let store: MemberStore;
 try {
-  store = new MemberStore(await openMember(runtime, options));
+  store = new MemberStore(await openMember(runtime, await memberOptions(data)));
 } catch (error) {
   await runtime.close();
   throw error;

@@ -1,6 +1,5 @@
 /** A member on its own thread, as a {@link Store} for the main thread. */
 import { Worker } from "node:worker_threads";
-import { memberIdOf } from "../runtime/production/identity.ts";
 import type { LogLevel, ProductionRuntimeOptions } from "../runtime/production/mod.ts";
 import { RingTable } from "../runtime/ring-table.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
@@ -23,6 +22,7 @@ import {
   type WriteOptions,
 } from "../store/mod.ts";
 import type { LimitOverrides } from "./limits.ts";
+import type { NamedMember } from "./meeting.ts";
 import {
   type Call,
   exact,
@@ -53,14 +53,14 @@ export interface WorkerMemberOptions {
   /** Peers that are told so too get messages unencrypted; `listen` is on loopback. */
   readonly plaintextPeers?: boolean | undefined;
   /**
-   * `new`: every founding member, this one included. `existing`: whom to ask. `address`: host:port;
-   * `identity`: libp2p peer id. Only looked at when the data directory is empty.
+   * `new`: every founding member, this one included. `existing`: whom to ask. Only looked at when
+   * the data directory is empty.
    */
-  readonly cluster: readonly {
-    readonly name: string;
-    readonly address: string;
-    readonly identity: string;
-  }[];
+  readonly cluster: readonly NamedMember[];
+  /** Under which members without an identity in `cluster` introduce themselves. */
+  readonly clusterToken?: string | undefined;
+  /** host:port under which the others reach this member, as they name it. Default: `listen`. */
+  readonly peerAddress?: string | undefined;
   readonly initialClusterState?: "new" | "existing" | undefined;
   readonly clientAddresses?: readonly string[] | undefined;
   readonly quotaBytes?: number | undefined;
@@ -71,7 +71,8 @@ export interface WorkerMemberOptions {
 
 export interface ThreadData {
   readonly runtime: ProductionRuntimeOptions;
-  readonly member: Omit<MemberOptions, "id" | "identity" | "identify">;
+  readonly member: Omit<MemberOptions, "id" | "identity" | "identify" | "cluster">;
+  readonly cluster: readonly NamedMember[];
 }
 
 /** A member on its thread. */
@@ -86,28 +87,32 @@ export interface WorkerMember extends Store {
 /** Resolves when the member has loaded and listens; rejects with what is wrong. */
 export async function openMemberWorker(options: WorkerMemberOptions): Promise<WorkerMember> {
   const { name, initialClusterState, clientAddresses, quotaBytes, limits, logLevel } = options;
+  const { clusterToken = "" } = options;
+  const { host, port } = options.listen;
   const data: ThreadData = {
     runtime: {
       dataDirectory: options.dataDirectory,
       listen: options.listen,
       identityFile: options.keyFile,
       plaintextPeers: options.plaintextPeers,
+      introductions: {
+        token: clusterToken,
+        name,
+        addresses: [options.peerAddress ?? `${host}:${port}`],
+        open: options.cluster.some(({ identity }) => identity === undefined),
+      },
       logFields: { component: "member", member: name, pid: process.pid },
       ...(logLevel && { log: { level: logLevel } }),
     },
     member: {
       name,
-      cluster: options.cluster.map(({ name, address, identity }) => ({
-        id: memberIdOf(identity),
-        name,
-        addresses: [address],
-        identity,
-      })),
       initialClusterState,
+      clusterToken,
       clientAddresses,
       quotaBytes,
       ...(limits && { limits }),
     },
+    cluster: options.cluster,
   };
   const worker = new Worker(new URL("./thread-start.ts", import.meta.url), { workerData: data });
   const store = new WorkerStore(worker);

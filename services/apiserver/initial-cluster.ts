@@ -1,36 +1,36 @@
+/** The founding line: who the members are, and where. */
+import type { NamedMember } from "../../ha/member/mod.ts";
 import { parseAddress } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 
-export interface ClusterMember {
-  readonly name: string;
-  /** `host:port` of its peer listener. */
-  readonly address: string;
-  /** libp2p peer id. */
-  readonly identity: string;
-}
-
 const membersMax = 9;
 
-const memberForm = /^([a-z0-9][a-z0-9.-]{0,62})=([^/=?]+)\/([A-Za-z0-9]{20,128})$/;
-/** As members show themselves to etcd's tools, so that what those print can be given back. */
-const urlForm = /^([a-z0-9][a-z0-9.-]{0,62})=https?:\/\/([^/=?]+)\/?\?p2p=([A-Za-z0-9]{20,128})$/;
+const nameForm = "([a-z0-9][a-z0-9.-]{0,62})";
+const idForm = "[A-Za-z0-9]{20,128}";
+/** With the peer id, as Trireme writes it. */
+const memberForm = new RegExp(`^${nameForm}=([^/=?]+)/(${idForm})$`);
+/** As etcd writes it; members show themselves to etcd's tools with their peer ids. */
+const urlForm = new RegExp(`^${nameForm}=https?://([^/=?]+)/?(?:\\?p2p=(${idForm}))?$`);
 
-/** `name=host:port/peerid,…`; `own` must be among them. Throws a StatusError naming the part. */
-export function parseInitialCluster(text: string, own: string): ClusterMember[] {
+/**
+ * `name=http://host:port,…` or `name=host:port/peerid,…`; `own` must be among them. A member without
+ * a peer id is asked for it at the first start. Throws a StatusError naming the part.
+ */
+export function parseInitialCluster(text: string, own: string): NamedMember[] {
   const parts = text.split(",");
   if (parts.length > membersMax) {
     throw refused(text, `${parts.length} members, at most ${membersMax} are possible`);
   }
   const members = parts.map((part) => {
     const [, name, address, identity] = memberForm.exec(part) ?? urlForm.exec(part) ?? [];
-    if (name === undefined || address === undefined || identity === undefined) {
-      throw refused(part, "name=host:port/peerid is wanted");
+    if (name === undefined || address === undefined) {
+      throw refused(part, "name=host:port/peerid is wanted, or name=http://host:port");
     }
     parseAddress(address);
-    return { name, address, identity };
+    return { name, address, ...(identity !== undefined && { identity }) };
   });
   for (const field of ["name", "address", "identity"] as const) {
-    const values = members.map((member) => member[field]);
+    const values = members.map((member) => member[field]).filter((value) => value !== undefined);
     const twice = values.find((value, index) => values.indexOf(value) !== index);
     if (twice !== undefined) throw refused(text, `${field} ${twice} is there twice`);
   }

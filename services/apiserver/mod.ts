@@ -8,7 +8,7 @@ export {
 } from "./apiserver.ts";
 export { type EtcdServer, startEtcdServer } from "./etcd-server.ts";
 export { serveEtcd } from "./etcd-thread.ts";
-export { type ClusterMember, clusterState, parseInitialCluster } from "./initial-cluster.ts";
+export { clusterState, parseInitialCluster } from "./initial-cluster.ts";
 export { limits } from "./limits.ts";
 export { endOf, openReplica } from "./open-store.ts";
 export * from "./pki/mod.ts";

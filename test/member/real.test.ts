@@ -11,9 +11,11 @@ import {
 } from "../../ha/member/mod.ts";
 import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { loadOrCreateIdentity } from "../../ha/runtime/production/mod.ts";
+import { parseFlags } from "../../ha/runtime/production/process.ts";
 import { ClusterClient, KVClient, MaintenanceClient } from "../../proto/gen/etcd.ts";
 import { readBackup, writeBackup } from "../../services/cli/commands/backup-file.ts";
 import { program } from "../../services/cli/commands/store.ts";
+import { storeFlags } from "../../services/cli/commands/store-flags.ts";
 import { freePort } from "../ports.ts";
 import { until } from "../runtime/until.ts";
 import { openRealCluster, type RealCluster, silentLog } from "./real-cluster.ts";
@@ -156,6 +158,7 @@ test("`trireme store` serves etcd clients, and their snapshot is a backup", asyn
   const { identity } = await loadOrCreateIdentity(keyFile);
   const [client, peer] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   const values = {
+    ...parseFlags(storeFlags, []),
     name: "alone",
     "data-dir": join(cluster.directory, "data"),
     "listen-client": client,
@@ -163,10 +166,6 @@ test("`trireme store` serves etcd clients, and their snapshot is a backup", asyn
     "initial-cluster": `alone=${peer}/${identity}`,
     "initial-cluster-state": "new",
     "peer-key-file": keyFile,
-    "quota-bytes": 0,
-    "tls-cert-file": undefined,
-    "tls-private-key-file": undefined,
-    "client-ca-file": undefined,
     "insecure-loopback": true,
   };
   const outside = { ...values, "listen-client": "10.0.0.1:2379" };

@@ -16,8 +16,17 @@ import type {
   PeerHandlers,
   PeerNetwork,
   Random,
+  Stranger,
 } from "../types.ts";
 import type { MemberIdentity } from "./identity.ts";
+import {
+  answerIntroduction,
+  type Introduced,
+  type IntroductionOptions,
+  introduceTo,
+  introductionMillisMax,
+  introductionProtocol,
+} from "./introductions.ts";
 import { decodeOffer } from "./lane-offers.ts";
 import { isLoopback } from "./loopback.ts";
 import type { Connection, PeerStream } from "./peer-channel.ts";
@@ -41,6 +50,13 @@ export interface Libp2pNetworkOptions {
   readonly limits?: Partial<PeerLinkLimits>;
   /** Messages are not encrypted, between members that are all told so; `listen` is on loopback. */
   readonly plaintext?: boolean | undefined;
+  /** Absent: this member introduces itself to no other, and answers no stranger. */
+  readonly introductions?:
+    | (IntroductionOptions & {
+        /** Strangers may call at any time; otherwise only while a pinned peer's identity is unknown. */
+        readonly open: boolean;
+      })
+    | undefined;
 }
 
 const protocol = "/trireme/peer/1";
@@ -68,6 +84,9 @@ export class Libp2pNetwork implements PeerNetwork {
   readonly #lanes: LaneServer;
   #handlers: PeerHandlers | undefined;
   #node: Libp2p | undefined;
+  #listening: Promise<void> | undefined;
+  /** A pinned peer's identity is to be learnt. */
+  #awaitsStranger = false;
   #cancelKeepAlive: Cancel = () => {};
   #closing: Promise<void> | undefined;
 
@@ -109,6 +128,38 @@ export class Libp2pNetwork implements PeerNetwork {
     assert(!this.#handlers, "the peer network was started twice");
     assert(!this.#closing, "the peer network has been closed");
     this.#handlers = handlers;
+    await this.#listen();
+    this.#beginKeepAlive();
+    for (const link of this.#links.values()) link.dialNow();
+  }
+
+  /**
+   * Calls the member at `address` (host:port), whoever it is, before or after {@link start}. Rejects
+   * when it cannot be reached, or holds another token.
+   */
+  async introduce(address: string): Promise<Introduced> {
+    const { introductions, identity } = this.#options;
+    assert(introductions, "introductions are not configured");
+    await this.#listen();
+    const node = this.#node;
+    assert(node, "the peer network has been closed");
+    const signal = AbortSignal.timeout(introductionMillisMax);
+    const connection = await node.dial(multiaddr(dialAddress(address)), { signal });
+    const answerer = connection.remotePeer.toString();
+    try {
+      const stream = await connection.newStream(introductionProtocol, { signal });
+      return await introduceTo(stream, introductions, { caller: identity.identity, answerer });
+    } finally {
+      if (!this.#pinned(answerer)) await closeConnection(connection);
+    }
+  }
+
+  #listen(): Promise<void> {
+    this.#listening ??= this.#bind();
+    return this.#listening;
+  }
+
+  async #bind(): Promise<void> {
     const { host, port } = this.#options.listen;
     try {
       await this.#lanes.start(host);
@@ -116,8 +167,14 @@ export class Libp2pNetwork implements PeerNetwork {
       await node.handle(protocol, (stream, connection) => this.#accept(stream, connection), {
         maxInboundStreams: 8,
       });
+      if (this.#options.introductions) {
+        await node.handle(introductionProtocol, (stream, connection) =>
+          this.#answerStranger(stream, connection),
+        );
+      }
       node.addEventListener("connection:open", ({ detail }) => {
         this.#connected(detail.remotePeer.toString());
+        this.#endUnlessPinned(detail);
       });
       await node.start();
       this.#node = node;
@@ -126,13 +183,43 @@ export class Libp2pNetwork implements PeerNetwork {
         cause: error,
       });
     }
-    this.#beginKeepAlive();
-    for (const link of this.#links.values()) link.dialNow();
+  }
+
+  #answerStranger(stream: PeerStream, connection: Connection): void {
+    const { introductions, identity, log } = this.#options;
+    if (!introductions) return;
+    const caller = connection.remotePeer.toString();
+    const ends = { caller, answerer: identity.identity };
+    const answer = async (stranger: Stranger) =>
+      (await this.#handlers?.introduction?.(stranger)) ?? {};
+    answerIntroduction(stream, introductions, ends, answer).then(
+      (stranger) => {
+        if (!stranger) log.warn("a caller with another token was refused", { caller });
+      },
+      (error: unknown) => log.debug("an introduction was broken off", { caller, error }),
+    );
+  }
+
+  /** Strangers may introduce themselves, and stay no longer than that takes. */
+  #endUnlessPinned(connection: Connection): void {
+    if (this.#pinned(connection.remotePeer.toString())) return;
+    this.#options.clock.after(2 * introductionMillisMax, () => {
+      if (this.#pinned(connection.remotePeer.toString())) return;
+      connection.abort(new Error("not a pinned peer"));
+    });
+  }
+
+  get #admitsStrangers(): boolean {
+    const { introductions } = this.#options;
+    if (introductions === undefined || this.#closing) return false;
+    return introductions.open || this.#awaitsStranger;
   }
 
   setPeers(peers: readonly Peer[]): void {
     if (this.#closing) return;
-    const wanted = new Map(peers.map((peer) => [peer.id, peer]));
+    this.#awaitsStranger = peers.some(({ identity }) => identity === "");
+    const known = peers.filter(({ identity }) => identity !== "");
+    const wanted = new Map(known.map((peer) => [peer.id, peer]));
     for (const [id, link] of this.#links) {
       const peer = wanted.get(id);
       if (peer && samePeer(peer, link.peer)) wanted.delete(id);
@@ -185,7 +272,8 @@ export class Libp2pNetwork implements PeerNetwork {
 
   #createNode(listen: string): Promise<Libp2p> {
     const { identity } = this.#options;
-    const denies = (peer: { toString(): string }): boolean => !this.#pinned(peer.toString());
+    const denies = (peer: { toString(): string }): boolean =>
+      !this.#pinned(peer.toString()) && !this.#admitsStrangers;
     return createLibp2p({
       privateKey: privateKeyFromRaw(identity.privateKey),
       addresses: { listen: [listen] },
@@ -303,8 +391,8 @@ async function listenAddress(host: string, port: number): Promise<string> {
   return `/ip${family}/${address}/tcp/${port}`;
 }
 
-/** `host:port` or `[v6]:port` as a multiaddr that also names the expected peer. */
-export function dialAddress(address: string, identity: string): string {
+/** `host:port` or `[v6]:port` as a multiaddr that also names the expected peer, if it is known. */
+export function dialAddress(address: string, identity?: string): string {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:/]+)):(\d{1,5})$/.exec(address);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
@@ -313,5 +401,5 @@ export function dialAddress(address: string, identity: string): string {
   }
   const family = isIP(host);
   const name = family === 0 ? "dns" : `ip${family}`;
-  return `/${name}/${host}/tcp/${port}/p2p/${identity}`;
+  return `/${name}/${host}/tcp/${port}${identity === undefined ? "" : `/p2p/${identity}`}`;
 }

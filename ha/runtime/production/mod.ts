@@ -6,13 +6,16 @@
 import type { Disk, Runtime } from "../types.ts";
 import { productionClock } from "./clock.ts";
 import { loadOrCreateIdentity, type MemberIdentity } from "./identity.ts";
+import type { Introduced } from "./introductions.ts";
 import type { LevelDiskOptions } from "./level-disk.ts";
+import type { Libp2pNetworkOptions } from "./libp2p-network.ts";
 import { createLog, type LogOptions } from "./log.ts";
 import type { PeerLinkLimits } from "./peer-link.ts";
 import { productionRandom } from "./random.ts";
 
 export { productionClock } from "./clock.ts";
 export { loadOrCreateIdentity, type MemberIdentity, memberIdOf } from "./identity.ts";
+export { type Introduced, TokenError } from "./introductions.ts";
 export type { LevelDiskOptions } from "./level-disk.ts";
 export { createLog, LogLevel, type LogOptions } from "./log.ts";
 export type { PeerLinkLimits } from "./peer-link.ts";
@@ -32,9 +35,12 @@ export interface ProductionRuntimeOptions {
   readonly links?: Partial<PeerLinkLimits>;
   /** Peers on this machine that are told so too get messages unencrypted. */
   readonly plaintextPeers?: boolean | undefined;
+  readonly introductions?: Libp2pNetworkOptions["introductions"];
 }
 
 export interface ProductionRuntime extends Runtime {
+  /** Calls the member at `address` (host:port), whoever it is (`introductions.ts`). */
+  introduce(address: string): Promise<Introduced>;
   readonly identity: MemberIdentity;
   /** `host:port` where peers connect; undefined until `network.start`. */
   peerAddress(): string | undefined;
@@ -61,6 +67,7 @@ export async function openProductionRuntime(
     random,
     log,
     plaintext: options.plaintextPeers,
+    introductions: options.introductions,
     ...(options.links && { limits: options.links }),
   });
   let closing: Promise<void> | undefined;
@@ -78,6 +85,7 @@ export async function openProductionRuntime(
     network,
     log,
     identity,
+    introduce: (address) => network.introduce(address),
     peerAddress: () => network.address,
     close: () => {
       closing ??= closeInOrder();

@@ -129,7 +129,7 @@ export async function runProgram<F extends Flags>(
 /** Throws an Error that names the flag and its value. */
 export function parseFlags<F extends Flags>(flags: F, args: readonly string[]): FlagValues<F> {
   const { values } = parseArgs({
-    args: [...args],
+    args: args.flatMap((arg) => plainBoolean(flags, arg)),
     strict: true,
     allowPositionals: false,
     options: Object.fromEntries(
@@ -152,6 +152,13 @@ export function parseFlags<F extends Flags>(flags: F, args: readonly string[]): 
     } else parsed[name] = given;
   }
   return parsed as FlagValues<F>;
+}
+
+/** `--flag=true` is `--flag`, and `--flag=false` is none. */
+function plainBoolean(flags: Flags, arg: string): string[] {
+  const [, name = "", value] = /^--([^=]+)=(true|false)$/.exec(arg) ?? [];
+  if (flags[name]?.type !== "boolean") return [arg];
+  return value === "true" ? [`--${name}`] : [];
 }
 
 function usage(definition: Program<Flags>): string {

@@ -68,12 +68,13 @@ export async function restore(files: readonly string[], flags: RestoreFlags): Pr
 
 function membersOf(flags: RestoreFlags): ClusterPeer[] {
   const own = flags.name ?? flags.masters.split("=")[0] ?? "";
-  return parseInitialCluster(flags.masters, own).map(({ name, address, identity }) => ({
-    id: memberIdOf(identity),
-    name,
-    addresses: [address],
-    identity,
-  }));
+  return parseInitialCluster(flags.masters, own).map(({ name, address, identity }) => {
+    if (identity === undefined) {
+      const text = `member ${name} has no peer id: name=host:port/peerid is wanted of each`;
+      throw new StatusError(Code.invalidArgument, text);
+    }
+    return { id: memberIdOf(identity), name, addresses: [address], identity };
+  });
 }
 
 /** After the loss of a quorum. */
