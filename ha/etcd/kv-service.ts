@@ -47,8 +47,7 @@ export function kvService(front: Front): KVServer {
      * done: `physical` is answered as soon as nothing below the revision can be read any more.
      */
     compact: unary(async (request, context) => {
-      const caller = await front.enter(context);
-      await front.someone(caller);
+      await front.admin(await front.enter(context));
       const revision = revisionOf(request.revision) ?? (0 as Revision);
       return { header: front.header.of(await front.store.compact(revision)) };
     }),
