@@ -40,7 +40,7 @@ export function clusterService(front: Front, admin: StoreAdmin): ClusterServer {
     }),
 
     memberList: unary(async (request, context) => {
-      await front.enter(context);
+      await front.someone(await front.enter(context));
       if (request.linearizable) await front.store.readRevision();
       return { header: front.header.ofCluster(), members: await members() };
     }),

@@ -11,8 +11,10 @@ import {
   type LeaseId,
   type LeaseStatus,
   type MemberStatus,
+  type OpenRangeOptions,
   type RangeRequest,
   type RangeResponse,
+  type RangeRows,
   storeErrors,
   type TxnRequest,
   type TxnResponse,
@@ -26,8 +28,10 @@ import * as errors from "./errors.ts";
 import { etcdLimits } from "./limits.ts";
 import { MemberHeader } from "./member-header.ts";
 import {
+  mayShowReserved,
   mergeRanges,
   reachesReserved,
+  reservedRange,
   touchesReserved,
   visibleRanges,
   visibleTxn,
@@ -156,6 +160,37 @@ export class Front {
     const revision = request.revision || response.revision;
     const low = await this.store.range({ ...second, revision }, { serializable: true });
     return mergeRanges(request, response, low);
+  }
+
+  /** As {@link range}; where the answer would be large, its rows. */
+  openRange(
+    caller: Caller,
+    request: RangeRequest,
+    options: OpenRangeOptions,
+  ): Promise<RangeResponse | RangeRows> {
+    if (this.auth.current?.enabled === false && !reachesReserved(request)) {
+      return this.store.openRange(request, options);
+    }
+    return this.guardedOpenRange(caller, request, options);
+  }
+
+  private async guardedOpenRange(
+    caller: Caller,
+    request: RangeRequest,
+    options: OpenRangeOptions,
+  ): Promise<RangeResponse | RangeRows> {
+    const enabled = (await this.auth.load()).enabled;
+    const local = options.serializable === true;
+    if (enabled) await this.checkRange(caller, request, local);
+    const hidden = mayShowReserved(request) ? reservedRange : undefined;
+    const response = await this.store.openRange(request, { ...options, hidden });
+    try {
+      if (enabled) await this.checkRange(caller, request, local);
+    } catch (thrown) {
+      if (!("kvs" in response)) response.close();
+      throw thrown;
+    }
+    return response;
   }
 
   /** `local`: this member alone decides. */

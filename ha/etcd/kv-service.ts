@@ -5,6 +5,7 @@ import type { Operation, Revision } from "../store/mod.ts";
 import { deleteOf, putOf, rangeOf, revisionOf, txnOf } from "./convert.ts";
 import { wireDelete, wirePut, wireRange, wireTxn } from "./convert-answers.ts";
 import { type Front, writeOptions } from "./front.ts";
+import { rangeMessage } from "./range-message.ts";
 
 export function kvService(front: Front): KVServer {
   const only = (operation: Operation) => ({ compares: [], success: [operation], failure: [] });
@@ -12,8 +13,11 @@ export function kvService(front: Front): KVServer {
     range: unary((request, context) => {
       const serializable = request.serializable === true;
       return after(front.enter(context, serializable), async (caller) => {
-        const response = await front.range(caller, rangeOf(request), { serializable });
-        return wireRange(front.header.of(response.revision), response);
+        const options = { serializable, caller: context };
+        const response = await front.openRange(caller, rangeOf(request), options);
+        const header = front.header.of(response.revision);
+        if ("kvs" in response) return wireRange(header, response);
+        return rangeMessage(header, response, context.signal);
       });
     }),
 
@@ -43,8 +47,7 @@ export function kvService(front: Front): KVServer {
      * done: `physical` is answered as soon as nothing below the revision can be read any more.
      */
     compact: unary(async (request, context) => {
-      const caller = await front.enter(context);
-      await front.someone(caller);
+      await front.admin(await front.enter(context));
       const revision = revisionOf(request.revision) ?? (0 as Revision);
       return { header: front.header.of(await front.store.compact(revision)) };
     }),

@@ -2,11 +2,16 @@
 export const etcdLimits = {
   /**
    * For `createRpcServer`. A write is bounded by the store at 1.5 MiB, and the request that brings
-   * it, as etcd does it, at half a MiB more; the answer to a range is bounded by neither, and etcd's
-   * clients take whatever comes.
+   * it, as etcd does it, at half a MiB more; the answer to a range is bounded by neither.
    */
   messageBytes: 32 * 1024 * 1024,
   requestBytes: 2 * 1024 * 1024,
+  /**
+   * A large answer to a range is made in pieces of so many bytes, or when so many rows have been
+   * visited for one (an older version, read from disk, counts as several).
+   */
+  pieceBytes: 64 * 1024,
+  rowsPerTurn: 4_096,
   /** Watches of one stream. */
   watchesPerStream: 10_000,
   /** A watch response is cut at a revision, or with `fragment` within one, beyond this. */

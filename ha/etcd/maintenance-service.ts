@@ -27,15 +27,14 @@ export const etcdVersion = "3.5.21";
 export function maintenanceService(front: Front, admin: StoreAdmin): MaintenanceServer {
   return {
     alarm: unary(async (request, context) => {
-      const caller = await front.enter(context);
+      await front.admin(await front.enter(context));
       const { action = 0, memberID = 0n, alarm = 0 } = request;
-      if (action !== AlarmRequest_AlarmAction.GET) await front.admin(caller);
       const alarms = await alarmsOf(front, admin, action, memberID, alarm);
       return { header: await front.header.now(), alarms: alarms.map(wireAlarm) };
     }),
 
     status: unary(async (_, context) => {
-      await front.enter(context, true);
+      await front.admin(await front.enter(context, true));
       return statusOf(front, admin);
     }),
 

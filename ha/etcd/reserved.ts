@@ -29,6 +29,9 @@ export const reserved = {
   nothing: bytesOf("\0trireme/nothing"),
 } as const;
 
+/** All reserved keys. */
+export const reservedRange: KeyRange = { key: bytesOf(first), rangeEnd: bytesOf(after) };
+
 /** What is left of a range: the part before the reserved keys, the part after, or both. */
 interface Beside {
   readonly low: KeyRange | undefined;
@@ -248,7 +251,10 @@ function joined(
   return high;
 }
 
-/** Refuses a watch within the reserved keys; says whether its events have to be looked through. */
+/**
+ * Whether a range reaches over reserved keys, which then have to be left out of what the caller is
+ * shown. Throws when it lies within them.
+ */
 export function mayShowReserved(range: KeyRange): boolean {
   return beside(range) !== undefined;
 }

@@ -120,7 +120,7 @@ export class MemberStore implements DirectStore {
         open();
         return;
       }
-      this.#afterBarrier(options.signal, (error) => {
+      this.#afterBarrier(undefined, (error) => {
         if (error !== undefined) {
           reject(error);
           return;

@@ -18,6 +18,7 @@ export { type Adapted, bidiStream, clientStream, serverStream, unary } from "./h
 export { addHealth, HealthRegistry, healthHandlers, ServingStatus } from "./health.ts";
 export { rpcLimits } from "./limits.ts";
 export { Listener, type PeerIdentity } from "./listener.ts";
+export { PiecewiseMessage } from "./piecewise.ts";
 export { addReflection } from "./reflection.ts";
 export { createRpcServer } from "./server.ts";
 export type {

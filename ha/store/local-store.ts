@@ -116,7 +116,7 @@ class LocalStore implements DirectStore {
     options: OpenRangeOptions = {},
   ): Promise<RangeResponse | RangeRows> {
     checkRange(request);
-    if (options.serializable !== true) await this.durable(options.signal);
+    if (options.serializable !== true) await this.durable(undefined);
     this.checkOpen();
     return this.reads.open(request, options);
   }

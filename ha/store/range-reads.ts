@@ -54,7 +54,8 @@ export interface RangeRows {
 
 export interface OpenRangeOptions {
   readonly serializable?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Whose answer it is. The signal, which may cost to make, is asked for if the answer is large. */
+  readonly caller?: { readonly signal: AbortSignal } | undefined;
   /** Keys that are treated as absent. */
   readonly hidden?: KeyRange | undefined;
 }
@@ -85,11 +86,11 @@ export class RangeReads {
 
   /**
    * A small answer at once, a large one as rows. Throws or rejects with compacted, futureRevision,
-   * tooManyRequests, the host's failure, and `cancelled` once the signal has aborted.
+   * tooManyRequests, the host's failure, and `cancelled` once the caller's signal has aborted.
    */
   open(
     request: RangeRequest,
-    { signal, hidden }: OpenRangeOptions = {},
+    { caller, hidden }: OpenRangeOptions = {},
   ): RangeResponse | Promise<RangeRows> {
     const { machine } = this.host;
     machine.checkReadable();
@@ -108,7 +109,7 @@ export class RangeReads {
     const first = this.reading(() => steps.next());
     if (first.done === true && !first.value.hasStored) return answerOf(first.value, query, newest);
     if (this.waiting.length >= this.limits.waiting) throw errors.tooManyRequests();
-    return this.select(first, steps, { query, newest, signal });
+    return this.select(first, steps, { query, newest, signal: caller?.signal });
   }
 
   private async select(

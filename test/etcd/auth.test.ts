@@ -208,8 +208,39 @@ describe("Auth", () => {
     await refused(call(auth, auth.roleGet, { role: "root" }, alice), PERMISSION_DENIED, denied);
     const { perm } = await call(auth, auth.roleGet, { role: "root" }, root);
     assert.deepEqual(perm, [{ permType: 2, rangeEnd: Buffer.of(0) }]);
-    await call(maintenance, maintenance.status, {});
-    await call(cluster, cluster.memberList, {});
+  });
+
+  test("what tells of the cluster, or ends history, asks for a token", async () => {
+    const { cluster, kv, lease, maintenance } = face;
+    const root = await login("root", "r");
+    const alice = await login("alice", "a");
+    const forAdministrators = [
+      (headers = {}) => call(maintenance, maintenance.status, {}, headers),
+      (headers = {}) => call(maintenance, maintenance.alarm, {}, headers),
+      (headers = {}) => call(maintenance, maintenance.alarm, { action: 1, alarm: 1 }, headers),
+      (headers = {}) => call(maintenance, maintenance.alarm, { action: 2, alarm: 1 }, headers),
+      (headers = {}) => call(maintenance, maintenance.defragment, {}, headers),
+      (headers = {}) => call(maintenance, maintenance.hash, {}, headers),
+      (headers = {}) => call(maintenance, maintenance.hashKv, {}, headers),
+      (headers = {}) => call(kv, kv.compact, { revision: 2n }, headers),
+    ];
+    for (const ask of forAdministrators) {
+      await refused(ask(), INVALID_ARGUMENT, nobody);
+      await refused(ask(alice), PERMISSION_DENIED, denied);
+      await refused(ask({ token: "x" }), UNAUTHENTICATED, "etcdserver: invalid auth token");
+      await ask(root);
+    }
+    const forUsers = [
+      (headers = {}) => call(cluster, cluster.memberList, {}, headers),
+      (headers = {}) => call(cluster, cluster.memberList, { linearizable: true }, headers),
+      (headers = {}) => call(lease, lease.leaseLeases, {}, headers),
+      (headers = {}) => call(lease, lease.leaseTimeToLive, { ID: 1n }, headers),
+    ];
+    for (const ask of forUsers) {
+      await refused(ask(), INVALID_ARGUMENT, nobody);
+      await refused(ask({ token: "x" }), UNAUTHENTICATED, "etcdserver: invalid auth token");
+      await ask(alice);
+    }
   });
 
   test("what is changed holds at once, for tokens given out before", async () => {

@@ -18,6 +18,7 @@ import { toServiceError } from "../errors.ts";
 import { rpcLimits } from "../limits.ts";
 import type { PeerIdentity } from "../listener.ts";
 import { percentEncode } from "../percent-encoding.ts";
+import { PiecewiseMessage } from "../piecewise.ts";
 import { cutEncoded, fitTrailers, headerListBytes } from "../trailers.ts";
 import type { RpcServerOptions } from "../types.ts";
 import type { Engine } from "./engine.ts";
@@ -74,8 +75,10 @@ export class GrpcJsEngine implements Engine {
 /** The same service, whose handlers may also answer with messages that are encoded already. */
 function takingEncoded(definition: ServiceDefinition): ServiceDefinition {
   const methods = Object.entries(definition).map(([name, method]) => {
-    const responseSerialize = (value: unknown) =>
-      value instanceof EncodedMessage ? value.bytes : method.responseSerialize(value);
+    const responseSerialize = (value: unknown) => {
+      if (value instanceof EncodedMessage) return value.bytes;
+      return value instanceof PiecewiseMessage ? value.whole() : method.responseSerialize(value);
+    };
     return [name, { ...method, responseSerialize }];
   });
   return Object.fromEntries(methods);

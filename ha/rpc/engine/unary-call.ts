@@ -3,15 +3,20 @@
  * when it is asked for. To a handler it is grpc-js's `ServerUnaryCall`.
  */
 import { Code, StatusError } from "../../runtime/status-error.ts";
+import { PiecewiseMessage } from "../piecewise.ts";
 import { Call, type Listener } from "./call.ts";
 import { frameMessage, MessageReader, plainMessage, prefixBytes, tooLarge } from "./messages.ts";
+import { PiecewiseAnswer } from "./piecewise-answer.ts";
 import { okHead, okTail, statusOf, statusOfError, tailOf } from "./wire-metadata.ts";
 
 /** Requests up to a frame's size are not counted: most are small, and it would cost each. */
 const uncountedBytes = 16 * 1024;
+/** What the four bytes of a message's length can say. */
+const largestMessageBytes = 2 ** 32 - 1;
 
 export class UnaryCall extends Call {
   #reader: MessageReader | undefined;
+  #pieces: PiecewiseAnswer | undefined;
 
   once(event: string, listener: Listener): this {
     return this.on(event, listener);
@@ -87,8 +92,12 @@ export class UnaryCall extends Call {
   }
 
   #answer(error: unknown, value: unknown, trailers: unknown) {
-    if (this.done) return;
+    if (this.done) {
+      if (value instanceof PiecewiseMessage) value.close();
+      return;
+    }
     if (error !== null && error !== undefined) return this.finish(statusOf(error, trailers));
+    if (value instanceof PiecewiseMessage) return this.#answerInPieces(value, trailers);
     const { connection, maxMessageBytes } = this.session;
     let bytes: Uint8Array;
     try {
@@ -110,6 +119,30 @@ export class UnaryCall extends Call {
     } else {
       connection.reply(this.stream, okHead, bytes, tail);
     }
+  }
+
+  /** The call goes on until the last piece has been written: it can be cancelled, or time out. */
+  #answerInPieces(message: PiecewiseMessage, trailers: unknown) {
+    if (message.length > largestMessageBytes) {
+      message.close();
+      this.#refuse(tooLarge(`a response of ${message.length} bytes`, largestMessageBytes));
+      return;
+    }
+    this.sendHead(okHead);
+    this.#pieces = new PiecewiseAnswer(this.session.connection, this.stream, message, {
+      written: () => this.finish(statusOf({ code: Code.ok, details: "" }, trailers)),
+      failed: (error) => this.#refuse(error),
+    });
+    this.#pieces.begin();
+  }
+
+  override onWritable() {
+    this.#pieces?.resume();
+  }
+
+  protected override over() {
+    super.over();
+    this.#pieces?.close();
   }
 
   #refuse(error: StatusError) {

@@ -1,0 +1,83 @@
+/**
+ * A response whose encoded form is made a piece at a time, as fast as the caller reads: for messages
+ * of many megabytes, which would otherwise be held as a whole, in memory and on the event loop.
+ *
+ * The pieces of all such responses of a process are made in turns: in one turn of the event loop
+ * at most {@link turnBytes} of them all together, so that other calls are served in between.
+ */
+
+/** What a unary handler may answer in place of a message. */
+export abstract class PiecewiseMessage {
+  /** Bytes of the encoded message. */
+  abstract readonly length: number;
+  /**
+   * The next piece, not to be overwritten later: some tens of KiB. Called until all pieces together
+   * have `length` bytes. What it throws ends the call with an error, in the middle of the message.
+   */
+  abstract next(): Uint8Array;
+  /** Called once, when no piece is wanted any more. */
+  abstract close(): void;
+
+  /** The whole message, for an engine that cannot do better. */
+  whole(): Buffer {
+    try {
+      const message = Buffer.allocUnsafe(this.length);
+      let at = 0;
+      while (at < this.length) {
+        const piece = this.next();
+        message.set(piece, at);
+        at += piece.length;
+      }
+      return message;
+    } finally {
+      this.close();
+    }
+  }
+}
+
+/** A response on its way. */
+export interface PieceWriter {
+  /** Writes the next piece; answers its bytes. */
+  writePiece(): number;
+  /** Whether it can take another piece now. */
+  readonly wantsPiece: boolean;
+}
+
+/** Bytes made in one turn of the event loop. */
+const turnBytes = 256 * 1024;
+
+/** Gives each response a piece in turn. */
+class PieceTurns {
+  #line: PieceWriter[] = [];
+  #scheduled = false;
+
+  /** The writer wants its next piece; at most once at a time. */
+  add(writer: PieceWriter): void {
+    this.#line.push(writer);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#line.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(this.#run);
+  }
+
+  readonly #run = (): void => {
+    this.#scheduled = false;
+    let bytes = 0;
+    let served = 0;
+    const line = this.#line;
+    this.#line = [];
+    while (served < line.length && bytes < turnBytes) {
+      const writer = line[served++] as PieceWriter;
+      if (!writer.wantsPiece) continue;
+      bytes += writer.writePiece();
+      if (writer.wantsPiece) line.push(writer);
+    }
+    this.#line = [...line.slice(served), ...this.#line];
+    this.#schedule();
+  };
+}
+
+export const pieceTurns = new PieceTurns();
