@@ -227,6 +227,7 @@ describe("kubelet API", () => {
       image: "",
       command: ["x"],
       env: {},
+      args: [],
       mounts: [],
       specHash: "",
     };
@@ -243,7 +244,7 @@ describe("kubelet service", () => {
     const runtime = new FakeRuntime(new FakeClock());
     const pod: Pod = { metadata: { uid: "u", name: "p" }, spec: { containers: [{ name: "a" }] } };
     const config = { podUid: "u", name: "a", attempt: 0, image: "", env: {}, specHash: "" };
-    const id = await runtime.createContainer({ ...config, command: ["x"], mounts: [] });
+    const id = await runtime.createContainer({ ...config, command: ["x"], args: [], mounts: [] });
     await runtime.startContainer(id);
     const server = createRpcServer({ log: silent });
     const source = { runtime, pod: (_: string, name: string) => (name === "p" ? pod : undefined) };

@@ -21,6 +21,7 @@ const config = (command: readonly string[], more: Partial<ContainerConfig> = {})
   attempt: 0,
   image: "i",
   command,
+  args: [],
   env: {},
   mounts: [],
   specHash: "",
@@ -35,6 +36,7 @@ async function withRuntime(
   const runtime = createProcessRuntime({ root: join(dir, "state"), log: silent, ...more });
   try {
     await runtime.load();
+    await runtime.images.pull("i");
     const name = { namespace: "d", name: "p", hostname: "p" };
     await runtime.runSandbox({ uid, ...name, address: "127.64.0.9", hostNetwork: false });
     await act(runtime, dir);
@@ -170,6 +172,8 @@ describe("process runtime", () => {
     const capabilities = {
       root: false,
       mounts: false,
+      setpriv: true,
+      script: true,
       memoryCgroup: undefined,
       cpuCgroup: undefined,
     };
@@ -219,8 +223,7 @@ describe("process runtime", () => {
     await withRuntime(async (runtime, dir) => {
       await chmod(dir, 0o755);
       const text = await outputOf(runtime, ["sh", "-c", "id -u; id -g"], {
-        runAsUser: 1234,
-        runAsGroup: 77,
+        security: { runAsUser: 1234, runAsGroup: 77 },
       });
       assert.equal(text, "1234\n77\n");
     });

@@ -18,7 +18,6 @@ export async function containerConfig(
   const { pod } = facts;
   const own = await containerEnvironment(facts, container, services, source);
   const expandText = (text: string) => expand(text, own);
-  const command = [...(container.command ?? []), ...(container.args ?? [])].map(expandText);
   const mounts = await mountsOf(container.volumeMounts ?? [], volumes, expandText);
   const env = { ...own };
   for (const [name, path] of volumes) {
@@ -39,15 +38,14 @@ export async function containerConfig(
     name: container.name ?? "",
     attempt,
     image: container.image ?? "",
-    command,
+    command: (container.command ?? []).map(expandText),
+    args: (container.args ?? []).map(expandText),
     env,
     workingDir: container.workingDir || undefined,
     mounts,
     memoryLimitBytes: memory > 0 ? memory : undefined,
     cpuLimitMillis: cpu > 0 ? cpu : undefined,
-    runAsUser,
-    runAsGroup: context.runAsGroup ?? podContext.runAsGroup,
-    supplementalGroups: podContext.supplementalGroups,
+    security: { runAsUser, runAsGroup: context.runAsGroup ?? podContext.runAsGroup, supplementalGroups: podContext.supplementalGroups },
     stopSignal: container.lifecycle?.stopSignal,
     specHash: createHash("sha256").update(JSON.stringify(container)).digest("hex").slice(0, 16),
   };
