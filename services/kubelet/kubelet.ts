@@ -29,6 +29,7 @@ import {
 import { registerNode } from "./node/registration.ts";
 import { createUsageSampler } from "./node/usage.ts";
 import type { ConfigSource } from "./pod/environment.ts";
+import type { ClusterDns } from "./pod/network-files.ts";
 import { probeRunner } from "./pod/probe-actions.ts";
 import { PodWorker, type WorkerContext } from "./pod/worker.ts";
 import type { ContainerRuntime } from "./runtime/types.ts";
@@ -42,6 +43,8 @@ export interface KubeletOptions {
   readonly node: NodeOptions;
   readonly dataDir: string;
   readonly heartbeatMillis?: number | undefined;
+  /** Absent: the cluster has no DNS service, and pods use the node's. */
+  readonly dns?: ClusterDns | undefined;
 }
 
 const configReadMillis = 10_000;
@@ -102,6 +105,7 @@ export class Kubelet implements LogSource {
       hostIP: node.nodeIP,
       nodeCpuMillis: allocatable.cpuMillis,
       nodeMemoryBytes: allocatable.memoryBytes,
+      dns: options.dns ?? { servers: [], domain: "cluster.local" },
       podsDir: join(options.dataDir, "pods"),
       address: (uid) => this.#pool?.pool.take(uid),
       report: (report) => this.#heartbeat.report(report),

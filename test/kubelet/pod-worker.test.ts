@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { afterEach, describe, test } from "node:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, describe, test } from "node:test";
 import type { Pod, PodSpec, PodStatus, PodStatusReport } from "../../proto/gen/core.ts";
 import type { ProbeOutcome } from "../../services/kubelet/pod/probes.ts";
 import { PodWorker } from "../../services/kubelet/pod/worker.ts";
@@ -8,6 +11,8 @@ import { FakeRuntime } from "./fake-runtime.ts";
 import { FakeClock, settle, silent } from "./support.ts";
 
 const uid = "u1";
+const podsDir = mkdtempSync(join(tmpdir(), "trireme-pods-"));
+after(() => rmSync(podsDir, { recursive: true }));
 const workers: PodWorker[] = [];
 afterEach(() => {
   for (const worker of workers.splice(0)) worker.close();
@@ -49,7 +54,8 @@ function harness(pod: Pod) {
       hostIP: "127.0.0.1",
       nodeCpuMillis: 1000,
       nodeMemoryBytes: 1e9,
-      podsDir: "/nonexistent-trireme-pods",
+      dns: { servers: [], domain: "cluster.local" },
+      podsDir,
       address: () => "127.64.0.1",
       report: (report) => reports.push(report),
       forgotten: (id) => forgotten.push(id),
@@ -109,7 +115,7 @@ describe("pod worker", () => {
         {
           name: "main",
           image: "i",
-          imageID: "i",
+          imageID: "sha256:i",
           ready: true,
           restartCount: 0,
           started: true,
@@ -428,7 +434,8 @@ describe("pod worker", () => {
         hostIP: "127.0.0.1",
         nodeCpuMillis: 1,
         nodeMemoryBytes: 1,
-        podsDir: "/nonexistent-trireme-pods",
+        dns: { servers: [], domain: "cluster.local" },
+        podsDir,
         address: () => assert.fail("the address is kept"),
         report: (report) => h.reports.push(report),
         forgotten: () => undefined,

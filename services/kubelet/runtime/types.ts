@@ -256,11 +256,7 @@ export interface ContainerRuntime {
   /** CRI `ExecSync`: a program beside the container's, with the same environment and user. */
   exec(id: string, command: readonly string[], timeoutMillis: number): Promise<ExecResult>;
   /** CRI `Exec` and its stream: the same, with its input and output as streams. */
-  execStream(
-    id: string,
-    command: readonly string[],
-    options: StreamOptions,
-  ): Promise<ExecSession>;
+  execStream(id: string, command: readonly string[], options: StreamOptions): Promise<ExecSession>;
   /** CRI `Attach` and its stream: the main process's output from now on, and its input. */
   attach(id: string, options: StreamOptions): Promise<ExecSession>;
   /** CRI `PortForward` and its stream: one TCP connection to a port of the pod. */

@@ -37,7 +37,10 @@ function connected(host: string, port: number): Promise<Socket> {
     const fail = (why: string) => {
       socket.destroy();
       reject(
-        new StatusError(Code.unavailable, `failed to connect to ${host}:${port} of the pod: ${why}`),
+        new StatusError(
+          Code.unavailable,
+          `failed to connect to ${host}:${port} of the pod: ${why}`,
+        ),
       );
     };
     const timer = setTimeout(() => fail("no answer in time"), connectMillis);

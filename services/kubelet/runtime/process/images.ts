@@ -108,7 +108,8 @@ export class ProcessImages implements ImageService {
   }
 
   #write(): Promise<void> {
-    const write = () => writeFileAtomic(this.#path, JSON.stringify(Object.fromEntries(this.#images)));
+    const write = () =>
+      writeFileAtomic(this.#path, JSON.stringify(Object.fromEntries(this.#images)));
     this.#writing = this.#writing.then(write, write);
     return this.#writing;
   }

@@ -1,7 +1,7 @@
 /** From a container's configuration to the script that runs it. */
 import { chown, stat, writeFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
-import { ContainerConfigError, type ContainerConfig, type Mount } from "../types.ts";
+import { type ContainerConfig, ContainerConfigError, type Mount } from "../types.ts";
 import { type Capabilities, featuresOf } from "./capabilities.ts";
 import { makeCgroups } from "./cgroup.ts";
 import type { Launch, ProcessContainer } from "./container.ts";

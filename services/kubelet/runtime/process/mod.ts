@@ -260,11 +260,7 @@ class ProcessRuntime implements ContainerRuntime {
     return runExec(this.#execPlan(id, command), timeoutMillis);
   }
 
-  execStream(
-    id: string,
-    command: readonly string[],
-    options: StreamOptions,
-  ): Promise<ExecSession> {
+  execStream(id: string, command: readonly string[], options: StreamOptions): Promise<ExecSession> {
     if (command.length === 0) throw new StatusError(Code.invalidArgument, "exec needs a command");
     if (!options.tty) return openExec(this.#execPlan(id, command), options);
     if (!this.#capabilities().script) {

@@ -56,9 +56,7 @@ export function shimScript(plan: ShimPlan): string {
   const enter =
     plan.namespace === undefined
       ? inner
-      : [
-          `exec unshare --mount --uts --propagation slave -- sh -c ${shellWord(inner.join("\n"))}`,
-        ];
+      : [`exec unshare --mount --uts --propagation slave -- sh -c ${shellWord(inner.join("\n"))}`];
   return [
     "# Runs one container and writes down how it ended (kubelet, process runtime).",
     `cd -- ${shellWord(plan.containerDir)} || exit 125`,
