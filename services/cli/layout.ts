@@ -1,12 +1,48 @@
 /** Where the parts of a local cluster live: directories below the data directory, ports from a base. */
+import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { parseQuantity } from "../kinds/mod.ts";
 
 export interface ClusterShape {
   readonly dataDirectory: string;
   readonly basePort: number;
   readonly masters: number;
   readonly nodes: number;
+  /** Quantities that each node claims; absent: an equal share of the machine. */
+  readonly nodeCapacity?: NodeCapacity | undefined;
+}
+
+export interface NodeCapacity {
+  readonly cpu: string;
+  readonly memory: string;
+}
+
+/** What one of `nodes` nodes claims, so that all of them claim the machine once. */
+export function shareOfMachine(nodes: number): NodeCapacity {
+  const count = Math.max(1, nodes);
+  return {
+    cpu: `${Math.floor((cpus().length * 1000) / count)}m`,
+    memory: `${Math.floor(totalmem() / 1024 / count)}Ki`,
+  };
+}
+
+/** `cpu=4,memory=8Gi`; what is left out is the share of the machine. Throws StatusError. */
+export function parseNodeCapacity(text: string, nodes: number): NodeCapacity {
+  const flag = "--node-capacity";
+  const given: Record<string, string> = {};
+  for (const part of text.split(",")) {
+    const [name = "", amount = ""] = part.split("=");
+    const nanos = parseQuantity(amount)?.nanos;
+    if ((name !== "cpu" && name !== "memory") || nanos === undefined || nanos <= 0n) {
+      throw new StatusError(
+        Code.invalidArgument,
+        `${flag} ${text}: "${part}" is not cpu or memory with a positive quantity`,
+      );
+    }
+    given[name] = amount;
+  }
+  return { ...shareOfMachine(nodes), ...given };
 }
 
 export const defaultBasePort = 7443;

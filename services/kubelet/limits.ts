@@ -29,7 +29,8 @@ export const kubeletLimits = {
   podReportsPerMessage: 100,
   /** A report that the apiserver could not write is sent again after this. */
   reportRetryMillis: 1_000,
-  memoryPressureBytes: 100 * 1024 * 1024,
+  /** Upstream's evictionPressureTransitionPeriod. */
+  pressureHoldMillis: 300_000,
   logFollowersMax: 64,
   /** Upstream's: of the file, of the output in its place, and of all containers of a pod. */
   terminationMessageBytes: 4_096,

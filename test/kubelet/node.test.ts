@@ -136,7 +136,8 @@ describe("node object and status", () => {
     kubeletVersion: "v1",
   };
   test("capacity less what is reserved is allocatable", () => {
-    const status = nodeStatus(options, undefined, 0);
+    const ready = { type: "Ready", status: "True" };
+    const status = nodeStatus(options, [ready], []);
     assert.deepEqual(status.capacity, { cpu: "4", memory: "8388608Ki", pods: "110" });
     assert.deepEqual(status.allocatable, { cpu: "3500m", memory: "7340032Ki", pods: "110" });
     const disk = { ...options, ephemeralStorageBytes: 2 ** 20 };
@@ -144,9 +145,21 @@ describe("node object and status", () => {
     assert.equal(full.capacity?.["ephemeral-storage"], "1024Ki");
     assert.equal(full.allocatable?.["ephemeral-storage"], "1023Ki");
     assert.equal(status.daemonEndpoints?.kubeletEndpoint?.Port, 10250);
-    const ready = status.conditions?.find(({ type }) => type === "Ready");
-    assert.deepEqual([ready?.status, ready?.lastTransitionTime], ["True", "1970-01-01T00:00:00Z"]);
-    assert.deepEqual(nodeStatus(options, status, 60_000), status, "time alone changes nothing");
+    assert.deepEqual(status.conditions, [ready]);
+  });
+  test("images are reported, the largest first, and no more than upstream's fifty", () => {
+    const images = Array.from({ length: 60 }, (_, index) => ({
+      id: `id-${index}`,
+      names: Array.from({ length: 7 }, (_, name) => `image-${index}:${name}`),
+      sizeBytes: index,
+      usedAt: 0,
+    }));
+    const reported = nodeStatus(options, [], images).images ?? [];
+    assert.equal(reported.length, 50);
+    assert.deepEqual(reported[0], {
+      names: ["image-59:0", "image-59:1", "image-59:2", "image-59:3", "image-59:4"],
+      sizeBytes: 59,
+    });
   });
   test("labels and taints; bad flags name themselves", () => {
     const node = nodeObject(options);
