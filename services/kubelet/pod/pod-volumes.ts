@@ -14,7 +14,7 @@ export class PodVolumes {
   readonly #podDir: string;
   #paths: ReadonlyMap<string, string> | undefined;
   #preparedAt = 0;
-  #measuredAt = 0;
+  #measureAt: number | undefined;
 
   constructor(view: WorkerView, podDir: string) {
     this.#view = view;
@@ -64,14 +64,16 @@ export class PodVolumes {
   async excess(): Promise<string | undefined> {
     const { clock } = this.#view.context;
     const limited = (this.#view.pod().spec?.volumes ?? []).some((one) => one.emptyDir?.sizeLimit);
-    if (!limited || this.#paths === undefined) return undefined;
-    const due = this.#measuredAt + kubeletLimits.volumeMeasureMillis - clock.monotonicMillis();
-    if (this.#measuredAt > 0 && due > 0) {
-      this.#view.wakeAfter(due);
+    if (!limited) return undefined;
+    this.#measureAt ??= clock.monotonicMillis() + kubeletLimits.volumeMeasureMillis;
+    const left = this.#measureAt - clock.monotonicMillis();
+    if (left > 0) {
+      this.#view.wakeAfter(left);
       return undefined;
     }
-    this.#measuredAt = Math.max(1, clock.monotonicMillis());
+    this.#measureAt = undefined;
     this.#view.wakeAfter(kubeletLimits.volumeMeasureMillis);
+    if (this.#paths === undefined) return undefined;
     return overLimit(this.#view.pod(), this.#paths);
   }
 

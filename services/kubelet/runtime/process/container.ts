@@ -357,7 +357,7 @@ function firstWord(child: ChildProcess): Promise<string | undefined> {
     }, processLimits.launchMillis);
     pipe.once("data", () => done());
     child.once("error", (error) => done(`/bin/sh: ${error.message}`));
-    child.once("close", (code, signal) => done(`the shim ended with ${code ?? signal}`));
+    child.once("close", () => done("the container could not be set up"));
   });
 }
 
