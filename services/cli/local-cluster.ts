@@ -257,6 +257,11 @@ function kubeletArgs(
 
 /** The nodes of one machine share it: together they claim no more than it has. */
 function capacityArgs(shape: ClusterShape): string[] {
-  const capacity = shape.nodeCapacity ?? shareOfMachine(shape.nodes);
-  return ["--capacity-cpu", capacity.cpu, "--capacity-memory", capacity.memory];
+  const share = shareOfMachine(shape.nodes, shape.dataDirectory);
+  const capacity = { ...share, ...shape.nodeCapacity };
+  return [
+    ...["--capacity-cpu", capacity.cpu],
+    ...["--capacity-memory", capacity.memory],
+    ...["--capacity-ephemeral-storage", capacity["ephemeral-storage"]],
+  ];
 }

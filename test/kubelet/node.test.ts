@@ -141,7 +141,7 @@ describe("node object and status", () => {
     assert.deepEqual(status.capacity, { cpu: "4", memory: "8388608Ki", pods: "110" });
     assert.deepEqual(status.allocatable, { cpu: "3500m", memory: "7340032Ki", pods: "110" });
     const disk = { ...options, ephemeralStorageBytes: 2 ** 20 };
-    const full = nodeStatus({ ...disk, reserved: { "ephemeral-storage": "1Ki" } }, undefined, 0);
+    const full = nodeStatus({ ...disk, reserved: { "ephemeral-storage": "1Ki" } }, [], []);
     assert.equal(full.capacity?.["ephemeral-storage"], "1024Ki");
     assert.equal(full.allocatable?.["ephemeral-storage"], "1023Ki");
     assert.equal(status.daemonEndpoints?.kubeletEndpoint?.Port, 10250);

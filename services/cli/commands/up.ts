@@ -59,9 +59,7 @@ function shapeOf(flags: UpFlags): ClusterShape {
     masters: flags.masters ?? kept?.masters ?? 3,
     nodes,
     nodeCapacity:
-      flags.nodeCapacity === undefined
-        ? kept?.nodeCapacity
-        : parseNodeCapacity(flags.nodeCapacity, nodes),
+      flags.nodeCapacity === undefined ? kept?.nodeCapacity : parseNodeCapacity(flags.nodeCapacity),
   };
   checkShape(shape);
   if (kept && kept.masters !== shape.masters) {
