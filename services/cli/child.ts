@@ -18,6 +18,8 @@ export interface ChildOptions {
   readonly log: Log;
   /** Wait before a restart; `killed`: it was ended by SIGKILL from outside. */
   restartDelayMillis(killed: boolean, failuresInARow: number): number;
+  /** It was ended by SIGKILL from outside. */
+  readonly killed: () => void;
   /** The pid changed, or the process is gone. */
   readonly changed: () => void;
 }
@@ -85,6 +87,7 @@ export class Child {
       log.error("a process ended for good: its log says why", { name: this.name, logFile });
       return;
     }
+    if (killed) this.#options.killed();
     const steady = performance.now() - this.#startedAt >= steadyMillis;
     this.#failures = steady ? 1 : this.#failures + 1;
     const delayMillis = this.#options.restartDelayMillis(killed, this.#failures);

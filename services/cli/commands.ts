@@ -82,6 +82,10 @@ function defineCluster(program: Command): void {
       whole,
     )
     .option("--nodes <count>", "nodes, each a kubelet and a kube-proxy (default 3)", whole)
+    .option(
+      "--node-capacity <amounts>",
+      "cpu=4,memory=8Gi: what each node claims (default: an equal share of the machine)",
+    )
     .option("--detach", "return when all is ready; `down` stops it")
     .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
     .action(async (flags: UpFlags) => await (await import("./commands/up.ts")).up(flags));

@@ -1,12 +1,59 @@
 /** Where the parts of a local cluster live: directories below the data directory, ports from a base. */
+import { statfsSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { parseQuantity } from "../kinds/mod.ts";
 
 export interface ClusterShape {
   readonly dataDirectory: string;
   readonly basePort: number;
   readonly masters: number;
   readonly nodes: number;
+  /** Quantities that each node claims; absent: an equal share of the machine. */
+  readonly nodeCapacity?: Partial<NodeCapacity> | undefined;
+}
+
+export interface NodeCapacity {
+  readonly cpu: string;
+  readonly memory: string;
+  readonly "ephemeral-storage": string;
+}
+
+/**
+ * What one of `nodes` nodes claims, so that all of them claim the machine once. `directory` lies on
+ * the file system that the nodes share.
+ */
+export function shareOfMachine(nodes: number, directory: string): NodeCapacity {
+  const count = Math.max(1, nodes);
+  const share = (bytes: number) => `${Math.floor(bytes / 1024 / count)}Ki`;
+  const disk = statfsSync(directory);
+  return {
+    cpu: `${Math.floor((cpus().length * 1000) / count)}m`,
+    memory: share(totalmem()),
+    "ephemeral-storage": share(disk.blocks * disk.bsize),
+  };
+}
+
+const capacityNames = ["cpu", "memory", "ephemeral-storage"] as const;
+
+/** `cpu=4,memory=8Gi`; what is left out is the share of the machine. Throws StatusError. */
+export function parseNodeCapacity(text: string): Partial<NodeCapacity> {
+  const given: Partial<Record<keyof NodeCapacity, string>> = {};
+  for (const part of text.split(",")) {
+    const [word = "", amount = ""] = part.split("=");
+    const name = capacityNames.find((one) => one === word);
+    const nanos = parseQuantity(amount)?.nanos;
+    if (name === undefined || nanos === undefined || nanos <= 0n) {
+      throw new StatusError(
+        Code.invalidArgument,
+        `--node-capacity ${text}: "${part}" is not one of ${capacityNames.join(", ")} with a ` +
+          "positive quantity",
+      );
+    }
+    given[name] = amount;
+  }
+  return given;
 }
 
 export const defaultBasePort = 7443;

@@ -13,6 +13,7 @@ import {
   host,
   memberNames,
   ports,
+  shareOfMachine,
 } from "./layout.ts";
 
 /** A control-plane process is missed at once; restarts in a row back off. */
@@ -30,6 +31,8 @@ export interface LocalClusterOptions {
   /** How long a killed node stays away: longer than the node grace, as a lost machine would. */
   readonly nodeReturnMillis: number;
   readonly changed: () => void;
+  /** A node's kubelet was killed: its machine counts as lost, with everything that ran on it. */
+  readonly lostNode: (name: string) => void;
 }
 
 export class LocalCluster {
@@ -78,13 +81,16 @@ export class LocalCluster {
   }
 
   #child(name: string, args: readonly string[]): Child {
-    const { shape, log, changed } = this.#options;
+    const { shape, log, changed, lostNode } = this.#options;
     return new Child({
       name,
       args,
       log,
       changed,
       logFile: `${directories(shape.dataDirectory).logs}/${name}.log`,
+      killed: () => {
+        if (args[0] === "kubelet") lostNode(name);
+      },
       restartDelayMillis: (killed, failures) => {
         if (killed && args[0] === "kubelet") return this.#options.nodeReturnMillis;
         return Math.min(restartMillis * 2 ** (failures - 1), restartMillisMax);
@@ -242,8 +248,20 @@ function kubeletArgs(
     ...["--node-ip", host],
     ...["--port", String(ports(shape).kubelet(i))],
     ...["--shutdown-grace-period", "3s"],
+    ...capacityArgs(shape),
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", node.server.cert],
     ...["--tls-private-key-file", node.server.key],
+  ];
+}
+
+/** The nodes of one machine share it: together they claim no more than it has. */
+function capacityArgs(shape: ClusterShape): string[] {
+  const share = shareOfMachine(shape.nodes, shape.dataDirectory);
+  const capacity = { ...share, ...shape.nodeCapacity };
+  return [
+    ...["--capacity-cpu", capacity.cpu],
+    ...["--capacity-memory", capacity.memory],
+    ...["--capacity-ephemeral-storage", capacity["ephemeral-storage"]],
   ];
 }

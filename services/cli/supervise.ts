@@ -37,6 +37,12 @@ export async function supervise(shape: ClusterShape, nodeReturnMillis: number): 
     log,
     nodeReturnMillis,
     changed: () => write(),
+    // The kubelet comes back later, as a machine that was switched on again.
+    lostNode: (name) => {
+      stopContainers(paths.node(name), 0, log).catch((error: unknown) =>
+        log.error("the processes of a lost node could not be ended", { node: name, error }),
+      );
+    },
   });
   const watching = new AbortController();
   const stopped = stopSignal();
@@ -67,18 +73,20 @@ export async function supervise(shape: ClusterShape, nodeReturnMillis: number): 
   print("stopping…");
   watching.abort();
   await cluster.stop();
-  for (const name of memberNames("node", shape.nodes)) await stopContainers(paths.node(name), log);
+  for (const name of memberNames("node", shape.nodes)) {
+    await stopContainers(paths.node(name), containerStopMillis, log);
+  }
   rmSync(paths.endpoints, { force: true });
   rmSync(paths.lock, { force: true });
   print(`stopped; the state is kept in ${dataDirectory}`);
 }
 
-/** What a killed kubelet left running; one that stopped in order has left nothing. */
-async function stopContainers(nodeDirectory: string, log: Log): Promise<void> {
+/** Ends what a killed kubelet left running; one that stopped in order has left nothing. */
+async function stopContainers(nodeDirectory: string, graceMillis: number, log: Log): Promise<void> {
   const runtime = createProcessRuntime({ root: join(nodeDirectory, "runtime"), log });
   await runtime.load();
   const running = runtime.containers().filter(({ state }) => state === "running");
-  await Promise.all(running.map(({ id }) => runtime.stopContainer(id, containerStopMillis)));
+  await Promise.all(running.map(({ id }) => runtime.stopContainer(id, graceMillis)));
   await runtime.close();
 }
 

@@ -18,6 +18,13 @@ import { kubeletLimits } from "./limits.ts";
 import type { LogSource } from "./logs.ts";
 import { AddressPool } from "./node/addresses.ts";
 import { admit } from "./node/admission.ts";
+import {
+  evictionHardDefault,
+  measureMachine,
+  NodeHealth,
+  parseThresholds,
+  type Thresholds,
+} from "./node/health.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
 import {
   type NodeOptions,
@@ -29,6 +36,7 @@ import {
 import { registerNode } from "./node/registration.ts";
 import { createUsageSampler } from "./node/usage.ts";
 import type { ConfigSource } from "./pod/environment.ts";
+import type { ClusterDns } from "./pod/network-files.ts";
 import { probeRunner } from "./pod/probe-actions.ts";
 import { PodWorker, type WorkerContext } from "./pod/worker.ts";
 import type { ContainerRuntime } from "./runtime/types.ts";
@@ -42,6 +50,10 @@ export interface KubeletOptions {
   readonly node: NodeOptions;
   readonly dataDir: string;
   readonly heartbeatMillis?: number | undefined;
+  /** When the node is under pressure; absent: upstream's defaults. */
+  readonly thresholds?: Thresholds | undefined;
+  /** Absent: the cluster has no DNS service, and pods use the node's. */
+  readonly dns?: ClusterDns | undefined;
 }
 
 const configReadMillis = 10_000;
@@ -53,6 +65,7 @@ export class Kubelet implements LogSource {
   readonly #informers: InformerFactory;
   readonly #events: EventRecorder;
   readonly #heartbeat: Heartbeat;
+  readonly #health: NodeHealth;
   readonly #workers = new Map<string, PodWorker>();
   readonly #context: WorkerContext;
   readonly #stop = new AbortController();
@@ -76,6 +89,12 @@ export class Kubelet implements LogSource {
     });
     const shared = node.capacityCpu !== undefined || node.capacityMemory !== undefined;
     const usage = createUsageSampler(runtime, clock, shared);
+    this.#health = new NodeHealth({
+      runtime,
+      machine: () => measureMachine(options.dataDir),
+      thresholds: options.thresholds ?? parseThresholds(evictionHardDefault, "--eviction-hard"),
+      now: () => clock.wallMillis(),
+    });
     this.#heartbeat = new Heartbeat({
       nodeName: node.nodeName,
       kubeletPort: node.port,
@@ -85,7 +104,10 @@ export class Kubelet implements LogSource {
       random: options.random,
       open: (signal) => client.heartbeat({ signal }),
       status: () => this.#currentStatus(),
-      usage: () => usage.sample(),
+      usage: async () => {
+        await this.#health.measure();
+        return usage.sample();
+      },
       result: (result, latest) => this.#reported(result, latest),
       register: () => this.#register(),
     });
@@ -102,6 +124,7 @@ export class Kubelet implements LogSource {
       hostIP: node.nodeIP,
       nodeCpuMillis: allocatable.cpuMillis,
       nodeMemoryBytes: allocatable.memoryBytes,
+      dns: options.dns ?? { servers: [], domain: "cluster.local" },
       podsDir: join(options.dataDir, "pods"),
       address: (uid) => this.#pool?.pool.take(uid),
       report: (report) => this.#heartbeat.report(report),
@@ -115,6 +138,7 @@ export class Kubelet implements LogSource {
     this.runtime.onEvent((event) => {
       this.#workers.get(event.podUid)?.wake();
     });
+    await this.#health.measure();
     await this.#untilDone("register the node", () => this.#register());
     const { nodeName } = this.#options.node;
     const nodes = this.#informers.informer("Node", { fieldSelector: `metadata.name=${nodeName}` });
@@ -215,7 +239,8 @@ export class Kubelet implements LogSource {
 
   #currentStatus(): NodeStatus {
     const previous = this.#status ?? this.#node?.status;
-    this.#status = nodeStatus(this.#options.node, previous, this.#options.clock.wallMillis());
+    const conditions = this.#health.conditions(previous);
+    this.#status = nodeStatus(this.#options.node, conditions, this.runtime.images.list());
     return this.#status;
   }
 

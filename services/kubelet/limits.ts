@@ -12,6 +12,9 @@ export const kubeletLimits = {
   /** A pod whose object is gone has no grace left to give. */
   orphanGraceMillis: 2_000,
   volumeRefreshMillis: 60_000,
+  /** How often emptyDir volumes with a sizeLimit are measured, and of how many files at most. */
+  volumeMeasureMillis: 10_000,
+  volumeEntriesMeasured: 100_000,
   hookMillisMax: 600_000,
   /** Exited containers kept per container name, for lastState and `--previous`. */
   deadContainersPerName: 1,
@@ -26,7 +29,12 @@ export const kubeletLimits = {
   podReportsPerMessage: 100,
   /** A report that the apiserver could not write is sent again after this. */
   reportRetryMillis: 1_000,
-  memoryPressureBytes: 100 * 1024 * 1024,
+  /** Upstream's evictionPressureTransitionPeriod. */
+  pressureHoldMillis: 300_000,
   logFollowersMax: 64,
-  terminationMessageBytes: 2_048,
+  /** Upstream's: of the file, of the output in its place, and of all containers of a pod. */
+  terminationMessageBytes: 4_096,
+  terminationLogBytes: 2_048,
+  terminationLogLines: 80,
+  terminationMessagesBytesOfPod: 12 * 1024,
 } as const;

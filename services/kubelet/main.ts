@@ -11,6 +11,7 @@ import { bytes } from "../kinds/mod.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { kubeletHandlers } from "./logs.ts";
+import { evictionHardDefault, parseThresholds } from "./node/health.ts";
 import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
 import { createProcessRuntime } from "./runtime/process/mod.ts";
 
@@ -47,9 +48,19 @@ const kubelet = program({
     },
     "node-status-update-frequency": {
       type: "string",
-      default: "5s",
-      help: "interval of heartbeats",
+      help: "longest pause between heartbeats; default, and at most: what the apiserver asks for",
     },
+    "eviction-hard": {
+      type: "string",
+      default: evictionHardDefault,
+      help: "when the node reports pressure: SIGNAL<AMOUNT,…",
+    },
+    "cluster-dns": {
+      type: "string",
+      default: "",
+      help: "addresses of the cluster's DNS servers, separated by commas",
+    },
+    "cluster-domain": { type: "string", default: "cluster.local", help: "domain of the cluster" },
     "shutdown-grace-period": {
       type: "string",
       default: "0s",
@@ -82,10 +93,12 @@ const kubelet = program({
       random: Math.random,
       log,
       dataDir: root,
-      heartbeatMillis: parseDuration(
-        values["node-status-update-frequency"],
-        "--node-status-update-frequency",
-      ),
+      heartbeatMillis: heartbeatInterval(values["node-status-update-frequency"]),
+      thresholds: parseThresholds(values["eviction-hard"], "--eviction-hard"),
+      dns: {
+        servers: values["cluster-dns"].split(",").filter((address) => address !== ""),
+        domain: values["cluster-domain"],
+      },
       node: {
         nodeName,
         nodeIP: values["node-ip"],
@@ -122,6 +135,19 @@ const kubelet = program({
 });
 
 export { kubelet as program };
+
+/** Undefined: the apiserver's. Throws StatusError naming the flag and the limits. */
+function heartbeatInterval(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const flag = "--node-status-update-frequency";
+  const millis = parseDuration(value, flag);
+  const { heartbeatMillisMin: low, heartbeatMillisMax: high } = kubeletLimits;
+  if (millis >= low && millis <= high) return millis;
+  throw new StatusError(
+    Code.invalidArgument,
+    `${flag} ${value}: must be between ${low} ms and ${high} ms`,
+  );
+}
 
 function missing(flag: string): StatusError {
   return new StatusError(Code.invalidArgument, `flag --${flag} is required`);

@@ -3,7 +3,8 @@
  * `dir`; opening the same directory again stands for a kubelet that came back.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -11,7 +12,9 @@ import type {
   Container,
   ContainerConfig,
   ContainerRuntime,
+  ExecSession,
   RuntimeEvent,
+  StreamOptions,
 } from "../../services/kubelet/runtime/types.ts";
 
 const uid = "11111111-2222-3333-4444-555555555555";
@@ -31,6 +34,7 @@ function shell(script: string, more: Partial<ContainerConfig> = {}): ContainerCo
     attempt: 0,
     image: "label",
     command: ["sh", "-c", script],
+    args: [],
     env: { COLOUR: "red" },
     mounts: [],
     specHash: "h1",
@@ -96,6 +100,7 @@ export function containerRuntimeContract(
       runtime = open(dir);
       runtime.onEvent((event) => events.push(event));
       await runtime.load();
+      await runtime.images.pull("label");
       await runtime.runSandbox(sandbox);
     });
     after(async () => {
@@ -174,7 +179,7 @@ export function containerRuntimeContract(
       await runtime.stopContainer(id, 100);
       assert.equal(status(id).exitCode, 137);
       for (const pid of pids) {
-        await until(`process ${pid} is gone`, () => !isRunning(pid));
+        await until(`process ${pid} is gone`, async () => !(await isRunning(pid)));
       }
     });
 
@@ -191,7 +196,7 @@ export function containerRuntimeContract(
       const id = await run(shell("sleep 1000 & echo $!"));
       await exited(id);
       const pid = Number(await output(id));
-      await until("the background process is gone", () => !isRunning(pid));
+      await until("the background process is gone", async () => !(await isRunning(pid)));
     });
 
     test("a new instance adopts what runs and learns of its exit", async () => {
@@ -203,7 +208,6 @@ export function containerRuntimeContract(
       assert.equal(status(id).state, "running");
       assert.equal(status(id).startedAt, startedAt);
       assert.equal(runtime.sandboxes()[0]?.address, "127.64.9.1");
-      const { writeFile } = await import("node:fs/promises");
       await writeFile(join(dir, "go"), "");
       const end = await exited(id);
       assert.equal(end.exitCode, 5);
@@ -256,7 +260,6 @@ export function containerRuntimeContract(
       assert.equal(await output(id, { tailLines: 0 }), "");
       assert.equal(await output(id, { limitBytes: 3 }), "1\n2");
       const followed = output(id, { follow: true, tailLines: 1 });
-      const { writeFile } = await import("node:fs/promises");
       await writeFile(join(dir, "on"), "");
       assert.equal(await followed, "3\n4\n");
     });
@@ -270,6 +273,203 @@ export function containerRuntimeContract(
       await runtime.stopContainer(id, 0);
     });
 
+    test("many short containers at once: each runs once, with its own exit code", async () => {
+      const count = 24;
+      const ids = await Promise.all(
+        Array.from({ length: count }, (_, index) =>
+          run(shell(`echo ran; exit ${index}`, { name: `short-${index}` })),
+        ),
+      );
+      for (const [index, id] of ids.entries()) {
+        const end = await exited(id);
+        assert.deepEqual([end.exitCode, end.message], [index, undefined]);
+        assert.equal(end.reason, index === 0 ? "Completed" : "Error");
+        assert.equal(await output(id), "ran\n");
+      }
+    });
+
+    test("many short execs at once: each has its own output and exit code", async () => {
+      const id = await run(shell("exec sleep 1000"));
+      const results = await Promise.all(
+        Array.from({ length: 24 }, (_, index) =>
+          runtime.exec(id, ["sh", "-c", `echo ${index}; exit ${index}`], 30_000),
+        ),
+      );
+      for (const [index, result] of results.entries()) {
+        assert.deepEqual(result, { exitCode: index, output: `${index}\n`, timedOut: false });
+      }
+      await runtime.stopContainer(id, 0);
+    });
+
+    test("arguments follow the command", async () => {
+      const id = await run(
+        shell("", { command: ["sh", "-c", 'echo "$0:$1"'], args: ["zero", "one"] }),
+      );
+      await exited(id);
+      assert.equal(await output(id), "zero:one\n");
+    });
+
+    test("an image is pulled before a container is made from it", async () => {
+      const missing = shell("true", { image: "other:1" });
+      await assert.rejects(runtime.createContainer(missing), /image "other:1" is not on this node/);
+      assert.equal(runtime.images.status("other:1"), undefined);
+      const pulled = await runtime.images.pull("other:1");
+      assert.deepEqual(runtime.images.status("other:1")?.id, pulled.id);
+      assert.notEqual(pulled.id, "other:1");
+      assert.notEqual(pulled.id, (await runtime.images.pull("other:2")).id);
+      const id = await run(missing);
+      assert.equal(status(id).imageId, pulled.id);
+      await exited(id);
+      await assert.rejects(runtime.images.remove("other:1"), /in use/);
+      await runtime.images.remove("other:2");
+      await runtime.images.remove("other:2");
+      assert.equal(runtime.images.status("other:2"), undefined);
+      await reopen();
+      assert.deepEqual(runtime.images.status("other:1")?.names, ["other:1"]);
+      await assert.rejects(runtime.images.pull("Not An Image"), /invalid reference format/);
+    });
+
+    test("status says that it is ready", async () => {
+      assert.deepEqual(await runtime.status(), { runtimeReady: true, networkReady: true });
+    });
+
+    const collect = async (stream: AsyncIterable<Uint8Array>) => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of stream) pieces.push(piece);
+      return Buffer.concat(pieces).toString();
+    };
+    const whole = async (session: ExecSession) => {
+      const [stdout, stderr, exitCode] = await Promise.all([
+        collect(session.stdout),
+        collect(session.stderr),
+        session.exitCode,
+      ]);
+      return { stdout, stderr, exitCode };
+    };
+    const streams = (more: Partial<StreamOptions> = {}): StreamOptions => ({
+      stdin: false,
+      tty: false,
+      signal: AbortSignal.timeout(30_000),
+      ...more,
+    });
+
+    test("exec as streams: input, both outputs and the exit code", async () => {
+      const id = await run(shell("exec sleep 1000"));
+      const command = ["sh", "-c", 'read -r line; echo "$COLOUR $line"; cat >&2; exit 6'];
+      const session = await runtime.execStream(id, command, streams({ stdin: true }));
+      await session.write(Buffer.from("first\nrest"));
+      session.endInput();
+      assert.deepEqual(await whole(session), {
+        stdout: "red first\n",
+        stderr: "rest",
+        exitCode: 6,
+      });
+      const stop = new AbortController();
+      const long = await runtime.execStream(
+        id,
+        ["sleep", "1000"],
+        streams({ signal: stop.signal }),
+      );
+      stop.abort();
+      assert.equal(await long.exitCode, 137, "the signal ends the program");
+      await runtime.stopContainer(id, 0);
+      await assert.rejects(
+        async () => runtime.execStream(id, ["true"], streams()),
+        /is not running/,
+      );
+    });
+
+    test("exec on a terminal, of a size that can be changed", async (t) => {
+      if (!runtime.features().terminals) return t.skip("no terminals here");
+      const id = await run(shell("exec sleep 1000"));
+      const command = ["sh", "-c", "test -t 0 && stty size; read -r _; stty size; exit 3"];
+      const session = await runtime.execStream(
+        id,
+        command,
+        streams({ stdin: true, tty: true, size: { columns: 91, rows: 17 } }),
+      );
+      let text = "";
+      for await (const piece of session.stdout) {
+        const before = text.includes("17 91");
+        text += Buffer.from(piece).toString();
+        if (before || !text.includes("17 91")) continue;
+        await session.resize({ columns: 101, rows: 23 });
+        await session.write(Buffer.from("\n"));
+      }
+      assert.match(text, /17 91[\s\S]*23 101/);
+      assert.equal(await session.exitCode, 3);
+      await runtime.stopContainer(id, 0);
+    });
+
+    test("attach: output from now on, input for one client after the other", async () => {
+      const echo = 'echo up; while read -r line; do echo "got $line"; done; echo end; exit 4';
+      const id = await run(shell(echo, { stdin: true, stdinOnce: true }));
+      await until("it is up", async () => (await output(id)).includes("up"));
+      const session = await runtime.attach(id, streams({ stdin: true }));
+      await session.write(Buffer.from("one\n"));
+      await until("it has read", async () => (await output(id)).includes("got one"));
+      session.endInput();
+      const { stdout, exitCode } = await whole(session);
+      assert.equal(exitCode, 4, "stdinOnce: the first client's end is the end of the input");
+      assert.equal(stdout, "got one\nend\n");
+
+      const kept = await run(shell(echo, { name: "kept", stdin: true }));
+      await until("it is up", async () => (await output(kept)).includes("up"));
+      for (const word of ["one", "two"]) {
+        const leave = new AbortController();
+        const client = await runtime.attach(kept, streams({ stdin: true, signal: leave.signal }));
+        await client.write(Buffer.from(`${word}\n`));
+        await until("it has read", async () => (await output(kept)).includes(`got ${word}`));
+        leave.abort();
+        assert.equal(await client.exitCode, undefined, "the container runs on");
+      }
+      await reopen();
+      assert.equal(status(kept).state, "running");
+      await runtime.stopContainer(kept, 0);
+    });
+
+    test("a container on a terminal ends with everything it runs there", async (t) => {
+      if (!runtime.features().terminals) return t.skip("no terminals here");
+      const id = await run(
+        shell("trap '' HUP TERM; test -t 1 && echo tty $$; while :; do sleep 0.1; done", {
+          tty: true,
+          stdin: true,
+        }),
+      );
+      const up = await until(
+        "it is up",
+        async () => /tty (\d+)/.exec(await output(id)) ?? undefined,
+      );
+      const pid = up[1];
+      await runtime.stopContainer(id, 50);
+      await until("the program is gone", async () => !(await isRunning(Number(pid))));
+      const code = await exited(await run(shell("exit 9", { name: "tty", tty: true })));
+      assert.equal(code.exitCode, 9);
+    });
+
+    test("port-forward reaches a port of the pod", async () => {
+      const server = createServer((socket) => {
+        socket.on("data", (data) => socket.write(`<${data}>`));
+        socket.on("end", () => socket.end("bye"));
+      });
+      await new Promise<void>((resolve) => server.listen(0, sandbox.address, resolve));
+      const { port } = server.address() as { port: number };
+      const { signal } = new AbortController();
+      const connection = await runtime.portForward(uid, port, signal);
+      await connection.write(Buffer.from("hello"));
+      let text = "";
+      for await (const piece of connection.incoming) {
+        text += Buffer.from(piece).toString();
+        if (text === "<hello>") connection.end();
+      }
+      assert.equal(text, "<hello>bye");
+      connection.close();
+      await new Promise((resolve) => server.close(resolve));
+      await assert.rejects(runtime.portForward(uid, port, signal), /failed to connect/);
+      await assert.rejects(runtime.portForward(uid, 0, signal), /port 0 is not within/);
+      await assert.rejects(runtime.portForward("other", port, signal), /no ready sandbox/);
+    });
+
     test("stop and remove of what is not there succeed", async () => {
       await runtime.stopContainer("nobody", 0);
       await runtime.removeContainer("nobody");
@@ -278,11 +478,8 @@ export function containerRuntimeContract(
   });
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  return true;
+/** Whether the process runs; one that has ended and awaits its parent does not. */
+async function isRunning(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => ""); // gone
+  return stat !== "" && !/\) [ZX] /.test(stat);
 }

@@ -25,6 +25,7 @@ const facts = {
   nodeName: "n",
   nodeCpuMillis: 2500,
   nodeMemoryBytes: 1000,
+  hostname: "p",
 };
 const source = {
   configMap: async (_: string, name: string) =>
@@ -150,7 +151,8 @@ describe("environment", () => {
       [],
       source,
     );
-    assert.deepEqual(config.command, ["run", "y", "127.64.0.1:80"]);
+    assert.deepEqual(config.command, ["run", "y"]);
+    assert.deepEqual(config.args, ["127.64.0.1:80"]);
     assert.deepEqual(
       [config.memoryLimitBytes, config.cpuLimitMillis, config.attempt],
       [2 ** 20, 1500, 2],
@@ -187,7 +189,7 @@ describe("volumes", () => {
       },
     ];
     const withVolumes = { ...facts, pod: { ...pod, spec: { volumes } } };
-    const paths = await prepareVolumes(withVolumes, dir, live);
+    const paths = await prepareVolumes(withVolumes, dir, live, false);
     const text = (...path: string[]) => readFile(join(dir, ...path), "utf8");
     assert.equal(await text("cm", "a"), "1");
     assert.equal(await text("sec", "in", "pw"), "geheim");
@@ -196,7 +198,7 @@ describe("volumes", () => {
     assert.equal(paths.get("host"), dir);
 
     data = { a: "3", c: "4" };
-    await prepareVolumes(withVolumes, dir, live);
+    await prepareVolumes(withVolumes, dir, live, false);
     assert.equal(await text("cm", "a"), "3");
     const names = (await readdir(join(dir, "cm"))).filter((name) => !name.startsWith(".."));
     assert.deepEqual(names.sort(), ["a", "c"]);
@@ -221,12 +223,18 @@ describe("volumes", () => {
       /no volume is named "no"/,
     );
     const evil = { ...source, configMap: async () => ({ data: { "../../evil": "x" } }) };
-    await assert.rejects(prepareVolumes(withVolumes, join(dir, "e"), evil), /must not contain/);
+    await assert.rejects(
+      prepareVolumes(withVolumes, join(dir, "e"), evil, false),
+      /must not contain/,
+    );
     const nfs = {
       ...facts,
       pod: { ...pod, spec: { volumes: [{ name: "n", nfs: { server: "s", path: "/" } }] } },
     };
-    await assert.rejects(prepareVolumes(nfs, dir, source), /volume "n": nfs is not supported/);
+    await assert.rejects(
+      prepareVolumes(nfs, dir, source, false),
+      /volume "n": nfs is not supported/,
+    );
     await rm(dir, { recursive: true });
   });
 });

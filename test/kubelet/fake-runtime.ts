@@ -3,10 +3,14 @@ import type {
   ContainerConfig,
   ContainerRuntime,
   ExecResult,
+  Image,
+  ImageService,
   PodResourceUse,
   PodSandbox,
   PodSandboxConfig,
   RuntimeEvent,
+  RuntimeFeatures,
+  RuntimeStatus,
 } from "../../services/kubelet/runtime/types.ts";
 import { ContainerConfigError } from "../../services/kubelet/runtime/types.ts";
 import type { FakeClock } from "./support.ts";
@@ -23,6 +27,20 @@ export class FakeRuntime implements ContainerRuntime {
   readonly broken = new Set<string>();
   /** Containers that only SIGKILL ends. */
   readonly stubborn = new Set<string>();
+  readonly pulled = new Set<string>();
+  /** References that no registry has. */
+  readonly unknownImages = new Set<string>();
+  /** What each container wrote. */
+  readonly output = new Map<string, string>();
+  featureSet: RuntimeFeatures = {
+    privateMounts: true,
+    changeIdentity: true,
+    restrictPrivileges: true,
+    grantableCapabilities: ["NET_ADMIN", "CHOWN"],
+    terminals: true,
+    memoryLimits: true,
+    cpuLimits: true,
+  };
   execResult: ExecResult = { exitCode: 0, output: "", timedOut: false };
   readonly #clock: FakeClock;
   readonly #sandboxes = new Map<string, PodSandbox>();
@@ -33,6 +51,32 @@ export class FakeRuntime implements ContainerRuntime {
 
   constructor(clock: FakeClock) {
     this.#clock = clock;
+  }
+
+  readonly images: ImageService = {
+    list: () => [...this.pulled].map(imageOf),
+    status: (reference) => (this.pulled.has(reference) ? imageOf(reference) : undefined),
+    pull: async (reference) => {
+      if (this.unknownImages.has(reference)) throw new Error(`no image ${reference}`);
+      this.calls.push(`pull ${reference}`);
+      this.pulled.add(reference);
+      return imageOf(reference);
+    },
+    remove: async (reference) => void this.pulled.delete(reference),
+  };
+  features = () => this.featureSet;
+  async status(): Promise<RuntimeStatus> {
+    return { runtimeReady: true, networkReady: true };
+  }
+  async refresh(): Promise<void> {}
+  async execStream(): Promise<never> {
+    throw new Error("the fake runtime has no streams");
+  }
+  async attach(): Promise<never> {
+    throw new Error("the fake runtime has no streams");
+  }
+  async portForward(): Promise<never> {
+    throw new Error("the fake runtime has no network");
   }
 
   async load(): Promise<void> {}
@@ -75,6 +119,7 @@ export class FakeRuntime implements ContainerRuntime {
       name,
       attempt,
       image,
+      imageId: imageOf(image).id,
       specHash,
       createdAt,
       state: "created",
@@ -117,8 +162,8 @@ export class FakeRuntime implements ContainerRuntime {
     return this.execResult;
   }
 
-  async *logs(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from("log\n");
+  async *logs(id: string): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(this.output.get(this.#of(id).name) ?? "log\n");
   }
 
   async resourceUse(): Promise<readonly PodResourceUse[]> {
@@ -156,4 +201,8 @@ export class FakeRuntime implements ContainerRuntime {
       handler({ type, podUid: container.podUid, containerId: container.id });
     }
   }
+}
+
+function imageOf(reference: string): Image {
+  return { id: `sha256:${reference}`, names: [reference], sizeBytes: 0, usedAt: 0 };
 }

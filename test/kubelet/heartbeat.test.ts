@@ -64,7 +64,7 @@ afterEach(() => {
   for (const abort of aborts.splice(0)) abort.abort();
 });
 
-async function harness() {
+async function harness(intervalMillis?: number) {
   const clock = new FakeClock();
   const streams: FakeStream[] = [];
   const results: PodStatusResult[] = [];
@@ -80,6 +80,7 @@ async function harness() {
     kubeletPort: 10250,
     clock,
     log: silent,
+    intervalMillis,
     random: () => 1,
     open: async () => {
       world.opens.push(clock.monotonicMillis());
@@ -262,6 +263,19 @@ describe("heartbeat", () => {
     const before = h.last().sent.length;
     await h.clock.advance(kubeletLimits.heartbeatMillisMin);
     assert.equal(h.last().sent.length, before + 1);
+  });
+
+  test("an own interval is kept, unless the apiserver asks for more often", async () => {
+    const h = await harness(2_000);
+    h.last().answer({ sequence: 1, intervalMillis: 5_000 });
+    await settle();
+    const before = h.last().sent.length;
+    await h.clock.advance(2_000);
+    assert.equal(h.last().sent.length, before + 1, "own: every 2 s");
+    h.last().answer({ sequence: 2, intervalMillis: 1_000 });
+    await settle();
+    await h.clock.advance(1_000);
+    assert.equal(h.last().sent.length, before + 2, "asked: every second");
   });
 
   test("it ends with its signal", async () => {

@@ -136,17 +136,30 @@ describe("node object and status", () => {
     kubeletVersion: "v1",
   };
   test("capacity less what is reserved is allocatable", () => {
-    const status = nodeStatus(options, undefined, 0);
+    const ready = { type: "Ready", status: "True" };
+    const status = nodeStatus(options, [ready], []);
     assert.deepEqual(status.capacity, { cpu: "4", memory: "8388608Ki", pods: "110" });
     assert.deepEqual(status.allocatable, { cpu: "3500m", memory: "7340032Ki", pods: "110" });
     const disk = { ...options, ephemeralStorageBytes: 2 ** 20 };
-    const full = nodeStatus({ ...disk, reserved: { "ephemeral-storage": "1Ki" } }, undefined, 0);
+    const full = nodeStatus({ ...disk, reserved: { "ephemeral-storage": "1Ki" } }, [], []);
     assert.equal(full.capacity?.["ephemeral-storage"], "1024Ki");
     assert.equal(full.allocatable?.["ephemeral-storage"], "1023Ki");
     assert.equal(status.daemonEndpoints?.kubeletEndpoint?.Port, 10250);
-    const ready = status.conditions?.find(({ type }) => type === "Ready");
-    assert.deepEqual([ready?.status, ready?.lastTransitionTime], ["True", "1970-01-01T00:00:00Z"]);
-    assert.deepEqual(nodeStatus(options, status, 60_000), status, "time alone changes nothing");
+    assert.deepEqual(status.conditions, [ready]);
+  });
+  test("images are reported, the largest first, and no more than upstream's fifty", () => {
+    const images = Array.from({ length: 60 }, (_, index) => ({
+      id: `id-${index}`,
+      names: Array.from({ length: 7 }, (_, name) => `image-${index}:${name}`),
+      sizeBytes: index,
+      usedAt: 0,
+    }));
+    const reported = nodeStatus(options, [], images).images ?? [];
+    assert.equal(reported.length, 50);
+    assert.deepEqual(reported[0], {
+      names: ["image-59:0", "image-59:1", "image-59:2", "image-59:3", "image-59:4"],
+      sizeBytes: 59,
+    });
   });
   test("labels and taints; bad flags name themselves", () => {
     const node = nodeObject(options);
@@ -227,6 +240,7 @@ describe("kubelet API", () => {
       image: "",
       command: ["x"],
       env: {},
+      args: [],
       mounts: [],
       specHash: "",
     };
@@ -243,7 +257,7 @@ describe("kubelet service", () => {
     const runtime = new FakeRuntime(new FakeClock());
     const pod: Pod = { metadata: { uid: "u", name: "p" }, spec: { containers: [{ name: "a" }] } };
     const config = { podUid: "u", name: "a", attempt: 0, image: "", env: {}, specHash: "" };
-    const id = await runtime.createContainer({ ...config, command: ["x"], mounts: [] });
+    const id = await runtime.createContainer({ ...config, command: ["x"], args: [], mounts: [] });
     await runtime.startContainer(id);
     const server = createRpcServer({ log: silent });
     const source = { runtime, pod: (_: string, name: string) => (name === "p" ? pod : undefined) };

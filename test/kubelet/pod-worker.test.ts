@@ -1,90 +1,9 @@
 import assert from "node:assert/strict";
-import { afterEach, describe, test } from "node:test";
-import type { Pod, PodSpec, PodStatus, PodStatusReport } from "../../proto/gen/core.ts";
-import type { ProbeOutcome } from "../../services/kubelet/pod/probes.ts";
+import { describe, test } from "node:test";
 import { PodWorker } from "../../services/kubelet/pod/worker.ts";
 import { until } from "../contract/container-runtime.ts";
-import { FakeRuntime } from "./fake-runtime.ts";
-import { FakeClock, settle, silent } from "./support.ts";
-
-const uid = "u1";
-const workers: PodWorker[] = [];
-afterEach(() => {
-  for (const worker of workers.splice(0)) worker.close();
-});
-
-function podOf(spec: PodSpec, metadata: Pod["metadata"] = {}): Pod {
-  return {
-    metadata: { name: "p", namespace: "d", uid, ...metadata },
-    spec: { restartPolicy: "Always", terminationGracePeriodSeconds: 30, ...spec },
-  };
-}
-const main = { name: "main", image: "i", command: ["run"] };
-
-function harness(pod: Pod) {
-  const clock = new FakeClock();
-  const runtime = new FakeRuntime(clock);
-  const reports: PodStatusReport[] = [];
-  const events: string[] = [];
-  const forgotten: string[] = [];
-  const missing = { configMaps: new Set<string>() };
-  const probe = { outcome: { ok: true, message: "" } as ProbeOutcome, runs: [] as string[] };
-  const worker = new PodWorker(
-    {
-      clock,
-      log: silent,
-      runtime,
-      probeRunner: async (one) => {
-        probe.runs.push(JSON.stringify(one.exec?.command ?? []));
-        return probe.outcome;
-      },
-      events: { event: (_, type, reason) => void events.push(`${type} ${reason}`) },
-      config: {
-        configMap: async (_, name) =>
-          missing.configMaps.has(name) ? undefined : { data: { key: "value" } },
-        secret: async () => undefined,
-      },
-      services: () => [],
-      nodeName: "n",
-      hostIP: "127.0.0.1",
-      nodeCpuMillis: 1000,
-      nodeMemoryBytes: 1e9,
-      podsDir: "/nonexistent-trireme-pods",
-      address: () => "127.64.0.1",
-      report: (report) => reports.push(report),
-      forgotten: (id) => forgotten.push(id),
-    },
-    pod,
-  );
-  runtime.onEvent(() => worker.wake());
-  workers.push(worker);
-  const status = (): PodStatus => reports.at(-1)?.status ?? {};
-  const state = (name = "main") =>
-    [...(status().containerStatuses ?? []), ...(status().initContainerStatuses ?? [])].find(
-      (one) => one.name === name,
-    );
-  const condition = (type: string) => status().conditions?.find((one) => one.type === type)?.status;
-  const starts = () => runtime.calls.filter((call) => call.startsWith("start "));
-  const begin = async () => {
-    worker.wake();
-    await settle();
-  };
-  return {
-    clock,
-    runtime,
-    reports,
-    events,
-    forgotten,
-    missing,
-    probe,
-    worker,
-    status,
-    state,
-    condition,
-    starts,
-    begin,
-  };
-}
+import { settle, silent } from "./support.ts";
+import { harness, main, podOf, podsDir, uid, workers } from "./worker-harness.ts";
 
 describe("pod worker", () => {
   test("a running pod is reported in full", async () => {
@@ -109,7 +28,7 @@ describe("pod worker", () => {
         {
           name: "main",
           image: "i",
-          imageID: "i",
+          imageID: "sha256:i",
           ready: true,
           restartCount: 0,
           started: true,
@@ -226,10 +145,15 @@ describe("pod worker", () => {
       podOf({ restartPolicy: "Never", initContainers: [side], containers: [main] }),
     );
     await h.begin();
+    h.runtime.stubborn.add("side");
     h.runtime.end("main", 0);
     await settle();
     assert.ok(h.runtime.calls.includes("stop side 30000"));
-    assert.equal(h.status().phase, "Succeeded");
+    assert.equal(h.status().phase, "Running", "until the sidecar has ended, too");
+    assert.ok(h.state("side")?.state?.running);
+    await h.clock.advance(30_000);
+    await until("the pod is over", () => h.status().phase === "Succeeded");
+    assert.equal(h.state("side")?.state?.terminated?.exitCode, 137);
   });
 
   test("a program that is not there", async () => {
@@ -428,7 +352,8 @@ describe("pod worker", () => {
         hostIP: "127.0.0.1",
         nodeCpuMillis: 1,
         nodeMemoryBytes: 1,
-        podsDir: "/nonexistent-trireme-pods",
+        dns: { servers: [], domain: "cluster.local" },
+        podsDir,
         address: () => assert.fail("the address is kept"),
         report: (report) => h.reports.push(report),
         forgotten: () => undefined,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { logLimits, rotateLog } from "../../services/kubelet/runtime/process/logs.ts";
@@ -21,6 +21,7 @@ const config = (command: readonly string[], more: Partial<ContainerConfig> = {})
   attempt: 0,
   image: "i",
   command,
+  args: [],
   env: {},
   mounts: [],
   specHash: "",
@@ -35,6 +36,7 @@ async function withRuntime(
   const runtime = createProcessRuntime({ root: join(dir, "state"), log: silent, ...more });
   try {
     await runtime.load();
+    await runtime.images.pull("i");
     const name = { namespace: "d", name: "p", hostname: "p" };
     await runtime.runSandbox({ uid, ...name, address: "127.64.0.9", hostNetwork: false });
     await act(runtime, dir);
@@ -170,6 +172,8 @@ describe("process runtime", () => {
     const capabilities = {
       root: false,
       mounts: false,
+      setpriv: true,
+      script: true,
       memoryCgroup: undefined,
       cpuCgroup: undefined,
     };
@@ -219,10 +223,118 @@ describe("process runtime", () => {
     await withRuntime(async (runtime, dir) => {
       await chmod(dir, 0o755);
       const text = await outputOf(runtime, ["sh", "-c", "id -u; id -g"], {
-        runAsUser: 1234,
-        runAsGroup: 77,
+        security: { runAsUser: 1234, runAsGroup: 77 },
       });
       assert.equal(text, "1234\n77\n");
+    });
+  });
+
+  test("a hostname and a resolv.conf of its own, in exec as well", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await withRuntime(async (runtime) => {
+      const dns = { servers: ["9.9.9.9"], searches: ["a", "b"], options: ["ndots:2"] };
+      const name = { namespace: "d", name: "p", hostname: "own-name" };
+      const address = "127.64.0.9";
+      await runtime.runSandbox({ uid, ...name, address, hostNetwork: false, dns });
+      const id = await runtime.createContainer(config(["sleep", "1000"]));
+      await runtime.startContainer(id);
+      const told = await runtime.exec(id, ["sh", "-c", "uname -n; cat /etc/resolv.conf"], 5_000);
+      assert.equal(told.output, "own-name\nnameserver 9.9.9.9\nsearch a b\noptions ndots:2\n");
+      assert.notEqual(hostname(), "own-name", "the machine keeps its own");
+    });
+  });
+
+  test("a read-only root refuses writes but in volumes", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await withRuntime(async (runtime, dir) => {
+      await mkdir(join(dir, "volume"));
+      const script = `echo 1 > ${dir}/no; echo 2 > /tmp/no-$$; echo 3 > ${dir}/mnt/yes; cat ${dir}/mnt/yes`;
+      const text = await outputOf(runtime, ["sh", "-c", script], {
+        mounts: [
+          { hostPath: join(dir, "volume"), containerPath: join(dir, "mnt"), readOnly: false },
+        ],
+        security: { readOnlyRootFilesystem: true },
+      });
+      assert.equal((text.match(/Read-only file system/g) ?? []).length, 2, text);
+      assert.match(text, /3\n$/);
+    });
+  });
+
+  test("capabilities are dropped, and privileges cannot be gained", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await withRuntime(async (runtime) => {
+      const show = ["sh", "-c", "grep -E 'CapEff|NoNewPrivs' /proc/self/status"];
+      const text = await outputOf(runtime, show, {
+        security: {
+          dropCapabilities: ["ALL"],
+          addCapabilities: ["NET_BIND_SERVICE"],
+          noNewPrivileges: true,
+        },
+      });
+      assert.match(text, /CapEff:\s+0000000000000400\n/);
+      assert.match(text, /NoNewPrivs:\s+1\n/);
+      await assert.rejects(
+        runtime.createContainer(config(["true"], { security: { addCapabilities: ["NONE_SUCH"] } })),
+        /capabilities\.add: this machine cannot grant NONE_SUCH/,
+      );
+    });
+  });
+
+  test("supplementary groups without another user", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await withRuntime(async (runtime) => {
+      const text = await outputOf(runtime, ["id", "-G"], {
+        security: { supplementalGroups: [4001, 4002] },
+      });
+      assert.equal(text, "0 4001 4002\n");
+    });
+  });
+
+  test("a mount inside another one, and a mount point that two pods share", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await withRuntime(async (runtime, dir) => {
+      await mkdir(join(dir, "outer"));
+      await mkdir(join(dir, "inner"));
+      await writeFile(join(dir, "inner", "file"), "deep");
+      const at = join(dir, "mnt");
+      const mounts = [
+        { hostPath: join(dir, "inner"), containerPath: join(at, "a", "b"), readOnly: true },
+        { hostPath: join(dir, "outer"), containerPath: at, readOnly: false },
+      ];
+      assert.equal(await outputOf(runtime, ["cat", `${at}/a/b/file`], { mounts }), "deep");
+
+      const other = "aaaaaaaa-0000-0000-0000-000000000002";
+      const name = { namespace: "d", name: "q", hostname: "q" };
+      await runtime.runSandbox({ uid: other, ...name, address: "127.64.0.8", hostNetwork: false });
+      const wait = ["sh", "-c", `while [ ! -e ${at}/go ]; do sleep 0.02; done; ls ${at}`];
+      const shared = config(wait, { podUid: other, mounts: mounts.slice(1) });
+      const id = await runtime.createContainer(shared);
+      await runtime.startContainer(id);
+      await runtime.removeSandbox(uid);
+      await writeFile(join(dir, "outer", "go"), "");
+      const end = await until("it sees its volume", () => {
+        const now = runtime.containers().find((one) => one.id === id);
+        return now?.state === "exited" && now;
+      });
+      assert.equal(end.exitCode, 0);
+      await runtime.removeSandbox(other);
+      assert.equal((await readdir(dir)).includes("mnt"), false, "the last pod removes it");
+    });
+  });
+
+  test("a mount that fails is a StartError that says why", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await withRuntime(async (runtime, dir) => {
+      await mkdir(join(dir, "volume"));
+      await writeFile(join(dir, "file"), "");
+      const mount = { hostPath: join(dir, "volume"), containerPath: join(dir, "file") };
+      const id = await runtime.createContainer(
+        config(["true"], { mounts: [{ ...mount, readOnly: false }] }),
+      );
+      await runtime.startContainer(id);
+      const failed = runtime.containers().find((one) => one.id === id);
+      assert.equal(failed?.reason, "StartError");
+      assert.match(failed?.message ?? "", /the container could not be set up: mount: .*file/);
     });
   });
 

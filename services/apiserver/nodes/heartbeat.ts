@@ -182,20 +182,26 @@ class NodeReporter {
       if (spec?.nodeName === this.node) return;
       throw forbidden(pods, name, `the pod is not bound to node "${this.node}"`);
     };
+    const writeStatus = async () => {
+      const { object } = await change(backend, this.#call, request, (present, admission) => {
+        checkPreconditions(pods, present, preconditions);
+        checked(present);
+        const next = present.copy();
+        next["status"] = mergePod(next["status"] as PodStatusLike | undefined, report.status ?? {});
+        return replace(backend, present, admission(next));
+      });
+      return object.revision;
+    };
     if (report.removed) {
       const present = backend.cache.of(pods).get(key) ?? (await fetchObject(backend, pods, key));
       if (present !== undefined) checked(present);
+      // A finalizer keeps the object: then its status must say how the containers ended.
+      const held = (present?.document.metadata?.finalizers ?? []).length > 0;
+      if (held && report.status !== undefined) await writeStatus();
       const deletion = { gracePeriodSeconds: 0, preconditions };
       return (await removeKey(backend, this.#call, pods, key, deletion)).object.revision;
     }
-    const { object } = await change(backend, this.#call, request, (present, admission) => {
-      checkPreconditions(pods, present, preconditions);
-      checked(present);
-      const next = present.copy();
-      next["status"] = mergePod(next["status"] as PodStatusLike | undefined, report.status ?? {});
-      return replace(backend, present, admission(next));
-    });
-    return object.revision;
+    return writeStatus();
   }
 }
 

@@ -11,6 +11,7 @@ import {
   defaultBasePort,
   directories,
   host,
+  parseNodeCapacity,
   ports,
 } from "../layout.ts";
 import { printEndpoints } from "../output.ts";
@@ -20,6 +21,7 @@ export interface UpFlags {
   readonly basePort?: number;
   readonly masters?: number;
   readonly nodes?: number;
+  readonly nodeCapacity?: string;
   readonly detach?: boolean;
   readonly nodeReturnSeconds: number;
 }
@@ -50,11 +52,14 @@ export async function up(flags: UpFlags): Promise<void> {
 function shapeOf(flags: UpFlags): ClusterShape {
   const dataDirectory = flags.dataDir;
   const kept = readJson<Omit<ClusterShape, "dataDirectory">>(directories(dataDirectory).shape);
+  const nodes = flags.nodes ?? kept?.nodes ?? 3;
   const shape: ClusterShape = {
     dataDirectory,
     basePort: flags.basePort ?? kept?.basePort ?? defaultBasePort,
     masters: flags.masters ?? kept?.masters ?? 3,
-    nodes: flags.nodes ?? kept?.nodes ?? 3,
+    nodes,
+    nodeCapacity:
+      flags.nodeCapacity === undefined ? kept?.nodeCapacity : parseNodeCapacity(flags.nodeCapacity),
   };
   checkShape(shape);
   if (kept && kept.masters !== shape.masters) {
@@ -135,6 +140,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...["up", "--data-dir", shape.dataDirectory, "--base-port", String(shape.basePort)],
     ...["--masters", String(shape.masters), "--nodes", String(shape.nodes)],
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
+    ...(flags.nodeCapacity === undefined ? [] : ["--node-capacity", flags.nodeCapacity]),
   ];
   const child = spawn(process.execPath, [join(dirname(import.meta.dirname), "main.ts"), ...args], {
     detached: true,

@@ -28,6 +28,10 @@ export interface HeartbeatOptions {
   readonly kubeletPort: number;
   readonly clock: Clock;
   readonly log: Log;
+  /**
+   * The longest pause between heartbeats; absent: what the apiserver asks for. The apiserver knows
+   * how long it waits for a node, so a longer pause than it asks for is not kept.
+   */
   readonly intervalMillis?: number | undefined;
   /** Uniform in 0..1. */
   readonly random: () => number;
@@ -52,6 +56,7 @@ export class Heartbeat {
   #answered = 0;
   #lastStatus = "";
   #flushing = false;
+  #tooSlowSaid = false;
   #tick: Cancel | undefined;
   #watchdog: Cancel | undefined;
 
@@ -163,7 +168,16 @@ export class Heartbeat {
   #adoptInterval(asked: number | undefined): void {
     if (asked === undefined || asked <= 0) return;
     const { heartbeatMillisMin, heartbeatMillisMax } = kubeletLimits;
-    const millis = Math.min(heartbeatMillisMax, Math.max(heartbeatMillisMin, asked));
+    const own = this.#options.intervalMillis ?? heartbeatMillisMax;
+    if (own > asked && own < heartbeatMillisMax && !this.#tooSlowSaid) {
+      this.#tooSlowSaid = true;
+      this.#options.log.warn("the apiserver asks for heartbeats more often than configured", {
+        configuredMillis: own,
+        askedMillis: asked,
+      });
+    }
+    const wanted = Math.min(own, asked);
+    const millis = Math.min(heartbeatMillisMax, Math.max(heartbeatMillisMin, wanted));
     if (millis === this.#intervalMillis || this.#stream === undefined) return;
     this.#intervalMillis = millis;
     this.#tick?.();

@@ -1,16 +1,21 @@
 /** What this node says of itself: capacity, addresses, system, conditions. */
 import { readFileSync, statfsSync } from "node:fs";
-import { arch, cpus, freemem, hostname, release, totalmem } from "node:os";
-import type { Node, NodeCondition, NodeStatus, Taint } from "../../../proto/gen/core.ts";
+import { arch, cpus, release, totalmem } from "node:os";
+import type {
+  ContainerImage,
+  Node,
+  NodeCondition,
+  NodeStatus,
+  Taint,
+} from "../../../proto/gen/core.ts";
 import {
   bytes,
   cpuMillis,
   formatQuantity,
   parseQuantity,
   quantityFromMillis,
-  rfc3339Seconds,
 } from "../../kinds/mod.ts";
-import { kubeletLimits } from "../limits.ts";
+import type { Image } from "../runtime/types.ts";
 
 export interface NodeOptions {
   readonly nodeName: string;
@@ -83,13 +88,14 @@ export function nodeResources(options: NodeOptions, amounts: NodeAmounts): Recor
 /** The status without times that change by themselves: equal status means nothing to report. */
 export function nodeStatus(
   options: NodeOptions,
-  previous: NodeStatus | undefined,
-  now: number,
+  conditions: readonly NodeCondition[],
+  images: readonly Image[],
 ): NodeStatus {
   return {
     capacity: nodeResources(options, nodeCapacity(options)),
     allocatable: nodeResources(options, nodeAllocatable(options)),
-    conditions: conditions(previous, now),
+    conditions: [...conditions],
+    images: reportedImages(images),
     addresses: [
       { type: "InternalIP", address: options.nodeIP },
       { type: "Hostname", address: options.nodeName },
@@ -110,53 +116,16 @@ export function nodeStatus(
   };
 }
 
-function conditions(previous: NodeStatus | undefined, now: number): NodeCondition[] {
-  const pressed = availableMemory() < kubeletLimits.memoryPressureBytes;
-  const own: NodeCondition[] = [
-    pressed
-      ? {
-          type: "MemoryPressure",
-          status: "True",
-          reason: "KubeletHasInsufficientMemory",
-          message: "kubelet has insufficient memory available",
-        }
-      : {
-          type: "MemoryPressure",
-          status: "False",
-          reason: "KubeletHasSufficientMemory",
-          message: "kubelet has sufficient memory available",
-        },
-    {
-      type: "DiskPressure",
-      status: "False",
-      reason: "KubeletHasNoDiskPressure",
-      message: "kubelet has no disk pressure",
-    },
-    {
-      type: "PIDPressure",
-      status: "False",
-      reason: "KubeletHasSufficientPID",
-      message: "kubelet has sufficient PID available",
-    },
-    {
-      type: "Ready",
-      status: "True",
-      reason: "KubeletReady",
-      message: "kubelet is posting ready status",
-    },
-  ];
-  return own.map((condition) => {
-    const old = previous?.conditions?.find(({ type }) => type === condition.type);
-    const same = old?.status === condition.status;
-    const lastTransitionTime = (same && old?.lastTransitionTime) || rfc3339Seconds(now);
-    return { ...condition, lastTransitionTime };
-  });
-}
+/** Upstream's nodeStatusMaxImages and MaxNamesPerImageInNodeStatus. */
+const imagesMax = 50;
+const namesMax = 5;
 
-/** MemAvailable, which counts caches that can be given up; free memory alone would not. */
-export function availableMemory(): number {
-  const match = /^MemAvailable:\s+(\d+) kB$/m.exec(text("/proc/meminfo"));
-  return match === null ? freemem() : Number(match[1]) * 1024;
+/** The largest images first, since those are worth most where they already are. */
+function reportedImages(images: readonly Image[]): ContainerImage[] {
+  return images
+    .toSorted((a, b) => b.sizeBytes - a.sizeBytes || (a.id < b.id ? -1 : 1))
+    .slice(0, imagesMax)
+    .map(({ names, sizeBytes }) => ({ names: names.slice(0, namesMax), sizeBytes }));
 }
 
 function text(path: string): string {
@@ -233,5 +202,3 @@ export function parseReserved(value: string, flag: string): Record<string, strin
   }
   return reserved;
 }
-
-export const machineHostname = hostname;

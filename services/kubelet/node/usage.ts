@@ -4,7 +4,7 @@ import { totalmem } from "node:os";
 import type { NodeUsage, PodUsage } from "../../../proto/gen/core.ts";
 import type { LoopClock } from "../../client/mod.ts";
 import type { ContainerRuntime } from "../runtime/types.ts";
-import { availableMemory } from "./node-status.ts";
+import { availableMemory } from "./health.ts";
 
 export interface UsageSampler {
   sample(): Promise<NodeUsage>;

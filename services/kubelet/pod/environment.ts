@@ -26,6 +26,8 @@ export interface PodFacts {
   /** What the node allows, where a container states no limit. */
   readonly nodeCpuMillis: number;
   readonly nodeMemoryBytes: number;
+  /** What the pod's programs are told as their hostname. */
+  readonly hostname: string;
 }
 
 /**
@@ -113,9 +115,8 @@ export async function containerEnvironment(
   source: ConfigSource,
 ): Promise<Record<string, string>> {
   const namespace = facts.pod.metadata?.namespace ?? "";
-  const hostname = facts.pod.spec?.hostname ?? facts.pod.metadata?.name ?? "";
   const values: Record<string, string> = {
-    HOSTNAME: hostname,
+    HOSTNAME: facts.hostname,
     POD_IP: facts.podIP,
     POD_NAME: facts.pod.metadata?.name ?? "",
     POD_NAMESPACE: namespace,

@@ -16,6 +16,8 @@ export interface PlanFacts {
   readonly backoffCurrent: (name: string) => number;
   /** Containers with a stop under way. */
   readonly stopping: (id: string) => boolean;
+  /** The container runs something else than the pod asks for now. */
+  readonly changed: (run: RuntimeContainer, container: Container) => boolean;
 }
 
 export interface Plan {
@@ -27,6 +29,8 @@ export interface Plan {
   }[];
   /** Sidecars to end because the pod's work is done. */
   readonly stop: readonly RuntimeContainer[];
+  /** Containers to end because the pod asks for something else now; they start again. */
+  readonly replace: readonly RuntimeContainer[];
   /** Why containers wait, by name. */
   readonly waiting: ReadonlyMap<string, Waiting>;
   /** When to plan again, if nothing happens before; undefined: when something happens. */
@@ -69,6 +73,7 @@ class Planner {
   readonly #facts: PlanFacts;
   readonly #start: { container: Container; attempt: number; restart: boolean }[] = [];
   readonly #stop: RuntimeContainer[] = [];
+  readonly #replace: RuntimeContainer[] = [];
   readonly #waiting = new Map<string, Waiting>();
   #again: number | undefined;
 
@@ -82,7 +87,11 @@ class Planner {
 
   finished(container: Container, policy: string | undefined): boolean {
     const latest = this.latest(container);
-    return latest?.state === "exited" && !shouldRestart(policy, latest.exitCode);
+    return (
+      latest?.state === "exited" &&
+      !shouldRestart(policy, latest.exitCode) &&
+      !this.#facts.changed(latest, container)
+    );
   }
 
   initStep(container: Container, policy: string | undefined): "done" | "wait" | "failed" {
@@ -104,11 +113,20 @@ class Planner {
       this.#start.push({ container, attempt: 0, restart: false });
       return false;
     }
-    if (latest.state === "running") return this.#facts.started(latest.id, container);
+    const changed = this.#facts.changed(latest, container);
+    if (latest.state === "running") {
+      if (changed) this.#replace.push(latest);
+      return !changed && this.#facts.started(latest.id, container);
+    }
     if (this.#facts.stopping(latest.id)) return false;
     if (latest.state === "created") {
       // Made by an instance that ended before it could start it: made anew.
       this.#start.push({ container, attempt: latest.attempt, restart: false });
+      return false;
+    }
+    if (changed) {
+      // Whatever the restart policy: this is the first run of what is wanted now.
+      this.#start.push({ container, attempt: latest.attempt + 1, restart: false });
       return false;
     }
     if (!shouldRestart(policy, latest.exitCode)) return false;
@@ -145,6 +163,7 @@ class Planner {
     return {
       start: over ? [] : this.#start,
       stop: this.#stop,
+      replace: this.#replace,
       waiting: this.#waiting,
       againMillis: this.#again,
       over,

@@ -1,7 +1,16 @@
 /** From a container of the API to what the runtime is asked to run. */
 import { createHash } from "node:crypto";
-import type { Container, Service } from "../../../proto/gen/core.ts";
-import { type ContainerConfig, ContainerConfigError } from "../runtime/types.ts";
+import type {
+  Container,
+  PodSecurityContext,
+  SecurityContext,
+  Service,
+} from "../../../proto/gen/core.ts";
+import {
+  type ContainerConfig,
+  ContainerConfigError,
+  type ContainerSecurity,
+} from "../runtime/types.ts";
 import { type ConfigSource, containerEnvironment, expand, type PodFacts } from "./environment.ts";
 import { millisOf, unitsOf } from "./resources.ts";
 import { mountsOf } from "./volumes.ts";
@@ -18,7 +27,6 @@ export async function containerConfig(
   const { pod } = facts;
   const own = await containerEnvironment(facts, container, services, source);
   const expandText = (text: string) => expand(text, own);
-  const command = [...(container.command ?? []), ...(container.args ?? [])].map(expandText);
   const mounts = await mountsOf(container.volumeMounts ?? [], volumes, expandText);
   const env = { ...own };
   for (const [name, path] of volumes) {
@@ -27,28 +35,57 @@ export async function containerConfig(
   const limits = container.resources?.limits ?? {};
   const memory = unitsOf(limits["memory"]);
   const cpu = millisOf(limits["cpu"]);
-  const podContext = pod.spec?.securityContext ?? {};
-  const context = container.securityContext ?? {};
-  const runAsUser = context.runAsUser ?? podContext.runAsUser;
-  const runsAsRoot = runAsUser === 0 || (runAsUser === undefined && process.getuid?.() === 0);
-  if ((context.runAsNonRoot ?? podContext.runAsNonRoot) && runsAsRoot) {
-    throw new ContainerConfigError("container has runAsNonRoot and would run as root");
-  }
   return {
     podUid: pod.metadata?.uid ?? "",
     name: container.name ?? "",
     attempt,
     image: container.image ?? "",
-    command,
+    command: (container.command ?? []).map(expandText),
+    args: (container.args ?? []).map(expandText),
     env,
     workingDir: container.workingDir || undefined,
     mounts,
     memoryLimitBytes: memory > 0 ? memory : undefined,
     cpuLimitMillis: cpu > 0 ? cpu : undefined,
-    runAsUser,
-    runAsGroup: context.runAsGroup ?? podContext.runAsGroup,
-    supplementalGroups: podContext.supplementalGroups,
+    security: securityOf(pod.spec?.securityContext ?? {}, container.securityContext ?? {}),
+    stdin: container.stdin ?? false,
+    stdinOnce: container.stdinOnce ?? false,
+    tty: container.tty ?? false,
     stopSignal: container.lifecycle?.stopSignal,
-    specHash: createHash("sha256").update(JSON.stringify(container)).digest("hex").slice(0, 16),
+    specHash: specHashOf(container),
+  };
+}
+
+/**
+ * Changes when a running container is no longer what the pod asks for. As upstream's it covers the
+ * fields that an update may change, so that a newer kubelet does not restart what runs.
+ */
+export function specHashOf({ name, image }: Container): string {
+  return createHash("sha256")
+    .update(JSON.stringify([name, image]))
+    .digest("hex")
+    .slice(0, 16);
+}
+
+/** The container's settings over the pod's. Throws ContainerConfigError. */
+function securityOf(pod: PodSecurityContext, own: SecurityContext): ContainerSecurity {
+  const runAsUser = own.runAsUser ?? pod.runAsUser;
+  const runsAsRoot = runAsUser === 0 || (runAsUser === undefined && process.getuid?.() === 0);
+  if ((own.runAsNonRoot ?? pod.runAsNonRoot) && runsAsRoot) {
+    throw new ContainerConfigError("container has runAsNonRoot and would run as root");
+  }
+  const groups = [...(pod.supplementalGroups ?? [])];
+  if (pod.fsGroup !== undefined && !groups.includes(pod.fsGroup)) groups.push(pod.fsGroup);
+  const names = (list: readonly string[] = []) =>
+    list.map((name) => name.toUpperCase().replace(/^CAP_/, ""));
+  return {
+    runAsUser,
+    runAsGroup: own.runAsGroup ?? pod.runAsGroup,
+    supplementalGroups: groups,
+    addCapabilities: names(own.capabilities?.add),
+    dropCapabilities: names(own.capabilities?.drop),
+    privileged: own.privileged ?? false,
+    readOnlyRootFilesystem: own.readOnlyRootFilesystem ?? false,
+    noNewPrivileges: own.allowPrivilegeEscalation === false,
   };
 }

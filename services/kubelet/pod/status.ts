@@ -11,6 +11,7 @@ import type {
   PodStatus,
 } from "../../../proto/gen/core.ts";
 import { isSidecar, qosClassOf, rfc3339Seconds } from "../../kinds/mod.ts";
+import { kubeletLimits } from "../limits.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 
 export interface Waiting {
@@ -40,6 +41,8 @@ export interface StatusFacts {
   readonly failure?: { readonly reason: string; readonly message: string } | undefined;
   /** Nothing of the pod will ever run again. */
   readonly over: boolean;
+  /** What an exited container left to be told; undefined: nothing. */
+  readonly message: (run: RuntimeContainer) => string | undefined;
 }
 
 export interface Runs {
@@ -134,13 +137,24 @@ export function initializationDone(facts: StatusFacts): boolean {
   });
 }
 
+/** The pod's containers share a budget, so that a status has a bounded size. */
+function messageOf(facts: StatusFacts, run: RuntimeContainer): string | undefined {
+  const { containers = [], initContainers = [] } = facts.pod.spec ?? {};
+  const count = Math.max(1, containers.length + initContainers.length);
+  const bytesMax = Math.floor(kubeletLimits.terminationMessagesBytesOfPod / count);
+  const text = facts.message(run);
+  if (text === undefined || Buffer.byteLength(text) <= bytesMax) return text;
+  return Buffer.from(text).subarray(0, bytesMax).toString("utf8");
+}
+
 function terminatedState(facts: StatusFacts, run: RuntimeContainer): ContainerState {
+  const message = messageOf(facts, run);
   const started = run.startedAt ?? run.createdAt;
   return {
     terminated: {
       exitCode: run.exitCode ?? 137,
       reason: run.reason ?? "ContainerStatusUnknown",
-      ...(run.message !== undefined && { message: run.message }),
+      ...(message !== undefined && { message }),
       startedAt: rfc3339Seconds(started),
       finishedAt: rfc3339Seconds(run.finishedAt ?? started),
       containerID: `${facts.runtimeName}://${run.id}`,
@@ -174,7 +188,8 @@ function containerStatus(
     return status;
   }
   status.containerID = `${facts.runtimeName}://${latest.id}`;
-  status.imageID = container.image ?? "";
+  status.image = latest.image;
+  status.imageID = latest.imageId;
   if (previous !== undefined) status.lastState = terminatedState(facts, previous);
   if (latest.state === "running") {
     const startedAt = rfc3339Seconds(latest.startedAt ?? latest.createdAt);
@@ -214,16 +229,20 @@ function podPhase(
   const begun = statuses.some((status) => status.containerID !== undefined);
   let pendingInit = false;
   let failedInit = false;
+  let sidecarsRunning = 0;
   for (const [index, container] of (spec.initContainers ?? []).entries()) {
     if (isSidecar(container)) {
       pendingInit ||= initStatuses[index]?.started !== true;
+      if (initStatuses[index]?.state?.running !== undefined) sidecarsRunning += 1;
       continue;
     }
     const { terminated } = initStatuses[index]?.state ?? {};
     if (terminated === undefined) pendingInit = true;
     else if (terminated.exitCode !== 0) failedInit = true;
   }
-  if (failedInit && restartPolicy === "Never") return "Failed";
+  if (failedInit && restartPolicy === "Never" && (sidecarsRunning === 0 || facts.over)) {
+    return "Failed";
+  }
   if ((pendingInit || failedInit) && !begun) return facts.over ? "Failed" : "Pending";
 
   const running = mains.filter((state) => state.running).length;
@@ -232,7 +251,8 @@ function podPhase(
   );
   const neverRan = mains.length - running - ended.length;
   if (neverRan > 0) return facts.over ? "Failed" : "Pending";
-  if (running > 0) return "Running";
+  // A pod runs until its last sidecar has ended, too.
+  if (running > 0 || (sidecarsRunning > 0 && !facts.over)) return "Running";
   const codes = statuses.map(({ state }) => state?.terminated?.exitCode);
   const succeeded = codes.every((code) => code === 0);
   if (facts.over) return succeeded ? "Succeeded" : "Failed";

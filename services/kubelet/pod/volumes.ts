@@ -29,6 +29,7 @@ import type {
   VolumeMount,
 } from "../../../proto/gen/core.ts";
 import { ContainerConfigError, type Mount } from "../runtime/types.ts";
+import { giveToGroup, prepareEmptyDir } from "./empty-dir.ts";
 import { type ConfigSource, fieldValue, type PodFacts, resourceValue } from "./environment.ts";
 
 export interface VolumeFile {
@@ -40,12 +41,17 @@ export interface VolumeFile {
 const defaultFileMode = 0o644;
 const payloadBytesMax = 4 * 1024 * 1024;
 
-/** Materialises every volume of the pod; run again it refreshes their content. */
+/**
+ * Materialises every volume of the pod; run again it refreshes their content. `root`: the kubelet
+ * may mount and change owners.
+ */
 export async function prepareVolumes(
   facts: PodFacts,
   volumesDir: string,
   source: ConfigSource,
+  root: boolean,
 ): Promise<ReadonlyMap<string, string>> {
+  const fsGroup = root ? facts.pod.spec?.securityContext?.fsGroup : undefined;
   const paths = new Map<string, string>();
   for (const volume of facts.pod.spec?.volumes ?? []) {
     const name = volume.name ?? "";
@@ -55,9 +61,16 @@ export async function prepareVolumes(
       continue;
     }
     const files = await filesOf(facts, volume, source);
-    await mkdir(dir, { recursive: true, mode: 0o777 });
-    if (files === undefined) await chmod(dir, 0o777);
-    else await writePayload(dir, files);
+    const isNew = !existsSync(dir);
+    if (files === undefined) await prepareEmptyDir(dir, volume.emptyDir ?? {}, root);
+    else {
+      await mkdir(dir, { recursive: true, mode: 0o777 });
+      await writePayload(dir, files);
+    }
+    // What the containers wrote since keeps the owner they gave it.
+    if (fsGroup !== undefined && (isNew || files !== undefined)) {
+      await giveToGroup(dir, fsGroup, files === undefined);
+    }
     paths.set(name, dir);
   }
   return paths;

@@ -5,62 +5,31 @@
  *     waiting for address ─▶ running ─▶ over (Succeeded or Failed; records and logs stay)
  *             └──── deleted or object gone ────▶ stopping ─▶ removed ─▶ forgotten
  *
- * Stops run beside the worker, so that a shorter grace or a deletion is heeded while one is under
- * way; everything else happens in `#sync`.
+ * Stops run beside the worker (stops.ts); everything else happens in `#sync`.
  */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cancel, Log } from "../../../ha/runtime/types.ts";
-import type {
-  Container,
-  Pod,
-  PodStatus,
-  PodStatusReport,
-  Probe,
-  Service,
-} from "../../../proto/gen/core.ts";
-import { Backoff, type EventRecorder, type LoopClock } from "../../client/mod.ts";
+import type { Container, Pod, PodStatus, PodStatusReport, Probe } from "../../../proto/gen/core.ts";
+import { Backoff } from "../../client/mod.ts";
 import { isSidecar, parseTime } from "../../kinds/mod.ts";
 import { kubeletLimits } from "../limits.ts";
-import {
-  ContainerConfigError,
-  type ContainerRuntime,
-  type Container as RuntimeContainer,
-} from "../runtime/types.ts";
+import type { PodSandbox, Container as RuntimeContainer } from "../runtime/types.ts";
 import { RestartBackoff } from "./backoff.ts";
-import type { ConfigSource, PodFacts } from "./environment.ts";
-import { runHook } from "./hooks.ts";
+import { graceMillisOf, type WorkerContext, type WorkerView } from "./context.ts";
+import type { PodFacts } from "./environment.ts";
+import { unfulfilled } from "./fields.ts";
+import { podHostname } from "./network-files.ts";
 import { type Plan, planPod } from "./plan.ts";
-import { PodProbes, type ProbeKind, type ProbeRunner } from "./probes.ts";
-import { containerConfig } from "./start.ts";
+import { PodVolumes } from "./pod-volumes.ts";
+import { PodProbes, type ProbeKind } from "./probes.ts";
+import { sandboxConfig } from "./sandbox.ts";
+import { specHashOf } from "./start.ts";
+import { ContainerStarter } from "./starter.ts";
 import { generateStatus, isTerminal, rejectedStatus, runsOf, type Waiting } from "./status.ts";
-import { hasRefreshableVolumes, prepareVolumes } from "./volumes.ts";
+import { ContainerStops } from "./stops.ts";
+import { TerminationMessages } from "./termination-message.ts";
 
-export interface WorkerContext {
-  readonly clock: LoopClock;
-  readonly log: Log;
-  readonly runtime: ContainerRuntime;
-  readonly probeRunner: ProbeRunner;
-  readonly events: Pick<EventRecorder, "event">;
-  readonly config: ConfigSource;
-  readonly services: () => readonly Service[];
-  readonly nodeName: string;
-  readonly hostIP: string;
-  readonly nodeCpuMillis: number;
-  readonly nodeMemoryBytes: number;
-  /** Directory of the pods' volumes. */
-  readonly podsDir: string;
-  /** Undefined: the node has no range yet, or it is used up; the worker is woken later. */
-  readonly address: (uid: string) => string | undefined;
-  readonly report: (report: PodStatusReport) => void;
-  /** Nothing is left of the pod here. */
-  readonly forgotten: (uid: string) => void;
-}
-
-interface Stop {
-  deadline: number;
-  readonly abortHook: AbortController;
-}
+export type { WorkerContext } from "./context.ts";
 
 export class PodWorker {
   readonly uid: string;
@@ -68,13 +37,12 @@ export class PodWorker {
   #vanished = false;
   #acknowledged = false;
   #closed = false;
+  #warned = false;
   #rejection: { reason: string; message: string } | undefined;
   #failure: { reason: string; message: string } | undefined;
   #status: PodStatus | undefined;
   #lastReport = "";
   #removedReported = false;
-  #volumes: ReadonlyMap<string, string> | undefined;
-  #volumesAt = 0;
   #dirty = false;
   #active = false;
   #timer: Cancel | undefined;
@@ -82,10 +50,14 @@ export class PodWorker {
   readonly #context: WorkerContext;
   readonly #log: Log;
   readonly #probes: PodProbes;
+  readonly #stops: ContainerStops;
+  readonly #starter: ContainerStarter;
+  readonly #volumes: PodVolumes;
+  readonly #messages: TerminationMessages;
   readonly #backoff = new RestartBackoff();
-  readonly #stops = new Map<string, Stop>();
-  readonly #problems = new Map<string, Waiting & { readonly retryAt: number }>();
   readonly #retries = new Map<string, Backoff>();
+  /** Containers that were ended because the pod asks for something else now. */
+  readonly #replaced = new Set<string>();
 
   constructor(context: WorkerContext, pod: Pod) {
     this.#context = context;
@@ -101,6 +73,14 @@ export class PodWorker {
       unhealthy: (kind, container, message) => this.#unhealthy(kind, container, message),
       failed: (kind, id, probe, message) => this.#probeFailed(kind, id, probe, message),
     });
+    const podDir = join(context.podsDir, this.uid);
+    const view = this.#view();
+    this.#messages = new TerminationMessages(podDir, context.runtime);
+    this.#volumes = new PodVolumes(view, podDir);
+    this.#stops = new ContainerStops(view);
+    this.#starter = new ContainerStarter(view, this.#messages, this.#volumes, (run) =>
+      this.#stops.begin(run, graceMillisOf(this.#pod)),
+    );
   }
 
   get pod(): Pod {
@@ -146,12 +126,28 @@ export class PodWorker {
     this.#closed = true;
     this.#timer?.();
     this.#probes.close();
-    for (const stop of this.#stops.values()) stop.abortHook.abort();
+    this.#stops.close();
   }
 
   wake(): void {
     this.#dirty = true;
     if (!this.#active && !this.#closed) void this.#loop();
+  }
+
+  #view(): WorkerView {
+    return {
+      context: this.#context,
+      log: this.#log,
+      pod: () => this.#pod,
+      podIP: () => this.#sandbox()?.address ?? this.#context.hostIP,
+      runs: () => this.#runs(),
+      closed: () => this.#closed,
+      wake: () => this.wake(),
+      wakeAfter: (millis) => this.#wakeAfter(millis),
+      retryMillis: (name) => this.#retryMillis(name),
+      retriesOver: (name) => void this.#retries.delete(name),
+      event: (type, reason, message) => this.#event(type, reason, message),
+    };
   }
 
   async #loop(): Promise<void> {
@@ -191,6 +187,7 @@ export class PodWorker {
   }
 
   async #sync(): Promise<void> {
+    await this.#messages.collect(this.#pod, this.#runs());
     if (this.#vanished || this.#pod.metadata?.deletionTimestamp !== undefined) {
       return this.#terminate();
     }
@@ -199,30 +196,38 @@ export class PodWorker {
       return this.#send(rejectedStatus(this.#pod, reason, message, this.#now()));
     }
     if (isTerminal(this.#status)) return this.#wrapUp();
-    if (this.#checkDeadline()) {
-      const going = this.#stopAll(this.#graceMillis());
+    if ((await this.#hasFailed()) && !this.#closed) {
+      const going = this.#stops.beginAll(graceMillisOf(this.#pod));
       if (going) return this.#publish(undefined);
-      this.#publish({ over: true });
       return this.#wrapUp();
     }
+    this.#warn();
     const podIP = await this.#ensureSandbox();
     if (podIP === undefined) return this.#publish(undefined);
-    if (!(await this.#ensureVolumes(podIP))) return this.#publish(undefined);
+    const facts = this.#facts(podIP);
+    if (!(await this.#volumes.ensure(facts))) return this.#publish(undefined);
+    await this.#steps(facts);
+  }
+
+  /** Stops and starts what the plan says. */
+  async #steps(facts: PodFacts): Promise<void> {
     const plan = this.#plan();
-    for (const run of plan.stop) this.#beginStop(run, this.#graceMillis());
+    for (const run of plan.stop) this.#stops.begin(run, graceMillisOf(this.#pod));
+    for (const run of plan.replace) this.#replace(run);
     for (const step of plan.start) {
       if (this.#closed || this.#pod.metadata?.deletionTimestamp !== undefined) break;
-      await this.#start(podIP, step.container, step.attempt, step.restart);
+      const begun = await this.#starter.start(facts, step);
+      if (begun && step.restart) this.#backoff.next(step.container.name ?? "", this.#now());
     }
+    await this.#messages.collect(this.#pod, this.#runs());
     const next = plan.start.length > 0 ? this.#plan() : plan;
-    this.#followProbes(podIP);
-    this.#publish(next);
+    this.#followProbes(facts.podIP);
     if (next.againMillis !== undefined) this.#wakeAfter(next.againMillis);
-    if (next.over) await this.#wrapUp();
+    if (next.over) return this.#wrapUp();
+    this.#publish(next);
     // Starting one container may allow the next, e.g. the main ones after a sidecar.
-    else if (next.start.some(({ container }) => !this.#problems.has(container.name ?? ""))) {
-      this.#dirty = true;
-    }
+    const problems = this.#starter.problems();
+    if (next.start.some(({ container }) => !problems.has(container.name ?? ""))) this.#dirty = true;
   }
 
   #now(): number {
@@ -233,10 +238,6 @@ export class PodWorker {
     return this.#context.runtime.containers(this.uid);
   }
 
-  #graceMillis(): number {
-    return (this.#pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000;
-  }
-
   #plan(): Plan {
     return planPod({
       pod: this.#pod,
@@ -245,15 +246,40 @@ export class PodWorker {
       backoffRemaining: (name, finishedAt) =>
         this.#backoff.remaining(name, finishedAt, this.#now()),
       backoffCurrent: (name) => this.#backoff.current(name),
-      stopping: (id) => this.#stops.has(id),
+      stopping: (id) => this.#stops.underWay(id),
+      changed: (run, container) =>
+        run.specHash !== specHashOf(container) &&
+        (run.state === "running" || this.#replaced.has(run.id)),
     });
   }
 
-  /** True: the pod has run for longer than it may. */
-  #checkDeadline(): boolean {
+  /** Ends a container whose definition has changed; the plan starts its successor. */
+  #replace(run: RuntimeContainer): void {
+    if (!this.#replaced.has(run.id)) {
+      const text = `Container ${run.name} definition changed, will be restarted`;
+      this.#event("Normal", "Killing", text);
+    }
+    this.#replaced.add(run.id);
+    this.#stops.begin(run, graceMillisOf(this.#pod));
+  }
+
+  /** Says once what the pod asks for and runs without. */
+  #warn(): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    const spec = this.#pod.spec ?? {};
+    for (const text of unfulfilled(spec, this.#context.runtime.features())) {
+      this.#event("Warning", "FieldNotEnforced", text);
+    }
+  }
+
+  /** True: the pod may not run any longer, for its time or its use of volumes. */
+  async #hasFailed(): Promise<boolean> {
+    if (this.#failure !== undefined) return true;
+    const excess = await this.#volumes.excess();
+    if (excess !== undefined) return this.#fail("Warning", "Evicted", excess);
     const seconds = this.#pod.spec?.activeDeadlineSeconds;
     const startedAt = parseTime(this.#status?.startTime);
-    if (this.#failure !== undefined) return true;
     if (seconds === undefined || startedAt === undefined) return false;
     const left = startedAt + seconds * 1000 - this.#now();
     if (left > 0) {
@@ -261,130 +287,34 @@ export class PodWorker {
       return false;
     }
     const message = "Pod was active on the node longer than the specified deadline";
-    this.#failure = { reason: "DeadlineExceeded", message };
-    this.#event("Normal", "DeadlineExceeded", message);
+    return this.#fail("Normal", "DeadlineExceeded", message);
+  }
+
+  #fail(type: "Normal" | "Warning", reason: string, message: string): true {
+    this.#failure = { reason, message };
+    this.#event(type, reason, message);
     return true;
   }
 
-  #sandbox() {
+  #sandbox(): PodSandbox | undefined {
     return this.#context.runtime.sandboxes().find((one) => one.uid === this.uid);
   }
 
   async #ensureSandbox(): Promise<string | undefined> {
     const known = this.#sandbox();
     if (known?.state === "ready") return known.address;
-    const { metadata, spec } = this.#pod;
-    const hostNetwork = spec?.hostNetwork ?? false;
-    const address = hostNetwork ? this.#context.hostIP : this.#context.address(this.uid);
+    const { runtime, hostIP, dns } = this.#context;
+    const hostNetwork = this.#pod.spec?.hostNetwork ?? false;
+    const address = hostNetwork ? hostIP : this.#context.address(this.uid);
     if (address === undefined) return undefined;
-    const made = await this.#context.runtime.runSandbox({
-      uid: this.uid,
-      namespace: metadata?.namespace ?? "",
-      name: metadata?.name ?? "",
-      hostname: spec?.hostname ?? metadata?.name ?? "",
-      address,
-      hostNetwork,
-    });
+    const made = await runtime.runSandbox(sandboxConfig(this.#pod, address, dns));
     return made.address;
   }
 
   #facts(podIP: string): PodFacts {
-    const { hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes } = this.#context;
-    return { pod: this.#pod, podIP, hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes };
-  }
-
-  async #ensureVolumes(podIP: string): Promise<boolean> {
-    const now = this.#context.clock.monotonicMillis();
-    const refreshable = hasRefreshableVolumes(this.#pod);
-    const fresh = !refreshable || now - this.#volumesAt < kubeletLimits.volumeRefreshMillis;
-    if (this.#volumes !== undefined && fresh) return true;
-    try {
-      const dir = join(this.#context.podsDir, this.uid, "volumes");
-      this.#volumes = await prepareVolumes(this.#facts(podIP), dir, this.#context.config);
-      this.#volumesAt = now;
-      this.#retries.delete("volumes");
-    } catch (error) {
-      const { message } = error as Error;
-      this.#event("Warning", "FailedMount", `MountVolume.SetUp failed: ${message}`);
-      this.#wakeAfter(this.#retryMillis("volumes"));
-      // What was there before goes on being there.
-      if (this.#volumes === undefined) return false;
-    }
-    if (refreshable) this.#wakeAfter(kubeletLimits.volumeRefreshMillis);
-    return true;
-  }
-
-  async #start(
-    podIP: string,
-    container: Container,
-    attempt: number,
-    restart: boolean,
-  ): Promise<void> {
-    const { runtime, clock } = this.#context;
-    const name = container.name ?? "";
-    const problem = this.#problems.get(name);
-    if (problem !== undefined && clock.monotonicMillis() < problem.retryAt) {
-      return this.#wakeAfter(problem.retryAt - clock.monotonicMillis());
-    }
-    let id: string;
-    try {
-      const { config, services } = this.#context;
-      const volumes = this.#volumes ?? new Map<string, string>();
-      const facts = this.#facts(podIP);
-      const wanted = await containerConfig(facts, container, attempt, volumes, services(), config);
-      await this.#prune(name, attempt);
-      id = await runtime.createContainer(wanted);
-    } catch (error) {
-      const { message } = error as Error;
-      const retryMillis = this.#retryMillis(name);
-      const reason =
-        error instanceof ContainerConfigError
-          ? "CreateContainerConfigError"
-          : "CreateContainerError";
-      const retryAt = clock.monotonicMillis() + retryMillis;
-      this.#problems.set(name, { reason, message, retryAt });
-      this.#event("Warning", "Failed", `Error: ${message}`);
-      return this.#wakeAfter(retryMillis);
-    }
-    this.#problems.delete(name);
-    this.#retries.delete(name);
-    if (restart) this.#backoff.next(name, this.#now());
-    await runtime.startContainer(id);
-    const run = this.#runs().find((one) => one.id === id);
-    if (run?.reason === "StartError") {
-      this.#event("Warning", "Failed", `Error: failed to start container ${name}: ${run.message}`);
-      return;
-    }
-    this.#event("Normal", "Started", `Started container ${name}`);
-    const hook = container.lifecycle?.postStart;
-    if (hook !== undefined) await this.#postStart(hook, podIP, container, id);
-  }
-
-  async #postStart(
-    hook: NonNullable<NonNullable<Container["lifecycle"]>["postStart"]>,
-    podIP: string,
-    container: Container,
-    id: string,
-  ): Promise<void> {
-    const { runtime, clock } = this.#context;
-    const target = { pod: this.#pod, podIP, container, id };
-    const signal = new AbortController().signal;
-    const limit = kubeletLimits.hookMillisMax;
-    const failure = await runHook(hook, target, runtime, clock, limit, signal);
-    if (failure === undefined) return;
-    this.#event("Warning", "FailedPostStartHook", `PostStartHook failed: ${failure}`);
-    const run = this.#runs().find((one) => one.id === id);
-    if (run !== undefined) this.#beginStop(run, this.#graceMillis());
-  }
-
-  /** Forgets all runs of a container but the last that ended. */
-  async #prune(name: string, nextAttempt: number): Promise<void> {
-    for (const run of this.#runs()) {
-      if (run.name !== name || run.state === "running") continue;
-      const keep =
-        run.state === "exited" && run.attempt >= nextAttempt - kubeletLimits.deadContainersPerName;
-      if (!keep) await this.#context.runtime.removeContainer(run.id);
-    }
+    const { hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes, dns } = this.#context;
+    const hostname = podHostname(this.#pod, dns.domain);
+    return { pod: this.#pod, podIP, hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes, hostname };
   }
 
   #followProbes(podIP: string): void {
@@ -407,109 +337,37 @@ export class PodWorker {
     if (run === undefined || this.#closed) return;
     const word = kind.replace("Probe", "");
     this.#log.info("a probe failed for good; the container is stopped", { kind, message, id });
-    this.#event(
-      "Normal",
-      "Killing",
-      `Container ${run.name} failed ${word} probe, will be restarted`,
-    );
+    const text = `Container ${run.name} failed ${word} probe, will be restarted`;
+    this.#event("Normal", "Killing", text);
     const own = probe.terminationGracePeriodSeconds;
-    this.#beginStop(run, own === undefined ? this.#graceMillis() : own * 1000);
+    this.#stops.begin(run, own === undefined ? graceMillisOf(this.#pod) : own * 1000);
     this.wake();
   }
 
-  /** Begins to stop, or hastens a stop under way. Never throws; wakes the worker at the end. */
-  #beginStop(run: RuntimeContainer, graceMillis: number): void {
-    const { clock, runtime } = this.#context;
-    if (run.state === "exited") return;
-    const deadline = clock.monotonicMillis() + graceMillis;
-    const known = this.#stops.get(run.id);
-    if (known !== undefined) {
-      if (deadline >= known.deadline) return;
-      known.deadline = deadline;
-      known.abortHook.abort();
-      void runtime.stopContainer(run.id, graceMillis);
-      return;
-    }
-    const stop: Stop = { deadline, abortHook: new AbortController() };
-    this.#stops.set(run.id, stop);
-    const work = async () => {
-      await this.#preStop(run, stop, graceMillis);
-      if (this.#closed) return;
-      const left = stop.deadline - clock.monotonicMillis();
-      const floor = Math.min(graceMillis, kubeletLimits.graceAfterHookMillis);
-      await runtime.stopContainer(
-        run.id,
-        stop.abortHook.signal.aborted ? Math.max(0, left) : Math.max(left, floor),
-      );
-    };
-    work()
-      .catch((error: unknown) => this.#log.error("a container could not be stopped", { error }))
-      .finally(() => {
-        this.#stops.delete(run.id);
-        this.wake();
-      });
-  }
-
-  async #preStop(run: RuntimeContainer, stop: Stop, graceMillis: number): Promise<void> {
-    const { containers = [], initContainers = [] } = this.#pod.spec ?? {};
-    const container = [...containers, ...initContainers].find((one) => one.name === run.name);
-    const hook = container?.lifecycle?.preStop;
-    if (hook === undefined || container === undefined || graceMillis <= 0) return;
-    if (run.state !== "running") return;
-    const podIP = this.#sandbox()?.address ?? this.#context.hostIP;
-    const target = { pod: this.#pod, podIP, container, id: run.id };
-    const { runtime, clock } = this.#context;
-    const { signal } = stop.abortHook;
-    const failure = await runHook(hook, target, runtime, clock, graceMillis, signal);
-    if (failure !== undefined) {
-      this.#event("Warning", "FailedPreStopHook", `PreStopHook failed: ${failure}`);
-    }
-  }
-
-  /** Main containers together, then sidecars, last first. True: something still runs. */
-  #stopAll(graceMillis: number): boolean {
-    const runs = this.#runs().filter((run) => run.state !== "exited");
-    if (runs.length === 0) return this.#stops.size > 0;
-    const sidecars = (this.#pod.spec?.initContainers ?? []).filter(isSidecar).reverse();
-    const names = new Set(sidecars.map((container) => container.name));
-    const mains = runs.filter((run) => !names.has(run.name));
-    const last = sidecars.flatMap(({ name }) => runs.filter((run) => run.name === name));
-    const now = mains.length > 0 ? mains : last.slice(0, 1);
-    for (const run of graceMillis <= 0 ? runs : now) {
-      if (!this.#stops.has(run.id)) {
-        this.#event("Normal", "Killing", `Stopping container ${run.name}`);
-      }
-      this.#beginStop(run, graceMillis);
-    }
-    return true;
-  }
-
-  /** What the pod held while it ran: processes, address, volumes. Records and logs stay. */
+  /** Ends what the pod held while it ran: processes, address, volumes. Records and logs stay. */
   async #wrapUp(): Promise<void> {
     this.#probes.close();
-    if (this.#stopAll(this.#graceMillis())) return;
-    await this.#release();
-    if (this.#status !== undefined) this.#send(this.#status);
-  }
-
-  async #release(): Promise<void> {
+    if (this.#stops.beginAll(graceMillisOf(this.#pod))) return this.#publish(undefined);
+    // Without a record here nothing is known that the API does not know already.
+    if (this.#runs().length > 0 || !isTerminal(this.#status)) this.#publish({ over: true });
     await this.#context.runtime.stopSandbox(this.uid);
-    await rm(join(this.#context.podsDir, this.uid), { recursive: true, force: true });
-    this.#volumes = undefined;
+    await this.#volumes.release();
   }
 
   async #terminate(): Promise<void> {
     this.#probes.close();
     const asked = this.#pod.metadata?.deletionGracePeriodSeconds;
-    const grace = asked === undefined ? this.#graceMillis() : asked * 1000;
+    const grace = asked === undefined ? graceMillisOf(this.#pod) : asked * 1000;
     const vanishedGrace = Math.min(grace, kubeletLimits.orphanGraceMillis);
-    if (this.#stopAll(this.#vanished ? vanishedGrace : grace)) {
+    if (this.#stops.beginAll(this.#vanished ? vanishedGrace : grace)) {
       if (!this.#vanished) this.#publish(undefined);
       return;
     }
-    await this.#release();
+    await this.#context.runtime.stopSandbox(this.uid);
+    await this.#volumes.release();
     if (this.#vanished || this.#acknowledged) {
       await this.#context.runtime.removeSandbox(this.uid);
+      await this.#volumes.remove();
       this.close();
       this.#context.forgotten(this.uid);
       return;
@@ -522,7 +380,7 @@ export class PodWorker {
     state: (Partial<Plan> & { readonly over: boolean; readonly removed?: boolean }) | undefined,
   ): void {
     const waiting = new Map<string, Waiting>(state?.waiting ?? []);
-    for (const [name, { reason, message }] of this.#problems)
+    for (const [name, { reason, message }] of this.#starter.problems())
       waiting.set(name, { reason, message });
     const sandbox = this.#sandbox();
     const ready = sandbox?.state === "ready";
@@ -534,7 +392,8 @@ export class PodWorker {
       ready: (id, container) =>
         this.#pod.metadata?.deletionTimestamp === undefined && this.#probes.ready(id, container),
       started: (id, container) => this.#probes.started(id, container),
-      sandboxReady: ready,
+      message: (run) => this.#messages.of(run),
+      sandboxReady: ready && state?.over !== true,
       podIP: ready ? sandbox.address : undefined,
       hostIP: this.#context.hostIP,
       now: this.#now(),

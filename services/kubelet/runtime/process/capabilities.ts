@@ -3,15 +3,21 @@
  * what pods may ask for, and is logged once, but fails no pod that does not need it.
  */
 import { execFile } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, rmdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Log } from "../../../../ha/runtime/types.ts";
+import type { RuntimeFeatures } from "../types.ts";
+import { capabilitiesOfMask } from "./identity.ts";
 
 export interface Capabilities {
   readonly root: boolean;
-  /** A private mount namespace can be made and bind-mounted in. */
+  /** A private mount and UTS namespace can be made, and bind-mounted in. */
   readonly mounts: boolean;
+  /** setpriv(1) is there. */
+  readonly setpriv: boolean;
+  /** script(1) is there, which gives a program a terminal. */
+  readonly script: boolean;
   /** Hierarchy for memory limits; undefined: not writable here. */
   readonly memoryCgroup: CgroupHierarchy | undefined;
   readonly cpuCgroup: CgroupHierarchy | undefined;
@@ -29,7 +35,11 @@ const probeMillis = 5_000;
 /** `scope` keeps kubelets of one machine apart; it becomes part of a cgroup's path. */
 export async function probeCapabilities(scope: string, log: Log): Promise<Capabilities> {
   const root = process.getuid?.() === 0;
-  const mounts = root && (await mountsWork());
+  const [mounts, setpriv, script] = await Promise.all([
+    root && works("unshare", [...namespaceFlags, "--", "sh", "-c", "mount --bind /tmp /tmp"]),
+    works("setpriv", ["--no-new-privs", "--", "true"]),
+    works("script", ["--quiet", "--return", "--command", "true", "/dev/null"]),
+  ]);
   const memoryCgroup = cgroupFor("memory", scope);
   const cpuCgroup = cgroupFor("cpu", scope);
   if (!mounts)
@@ -37,19 +47,36 @@ export async function probeCapabilities(scope: string, log: Log): Promise<Capabi
   if (memoryCgroup === undefined)
     log.warn("no writable memory cgroup: memory limits are not enforced");
   if (cpuCgroup === undefined) log.warn("no writable cpu cgroup: cpu limits are not enforced");
-  return { root, mounts, memoryCgroup, cpuCgroup };
+  return { root, mounts, setpriv, script, memoryCgroup, cpuCgroup };
 }
 
-async function mountsWork(): Promise<boolean> {
-  const script = "mount --bind /tmp /tmp";
+const namespaceFlags = ["--mount", "--uts", "--propagation", "slave"];
+
+async function works(program: string, args: readonly string[]): Promise<boolean> {
   try {
-    await run("unshare", ["--mount", "--propagation", "slave", "--", "sh", "-c", script], {
-      timeout: probeMillis,
-    });
+    await run(program, args, { timeout: probeMillis });
     return true;
   } catch {
     return false; // the failure is the answer
   }
+}
+
+/** The same facts in the words of the runtime's interface. */
+export function featuresOf(able: Capabilities): RuntimeFeatures {
+  return {
+    privateMounts: able.mounts,
+    changeIdentity: able.root && able.setpriv,
+    restrictPrivileges: able.setpriv,
+    grantableCapabilities: able.root ? capabilitiesOfMask(boundingMask()) : [],
+    terminals: able.script,
+    memoryLimits: able.memoryCgroup !== undefined,
+    cpuLimits: able.cpuCgroup !== undefined,
+  };
+}
+
+function boundingMask(): string {
+  const status = readFileSync("/proc/self/status", "utf8");
+  return /^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
 }
 
 function cgroupFor(controller: "memory" | "cpu", scope: string): CgroupHierarchy | undefined {

@@ -13,16 +13,21 @@ import type { Log } from "../../../../ha/runtime/types.ts";
 import type { Container } from "../types.ts";
 import { cgroupProcesses, oomKills, removeCgroups } from "./cgroup.ts";
 import { readIfThere } from "./files.ts";
+import { imageIdOf } from "./images.ts";
 import { isAlive, type ProcessStat, parseStat, processesOfSession } from "./proc.ts";
 import type { ContainerEnd, ContainerRecord, StateDir } from "./records.ts";
+import { sessionsUnder } from "./terminal.ts";
 
 export const processLimits = {
   /** How often an adopted container is looked at; its `exit` file is also watched. */
   adoptedPollMillis: 1_000,
   /** From SIGKILL to giving up on the shim's word. */
   killWaitMillis: 5_000,
-  launchMillis: 10_000,
+  launchMillis: 30_000,
 } as const;
+
+/** How much of its output explains why a container could not be started. */
+const startOutputBytesMax = 1_024;
 
 export interface Launch {
   readonly script: string;
@@ -75,6 +80,12 @@ export class ProcessContainer {
     return this.exited ? undefined : this.#child?.pid;
   }
 
+  /** Resolves to the exit code, also when it has exited before. */
+  async whenExited(): Promise<number> {
+    if (!this.exited) await new Promise<void>((resolve) => this.#exitWaiters.push(resolve));
+    return this.record.end?.exitCode ?? 137;
+  }
+
   get processPid(): number | undefined {
     return this.exited ? undefined : this.#child?.pid;
   }
@@ -87,6 +98,7 @@ export class ProcessContainer {
       name: config.name,
       attempt: config.attempt,
       image: config.image,
+      imageId: imageIdOf(config.image),
       specHash: config.specHash,
       createdAt,
       state: end !== undefined ? "exited" : this.#child !== undefined ? "running" : "created",
@@ -114,7 +126,10 @@ export class ProcessContainer {
       });
       this.#process = child;
       const failed = await firstWord(child);
-      if (failed !== undefined) return await this.#end(startError(failed));
+      if (failed !== undefined) {
+        const output = (await lastOutput(this.logPath, startOutputBytesMax)).trim();
+        return await this.#end(startError(output === "" ? failed : `${failed}: ${output}`));
+      }
       child.unref();
     } finally {
       await file.close();
@@ -142,6 +157,11 @@ export class ProcessContainer {
     this.#watcher.on("error", () => undefined); // the poll goes on without it
     this.#poll = setInterval(() => void this.#look(), processLimits.adoptedPollMillis);
     this.#poll.unref();
+  }
+
+  /** Looks whether an adopted container has ended; others tell it themselves. */
+  async refresh(): Promise<void> {
+    if (!this.exited && this.#poll !== undefined) await this.#look();
   }
 
   /** TERM to the group, then KILL when the grace is over; resolves when it has exited. */
@@ -273,6 +293,10 @@ export class ProcessContainer {
   }
 
   #killNow(): void {
+    // A terminal's program is in a session of its own, below that of script(1).
+    if (this.record.config.tty && this.#child !== undefined && this.#alive(this.#child)) {
+      for (const session of sessionsUnder(this.#child.pid)) kill(-session, "SIGKILL");
+    }
     this.#signalGroup("SIGKILL");
     this.#killLeftOver();
     this.#stopTimer = setTimeout(() => {
@@ -311,14 +335,18 @@ function kill(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-/** Waits for the shim's word on descriptor 3; resolves to what went wrong instead. */
+/**
+ * Waits for the shim's word on descriptor 3; resolves to what went wrong instead. A program that
+ * ends at once exits before its word has been read, so the exit alone decides nothing: only an exit
+ * with the descriptor read to its end does (`close`).
+ */
 function firstWord(child: ChildProcess): Promise<string | undefined> {
   return new Promise((resolve) => {
     const pipe = child.stdio[3] as NodeJS.ReadableStream & { destroy(): void };
     const done = (problem?: string) => {
       clearTimeout(timer);
       child.removeAllListeners();
-      // Node throws on an error event that nobody hears.
+      // Node throws on an error event without a listener.
       child.on("error", () => undefined);
       pipe.destroy();
       resolve(problem);
@@ -329,7 +357,7 @@ function firstWord(child: ChildProcess): Promise<string | undefined> {
     }, processLimits.launchMillis);
     pipe.once("data", () => done());
     child.once("error", (error) => done(`/bin/sh: ${error.message}`));
-    child.once("exit", (code, signal) => done(`the shim ended with ${code ?? signal}`));
+    child.once("close", () => done("the container could not be set up"));
   });
 }
 

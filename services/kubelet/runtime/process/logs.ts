@@ -20,7 +20,7 @@ export const logLimits = {
   pollMillis: 250,
 } as const;
 
-async function sizeOf(path: string): Promise<number> {
+export async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => undefined))?.size ?? 0; // not there: nothing written
 }
 
@@ -40,18 +40,23 @@ export async function rotateLog(
   return true;
 }
 
-/** Reads the current file. `ended` says that nothing more will be written. */
+/**
+ * Reads the current file. `ended` says that nothing more will be written. `from`, where given, is
+ * the offset in bytes to begin at, in place of tailLines.
+ */
 export async function* readLog(
   path: string,
   options: LogOptions,
   ended: () => boolean,
+  from?: number,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const file = await open(path, "r").catch((error: unknown) => {
     throw new StatusError(Code.notFound, `no log yet: ${(error as Error).message}`);
   });
   const changes = options.follow ? watchFile(path, options.signal) : undefined;
   try {
-    let at = options.tailLines === undefined ? 0 : await tailOffset(file, options.tailLines);
+    const { tailLines } = options;
+    let at = from ?? (tailLines === undefined ? 0 : await tailOffset(file, tailLines));
     let left = options.limitBytes ?? Number.POSITIVE_INFINITY;
     while (left > 0 && !options.signal.aborted) {
       // Asked before the read: what was written before the end is then certainly read.

@@ -14,37 +14,47 @@
  *   address space or data break runtimes that reserve much and use little, such as V8 and Go.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { chown, mkdir, rm, rmdir, stat, unlink, writeFile } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Cancel, Log } from "../../../../ha/runtime/types.ts";
 import type {
+  ByteStream,
   Container,
   ContainerConfig,
   ContainerRuntime,
   ExecResult,
+  ExecSession,
   LogOptions,
-  Mount,
   PodResourceUse,
   PodSandbox,
   PodSandboxConfig,
   RuntimeEvent,
+  RuntimeFeatures,
+  RuntimeStatus,
+  StreamOptions,
 } from "../types.ts";
 import { ContainerConfigError } from "../types.ts";
-import { type Capabilities, probeCapabilities } from "./capabilities.ts";
-import { makeCgroups, removeCgroups } from "./cgroup.ts";
+import { openAttach } from "./attach.ts";
+import { type Capabilities, featuresOf, probeCapabilities } from "./capabilities.ts";
+import { removeCgroups } from "./cgroup.ts";
 import { ProcessContainer } from "./container.ts";
-import { runExec } from "./exec.ts";
+import { type ExecPlan, openExec, runExec } from "./exec.ts";
+import { openForward } from "./forward.ts";
+import { identityArguments } from "./identity.ts";
+import { imageIdOf, ProcessImages } from "./images.ts";
+import { checkConfig, environmentOf, prepareLaunch } from "./launching.ts";
 import { logLimits, readLog, rotateLog } from "./logs.ts";
+import { MountPoints } from "./mount-points.ts";
 import { allProcesses, ticksPerSecond } from "./proc.ts";
-import { containerPath, findProgram, linkMount, makeMountPoint } from "./program.ts";
 import {
   type ContainerRecord,
   openStateDir,
   type SandboxRecord,
   type StateDir,
 } from "./records.ts";
-import { identityArguments, shimScript } from "./shim.ts";
+import { terminalCommand } from "./shim.ts";
+import { sizeCommand } from "./terminal.ts";
 
 export interface ProcessRuntimeOptions {
   /** State directory; made if it does not exist. */
@@ -71,6 +81,8 @@ class ProcessRuntime implements ContainerRuntime {
   readonly #state: StateDir;
   readonly #sandboxes = new Map<string, SandboxRecord>();
   readonly #containers = new Map<string, ProcessContainer>();
+  readonly #mountPoints = new MountPoints();
+  readonly images: ProcessImages;
   readonly #handlers = new Set<(event: RuntimeEvent) => void>();
   #able: Capabilities | undefined;
   #rotation: NodeJS.Timeout | undefined;
@@ -79,6 +91,10 @@ class ProcessRuntime implements ContainerRuntime {
     this.#options = options;
     this.#log = options.log.child({ runtime: "process" });
     this.#state = openStateDir(resolve(options.root), this.#log);
+    this.images = new ProcessImages(this.#state.root, () => {
+      const containers = [...this.#containers.values()];
+      return new Set(containers.map(({ record }) => imageIdOf(record.config.image)));
+    });
   }
 
   async load(): Promise<void> {
@@ -86,6 +102,7 @@ class ProcessRuntime implements ContainerRuntime {
     const scope = createHash("sha256").update(this.#state.root).digest("hex").slice(0, 16);
     this.#able = this.#options.capabilities ?? (await probeCapabilities(scope, this.#log));
     const { sandboxes, containers } = await this.#state.load();
+    await this.images.load();
     for (const record of sandboxes) this.#sandboxes.set(record.config.uid, record);
     for (const record of containers) {
       const container = this.#newContainer(record);
@@ -105,6 +122,28 @@ class ProcessRuntime implements ContainerRuntime {
     // The groups' parents go when nothing is in them; the next instance makes them anew.
     const { memoryCgroup, cpuCgroup } = this.#able ?? {};
     await removeCgroups([memoryCgroup, cpuCgroup].flatMap((one) => (one ? [one.dir] : [])));
+  }
+
+  features(): RuntimeFeatures {
+    return featuresOf(this.#capabilities());
+  }
+
+  /** Ready while its state can be written: without that no start and no exit would be kept. */
+  async status(): Promise<RuntimeStatus> {
+    const probe = join(this.#state.root, "probe");
+    try {
+      await writeFile(probe, "");
+      await rm(probe);
+      return { runtimeReady: true, networkReady: true };
+    } catch (error) {
+      const { message } = error as Error;
+      return { runtimeReady: { reason: "StateNotWritable", message }, networkReady: true };
+    }
+  }
+
+  /** The cache follows every container by itself; this looks at those it cannot hear of. */
+  async refresh(): Promise<void> {
+    for (const container of this.#containers.values()) await container.refresh();
   }
 
   sandboxes(): readonly PodSandbox[] {
@@ -142,7 +181,7 @@ class ProcessRuntime implements ContainerRuntime {
     for (const container of this.#of(uid)) await this.removeContainer(container.record.id);
     const record = this.#sandboxes.get(uid);
     if (record === undefined) return;
-    for (const path of record.madeMountPoints.toReversed()) await removeEmpty(path);
+    await this.#mountPoints.release(record.madeMountPoints, uid);
     await rm(this.#state.podDir(uid), { recursive: true, force: true });
     this.#sandboxes.delete(uid);
   }
@@ -159,21 +198,9 @@ class ProcessRuntime implements ContainerRuntime {
     if (sandbox === undefined) {
       throw new StatusError(Code.failedPrecondition, `pod ${config.podUid} has no sandbox`);
     }
-    if (config.command.length === 0) {
-      throw new ContainerConfigError(
-        `image "${config.image}": the process runtime runs programs of this machine and needs ` +
-          "spec.containers[].command",
-      );
-    }
-    if (config.workingDir !== undefined && !isAbsolute(config.workingDir)) {
-      throw new ContainerConfigError(`workingDir "${config.workingDir}" must be absolute`);
-    }
-    const root = this.#capabilities().root;
-    const wantsIdentity = identityArguments(config).length > 0;
-    if (wantsIdentity && !root && config.runAsUser !== process.getuid?.()) {
-      throw new ContainerConfigError(
-        `runAsUser ${config.runAsUser}: the kubelet is not root and cannot change the user`,
-      );
+    checkConfig(config, this.#capabilities());
+    if (this.images.status(config.image) === undefined) {
+      throw new StatusError(Code.notFound, `image "${config.image}" is not on this node`);
     }
     const id = randomBytes(32).toString("hex");
     const record: ContainerRecord = {
@@ -194,33 +221,19 @@ class ProcessRuntime implements ContainerRuntime {
     const container = this.#get(id);
     const { record } = container;
     if (record.launched || container.exited) return;
-    const { config } = record;
-    const workingDir = config.workingDir ?? this.#workDir(config.podUid);
-    const env = this.#environment(config);
-    const [name = "", ...args] = config.command;
+    const { podUid, image } = record.config;
+    const sandbox = this.#sandboxes.get(podUid);
     try {
-      const mounts = await this.#prepareMounts(config, workingDir);
-      const program = findProgram(name, env["PATH"] ?? "", workingDir);
-      // With mounts the program may be inside a volume, which only the namespace can tell.
-      if ("problem" in program && mounts.length === 0) throw new Error(program.problem);
-      if (config.runAsUser !== undefined && config.workingDir === undefined) {
-        await chown(workingDir, config.runAsUser, config.runAsGroup ?? 0);
-      }
-      record.cgroups = await makeCgroups(this.#capabilities(), id, {
-        memoryBytes: config.memoryLimitBytes,
-        cpuMillis: config.cpuLimitMillis,
+      if (sandbox === undefined) throw new Error(`pod ${podUid} has no sandbox`);
+      const prepared = await prepareLaunch(container, {
+        able: this.#capabilities(),
+        state: this.#state,
+        mountPoints: this.#mountPoints,
+        sandbox,
+        workDir: this.#workDir(podUid),
       });
-      const script = join(container.dir, "run.sh");
-      const text = shimScript({
-        containerDir: container.dir,
-        workingDir,
-        command: ["path" in program ? program.path : name, ...args],
-        cgroups: record.cgroups,
-        mounts,
-        identity: this.#capabilities().root ? identityArguments(config) : [],
-      });
-      await writeFile(script, text, { mode: 0o600 });
-      await container.launch({ script, env });
+      await this.images.used(image, prepared.programBytes);
+      await container.launch(prepared);
     } catch (error) {
       await container.failStart((error as Error).message);
     }
@@ -244,25 +257,68 @@ class ProcessRuntime implements ContainerRuntime {
   }
 
   exec(id: string, command: readonly string[], timeoutMillis: number): Promise<ExecResult> {
+    return runExec(this.#execPlan(id, command), timeoutMillis);
+  }
+
+  execStream(id: string, command: readonly string[], options: StreamOptions): Promise<ExecSession> {
+    if (command.length === 0) throw new StatusError(Code.invalidArgument, "exec needs a command");
+    if (!options.tty) return openExec(this.#execPlan(id, command), options);
+    if (!this.#capabilities().script) {
+      throw new StatusError(Code.failedPrecondition, "tty: this machine has no script(1)");
+    }
+    const size = options.size === undefined ? "" : sizeCommand(options.size);
+    return openExec(this.#execPlan(id, terminalCommand(command, size)), options);
+  }
+
+  async attach(id: string, options: StreamOptions): Promise<ExecSession> {
     const container = this.#get(id);
     const { config } = container.record;
     const pid = container.processPid;
-    if (pid === undefined) {
-      throw new StatusError(Code.failedPrecondition, `container ${config.name} is not running`);
+    if (pid === undefined) throw notRunning(config.name);
+    const session = await openAttach(
+      {
+        dir: container.dir,
+        hasInput: config.stdin ?? false,
+        inputOnce: config.stdinOnce ?? false,
+        terminal: config.tty ?? false,
+        pid,
+        exited: container.whenExited(),
+        isExited: () => container.exited,
+      },
+      options,
+    );
+    if (options.size !== undefined) await session.resize(options.size);
+    return session;
+  }
+
+  async portForward(podUid: string, port: number, signal: AbortSignal): Promise<ByteStream> {
+    const sandbox = this.#sandboxes.get(podUid);
+    if (sandbox === undefined || sandbox.stopped) {
+      throw new StatusError(Code.notFound, `pod ${podUid} has no ready sandbox`);
     }
-    const cwd = config.workingDir ?? this.#workDir(config.podUid);
-    const identity = this.#capabilities().root ? identityArguments(config) : [];
-    const entered = this.#capabilities().mounts && config.mounts.length > 0;
-    return runExec({
+    return openForward(sandbox.config.address, port, signal);
+  }
+
+  /** Enters the container's namespaces with its user, environment and working directory. */
+  #execPlan(id: string, command: readonly string[]): ExecPlan {
+    const container = this.#get(id);
+    const { config } = container.record;
+    const pid = container.processPid;
+    if (pid === undefined) throw notRunning(config.name);
+    const able = this.#capabilities();
+    const home = this.#workDir(config.podUid);
+    const cwd = config.workingDir ?? home;
+    const identity = identityArguments(config.security, able.root);
+    const enter = ["nsenter", `--target=${pid}`, "--mount", "--uts", `--wd=${cwd}`, "--"];
+    return {
       command: [
-        ...(entered ? ["nsenter", `--target=${pid}`, "--mount", `--wd=${cwd}`, "--"] : []),
+        ...(able.mounts ? enter : []),
         ...(identity.length > 0 ? ["setpriv", ...identity, "--"] : []),
         ...command,
       ],
-      env: this.#environment(config),
-      cwd: entered ? "/" : cwd,
-      timeoutMillis,
-    });
+      env: environmentOf(config, home),
+      cwd: able.mounts ? "/" : cwd,
+    };
   }
 
   logs(id: string, options: LogOptions): AsyncIterable<Uint8Array> {
@@ -305,32 +361,6 @@ class ProcessRuntime implements ContainerRuntime {
     return join(this.#state.podDir(podUid), "work");
   }
 
-  #environment(config: ContainerConfig): Record<string, string> {
-    const home = this.#workDir(config.podUid);
-    return {
-      HOME: home,
-      ...config.env,
-      PATH: containerPath(config.env["PATH"], process.execPath),
-    };
-  }
-
-  async #prepareMounts(config: ContainerConfig, workingDir: string): Promise<readonly Mount[]> {
-    // Outer mounts first, or they would hide the inner ones.
-    const mounts = config.mounts.toSorted((a, b) => (a.containerPath < b.containerPath ? -1 : 1));
-    if (!this.#capabilities().mounts) {
-      for (const mount of mounts) await linkMount(mount, workingDir);
-      return [];
-    }
-    const sandbox = this.#sandboxes.get(config.podUid);
-    for (const mount of mounts) {
-      const made = await makeMountPoint(mount);
-      if (made.length === 0 || sandbox === undefined) continue;
-      sandbox.madeMountPoints.push(...made);
-      await this.#state.writeSandbox(sandbox);
-    }
-    return mounts;
-  }
-
   #of(podUid: string): readonly ProcessContainer[] {
     return [...this.#containers.values()].filter((one) => one.record.config.podUid === podUid);
   }
@@ -369,10 +399,6 @@ function sandboxOf(record: SandboxRecord): PodSandbox {
   return { ...record.config, state, createdAt: record.createdAt };
 }
 
-/** A mount point we made goes only while nobody else has come to use it. */
-async function removeEmpty(path: string): Promise<void> {
-  await rmdir(path).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOTDIR") return; // in use or gone: either way not ours to remove
-    if ((await stat(path)).size === 0) await unlink(path);
-  });
+function notRunning(name: string): StatusError {
+  return new StatusError(Code.failedPrecondition, `container ${name} is not running`);
 }

@@ -1,8 +1,6 @@
-/** Finds the program a container names, and the mount points it needs, on this machine. */
-import { accessSync, constants, existsSync, statSync } from "node:fs";
-import { mkdir, symlink, writeFile } from "node:fs/promises";
-import { dirname, isAbsolute, join, relative, resolve } from "node:path";
-import { ContainerConfigError, type Mount } from "../types.ts";
+/** Finds the program that a container names on this machine. */
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 
 const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -41,35 +39,4 @@ export function findProgram(
       ? `exec: "${name}": no such file or directory`
       : `exec: "${name}": executable file not found in $PATH (${path})`,
   };
-}
-
-/** Makes what is to be mounted over; returns the directories and files made, outermost first. */
-export async function makeMountPoint(mount: Mount): Promise<string[]> {
-  if (existsSync(mount.containerPath)) return [];
-  const made: string[] = [];
-  for (let dir = dirname(mount.containerPath); !existsSync(dir); dir = dirname(dir)) {
-    made.unshift(dir);
-  }
-  await mkdir(dirname(mount.containerPath), { recursive: true });
-  if (statSync(mount.hostPath).isDirectory()) await mkdir(mount.containerPath);
-  else await writeFile(mount.containerPath, "", { flag: "wx" });
-  return [...made, mount.containerPath];
-}
-
-/**
- * Without a mount namespace: a link at the mount path, possible only inside the container's own
- * working directory, where nobody else is surprised by it.
- */
-export async function linkMount(mount: Mount, workingDir: string): Promise<void> {
-  const inside = relative(workingDir, mount.containerPath);
-  if (inside === "" || inside.startsWith("..") || isAbsolute(inside)) {
-    throw new ContainerConfigError(
-      `volumeMounts: ${mount.containerPath}: the process runtime cannot make private mounts on ` +
-        `this machine (it needs root and unshare), so mountPath must lie under workingDir ` +
-        `${workingDir}; the volume is at ${mount.hostPath}`,
-    );
-  }
-  if (existsSync(mount.containerPath)) return;
-  await mkdir(dirname(mount.containerPath), { recursive: true });
-  await symlink(mount.hostPath, mount.containerPath);
 }

@@ -8,6 +8,8 @@
  *     <root>/containers/<id>/shim, child   their /proc stat lines, written by the shim
  *     <root>/containers/<id>/exit          exit code, written by the shim; its mtime is the finish
  *     <root>/containers/<id>/log[.1-4]     output
+ *     <root>/containers/<id>/stdin, stdin-end   FIFOs of its standard input (shim.ts)
+ *     <root>/images.json                   names of images that were pulled (images.ts)
  *     <root>/damaged/                      records that could not be read
  */
 import { mkdir, readdir } from "node:fs/promises";
@@ -113,5 +115,6 @@ function checkContainer(value: unknown, name: string): ContainerRecord {
     throw new Error("config.podUid or config.name is missing");
   if (!Array.isArray(config.command) || !Array.isArray(record.cgroups))
     throw new Error("config.command or cgroups is missing");
-  return record as ContainerRecord;
+  // Records of before had the arguments behind the command.
+  return { ...record, config: { ...config, args: config.args ?? [] } } as ContainerRecord;
 }

@@ -5,9 +5,13 @@
  * The shim leads a session of its own and the program another (setsid), so a signal to the
  * program's group never hits the shim. The program runs in the foreground of the shim because a
  * background job of a shell without job control has SIGINT and SIGQUIT ignored (POSIX sh 2.11).
- * Descriptor 3 tells the kubelet that the program is about to run; descriptor 4 is the log.
+ * Descriptor 3 tells the kubelet that the program is about to run: what fails before, a mount for
+ * example, is a start error. Descriptor 4 is the log.
+ *
+ * Standard input, where the container has one, is the FIFO `stdin`. A keeper process holds it open
+ * for writing, so that clients come and go without ending it, until one opens the FIFO `stdin-end`.
  */
-import type { ContainerConfig, Mount } from "../types.ts";
+import type { Mount } from "../types.ts";
 
 export interface ShimPlan {
   readonly containerDir: string;
@@ -15,10 +19,21 @@ export interface ShimPlan {
   /** Resolved program, then arguments. */
   readonly command: readonly string[];
   readonly cgroups: readonly string[];
-  /** Bind-mounted in a private mount namespace; empty: no namespace. */
-  readonly mounts: readonly Mount[];
+  /** Undefined: the container shares the machine's mounts and hostname. */
+  readonly namespace: NamespacePlan | undefined;
   /** `setpriv` arguments; empty: stay who we are. */
   readonly identity: readonly string[];
+  readonly stdin: boolean;
+  readonly tty: boolean;
+}
+
+/** What a container's private mount and UTS namespaces hold. */
+export interface NamespacePlan {
+  /** Outer mounts before inner ones. */
+  readonly mounts: readonly Mount[];
+  /** Undefined: the machine's. */
+  readonly hostname: string | undefined;
+  readonly readOnlyRoot: boolean;
 }
 
 /** Quotes one word for sh. */
@@ -26,57 +41,99 @@ export function shellWord(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+function shellWords(list: readonly string[]): string {
+  return list.map(shellWord).join(" ");
+}
+
 export function shimScript(plan: ShimPlan): string {
-  const words = (list: readonly string[]) => list.map(shellWord).join(" ");
-  const program = words([
-    ...(plan.identity.length > 0 ? ["setpriv", ...plan.identity, "--"] : []),
-    "setsid",
-    ...plan.command,
-  ]);
-  const cd = `cd -- ${shellWord(plan.workingDir)} || exit 126`;
-  const inner =
-    plan.mounts.length === 0
-      ? [cd, `exec ${program}`]
-      : [
-          `exec unshare --mount --propagation slave -- sh -c ${shellWord(
-            [...plan.mounts.flatMap(mountLines), cd, `exec ${program}`].join("\n"),
-          )}`,
-        ];
+  const ready = ["printf s >&3; exec 3>&-", "ulimit -c 0"];
+  const inner = [
+    ...namespaceLines(plan.namespace),
+    `cd -- ${shellWord(plan.workingDir)} || exit 126`,
+    ...ready,
+    `exec ${programLine(plan)}`,
+  ];
+  const enter =
+    plan.namespace === undefined
+      ? inner
+      : [`exec unshare --mount --uts --propagation slave -- sh -c ${shellWord(inner.join("\n"))}`];
   return [
     "# Runs one container and writes down how it ended (kubelet, process runtime).",
     `cd -- ${shellWord(plan.containerDir)} || exit 125`,
     "trap : HUP INT TERM",
     "read -r stat < /proc/self/stat && printf '%s\\n' \"$stat\" > shim",
+    ...(plan.stdin
+      ? ["mkfifo stdin stdin-end", "(read -r _ < stdin-end) 5<>stdin 3>&- 4>&- & keeper=$!"]
+      : []),
     "(",
     "  exec 1>&4 2>&4 4>&-",
+    ...(plan.stdin ? ["  exec 0< stdin"] : []),
     ...plan.cgroups.map((dir) => `  printf 0 > ${shellWord(`${dir}/cgroup.procs`)}`),
     "  read -r stat < /proc/self/stat && printf '%s\\n' \"$stat\" > child",
-    "  printf s >&3; exec 3>&-",
-    "  ulimit -c 0",
-    ...inner.map((line) => `  ${line}`),
+    ...enter.map((line) => `  ${line}`),
     ")",
     "code=$?",
     'read -r pid rest < child && kill -KILL "-$pid"',
+    ...(plan.stdin ? ['kill -KILL "$keeper"'] : []),
     "printf '%s\\n' \"$code\" > exit",
     "",
   ].join("\n");
 }
 
-function mountLines(mount: Mount): string[] {
-  const target = shellWord(mount.containerPath);
-  const lines = [`mount --bind ${shellWord(mount.hostPath)} ${target} || exit 126`];
-  if (mount.readOnly) lines.push(`mount -o remount,bind,ro ${target} || exit 126`);
-  return lines;
+function programLine(plan: ShimPlan): string {
+  const program = [
+    ...(plan.identity.length > 0 ? ["setpriv", ...plan.identity, "--"] : []),
+    ...(plan.tty ? terminalCommand(plan.command) : plan.command),
+  ];
+  return shellWords(["setsid", ...program]);
 }
 
-/** Arguments of setpriv(1) for the user and groups of a container. */
-export function identityArguments(config: ContainerConfig): readonly string[] {
-  const { runAsUser, runAsGroup, supplementalGroups = [] } = config;
-  if (runAsUser === undefined && runAsGroup === undefined) return [];
-  const group = runAsGroup ?? 0;
+/** Runs a command on a pseudo-terminal (script(1)), with its exit code as the result. */
+export function terminalCommand(command: readonly string[], before = ""): readonly string[] {
+  const line = `${before}exec ${shellWords(command)}`;
+  return ["script", "--quiet", "--return", "--flush", "--command", line, "/dev/null"];
+}
+
+function namespaceLines(plan: NamespacePlan | undefined): readonly string[] {
+  if (plan === undefined) return [];
+  const { mounts, hostname, readOnlyRoot } = plan;
   return [
-    ...(runAsUser === undefined ? [] : [`--reuid=${runAsUser}`]),
-    `--regid=${group}`,
-    supplementalGroups.length > 0 ? `--groups=${supplementalGroups.join(",")}` : "--clear-groups",
+    ...(hostname === undefined
+      ? []
+      : [`printf %s ${shellWord(hostname)} > /proc/sys/kernel/hostname || exit 126`]),
+    ...mounts.flatMap((mount) => bindLines(mount, mounts)),
+    ...mounts
+      .filter(({ readOnly }) => readOnly)
+      .map((mount) => `mount -o remount,bind,ro ${shellWord(mount.containerPath)} || exit 126`),
+    ...(readOnlyRoot ? readOnlyRootLines(mounts) : []),
+  ];
+}
+
+function bindLines(mount: Mount, all: readonly Mount[]): readonly string[] {
+  const source = shellWord(mount.hostPath);
+  const target = shellWord(mount.containerPath);
+  const covered = all.some((outer) => mount.containerPath.startsWith(`${outer.containerPath}/`));
+  // Inside another mount the mount point can be made only now, by whoever sees that mount.
+  const make = [
+    `[ -e ${target} ] || if [ -d ${source} ]; then mkdir -p ${target}`,
+    `else mkdir -p "$(dirname ${target})" && : > ${target}; fi || exit 126`,
+  ];
+  return [...(covered ? make : []), `mount --bind ${source} ${target} || exit 126`];
+}
+
+/**
+ * Every mount of the machine turns read-only for this container, except the kernel's own file
+ * systems and the container's volumes. Runs after the volumes are bound, because a bind takes the
+ * flags of the mount it is made from.
+ */
+function readOnlyRootLines(mounts: readonly Mount[]): readonly string[] {
+  const kept = ["/proc", "/sys", ...mounts.map(({ containerPath }) => containerPath)];
+  const patterns = kept.flatMap((path) => [shellWord(path), `${shellWord(`${path}/`)}*`]);
+  return [
+    "while read -r _ _ _ _ point _; do",
+    `  point=$(printf '%b' "$point")`,
+    `  case "$point" in ${patterns.join("|")}) continue;; esac`,
+    `  mount -o remount,bind,ro "$point" || exit 126`,
+    "done < /proc/self/mountinfo",
   ];
 }

@@ -1,0 +1,255 @@
+/** How a node is: measured from the machine and the runtime, never assumed. */
+import { readFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { freemem } from "node:os";
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { NodeCondition, NodeStatus } from "../../../proto/gen/core.ts";
+import { parseQuantity, rfc3339Seconds } from "../../kinds/mod.ts";
+import { kubeletLimits } from "../limits.ts";
+import type { ContainerRuntime } from "../runtime/types.ts";
+
+/** Upstream's names of eviction signals. */
+const signals = [
+  "memory.available",
+  "nodefs.available",
+  "nodefs.inodesFree",
+  "pid.available",
+] as const;
+type Signal = (typeof signals)[number];
+
+/** Free and total of what a signal is about. */
+interface Room {
+  readonly free: number;
+  readonly total: number;
+}
+
+/** Pressure begins when less is free than this, in units or as a share of the total. */
+type Threshold = { readonly units: number } | { readonly share: number };
+export type Thresholds = Readonly<Partial<Record<Signal, Threshold>>>;
+
+/** Upstream's defaults of --eviction-hard, and one for process ids. */
+export const evictionHardDefault =
+  "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,pid.available<5%";
+
+/** `signal<quantity or percentage,…`. Throws StatusError naming the flag. */
+export function parseThresholds(value: string, flag: string): Thresholds {
+  const thresholds: Partial<Record<Signal, Threshold>> = {};
+  for (const part of value.split(",").filter((one) => one !== "")) {
+    const [name = "", amount = ""] = part.split("<");
+    const signal = signals.find((one) => one === name);
+    const percent = /^(\d+(?:\.\d+)?)%$/.exec(amount);
+    const share = percent === null ? undefined : Number(percent[1]) / 100;
+    const quantity = parseQuantity(amount);
+    if (signal === undefined || (share === undefined && quantity === undefined)) {
+      throw new StatusError(
+        Code.invalidArgument,
+        `${flag}: "${part}" is not SIGNAL<AMOUNT with a signal of ${signals.join(", ")} and a ` +
+          "quantity or percentage",
+      );
+    }
+    thresholds[signal] =
+      share === undefined ? { units: Number((quantity?.nanos ?? 0n) / 1_000_000_000n) } : { share };
+  }
+  return thresholds;
+}
+
+type Verdict = Pick<NodeCondition, "status" | "reason" | "message">;
+
+interface PressureKind {
+  readonly type: "MemoryPressure" | "DiskPressure" | "PIDPressure";
+  readonly signals: readonly Signal[];
+  readonly under: Verdict;
+  readonly free: Verdict;
+}
+
+const pressureKinds: readonly PressureKind[] = [
+  {
+    type: "MemoryPressure",
+    signals: ["memory.available"],
+    under: {
+      status: "True",
+      reason: "KubeletHasInsufficientMemory",
+      message: "kubelet has insufficient memory available",
+    },
+    free: {
+      status: "False",
+      reason: "KubeletHasSufficientMemory",
+      message: "kubelet has sufficient memory available",
+    },
+  },
+  {
+    type: "DiskPressure",
+    signals: ["nodefs.available", "nodefs.inodesFree"],
+    under: {
+      status: "True",
+      reason: "KubeletHasDiskPressure",
+      message: "kubelet has disk pressure",
+    },
+    free: {
+      status: "False",
+      reason: "KubeletHasNoDiskPressure",
+      message: "kubelet has no disk pressure",
+    },
+  },
+  {
+    type: "PIDPressure",
+    signals: ["pid.available"],
+    under: {
+      status: "True",
+      reason: "KubeletHasInsufficientPID",
+      message: "kubelet has insufficient PID available",
+    },
+    free: {
+      status: "False",
+      reason: "KubeletHasSufficientPID",
+      message: "kubelet has sufficient PID available",
+    },
+  },
+];
+
+export type Measurements = Readonly<Partial<Record<Signal, Room>>>;
+
+/** What the machine has left. `dir`: where the pods' files are. Throws when it cannot be read. */
+export async function measureMachine(dir: string): Promise<Measurements> {
+  const disk = await statfs(dir);
+  const memory = machineMemory();
+  const processes = machineProcesses();
+  return {
+    "memory.available": memory,
+    "nodefs.available": { free: disk.bavail * disk.bsize, total: disk.blocks * disk.bsize },
+    // Some file systems make inodes as they are needed and count none.
+    ...(disk.files > 0 && { "nodefs.inodesFree": { free: disk.ffree, total: disk.files } }),
+    ...(processes !== undefined && { "pid.available": processes }),
+  };
+}
+
+/** Keeps the node's conditions. `measure` is called before each heartbeat. */
+export class NodeHealth {
+  readonly #runtime: Pick<ContainerRuntime, "status">;
+  readonly #machine: () => Promise<Measurements>;
+  readonly #thresholds: Thresholds;
+  readonly #now: () => number;
+  /** When each pressure was seen last, in Unix milliseconds. */
+  readonly #pressedAt = new Map<string, number>();
+  #ready: Verdict = notReady("NotMeasured", "the node has not been measured yet");
+
+  constructor(options: {
+    readonly runtime: Pick<ContainerRuntime, "status">;
+    readonly machine: () => Promise<Measurements>;
+    readonly thresholds: Thresholds;
+    readonly now: () => number;
+  }) {
+    this.#runtime = options.runtime;
+    this.#machine = options.machine;
+    this.#thresholds = options.thresholds;
+    this.#now = options.now;
+  }
+
+  /** Never throws: what cannot be measured makes the node not ready. */
+  async measure(): Promise<void> {
+    try {
+      const machine = await this.#machine();
+      for (const kind of pressureKinds) {
+        const pressed = kind.signals.some((signal) =>
+          isBelow(machine[signal], this.#thresholds[signal]),
+        );
+        if (pressed) this.#pressedAt.set(kind.type, this.#now());
+      }
+    } catch (error) {
+      this.#ready = notReady("MachineNotMeasurable", (error as Error).message);
+      return;
+    }
+    const { runtimeReady, networkReady } = await this.#runtime.status();
+    const problem = runtimeReady === true ? networkReady : runtimeReady;
+    this.#ready =
+      problem === true
+        ? { status: "True", reason: "KubeletReady", message: "kubelet is posting ready status" }
+        : notReady(problem.reason, `container runtime is not ready: ${problem.message}`);
+  }
+
+  /** Equal conditions keep the time of their last transition. */
+  conditions(previous: NodeStatus | undefined): NodeCondition[] {
+    const now = this.#now();
+    const own: NodeCondition[] = [
+      ...pressureKinds.map(({ type, under, free }) => {
+        const at = this.#pressedAt.get(type) ?? Number.NEGATIVE_INFINITY;
+        // A pressure that comes and goes would move pods to and fro.
+        const pressed = now - at < kubeletLimits.pressureHoldMillis;
+        return { type, ...(pressed ? under : free) };
+      }),
+      { type: "Ready", ...this.#ready },
+    ];
+    return own.map((condition) => {
+      const old = previous?.conditions?.find(({ type }) => type === condition.type);
+      const same = old?.status === condition.status;
+      const lastTransitionTime = (same && old?.lastTransitionTime) || rfc3339Seconds(now);
+      return { ...condition, lastTransitionTime };
+    });
+  }
+}
+
+function notReady(reason: string, message: string): Verdict {
+  return { status: "False", reason: "KubeletNotReady", message: `${reason}: ${message}` };
+}
+
+function isBelow(room: Room | undefined, threshold: Threshold | undefined): boolean {
+  if (room === undefined || threshold === undefined) return false;
+  return room.free < ("units" in threshold ? threshold.units : room.total * threshold.share);
+}
+
+/** MemAvailable, which counts caches that can be given up; free memory alone would not. */
+export function availableMemory(): number {
+  return machineMemory().free;
+}
+
+/** Of the machine, or of the group of processes that this kubelet was put into, if it has less. */
+function machineMemory(): Room {
+  const info = text("/proc/meminfo");
+  const kilobytes = (name: string) => {
+    const match = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(info);
+    return match === null ? undefined : Number(match[1]) * 1024;
+  };
+  const machine = {
+    free: kilobytes("MemAvailable") ?? freemem(),
+    total: kilobytes("MemTotal") ?? 0,
+  };
+  for (const { dir, limitFile, usageFile } of memoryGroups) {
+    const limit = Number.parseInt(text(`${dir}/${limitFile}`), 10);
+    const usage = Number.parseInt(text(`${dir}/${usageFile}`), 10);
+    if (!(limit > 0) || Number.isNaN(usage) || limit >= machine.total) continue;
+    // File pages that nothing has used lately are given up first: upstream's working set.
+    const idle = /^(?:total_)?inactive_file (\d+)$/m.exec(text(`${dir}/memory.stat`))?.[1] ?? "0";
+    const free = limit - Math.max(0, usage - Number(idle));
+    return { free: Math.min(machine.free, Math.max(0, free)), total: limit };
+  }
+  return machine;
+}
+
+/** A container's own group is mounted at the root of the hierarchy; version 2, then 1. */
+const memoryGroups = [
+  { dir: "/sys/fs/cgroup", limitFile: "memory.max", usageFile: "memory.current" },
+  {
+    dir: "/sys/fs/cgroup/memory",
+    limitFile: "memory.limit_in_bytes",
+    usageFile: "memory.usage_in_bytes",
+  },
+] as const;
+
+/** Tasks the kernel can still make (proc(5): loadavg's fourth field, kernel/pid_max). */
+function machineProcesses(): Room | undefined {
+  const used = /^\S+ \S+ \S+ \d+\/(\d+)/.exec(text("/proc/loadavg"))?.[1];
+  const limits = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"]
+    .map((path) => Number.parseInt(text(path), 10))
+    .filter((limit) => limit > 0);
+  if (used === undefined || limits.length === 0) return undefined;
+  const total = Math.min(...limits);
+  return { free: Math.max(0, total - Number(used)), total };
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // not on this machine, which the callers take for no limit
+  }
+}

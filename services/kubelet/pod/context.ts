@@ -1,0 +1,58 @@
+/** What a pod's worker needs of the node it runs on, and its helpers of the worker. */
+import type { Log } from "../../../ha/runtime/types.ts";
+import type { Container, Pod, PodStatusReport, Service } from "../../../proto/gen/core.ts";
+import type { EventRecorder, LoopClock } from "../../client/mod.ts";
+import type { ContainerRuntime, Container as RuntimeContainer } from "../runtime/types.ts";
+import type { ConfigSource } from "./environment.ts";
+import type { ClusterDns } from "./network-files.ts";
+import type { ProbeRunner } from "./probes.ts";
+
+export interface WorkerContext {
+  readonly clock: LoopClock;
+  readonly log: Log;
+  readonly runtime: ContainerRuntime;
+  readonly probeRunner: ProbeRunner;
+  readonly events: Pick<EventRecorder, "event">;
+  readonly config: ConfigSource;
+  readonly services: () => readonly Service[];
+  readonly nodeName: string;
+  readonly hostIP: string;
+  readonly nodeCpuMillis: number;
+  readonly nodeMemoryBytes: number;
+  readonly dns: ClusterDns;
+  /** Directory of the pods' own directories, with volumes and termination messages. */
+  readonly podsDir: string;
+  /** Undefined: the node has no range yet, or it is used up; the worker is woken later. */
+  readonly address: (uid: string) => string | undefined;
+  readonly report: (report: PodStatusReport) => void;
+  /** Nothing is left of the pod here. */
+  readonly forgotten: (uid: string) => void;
+}
+
+/** The worker as its helpers see it. */
+export interface WorkerView {
+  readonly context: WorkerContext;
+  readonly log: Log;
+  /** The newest known object. */
+  pod(): Pod;
+  podIP(): string;
+  /** The pod's containers as the runtime shows them. */
+  runs(): readonly RuntimeContainer[];
+  closed(): boolean;
+  wake(): void;
+  wakeAfter(millis: number): void;
+  /** The next pause of a named series of retries. */
+  retryMillis(name: string): number;
+  retriesOver(name: string): void;
+  event(type: "Normal" | "Warning", reason: string, message: string): void;
+}
+
+/** The pod's grace in milliseconds, from the stop signal to the kill. */
+export function graceMillisOf(pod: Pod): number {
+  return (pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000;
+}
+
+export function containerNamed(pod: Pod, name: string): Container | undefined {
+  const { containers = [], initContainers = [] } = pod.spec ?? {};
+  return [...containers, ...initContainers].find((one) => one.name === name);
+}

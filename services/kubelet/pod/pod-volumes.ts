@@ -1,0 +1,97 @@
+/** The volumes of one pod through its life: prepared, refreshed, measured and removed. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { kubeletLimits } from "../limits.ts";
+import type { Mount } from "../runtime/types.ts";
+import type { WorkerView } from "./context.ts";
+import { overLimit, unmountVolumes } from "./empty-dir.ts";
+import type { PodFacts } from "./environment.ts";
+import { writeHosts } from "./network-files.ts";
+import { hasRefreshableVolumes, prepareVolumes } from "./volumes.ts";
+
+export class PodVolumes {
+  readonly #view: WorkerView;
+  readonly #podDir: string;
+  #paths: ReadonlyMap<string, string> | undefined;
+  #preparedAt = 0;
+  #measureAt: number | undefined;
+
+  constructor(view: WorkerView, podDir: string) {
+    this.#view = view;
+    this.#podDir = podDir;
+  }
+
+  /** Directories on the node by volume name. */
+  get paths(): ReadonlyMap<string, string> {
+    return this.#paths ?? new Map();
+  }
+
+  /** False: they cannot be prepared, and are tried again later. */
+  async ensure(facts: PodFacts): Promise<boolean> {
+    const { clock, config, runtime } = this.#view.context;
+    const now = clock.monotonicMillis();
+    const refreshable = hasRefreshableVolumes(facts.pod);
+    const fresh = !refreshable || now - this.#preparedAt < kubeletLimits.volumeRefreshMillis;
+    if (this.#paths !== undefined && fresh) return true;
+    try {
+      const able = runtime.features().changeIdentity;
+      this.#paths = await prepareVolumes(facts, join(this.#podDir, "volumes"), config, able);
+      this.#preparedAt = now;
+      this.#view.retriesOver("volumes");
+      if (runtime.features().privateMounts) {
+        writeHosts(this.#hostsPath(), facts.pod, facts.podIP, this.#view.context.dns.domain);
+      }
+    } catch (error) {
+      const { message } = error as Error;
+      this.#view.event("Warning", "FailedMount", `MountVolume.SetUp failed: ${message}`);
+      this.#view.wakeAfter(this.#view.retryMillis("volumes"));
+      // What was there before goes on being there.
+      if (this.#paths === undefined) return false;
+    }
+    if (refreshable) this.#view.wakeAfter(kubeletLimits.volumeRefreshMillis);
+    return true;
+  }
+
+  /** The pod's hosts file, unless a volume is mounted at its place. */
+  hostsMounts(mounts: readonly Mount[]): readonly Mount[] {
+    const containerPath = "/etc/hosts";
+    if (!this.#view.context.runtime.features().privateMounts) return [];
+    if (mounts.some((one) => one.containerPath === containerPath)) return [];
+    return [{ hostPath: this.#hostsPath(), containerPath, readOnly: false }];
+  }
+
+  /** Why the pod is evicted, if a volume has outgrown its sizeLimit. Looks now and then. */
+  async excess(): Promise<string | undefined> {
+    const { clock } = this.#view.context;
+    const limited = (this.#view.pod().spec?.volumes ?? []).some((one) => one.emptyDir?.sizeLimit);
+    if (!limited) return undefined;
+    this.#measureAt ??= clock.monotonicMillis() + kubeletLimits.volumeMeasureMillis;
+    const left = this.#measureAt - clock.monotonicMillis();
+    if (left > 0) {
+      this.#view.wakeAfter(left);
+      return undefined;
+    }
+    this.#measureAt = undefined;
+    this.#view.wakeAfter(kubeletLimits.volumeMeasureMillis);
+    if (this.#paths === undefined) return undefined;
+    return overLimit(this.#view.pod(), this.#paths);
+  }
+
+  /** Removes the volumes; the termination messages stay. */
+  async release(): Promise<void> {
+    const dir = join(this.#podDir, "volumes");
+    await unmountVolumes(dir);
+    await rm(dir, { recursive: true, force: true });
+    this.#paths = undefined;
+  }
+
+  /** Removes everything of the pod. */
+  async remove(): Promise<void> {
+    await this.release();
+    await rm(this.#podDir, { recursive: true, force: true });
+  }
+
+  #hostsPath(): string {
+    return join(this.#podDir, "etc-hosts");
+  }
+}

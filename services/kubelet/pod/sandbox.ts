@@ -1,0 +1,42 @@
+/** From a pod of the API to the sandbox that the runtime is asked for. */
+import type { Pod } from "../../../proto/gen/core.ts";
+import type { PodSandboxConfig, PortMapping } from "../runtime/types.ts";
+import { type ClusterDns, dnsOf, podHostname } from "./network-files.ts";
+
+const nodeResolvConf = "/etc/resolv.conf";
+
+export function sandboxConfig(pod: Pod, address: string, dns: ClusterDns): PodSandboxConfig {
+  const { metadata, spec } = pod;
+  const shared = spec?.shareProcessNamespace ?? false;
+  return {
+    uid: metadata?.uid ?? "",
+    namespace: metadata?.namespace ?? "",
+    name: metadata?.name ?? "",
+    hostname: podHostname(pod, dns.domain),
+    address,
+    hostNetwork: spec?.hostNetwork ?? false,
+    dns: dnsOf(pod, dns, nodeResolvConf),
+    portMappings: portMappings(pod),
+    security: {
+      network: spec?.hostNetwork ? "node" : "pod",
+      pid: spec?.hostPID ? "node" : shared ? "pod" : "container",
+      ipc: spec?.hostIPC ? "node" : "pod",
+      sysctls: Object.fromEntries(
+        (spec?.securityContext?.sysctls ?? []).map(({ name = "", value = "" }) => [name, value]),
+      ),
+    },
+  };
+}
+
+/** Ports of the node that lead to the pod; a pod on the node's network has none to map. */
+function portMappings(pod: Pod): readonly PortMapping[] {
+  const { containers = [], initContainers = [], hostNetwork } = pod.spec ?? {};
+  if (hostNetwork) return [];
+  return [...initContainers, ...containers].flatMap(({ ports = [] }) =>
+    ports.flatMap(({ hostPort, containerPort = 0, protocol, hostIP }): PortMapping[] => {
+      if (hostPort === undefined || hostPort === 0) return [];
+      const kind = protocol === "UDP" || protocol === "SCTP" ? protocol : "TCP";
+      return [{ protocol: kind, containerPort, hostPort, hostIP }];
+    }),
+  );
+}

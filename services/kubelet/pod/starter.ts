@@ -1,0 +1,183 @@
+/** Starts a pod's containers: image, configuration, create, start, postStart hook. */
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { Container } from "../../../proto/gen/core.ts";
+import { kubeletLimits } from "../limits.ts";
+import { ContainerConfigError, type Container as RuntimeContainer } from "../runtime/types.ts";
+import type { WorkerView } from "./context.ts";
+import type { PodFacts } from "./environment.ts";
+import { refuseUnfulfillable } from "./fields.ts";
+import { runHook } from "./hooks.ts";
+import type { PodVolumes } from "./pod-volumes.ts";
+import { containerConfig } from "./start.ts";
+import type { Waiting } from "./status.ts";
+import type { TerminationMessages } from "./termination-message.ts";
+
+export interface StartStep {
+  readonly container: Container;
+  readonly attempt: number;
+}
+
+/** Why a container could not be started, in the words of its waiting state. */
+class StartProblem extends Error {
+  readonly reason: string;
+  /** The event's text. */
+  readonly event: string;
+
+  constructor(reason: string, message: string, event = `Error: ${message}`) {
+    super(message);
+    this.reason = reason;
+    this.event = event;
+  }
+}
+
+export class ContainerStarter {
+  readonly #view: WorkerView;
+  readonly #messages: TerminationMessages;
+  readonly #volumes: PodVolumes;
+  readonly #stop: (run: RuntimeContainer) => void;
+  readonly #problems = new Map<string, Waiting & { readonly retryAt: number }>();
+
+  /** `stop` ends a container whose postStart hook has failed. */
+  constructor(
+    view: WorkerView,
+    messages: TerminationMessages,
+    volumes: PodVolumes,
+    stop: (run: RuntimeContainer) => void,
+  ) {
+    this.#view = view;
+    this.#messages = messages;
+    this.#volumes = volumes;
+    this.#stop = stop;
+  }
+
+  /** Why containers wait, by name. */
+  problems(): ReadonlyMap<string, Waiting> {
+    return this.#problems;
+  }
+
+  /** False: it could not be made, and is tried again later; `problems` says why. */
+  async start(facts: PodFacts, step: StartStep): Promise<boolean> {
+    const { runtime, clock } = this.#view.context;
+    const { container } = step;
+    const name = container.name ?? "";
+    const problem = this.#problems.get(name);
+    const waits = (problem?.retryAt ?? 0) - clock.monotonicMillis();
+    if (problem !== undefined && waits > 0) {
+      this.#view.wakeAfter(waits);
+      return false;
+    }
+    let id: string;
+    try {
+      id = await this.#create(facts, step);
+    } catch (error) {
+      this.#failed(name, error);
+      return false;
+    }
+    this.#problems.delete(name);
+    this.#view.retriesOver(name);
+    await runtime.startContainer(id);
+    const run = this.#view.runs().find((one) => one.id === id);
+    if (run?.reason === "StartError") {
+      const text = `Error: failed to start container ${name}: ${run.message}`;
+      this.#view.event("Warning", "Failed", text);
+      return true;
+    }
+    this.#view.event("Normal", "Started", `Started container ${name}`);
+    await this.#postStart(facts, container, id);
+    return true;
+  }
+
+  #failed(name: string, error: unknown): void {
+    const { message } = error as Error;
+    const known =
+      error instanceof StartProblem
+        ? error
+        : new StartProblem(
+            error instanceof ContainerConfigError
+              ? "CreateContainerConfigError"
+              : "CreateContainerError",
+            message,
+          );
+    const retryMillis = this.#view.retryMillis(name);
+    const retryAt = this.#view.context.clock.monotonicMillis() + retryMillis;
+    const before = this.#problems.get(name);
+    // A pull that failed before waits for the next, as upstream's states tell it.
+    const pulledBefore = known.reason === "ErrImagePull" && before !== undefined;
+    const reason = pulledBefore ? "ImagePullBackOff" : known.reason;
+    this.#problems.set(name, { reason, message, retryAt });
+    this.#view.event("Warning", "Failed", known.event);
+    this.#view.wakeAfter(retryMillis);
+  }
+
+  async #create(facts: PodFacts, step: StartStep): Promise<string> {
+    const { runtime, config, services } = this.#view.context;
+    const { container, attempt } = step;
+    refuseUnfulfillable(facts.pod.spec ?? {}, container, runtime.features());
+    await this.#ensureImage(container);
+    const wanted = await containerConfig(
+      facts,
+      container,
+      attempt,
+      this.#volumes.paths,
+      services(),
+      config,
+    );
+    await this.#prune(container.name ?? "", attempt);
+    const message = this.#messages.prepare(container, attempt);
+    const mounts = [...wanted.mounts, ...this.#volumes.hostsMounts(wanted.mounts)];
+    const taken = new Set(mounts.map(({ containerPath }) => containerPath));
+    return runtime.createContainer({
+      ...wanted,
+      env: { ...message.env, ...wanted.env },
+      // A volume at the same path is what the container asked for.
+      mounts: [...mounts, ...message.mounts.filter((one) => !taken.has(one.containerPath))],
+    });
+  }
+
+  async #ensureImage(container: Container): Promise<void> {
+    const { images } = this.#view.context.runtime;
+    const { image = "", imagePullPolicy } = container;
+    const present = images.status(image) !== undefined;
+    if (present && imagePullPolicy !== "Always") return;
+    if (imagePullPolicy === "Never") {
+      throw new StartProblem(
+        "ErrImageNeverPull",
+        `Container image "${image}" is not present with pull policy of Never`,
+      );
+    }
+    try {
+      await images.pull(image);
+      if (!present) this.#view.event("Normal", "Pulled", `Successfully pulled image "${image}"`);
+    } catch (error) {
+      const { code, message } = StatusError.from(error);
+      const reason = code === Code.invalidArgument ? "InvalidImageName" : "ErrImagePull";
+      throw new StartProblem(reason, message, `Failed to pull image "${image}": ${message}`);
+    }
+  }
+
+  async #postStart(facts: PodFacts, container: Container, id: string): Promise<void> {
+    const hook = container.lifecycle?.postStart;
+    if (hook === undefined) return;
+    const { runtime, clock } = this.#view.context;
+    const target = { pod: facts.pod, podIP: facts.podIP, container, id };
+    const { signal } = new AbortController();
+    const limit = kubeletLimits.hookMillisMax;
+    const failure = await runHook(hook, target, runtime, clock, limit, signal);
+    if (failure === undefined) return;
+    this.#view.event("Warning", "FailedPostStartHook", `PostStartHook failed: ${failure}`);
+    const run = this.#view.runs().find((one) => one.id === id);
+    if (run !== undefined) this.#stop(run);
+  }
+
+  /** Forgets all runs of a container but the last that ended. */
+  async #prune(name: string, nextAttempt: number): Promise<void> {
+    for (const run of this.#view.runs()) {
+      if (run.name !== name || run.state === "running") continue;
+      const keep =
+        run.state === "exited" && run.attempt >= nextAttempt - kubeletLimits.deadContainersPerName;
+      if (keep) continue;
+      await this.#view.context.runtime.removeContainer(run.id);
+      this.#messages.remove(run);
+    }
+  }
+}

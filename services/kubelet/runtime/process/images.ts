@@ -1,0 +1,120 @@
+/**
+ * The images of the process runtime. An image is a name alone: the programs are those of this
+ * machine, so a pull downloads nothing and only notes the name. The notes decide what
+ * `imagePullPolicy: Never` finds, and are reported to the scheduler. An image's size is that of the
+ * largest program that ran under its name, because nothing else would have to be moved.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import type { Image, ImageService } from "../images.ts";
+import { readIfThere, writeFileAtomic } from "./files.ts";
+
+const imagesMax = 1_000;
+
+interface ImageRecord {
+  /** Names that were pulled, all of one normal form. */
+  names: string[];
+  sizeBytes: number;
+  usedAt: number;
+}
+
+const component = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
+/** distribution/reference's grammar: [host[:port]/]path[:tag][@digest]. */
+const referenceShape = new RegExp(
+  `^(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::\\d+)?/)?${component}(?:/${component})*` +
+    "(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$",
+);
+
+/** With `:latest` where neither tag nor digest is given. */
+function normalReference(reference: string): string {
+  const last = reference.slice(reference.lastIndexOf("/") + 1);
+  return last.includes(":") || last.includes("@") ? reference : `${reference}:latest`;
+}
+
+export function imageIdOf(reference: string): string {
+  return `sha256:${createHash("sha256").update(normalReference(reference)).digest("hex")}`;
+}
+
+export class ProcessImages implements ImageService {
+  readonly #path: string;
+  readonly #inUse: () => ReadonlySet<string>;
+  readonly #images = new Map<string, ImageRecord>();
+  #writing: Promise<void> = Promise.resolve();
+
+  /** `inUse`: ids of the images that containers are made from. */
+  constructor(root: string, inUse: () => ReadonlySet<string>) {
+    this.#path = join(root, "images.json");
+    this.#inUse = inUse;
+  }
+
+  async load(): Promise<void> {
+    const text = await readIfThere(this.#path);
+    if (text === undefined) return;
+    const stored = JSON.parse(text) as Record<string, ImageRecord>;
+    for (const [id, image] of Object.entries(stored)) this.#images.set(id, image);
+  }
+
+  list(): readonly Image[] {
+    return [...this.#images].map(([id, image]) => imageOf(id, image));
+  }
+
+  status(reference: string): Image | undefined {
+    const id = imageIdOf(reference);
+    const image = this.#images.get(id);
+    return image === undefined ? undefined : imageOf(id, image);
+  }
+
+  async pull(reference: string): Promise<Image> {
+    if (!referenceShape.test(reference)) {
+      throw new StatusError(Code.invalidArgument, `image "${reference}": invalid reference format`);
+    }
+    const id = imageIdOf(reference);
+    const image = this.#images.get(id) ?? { names: [], sizeBytes: 0, usedAt: 0 };
+    image.usedAt = Date.now();
+    const isNew = !image.names.includes(reference);
+    if (isNew) image.names.push(reference);
+    this.#images.set(id, image);
+    this.#forgetOldest();
+    if (isNew) await this.#write();
+    return imageOf(id, image);
+  }
+
+  async remove(reference: string): Promise<void> {
+    const id = imageIdOf(reference);
+    if (this.#inUse().has(id)) {
+      throw new StatusError(Code.failedPrecondition, `image "${reference}" is in use`);
+    }
+    if (this.#images.delete(id)) await this.#write();
+  }
+
+  /** A program of this size runs under the image's name. */
+  async used(reference: string, programBytes: number): Promise<void> {
+    const image = this.#images.get(imageIdOf(reference));
+    if (image === undefined) return;
+    image.usedAt = Date.now();
+    if (programBytes <= image.sizeBytes) return;
+    image.sizeBytes = programBytes;
+    await this.#write();
+  }
+
+  #forgetOldest(): void {
+    if (this.#images.size <= imagesMax) return;
+    const used = this.#inUse();
+    const [oldest] = [...this.#images]
+      .filter(([id]) => !used.has(id))
+      .sort((a, b) => a[1].usedAt - b[1].usedAt);
+    if (oldest !== undefined) this.#images.delete(oldest[0]);
+  }
+
+  #write(): Promise<void> {
+    const write = () =>
+      writeFileAtomic(this.#path, JSON.stringify(Object.fromEntries(this.#images)));
+    this.#writing = this.#writing.then(write, write);
+    return this.#writing;
+  }
+}
+
+function imageOf(id: string, { names, sizeBytes, usedAt }: ImageRecord): Image {
+  return { id, names: [...names], sizeBytes, usedAt };
+}

@@ -1,0 +1,162 @@
+/** From a container's configuration to the script that runs it. */
+import { chown, stat, writeFile } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { type ContainerConfig, ContainerConfigError, type Mount } from "../types.ts";
+import { type Capabilities, featuresOf } from "./capabilities.ts";
+import { makeCgroups } from "./cgroup.ts";
+import type { Launch, ProcessContainer } from "./container.ts";
+import { identityArguments } from "./identity.ts";
+import { linkMount, type MountPoints } from "./mount-points.ts";
+import { containerPath, findProgram } from "./program.ts";
+import type { SandboxRecord, StateDir } from "./records.ts";
+import { type NamespacePlan, shimScript } from "./shim.ts";
+
+export interface LaunchContext {
+  readonly able: Capabilities;
+  readonly state: StateDir;
+  readonly mountPoints: MountPoints;
+  readonly sandbox: SandboxRecord;
+  /** Absolute path of the directory that a container without workingDir starts in. */
+  readonly workDir: string;
+}
+
+/** Throws ContainerConfigError naming the field that this runtime cannot fulfil here. */
+export function checkConfig(config: ContainerConfig, able: Capabilities): void {
+  const refuse = (problem: string) => new ContainerConfigError(problem);
+  if (config.command.length === 0) {
+    throw refuse(
+      `image "${config.image}": the process runtime runs programs of this machine and needs ` +
+        "spec.containers[].command",
+    );
+  }
+  if (config.workingDir !== undefined && !isAbsolute(config.workingDir)) {
+    throw refuse(`workingDir "${config.workingDir}" must be absolute`);
+  }
+  const { security = {} } = config;
+  const features = featuresOf(able);
+  const { runAsUser, runAsGroup, supplementalGroups = [] } = security;
+  const identity = runAsUser ?? runAsGroup ?? supplementalGroups[0];
+  const own = runAsUser === process.getuid?.() && supplementalGroups.length === 0;
+  if (identity !== undefined && !features.changeIdentity && !own) {
+    const field = runAsUser !== undefined ? "runAsUser" : "runAsGroup or supplementalGroups";
+    throw refuse(
+      `${field} ${identity}: the kubelet is not root and cannot change the user or its groups`,
+    );
+  }
+  const lacking = (security.addCapabilities ?? []).filter(
+    (name) => name !== "ALL" && !features.grantableCapabilities.includes(name),
+  );
+  if (lacking.length > 0) {
+    throw refuse(`capabilities.add: this machine cannot grant ${lacking.join(", ")}`);
+  }
+  if (security.privileged && !able.root) throw refuse("privileged: the kubelet is not root");
+  if (security.readOnlyRootFilesystem && !able.mounts) {
+    throw refuse("readOnlyRootFilesystem: private mounts do not work on this machine");
+  }
+  if (security.noNewPrivileges && !able.setpriv) {
+    throw refuse("allowPrivilegeEscalation: false needs setpriv(1) on this machine");
+  }
+  if (config.tty && !able.script) throw refuse("tty: this machine has no script(1)");
+}
+
+/** What a container's programs find in their environment. */
+export function environmentOf(config: ContainerConfig, home: string): Record<string, string> {
+  return {
+    HOME: home,
+    ...(config.tty && { TERM: "xterm" }),
+    ...config.env,
+    PATH: containerPath(config.env["PATH"], process.execPath),
+  };
+}
+
+export interface Prepared extends Launch {
+  /** Size of the program; 0 where it is found only inside the container. */
+  readonly programBytes: number;
+}
+
+/** Makes mounts, groups and the script. Throws with a text that explains the failed start. */
+export async function prepareLaunch(
+  container: ProcessContainer,
+  context: LaunchContext,
+): Promise<Prepared> {
+  const { able, workDir } = context;
+  const { record } = container;
+  const { config } = record;
+  const { security = {} } = config;
+  const workingDir = config.workingDir ?? workDir;
+  const env = environmentOf(config, workDir);
+  const namespace = await prepareNamespace(config, workingDir, context);
+  const [name = "", ...args] = [...config.command, ...config.args];
+  const program = findProgram(name, env["PATH"] ?? "", workingDir);
+  // With mounts the program may be inside a volume, which only the namespace can tell.
+  if ("problem" in program && config.mounts.length === 0) throw new Error(program.problem);
+  if (security.runAsUser !== undefined && config.workingDir === undefined && able.root) {
+    await chown(workingDir, security.runAsUser, security.runAsGroup ?? 0);
+  }
+  record.cgroups = await makeCgroups(able, record.id, {
+    memoryBytes: config.memoryLimitBytes,
+    cpuMillis: config.cpuLimitMillis,
+  });
+  const script = join(container.dir, "run.sh");
+  const text = shimScript({
+    containerDir: container.dir,
+    workingDir,
+    command: ["path" in program ? program.path : name, ...args],
+    cgroups: record.cgroups,
+    namespace,
+    identity: identityArguments(security, able.root),
+    stdin: config.stdin ?? false,
+    tty: config.tty ?? false,
+  });
+  await writeFile(script, text, { mode: 0o600 });
+  const programBytes = "path" in program ? (await stat(program.path)).size : 0;
+  return { script, env, programBytes };
+}
+
+async function prepareNamespace(
+  config: ContainerConfig,
+  workingDir: string,
+  context: LaunchContext,
+): Promise<NamespacePlan | undefined> {
+  const { sandbox, mountPoints, state, able } = context;
+  const own = await sandboxMounts(sandbox, state);
+  // Outer mounts first, or they would hide the inner ones.
+  const mounts = [...own, ...config.mounts].toSorted((a, b) =>
+    a.containerPath < b.containerPath ? -1 : 1,
+  );
+  if (!able.mounts) {
+    for (const mount of config.mounts) await linkMount(mount, workingDir);
+    return undefined;
+  }
+  for (const mount of mounts) {
+    const covered = mounts.some(({ containerPath }) =>
+      mount.containerPath.startsWith(`${containerPath}/`),
+    );
+    if (covered) continue; // made inside the outer mount (shim.ts)
+    const made = await mountPoints.acquire(mount, config.podUid);
+    const news = made.filter((path) => !sandbox.madeMountPoints.includes(path));
+    if (news.length === 0) continue;
+    sandbox.madeMountPoints.push(...news);
+    await state.writeSandbox(sandbox);
+  }
+  const { hostname, hostNetwork } = sandbox.config;
+  return {
+    mounts,
+    hostname: hostNetwork || hostname === "" ? undefined : hostname,
+    readOnlyRoot: config.security?.readOnlyRootFilesystem ?? false,
+  };
+}
+
+/** The resolv.conf of a pod with a DNS configuration of its own. */
+async function sandboxMounts(sandbox: SandboxRecord, state: StateDir): Promise<readonly Mount[]> {
+  const { dns, uid } = sandbox.config;
+  if (dns === undefined) return [];
+  const hostPath = join(state.podDir(uid), "resolv.conf");
+  const lines = [
+    ...dns.servers.map((server) => `nameserver ${server}`),
+    ...(dns.searches.length > 0 ? [`search ${dns.searches.join(" ")}`] : []),
+    ...(dns.options.length > 0 ? [`options ${dns.options.join(" ")}`] : []),
+  ];
+  await writeFile(hostPath, `${lines.join("\n")}\n`, { mode: 0o644 });
+  return [{ hostPath, containerPath: "/etc/resolv.conf", readOnly: false }];
+}

@@ -1,0 +1,95 @@
+/**
+ * Mount points for private mounts. The containers see the machine's files, so what they mount over
+ * must exist there: a missing directory or file is made, empty, and removed with the last pod that
+ * mounts on it.
+ *
+ * Several kubelets of one machine may need the same mount point, and removing one that is mounted
+ * on elsewhere would undo that mount. A register in /run says which pods use what was made:
+ *
+ *     /run/trireme/mount-points/<hash of the path>/path    the path that was made
+ *     /run/trireme/mount-points/<hash of the path>/<pod>   one file for each pod that mounts on it
+ */
+import { createHash } from "node:crypto";
+import { existsSync, statSync } from "node:fs";
+import { mkdir, readdir, rm, rmdir, stat, symlink, unlink, writeFile } from "node:fs/promises";
+import { dirname, isAbsolute, join, relative } from "node:path";
+import { ContainerConfigError, type Mount } from "../types.ts";
+
+const registerDefault = "/run/trireme/mount-points";
+
+export class MountPoints {
+  readonly #register: string;
+
+  constructor(register: string = registerDefault) {
+    this.#register = register;
+  }
+
+  /**
+   * Makes what a pod mounts over, where it is missing. Returns the paths, outermost first, that
+   * were made by any pod: the caller keeps them and gives them to `release` at the pod's end.
+   */
+  async acquire(mount: Mount, podUid: string): Promise<readonly string[]> {
+    const target = mount.containerPath;
+    const wanted: string[] = [target];
+    for (let dir = dirname(target); !existsSync(dir) || this.#isMade(dir); dir = dirname(dir)) {
+      wanted.unshift(dir);
+    }
+    const made = wanted.filter((path) => !existsSync(path) || this.#isMade(path));
+    for (const path of made) {
+      const entry = this.#entry(path);
+      await mkdir(entry, { recursive: true });
+      await writeFile(join(entry, "path"), path);
+      await writeFile(join(entry, podUid), "");
+      const isFile = path === target && !statSync(mount.hostPath).isDirectory();
+      if (isFile) await writeFile(path, "", { flag: "a" });
+      else await mkdir(path, { recursive: true });
+    }
+    return made;
+  }
+
+  /** `paths` as acquired. Removes what no other pod mounts on and nobody has filled. */
+  async release(paths: readonly string[], podUid: string): Promise<void> {
+    for (const path of paths.toReversed()) {
+      const entry = this.#entry(path);
+      await rm(join(entry, podUid), { force: true });
+      const others = await readdir(entry).catch(() => []); // no register: nobody else uses it
+      if (others.some((name) => name !== "path")) continue;
+      await removeEmpty(path);
+      await rm(entry, { recursive: true, force: true });
+    }
+  }
+
+  #isMade(path: string): boolean {
+    return existsSync(this.#entry(path));
+  }
+
+  #entry(path: string): string {
+    return join(this.#register, createHash("sha256").update(path).digest("hex").slice(0, 32));
+  }
+}
+
+/** A directory that has been filled, or a file with content, is in use and stays. */
+async function removeEmpty(path: string): Promise<void> {
+  await rmdir(path).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOTDIR") return; // filled or gone: either way not ours to remove
+    if ((await stat(path)).size === 0) await unlink(path);
+  });
+}
+
+/**
+ * Without a mount namespace: a link at the mount path, possible only inside the container's own
+ * working directory, where it surprises no other program.
+ */
+export async function linkMount(mount: Mount, workingDir: string): Promise<void> {
+  const inside = relative(workingDir, mount.containerPath);
+  if (inside === "" || inside.startsWith("..") || isAbsolute(inside)) {
+    throw new ContainerConfigError(
+      `volumeMounts: ${mount.containerPath}: the process runtime cannot make private mounts on ` +
+        `this machine (it needs root and unshare), so mountPath must lie under workingDir ` +
+        `${workingDir}; the volume is at ${mount.hostPath}`,
+    );
+  }
+  if (existsSync(mount.containerPath)) return;
+  await mkdir(dirname(mount.containerPath), { recursive: true });
+  await symlink(mount.hostPath, mount.containerPath);
+}

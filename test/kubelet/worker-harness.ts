@@ -1,0 +1,99 @@
+/** A pod worker on a fake runtime and a clock turned by hand. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach } from "node:test";
+import type { Pod, PodSpec, PodStatus, PodStatusReport } from "../../proto/gen/core.ts";
+import type { ProbeOutcome } from "../../services/kubelet/pod/probes.ts";
+import { PodWorker } from "../../services/kubelet/pod/worker.ts";
+import { FakeRuntime } from "./fake-runtime.ts";
+import { FakeClock, settle, silent } from "./support.ts";
+
+export const uid = "u1";
+export const podsDir = mkdtempSync(join(tmpdir(), "trireme-pods-"));
+after(() => rmSync(podsDir, { recursive: true }));
+export const workers: PodWorker[] = [];
+afterEach(() => {
+  for (const worker of workers.splice(0)) worker.close();
+});
+
+export function podOf(spec: PodSpec, metadata: Pod["metadata"] = {}): Pod {
+  return {
+    metadata: { name: "p", namespace: "d", uid, ...metadata },
+    spec: { restartPolicy: "Always", terminationGracePeriodSeconds: 30, ...spec },
+  };
+}
+export const main = { name: "main", image: "i", command: ["run"] };
+
+export function harness(pod: Pod) {
+  const clock = new FakeClock();
+  const runtime = new FakeRuntime(clock);
+  const reports: PodStatusReport[] = [];
+  const events: string[] = [];
+  const messages: string[] = [];
+  const forgotten: string[] = [];
+  const missing = { configMaps: new Set<string>() };
+  const probe = { outcome: { ok: true, message: "" } as ProbeOutcome, runs: [] as string[] };
+  const worker = new PodWorker(
+    {
+      clock,
+      log: silent,
+      runtime,
+      probeRunner: async (one) => {
+        probe.runs.push(JSON.stringify(one.exec?.command ?? []));
+        return probe.outcome;
+      },
+      events: {
+        event: (_, type, reason, message) => {
+          events.push(`${type} ${reason}`);
+          messages.push(`${reason}: ${message}`);
+        },
+      },
+      config: {
+        configMap: async (_, name) =>
+          missing.configMaps.has(name) ? undefined : { data: { key: "value" } },
+        secret: async () => undefined,
+      },
+      services: () => [],
+      nodeName: "n",
+      hostIP: "127.0.0.1",
+      nodeCpuMillis: 1000,
+      nodeMemoryBytes: 1e9,
+      dns: { servers: [], domain: "cluster.local" },
+      podsDir,
+      address: () => "127.64.0.1",
+      report: (report) => reports.push(report),
+      forgotten: (id) => forgotten.push(id),
+    },
+    pod,
+  );
+  runtime.onEvent(() => worker.wake());
+  workers.push(worker);
+  const status = (): PodStatus => reports.at(-1)?.status ?? {};
+  const state = (name = "main") =>
+    [...(status().containerStatuses ?? []), ...(status().initContainerStatuses ?? [])].find(
+      (one) => one.name === name,
+    );
+  const condition = (type: string) => status().conditions?.find((one) => one.type === type)?.status;
+  const starts = () => runtime.calls.filter((call) => call.startsWith("start "));
+  const begin = async () => {
+    worker.wake();
+    await settle();
+  };
+  return {
+    clock,
+    runtime,
+    reports,
+    events,
+    messages,
+    forgotten,
+    missing,
+    probe,
+    worker,
+    status,
+    state,
+    condition,
+    starts,
+    begin,
+  };
+}
