@@ -64,6 +64,8 @@ export class FakeApi {
   intercept: ((verb: string, kind: KindName, object: ApiObject) => void) | undefined;
   /** Every watch and call fails while true. */
   down = false;
+  /** What discovery answers with. */
+  discoveryError: StatusError | undefined;
   readonly #objects = new Map<KindName, Map<string, Stored>>();
   readonly #history: Change[] = [];
   readonly #watchers = new Set<() => void>();
@@ -447,15 +449,20 @@ export class FakeApi {
     };
     const ofObject = ({ apiVersion, kind }: JsonObject) => of({ apiVersion, kind });
     return {
-      discover: async () =>
-        this.#rows().map((row) => ({
+      discover: async () => {
+        if (this.discoveryError) throw this.discoveryError;
+        return this.#rows().map((row) => ({
           group: row.apiVersion.includes("/") ? row.apiVersion.split("/")[0] : "",
           version: row.apiVersion.split("/").at(-1),
           kind: row.kind,
           plural: row.plural,
           namespaced: row.namespaced,
-          verbs: ["get", "list", "watch", "create", "update", "patch", "delete"],
-        })),
+          verbs: [
+            ...["get", "list", "watch", "create", "update", "patch", "delete"],
+            ...(this.#served.includes(row) ? [] : ["deletecollection"]),
+          ],
+        }));
+      },
       get: (ref, name, namespace) => of(ref).get(name, namespace),
       list: (ref, options) => of(ref).list(options),
       watch: (ref, options) => of(ref).watch(options),

@@ -1,15 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, Service } from "../../proto/gen/core.ts";
-import { deploymentController } from "../../services/controllers/deployment/controller.ts";
 import { endpointsController } from "../../services/controllers/endpoints.ts";
-import { garbageCollector } from "../../services/controllers/garbage-collector/controller.ts";
-import { namespaceController } from "../../services/controllers/namespace.ts";
 import { nodeIpamController } from "../../services/controllers/node-ipam.ts";
 import { podGcController } from "../../services/controllers/pod-gc.ts";
-import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import { settle } from "../client/fake-clock.ts";
-import { active, deployment, harness, node, runPods } from "./harness.ts";
+import { harness, node } from "./harness.ts";
 
 const ipam = (clusterCidr = "127.64.0.0/10", nodeMaskSize = 24) =>
   nodeIpamController({ clusterCidr, nodeMaskSize });
@@ -102,37 +98,6 @@ test("headless services may do without ports; without a selector endpoints are l
   assert.equal(headless?.subsets?.[0]?.ports, undefined);
   assert.equal(headless?.metadata?.labels?.["service.kubernetes.io/headless"], "");
   assert.equal(api.get("Endpoints", "default/manual"), undefined);
-  await end();
-});
-
-test("a deleted namespace is emptied of everything, then goes", async () => {
-  const { api, client, clock, end } = await harness(
-    namespaceController(2),
-    deploymentController(1),
-    replicaSetController(1),
-    garbageCollector(2),
-  );
-  await client.namespaces.create({ metadata: { name: "default" } });
-  await client.namespaces.create({ metadata: { name: "kept" } });
-  await client.deployments.create(deployment(2));
-  for (const namespace of ["default", "kept"]) {
-    await client.configMaps.create({ metadata: { name: "c", namespace } });
-  }
-  await clock.until(() => active(api).length === 2, "pods");
-  runPods(api, () => clock.wallMillis());
-  await client.namespaces.delete("default");
-  await clock.advance(3_000);
-  // Pods take their time, and the namespace says what it waits for.
-  const { status } = api.get("Namespace", "default") ?? {};
-  assert.equal(status?.phase, "Terminating");
-  assert.match(status?.conditions?.[0]?.message ?? "", /pods has 2 resource instances/);
-  runPods(api, () => clock.wallMillis());
-  await clock.until(() => !api.get("Namespace", "default"), "the namespace is gone");
-  assert.equal(api.all("Deployment").length + api.all("ReplicaSet").length, 0);
-  assert.deepEqual(
-    api.all("ConfigMap").map(({ metadata }) => metadata?.namespace),
-    ["kept"],
-  );
   await end();
 });
 
