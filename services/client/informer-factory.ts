@@ -1,15 +1,29 @@
 import type { Log } from "../../ha/runtime/types.ts";
+import type { DiscoveredResource } from "../../proto/gen/dynamic.ts";
 import type { TriremeClient } from "./client.ts";
 import type { LoopClock } from "./clock.ts";
+import type { DynamicClient } from "./dynamic-client.ts";
 import { CachedInformer } from "./informer.ts";
-import type { KindName, ObjectTypes } from "./resources.ts";
-import type { ApiObject, Informer, ListOptions } from "./types.ts";
+import { type KindName, type ObjectTypes, resources } from "./resources.ts";
+import type { ApiObject, Informer, ListOptions, ResourceClient } from "./types.ts";
+
+type FactoryClient = Pick<TriremeClient, "resource"> & {
+  readonly dynamic: Pick<DynamicClient, "list" | "watch">;
+};
 
 type Selection = Pick<ListOptions, "namespace" | "labelSelector" | "fieldSelector">;
 
+/** A kind as discovery names it. */
+export type ServedKind = Pick<
+  DiscoveredResource,
+  "group" | "version" | "kind" | "plural" | "namespaced"
+>;
+
 /** Gives every control loop of a process the same informer per kind and selection. */
 export class InformerFactory {
-  readonly #client: Pick<TriremeClient, "resource">;
+  /** Ends the run of one informer of a kind known at run time. */
+  readonly #ends = new Map<string, AbortController>();
+  readonly #client: FactoryClient;
   readonly #log: Log;
   readonly #clock: LoopClock;
   readonly #informers = new Map<string, CachedInformer<ApiObject>>();
@@ -17,7 +31,7 @@ export class InformerFactory {
   #signal: AbortSignal | undefined;
 
   constructor(options: {
-    readonly client: Pick<TriremeClient, "resource">;
+    readonly client: FactoryClient;
     readonly log: Log;
     readonly clock: LoopClock;
   }) {
@@ -27,8 +41,7 @@ export class InformerFactory {
   }
 
   informer<K extends KindName>(kind: K, selection: Selection = {}): Informer<ObjectTypes[K]> {
-    const { namespace = "", labelSelector = "", fieldSelector = "" } = selection;
-    const key = JSON.stringify([kind, namespace, labelSelector, fieldSelector]);
+    const key = selectionKey(kind, selection);
     const known = this.#informers.get(key);
     if (known) return known as unknown as Informer<ObjectTypes[K]>;
     const made = new CachedInformer<ObjectTypes[K]>({
@@ -38,20 +51,52 @@ export class InformerFactory {
       selection,
     });
     this.#informers.set(key, made as unknown as CachedInformer<ApiObject>);
-    if (this.#signal) this.#runs.set(key, made.run(this.#signal));
+    if (this.#signal) this.#run(key, made as unknown as CachedInformer<ApiObject>, this.#signal);
     return made;
   }
 
-  /** Starts what has been asked for, and whatever is asked for later. */
+  /**
+   * The metadata (apiVersion, kind, metadata without managedFields) of all objects of a kind that is
+   * known only at run time. Where the process already keeps a typed cache of the kind, that one is
+   * given, so that no kind is watched twice.
+   */
+  dynamic(served: ServedKind): Informer<ApiObject> {
+    const typed = this.#informers.get(selectionKey(typedName(served) ?? "", {}));
+    if (typed) return typed;
+    const key = dynamicKey(served);
+    const known = this.#informers.get(key);
+    if (known) return known;
+    const made = new CachedInformer<ApiObject>({
+      client: metadataClient(this.#client.dynamic, served),
+      log: this.#log.child({ informer: served.plural ?? "" }),
+      clock: this.#clock,
+    });
+    this.#informers.set(key, made);
+    this.#ends.set(key, new AbortController());
+    if (this.#signal) this.#run(key, made, this.#signal);
+    return made;
+  }
+
+  /** Ends the cache of a kind that is no longer served; a typed one stays. Idempotent. */
+  dropDynamic(served: ServedKind): void {
+    const key = dynamicKey(served);
+    this.#ends.get(key)?.abort();
+    this.#ends.delete(key);
+    this.#informers.delete(key);
+  }
+
+  /** Starts what has been asked for, and what is asked for later. */
   start(signal: AbortSignal): void {
     this.#signal = signal;
     for (const [key, informer] of this.#informers) {
-      if (!this.#runs.has(key)) this.#runs.set(key, informer.run(signal));
+      if (!this.#runs.has(key)) this.#run(key, informer, signal);
     }
   }
 
+  /** Resolves when the typed caches have synced; a user of a dynamic one asks that one. */
   async whenSynced(signal?: AbortSignal): Promise<void> {
-    await Promise.all([...this.#informers.values()].map((each) => each.whenSynced(signal)));
+    const typed = [...this.#informers].filter(([key]) => !this.#ends.has(key));
+    await Promise.all(typed.map(([, each]) => each.whenSynced(signal)));
   }
 
   /** Lists that had to be repeated, over all informers. */
@@ -63,4 +108,62 @@ export class InformerFactory {
   async ended(): Promise<void> {
     await Promise.all(this.#runs.values());
   }
+
+  #run(key: string, informer: CachedInformer<ApiObject>, signal: AbortSignal): void {
+    const end = this.#ends.get(key);
+    const run = informer.run(end ? AbortSignal.any([signal, end.signal]) : signal);
+    this.#runs.set(key, run);
+    if (!end) return;
+    const ended = () => {
+      if (this.#runs.get(key) === run) this.#runs.delete(key);
+    };
+    void run.then(ended, ended);
+  }
+}
+
+function selectionKey(kind: string, selection: Selection): string {
+  const { namespace = "", labelSelector = "", fieldSelector = "" } = selection;
+  return JSON.stringify([kind, namespace, labelSelector, fieldSelector]);
+}
+
+function dynamicKey({ group = "", plural = "" }: ServedKind): string {
+  return JSON.stringify(["metadata", group, plural]);
+}
+
+/** The typed name of a served kind, where this build has a typed client for it. */
+function typedName(served: ServedKind): KindName | undefined {
+  const apiVersion = apiVersionOf(served);
+  return Object.values(resources).find(
+    (row) => row.kind === served.kind && row.apiVersion === apiVersion,
+  )?.kind;
+}
+
+/** `group/version`, or the version alone for the core group. */
+export function apiVersionOf({ group, version = "" }: ServedKind): string {
+  return group ? `${group}/${version}` : version;
+}
+
+/** Lists and watches one kind, and lets go of everything but the metadata. */
+function metadataClient(
+  dynamic: FactoryClient["dynamic"],
+  served: ServedKind,
+): Pick<ResourceClient<ApiObject>, "list" | "watch"> {
+  const { kind, plural } = served;
+  const ref = { apiVersion: apiVersionOf(served), kind, resource: plural };
+  return {
+    async list(options) {
+      const page = await dynamic.list(ref, options);
+      return { ...page, items: page.items.map(metadataOnly) };
+    },
+    async *watch(options) {
+      for await (const { type, object } of dynamic.watch(ref, options)) {
+        yield { type, object: metadataOnly(object) };
+      }
+    },
+  };
+}
+
+function metadataOnly({ apiVersion, kind, metadata }: ApiObject): ApiObject {
+  const { managedFields: _, ...kept } = metadata ?? {};
+  return { apiVersion, kind, metadata: kept };
 }

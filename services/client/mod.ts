@@ -20,12 +20,14 @@ export { createEventRecorder, type EventRecorder, referenceTo } from "./event-re
 export { Heap } from "./heap.ts";
 export { IndexStore, keyOf, splitKey } from "./index-store.ts";
 export { CachedInformer } from "./informer.ts";
-export { InformerFactory } from "./informer-factory.ts";
+export { apiVersionOf, InformerFactory, type ServedKind } from "./informer-factory.ts";
 export {
+  type Again,
   isAlreadyExists,
   isConflict,
   isFenced,
   isNotFound,
+  type Reconcile,
   retryOnConflict,
   runReconciler,
 } from "./reconcile.ts";

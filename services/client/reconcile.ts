@@ -1,22 +1,55 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
-import { type LoopClock, sleep } from "./clock.ts";
+import { jittered, type LoopClock, sleep } from "./clock.ts";
 import type { WorkQueue } from "./types.ts";
+
+/** When a reconciler wants to look at its key again although nothing has changed. */
+export interface Again {
+  /** Milliseconds from now; a change of the object brings its key back earlier. */
+  readonly after: number;
+}
+
+/**
+ * Brings what one key names a step from its actual towards its wanted state (controller-runtime
+ * `pkg/reconcile`).
+ *
+ * - Order: keys come in any order, each as often as something about it changed, several changes as
+ *   one call. One key is never worked on by two workers at a time.
+ * - Idempotence: the key says only where to look. The reconciler reads the cache, compares and
+ *   writes what differs; called twice in a row it writes nothing the second time.
+ * - Errors: a rejection repeats the key with exponential backoff (5 ms to 60 s). Conflicts and lost
+ *   connections are expected and logged at debug level, everything else as a warning.
+ * - Answer: nothing, or `{ after }`, which brings the key back after so many milliseconds. Both mean
+ *   success and reset the backoff.
+ * - Cost: the call holds one of the controller's workers until it ends. It may await API calls; it
+ *   must not wait for a state of the cluster, and must end soon after the signal aborts.
+ *
+ * @example
+ * async function reconcile(key: string): Promise<Again | undefined> {
+ *   const job = lister.get(splitKey(key).name, splitKey(key).namespace);
+ *   if (!job) return undefined; // gone: there is nothing to do
+ *   const left = job.deadlineMillis - clock.wallMillis();
+ *   if (left > 0) return { after: left };
+ *   await client.delete(job.name, job.namespace, write);
+ *   return undefined;
+ * }
+ */
+export type Reconcile = (
+  key: string,
+  signal: AbortSignal,
+  // biome-ignore lint/suspicious/noConfusingVoidType: most reconcilers have nothing to answer.
+) => Promise<Again | undefined | void>;
 
 export interface ReconcilerOptions {
   readonly queue: WorkQueue;
-  /**
-   * Brings one object from its actual towards its wanted state; idempotent. Throwing asks for a
-   * repetition with backoff.
-   */
-  readonly reconcile: (key: string, signal: AbortSignal) => Promise<void>;
+  readonly reconcile: Reconcile;
   readonly workers: number;
   readonly log: Log;
 }
 
 /**
  * Runs workers until the signal aborts, and resolves when the last has finished its key. Keys left
- * in the queue are dropped: whoever leads next finds them by listing.
+ * in the queue are dropped: the next leader finds them by listing.
  */
 export async function runReconciler(
   options: ReconcilerOptions,
@@ -38,8 +71,9 @@ async function work(options: ReconcilerOptions, signal: AbortSignal): Promise<vo
     const key = await queue.next();
     if (key === undefined || signal.aborted) return;
     try {
-      await reconcile(key, signal);
+      const again = await reconcile(key, signal);
       queue.forget(key);
+      if (again) queue.addAfter(key, Math.max(minPauseMillis, again.after));
     } catch (thrown) {
       if (signal.aborted) return;
       const error = StatusError.from(thrown);
@@ -47,12 +81,19 @@ async function work(options: ReconcilerOptions, signal: AbortSignal): Promise<vo
       const fields = { key, error: error.message, code: error.code };
       if (expected) log.debug("reconciliation failed; trying again", fields);
       else log.warn("reconciliation failed; trying again", fields);
-      queue.addRateLimited(key);
+      const pause = error.detail?.retryAfterSeconds;
+      // A server that says when to come back is not asked earlier.
+      if (pause === undefined) queue.addRateLimited(key);
+      else queue.addAfter(key, jittered(Math.min(retryAfterSecondsMax, pause) * 1000));
     } finally {
       queue.done(key);
     }
   }
 }
+
+/** An answer of `{ after: 0 }` must not turn a worker into a busy loop. */
+const minPauseMillis = 1;
+const retryAfterSecondsMax = 60;
 
 export function isConflict(error: unknown): boolean {
   return error instanceof StatusError && error.code === Code.aborted;

@@ -64,7 +64,9 @@ export class Reflector<T extends ApiObject> {
           this.#revision = undefined;
           log.info("the watch has expired; listing again", { error: error.message });
         } else log.debug("list or watch failed; trying again", { error: error.message });
-        await sleep(clock, jittered(this.#backoff.next()), signal);
+        const asked = 1000 * Math.min(60, error.detail?.retryAfterSeconds ?? 0);
+        // A server that says when to come back is not asked earlier.
+        await sleep(clock, Math.max(asked, jittered(this.#backoff.next())), signal);
       }
     }
   }

@@ -16,3 +16,27 @@ export async function slowStart(
   }
   return { succeeded };
 }
+
+/**
+ * Calls for every item, `parallel` at a time. All items are tried; rejects with the first error when
+ * all calls have ended.
+ */
+export async function inParallel<T>(
+  items: Iterable<T>,
+  parallel: number,
+  call: (item: T) => Promise<void>,
+): Promise<void> {
+  const pending = items[Symbol.iterator]();
+  let failure: { readonly error: unknown } | undefined;
+  const worker = async () => {
+    for (let next = pending.next(); !next.done; next = pending.next()) {
+      try {
+        await call(next.value);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, worker));
+  if (failure) throw failure.error;
+}

@@ -64,6 +64,8 @@ export class ControllerManager {
       signal,
       write: { fence, signal },
       informer: (kind) => informers.informer(kind),
+      dynamic: (served) => informers.dynamic(served),
+      dropDynamic: (served) => informers.dropDynamic(served),
       on(kind, handlers) {
         offs.push(informers.informer(kind).addHandlers(handlers));
       },

@@ -1,3 +1,3 @@
 export { ControllerManager, type ManagerOptions } from "./manager.ts";
 export { controllersByFlags, program } from "./program.ts";
-export type { Controller, ControllerContext, Reconcile } from "./types.ts";
+export type { Controller, ControllerContext } from "./types.ts";

@@ -1,6 +1,6 @@
 import type { Pod } from "../../proto/gen/core.ts";
 import { isConflict, isNotFound, keyOf } from "../client/mod.ts";
-import { isFinished } from "../kinds/mod.ts";
+import { isFinished, parseTime } from "../kinds/mod.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
 export interface PodGcOptions {
@@ -41,7 +41,8 @@ async function removeExcess(
   threshold: number,
 ): Promise<void> {
   if (threshold <= 0) return;
-  const created = (pod: Pod) => pod.metadata?.creationTimestamp ?? "";
+  // Nothing says that a pod without a time is old: it goes last.
+  const created = (pod: Pod) => parseTime(pod.metadata?.creationTimestamp) ?? Infinity;
   const ended = pods
     .filter((pod) => isFinished(pod) && !pod.metadata?.deletionTimestamp)
     .sort((a, b) => (created(a) < created(b) ? -1 : 1));

@@ -23,7 +23,7 @@ const phaseOrder: Readonly<Record<string, number>> = { Pending: 0, Unknown: 1, R
 /**
  * The order in which surplus pods go, first to last (kubernetes `ActivePodsWithRanks`): unassigned,
  * not running, not ready, of lower deletion cost, crowded, ready for a shorter time, restarted more,
- * younger.
+ * younger. An absent time is that of a pod which has only just begun (upstream `afterOrZero`).
  */
 export function compareForDeletion(crowding: ReadonlyMap<string, number>) {
   const keys = (pod: Pod): readonly number[] => [
@@ -32,15 +32,15 @@ export function compareForDeletion(crowding: ReadonlyMap<string, number>) {
     isReady(pod) ? 1 : 0,
     Number(pod.metadata?.annotations?.["controller.kubernetes.io/pod-deletion-cost"] ?? 0) || 0,
     -(crowding.get(pod.spec?.nodeName ?? "") ?? 0),
-    isReady(pod) ? -(parseTime(readyCondition(pod)?.lastTransitionTime) ?? 0) : 0,
+    isReady(pod) ? -(parseTime(readyCondition(pod)?.lastTransitionTime) ?? Infinity) : 0,
     -restarts(pod),
-    -(parseTime(pod.metadata?.creationTimestamp) ?? 0),
+    -(parseTime(pod.metadata?.creationTimestamp) ?? Infinity),
   ];
   return (a: Pod, b: Pod): number => {
     const right = keys(b);
     for (const [index, left] of keys(a).entries()) {
-      const difference = left - (right[index] ?? 0);
-      if (difference !== 0) return difference;
+      const other = right[index] ?? 0;
+      if (left !== other) return left < other ? -1 : 1;
     }
     return (a.metadata?.name ?? "") < (b.metadata?.name ?? "") ? -1 : 1;
   };

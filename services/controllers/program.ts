@@ -12,9 +12,9 @@ import {
 } from "../client/mod.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointsController } from "./endpoints.ts";
-import { garbageCollector } from "./garbage-collector.ts";
+import { garbageCollector } from "./garbage-collector/controller.ts";
 import { ControllerManager } from "./manager.ts";
-import { namespaceController } from "./namespace.ts";
+import { namespaceController } from "./namespace/controller.ts";
 import { nodeIpamController } from "./node-ipam.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { podGcController } from "./pod-gc.ts";

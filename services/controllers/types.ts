@@ -1,12 +1,15 @@
 import type { FencingToken } from "../../ha/election/mod.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type {
+  ApiObject,
   EventRecorder,
   Informer,
   InformerHandlers,
   KindName,
   LoopClock,
   ObjectTypes,
+  Reconcile,
+  ServedKind,
   TriremeClient,
   WorkQueue,
 } from "../client/mod.ts";
@@ -24,14 +27,22 @@ export interface ControllerContext {
   readonly write: { readonly fence: FencingToken | undefined; readonly signal: AbortSignal };
   /** The shared cache of a kind. */
   informer<K extends KindName>(kind: K): Informer<ObjectTypes[K]>;
+  /** The shared cache of the metadata of a kind that only discovery names. */
+  dynamic(served: ServedKind): Informer<ApiObject>;
+  /** Ends that cache when the kind is no longer served. */
+  dropDynamic(served: ServedKind): void;
   /** Handlers that enqueue keys, taken off when leadership ends. */
   on<K extends KindName>(kind: K, handlers: InformerHandlers<ObjectTypes[K]>): void;
 }
 
-/** Brings what the key names one step towards what is wanted. Idempotent; throws to be repeated. */
-export type Reconcile = (key: string, signal: AbortSignal) => Promise<void>;
-
-/** Every controller has this shape: which caches it reads, what enqueues keys, what is done. */
+/**
+ * Every controller has this shape: which caches it reads, what enqueues keys, what is done.
+ *
+ * `start` is called once each time this process takes leadership, after the caches in `informers`
+ * have synced, and must not await: it registers handlers by `context.on` and answers the reconciler,
+ * whose contract is {@link Reconcile}'s. All state of the controller lives in what `start` makes, so
+ * that nothing of an earlier leadership is left.
+ */
 export interface Controller {
   readonly name: string;
   readonly informers: readonly KindName[];

@@ -21,6 +21,14 @@ export {
   tooLong,
   typeInvalid,
 } from "./machinery/causes.ts";
+export {
+  type Condition,
+  conditionOf,
+  isConditionTrue,
+  sameConditions,
+  withCondition,
+  withoutCondition,
+} from "./machinery/conditions.ts";
 export { defineResource } from "./machinery/define.ts";
 export { isIntOrString, isPercent, percentOf } from "./machinery/int-or-string.ts";
 export { copyJson, equalJson } from "./machinery/json.ts";

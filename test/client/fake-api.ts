@@ -42,6 +42,13 @@ export interface Written {
   readonly object?: Stored;
 }
 
+export interface FakeKind {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly namespaced: boolean;
+}
+
 export interface FakeApiOptions {
   readonly now?: () => number;
   /** A deleted pod that has a node stays, with a deletionTimestamp, until `finishPod`. */
@@ -57,11 +64,14 @@ export class FakeApi {
   intercept: ((verb: string, kind: KindName, object: ApiObject) => void) | undefined;
   /** Every watch and call fails while true. */
   down = false;
+  /** What discovery answers with. */
+  discoveryError: StatusError | undefined;
   readonly #objects = new Map<KindName, Map<string, Stored>>();
   readonly #history: Change[] = [];
   readonly #watchers = new Set<() => void>();
   readonly #fences = new Map<string, number>();
   readonly #options: FakeApiOptions;
+  readonly #served: FakeKind[] = [];
   #compacted = 0;
   #generation = 0;
   #uids = 0;
@@ -103,6 +113,26 @@ export class FakeApi {
 
   all<K extends KindName>(kind: K): ObjectTypes[K][] {
     return [...this.#kind(kind).values()] as unknown as ObjectTypes[K][];
+  }
+
+  /** A kind that is known only at run time. */
+  serve(row: FakeKind): void {
+    this.#served.push(row);
+  }
+
+  withdraw(kind: string): void {
+    const at = this.#served.findIndex((row) => row.kind === kind);
+    this.#served.splice(at, 1);
+  }
+
+  #rows(): FakeKind[] {
+    return [...Object.values(resources), ...this.#served];
+  }
+
+  #row(kind: string): FakeKind {
+    const row = this.#rows().find((each) => each.kind === kind);
+    if (!row) throw new Error(`the fake API serves no ${kind}`);
+    return row;
   }
 
   /** Changes a stored object behind everybody's back, as a kubelet or a user would. */
@@ -196,8 +226,9 @@ export class FakeApi {
   #stored(kind: KindName, key: string): Stored {
     const stored = this.#kind(kind).get(key);
     if (stored) return stored;
-    throw new StatusError(Code.notFound, `${resources[kind].plural} "${key}" not found`, {
+    throw new StatusError(Code.notFound, `${this.#row(kind).plural} "${key}" not found`, {
       reason: "NotFound",
+      name: key.slice(key.indexOf("/") + 1),
     });
   }
 
@@ -221,7 +252,7 @@ export class FakeApi {
         reason: "AlreadyExists",
       });
     }
-    object.apiVersion = resources[kind].apiVersion;
+    object.apiVersion = this.#row(kind).apiVersion;
     object.kind = kind;
     object.metadata.uid ??= `uid-${++this.#uids}`;
     object.metadata.creationTimestamp ??= this.#nowText();
@@ -268,6 +299,10 @@ export class FakeApi {
   #patch(kind: KindName, key: string, patch: unknown, options?: WriteOptions): Stored {
     const stored = this.#stored(kind, key);
     this.#begin("patch", kind, stored, options);
+    const { resourceVersion } = (patch as ApiObject).metadata ?? {};
+    if (resourceVersion !== undefined && resourceVersion !== stored.metadata?.resourceVersion) {
+      throw new StatusError(Code.aborted, "the object has been modified", { reason: "Conflict" });
+    }
     const next = mergePatch(structuredClone(stored), patch) as Stored;
     return this.#put(kind, next, "MODIFIED");
   }
@@ -330,7 +365,7 @@ export class FakeApi {
   #resource<K extends KindName>(kind: K): ResourceClient<ObjectTypes[K]> {
     type T = ObjectTypes[K];
     const keyFor = (name: string, namespace?: string) =>
-      resources[kind].namespaced && namespace ? `${namespace}/${name}` : name;
+      this.#row(kind).namespaced && namespace ? `${namespace}/${name}` : name;
     const cast = (object: Stored) => object as unknown as T;
     return {
       get: async (name, namespace) => {
@@ -401,22 +436,33 @@ export class FakeApi {
 
   #dynamic(resource: TriremeClient["resource"]): DynamicClient {
     const of = (ref: ResourceRef) => {
-      const rows = Object.values(resources);
-      const row = rows.find(({ kind, plural }) => kind === ref.kind || plural === ref.resource);
-      if (!row) throw new StatusError(Code.notFound, `no kind ${ref.kind ?? ref.resource}`);
-      return resource(row.kind) as unknown as ResourceClient<JsonObject>;
+      const row = this.#rows().find(
+        ({ kind, plural, apiVersion }) =>
+          (kind === ref.kind || plural === ref.resource) &&
+          (ref.apiVersion === undefined || apiVersion === ref.apiVersion),
+      );
+      if (!row) {
+        const text = `no kind ${ref.kind ?? ref.resource}`;
+        throw new StatusError(Code.notFound, text, { reason: "NotFound" });
+      }
+      return resource(row.kind as KindName) as unknown as ResourceClient<JsonObject>;
     };
-    const ofObject = (object: JsonObject) => of({ kind: object.kind });
+    const ofObject = ({ apiVersion, kind }: JsonObject) => of({ apiVersion, kind });
     return {
-      discover: async () =>
-        Object.values(resources).map((row) => ({
+      discover: async () => {
+        if (this.discoveryError) throw this.discoveryError;
+        return this.#rows().map((row) => ({
           group: row.apiVersion.includes("/") ? row.apiVersion.split("/")[0] : "",
           version: row.apiVersion.split("/").at(-1),
           kind: row.kind,
           plural: row.plural,
           namespaced: row.namespaced,
-          verbs: ["get", "list", "watch", "create", "update", "patch", "delete"],
-        })),
+          verbs: [
+            ...["get", "list", "watch", "create", "update", "patch", "delete"],
+            ...(this.#served.includes(row) ? [] : ["deletecollection"]),
+          ],
+        }));
+      },
       get: (ref, name, namespace) => of(ref).get(name, namespace),
       list: (ref, options) => of(ref).list(options),
       watch: (ref, options) => of(ref).watch(options),

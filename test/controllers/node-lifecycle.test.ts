@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Pod } from "../../proto/gen/core.ts";
 import { nodeLifecycleController } from "../../services/controllers/node-lifecycle/controller.ts";
 import { EvictionPace } from "../../services/controllers/node-lifecycle/pace.ts";
@@ -134,7 +135,8 @@ test("pods leave when their toleration runs out, not before", async () => {
 
 test("eviction time: the shortest matching toleration of every NoExecute taint", () => {
   const since = Date.UTC(2026, 0, 1);
-  const taint = { key: "k", effect: "NoExecute", timeAdded: new Date(since).toISOString() };
+  const taint = { key: "k", effect: "NoExecute" };
+  const sinceOf = () => since;
   const tolerating = (...tolerations: NonNullable<NonNullable<Pod["spec"]>["tolerations"]>) => ({
     spec: { tolerations },
   });
@@ -153,9 +155,72 @@ test("eviction time: the shortest matching toleration of every NoExecute taint",
     [tolerating({ key: "k", operator: "Exists", tolerationSeconds: -5 }), since],
   ];
   for (const [pod, expected] of rows) {
-    assert.equal(evictionTime(pod, [taint]), expected, JSON.stringify(pod));
+    assert.equal(evictionTime(pod, [taint], sinceOf), expected, JSON.stringify(pod));
   }
-  assert.equal(evictionTime({}, [{ ...taint, effect: "NoSchedule" }]), undefined);
+  assert.equal(evictionTime({}, [{ ...taint, effect: "NoSchedule" }], sinceOf), undefined);
+});
+
+test("a taint without timeAdded counts from when it was first seen, and anew when it returns", async () => {
+  const { api, client, clock, live, end } = await cluster(["n1", "n2"]);
+  const make = (name: string, tolerationSeconds?: number): Pod => ({
+    metadata: { name, namespace: "default" },
+    spec: {
+      nodeName: "n1",
+      tolerations: name === "none" ? [] : [{ key: "evict", operator: "Exists", tolerationSeconds }],
+    },
+  });
+  await live(10);
+  const going = (name: string) =>
+    api.get("Pod", `default/${name}`)?.metadata?.deletionTimestamp !== undefined;
+  const taint = (...effects: string[]) =>
+    api.change("Node", "n1", (each) => {
+      each.spec = { ...each.spec, taints: effects.map((effect) => ({ key: "evict", effect })) };
+    });
+  await client.pods.create(make("six", 6));
+  taint("NoExecute");
+  await clock.advance(4_000);
+  assert.equal(going("six"), false);
+  taint();
+  await clock.advance(1_000);
+  taint("NoExecute", "NoSchedule");
+  for (const [name, seconds] of Object.entries({ forever: undefined, zero: 0, negative: -5 })) {
+    await client.pods.create(make(name, seconds));
+  }
+  await client.pods.create(make("none"));
+  await clock.advance(5_000);
+  const names = ["none", "zero", "negative", "six", "forever"];
+  assert.deepEqual(names.map(going), [true, true, true, false, false]);
+  await clock.advance(1_000);
+  assert.deepEqual(names.map(going), [true, true, true, true, false]);
+  await end();
+});
+
+test("the pods of one node are evicted several at a time, and one failure stops no other", async () => {
+  const { api, client, clock, live, end } = await cluster(["n1", "n2"]);
+  for (let index = 0; index < 40; index++) {
+    const name = `p${index}`;
+    await client.pods.create({
+      metadata: { name, namespace: "default" },
+      spec: { nodeName: "n1" },
+    });
+  }
+  await live(10);
+  api.intercept = (verb, kind, object) => {
+    if (verb === "delete" && kind === "Pod" && object.metadata?.name === "p0") {
+      throw new StatusError(Code.unavailable, "not now");
+    }
+  };
+  api.change("Node", "n1", (each) => {
+    each.spec = { ...each.spec, taints: [{ key: "evict", effect: "NoExecute" }] };
+  });
+  await clock.advance(100);
+  assert.deepEqual(
+    active(api).map(({ metadata }) => metadata?.name),
+    ["p0"],
+  );
+  api.intercept = undefined;
+  await clock.until(() => active(api).length === 0, "the last one goes");
+  await end();
 });
 
 test("the pace: one node in ten seconds, slower in a large disruption, none in a total one", () => {

@@ -1,15 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, Service } from "../../proto/gen/core.ts";
-import { deploymentController } from "../../services/controllers/deployment/controller.ts";
 import { endpointsController } from "../../services/controllers/endpoints.ts";
-import { garbageCollector } from "../../services/controllers/garbage-collector.ts";
-import { namespaceController } from "../../services/controllers/namespace.ts";
 import { nodeIpamController } from "../../services/controllers/node-ipam.ts";
 import { podGcController } from "../../services/controllers/pod-gc.ts";
-import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import { settle } from "../client/fake-clock.ts";
-import { active, deployment, harness, node, runPods } from "./harness.ts";
+import { harness, node } from "./harness.ts";
 
 const ipam = (clusterCidr = "127.64.0.0/10", nodeMaskSize = 24) =>
   nodeIpamController({ clusterCidr, nodeMaskSize });
@@ -102,101 +98,6 @@ test("headless services may do without ports; without a selector endpoints are l
   assert.equal(headless?.subsets?.[0]?.ports, undefined);
   assert.equal(headless?.metadata?.labels?.["service.kubernetes.io/headless"], "");
   assert.equal(api.get("Endpoints", "default/manual"), undefined);
-  await end();
-});
-
-test("a deleted namespace is emptied of everything, then goes", async () => {
-  const { api, client, clock, end } = await harness(
-    namespaceController(2),
-    deploymentController(1),
-    replicaSetController(1),
-    garbageCollector(2),
-  );
-  await client.namespaces.create({ metadata: { name: "default" } });
-  await client.namespaces.create({ metadata: { name: "kept" } });
-  await client.deployments.create(deployment(2));
-  for (const namespace of ["default", "kept"]) {
-    await client.configMaps.create({ metadata: { name: "c", namespace } });
-  }
-  await clock.until(() => active(api).length === 2, "pods");
-  runPods(api, () => clock.wallMillis());
-  await client.namespaces.delete("default");
-  await clock.advance(3_000);
-  // Pods take their time, and the namespace says what it waits for.
-  const { status } = api.get("Namespace", "default") ?? {};
-  assert.equal(status?.phase, "Terminating");
-  assert.match(status?.conditions?.[0]?.message ?? "", /pods has 2 resource instances/);
-  runPods(api, () => clock.wallMillis());
-  await clock.until(() => !api.get("Namespace", "default"), "the namespace is gone");
-  assert.equal(api.all("Deployment").length + api.all("ReplicaSet").length, 0);
-  assert.deepEqual(
-    api.all("ConfigMap").map(({ metadata }) => metadata?.namespace),
-    ["kept"],
-  );
-  await end();
-});
-
-async function family() {
-  const all = await harness(garbageCollector(4));
-  const { client, clock } = all;
-  const parent = await client.configMaps.create({ metadata: { name: "p", namespace: "default" } });
-  const reference = {
-    apiVersion: "v1",
-    kind: "ConfigMap",
-    name: "p",
-    uid: parent.metadata?.uid,
-    blockOwnerDeletion: true,
-  };
-  const child = (name: string, ...ownerReferences: (typeof reference)[]) =>
-    client.secrets.create({ metadata: { name, namespace: "default", ownerReferences } });
-  await child("c1", reference);
-  await clock.advance(100);
-  return { ...all, reference, child };
-}
-
-test("background: dependents go after their owner, those with another owner lose the reference", async () => {
-  const { api, client, clock, reference, child, end } = await family();
-  const other = await client.configMaps.create({ metadata: { name: "q", namespace: "default" } });
-  await child("c2", reference, { ...reference, name: "q", uid: other.metadata?.uid });
-  await client.configMaps.delete("p", "default");
-  await clock.until(() => !api.get("Secret", "default/c1"), "the dependent goes");
-  await clock.advance(100);
-  const owners = api.get("Secret", "default/c2")?.metadata?.ownerReferences;
-  assert.deepEqual(
-    owners?.map(({ name }) => name),
-    ["q"],
-  );
-  await end();
-});
-
-test("foreground: the owner goes last", async () => {
-  const { api, client, clock, end } = await family();
-  const order: string[] = [];
-  await client.configMaps.delete("p", "default", { propagationPolicy: "Foreground" });
-  assert.ok(api.get("ConfigMap", "default/p")?.metadata?.deletionTimestamp);
-  await clock.until(() => {
-    if (!api.get("Secret", "default/c1") && !order.includes("c1")) order.push("c1");
-    if (!api.get("ConfigMap", "default/p") && !order.includes("p")) order.push("p");
-    return order.length === 2;
-  }, "both go");
-  assert.equal(api.written.findLast(({ fence }) => fence)?.kind, "ConfigMap");
-  await end();
-});
-
-test("orphan: dependents stay, without the reference", async () => {
-  const { api, client, clock, end } = await family();
-  await client.configMaps.delete("p", "default", { propagationPolicy: "Orphan" });
-  await clock.until(() => !api.get("ConfigMap", "default/p"), "the owner goes");
-  await clock.advance(1_000);
-  assert.deepEqual(api.get("Secret", "default/c1")?.metadata?.ownerReferences, []);
-  await end();
-});
-
-test("an owner of the right name but another uid is no owner", async () => {
-  const { api, clock, child, reference, end } = await family();
-  await child("stale", { ...reference, uid: "uid-of-an-earlier-life" });
-  await clock.until(() => !api.get("Secret", "default/stale"), "the dependent goes");
-  assert.ok(api.get("Secret", "default/c1"));
   await end();
 });
 

@@ -153,7 +153,11 @@ function progressing(
     return advanced(known, nowMillis, { type, status: "True", reason, message });
   }
   const seconds = deployment.spec?.progressDeadlineSeconds ?? 600;
-  const since = parseTime(known.lastUpdateTime) ?? nowMillis;
+  const since = parseTime(known.lastUpdateTime);
+  // Without a time the rollout's deadline would never come: it is counted from now on.
+  if (since === undefined) {
+    return advanced(known, nowMillis, { type, status: "True", reason, message });
+  }
   if (nowMillis >= since + seconds * 1000) {
     return settled(deployment, nowMillis, {
       type,

@@ -1,11 +1,12 @@
 import type { Node, NodeCondition, Pod } from "../../../proto/gen/core.ts";
 import { isConflict, isNotFound, keyOf } from "../../client/mod.ts";
-import { isFinished, rfc3339Seconds } from "../../kinds/mod.ts";
+import { isActive, isFinished, rfc3339Seconds } from "../../kinds/mod.ts";
+import { inParallel } from "../batches.ts";
 import { isReady } from "../pods.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { LivenessTracker } from "./liveness.ts";
 import { EvictionPace, type PaceOptions } from "./pace.ts";
-import { evictionTime, type Health, sameTaints, wantedTaints } from "./taints.ts";
+import { evictionTime, type Health, sameTaints, TaintTimes, wantedTaints } from "./taints.ts";
 
 export interface NodeLifecycleOptions extends PaceOptions {
   /** A node silent for longer is unreachable. */
@@ -15,6 +16,8 @@ export interface NodeLifecycleOptions extends PaceOptions {
 }
 
 const nodeNameIndex = "nodeName";
+/** Pods of one node that are evicted, or marked, at a time. */
+const podsParallel = 16;
 
 /** Judges nodes by their heartbeats, taints the lost ones and drives their pods off. */
 export function nodeLifecycleController(options: NodeLifecycleOptions): Controller {
@@ -35,29 +38,34 @@ class NodeLifecycleLoop {
   readonly #options: NodeLifecycleOptions;
   readonly #tracker: LivenessTracker;
   readonly #pace: EvictionPace;
+  readonly #taintTimes: TaintTimes;
 
   constructor(context: ControllerContext, options: NodeLifecycleOptions) {
     this.#context = context;
     this.#options = options;
     this.#tracker = new LivenessTracker(context.clock);
     this.#pace = new EvictionPace(options, context.clock);
+    this.#taintTimes = new TaintTimes(context.clock);
   }
 
   watch(): void {
     const { informer, on, queue } = this.#context;
-    const tracker = this.#tracker;
+    const [tracker, times] = [this.#tracker, this.#taintTimes];
     informer("Pod").addIndex(nodeNameIndex, podNodes);
     on("Node", {
       added(node) {
         tracker.noteNode(node);
+        times.note(keyOf(node), node.spec?.taints ?? []);
         queue.add(keyOf(node));
       },
       updated(_, node) {
         tracker.noteNode(node);
+        times.note(keyOf(node), node.spec?.taints ?? []);
         queue.add(keyOf(node));
       },
       deleted(node) {
         tracker.forget(keyOf(node));
+        times.forget(keyOf(node));
       },
     });
     const heard = (name: string) => {
@@ -87,7 +95,8 @@ class NodeLifecycleLoop {
     const health = healthOf(node);
     node = await this.#taint(node, health);
     if (health !== "ready") await this.#markPodsNotReady(name);
-    await this.#evict(node);
+    const next = await this.#evict(node);
+    if (next !== undefined) queue.addAfter(name, next - this.#context.clock.wallMillis());
   }
 
   /** No heartbeat for the grace: nothing is known of the node any more. */
@@ -135,12 +144,14 @@ class NodeLifecycleLoop {
     return client.nodes.update({ ...node, spec: { ...node.spec, taints: wanted } }, write);
   }
 
-  /** Services must not send anything to pods that nobody hears of. */
+  /** Services must not send requests to pods whose node is silent or not ready. */
   async #markPodsNotReady(nodeName: string): Promise<void> {
     const { client, clock, informer, write } = this.#context;
     const lastTransitionTime = rfc3339Seconds(clock.wallMillis());
-    for (const pod of informer("Pod").lister.byIndex(nodeNameIndex, nodeName)) {
-      if (!isReady(pod) || isFinished(pod)) continue;
+    const ready = informer("Pod")
+      .lister.byIndex(nodeNameIndex, nodeName)
+      .filter((pod) => isReady(pod) && !isFinished(pod));
+    await inParallel(ready, podsParallel, async (pod) => {
       const conditions = (pod.status?.conditions ?? []).map((condition) =>
         condition.type === "Ready"
           ? { ...condition, status: "False", reason: "NodeNotReady", lastTransitionTime }
@@ -152,32 +163,40 @@ class NodeLifecycleLoop {
         // Gone, or changed meanwhile: the next look decides anew.
         if (!isNotFound(error) && !isConflict(error)) throw error;
       }
-    }
+    });
   }
 
-  async #evict(node: Node): Promise<void> {
-    const { client, clock, informer, log, queue, recorder, write } = this.#context;
+  /** Deletes the pods whose time on this node is over; answers when the next one's is. */
+  async #evict(node: Node): Promise<number | undefined> {
+    const { clock, informer } = this.#context;
     const taints = node.spec?.taints ?? [];
+    const name = keyOf(node);
     const now = clock.wallMillis();
-    for (const pod of informer("Pod").lister.byIndex(nodeNameIndex, keyOf(node))) {
-      if (pod.metadata?.deletionTimestamp || isFinished(pod)) continue;
-      const due = evictionTime(pod, taints);
+    const going: Pod[] = [];
+    let next: number | undefined;
+    for (const pod of informer("Pod").lister.byIndex(nodeNameIndex, name)) {
+      if (!isActive(pod)) continue;
+      const due = evictionTime(pod, taints, (taint) => this.#taintTimes.since(name, taint));
       if (due === undefined) continue;
-      if (due > now) {
-        queue.addAfter(keyOf(node), due - now);
-        continue;
-      }
-      const { name = "", namespace, uid = "" } = pod.metadata ?? {};
-      log.info("evicting a pod from a lost node", { pod: keyOf(pod), node: keyOf(node) });
-      const text = `Marking for deletion Pod ${keyOf(pod)}`;
-      const about = { ...pod, apiVersion: "v1", kind: "Pod" };
-      recorder.event(about, "Normal", "TaintManagerEviction", text);
-      try {
-        await client.pods.delete(name, namespace, { ...write, preconditions: { uid } });
-      } catch (error) {
-        // Gone already, or another pod of that name: either way not this one's business.
-        if (!isNotFound(error) && !isConflict(error)) throw error;
-      }
+      if (due <= now) going.push(pod);
+      else next = Math.min(next ?? Infinity, due);
+    }
+    await inParallel(going, podsParallel, (pod) => this.#evictPod(pod, name));
+    return next;
+  }
+
+  async #evictPod(pod: Pod, nodeName: string): Promise<void> {
+    const { client, log, recorder, write } = this.#context;
+    const { name = "", namespace, uid = "" } = pod.metadata ?? {};
+    log.info("evicting a pod because of its node's taints", { pod: keyOf(pod), node: nodeName });
+    const text = `Marking for deletion Pod ${keyOf(pod)}`;
+    const about = { ...pod, apiVersion: "v1", kind: "Pod" };
+    recorder.event(about, "Normal", "TaintManagerEviction", text);
+    try {
+      await client.pods.delete(name, namespace, { ...write, preconditions: { uid } });
+    } catch (error) {
+      // Gone already, or replaced by another pod of that name, which this eviction does not mean.
+      if (!isNotFound(error) && !isConflict(error)) throw error;
     }
   }
 }

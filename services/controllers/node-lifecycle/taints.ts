@@ -1,4 +1,5 @@
 import type { Node, Pod, Taint } from "../../../proto/gen/core.ts";
+import type { LoopClock } from "../../client/mod.ts";
 import { parseTime, toleratesTaint } from "../../kinds/mod.ts";
 
 export const notReadyKey = "node.kubernetes.io/not-ready";
@@ -25,8 +26,7 @@ export function wantedTaints(node: Node, health: Health, evict: boolean, nowText
 }
 
 export function sameTaints(a: readonly Taint[], b: readonly Taint[]): boolean {
-  const text = (taints: readonly Taint[]) =>
-    taints.map(({ key, value, effect }) => JSON.stringify([key, value ?? "", effect])).sort();
+  const text = (taints: readonly Taint[]) => taints.map(identity).sort();
   return JSON.stringify(text(a)) === JSON.stringify(text(b));
 }
 
@@ -36,20 +36,64 @@ function isOurs({ key }: Taint): boolean {
 
 /**
  * When a pod must leave because of NoExecute taints: Unix milliseconds; undefined: it may stay.
- * The shortest tolerationSeconds of those that match counts.
+ * The shortest tolerationSeconds of those that match counts, from the time at which the taint was
+ * put on: `sinceOf` gives that in Unix milliseconds.
  */
-export function evictionTime(pod: Pod, taints: readonly Taint[]): number | undefined {
+export function evictionTime(
+  pod: Pod,
+  taints: readonly Taint[],
+  sinceOf: (taint: Taint) => number,
+): number | undefined {
   let earliest: number | undefined;
   for (const taint of taints) {
     if (taint.effect !== "NoExecute") continue;
-    const since = parseTime(taint.timeAdded) ?? 0;
     const matching = (pod.spec?.tolerations ?? []).filter((each) => toleratesTaint(each, taint));
-    let due = since;
+    let due = sinceOf(taint);
     if (matching.length > 0) {
       const limits = matching.map(({ tolerationSeconds }) => tolerationSeconds ?? Infinity);
-      due = since + Math.max(0, Math.min(...limits)) * 1000;
+      due += Math.max(0, Math.min(...limits)) * 1000;
     }
     if (due !== Infinity) earliest = Math.min(earliest ?? Infinity, due);
   }
   return earliest;
+}
+
+/**
+ * When each taint of each node was first seen here. It stands in for `timeAdded`, which only the
+ * node controllers write: a taint that a user puts on has none.
+ */
+export class TaintTimes {
+  readonly #clock: LoopClock;
+  readonly #seen = new Map<string, Map<string, number>>();
+
+  constructor(clock: LoopClock) {
+    this.#clock = clock;
+  }
+
+  /** Notes the node's taints; those that are gone are forgotten, and begin anew when they return. */
+  note(nodeName: string, taints: readonly Taint[]): void {
+    const before = this.#seen.get(nodeName);
+    const now = new Map<string, number>();
+    for (const taint of taints) {
+      if (taint.effect !== "NoExecute") continue;
+      const id = identity(taint);
+      now.set(id, before?.get(id) ?? this.#clock.wallMillis());
+    }
+    if (now.size > 0) this.#seen.set(nodeName, now);
+    else this.#seen.delete(nodeName);
+  }
+
+  forget(nodeName: string): void {
+    this.#seen.delete(nodeName);
+  }
+
+  /** Unix milliseconds: `timeAdded`, or else when the taint was first noted. */
+  since(nodeName: string, taint: Taint): number {
+    const seen = this.#seen.get(nodeName)?.get(identity(taint));
+    return parseTime(taint.timeAdded) ?? seen ?? this.#clock.wallMillis();
+  }
+}
+
+function identity({ key, value = "", effect }: Taint): string {
+  return JSON.stringify([key, value, effect]);
 }
