@@ -30,7 +30,9 @@ export interface PodReference {
 
 /** The typed properties of a client, one for each kind, e.g. `configMaps`. */
 export type ResourceClients = {
-  readonly [P in keyof KindProperties]: ResourceClient<ObjectTypes[KindProperties[P]]>;
+  readonly [P in keyof KindProperties as KindProperties[P] extends KindName
+    ? P
+    : never]: ResourceClient<ObjectTypes[KindProperties[P] & KindName]>;
 };
 
 export interface TriremeClient extends ResourceClients {

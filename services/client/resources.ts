@@ -11,11 +11,8 @@ import type {
   WriteOptions as WireWriteOptions,
 } from "../../proto/gen/meta.ts";
 import { type KindTypes, kindCode } from "../../proto/gen/resources.ts";
+import type { Verb } from "../../proto/gen/schema.ts";
 import type { ApiObject } from "./types.ts";
-
-/** The object type of each kind. */
-export interface ObjectTypes extends KindTypes {}
-export type KindName = keyof ObjectTypes;
 
 interface Write<T> {
   object?: T | undefined;
@@ -23,7 +20,7 @@ interface Write<T> {
   options?: WireWriteOptions | undefined;
 }
 
-/** The methods that every typed service has. */
+/** The methods of a typed client. */
 export interface KindService<T> {
   readonly get: MethodDefinition<GetRequest, T>;
   readonly list: MethodDefinition<
@@ -41,6 +38,16 @@ export interface KindService<T> {
   readonly delete: MethodDefinition<DeleteRequest, Status>;
 }
 
+/** The kinds with a typed client. One that lacks some of the verbs has its generated service alone. */
+export type KindName = {
+  [K in keyof KindTypes]: (typeof kindCode)[K]["service"] extends KindService<KindTypes[K]>
+    ? K
+    : never;
+}[keyof KindTypes];
+
+/** The object type of each kind. */
+export type ObjectTypes = Pick<KindTypes, KindName>;
+
 export interface Resource<T extends ApiObject> {
   readonly apiVersion: string;
   readonly kind: KindName;
@@ -53,11 +60,14 @@ export interface Resource<T extends ApiObject> {
 
 export type Resources = { readonly [K in KindName]: Resource<ObjectTypes[K]> };
 
-/** The compiler holds every kind's service to `KindService`. */
 const services: { readonly [K in KindName]: { readonly service: KindService<ObjectTypes[K]> } } =
   kindCode;
 
-export const kindNames = Object.keys(kindCode) as readonly KindName[];
+const verbs: readonly Verb[] = ["get", "list", "watch", "create", "update", "patch", "delete"];
+
+export const kindNames = (Object.keys(kindCode) as KindName[]).filter((kind) =>
+  verbs.every((verb) => kindCode[kind].schema.verbs.includes(verb)),
+) as readonly KindName[];
 
 export const resources = Object.fromEntries(
   kindNames.map((kind) => {
