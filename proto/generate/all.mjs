@@ -15,7 +15,7 @@ import { typescriptFlags, useViews } from "./typescript.mjs";
  * the folder `out`.
  */
 export async function generateAll(source, contracts, out) {
-  const written = protoc([source], contracts, ["--include_imports"]);
+  const written = await protoc([source], contracts, ["--include_imports"]);
   const resources = resourcesOf(await descriptorsOf([written]));
   const proto = join(out, "proto");
   mkdirSync(proto);
@@ -23,13 +23,12 @@ export async function generateAll(source, contracts, out) {
     const text = readFileSync(join(source, name), "utf8");
     writeFileSync(join(proto, name), completed(name, text, resources));
   }
-  const sets = [];
-  for (const bigint of [false, true]) {
+  const compiled = [false, true].map((bigint) => {
     const files = contracts.filter((name) => isBigint(name) === bigint);
-    if (files.length === 0) continue;
     const flags = ["--include_imports", "--include_source_info", ...typescriptFlags(out, bigint)];
-    sets.push(protoc([proto], files, flags));
-  }
+    return protoc([proto], files, flags);
+  });
+  const sets = await Promise.all(compiled);
   useViews(out);
   const descriptors = await descriptorsOf(sets);
   await writeDescriptors(out, descriptors);

@@ -8,9 +8,10 @@ import {
   NodesService,
   PodsService,
 } from "../../proto/gen/core.ts";
+import type { KindProperties } from "../../proto/gen/resources.ts";
 import { type DynamicClient, dynamicClient } from "./dynamic-client.ts";
 import { deleteRequest, TypedResourceClient, wireOptions, writing } from "./resource-client.ts";
-import { type KindName, type ObjectTypes, resources } from "./resources.ts";
+import { type KindName, kindNames, type ObjectTypes, resources } from "./resources.ts";
 import { type ConnectOptions, type Duplex, Transport } from "./transport.ts";
 import type {
   ApiObject,
@@ -27,22 +28,12 @@ export interface PodReference {
   readonly uid?: string | undefined;
 }
 
-/** The typed properties of a client. */
-export interface ResourceClients {
-  readonly pods: ResourceClient<ObjectTypes["Pod"]>;
-  readonly nodes: ResourceClient<ObjectTypes["Node"]>;
-  readonly services: ResourceClient<ObjectTypes["Service"]>;
-  readonly endpoints: ResourceClient<ObjectTypes["Endpoints"]>;
-  readonly events: ResourceClient<ObjectTypes["Event"]>;
-  readonly configMaps: ResourceClient<ObjectTypes["ConfigMap"]>;
-  readonly secrets: ResourceClient<ObjectTypes["Secret"]>;
-  readonly serviceAccounts: ResourceClient<ObjectTypes["ServiceAccount"]>;
-  readonly namespaces: ResourceClient<ObjectTypes["Namespace"]>;
-  readonly leases: ResourceClient<ObjectTypes["Lease"]>;
-  readonly replicaSets: ResourceClient<ObjectTypes["ReplicaSet"]>;
-  readonly deployments: ResourceClient<ObjectTypes["Deployment"]>;
-  readonly nodeLivenesses: ResourceClient<ObjectTypes["NodeLiveness"]>;
-}
+/** The typed properties of a client, one for each kind, e.g. `configMaps`. */
+export type ResourceClients = {
+  readonly [P in keyof KindProperties as KindProperties[P] extends KindName
+    ? P
+    : never]: ResourceClient<ObjectTypes[KindProperties[P] & KindName]>;
+};
 
 export interface TriremeClient extends ResourceClients {
   resource<K extends KindName>(kind: K): ResourceClient<ObjectTypes[K]>;
@@ -116,19 +107,6 @@ export function connectClient(options: ConnectOptions): TriremeClient {
 export function clientsByProperty(
   resource: <K extends KindName>(kind: K) => ResourceClient<ObjectTypes[K]>,
 ): ResourceClients {
-  return {
-    pods: resource("Pod"),
-    nodes: resource("Node"),
-    services: resource("Service"),
-    endpoints: resource("Endpoints"),
-    events: resource("Event"),
-    configMaps: resource("ConfigMap"),
-    secrets: resource("Secret"),
-    serviceAccounts: resource("ServiceAccount"),
-    namespaces: resource("Namespace"),
-    leases: resource("Lease"),
-    replicaSets: resource("ReplicaSet"),
-    deployments: resource("Deployment"),
-    nodeLivenesses: resource("NodeLiveness"),
-  };
+  const clients = kindNames.map((kind) => [resources[kind].property, resource(kind)]);
+  return Object.fromEntries(clients) as ResourceClients;
 }

@@ -1,32 +1,5 @@
-/** The kinds with a typed service: one row each. */
+/** The kinds with a typed service, as the contracts tell of them. */
 import type { MethodDefinition } from "@grpc/grpc-js";
-import {
-  type Deployment,
-  DeploymentsService,
-  type ReplicaSet,
-  ReplicaSetsService,
-} from "../../proto/gen/apps.ts";
-import { type Lease, LeasesService } from "../../proto/gen/coordination.ts";
-import {
-  type ConfigMap,
-  ConfigMapsService,
-  type Endpoints,
-  EndpointsCollectionService,
-  type Event,
-  EventsService,
-  type Namespace,
-  NamespacesService,
-  type Node,
-  NodesService,
-  type Pod,
-  PodsService,
-  type Secret,
-  SecretsService,
-  type Service,
-  type ServiceAccount,
-  ServiceAccountsService,
-  ServicesService,
-} from "../../proto/gen/core.ts";
 import type {
   DeleteRequest,
   GetRequest,
@@ -37,25 +10,9 @@ import type {
   WatchRequest,
   WriteOptions as WireWriteOptions,
 } from "../../proto/gen/meta.ts";
-import { type NodeLiveness, NodeLivenessesService } from "../../proto/gen/node.ts";
+import { type KindTypes, kindCode } from "../../proto/gen/resources.ts";
+import type { Verb } from "../../proto/gen/schema.ts";
 import type { ApiObject } from "./types.ts";
-
-export interface ObjectTypes {
-  Pod: Pod;
-  Node: Node;
-  Service: Service;
-  Endpoints: Endpoints;
-  Event: Event;
-  ConfigMap: ConfigMap;
-  Secret: Secret;
-  ServiceAccount: ServiceAccount;
-  Namespace: Namespace;
-  Lease: Lease;
-  ReplicaSet: ReplicaSet;
-  Deployment: Deployment;
-  NodeLiveness: NodeLiveness;
-}
-export type KindName = keyof ObjectTypes;
 
 interface Write<T> {
   object?: T | undefined;
@@ -63,7 +20,7 @@ interface Write<T> {
   options?: WireWriteOptions | undefined;
 }
 
-/** The methods that every typed service has. */
+/** The methods of a typed client. */
 export interface KindService<T> {
   readonly get: MethodDefinition<GetRequest, T>;
   readonly list: MethodDefinition<
@@ -81,44 +38,42 @@ export interface KindService<T> {
   readonly delete: MethodDefinition<DeleteRequest, Status>;
 }
 
+/** The kinds with a typed client. One that lacks some of the verbs has its generated service alone. */
+export type KindName = {
+  [K in keyof KindTypes]: (typeof kindCode)[K]["service"] extends KindService<KindTypes[K]>
+    ? K
+    : never;
+}[keyof KindTypes];
+
+/** The object type of each kind. */
+export type ObjectTypes = Pick<KindTypes, KindName>;
+
 export interface Resource<T extends ApiObject> {
   readonly apiVersion: string;
   readonly kind: KindName;
   readonly plural: string;
+  /** Name of the kind's property in typed clients. */
+  readonly property: string;
   readonly namespaced: boolean;
   readonly service: KindService<T>;
 }
 
-function row<K extends KindName>(
-  kind: K,
-  apiVersion: string,
-  plural: string,
-  namespaced: boolean,
-  service: KindService<ObjectTypes[K]>,
-): Resource<ObjectTypes[K]> {
-  return { kind, apiVersion, plural, namespaced, service };
-}
+export type Resources = { readonly [K in KindName]: Resource<ObjectTypes[K]> };
 
-export const resources: { readonly [K in KindName]: Resource<ObjectTypes[K]> } = {
-  Pod: row("Pod", "v1", "pods", true, PodsService),
-  Node: row("Node", "v1", "nodes", false, NodesService),
-  Service: row("Service", "v1", "services", true, ServicesService),
-  Endpoints: row("Endpoints", "v1", "endpoints", true, EndpointsCollectionService),
-  Event: row("Event", "v1", "events", true, EventsService),
-  ConfigMap: row("ConfigMap", "v1", "configmaps", true, ConfigMapsService),
-  Secret: row("Secret", "v1", "secrets", true, SecretsService),
-  ServiceAccount: row("ServiceAccount", "v1", "serviceaccounts", true, ServiceAccountsService),
-  Namespace: row("Namespace", "v1", "namespaces", false, NamespacesService),
-  Lease: row("Lease", "coordination.k8s.io/v1", "leases", true, LeasesService),
-  ReplicaSet: row("ReplicaSet", "apps/v1", "replicasets", true, ReplicaSetsService),
-  Deployment: row("Deployment", "apps/v1", "deployments", true, DeploymentsService),
-  NodeLiveness: row(
-    "NodeLiveness",
-    "node.trireme.io/v1",
-    "nodelivenesses",
-    false,
-    NodeLivenessesService,
-  ),
-};
+const services: { readonly [K in KindName]: { readonly service: KindService<ObjectTypes[K]> } } =
+  kindCode;
 
-export const kindNames = Object.keys(resources) as readonly KindName[];
+const verbs: readonly Verb[] = ["get", "list", "watch", "create", "update", "patch", "delete"];
+
+export const kindNames = (Object.keys(kindCode) as KindName[]).filter((kind) =>
+  verbs.every((verb) => kindCode[kind].schema.verbs.includes(verb)),
+) as readonly KindName[];
+
+export const resources = Object.fromEntries(
+  kindNames.map((kind) => {
+    const { group, version, plural, property, namespaced } = kindCode[kind].schema;
+    const apiVersion = group === "" ? version : `${group}/${version}`;
+    const { service } = services[kind];
+    return [kind, { apiVersion, kind, plural, property, namespaced, service }];
+  }),
+) as unknown as Resources;

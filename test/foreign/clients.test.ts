@@ -88,7 +88,11 @@ describe(
   },
 );
 
-describe("generated clients", { skip: languages.every(({ needs }) => needs.skip) }, () => {
+const reasons = languages.map(({ needs }) => needs.skip);
+/** With one of the languages there is something to test. */
+const skip = reasons.includes(false) ? false : reasons.join("; ");
+
+describe("generated clients", { skip }, () => {
   const cluster = new TestCluster(basePort);
   before(() => cluster.up(["--masters", "1", "--nodes", "1"]));
   after(() => cluster.close());

@@ -1,0 +1,5 @@
+export function generateAll(
+  source: string,
+  contracts: readonly string[],
+  out: string,
+): Promise<void>;
