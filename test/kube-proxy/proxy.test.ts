@@ -9,6 +9,7 @@ import { ServiceProxy } from "../../services/kube-proxy/proxy.ts";
 import type { Rule, Target } from "../../services/kube-proxy/rules.ts";
 import { until } from "../contract/container-runtime.ts";
 import { FakeClock, settle, silent } from "../kubelet/support.ts";
+import { ruleOf } from "./rule.ts";
 
 // Addresses of this process alone, so that tests running beside this one do not meet it.
 const block = process.pid % 200;
@@ -20,26 +21,7 @@ after(() => {
   for (const close of closers) close();
 });
 
-function rule(
-  ip: string,
-  port: number,
-  targets: readonly Target[],
-  more: Partial<Rule> = {},
-): Rule {
-  return {
-    key: `TCP ${ip}:${port}`,
-    protocol: "TCP",
-    ip,
-    port,
-    targets,
-    perClientNode: false,
-    affinitySeconds: undefined,
-    affinityKey: "d/s:",
-    namespace: "d",
-    service: "s",
-    ...more,
-  };
-}
+const rule = ruleOf;
 const rules = (...list: Rule[]) => new Map(list.map((one) => [one.key, one]));
 
 function newProxy(more: object = {}): ServiceProxy {
