@@ -1,5 +1,6 @@
 /**
- * What should listen where and lead whither: pure functions of Services and Endpoints.
+ * On which addresses a proxy listens, and to which endpoints connections go: pure functions of
+ * Services and Endpoints.
  *
  * Several nodes may share a machine, and then their proxies share every address. A connection is
  * treated alike whichever proxy gets it, so a policy `Local` is decided by addresses:
