@@ -30,6 +30,11 @@ export class Balance {
     return this.#rule.targets.some((one) => targetKey(one) === key);
   }
 
+  /** Whether the client's node decides and its address does not tell it. */
+  wantsOrigin(client: string): boolean {
+    return this.#rule.perClientNode && this.#context.nodeOfAddress(client) === undefined;
+  }
+
   /** Endpoints in the order to try them; none: the client's node has no endpoint of its own. */
   order(client: string, now: number): readonly Target[] {
     const { affinityKey, affinitySeconds } = this.#rule;

@@ -9,6 +9,7 @@ import {
 } from "../client/mod.ts";
 import { type NodeOfAddress, nodeOfAddress } from "./addresses.ts";
 import { AffinityTable } from "./affinity.ts";
+import { desiredHealthChecks, HealthCheckServers } from "./health-checks.ts";
 import { Peers } from "./peers.ts";
 import { ServiceProxy } from "./proxy.ts";
 import { desiredRules, type RuleScope } from "./rules.ts";
@@ -32,6 +33,7 @@ export class KubeProxy {
   readonly #informers: InformerFactory;
   readonly #events: EventRecorder;
   readonly #proxy: ServiceProxy;
+  readonly #healthChecks: HealthCheckServers;
   readonly #peers: Peers;
   readonly #affinity: AffinityTable;
   #nodeOf: NodeOfAddress = () => undefined;
@@ -51,6 +53,7 @@ export class KubeProxy {
       clock,
       log,
     });
+    this.#healthChecks = new HealthCheckServers(options.nodeIP, log);
     this.#affinity = new AffinityTable((entry) => this.#peers.tell(entry));
     this.#peers = new Peers({
       nodeName,
@@ -114,6 +117,7 @@ export class KubeProxy {
     this.#peers.close();
     await this.#applying;
     this.#proxy.close();
+    this.#healthChecks.close();
     await this.#events.flush();
     await this.#informers.ended();
   }
@@ -148,6 +152,8 @@ export class KubeProxy {
     try {
       await this.#proxy.apply(desiredRules(services, endpoints, scope));
       await this.#proxy.setStandingIn(this.#peers.standingIn);
+      const checks = desiredHealthChecks(services, endpoints, scope.nodesAtAddress);
+      await this.#healthChecks.apply(checks);
     } catch (error) {
       this.#options.log.error("the rules could not be applied", { error });
     }

@@ -1,11 +1,12 @@
 /**
- * What should listen where and lead whither: pure functions of Services and Endpoints.
+ * On which addresses a proxy listens, and to which endpoints connections go: pure functions of
+ * Services and Endpoints.
  *
  * Several nodes may share a machine, and then their proxies share every address. A connection is
- * treated alike whichever proxy gets it, so a policy `Local` is decided by addresses:
- * - internal traffic from a pod's address (or from an address that one node alone has) goes to
- *   endpoints of that node, or is reset; from any other address, such as 127.0.0.1, it comes from
- *   the machine, which is all of its nodes at once;
+ * treated alike whichever proxy gets it, so a policy `Local` is decided by where it comes from:
+ * - internal traffic from a pod (its address, or its process; see `client-process.ts`) or from an
+ *   address that one node alone has goes to endpoints of that node, or is reset; any other comes
+ *   from the machine, which is all of its nodes at once;
  * - external traffic to a node's address goes to endpoints of the nodes that have this address.
  */
 import type { Endpoints, Service, ServicePort } from "../../proto/gen/core.ts";

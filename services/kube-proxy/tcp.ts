@@ -6,6 +6,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Log } from "../../ha/runtime/types.ts";
 import { plainAddress } from "./addresses.ts";
 import type { Balance } from "./balance.ts";
+import { podAddressOfClient } from "./client-process.ts";
 import { proxyLimits } from "./limits.ts";
 import { isWithoutIPv6, mappedAddress, type PortListener } from "./listener.ts";
 import type { Rule, Target } from "./rules.ts";
@@ -117,7 +118,7 @@ export class TcpListener implements PortListener {
     this.#pairs.add(pair);
     client.on("error", () => this.#end(pair));
     client.on("close", () => this.#closed(pair));
-    const address = plainAddress(client.remoteAddress ?? "");
+    const address = await this.#originOf(client);
     for (const target of this.#balance.order(address, performance.now())) {
       const backend = await dial(target);
       if (client.destroyed || !this.#pairs.has(pair)) {
@@ -133,6 +134,14 @@ export class TcpListener implements PortListener {
     }
     this.#log.debug("no endpoint accepts a connection", { rule: this.#rule.key });
     client.resetAndDestroy();
+  }
+
+  /** The client's address, or its pod's where that matters and can be found out. */
+  async #originOf({ remoteAddress, remotePort = 0 }: Socket): Promise<string> {
+    const ip = plainAddress(remoteAddress ?? "");
+    if (!this.#balance.wantsOrigin(ip)) return ip;
+    const { ip: own, port } = this.#rule;
+    return (await podAddressOfClient({ ip, port: remotePort }, { ip: own, port })) ?? ip;
   }
 
   #join(pair: Pair, backend: Socket): void {

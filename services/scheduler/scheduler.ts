@@ -154,7 +154,8 @@ export class Scheduler {
         return;
       }
       this.#undo(cycle, node);
-      this.#refused(cycle.pod, refusal, leading);
+      // Leadership has ended: the pod is in flight still, and is put back with the others.
+      if (!leading.signal.aborted) this.#refused(cycle.pod, refusal, leading);
     } catch (error) {
       this.#undo(cycle, node);
       this.#failed(cycle.pod, error, leading);
@@ -184,7 +185,7 @@ export class Scheduler {
         node: node.name,
         error: error.message,
       });
-      // Gone: the watch will say so. Bound by another: likewise, and the retry finds it placed.
+      // Gone: the watch will say so. Bound by another scheduler: the retry finds it placed.
       if (isNotFound(error)) this.#queue.delete(info.key);
       else this.#queue.failed(info.key);
       return;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Pod } from "../../proto/gen/core.ts";
 import { jsonBody } from "../../services/apiserver/verbs/body.ts";
 import {
   bind,
@@ -26,6 +27,21 @@ const at = { namespace: "default" };
 function put(document: Document, subresource: "" | "status" = "", typed = false) {
   return { body: documentBody(structuredClone(document)), subresource, typed } as const;
 }
+
+test("a pod with scheduling gates says so from the start", async () => {
+  await using w = await world();
+  const made = await make(w.backend, pod("gated", {}, { schedulingGates: [{ name: "g" }] }));
+  assert.deepEqual((made.document as Pod).status?.conditions, [
+    {
+      type: "PodScheduled",
+      status: "False",
+      reason: "SchedulingGated",
+      message: "Scheduling is blocked due to non-empty scheduling gates",
+    },
+  ]);
+  const free = await make(w.backend, pod("free"));
+  assert.equal((free.document as Pod).status?.conditions, undefined);
+});
 
 test("create fills in what the server owns; get gives it back", async () => {
   await using w = await world({ now: () => Date.UTC(2026, 10, 23, 10, 0, 0, 500) });

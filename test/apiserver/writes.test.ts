@@ -195,6 +195,12 @@ test("node ports are given, honoured, in range, unique, and free again", async (
   (asClusterIp["spec"] as ServiceSpec).type = "ClusterIP";
   const closed = await update(w.backend, adminCall(), services, put(asClusterIp));
   assert.deepEqual(portsOf(closed), [undefined], "a service that is exposed no more gives it back");
+  assert.equal((closed.document["spec"] as ServiceSpec).externalTrafficPolicy, undefined);
+  await fails(
+    make(w.backend, service("three", { externalTrafficPolicy: "Local" })),
+    "invalidArgument",
+    /Invalid value: "Local": may only be set for externally-accessible services$/,
+  );
   await make(w.backend, service("three", nodePort(wanted)));
   await remove(w.backend, adminCall(), services, { ...at, name: "three" });
   const both = [

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
 import { after, describe, test } from "node:test";
 import { productionClock as systemClock } from "../../ha/runtime/production/clock.ts";
 import { AffinityTable } from "../../services/kube-proxy/affinity.ts";
@@ -9,6 +11,7 @@ import { ServiceProxy } from "../../services/kube-proxy/proxy.ts";
 import type { Rule, Target } from "../../services/kube-proxy/rules.ts";
 import { until } from "../contract/container-runtime.ts";
 import { FakeClock, settle, silent } from "../kubelet/support.ts";
+import { ruleOf } from "./rule.ts";
 
 // Addresses of this process alone, so that tests running beside this one do not meet it.
 const block = process.pid % 200;
@@ -20,26 +23,7 @@ after(() => {
   for (const close of closers) close();
 });
 
-function rule(
-  ip: string,
-  port: number,
-  targets: readonly Target[],
-  more: Partial<Rule> = {},
-): Rule {
-  return {
-    key: `TCP ${ip}:${port}`,
-    protocol: "TCP",
-    ip,
-    port,
-    targets,
-    perClientNode: false,
-    affinitySeconds: undefined,
-    affinityKey: "d/s:",
-    namespace: "d",
-    service: "s",
-    ...more,
-  };
-}
+const rule = ruleOf;
 const rules = (...list: Rule[]) => new Map(list.map((one) => [one.key, one]));
 
 function newProxy(more: object = {}): ServiceProxy {
@@ -264,6 +248,45 @@ describe("kube-proxy userspace", () => {
     const targets = [{ ...one, node: "n1" }];
     await proxy.apply(rules(rule(ip, 80, targets, { perClientNode: true })));
     assert.equal((await talk(ip, 80)).text, "");
+  });
+
+  test("a pod's process counts for its node, although it connects from 127.0.0.1", async () => {
+    const [one, two] = [await backend("one"), await backend("two")];
+    const ip = freshIp();
+    const nodes = new Map([
+      ["127.64.1.1", "n1"],
+      ["127.64.3.1", "n3"],
+    ]);
+    const context = {
+      affinity: new AffinityTable(),
+      nodeOfAddress: (address: string) => nodes.get(address),
+    };
+    const proxy = newProxy({ context });
+    const targets = [
+      { ...one, node: "n1" },
+      { ...two, node: "n2" },
+    ];
+    await proxy.apply(rules(rule(ip, 80, targets, { perClientNode: true })));
+    const answersOf = async (podIp: string | undefined) => {
+      const script = `
+        const { connect } = require("node:net");
+        const ask = () => new Promise((resolve) => {
+          const socket = connect(80, "${ip}");
+          let text = "";
+          socket.on("data", (piece) => { text += piece; socket.end(); });
+          socket.on("error", () => {});
+          socket.on("close", () => resolve(text.trim() || "-"));
+        });
+        (async () => {
+          for (let count = 0; count < 4; count++) console.log(await ask());
+        })();`;
+      const env = podIp === undefined ? {} : { POD_IP: podIp };
+      const child = spawn(process.execPath, ["-e", script], { env, stdio: ["ignore", "pipe", "inherit"] });
+      return new Set((await text(child.stdout)).trim().split("\n"));
+    };
+    assert.deepEqual([...(await answersOf("127.64.1.1"))], ["one"]);
+    assert.deepEqual([...(await answersOf("127.64.3.1"))], ["-"], "its node has no endpoint");
+    assert.deepEqual([...(await answersOf(undefined))].sort(), ["one", "two"]);
   });
 
   test("UDP finds its way there and back", async () => {

@@ -140,6 +140,26 @@ test("filters: one node, one pod, and upstream's words for what does not fit", (
       "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
     ],
     [
+      "host port of a sidecar",
+      pod(hostPort(80)),
+      node("a", {}, [
+        pod({ initContainers: [{ ...hostPort(80).containers![0], restartPolicy: "Always" }] }, "q"),
+      ]),
+      "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
+    ],
+    [
+      "ephemeral storage of which the node reports too little",
+      pod(requesting({ "ephemeral-storage": "11Gi" })),
+      node("a"),
+      "0/1 nodes are available: 1 Insufficient ephemeral-storage.",
+    ],
+    [
+      "ephemeral storage that is there",
+      pod(requesting({ "ephemeral-storage": "10Gi" })),
+      node("a"),
+      "a",
+    ],
+    [
       "host ports of two addresses",
       pod(hostPort(80, "10.0.0.2")),
       node("a", {}, [pod(hostPort(80, "10.0.0.1"), "q")]),

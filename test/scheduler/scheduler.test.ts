@@ -313,6 +313,29 @@ test("permit lets a pod wait while others are bound; allowed, refused or out of 
   await end();
 });
 
+test("a pod that waits for a permit when leadership ends is tried again by the next leader", async () => {
+  let asked = 0;
+  const once: Plugin = {
+    name: "Once",
+    permit() {
+      const until = new Promise<Refusal | undefined>(() => undefined);
+      return asked++ === 0 ? { until, timeoutMillis: 600_000 } : undefined;
+    },
+  };
+  const { client, begin, pause, end, nodeOf, conditionOf } = await start(undefined, [once]);
+  begin();
+  await client.nodes.create(node("n1"));
+  await client.pods.create(pod("a"));
+  await settle();
+  assert.equal(nodeOf("a"), undefined);
+  await pause();
+  assert.equal(conditionOf("a"), undefined, "the end of leadership is no refusal");
+  begin();
+  await settle();
+  assert.equal(nodeOf("a"), "n1");
+  await end();
+});
+
 test("preBind may refuse, a bind plugin may bind, and postBind is told", async () => {
   const told: string[] = [];
   let attached = false;

@@ -1,7 +1,7 @@
 import { Code, type FieldCause, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Operation } from "../../../ha/store/types.ts";
 import type { ServicePort, ServiceSpec } from "../../../proto/gen/core.ts";
-import { type Document, invalid as invalidCause } from "../../kinds/mod.ts";
+import { type Document, invalid as invalidCause, isReachedFromOutside } from "../../kinds/mod.ts";
 import { invalid } from "../errors.ts";
 import { keyBytes, serviceNodePortKey } from "../storage/keys.ts";
 import type { AdmissionPlugin, AdmissionRequest, Companions } from "./chain.ts";
@@ -77,8 +77,8 @@ function heldPorts(document: Document | undefined): Set<number> {
 const portKey = ({ protocol = "TCP", port }: ServicePort) => `${protocol}/${port}`;
 
 /**
- * A service that is no longer exposed gives its ports back, if the update carries them along
- * unchanged; others are the caller's mistake, which validation tells (upstream
+ * A service that is no longer exposed gives its ports and its policy for outside traffic back, if
+ * the update carries them along unchanged; others are the caller's mistake, which validation tells (upstream
  * `dropTypeDependentFields`).
  */
 function dropUnused(next: Document, stored: Document | undefined): void {
@@ -88,6 +88,10 @@ function dropUnused(next: Document, stored: Document | undefined): void {
     for (const port of spec.ports ?? []) {
       if (port.nodePort && held.has(port.nodePort)) delete port.nodePort;
     }
+  }
+  const policy = spec.externalTrafficPolicy;
+  if (isReachedFromOutside(before) && !isReachedFromOutside(spec)) {
+    if (policy === before.externalTrafficPolicy) delete spec.externalTrafficPolicy;
   }
   const unchanged = spec.healthCheckNodePort === before.healthCheckNodePort;
   if (needsHealthCheckPort(before) && !needsHealthCheckPort(spec) && unchanged) {

@@ -67,6 +67,7 @@ export const service = defineKind({
 function setSpecDefaults(spec: ServiceSpec): void {
   spec.type ??= "ClusterIP";
   spec.sessionAffinity ??= "None";
+  if (spec.sessionAffinity === "None") delete spec.sessionAffinityConfig;
   if (spec.sessionAffinity === "ClientIP") {
     spec.sessionAffinityConfig ??= {};
     spec.sessionAffinityConfig.clientIP ??= {};
@@ -78,9 +79,14 @@ function setSpecDefaults(spec: ServiceSpec): void {
   }
   if (spec.type === "ExternalName") return;
   spec.internalTrafficPolicy ??= "Cluster";
-  if (spec.type === "ClusterIP") return;
-  spec.externalTrafficPolicy ??= "Cluster";
+  if (isReachedFromOutside(spec)) spec.externalTrafficPolicy ??= "Cluster";
   if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
+}
+
+/** Whether traffic from outside the cluster has an address to go to (`ExternallyAccessible`). */
+export function isReachedFromOutside({ type, externalIPs }: ServiceSpec): boolean {
+  if (type === "NodePort" || type === "LoadBalancer") return true;
+  return type === "ClusterIP" && (externalIPs ?? []).length > 0;
 }
 
 function isUnset(port: unknown): boolean {
@@ -102,6 +108,11 @@ function validateSpec(spec: ServiceSpec): FieldCause[] {
     ...validateAddresses(spec),
     ...validatePorts(spec),
   ];
+  const policy = spec.externalTrafficPolicy ?? "";
+  if (policy !== "" && !isReachedFromOutside(spec)) {
+    const detail = "may only be set for externally-accessible services";
+    causes.push(invalid("spec.externalTrafficPolicy", policy, detail));
+  }
   const check = spec.healthCheckNodePort ?? 0;
   if (check !== 0 && !(spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local")) {
     const detail =

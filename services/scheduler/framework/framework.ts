@@ -75,8 +75,8 @@ export class Framework {
   schedule(cycle: Cycle): Placement {
     const nodes = cycle.snapshot.nodes;
     if (nodes.length === 0) {
-      const everyone = new Set(this.plugins.map(({ name }) => name));
-      return placementRefused("no nodes available to schedule pods", everyone);
+      const all = new Set(this.plugins.map(({ name }) => name));
+      return placementRefused("no nodes available to schedule pods", all);
     }
     const found = findNodes(this.plugins, cycle, this.#searchFrom % nodes.length);
     if ("placement" in found) return found.placement;

@@ -189,7 +189,10 @@ export interface Plugin {
   /** What must be done before the pod is bound, e.g. attaching a volume. May take time. */
   preBind?(cycle: Cycle, node: NodeInfo, signal: AbortSignal): Promise<Refusal | undefined>;
 
-  /** Writes the binding. "skip" leaves it to the next plugin; the first other answer counts. */
+  /**
+   * Writes the binding. "skip" leaves it to the next plugin; the first other answer counts. When
+   * every plugin skips, the scheduler binds through the API.
+   */
   bind?(cycle: Cycle, node: NodeInfo, context: BindContext): Promise<"bound" | "skip">;
 
   /** Told after the binding; what it throws is logged and changes nothing. */

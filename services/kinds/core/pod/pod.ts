@@ -30,11 +30,12 @@ export const pod = defineKind({
     pod.status ??= {};
     pod.status.phase ??= "Pending";
     pod.status.qosClass ??= qosClassOf(pod);
-    if ((pod.spec.schedulingGates ?? []).length > 0) pod.status.conditions ??= [{ ...gated }];
   },
   prepareForCreate(document) {
     const pod = document as Pod;
     pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
+    const gates = pod.spec?.schedulingGates ?? [];
+    if (gates.length > 0) pod.status.conditions = [{ ...gated }];
   },
   validate: (document) => validatePod((document as Pod).spec ?? {}),
   validateUpdate: (next, stored) =>

@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { test } from "node:test";
+import {
+  desiredHealthChecks,
+  HealthCheckServers,
+} from "../../services/kube-proxy/health-checks.ts";
+import { silent } from "../kubelet/support.ts";
+
+const service = (name: string, healthCheckNodePort: number, more = {}) => ({
+  metadata: { namespace: "d", name },
+  spec: { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort, ...more },
+});
+const endpoints = (name: string, ...nodes: string[]) => ({
+  metadata: { namespace: "d", name },
+  subsets: [{ addresses: nodes.map((nodeName, index) => ({ ip: `127.64.0.${index}`, nodeName })) }],
+});
+
+test("a service's health check counts the endpoints of the address's nodes", () => {
+  const checks = desiredHealthChecks(
+    [
+      service("b", 1, {}),
+      service("a", 1),
+      service("c", 2),
+      service("cluster", 3, { externalTrafficPolicy: "Cluster" }),
+    ],
+    [endpoints("a", "n1", "n1", "n2", "n3"), endpoints("c", "n3")],
+    new Set(["n1", "n2"]),
+  );
+  assert.deepEqual(
+    [...checks.values()].map(({ port, name, localEndpoints }) => [port, name, localEndpoints]),
+    [
+      [1, "a", 3],
+      [2, "c", 0],
+    ],
+  );
+});
+
+test("it answers 200 while there are some, else 503, and stops with the service", async () => {
+  const free = createServer();
+  free.listen(0, "127.0.0.1");
+  await once(free, "listening");
+  const { port } = free.address() as { port: number };
+  free.close();
+  await once(free, "close");
+  const check = { port, namespace: "d", name: "a" };
+  const proxies = [1, 2].map(() => new HealthCheckServers("127.0.0.1", silent));
+  const apply = (localEndpoints: number) =>
+    Promise.all(proxies.map((one) => one.apply(new Map([[port, { ...check, localEndpoints }]]))));
+  await apply(2);
+  const ask = () => fetch(`http://127.0.0.1:${port}/`, { headers: { connection: "close" } });
+  const healthy = await ask();
+  assert.equal(healthy.status, 200);
+  assert.deepEqual(await healthy.json(), {
+    service: { namespace: "d", name: "a" },
+    localEndpoints: 2,
+    serviceProxyHealthy: true,
+  });
+  await apply(0);
+  assert.equal((await ask()).status, 503);
+  for (const one of proxies) await one.apply(new Map());
+  await assert.rejects(ask());
+  for (const one of proxies) one.close();
+});
