@@ -64,12 +64,11 @@ export interface TriremeClient extends ResourceClients {
 /** Connects lazily: the first call finds out whether a server is there. */
 export function connectClient(options: ConnectOptions): TriremeClient {
   const transport = new Transport(options);
-  const manager = options.identity;
   const clients = new Map<KindName, ResourceClient<ApiObject>>();
   function resource<K extends KindName>(kind: K): ResourceClient<ObjectTypes[K]> {
     let client = clients.get(kind) as ResourceClient<ObjectTypes[K]> | undefined;
     if (!client) {
-      client = new TypedResourceClient<ObjectTypes[K]>(resources[kind], transport, manager);
+      client = new TypedResourceClient<ObjectTypes[K]>(resources[kind], transport);
       clients.set(kind, client as unknown as ResourceClient<ApiObject>);
     }
     return client;
@@ -77,7 +76,7 @@ export function connectClient(options: ConnectOptions): TriremeClient {
   return {
     resource,
     ...clientsByProperty(resource),
-    dynamic: dynamicClient(transport, manager),
+    dynamic: dynamicClient(transport),
     cluster: { status: (call = {}) => transport.unary(ClusterService.status, {}, call) },
     async bind(pod, nodeName, write = {}) {
       const { namespace, name, uid } = pod;
@@ -101,7 +100,7 @@ export function connectClient(options: ConnectOptions): TriremeClient {
       await transport.unary(PodsService.evict, request, writing(write));
     },
     finalizeNamespace(namespace, write = {}) {
-      const request = { object: namespace, options: wireOptions(write, manager) };
+      const request = { object: namespace, options: wireOptions(write) };
       return transport.unary(NamespacesService.finalize, request, writing(write));
     },
     heartbeat: (call = {}) => transport.duplex(NodesService.heartbeat, call),

@@ -66,13 +66,17 @@ export interface DynamicClient {
   deleteCollection(ref: ResourceRef, options: ListOptions & DeleteOptions): Promise<JsonObject>;
 }
 
-export function dynamicClient(transport: Transport, manager: string | undefined): DynamicClient {
-  const ask = async (answer: Promise<WireDocument>) => parse((await answer).json);
+export function dynamicClient(transport: Transport): DynamicClient {
+  const ask = async (answer: Promise<WireDocument>, { onWarning }: WriteOptions = {}) => {
+    const { json, warnings = [] } = await answer;
+    for (const text of warnings) onWarning?.(text);
+    return parse(json);
+  };
   const write =
     (method: MethodDefinition<CreateRequest, WireDocument>) =>
     (object: JsonObject, options: WriteOptions = {}) => {
-      const request = { json: stringify(object), options: wireOptions(options, manager) };
-      return ask(transport.unary(method, request, writing(options)));
+      const request = { json: stringify(object), options: wireOptions(options) };
+      return ask(transport.unary(method, request, writing(options)), options);
     };
   return {
     async discover(group, options = {}) {
@@ -114,9 +118,14 @@ export function dynamicClient(transport: Transport, manager: string | undefined)
         patchType: patchTypes[type],
         patch: stringify(patch),
         ...(options.subresource && { subresource: options.subresource }),
-        options: wireOptions(options, manager),
+        options: wireOptions(options),
       };
-      return ask(transport.unary(DynamicService.patch, { ref, patch: request }, writing(options)));
+      const answer = transport.unary(
+        DynamicService.patch,
+        { ref, patch: request },
+        writing(options),
+      );
+      return ask(answer, options);
     },
     delete(ref, name, namespace, options = {}) {
       const request = { ref, delete: deleteRequest(name, namespace, options) };

@@ -23,12 +23,10 @@ import type {
 export class TypedResourceClient<T extends ApiObject> implements ResourceClient<T> {
   readonly #resource: Resource<T>;
   readonly #transport: Transport;
-  readonly #manager: string | undefined;
 
-  constructor(resource: Resource<T>, transport: Transport, fieldManager: string | undefined) {
+  constructor(resource: Resource<T>, transport: Transport) {
     this.#resource = resource;
     this.#transport = transport;
-    this.#manager = fieldManager;
   }
 
   get(name: string, namespace?: string, options: CallOptions = {}): Promise<T> {
@@ -85,7 +83,7 @@ export class TypedResourceClient<T extends ApiObject> implements ResourceClient<
       patchType: patchTypes[type],
       patch: Buffer.from(JSON.stringify(patch)),
       ...(options.subresource && { subresource: options.subresource }),
-      options: wireOptions(options, this.#manager),
+      options: wireOptions(options),
     };
     return this.#transport.unary(this.#resource.service.patch, request, writing(options));
   }
@@ -99,7 +97,7 @@ export class TypedResourceClient<T extends ApiObject> implements ResourceClient<
     const { apiVersion, kind } = this.#resource;
     return this.#transport.unary(
       method,
-      { object: { apiVersion, kind, ...object }, options: wireOptions(options, this.#manager) },
+      { object: { apiVersion, kind, ...object }, options: wireOptions(options) },
       writing(options),
     );
   }
@@ -119,8 +117,8 @@ export function writing(options: WriteOptions): UnaryOptions {
   return { ...options, write: true };
 }
 
-export function wireOptions(options: WriteOptions, manager: string | undefined): WireWriteOptions {
-  const fieldManager = options.fieldManager ?? manager;
+export function wireOptions(options: WriteOptions): WireWriteOptions {
+  const { fieldManager } = options;
   return {
     ...(options.dryRun && { dryRun: ["All"] }),
     ...(fieldManager !== undefined && { fieldManager }),

@@ -26,7 +26,7 @@ export interface ConnectOptions {
   /** Absent: plaintext, for loopback only. */
   readonly tls?: ClientTls | undefined;
   readonly log: Log;
-  /** Name of the component, e.g. `scheduler`: the default field manager. */
+  /** Name of the component, e.g. `scheduler`, in what the transport logs. */
   readonly identity?: string | undefined;
 }
 
@@ -72,7 +72,8 @@ export class Transport {
       );
     }
     this.#servers = servers;
-    this.#log = options.log;
+    const { identity, log } = options;
+    this.#log = identity === undefined ? log : log.child({ client: identity });
     this.#current = randomInt(servers.length);
     this.#clients = servers.map((server) =>
       connect(Client, {

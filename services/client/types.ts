@@ -24,6 +24,11 @@ export interface WriteOptions extends CallOptions {
   readonly fence?: FencingToken | undefined;
   readonly fieldManager?: string | undefined;
   readonly dryRun?: boolean | undefined;
+  /**
+   * Called once for each warning that the apiserver gives about a successful write, e.g. about a
+   * field that has no effect. The dynamic client calls it; without it warnings are dropped.
+   */
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 export interface ListOptions extends CallOptions {

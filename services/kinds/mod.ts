@@ -10,6 +10,7 @@ export { qosClassOf } from "./core/pod/qos.ts";
 export { type PodReferences, referencesOf } from "./core/pod/references.ts";
 export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";
 export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
+export { fieldSupport, fieldWarnings } from "./field-support.ts";
 export {
   duplicate,
   forbidden,

@@ -21,6 +21,7 @@ import { checkType, countsGenerations, dryRunOf, metadataOf, schemaModeOf } from
 import { fetchObject } from "./fetch.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
+import { warnOfFields } from "./warnings.ts";
 
 export interface WriteRequest {
   readonly body: Body;
@@ -45,6 +46,7 @@ export async function create(
     const dryRun = dryRunOf(options);
     const document = body.decode(call, options);
     checkType(resource, document);
+    warnOfFields(call, resource, document, options);
     prepare(backend, resource, document, namespace);
     const id = new WriteId(call.requestId);
     try {

@@ -3,6 +3,7 @@ import type { ObjectMeta, WriteOptions } from "../../../proto/gen/meta.ts";
 import { apiVersionOf, type Document, type Resource, type SchemaMode } from "../../kinds/mod.ts";
 import { badRequest, invalid } from "../errors.ts";
 import type { Call } from "./call.ts";
+import { warn } from "./warnings.ts";
 
 export function metadataOf(document: Document): ObjectMeta {
   document.metadata ??= {};
@@ -49,7 +50,7 @@ export function checkDocument(
         `strict decoding error: ${problems.join(", ")}`,
     );
   }
-  if (mode === "warn") call.warnings.push(...problems);
+  if (mode === "warn") warn(call, problems);
   if (errors.length > 0) throw invalid(resource, document.metadata?.name ?? "", errors);
   return document;
 }

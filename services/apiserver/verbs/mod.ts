@@ -11,5 +11,6 @@ export { bind, evict } from "./pods.ts";
 export { finalize, getScale, updateScale } from "./subresources.ts";
 export { TimeToLive } from "./time-to-live.ts";
 export { patch, update } from "./update.ts";
+export { warningHeader } from "./warnings.ts";
 export { watch } from "./watch.ts";
 export { decodeScaleWrite } from "./wire-fields.ts";

@@ -28,6 +28,7 @@ import {
 } from "./documents.ts";
 import { parseResourceVersion } from "./fetch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { warnOfFields } from "./warnings.ts";
 
 export type Subresource = "" | "status";
 
@@ -54,6 +55,7 @@ export async function update(
     const dryRun = dryRunOf(options);
     const document = body.decode(call, options);
     checkType(resource, document);
+    if (subresource === "") warnOfFields(call, resource, document, options);
     const metadata = metadataOf(document);
     const version = parseResourceVersion(metadata.resourceVersion, "metadata.resourceVersion");
     if (resource.namespaced) metadata.namespace = namespace;
@@ -105,6 +107,7 @@ export async function patch(
       const checked = checkDocument(call, resource, patched, request.options, { tolerated });
       const next = resource.schema.keepUnknown(checked, stored.document);
       checkType(resource, next);
+      if (subresource === "") warnOfFields(call, resource, next, request.options);
       return replace(backend, stored, admission(next));
     });
     return object;

@@ -113,7 +113,7 @@ async function applyOne(
       throw error;
     });
   if (!live) {
-    await client.dynamic.create(next);
+    await client.dynamic.create(next, { onWarning });
     return "created";
   }
   const previous: unknown = parseOr(live.metadata?.annotations?.[lastAppliedAnnotation]);
@@ -122,11 +122,18 @@ async function applyOne(
   const patch = threeWayPatch(message, previous, next, live);
   if (!patch) return "unchanged";
   const { resourceVersion } = live.metadata ?? {};
-  const patched = await client.dynamic.patch(refOf(resource), name, namespace, "strategic", patch);
+  const ref = refOf(resource);
+  const options = { onWarning };
+  const patched = await client.dynamic.patch(ref, name, namespace, "strategic", patch, options);
   return patched.metadata?.resourceVersion === resourceVersion ? "unchanged" : "configured";
 }
 
-/** An annotation that somebody damaged counts as none: nothing is removed because of it. */
+/** As kubectl shows the warnings of an apiserver. */
+function onWarning(text: string): void {
+  complain(`Warning: ${text}`);
+}
+
+/** A damaged annotation counts as none: nothing is removed because of it. */
 function parseOr(text: string | undefined): unknown {
   if (text === undefined) return undefined;
   try {

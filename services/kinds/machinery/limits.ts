@@ -8,6 +8,8 @@ export const limits = {
   nodes: 200_000,
   /** Errors reported at most for one document; the rest follow once these are mended. */
   errors: 100,
+  /** Warnings given at most about the fields of one document. */
+  warnings: 32,
   /** Bytes of all annotations of an object together, keys and values (upstream). */
   annotationBytes: 262_144,
   /** Bytes of all values of a ConfigMap or Secret together (upstream). */

@@ -12,6 +12,7 @@ import type { Resource } from "../../../kinds/mod.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import { decodeWrite, listMessage } from "../../storage/wire.ts";
 import { messageBody } from "../../verbs/body.ts";
+import type { Call } from "../../verbs/call.ts";
 import {
   callOf,
   create,
@@ -22,6 +23,7 @@ import {
   removeCollection,
   update,
   type WriteRequest,
+  warningHeader,
   watch,
 } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
@@ -36,6 +38,9 @@ export function addTypedServices(server: RpcServer, face: Face): void {
     server.addService(encodedDefinition(service), { ...commonMethods(face, resource), ...extras });
   }
 }
+
+/** Key of the trailer with the warnings of a successful write. */
+const warningTrailer = "warning";
 
 /** Methods that answer with an encoded message; reads give the bytes of the watch cache. */
 const encodedAnswers = ["get", "list", "watch", "create", "update", "updateStatus", "patch"];
@@ -70,7 +75,7 @@ function commonMethods(face: Face, resource: Resource): UntypedServiceImplementa
     unary(async (request: Buffer, context) => {
       const call = enter(context);
       const write = { ...writeOf(resource, request), typed: true, subresource };
-      return (await update(backend, call, resource, write)).protobuf;
+      return written(call, await update(backend, call, resource, write));
     });
   return {
     get: unary<GetRequest, Uint8Array>(
@@ -85,14 +90,14 @@ function commonMethods(face: Face, resource: Resource): UntypedServiceImplementa
     ),
     create: unary<Buffer, Uint8Array>(async (request, context) => {
       const call = enter(context);
-      return (await create(backend, call, resource, writeOf(resource, request))).protobuf;
+      return written(call, await create(backend, call, resource, writeOf(resource, request)));
     }),
     update: updater(""),
     updateStatus: updater("status"),
-    patch: unary<PatchRequest, Uint8Array>(
-      async (request, context) =>
-        (await patch(backend, enter(context), resource, request)).protobuf,
-    ),
+    patch: unary<PatchRequest, Uint8Array>(async (request, context) => {
+      const call = enter(context);
+      return written(call, await patch(backend, call, resource, request));
+    }),
     delete: unary((request: DeleteRequest, context) =>
       remove(backend, enter(context), resource, request),
     ),
@@ -106,6 +111,13 @@ function commonMethods(face: Face, resource: Resource): UntypedServiceImplementa
 export function writeOf(resource: Resource, request: Buffer): WriteRequest {
   const { object, namespace, options } = decodeWrite(resource, request);
   return { body: messageBody(resource, object, request), namespace, options };
+}
+
+/** The object as it was written; warnings go with the trailers. */
+function written(call: Call, object: StoredObject): Uint8Array {
+  const warnings = warningHeader(call.warnings);
+  if (warnings !== undefined) call.setTrailer(warningTrailer, warnings);
+  return object.protobuf;
 }
 
 function protobufOf(object: StoredObject): Uint8Array {

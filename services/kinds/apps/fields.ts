@@ -1,0 +1,41 @@
+/** What becomes of the fields of the group apps' kinds. */
+import { behaves, type SupportTable } from "../machinery/field-support.ts";
+
+const address = "the apiserver: type, name and metadata of an object";
+const status = "information that the controller writes and clients show";
+const deployment = "the deployment controller";
+const replicaSet = "the replica set controller";
+
+export const appsFields: SupportTable = {
+  "trireme.apps.v1.ReplicaSet": behaves(address, "apiVersion kind metadata spec status"),
+  "trireme.apps.v1.ReplicaSetSpec": behaves(
+    replicaSet,
+    "replicas minReadySeconds selector template",
+  ),
+  "trireme.apps.v1.ReplicaSetStatus": behaves(
+    status,
+    "replicas fullyLabeledReplicas readyReplicas availableReplicas terminatingReplicas " +
+      "observedGeneration conditions",
+  ),
+  "trireme.apps.v1.ReplicaSetCondition": behaves(
+    status,
+    "type status lastTransitionTime reason message",
+  ),
+  "trireme.apps.v1.Deployment": behaves(address, "apiVersion kind metadata spec status"),
+  "trireme.apps.v1.DeploymentSpec": behaves(
+    deployment,
+    "replicas selector template strategy minReadySeconds revisionHistoryLimit paused " +
+      "progressDeadlineSeconds",
+  ),
+  "trireme.apps.v1.DeploymentStrategy": behaves(deployment, "type rollingUpdate"),
+  "trireme.apps.v1.RollingUpdateDeployment": behaves(deployment, "maxUnavailable maxSurge"),
+  "trireme.apps.v1.DeploymentStatus": behaves(
+    status,
+    "observedGeneration replicas updatedReplicas readyReplicas availableReplicas " +
+      "unavailableReplicas terminatingReplicas conditions collisionCount",
+  ),
+  "trireme.apps.v1.DeploymentCondition": behaves(
+    status,
+    "type status lastUpdateTime lastTransitionTime reason message",
+  ),
+};

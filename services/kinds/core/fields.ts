@@ -1,0 +1,145 @@
+/** What becomes of the fields of the core group's kinds, pods apart. */
+import { behaves, oneOfValues, type SupportTable, warned } from "../machinery/field-support.ts";
+
+const address = "the apiserver: type, name and metadata of an object";
+const status = "information that its owner writes and clients show";
+const information = "information for clients";
+const proxy = "kube-proxy";
+const noLoadBalancer = "this cluster has no load balancers, it has no effect";
+
+export const coreFields: SupportTable = {
+  "trireme.core.v1.ObjectReference": behaves(
+    information,
+    "kind namespace name uid apiVersion resourceVersion fieldPath",
+  ),
+
+  "trireme.core.v1.Namespace": behaves(address, "apiVersion kind metadata spec status"),
+  "trireme.core.v1.NamespaceSpec": behaves("the namespace controller", "finalizers"),
+  "trireme.core.v1.NamespaceStatus": behaves(status, "phase conditions"),
+  "trireme.core.v1.NamespaceCondition": behaves(
+    status,
+    "type status lastTransitionTime reason message",
+  ),
+
+  "trireme.core.v1.Node": behaves(address, "apiVersion kind metadata spec status"),
+  "trireme.core.v1.NodeSpec": {
+    ...behaves("the node IPAM controller and the kubelet", "podCIDR podCIDRs"),
+    ...behaves("the scheduler", "unschedulable taints"),
+    ...behaves(information, "providerID"),
+    ...warned("configSource externalID", "deprecated, it has no effect"),
+  },
+  "trireme.core.v1.Taint": behaves(
+    "the scheduler and the node lifecycle controller",
+    "key value effect timeAdded",
+  ),
+  "trireme.core.v1.NodeStatus": {
+    ...behaves("the scheduler", "capacity allocatable images"),
+    ...behaves("the node lifecycle controller", "conditions"),
+    ...behaves("the apiserver calls the kubelet there", "addresses daemonEndpoints"),
+    ...behaves(status, "phase nodeInfo volumesInUse volumesAttached config runtimeHandlers"),
+    ...behaves(status, "features"),
+  },
+  "trireme.core.v1.NodeCondition": behaves(
+    status,
+    "type status lastHeartbeatTime lastTransitionTime reason message",
+  ),
+  "trireme.core.v1.NodeAddress": behaves(status, "type address"),
+  "trireme.core.v1.NodeDaemonEndpoints": behaves(status, "kubeletEndpoint"),
+  "trireme.core.v1.DaemonEndpoint": behaves(status, "Port"),
+  "trireme.core.v1.NodeSystemInfo": behaves(
+    status,
+    "machineID systemUUID bootID kernelVersion osImage containerRuntimeVersion kubeletVersion " +
+      "kubeProxyVersion operatingSystem architecture swap",
+  ),
+  "trireme.core.v1.NodeSwapStatus": behaves(status, "capacity"),
+  "trireme.core.v1.ContainerImage": behaves("the scheduler", "names sizeBytes"),
+  "trireme.core.v1.AttachedVolume": behaves(status, "name devicePath"),
+  "trireme.core.v1.NodeConfigStatus": behaves(status, "assigned active lastKnownGood error"),
+  "trireme.core.v1.NodeConfigSource": behaves(status, "configMap"),
+  "trireme.core.v1.ConfigMapNodeConfigSource": behaves(
+    status,
+    "namespace name uid resourceVersion kubeletConfigKey",
+  ),
+  "trireme.core.v1.NodeRuntimeHandler": behaves(status, "name features"),
+  "trireme.core.v1.NodeRuntimeHandlerFeatures": behaves(
+    status,
+    "recursiveReadOnlyMounts userNamespaces",
+  ),
+  "trireme.core.v1.NodeFeatures": behaves(status, "supplementalGroupsPolicy"),
+
+  "trireme.core.v1.Pod": behaves(address, "apiVersion kind metadata spec status"),
+
+  "trireme.core.v1.Service": behaves(address, "apiVersion kind metadata spec status"),
+  "trireme.core.v1.ServiceSpec": {
+    ...behaves(proxy, "ports clusterIP externalIPs sessionAffinity sessionAffinityConfig"),
+    ...behaves(proxy, "externalTrafficPolicy internalTrafficPolicy"),
+    ...behaves("the endpoints controller", "selector publishNotReadyAddresses"),
+    ...behaves("validation", "clusterIPs externalName ipFamilies ipFamilyPolicy"),
+    ...warned(
+      "type",
+      "this cluster has no load balancers, the service stays without an external address",
+      (type) => type !== "LoadBalancer",
+    ),
+    ...warned("loadBalancerIP loadBalancerSourceRanges healthCheckNodePort", noLoadBalancer),
+    ...warned("loadBalancerClass", noLoadBalancer),
+    ...warned("allocateLoadBalancerNodePorts", noLoadBalancer, oneOfValues(true)),
+    ...warned("trafficDistribution", "kube-proxy does not read it, it has no effect"),
+  },
+  "trireme.core.v1.ServicePort": {
+    ...behaves(proxy, "name protocol port targetPort nodePort"),
+    ...behaves(information, "appProtocol"),
+  },
+  "trireme.core.v1.SessionAffinityConfig": behaves(proxy, "clientIP"),
+  "trireme.core.v1.ClientIPConfig": behaves(proxy, "timeoutSeconds"),
+  "trireme.core.v1.ServiceStatus": behaves(status, "loadBalancer conditions"),
+  "trireme.core.v1.LoadBalancerStatus": behaves(status, "ingress"),
+  "trireme.core.v1.LoadBalancerIngress": behaves(status, "ip hostname ipMode ports"),
+  "trireme.core.v1.PortStatus": behaves(status, "port protocol error"),
+
+  "trireme.core.v1.Endpoints": behaves(proxy, "apiVersion kind metadata subsets"),
+  "trireme.core.v1.EndpointSubset": {
+    ...behaves(proxy, "addresses ports"),
+    ...behaves(information, "notReadyAddresses"),
+  },
+  "trireme.core.v1.EndpointAddress": {
+    ...behaves(proxy, "ip nodeName"),
+    ...behaves(information, "hostname targetRef"),
+  },
+  "trireme.core.v1.EndpointPort": {
+    ...behaves(proxy, "name port protocol"),
+    ...behaves(information, "appProtocol"),
+  },
+
+  "trireme.core.v1.Event": behaves(
+    information,
+    "apiVersion kind metadata involvedObject reason message source firstTimestamp " +
+      "lastTimestamp count type eventTime series action related reportingComponent " +
+      "reportingInstance",
+  ),
+  "trireme.core.v1.EventSource": behaves(information, "component host"),
+  "trireme.core.v1.EventSeries": behaves(information, "count lastObservedTime"),
+
+  "trireme.core.v1.ConfigMap": {
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves("the kubelet", "data binaryData"),
+    ...behaves("validation", "immutable"),
+  },
+  "trireme.core.v1.Secret": {
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves("the kubelet", "data"),
+    ...behaves("validation", "immutable stringData type"),
+  },
+  "trireme.core.v1.ServiceAccount": {
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves(information, "secrets"),
+    ...warned("imagePullSecrets", "no images are pulled, it has no effect"),
+    ...warned("automountServiceAccountToken", "no tokens are mounted, it has no effect"),
+  },
+
+  "trireme.core.v1.Binding": behaves("the verb bind", "apiVersion kind metadata target"),
+  "trireme.core.v1.Eviction": behaves("the verb evict", "apiVersion kind metadata deleteOptions"),
+  "trireme.core.v1.LogsRequest": behaves(
+    "the kubelet",
+    "name namespace container follow previous tailLines sinceSeconds timestamps limitBytes",
+  ),
+};

@@ -1,0 +1,34 @@
+/** What becomes of every field of every built-in kind, and the warnings that follow from it. */
+import { appsFields } from "./apps/fields.ts";
+import { coordinationFields } from "./coordination/fields.ts";
+import { coreFields } from "./core/fields.ts";
+import { containerFields } from "./core/pod/container-fields.ts";
+import { podSpecFields } from "./core/pod/spec-fields.ts";
+import { podStatusFields } from "./core/pod/status-fields.ts";
+import { FieldWarnings, type SupportTable } from "./machinery/field-support.ts";
+import { metaFields } from "./machinery/meta-fields.ts";
+import type { Document } from "./machinery/resource.ts";
+import { nodeFields } from "./node/fields.ts";
+
+export const fieldSupport: SupportTable = {
+  ...metaFields,
+  ...coreFields,
+  ...podSpecFields,
+  ...containerFields,
+  ...podStatusFields,
+  ...appsFields,
+  ...coordinationFields,
+  ...nodeFields,
+};
+
+const warnings = new FieldWarnings(fieldSupport);
+
+/**
+ * What the caller must be told about a document, or the options of a request: fields that are
+ * accepted and have no effect. `message` is the full name of its message; an unknown one (a kind
+ * added at run time) gives no warnings.
+ */
+export function fieldWarnings(message: string | undefined, document: Document | object): string[] {
+  if (message === undefined) return [];
+  return warnings.of(message, document as Record<string, unknown>);
+}

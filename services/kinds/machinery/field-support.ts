@@ -1,0 +1,129 @@
+/**
+ * What becomes of each field of a message: a part of Trireme reads it, the caller is warned that it
+ * has no effect, or the object is refused. Tables of this form cover every field of every kind; a
+ * test holds them against the descriptors, so that no field is accepted and ignored.
+ */
+import { messages } from "../../../proto/gen/schema.ts";
+import { equalJson, isObject, type JsonObject } from "./json.ts";
+import { limits } from "./limits.ts";
+
+export type FieldSupport =
+  | { readonly verdict: "behaves"; readonly reader: string }
+  | {
+      readonly verdict: "warned";
+      /** Follows the path and a colon in the warning. */
+      readonly sentence: string;
+      /** Values that ask for nothing beyond what happens anyway, so that no warning is due. */
+      readonly harmless: (value: unknown) => boolean;
+    }
+  | { readonly verdict: "refused"; readonly cause: string };
+
+/** By field name. */
+export type MessageSupport = Readonly<Record<string, FieldSupport>>;
+/** By full name of the message. */
+export type SupportTable = Readonly<Record<string, MessageSupport>>;
+
+/** The fields named in `names`, apart by spaces, are read by `reader`. */
+export function behaves(reader: string, names: string): MessageSupport {
+  return each(names, { verdict: "behaves", reader });
+}
+
+/** The fields have no effect; the caller is told `sentence`, except for a harmless value. */
+export function warned(
+  names: string,
+  sentence: string,
+  harmless: (value: unknown) => boolean = saysNothing,
+): MessageSupport {
+  return each(names, { verdict: "warned", sentence, harmless });
+}
+
+/** Validation or admission refuses an object that sets the fields; `cause` says in which words. */
+export function refused(names: string, cause: string): MessageSupport {
+  return each(names, { verdict: "refused", cause });
+}
+
+function each(names: string, support: FieldSupport): MessageSupport {
+  return Object.fromEntries(names.split(/\s+/).map((name) => [name, support]));
+}
+
+/** Matches exactly these values, for fields in which even `false` can ask for something. */
+export function oneOfValues(...values: readonly unknown[]): (value: unknown) => boolean {
+  return (value) => values.some((one) => equalJson(one, value));
+}
+
+/** Absent, empty, false and zero. */
+export function saysNothing(value: unknown): boolean {
+  if (value === undefined || value === null || value === "" || value === false || value === 0) {
+    return true;
+  }
+  if (Array.isArray(value)) return value.length === 0;
+  return isObject(value) && Object.keys(value).length === 0;
+}
+
+interface Step {
+  readonly name: string;
+  readonly warning: Extract<FieldSupport, { verdict: "warned" }> | undefined;
+  readonly nested: readonly Step[];
+  readonly map: boolean;
+}
+
+/** Warns about documents; made once from a table, it visits only fields that can cause a warning. */
+export class FieldWarnings {
+  readonly #table: SupportTable;
+  readonly #plans = new Map<string, readonly Step[]>();
+
+  constructor(table: SupportTable) {
+    this.#table = table;
+  }
+
+  /**
+   * E.g. `spec.hostPID: …` for each field of the document that has no effect, in the order of the
+   * contract, at most `limits.warnings` of them. A message without a table warns of nothing.
+   */
+  of(message: string, document: JsonObject): string[] {
+    const warnings: string[] = [];
+    visit(this.#plan(message), document, "", warnings);
+    return warnings;
+  }
+
+  #plan(message: string): readonly Step[] {
+    const known = this.#plans.get(message);
+    if (known !== undefined) return known;
+    // A message that contains itself would find this empty plan and end.
+    this.#plans.set(message, []);
+    const steps: Step[] = [];
+    const support = this.#table[message] ?? {};
+    for (const [name, field] of Object.entries(messages[message]?.fields ?? {})) {
+      const entry = Object.hasOwn(support, name) ? support[name] : undefined;
+      const warning = entry?.verdict === "warned" ? entry : undefined;
+      const inner = warning === undefined && entry?.verdict !== "refused" && field.message;
+      const nested = inner ? this.#plan(inner) : [];
+      if (warning === undefined && nested.length === 0) continue;
+      steps.push({ name, warning, nested, map: field.map === true });
+    }
+    this.#plans.set(message, steps);
+    return steps;
+  }
+}
+
+function visit(steps: readonly Step[], value: JsonObject, path: string, warnings: string[]): void {
+  for (const { name, warning, nested, map } of steps) {
+    if (!Object.hasOwn(value, name) || warnings.length >= limits.warnings) continue;
+    const part = value[name];
+    const at = path === "" ? name : `${path}.${name}`;
+    if (warning !== undefined) {
+      if (part !== undefined && part !== null && !warning.harmless(part))
+        warnings.push(`${at}: ${warning.sentence}`);
+      continue;
+    }
+    for (const [key, one] of entriesOf(part, map)) {
+      if (isObject(one)) visit(nested, one, `${at}${key}`, warnings);
+    }
+  }
+}
+
+function entriesOf(part: unknown, map: boolean): [string, unknown][] {
+  if (Array.isArray(part)) return part.map((one, index) => [`[${index}]`, one]);
+  if (!map) return [["", part]];
+  return isObject(part) ? Object.entries(part).map(([key, one]) => [`[${key}]`, one]) : [];
+}

@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { messages } from "../../proto/gen/schema.ts";
+import { fieldSupport, fieldWarnings } from "../../services/kinds/field-support.ts";
+import { FieldWarnings, warned } from "../../services/kinds/machinery/field-support.ts";
+import { builtInRegistry } from "../../services/kinds/mod.ts";
+import { deploymentDocument, type Loose, podDocument } from "./documents.ts";
+
+const resources = [...builtInRegistry()];
+
+/** Requests and options that are no part of a kind. */
+const requests = [
+  "meta.v1.GetRequest",
+  "meta.v1.ListRequest",
+  "meta.v1.WatchRequest",
+  "meta.v1.DeleteRequest",
+  "meta.v1.DeleteCollectionRequest",
+  "meta.v1.PatchRequest",
+  "meta.v1.WriteOptions",
+  "core.v1.Binding",
+  "core.v1.Eviction",
+  "core.v1.LogsRequest",
+].map((name) => `trireme.${name}`);
+
+/** Every message whose fields can matter: a field that is warned of or refused ends the walk. */
+function reached(): Set<string> {
+  const found = new Set<string>();
+  const visit = (message: string): void => {
+    if (found.has(message)) return;
+    found.add(message);
+    for (const [name, field] of Object.entries(messages[message]?.fields ?? {})) {
+      const verdict = fieldSupport[message]?.[name]?.verdict;
+      if (field.message !== undefined && verdict === "behaves") visit(field.message);
+    }
+  };
+  for (const { schema } of resources) visit(schema.message ?? "");
+  for (const message of requests) visit(message);
+  return found;
+}
+
+test("every field of every kind and request has a verdict, and no verdict is stale", () => {
+  const missing: string[] = [];
+  const messagesReached = reached();
+  for (const message of messagesReached) {
+    const fields = Object.keys(messages[message]?.fields ?? {});
+    const known = fieldSupport[message] ?? {};
+    missing.push(
+      ...fields.filter((name) => !Object.hasOwn(known, name)).map((name) => `${message}.${name}`),
+    );
+  }
+  assert.deepEqual(missing, []);
+  const stale: string[] = [];
+  for (const [message, support] of Object.entries(fieldSupport)) {
+    if (!messagesReached.has(message)) stale.push(message);
+    const fields = messages[message]?.fields ?? {};
+    const gone = Object.keys(support).filter((name) => !Object.hasOwn(fields, name));
+    stale.push(...gone.map((name) => `${message}.${name}`));
+  }
+  assert.deepEqual(stale, []);
+});
+
+test("a field without effect is named by its path, a harmless value is not", () => {
+  const pod: Loose = podDocument();
+  assert.deepEqual(fieldWarnings("trireme.core.v1.Pod", pod), []);
+  pod.spec.hostIPC = true;
+  pod.spec.hostUsers = false;
+  pod.spec.hostPID = false;
+  pod.spec.dnsPolicy = "ClusterFirst";
+  pod.spec.containers.push({ name: "b", image: "b", volumeDevices: [{ name: "v" }] });
+  pod.spec.volumes = [{ name: "v", nfs: { server: "s", path: "/" } }];
+  const fields = fieldWarnings("trireme.core.v1.Pod", pod).map((text) => text.split(":")[0]);
+  assert.deepEqual(fields, [
+    "spec.volumes[0].nfs",
+    "spec.containers[1].volumeDevices",
+    "spec.hostIPC",
+    "spec.hostUsers",
+  ]);
+});
+
+test("templates are warned about like pods, unknown messages never", () => {
+  const deployment = deploymentDocument();
+  deployment.spec.template.spec.setHostnameAsFQDN = true;
+  const [first, ...more] = fieldWarnings("trireme.apps.v1.Deployment", deployment);
+  assert.match(first ?? "", /^spec\.template\.spec\.setHostnameAsFQDN: /);
+  assert.deepEqual(more, []);
+  assert.deepEqual(fieldWarnings("example.com.Custom", deployment), []);
+});
+
+test("a default that the apiserver fills in is never warned about", () => {
+  for (const kind of resources) {
+    const document: Loose = { apiVersion: kind.group, kind: kind.kind, metadata: { name: "a" } };
+    if (kind.kind === "Pod") Object.assign(document, podDocument());
+    if (document.spec === undefined && kind.group === "apps") {
+      document.spec = deploymentDocument().spec;
+    }
+    kind.setDefaults(document);
+    assert.deepEqual(fieldWarnings(kind.schema.message, document), [], kind.kind);
+  }
+});
+
+test("warnings are bounded", () => {
+  const support = {
+    "trireme.core.v1.Pod": {},
+    "trireme.core.v1.Container": warned("image", "has no effect"),
+  };
+  const spec = { containers: Array.from({ length: 200 }, () => ({ image: "x" })) };
+  assert.equal(new FieldWarnings(support).of("trireme.core.v1.Pod", { spec }).length, 32);
+});
