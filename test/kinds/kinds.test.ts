@@ -64,7 +64,7 @@ test("valid and invalid documents of the smaller kinds", () => {
     [configMap({ data: { "..": "1" } }), ["FieldValueInvalid data[..]"]],
     [configMap({ data: { a: "1" }, binaryData: { a: "AA==" } }), ["FieldValueInvalid data[a]"]],
     [configMap({ binaryData: { a: "%%%" } }), ["FieldValueInvalid binaryData[a]"]],
-    [configMap({ data: { a: big } }), ["FieldValueTooLong "]],
+    [configMap({ data: { a: big } }), ["FieldValueTooLong []"]],
     [secret({ stringData: { a: "1" } }), []],
     [secret({ data: { a: "?" } }), ["FieldValueInvalid data[a]"]],
     [

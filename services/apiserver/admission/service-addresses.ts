@@ -137,10 +137,8 @@ function checkAddresses(
   if (clusterIPs.length > 1) {
     return [invalidCause("spec.clusterIPs", clusterIPs, "only one cluster IP is supported")];
   }
-  if (clusterIP !== (clusterIPs[0] ?? "")) {
-    const detail = "first value must match `clusterIP`";
-    return [invalidCause("spec.clusterIPs", clusterIPs, detail)];
-  }
+  // The validation of the kind says so.
+  if (clusterIP !== (clusterIPs[0] ?? "")) return [];
   const held = addressesOf(stored);
   return addressesOf(next)
     .filter((address) => !held.includes(address) && !range.contains(address))

@@ -1,6 +1,6 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Deployment, type DeploymentSpec, DeploymentsService } from "../../../proto/gen/apps.ts";
-import { oneOf } from "../core/pod/container-validation.ts";
+import { oneOf } from "../core/pod/field-checks.ts";
 import { forbidden, invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { isPercent } from "../machinery/int-or-string.ts";

@@ -72,6 +72,10 @@ function validateTemplate(template: PodTemplateSpec, kind: string): FieldCause[]
     ...validateAnnotations(metadata.annotations, "spec.template.annotations"),
     ...validatePodSpec(spec, "spec.template.spec"),
   ];
+  if ((spec.ephemeralContainers ?? []).length > 0) {
+    const detail = "ephemeral containers not allowed in pod template";
+    causes.push(forbidden("spec.template.spec.ephemeralContainers", detail));
+  }
   const { restartPolicy = "" } = spec;
   if (restartPolicy === "OnFailure" || restartPolicy === "Never") {
     causes.push(notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]));

@@ -1,7 +1,13 @@
 import { ConfigMap, ConfigMapsService } from "../../../proto/gen/core.ts";
 import { invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { validateBase64, validateImmutable, validateKeys, validateSize } from "./data.ts";
+import {
+  joinBase64,
+  validateBase64,
+  validateImmutable,
+  validateKeys,
+  validateSize,
+} from "./data.ts";
 
 export const configMap = defineKind({
   message: "trireme.core.v1.ConfigMap",
@@ -9,6 +15,7 @@ export const configMap = defineKind({
   service: ConfigMapsService,
   shortNames: ["cm"],
 
+  setDefaults: (document) => joinBase64(document as ConfigMap, "binaryData"),
   validate(document) {
     const { data = {}, binaryData = {} } = document as ConfigMap;
     const both = Object.keys(data).filter((key) => Object.hasOwn(binaryData, key));
@@ -17,7 +24,8 @@ export const configMap = defineKind({
       ...validateKeys(binaryData, "binaryData"),
       ...validateBase64(binaryData, "binaryData"),
       ...both.map((key) => invalid(`data[${key}]`, key, "duplicate of key present in binaryData")),
-      ...validateSize(data, binaryData, ""),
+      // Upstream's path of the whole object.
+      ...validateSize(data, binaryData, "[]"),
     ];
   },
   validateUpdate: (next, stored) => validateImmutable(next, stored, ["data", "binaryData"]),

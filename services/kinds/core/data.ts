@@ -1,7 +1,7 @@
 /** What ConfigMap and Secret share: keyed data of bounded size. */
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { forbidden, invalid, tooLong } from "../machinery/causes.ts";
-import { equalJson } from "../machinery/json.ts";
+import { equalJson, setField } from "../machinery/json.ts";
 import { limits } from "../machinery/limits.ts";
 import { checkConfigKey } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
@@ -9,6 +9,7 @@ import type { Document } from "../machinery/resource.ts";
 export type Data = Readonly<Record<string, string>>;
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+const lineEnds = /[\r\n]/g;
 
 export function validateKeys(data: Data, field: string): FieldCause[] {
   return Object.keys(data).flatMap((key) =>
@@ -19,7 +20,35 @@ export function validateKeys(data: Data, field: string): FieldCause[] {
 export function validateBase64(data: Data, field: string): FieldCause[] {
   return Object.entries(data)
     .filter(([, value]) => !base64.test(value))
-    .map(([key]) => invalid(`${field}[${key}]`, "", "illegal base64 data"));
+    .map(([key, value]) => {
+      const detail = `illegal base64 data at input byte ${faultOffset(value)}`;
+      return invalid(`${field}[${key}]`, "", detail);
+    });
+}
+
+/** Removes line ends from base64, which a YAML block brings along and every decoder passes over. */
+export function joinBase64<Name extends string>(
+  holder: { [name in Name]?: Record<string, string> | undefined },
+  name: Name,
+): void {
+  const data = holder[name];
+  for (const [key, value] of Object.entries(data ?? {})) {
+    if (data !== undefined && lineEnds.test(value))
+      setField(data, key, value.replace(lineEnds, ""));
+    lineEnds.lastIndex = 0;
+  }
+}
+
+/** Where Go's decoder would stop in a text that is no base64 (`base64.CorruptInputError`). */
+function faultOffset(text: string): number {
+  const strange = text.search(/[^A-Za-z0-9+/]/);
+  // Whole groups of four are fine, so the fault is the group that was begun.
+  if (strange < 0) return text.length - (text.length % 4);
+  if (text[strange] !== "=" || strange % 4 < 2) return strange;
+  if (strange % 4 === 3) return strange + 1;
+  const second = strange + 1;
+  if (second >= text.length) return text.length;
+  return text[second] === "=" ? second + 1 : strange;
 }
 
 /** All values together, in the bytes they stand for. */

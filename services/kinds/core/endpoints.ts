@@ -7,7 +7,8 @@ import {
 import { invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { checkAddress, checkLabelName } from "../machinery/names.ts";
-import { oneOf, protocols, validatePort } from "./pod/container-validation.ts";
+import { oneOf } from "./pod/field-checks.ts";
+import { protocols, validatePort } from "./pod/port-validation.ts";
 
 const shownMax = 3;
 

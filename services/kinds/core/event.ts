@@ -4,7 +4,7 @@ import { invalid, required } from "../machinery/causes.ts";
 import { defineKind, nameColumn } from "../machinery/define.ts";
 import type { Document } from "../machinery/resource.ts";
 import { age } from "../machinery/time.ts";
-import { oneOf } from "./pod/container-validation.ts";
+import { oneOf } from "./pod/field-checks.ts";
 
 const reasonLengthMax = 128;
 const messageLengthMax = 1024;

@@ -6,8 +6,8 @@ import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { equalJson } from "../machinery/json.ts";
 import { checkLabelValue, checkQualifiedName } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
-import { oneOf } from "./pod/container-validation.ts";
 import { canonicalise } from "./pod/defaults.ts";
+import { oneOf } from "./pod/field-checks.ts";
 import { validateAmounts } from "./pod/resource-validation.ts";
 import { taintEffects } from "./pod/validation.ts";
 

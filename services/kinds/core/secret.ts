@@ -1,10 +1,18 @@
-import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { type FieldCause, StatusError } from "../../../ha/runtime/status-error.ts";
 import { Secret, SecretsService } from "../../../proto/gen/core.ts";
 import { invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { setField } from "../machinery/json.ts";
+import { isObject, setField } from "../machinery/json.ts";
+import { parseJson } from "../machinery/json-text.ts";
+import { limits } from "../machinery/limits.ts";
 import type { Document } from "../machinery/resource.ts";
-import { validateBase64, validateImmutable, validateKeys, validateSize } from "./data.ts";
+import {
+  joinBase64,
+  validateBase64,
+  validateImmutable,
+  validateKeys,
+  validateSize,
+} from "./data.ts";
 
 /** Keys that secrets of a known type must have; of a list of several, one is enough. */
 const requiredKeys: Readonly<Record<string, readonly (readonly string[])[]>> = {
@@ -13,6 +21,11 @@ const requiredKeys: Readonly<Record<string, readonly (readonly string[])[]>> = {
   "kubernetes.io/basic-auth": [["username", "password"]],
   "kubernetes.io/dockercfg": [[".dockercfg"]],
   "kubernetes.io/dockerconfigjson": [[".dockerconfigjson"]],
+};
+/** Keys of secrets whose value must be a JSON object. */
+const dockerKeys: Readonly<Record<string, string>> = {
+  "kubernetes.io/dockercfg": ".dockercfg",
+  "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
 };
 const accountType = "kubernetes.io/service-account-token";
 const accountAnnotation = "kubernetes.io/service-account.name";
@@ -27,6 +40,7 @@ export const secret = defineKind({
   setDefaults(document) {
     const secret = asSecret(document);
     secret.type ??= "Opaque";
+    joinBase64(secret, "data");
     if (secret.stringData === undefined) return;
     secret.data ??= {};
     for (const [key, value] of Object.entries(secret.stringData)) {
@@ -65,8 +79,23 @@ function validateSecret({ data = {}, type = "", metadata }: Secret): FieldCause[
     if (keys.some((key) => Object.hasOwn(data, key))) continue;
     for (const key of keys) causes.push(required(`data[${key}]`));
   }
+  const configKey = Object.hasOwn(dockerKeys, type) ? dockerKeys[type] : undefined;
+  const config = configKey === undefined ? undefined : data[configKey];
+  if (config !== undefined) causes.push(...validateDocker(config, `data[${configKey}]`));
   if (type === accountType && !metadata?.annotations?.[accountAnnotation]) {
     causes.push(required(`metadata.annotations[${accountAnnotation}]`));
   }
   return causes;
+}
+
+/** The value itself stays out of the message, but for the character at fault. */
+function validateDocker(encoded: string, field: string): FieldCause[] {
+  const wrong = (why: string) => [invalid(field, "<secret contents redacted>", why)];
+  let value: unknown;
+  try {
+    ({ value } = parseJson(Buffer.from(encoded, "base64").toString("utf8"), limits.dataBytes));
+  } catch (thrown) {
+    return wrong(thrown instanceof StatusError ? thrown.message : "invalid JSON");
+  }
+  return value === null || isObject(value) ? [] : wrong("must be a JSON object");
 }

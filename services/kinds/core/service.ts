@@ -10,12 +10,8 @@ import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { validateLabels } from "../machinery/metadata.ts";
 import { checkAddress, checkLabelName, checkSubdomain } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
-import {
-  oneOf,
-  protocols,
-  validatePort,
-  validatePortReference,
-} from "./pod/container-validation.ts";
+import { oneOf } from "./pod/field-checks.ts";
+import { protocols, validatePort, validatePortReference } from "./pod/port-validation.ts";
 
 const types = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
 const affinitySecondsDefault = 10_800;

@@ -37,6 +37,11 @@ export function duplicate(field: string, value: unknown): FieldCause {
   return cause("FieldValueDuplicate", field, `Duplicate value: ${show(value)}`);
 }
 
+export function notFound(field: string, value: unknown, detail = ""): FieldCause {
+  const tail = detail === "" ? "" : `: ${detail}`;
+  return cause("FieldValueNotFound", field, `Not found: ${show(value)}${tail}`);
+}
+
 export function tooLong(field: string, bytesMax: number): FieldCause {
   return cause("FieldValueTooLong", field, `Too long: may not be more than ${bytesMax} bytes`);
 }

@@ -56,6 +56,14 @@ const subdomain = syntax(
     "'.', and must start and end with an alphanumeric character",
   "example.com",
 );
+const underscoreLabel = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+const underscoreSubdomain = syntax(
+  `${underscoreLabel}(\\.${underscoreLabel})*`,
+  253,
+  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or " +
+    "'.', and must start and end with an alphanumeric character",
+  "example.com",
+);
 const serviceLabel = syntax(
   serviceLabelPattern,
   63,
@@ -101,6 +109,9 @@ const header = syntax(
 
 export const checkLabelName = (text: string): string[] => check(label, text);
 export const checkSubdomain = (text: string): string[] => check(subdomain, text);
+/** Search paths of a resolver. */
+export const checkSubdomainWithUnderscores = (text: string): string[] =>
+  check(underscoreSubdomain, text);
 export const checkServiceName = (text: string): string[] => check(serviceLabel, text);
 export const checkLabelValue = (text: string): string[] => check(value, text);
 export const checkHeaderName = (text: string): string[] => check(header, text);

@@ -1,36 +1,35 @@
 /** Containers of a pod (upstream `validation.validateContainers` and what it calls). */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
-import type {
-  Container,
-  ContainerPort,
-  EnvVar,
-  HTTPGetAction,
-  LifecycleHandler,
-  Probe,
-  VolumeMount,
-} from "../../../../proto/gen/core.ts";
-import { duplicate, forbidden, invalid, notSupported, required } from "../../machinery/causes.ts";
+import type { Container, ContainerPort, EnvVar, VolumeMount } from "../../../../proto/gen/core.ts";
+import { duplicate, forbidden, invalid, notFound, required } from "../../machinery/causes.ts";
 import {
   checkAddress,
   checkEnvName,
-  checkHeaderName,
   checkLabelName,
-  checkPort,
   checkPortName,
 } from "../../machinery/names.ts";
-import { isSidecar } from "./containers.ts";
+import { oneOf, relativePath } from "./field-checks.ts";
+import { type HookScope, validateHooks } from "./hook-validation.ts";
+import { protocols, validatePort } from "./port-validation.ts";
+import {
+  validateFieldReference,
+  validateResourceReference,
+  variableFields,
+} from "./reference-validation.ts";
 import { validateResources } from "./resource-validation.ts";
-
-export const protocols = ["TCP", "UDP", "SCTP"];
+import { validateContainerSecurity } from "./security-validation.ts";
 
 /** What the containers of one pod must agree on. */
-export interface ContainerScope {
+export interface ContainerScope extends HookScope {
   readonly volumes: ReadonlySet<string>;
   /** Names taken so far, of every sort of container. */
   readonly names: Set<string>;
   /** Host ports taken so far by containers that run at the same time. */
   readonly hostPorts: Set<string>;
-  readonly init: boolean;
+  /** Whether the pod uses the user namespace of its node. */
+  readonly hostUsers: boolean;
+  /** Names of the pod's resource claims. */
+  readonly claims: ReadonlySet<string>;
 }
 
 export function validateContainer(
@@ -65,24 +64,19 @@ export function validateContainer(
     ...validateEnv(container.env ?? [], `${path}.env`),
     ...validateEnvFrom(container, `${path}.envFrom`),
     ...validateMounts(container.volumeMounts ?? [], `${path}.volumeMounts`, scope.volumes),
-    ...validateResources(container.resources, `${path}.resources`),
-    ...validateProbes(container, path, scope.init),
+    ...validateResources(container.resources, `${path}.resources`, scope.claims),
+    ...validateHooks(container, path, scope),
   );
+  if (container.securityContext !== undefined) {
+    const at = `${path}.securityContext`;
+    causes.push(...validateContainerSecurity(container.securityContext, at, scope.hostUsers));
+  }
   if (container.restartPolicy !== undefined) {
     const field = `${path}.restartPolicy`;
     if (scope.init) causes.push(...oneOf(container.restartPolicy, ["Always"], field));
     else causes.push(forbidden(field, "may not be set for non-init containers"));
   }
   return causes;
-}
-
-export function oneOf(
-  value: string | undefined,
-  supported: readonly string[],
-  path: string,
-): FieldCause[] {
-  if (value === undefined || supported.includes(value)) return [];
-  return [notSupported(path, value, supported)];
 }
 
 function validatePorts(
@@ -120,17 +114,6 @@ function validatePorts(
   return causes;
 }
 
-export function validatePort(port: number, path: string): FieldCause[] {
-  return checkPort(port).map((problem) => invalid(path, port, problem));
-}
-
-/** A port by number or by name. */
-export function validatePortReference(port: unknown, path: string): FieldCause[] {
-  if (typeof port === "number") return validatePort(port, path);
-  if (typeof port !== "string") return [required(path)];
-  return checkPortName(port).map((problem) => invalid(path, port, problem));
-}
-
 function validateEnv(variables: readonly EnvVar[], path: string): FieldCause[] {
   return variables.flatMap((variable, index) => {
     const { name = "", value = "", valueFrom } = variable;
@@ -158,11 +141,13 @@ function validateEnv(variables: readonly EnvVar[], path: string): FieldCause[] {
       if ((reference.name ?? "") === "") causes.push(required(`${from}.${kind}.name`));
       if ((reference.key ?? "") === "") causes.push(required(`${from}.${kind}.key`));
     }
-    if (valueFrom.fieldRef !== undefined && (valueFrom.fieldRef.fieldPath ?? "") === "") {
-      causes.push(required(`${from}.fieldRef.fieldPath`));
+    const { fieldRef, resourceFieldRef } = valueFrom;
+    if (fieldRef !== undefined) {
+      causes.push(...validateFieldReference(fieldRef, variableFields, `${from}.fieldRef`));
     }
-    if (valueFrom.resourceFieldRef !== undefined && !valueFrom.resourceFieldRef.resource) {
-      causes.push(required(`${from}.resourceFieldRef.resource`));
+    if (resourceFieldRef !== undefined) {
+      const at = `${from}.resourceFieldRef`;
+      causes.push(...validateResourceReference(resourceFieldRef, at, false));
     }
     return causes;
   });
@@ -201,11 +186,7 @@ function validateMounts(
     const at = `${path}[${index}]`;
     if (name === "") causes.push(required(`${at}.name`));
     else if (!volumes.has(name)) {
-      causes.push({
-        reason: "FieldValueNotFound",
-        message: `Not found: ${JSON.stringify(name)}`,
-        field: `${at}.name`,
-      });
+      causes.push(notFound(`${at}.name`, name));
     }
     if (mountPath === "") causes.push(required(`${at}.mountPath`));
     if (mountPath.includes(":")) {
@@ -223,97 +204,6 @@ function validateMounts(
       causes.push(
         invalid(`${at}.subPathExpr`, subPathExpr, "subPathExpr and subPath are mutually exclusive"),
       );
-    }
-  });
-  return causes;
-}
-
-/** A path that stays below where it starts. */
-export function relativePath(path: string, field: string): FieldCause[] {
-  if (path.startsWith("/")) return [invalid(field, path, "must be a relative path")];
-  if (path.split("/").includes("..")) return [invalid(field, path, "must not contain '..'")];
-  return [];
-}
-
-function validateProbes(container: Container, path: string, init: boolean): FieldCause[] {
-  const sidecar = init && isSidecar(container);
-  const causes: FieldCause[] = [];
-  for (const name of ["livenessProbe", "readinessProbe", "startupProbe"] as const) {
-    const probe = container[name];
-    if (probe === undefined) continue;
-    const at = `${path}.${name}`;
-    if (init && !sidecar) {
-      causes.push(forbidden(at, "may not be set for init containers without restartPolicy=Always"));
-    }
-    causes.push(...validateProbe(probe, at));
-    if (name !== "readinessProbe" && (probe.successThreshold ?? 1) !== 1) {
-      causes.push(invalid(`${at}.successThreshold`, probe.successThreshold, "must be 1"));
-    }
-  }
-  if (container.lifecycle === undefined) return causes;
-  const at = `${path}.lifecycle`;
-  if (init && !sidecar) {
-    causes.push(forbidden(at, "may not be set for init containers without restartPolicy=Always"));
-  }
-  for (const name of ["postStart", "preStop"] as const) {
-    const handler = container.lifecycle[name];
-    if (handler !== undefined) causes.push(...validateHandler(handler, `${at}.${name}`));
-  }
-  return causes;
-}
-
-const probeNumbers = [
-  "initialDelaySeconds",
-  "timeoutSeconds",
-  "periodSeconds",
-  "successThreshold",
-  "failureThreshold",
-] as const;
-
-function validateProbe(probe: Probe, path: string): FieldCause[] {
-  const causes = validateHandler(probe, path);
-  for (const name of probeNumbers) {
-    const number = probe[name] ?? 0;
-    if (number >= 0) continue;
-    causes.push(invalid(`${path}.${name}`, number, "must be greater than or equal to 0"));
-  }
-  const grace = probe.terminationGracePeriodSeconds;
-  if (grace !== undefined && grace <= 0) {
-    causes.push(invalid(`${path}.terminationGracePeriodSeconds`, grace, "must be greater than 0"));
-  }
-  return causes;
-}
-
-const handlers = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"] as const;
-
-function validateHandler(handler: Probe & LifecycleHandler, path: string): FieldCause[] {
-  const chosen = handlers.filter((name) => handler[name] !== undefined);
-  const causes: FieldCause[] = [];
-  if (chosen.length === 0) causes.push(required(path, "must specify a handler type"));
-  for (const name of chosen.slice(1)) {
-    causes.push(forbidden(`${path}.${name}`, "may not specify more than 1 handler type"));
-  }
-  if (handler.exec !== undefined && (handler.exec.command ?? []).length === 0) {
-    causes.push(required(`${path}.exec.command`));
-  }
-  if (handler.httpGet !== undefined)
-    causes.push(...validateHttp(handler.httpGet, `${path}.httpGet`));
-  if (handler.tcpSocket !== undefined) {
-    causes.push(...validatePortReference(handler.tcpSocket.port, `${path}.tcpSocket.port`));
-  }
-  if (handler.grpc !== undefined) {
-    causes.push(...validatePortReference(handler.grpc.port, `${path}.grpc.port`));
-  }
-  return causes;
-}
-
-function validateHttp(action: HTTPGetAction, path: string): FieldCause[] {
-  const causes = validatePortReference(action.port, `${path}.port`);
-  if ((action.path ?? "") === "") causes.push(required(`${path}.path`));
-  causes.push(...oneOf(action.scheme, ["HTTP", "HTTPS"], `${path}.scheme`));
-  action.httpHeaders?.forEach(({ name = "" }, index) => {
-    for (const problem of checkHeaderName(name)) {
-      causes.push(invalid(`${path}.httpHeaders[${index}].name`, name, problem));
     }
   });
   return causes;

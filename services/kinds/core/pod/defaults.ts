@@ -40,7 +40,7 @@ function setContainerDefaults(container: Container, hostNetwork: boolean): void 
   container.terminationMessagePolicy ??= "File";
   for (const port of container.ports ?? []) {
     port.protocol ??= "TCP";
-    if (hostNetwork && port.containerPort !== undefined) port.hostPort ??= port.containerPort;
+    if (hostNetwork && port.containerPort !== undefined) port.hostPort ||= port.containerPort;
   }
   container.resources ??= {};
   setResourceDefaults(container.resources);

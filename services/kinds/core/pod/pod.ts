@@ -5,7 +5,7 @@ import { podColumns } from "./columns.ts";
 import { setPodSpecDefaults } from "./defaults.ts";
 import { isFinished } from "./phase.ts";
 import { qosClassOf } from "./qos.ts";
-import { validatePodSpec, validatePodSpecUpdate } from "./validation.ts";
+import { validatePod, validatePodSpecUpdate } from "./validation.ts";
 
 const graceSecondsDefault = 30;
 
@@ -36,7 +36,7 @@ export const pod = defineKind({
     const pod = document as Pod;
     pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
   },
-  validate: (document) => validatePodSpec((document as Pod).spec ?? {}, "spec"),
+  validate: (document) => validatePod((document as Pod).spec ?? {}),
   validateUpdate: (next, stored) =>
     validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
   deletionGraceSeconds(document, requested) {

@@ -1,28 +1,33 @@
 /** Amounts of resources (upstream `validation.ValidateResourceRequirements`). */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
-import type { ResourceRequirements } from "../../../../proto/gen/core.ts";
-import { invalid } from "../../machinery/causes.ts";
-import { checkQualifiedName } from "../../machinery/names.ts";
+import type { ResourceClaim, ResourceRequirements } from "../../../../proto/gen/core.ts";
+import { duplicate, forbidden, invalid, notFound, required } from "../../machinery/causes.ts";
+import { checkLabelName, checkQualifiedName } from "../../machinery/names.ts";
 import { compareQuantities, parseQuantity, quantityMessage } from "../../machinery/quantity.ts";
 
+const hugePagesPrefix = "hugepages-";
 const fractionalResources = new Set(["cpu"]);
 export const containerResources = new Set(["cpu", "memory", "ephemeral-storage"]);
 
 export function validateResources(
   resources: ResourceRequirements | undefined,
   path: string,
+  podClaims: ReadonlySet<string>,
 ): FieldCause[] {
-  const { limits = {}, requests = {} } = resources ?? {};
+  const { limits = {}, requests = {}, claims = [] } = resources ?? {};
   const causes = [
     ...validateAmounts(limits, `${path}.limits`, containerResources),
     ...validateAmounts(requests, `${path}.requests`, containerResources),
   ];
   for (const [name, text] of Object.entries(requests)) {
-    const request = parseQuantity(text);
-    const limit = Object.hasOwn(limits, name) ? parseQuantity(limits[name] ?? "") : undefined;
+    if (!Object.hasOwn(limits, name)) {
+      if (isOvercommitAllowed(name)) continue;
+      causes.push(required(`${path}.limits`, "Limit must be set for non overcommitable resources"));
+      continue;
+    }
+    const [request, limit] = [parseQuantity(text), parseQuantity(limits[name] ?? "")];
     if (request === undefined || limit === undefined) continue;
-    const extended = !containerResources.has(name) && !name.startsWith("hugepages-");
-    if (extended && compareQuantities(request, limit) !== 0) {
+    if (!isOvercommitAllowed(name) && compareQuantities(request, limit) !== 0) {
       const detail = `must be equal to ${name} limit of ${limits[name]}`;
       causes.push(invalid(`${path}.requests`, text, detail));
     } else if (compareQuantities(request, limit) > 0) {
@@ -30,7 +35,48 @@ export function validateResources(
       causes.push(invalid(`${path}.requests`, text, detail));
     }
   }
-  return causes;
+  const named = new Set([...Object.keys(limits), ...Object.keys(requests)]);
+  const hugePages = [...named].some((name) => name.startsWith(hugePagesPrefix));
+  if (hugePages && !named.has("cpu") && !named.has("memory")) {
+    causes.push(forbidden(path, "HugePages require cpu or memory"));
+  }
+  return [...causes, ...validateClaims(claims, `${path}.claims`, podClaims)];
+}
+
+/** More than there is may be requested of a resource of Kubernetes' own, huge pages apart. */
+function isOvercommitAllowed(name: string): boolean {
+  const native = !name.includes("/") || name.includes("kubernetes.io/");
+  return native && !name.startsWith(hugePagesPrefix);
+}
+
+function validateClaims(
+  claims: readonly ResourceClaim[],
+  path: string,
+  podClaims: ReadonlySet<string>,
+): FieldCause[] {
+  const seen = new Set<string>();
+  return claims.flatMap(({ name = "", request = "" }, index) => {
+    const at = `${path}[${index}]`;
+    if (name === "") return [required(at)];
+    const causes: FieldCause[] = [];
+    if (request !== "") {
+      for (const problem of checkLabelName(request)) {
+        causes.push(invalid(`${at}.request`, request, problem));
+      }
+    }
+    const key = request === "" ? name : `${name}/${request}`;
+    const overlaps = [...seen].some((each) => each.split("/")[0] === name);
+    if (seen.has(name) || seen.has(key) || (request === "" && overlaps)) {
+      causes.push(duplicate(at, key));
+    }
+    seen.add(key);
+    if (podClaims.has(name)) return causes;
+    const detail = `must be one of the names in pod.spec.resourceClaims`;
+    return [
+      ...causes,
+      notFound(at, name, podClaims.size === 0 ? `${detail} which is empty` : detail),
+    ];
+  });
 }
 
 /** Amounts by resource; names without a prefix must be in `standard`, if that is given. */

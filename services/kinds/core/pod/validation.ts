@@ -18,13 +18,30 @@ import {
   checkQualifiedName,
   checkSubdomain,
 } from "../../machinery/names.ts";
-import { type ContainerScope, oneOf, validateContainer } from "./container-validation.ts";
+import { type ContainerScope, validateContainer } from "./container-validation.ts";
+import { validateDns } from "./dns-validation.ts";
+import { oneOf } from "./field-checks.ts";
 import { containerResources, validateAmounts } from "./resource-validation.ts";
+import { validatePodSecurity } from "./security-validation.ts";
 import { validateVolumes } from "./volume-validation.ts";
 
 export const restartPolicies = ["Always", "OnFailure", "Never"];
 export const taintEffects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
+/** A pod's own spec: beyond that of a template, what only a real pod must keep. */
+export function validatePod(spec: PodSpec): FieldCause[] {
+  const causes = validatePodSpec(spec, "spec");
+  if ((spec.ephemeralContainers ?? []).length > 0) {
+    causes.push(forbidden("spec.ephemeralContainers", "cannot be set on create"));
+  }
+  if (spec.nodeName && (spec.schedulingGates ?? []).length > 0) {
+    const detail = "cannot be set until all schedulingGates have been cleared";
+    causes.push(forbidden("spec.nodeName", detail));
+  }
+  return causes;
+}
+
+/** `path`: of the spec, in a pod or a template. */
 export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
   const grace = spec.terminationGracePeriodSeconds ?? 0;
   const causes = [
@@ -43,6 +60,10 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
     ...validateSpread(spec, `${path}.topologySpreadConstraints`),
     ...validateAmounts(spec.overhead ?? {}, `${path}.overhead`, containerResources),
     ...validateNames(spec, path),
+    ...validateHostNetwork(spec, path),
+    ...validatePodSecurity(spec, path),
+    ...validateDns(spec, path),
+    ...validateOs(spec, `${path}.os`),
   ];
   if (grace < 0) {
     const field = `${path}.terminationGracePeriodSeconds`;
@@ -69,6 +90,10 @@ function validateContainers(spec: PodSpec, path: string): FieldCause[] {
     volumes: new Set((spec.volumes ?? []).map((volume) => volume.name ?? "")),
     names: new Set<string>(),
     hostPorts: new Set<string>(),
+    hostUsers: spec.hostUsers !== false,
+    claims: new Set((spec.resourceClaims ?? []).map(({ name = "" }) => name)),
+    graceSeconds: spec.terminationGracePeriodSeconds,
+    os: spec.os?.name,
   };
   const check = (list: readonly Container[], field: string, init: boolean): FieldCause[] =>
     list.flatMap((container, index) =>
@@ -88,6 +113,27 @@ function validateContainers(spec: PodSpec, path: string): FieldCause[] {
   ];
 }
 
+/** Under hostNetwork a container listens on the ports of the node. */
+function validateHostNetwork(spec: PodSpec, path: string): FieldCause[] {
+  if (spec.hostNetwork !== true) return [];
+  const detail = "must match `containerPort` when `hostNetwork` is true";
+  return (spec.containers ?? []).flatMap(({ ports = [] }, container) =>
+    ports.flatMap(({ hostPort = 0, containerPort = 0 }, index) => {
+      if (hostPort === containerPort) return [];
+      return [
+        invalid(`${path}.containers[${container}].ports[${index}].hostPort`, hostPort, detail),
+      ];
+    }),
+  );
+}
+
+/** Other than upstream, Windows is refused at once: no kubelet of this cluster could run the pod. */
+function validateOs({ os }: PodSpec, path: string): FieldCause[] {
+  if (os === undefined) return [];
+  if (!os.name) return [required(`${path}.name`)];
+  return os.name === "linux" ? [] : [notSupported(path, os.name, ["linux"])];
+}
+
 function validateNames(spec: PodSpec, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
   const check = (name: string, value: string | undefined, rule: (text: string) => string[]) => {
@@ -103,9 +149,15 @@ function validateNames(spec: PodSpec, path: string): FieldCause[] {
   check("schedulerName", spec.schedulerName, checkQualifiedName);
   spec.hostAliases?.forEach(({ ip = "", hostnames = [] }, index) => {
     check(`hostAliases[${index}].ip`, ip === "" ? " " : ip, checkAddress);
-    hostnames.forEach((name) => {
-      check(`hostAliases[${index}].hostnames`, name, checkSubdomain);
+    hostnames.forEach((name, at) => {
+      check(`hostAliases[${index}].hostnames[${at}]`, name, checkSubdomain);
     });
+  });
+  spec.readinessGates?.forEach(({ conditionType = "" }, index) => {
+    const field = `${path}.readinessGates[${index}].conditionType`;
+    for (const problem of checkQualifiedName(conditionType)) {
+      causes.push(invalid(field, conditionType, problem));
+    }
   });
   const gates = new Set<string>();
   spec.schedulingGates?.forEach(({ name = "" }, index) => {

@@ -6,7 +6,8 @@ import { isObject } from "../../machinery/json.ts";
 import { checkLabelName } from "../../machinery/names.ts";
 import { parseQuantity, quantityMessage } from "../../machinery/quantity.ts";
 import { checkRequired, fieldSchema } from "../../machinery/schema.ts";
-import { oneOf, relativePath } from "./container-validation.ts";
+import { oneOf, relativePath } from "./field-checks.ts";
+import { validateFileSources } from "./reference-validation.ts";
 
 const hostPathTypes = [
   "",
@@ -77,7 +78,11 @@ function validateSource(volume: Volume, path: string): FieldCause[] {
     causes.push(...validateItems(volume.configMap.items, `${path}.configMap.items`));
     causes.push(...validateMode(volume.configMap.defaultMode, `${path}.configMap.defaultMode`));
   }
+  const files = volume.downwardAPI?.items ?? [];
+  causes.push(...validateFileSources(files, `${path}.downwardAPI.items`));
   volume.projected?.sources?.forEach((source, index) => {
+    const at = `${path}.projected.sources[${index}].downwardAPI.items`;
+    causes.push(...validateFileSources(source.downwardAPI?.items ?? [], at));
     const seconds = source.serviceAccountToken?.expirationSeconds;
     if (seconds === undefined || seconds >= 600) return;
     const field = `${path}.projected.sources[${index}].serviceAccountToken.expirationSeconds`;
