@@ -1,10 +1,9 @@
 /** Reading manifests: files, folders or standard input; YAML or JSON; several documents a file. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { parseAllDocuments } from "yaml";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { JsonObject } from "../client/mod.ts";
-import { limits } from "../kinds/mod.ts";
+import { limits, parseYaml } from "../kinds/mod.ts";
 
 export interface Manifest {
   readonly file: string;
@@ -52,23 +51,22 @@ function read(file: string | number, name: string): string {
   return text;
 }
 
-/** YAML 1.1 as kubectl reads it; JSON is a part of YAML. */
+/** YAML as kubectl reads it; JSON is a part of YAML. */
 function parse(file: string, text: string): Manifest[] {
-  const documents = parseAllDocuments(text, { version: "1.1", merge: true, uniqueKeys: true });
-  if (!Array.isArray(documents)) return [];
+  let documents: unknown[];
+  try {
+    documents = parseYaml(text);
+  } catch (thrown) {
+    const { code, message, detail } = StatusError.from(thrown);
+    throw new StatusError(code, `${file}: ${message}`, detail);
+  }
   if (documents.length > documentsMax) {
     throw new StatusError(
       Code.invalidArgument,
       `${file}: ${documents.length} documents, at most ${documentsMax} are read`,
     );
   }
-  return documents.flatMap((document) => {
-    const error = document.errors[0];
-    if (error) throw new StatusError(Code.invalidArgument, `${file}: ${error.message.trim()}`);
-    const value: unknown = document.toJS({ maxAliasCount: 100 });
-    if (value === null || value === undefined) return [];
-    return objects(file, value);
-  });
+  return documents.flatMap((value) => (value === null ? [] : objects(file, value)));
 }
 
 /** A List stands for its items. */

@@ -57,3 +57,4 @@ export {
 } from "./machinery/selectors.ts";
 export { age, formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
 export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";
+export { parseYaml } from "./machinery/yaml.ts";

@@ -122,16 +122,28 @@ class Check {
     if (field.repeated) {
       if (!Array.isArray(json)) return this.wrong(path, json, "array");
       return json.map((each, index) =>
-        this.single(field, each, `${path}[${index}]`, depth + 1, isQuantity),
+        this.element(field, each, `${path}[${index}]`, depth + 1, isQuantity),
       );
     }
     if (!isObject(json)) return this.wrong(path, json, "object");
     const result: JsonObject = {};
     for (const key of Object.keys(json)) {
-      const value = this.single(field, json[key], `${path}.${key}`, depth + 1, isQuantity);
+      const value = this.element(field, json[key], `${path}.${key}`, depth + 1, isQuantity);
       if (value !== undefined) setField(result, key, value);
     }
     return result;
+  }
+
+  /** An element of a list or map; null stands for the zero value of its type, as in Go's decoder. */
+  private element(
+    field: FieldSchema,
+    json: unknown,
+    path: string,
+    depth: number,
+    isQuantity: boolean,
+  ): unknown {
+    const value = json === null ? zeroOf(field, isQuantity) : json;
+    return this.single(field, value, path, depth, isQuantity);
   }
 
   private single(
@@ -215,6 +227,25 @@ class Check {
   private unknownField(path: string): void {
     if (this.mode === "ignore" || this.unknown.length >= limits.errors) return;
     this.unknown.push(`unknown field ${JSON.stringify(path)}`);
+  }
+}
+
+function zeroOf(field: FieldSchema, isQuantity: boolean): unknown {
+  switch (field.type) {
+    case "string":
+    case "bytes":
+      return isQuantity ? "0" : "";
+    case "message":
+    case "struct":
+      return {};
+    case "bool":
+      return false;
+    case "value":
+    case "int":
+    case "long":
+    case "double":
+    case "enum":
+      return 0;
   }
 }
 
