@@ -9,8 +9,12 @@ const at = { namespace: "default" };
 test("create, update and patch name each field that has no effect, once", async () => {
   await using w = await world();
   const created = adminCall();
-  const object = await make(w.backend, pod("p", {}, { setHostnameAsFQDN: true }), created);
-  const expected = "spec.setHostnameAsFQDN: there is no cluster DNS, it has no effect";
+  const object = await make(
+    w.backend,
+    pod("p", {}, { automountServiceAccountToken: true }),
+    created,
+  );
+  const expected = "spec.automountServiceAccountToken: no tokens are mounted, it has no effect";
   assert.deepEqual(created.warnings, [expected]);
 
   const updated = adminCall();
@@ -35,7 +39,7 @@ test("create, update and patch name each field that has no effect, once", async 
 
 test("a write of the status is about nothing else", async () => {
   await using w = await world();
-  const object = await make(w.backend, pod("p", {}, { setHostnameAsFQDN: true }));
+  const object = await make(w.backend, pod("p", {}, { automountServiceAccountToken: true }));
   const call = adminCall();
   const write = {
     body: documentBody(object.copy()),

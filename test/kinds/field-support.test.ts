@@ -62,9 +62,8 @@ test("every field of every kind and request has a verdict, and no verdict is sta
 test("a field without effect is named by its path, a harmless value is not", () => {
   const pod: Loose = podDocument();
   assert.deepEqual(fieldWarnings("trireme.core.v1.Pod", pod), []);
-  pod.spec.hostIPC = true;
+  pod.spec.automountServiceAccountToken = true;
   pod.spec.hostUsers = false;
-  pod.spec.hostPID = false;
   pod.spec.dnsPolicy = "ClusterFirst";
   pod.spec.containers.push({ name: "b", image: "b", volumeDevices: [{ name: "v" }] });
   pod.spec.volumes = [{ name: "v", nfs: { server: "s", path: "/" } }];
@@ -72,16 +71,16 @@ test("a field without effect is named by its path, a harmless value is not", () 
   assert.deepEqual(fields, [
     "spec.volumes[0].nfs",
     "spec.containers[1].volumeDevices",
-    "spec.hostIPC",
+    "spec.automountServiceAccountToken",
     "spec.hostUsers",
   ]);
 });
 
 test("templates are warned about like pods, unknown messages never", () => {
   const deployment = deploymentDocument();
-  deployment.spec.template.spec.setHostnameAsFQDN = true;
+  deployment.spec.template.spec.imagePullSecrets = [{ name: "s" }];
   const [first, ...more] = fieldWarnings("trireme.apps.v1.Deployment", deployment);
-  assert.match(first ?? "", /^spec\.template\.spec\.setHostnameAsFQDN: /);
+  assert.match(first ?? "", /^spec\.template\.spec\.imagePullSecrets: /);
   assert.deepEqual(more, []);
   assert.deepEqual(fieldWarnings("example.com.Custom", deployment), []);
 });
@@ -105,4 +104,17 @@ test("warnings are bounded", () => {
   };
   const spec = { containers: Array.from({ length: 200 }, () => ({ image: "x" })) };
   assert.equal(new FieldWarnings(support).of("trireme.core.v1.Pod", { spec }).length, 32);
+});
+
+test("host ports and storage are warned of by what stands around them", () => {
+  const pod: Loose = podDocument();
+  const [container] = pod.spec.containers;
+  container.ports = [{ containerPort: 80, hostPort: 80 }];
+  container.resources = { requests: { cpu: "1" }, limits: { cpu: "1" } };
+  const fields = () => fieldWarnings("trireme.core.v1.Pod", pod).map((text) => text.split(":")[0]);
+  assert.deepEqual(fields(), ["spec.containers[0].ports[0].hostPort"]);
+  pod.spec.hostNetwork = true;
+  assert.deepEqual(fields(), []);
+  container.resources.limits["ephemeral-storage"] = "1Gi";
+  assert.deepEqual(fields(), ["spec.containers[0].resources.limits"]);
 });

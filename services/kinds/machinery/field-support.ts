@@ -7,14 +7,19 @@ import { messages } from "../../../proto/gen/schema.ts";
 import { equalJson, isObject, type JsonObject } from "./json.ts";
 import { limits } from "./limits.ts";
 
+/**
+ * Whether a value asks for nothing beyond what happens anyway, so that no warning is due. Told the
+ * messages around the field, too, from the document to the field's own message.
+ */
+type Harmless = (value: unknown, around: readonly JsonObject[]) => boolean;
+
 export type FieldSupport =
   | { readonly verdict: "behaves"; readonly reader: string }
   | {
       readonly verdict: "warned";
       /** Follows the path and a colon in the warning. */
       readonly sentence: string;
-      /** Values that ask for nothing beyond what happens anyway, so that no warning is due. */
-      readonly harmless: (value: unknown) => boolean;
+      readonly harmless: Harmless;
     }
   | { readonly verdict: "refused"; readonly cause: string };
 
@@ -32,7 +37,7 @@ export function behaves(reader: string, names: string): MessageSupport {
 export function warned(
   names: string,
   sentence: string,
-  harmless: (value: unknown) => boolean = saysNothing,
+  harmless: Harmless = saysNothing,
 ): MessageSupport {
   return each(names, { verdict: "warned", sentence, harmless });
 }
@@ -82,7 +87,7 @@ export class FieldWarnings {
    */
   of(message: string, document: JsonObject): string[] {
     const warnings: string[] = [];
-    visit(this.#plan(message), document, "", warnings);
+    visit(this.#plan(message), [document], "", warnings);
     return warnings;
   }
 
@@ -106,18 +111,25 @@ export class FieldWarnings {
   }
 }
 
-function visit(steps: readonly Step[], value: JsonObject, path: string, warnings: string[]): void {
+/** The last of `around` is the message to visit. */
+function visit(
+  steps: readonly Step[],
+  around: readonly JsonObject[],
+  path: string,
+  warnings: string[],
+): void {
+  const value = around.at(-1) ?? {};
   for (const { name, warning, nested, map } of steps) {
     if (!Object.hasOwn(value, name) || warnings.length >= limits.warnings) continue;
     const part = value[name];
     const at = path === "" ? name : `${path}.${name}`;
     if (warning !== undefined) {
-      if (part !== undefined && part !== null && !warning.harmless(part))
+      if (part !== undefined && part !== null && !warning.harmless(part, around))
         warnings.push(`${at}: ${warning.sentence}`);
       continue;
     }
     for (const [key, one] of entriesOf(part, map)) {
-      if (isObject(one)) visit(nested, one, `${at}${key}`, warnings);
+      if (isObject(one)) visit(nested, [...around, one], `${at}${key}`, warnings);
     }
   }
 }

@@ -2,35 +2,37 @@
 import {
   behaves,
   oneOfValues,
-  refused,
   type SupportTable,
+  saysNothing,
   warned,
 } from "../../machinery/field-support.ts";
+import { isObject } from "../../machinery/json.ts";
 
 const kubelet = "the kubelet";
 const notAVolume =
   "volumes of this type are not supported by this kubelet, the pod's containers will not start";
 const notASource =
   "this source is not supported by this kubelet, the pod's containers will not start";
-const noEffect = "the process runtime of this kubelet does not apply it, it has no effect";
-const noImages = "the process runtime of this kubelet pulls no images, it has no effect";
+const notStarted = "the kubelet refuses it, the pod's containers will not start";
 
 export const containerFields: SupportTable = {
   "trireme.core.v1.Container": {
     ...behaves(kubelet, "name image command args workingDir envFrom env resources restartPolicy"),
     ...behaves(kubelet, "volumeMounts livenessProbe readinessProbe startupProbe lifecycle"),
-    ...behaves(kubelet, "securityContext"),
+    ...behaves(kubelet, "securityContext terminationMessagePath terminationMessagePolicy"),
+    ...behaves(kubelet, "imagePullPolicy stdin stdinOnce tty"),
     ...behaves("the scheduler, services and probes", "ports"),
     ...warned("resizePolicy", "containers are not resized while they run, it has no effect"),
-    ...warned("volumeDevices", "no volume of this kubelet is a block device, it has no effect"),
-    ...warned("terminationMessagePath", noEffect, oneOfValues("/dev/termination-log", "")),
-    ...warned("terminationMessagePolicy", noEffect, oneOfValues("File", "")),
-    ...warned("imagePullPolicy", noImages, oneOfValues("Always", "IfNotPresent", "")),
-    ...warned("stdin stdinOnce tty", noEffect),
+    ...warned("volumeDevices", notStarted),
   },
   "trireme.core.v1.ContainerPort": {
     ...behaves("services and probes find the port by it", "name containerPort protocol"),
-    ...behaves("the scheduler keeps host ports apart", "hostPort hostIP"),
+    ...behaves("the scheduler keeps host ports apart by it", "hostIP"),
+    ...warned(
+      "hostPort",
+      "ports are not mapped: without hostNetwork nothing listens there on the node",
+      (port, around) => saysNothing(port) || around.some((each) => each["hostNetwork"] === true),
+    ),
   },
   "trireme.core.v1.EnvFromSource": behaves(kubelet, "prefix configMapRef secretRef"),
   "trireme.core.v1.ConfigMapEnvSource": behaves(kubelet, "name optional"),
@@ -48,13 +50,17 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.ConfigMapKeySelector": behaves(kubelet, "name key optional"),
   "trireme.core.v1.SecretKeySelector": behaves(kubelet, "name key optional"),
   "trireme.core.v1.ResourceRequirements": {
-    ...behaves("the scheduler and the kubelet", "limits requests"),
-    ...refused("claims", "validation: each must name an entry of resourceClaims"),
+    ...warned("limits", "ephemeral-storage is not limited by this kubelet", withoutStorage),
+    ...warned(
+      "requests",
+      "no node offers ephemeral-storage, the pod will not be scheduled",
+      withoutStorage,
+    ),
+    ...warned("claims", notStarted),
   },
   "trireme.core.v1.VolumeMount": {
-    ...behaves(kubelet, "name readOnly mountPath subPath subPathExpr"),
-    ...warned("mountPropagation", noEffect, oneOfValues("None", "")),
-    ...warned("recursiveReadOnly", noEffect, oneOfValues("Disabled", "")),
+    ...behaves(kubelet, "name readOnly recursiveReadOnly mountPath subPath subPathExpr"),
+    ...warned("mountPropagation", notStarted, oneOfValues("None", "HostToContainer", "")),
   },
   "trireme.core.v1.Probe": behaves(
     kubelet,
@@ -93,8 +99,8 @@ export const containerFields: SupportTable = {
   },
   "trireme.core.v1.HostPathVolumeSource": behaves(kubelet, "path type"),
   "trireme.core.v1.EmptyDirVolumeSource": {
-    ...warned("medium", "the volume lies on the node's disk in any case, it has no effect"),
-    ...warned("sizeLimit", "this kubelet does not measure volumes, it has no effect"),
+    ...behaves(kubelet, "sizeLimit"),
+    ...warned("medium", notStarted, oneOfValues("", "Memory")),
   },
   "trireme.core.v1.SecretVolumeSource": behaves(kubelet, "secretName items defaultMode optional"),
   "trireme.core.v1.ConfigMapVolumeSource": behaves(kubelet, "name items defaultMode optional"),
@@ -110,3 +116,7 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.ConfigMapProjection": behaves(kubelet, "name items optional"),
   "trireme.core.v1.DownwardAPIProjection": behaves(kubelet, "items"),
 };
+
+function withoutStorage(amounts: unknown): boolean {
+  return !isObject(amounts) || !Object.hasOwn(amounts, "ephemeral-storage");
+}

@@ -4,44 +4,46 @@ import {
   oneOfValues,
   refused,
   type SupportTable,
+  saysNothing,
   warned,
 } from "../../machinery/field-support.ts";
+import { isObject } from "../../machinery/json.ts";
 
 const kubelet = "the kubelet";
 const scheduler = "the scheduler";
 const validation = "validation and admission";
 const noEffect = "the process runtime of this kubelet does not apply it, it has no effect";
+const notStarted = "the kubelet refuses it, the pod's containers will not start";
+const notScheduled = "the scheduler does not read it, it has no effect";
+const noProfiles =
+  "the process runtime of this kubelet enforces no profiles: RuntimeDefault has no effect, with " +
+  "Localhost the container will not start";
 
 export const podSpecFields: SupportTable = {
   "trireme.core.v1.PodTemplateSpec": behaves("the controllers that make pods", "metadata spec"),
   "trireme.core.v1.PodSpec": {
     ...behaves(kubelet, "volumes initContainers containers restartPolicy hostNetwork hostname"),
     ...behaves(kubelet, "terminationGracePeriodSeconds activeDeadlineSeconds securityContext"),
-    ...behaves(kubelet, "readinessGates enableServiceLinks nodeName"),
+    ...behaves(kubelet, "readinessGates enableServiceLinks nodeName hostAliases subdomain"),
+    ...behaves(kubelet, "setHostnameAsFQDN dnsPolicy dnsConfig"),
+    ...behaves("the kubelet, whose processes share them anyway", "hostPID hostIPC"),
+    ...behaves("the kubelet, whose processes share them anyway", "shareProcessNamespace"),
     ...behaves(scheduler, "nodeSelector affinity schedulerName tolerations priority overhead"),
-    ...behaves(scheduler, "schedulingGates resources"),
-    ...behaves(validation, "serviceAccountName serviceAccount priorityClassName"),
+    ...behaves(scheduler, "schedulingGates"),
+    ...behaves(validation, "serviceAccountName serviceAccount priorityClassName os"),
     ...refused("ephemeralContainers", "validation: cannot be set on create"),
     ...refused("runtimeClassName", "admission: no RuntimeClass of that name"),
-    ...warned(
-      "automountServiceAccountToken imagePullSecrets",
-      "no tokens are mounted and no images are pulled by this kubelet, it has no effect",
-    ),
-    ...warned("hostPID hostIPC shareProcessNamespace hostAliases dnsConfig", noEffect),
-    ...warned("hostUsers", noEffect, oneOfValues(true)),
-    ...warned("dnsPolicy", noEffect, oneOfValues("ClusterFirst", "Default")),
-    ...warned("subdomain setHostnameAsFQDN", "there is no cluster DNS, it has no effect"),
+    ...warned("automountServiceAccountToken", "no tokens are mounted, it has no effect"),
+    ...warned("imagePullSecrets", "no images are pulled from registries, it has no effect"),
+    ...warned("hostUsers", notStarted, oneOfValues(true)),
+    ...warned("resourceClaims", notStarted),
     ...warned(
       "preemptionPolicy",
       "the scheduler does not preempt, it has no effect",
       oneOfValues("Never", ""),
     ),
-    ...warned("topologySpreadConstraints", "the scheduler does not read it, it has no effect"),
-    ...warned(
-      "resourceClaims",
-      "no device driver is known to this cluster, the claims are not allocated",
-    ),
-    ...behaves(validation, "os"),
+    ...warned("topologySpreadConstraints", notScheduled),
+    ...warned("resources", "the limits of a whole pod are not enforced", withoutLimits),
   },
   "trireme.core.v1.PodOS": behaves(validation, "name"),
   "trireme.core.v1.PodReadinessGate": behaves(kubelet, "conditionType"),
@@ -52,7 +54,7 @@ export const podSpecFields: SupportTable = {
   ),
   "trireme.core.v1.Affinity": {
     ...behaves(scheduler, "nodeAffinity"),
-    ...warned("podAffinity podAntiAffinity", "the scheduler does not read it, it has no effect"),
+    ...warned("podAffinity podAntiAffinity", notScheduled),
   },
   "trireme.core.v1.NodeAffinity": behaves(
     scheduler,
@@ -63,20 +65,26 @@ export const podSpecFields: SupportTable = {
   "trireme.core.v1.NodeSelectorRequirement": behaves(scheduler, "key operator values"),
   "trireme.core.v1.PreferredSchedulingTerm": behaves(scheduler, "weight preference"),
   "trireme.core.v1.PodSecurityContext": {
-    ...behaves(kubelet, "runAsUser runAsGroup runAsNonRoot supplementalGroups"),
-    ...warned("fsGroup fsGroupChangePolicy sysctls", noEffect),
-    ...warned("supplementalGroupsPolicy", noEffect, oneOfValues("Merge")),
-    ...warned("seccompProfile appArmorProfile", noEffect, oneOfValues({ type: "Unconfined" })),
+    ...behaves(kubelet, "runAsUser runAsGroup runAsNonRoot supplementalGroups fsGroup"),
+    ...behaves(kubelet, "fsGroupChangePolicy supplementalGroupsPolicy"),
+    ...warned("sysctls", notStarted),
+    ...warned("seccompProfile appArmorProfile", noProfiles, oneOfValues({ type: "Unconfined" })),
     ...warned("seLinuxOptions seLinuxChangePolicy", noEffect),
     ...refused("windowsOptions", "validation: no node runs Windows"),
   },
   "trireme.core.v1.SecurityContext": {
-    ...behaves(kubelet, "runAsUser runAsGroup runAsNonRoot"),
-    ...warned("privileged capabilities readOnlyRootFilesystem", noEffect),
-    ...warned("allowPrivilegeEscalation", noEffect, oneOfValues(true)),
-    ...warned("procMount", noEffect, oneOfValues("Default")),
-    ...warned("seccompProfile appArmorProfile", noEffect, oneOfValues({ type: "Unconfined" })),
+    ...behaves(kubelet, "runAsUser runAsGroup runAsNonRoot capabilities privileged procMount"),
+    ...behaves(kubelet, "readOnlyRootFilesystem allowPrivilegeEscalation"),
+    ...warned("seccompProfile appArmorProfile", noProfiles, oneOfValues({ type: "Unconfined" })),
     ...warned("seLinuxOptions", noEffect),
     ...refused("windowsOptions", "validation: no node runs Windows"),
   },
+  "trireme.core.v1.Capabilities": behaves(kubelet, "add drop"),
+  "trireme.core.v1.HostAlias": behaves(kubelet, "ip hostnames"),
+  "trireme.core.v1.PodDNSConfig": behaves(kubelet, "nameservers searches options"),
+  "trireme.core.v1.PodDNSConfigOption": behaves(kubelet, "name value"),
 };
+
+function withoutLimits(resources: unknown): boolean {
+  return !isObject(resources) || saysNothing(resources["limits"]);
+}
