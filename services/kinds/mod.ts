@@ -6,6 +6,7 @@ export { isSidecar } from "./core/pod/containers.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";
 export { type HostPort, hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
 export { isActive, isFinished } from "./core/pod/phase.ts";
+export { priorityOf } from "./core/pod/priority.ts";
 export { qosClassOf } from "./core/pod/qos.ts";
 export { type PodReferences, referencesOf } from "./core/pod/references.ts";
 export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";

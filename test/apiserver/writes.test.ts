@@ -90,9 +90,11 @@ test("a write that lost its compare and won its second try is repeated as one wr
   assert.deepEqual(document["data"], { k: "later" });
 });
 
-function lease(holderIdentity: string): Document {
+/** `revision`: of the lease as it is, for an update. */
+function lease(holderIdentity: string, revision?: number): Document {
+  const resourceVersion = revision === undefined ? undefined : String(revision);
   return {
-    metadata: { name: "scheduler", namespace: "kube-system" },
+    metadata: { name: "scheduler", namespace: "kube-system", resourceVersion },
     spec: { holderIdentity, leaseDurationSeconds: 15 },
   };
 }
@@ -102,11 +104,11 @@ test("a new holder moves the fence, and a deposed one writes no more", async () 
   const first = await create(w.backend, adminCall(), leases, { body: documentBody(lease("one")) });
   const fence = { namespace: "kube-system", lease: "scheduler", token: first.revision };
   await make(w.backend, configMap("a"), adminCall({ fence }));
-  const renewed = lease("one");
+  const renewed = lease("one", first.revision);
   renewed["spec"] = { holderIdentity: "one", leaseDurationSeconds: 20 };
-  await update(w.backend, adminCall(), leases, put(renewed));
+  const { revision } = await update(w.backend, adminCall(), leases, put(renewed));
   await make(w.backend, configMap("b"), adminCall({ fence }));
-  const second = await update(w.backend, adminCall(), leases, put(lease("two")));
+  const second = await update(w.backend, adminCall(), leases, put(lease("two", revision)));
   await fails(
     make(w.backend, configMap("c"), adminCall({ fence })),
     "failedPrecondition",

@@ -8,7 +8,9 @@ import { AdmissionChain } from "./chain.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodePortsInUse } from "./node-ports-in-use.ts";
+import { podPriority } from "./pod-priority.ts";
 import type { PortRange } from "./port-range.ts";
+import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
 import { serviceNodePorts } from "./service-node-ports.ts";
@@ -31,6 +33,8 @@ export function admissionChain(
     serviceAccount(async (namespace, name) => {
       return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
     }),
+    podPriority,
+    runtimeClass,
     serviceAddresses(services),
     serviceNodePorts({
       range: services.nodePorts,

@@ -9,6 +9,8 @@ export const lease = defineKind({
   message: "trireme.coordination.v1.Lease",
   codec: Lease,
   service: LeasesService,
+  // Two candidates must never both believe that they renewed it.
+  allowUnconditionalUpdate: false,
 
   validate(document) {
     const { spec = {} } = document as Lease;
