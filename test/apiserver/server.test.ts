@@ -176,6 +176,21 @@ test("the request id makes a repeat harmless over the wire", async () => {
   assert.deepEqual(second, first);
 });
 
+test("a typed write brings its warnings in a trailer", async () => {
+  const pods = client(PodsClient, "admin");
+  const spec = { containers: [{ name: "c", image: "i" }], automountServiceAccountToken: true };
+  const trailer = await new Promise<Metadata>((resolve, reject) => {
+    const sent = pods.create({ object: { metadata: { name: "w" }, spec }, ...at }, (error) => {
+      if (error !== null) reject(error);
+    });
+    sent.on("status", ({ metadata }) => resolve(metadata));
+  });
+  assert.deepEqual(trailer.get("warning"), [
+    '299 - "spec.automountServiceAccountToken: no tokens are mounted, it has no effect"',
+  ]);
+  await call(pods, "delete", { name: "w", ...at });
+});
+
 test("heartbeats: statuses are written, liveness costs one object", async () => {
   const nodes = client(NodesClient, "system:node:n1");
   const pods = client(PodsClient, "admin");

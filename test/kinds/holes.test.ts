@@ -105,6 +105,14 @@ const rows: [string, (spec: Loose, container: Loose) => void][] = [
     (spec) => (spec.os = { name: "windows" }),
   ],
   [
+    'spec.resources.requests[ephemeral-storage]: Unsupported value: "ephemeral-storage": supported values: "cpu", "memory"',
+    (spec) => (spec.resources = { requests: { "ephemeral-storage": "1Gi" } }),
+  ],
+  [
+    'spec.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
+    (spec) => (spec.resources = { requests: { cpu: "2" }, limits: { cpu: "1" } }),
+  ],
+  [
     "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None",
     (spec) => (spec.dnsPolicy = "None"),
   ],

@@ -133,7 +133,16 @@ function checkAddresses(
   next: Document,
   stored: Document | undefined,
 ): FieldCause[] {
-  const { clusterIP = "", clusterIPs = [] } = specOf(next);
+  const { clusterIP = "", clusterIPs = [], ipFamilies = [], ipFamilyPolicy } = specOf(next);
+  if (ipFamilyPolicy === "RequireDualStack") {
+    const detail = "this cluster is not configured for dual-stack services";
+    return [invalidCause("spec.ipFamilyPolicy", ipFamilyPolicy, detail)];
+  }
+  const strange = ipFamilies.findIndex((family) => family !== "IPv4");
+  if (strange >= 0) {
+    const detail = "not configured on this cluster";
+    return [invalidCause(`spec.ipFamilies[${strange}]`, ipFamilies[strange], detail)];
+  }
   if (clusterIPs.length > 1) {
     return [invalidCause("spec.clusterIPs", clusterIPs, "only one cluster IP is supported")];
   }

@@ -17,7 +17,7 @@ export function messageSchema(message: string): ResourceSchema {
 
 const objectMeta = "trireme.meta.v1.ObjectMeta";
 
-/** Metadata is checked like everybody's; every other field may hold any JSON within the bounds. */
+/** Metadata is checked like that of any kind; every other field may hold any JSON within the bounds. */
 export const freeFormSchema: ResourceSchema = {
   message: undefined,
   check: checkFreeForm,

@@ -23,6 +23,8 @@ export function setPodSpecDefaults(spec: PodSpec): void {
   if (spec.serviceAccountName !== undefined) spec.serviceAccount ??= spec.serviceAccountName;
   else if (spec.serviceAccount !== undefined) spec.serviceAccountName = spec.serviceAccount;
   canonicalise(spec.overhead);
+  canonicalise(spec.resources?.limits);
+  canonicalise(spec.resources?.requests);
   for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
     setContainerDefaults(container, spec.hostNetwork === true);
   }

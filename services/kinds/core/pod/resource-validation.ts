@@ -1,7 +1,14 @@
 /** Amounts of resources (upstream `validation.ValidateResourceRequirements`). */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import type { ResourceClaim, ResourceRequirements } from "../../../../proto/gen/core.ts";
-import { duplicate, forbidden, invalid, notFound, required } from "../../machinery/causes.ts";
+import {
+  duplicate,
+  forbidden,
+  invalid,
+  notFound,
+  notSupported,
+  required,
+} from "../../machinery/causes.ts";
 import { checkLabelName, checkQualifiedName } from "../../machinery/names.ts";
 import { compareQuantities, parseQuantity, quantityMessage } from "../../machinery/quantity.ts";
 
@@ -41,6 +48,29 @@ export function validateResources(
     causes.push(forbidden(path, "HugePages require cpu or memory"));
   }
   return [...causes, ...validateClaims(claims, `${path}.claims`, podClaims)];
+}
+
+/** Upstream's `SupportedPodLevelResources`; huge pages of any size come on top. */
+const podResources = ["cpu", "memory"];
+
+/** Of the pod as a whole, for all its containers together. */
+export function validatePodResources(
+  resources: ResourceRequirements | undefined,
+  path: string,
+): FieldCause[] {
+  const causes: FieldCause[] = [];
+  if (resources?.claims !== undefined) {
+    const detail = "claims may not be set for Resources at pod-level";
+    causes.push(forbidden(`${path}.claims`, detail));
+  }
+  for (const list of ["limits", "requests"] as const) {
+    for (const name of Object.keys(resources?.[list] ?? {})) {
+      if (podResources.includes(name) || name.startsWith(hugePagesPrefix)) continue;
+      causes.push(notSupported(`${path}.${list}[${name}]`, name, podResources));
+    }
+  }
+  if (causes.length > 0) return causes;
+  return validateResources(resources, path, new Set());
 }
 
 /** More than there is may be requested of a resource of Kubernetes' own, huge pages apart. */

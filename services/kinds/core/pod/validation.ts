@@ -21,7 +21,11 @@ import {
 import { type ContainerScope, validateContainer } from "./container-validation.ts";
 import { validateDns } from "./dns-validation.ts";
 import { oneOf } from "./field-checks.ts";
-import { containerResources, validateAmounts } from "./resource-validation.ts";
+import {
+  containerResources,
+  validateAmounts,
+  validatePodResources,
+} from "./resource-validation.ts";
 import { validatePodSecurity } from "./security-validation.ts";
 import { validateVolumes } from "./volume-validation.ts";
 
@@ -59,6 +63,7 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
     ...validateAffinity(spec, `${path}.affinity`),
     ...validateSpread(spec, `${path}.topologySpreadConstraints`),
     ...validateAmounts(spec.overhead ?? {}, `${path}.overhead`, containerResources),
+    ...validatePodResources(spec.resources, `${path}.resources`),
     ...validateNames(spec, path),
     ...validateHostNetwork(spec, path),
     ...validatePodSecurity(spec, path),

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
 import { documentBody } from "../../services/apiserver/verbs/body.ts";
 import { update } from "../../services/apiserver/verbs/mod.ts";
-import { adminCall, fails, kind, make, pod, world } from "./harness.ts";
+import { adminCall, fails, kind, make, pod, service, world } from "./harness.ts";
 
 const priorityOf = (document: object) => (document as Pod).spec?.priority;
 
@@ -68,4 +68,27 @@ test("a Lease is updated only by its resourceVersion", async () => {
       "must be specified for an update",
   );
   await write({ resourceVersion: String(stored.revision) });
+});
+
+test("address families that the cluster has not are refused, a mismatch is told once", async () => {
+  await using w = await world();
+  const refused = (spec: object, words: string) =>
+    fails(
+      make(w.backend, service("s", spec)),
+      "invalidArgument",
+      `Service "s" is invalid: ${words}`,
+    );
+  await refused(
+    { ipFamilyPolicy: "RequireDualStack" },
+    'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for ' +
+      "dual-stack services",
+  );
+  await refused(
+    { ipFamilies: ["IPv6"] },
+    'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+  );
+  await refused(
+    { clusterIP: "127.32.0.5", clusterIPs: ["127.32.0.6"] },
+    'spec.clusterIPs: Invalid value: ["127.32.0.6"]: first value must match `clusterIP`',
+  );
 });
