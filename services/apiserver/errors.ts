@@ -75,6 +75,11 @@ export function noSuchResource(what: string): StatusError {
   });
 }
 
+/** The verb, or a subresource, that a resource does not have. */
+export function methodNotAllowed(message: string): StatusError {
+  return new StatusError(Code.unimplemented, message, { reason: "MethodNotAllowed" });
+}
+
 export function expired(message: string): StatusError {
   return new StatusError(Code.outOfRange, message, { reason: "Expired" });
 }

@@ -284,8 +284,21 @@ test("lists page at one revision", async () => {
     first.items.map((each) => each.name),
     ["a", "b"],
   );
+  assert.equal(first.metadata.remainingItemCount, 3);
+  const odd = await list(w.backend, adminCall(), maps, {
+    ...at,
+    limit: 2,
+    labelSelector: "odd=true",
+  });
+  assert.equal(odd.metadata.remainingItemCount, undefined, "not counted behind a selector");
   await make(w.backend, configMap("bb"));
   await remove(w.backend, adminCall(), maps, { ...at, name: "c" });
+  const next = await list(w.backend, adminCall(), maps, {
+    ...at,
+    limit: 1,
+    continue: first.metadata.continue,
+  });
+  assert.equal(next.metadata.remainingItemCount, 2, "from history too");
   const rest = await list(w.backend, adminCall(), maps, {
     ...at,
     limit: 10,
@@ -321,6 +334,15 @@ test("lists page at one revision", async () => {
     list(w.backend, adminCall(), maps, { ...at, continue: first.metadata.continue }),
     "outOfRange",
     /^The provided continue parameter is too old to display a consistent list result/,
+  );
+  await fails(
+    list(w.backend, adminCall(), maps, {
+      ...at,
+      resourceVersion: first.metadata.resourceVersion,
+      resourceVersionMatch: "Exact",
+    }),
+    "outOfRange",
+    `too old resource version: ${first.metadata.resourceVersion}`,
   );
   await fails(
     list(w.backend, adminCall(), maps, { ...at, continue: "???" }),

@@ -281,7 +281,10 @@ describe("kube-proxy userspace", () => {
           for (let count = 0; count < 4; count++) console.log(await ask());
         })();`;
       const env = podIp === undefined ? {} : { POD_IP: podIp };
-      const child = spawn(process.execPath, ["-e", script], { env, stdio: ["ignore", "pipe", "inherit"] });
+      const child = spawn(process.execPath, ["-e", script], {
+        env,
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       return new Set((await text(child.stdout)).trim().split("\n"));
     };
     assert.deepEqual([...(await answersOf("127.64.1.1"))], ["one"]);

@@ -12,8 +12,8 @@
  * costs one key a write, and one operation of the txn's limit.
  */
 import type { Revision, Store, TxnRequest, TxnResponse } from "../../store/mod.ts";
-import type { KeyValue, LeaseId, Operation, OperationResult } from "../../store/types.ts";
 import { requestIdReused, sameRequest, splitRequestId } from "../../store/request-id.ts";
+import type { KeyValue, LeaseId, Operation, OperationResult } from "../../store/types.ts";
 import { bytesOf } from "../bytes.ts";
 import { unexpectedAnswer } from "./failures.ts";
 import { externalLimits } from "./limits.ts";

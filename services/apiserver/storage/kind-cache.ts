@@ -64,6 +64,11 @@ export class KindCache {
     }
   }
 
+  /** How many objects a list still has from this key on, without regard to selectors. */
+  countFrom(start: string, prefix: string): number {
+    return this.#objects.countFrom(start, prefix);
+  }
+
   /** Replaces everything; watchers end, because what happened in between is unknown here. */
   reset(objects: readonly StoredObject[], revision: number): void {
     this.endWatchers();

@@ -48,6 +48,23 @@ export class SortedMap<V> {
     }
   }
 
+  /** How many keys at or after `start` begin with `prefix`; counts whole chunks at a time. */
+  countFrom(start: string, prefix: string): number {
+    let count = 0;
+    for (let index = this.#chunkOf(start); index < this.#chunks.length; index++) {
+      const chunk = this.#chunks[index] ?? [];
+      const from = lowerBound(chunk, start);
+      if (chunk.at(-1)?.startsWith(prefix)) {
+        count += chunk.length - from;
+        continue;
+      }
+      // The prefix ends in this chunk, so few keys are looked at one by one.
+      for (let at = from; chunk[at]?.startsWith(prefix); at++) count += 1;
+      return count;
+    }
+    return count;
+  }
+
   #insert(key: string): void {
     const index = this.#chunkOf(key);
     const chunk = this.#chunks[index] ?? this.#chunks[index - 1];

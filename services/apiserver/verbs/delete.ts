@@ -7,7 +7,7 @@ import type {
   Status,
 } from "../../../proto/gen/meta.ts";
 import { type Document, type Resource, rfc3339Seconds } from "../../kinds/mod.ts";
-import { badRequest, tooManyRequests } from "../errors.ts";
+import { badRequest, methodNotAllowed, tooManyRequests } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
@@ -151,10 +151,8 @@ export async function removeCollection(
 ): Promise<Status> {
   const selected = request.selection ?? {};
   if (!resource.deleteCollection) {
-    throw new StatusError(
-      Code.unimplemented,
+    throw methodNotAllowed(
       `${resource.plural} cannot be deleted as a collection: delete them by name`,
-      { reason: "MethodNotAllowed" },
     );
   }
   const namespace = namespaceOf(resource, selected.namespace);

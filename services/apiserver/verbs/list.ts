@@ -38,24 +38,33 @@ export async function list(
         throw badRequest("specifying resource version is not allowed when using continue");
       }
       const { revision, after } = decodeContinue(request.continue);
-      return pageAt(backend, resource, selection, revision, `${selection.prefix}${after}\0`, limit);
+      const start = `${selection.prefix}${after}\0`;
+      return pageAt(backend, resource, selection, { revision, start, limit, tooOld: tooOldToken });
     }
     const version = parseResourceVersion(request.resourceVersion, "resourceVersion");
     const match = matchOf(request, version);
     if (match === "Exact" && version !== undefined) {
-      return pageAt(backend, resource, selection, version, selection.prefix, limit);
+      const start = selection.prefix;
+      const tooOld = `too old resource version: ${version}`;
+      return pageAt(backend, resource, selection, { revision: version, start, limit, tooOld });
     }
     await waitForCache(backend, resource, version);
-    return pageOfCache(
-      backend,
-      resource,
-      selection,
-      backend.cache.revision,
-      selection.prefix,
-      limit,
-    );
+    const { revision } = backend.cache;
+    return pageOfCache(backend, resource, selection, { revision, start: selection.prefix, limit });
   });
 }
+
+/** What of a list one page shows. */
+interface PageRequest {
+  readonly revision: number;
+  /** The first key that may be on it. */
+  readonly start: string;
+  readonly limit: number;
+}
+
+const tooOldToken =
+  "The provided continue parameter is too old to display a consistent list result. You can " +
+  "start a new list without the continue parameter.";
 
 function limitOf(request: ListRequest): number {
   const limit = request.limit ?? 0;
@@ -80,103 +89,95 @@ function matchOf(request: ListRequest, version: number | undefined): string {
   return match;
 }
 
+/** `tooOld`: what the caller is told when the revision has been compacted. */
 async function pageAt(
   backend: Backend,
   resource: Resource,
   selection: Selection,
-  revision: number,
-  start: string,
-  limit: number,
+  request: PageRequest & { readonly tooOld: string },
 ): Promise<ListPage> {
-  await backend.cache.waitFor(revision);
-  if (backend.cache.of(resource).lastChange <= revision) {
+  await waitForCache(backend, resource, request.revision);
+  if (backend.cache.of(resource).lastChange <= request.revision) {
     // Nothing of this kind has changed since, so the cache still shows that revision.
-    return pageOfCache(backend, resource, selection, revision, start, limit);
+    return pageOfCache(backend, resource, selection, request);
   }
-  return pageOfHistory(backend, resource, selection, revision, start, limit);
+  try {
+    return await pageOfHistory(backend, resource, selection, request);
+  } catch (thrown) {
+    const error = StatusError.from(thrown);
+    throw error.code === Code.outOfRange ? expired(request.tooOld) : error;
+  }
 }
 
 function pageOfCache(
   backend: Backend,
   resource: Resource,
   selection: Selection,
-  revision: number,
-  start: string,
-  limit: number,
+  { revision, start, limit }: PageRequest,
 ): ListPage {
+  const cache = backend.cache.of(resource);
   const items: StoredObject[] = [];
-  let more = false;
-  for (const object of backend.cache.of(resource).select(selection, start)) {
-    if (items.length === limit) {
-      more = true;
-      break;
+  for (const object of cache.select(selection, start)) {
+    if (items.length < limit) {
+      items.push(object);
+      continue;
     }
-    items.push(object);
+    // As upstream, which does not count what it would have to filter.
+    const remaining = selection.filtered
+      ? undefined
+      : cache.countFrom(object.key, selection.prefix);
+    return page(selection, revision, items, { remaining });
   }
-  return page(selection, revision, items, more);
+  return page(selection, revision, items, undefined);
 }
 
 async function pageOfHistory(
   backend: Backend,
   resource: Resource,
   selection: Selection,
-  revision: number,
-  start: string,
-  limit: number,
+  { revision, start, limit }: PageRequest,
 ): Promise<ListPage> {
   const items: StoredObject[] = [];
+  const rangeEnd = prefixEnd(selection.prefix);
   let key = keyBytes(start);
   for (;;) {
-    const read = await readHistory(backend, selection, revision, key);
-    for (const kv of read.kvs) {
+    const read = await backend.store.range(
+      { key, rangeEnd, revision: revision as Revision, limit: limits.storePage },
+      { serializable: true },
+    );
+    for (const [index, kv] of read.kvs.entries()) {
       const text = Buffer.from(kv.key).toString("utf8");
       const object = new StoredObject(resource, text, kv.value, kv.modRevision);
       if (selection.filtered && !selection.matches(object)) continue;
-      if (items.length === limit) return page(selection, revision, items, true);
-      items.push(object);
+      if (items.length < limit) {
+        items.push(object);
+        continue;
+      }
+      const remaining = selection.filtered ? undefined : read.count - index;
+      return page(selection, revision, items, { remaining });
     }
     const last = read.kvs.at(-1);
-    if (!read.more || last === undefined) return page(selection, revision, items, false);
+    if (!read.more || last === undefined) return page(selection, revision, items, undefined);
     key = Buffer.concat([last.key, Buffer.from([0])]);
   }
 }
 
-async function readHistory(
-  backend: Backend,
-  selection: Selection,
-  revision: number,
-  key: Uint8Array,
-) {
-  try {
-    return await backend.store.range(
-      {
-        key,
-        rangeEnd: prefixEnd(selection.prefix),
-        revision: revision as Revision,
-        limit: limits.storePage,
-      },
-      { serializable: true },
-    );
-  } catch (thrown) {
-    const error = StatusError.from(thrown);
-    if (error.code !== Code.outOfRange) throw error;
-    throw expired(
-      "The provided continue parameter is too old to display a consistent list result. You can " +
-        "start a new list without the continue parameter.",
-    );
-  }
-}
-
+/** `more`: there is a next page, and how many items are still to come, if that is known. */
 function page(
   selection: Selection,
   revision: number,
   items: readonly StoredObject[],
-  more: boolean,
+  more: { readonly remaining: number | undefined } | undefined,
 ): ListPage {
   const last = items.at(-1);
-  const next =
-    more && last !== undefined
-      ? { continue: encodeContinue({ revision, after: last.key.slice(selection.prefix.length) }) }
-      : {};
-  return { metadata: { resourceVersion: String(revision), ...next }, items };
+  const resourceVersion = String(revision);
+  if (more === undefined || last === undefined) return { metadata: { resourceVersion }, items };
+  const after = last.key.slice(selection.prefix.length);
+  const { remaining } = more;
+  const metadata = {
+    resourceVersion,
+    continue: encodeContinue({ revision, after }),
+    ...(remaining !== undefined && { remainingItemCount: remaining }),
+  };
+  return { metadata, items };
 }

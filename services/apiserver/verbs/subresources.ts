@@ -1,8 +1,7 @@
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Scale, ScaleWrite } from "../../../proto/gen/autoscaling.ts";
 import type { GetRequest } from "../../../proto/gen/meta.ts";
 import { invalid as invalidCause, type Resource, type ScaleSubresource } from "../../kinds/mod.ts";
-import { invalid, notFound } from "../errors.ts";
+import { invalid, methodNotAllowed, notFound } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
@@ -102,9 +101,7 @@ export async function updateScale(
 function scaleViewOf(resource: Resource): ScaleSubresource {
   const { scale } = resource.subresources;
   if (scale !== undefined) return scale;
-  throw new StatusError(Code.unimplemented, `${resource.plural} have no scale subresource`, {
-    reason: "MethodNotAllowed",
-  });
+  throw methodNotAllowed(`${resource.plural} have no scale subresource`);
 }
 
 function scaleOf(object: StoredObject): Scale {

@@ -1,4 +1,3 @@
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { PatchRequest } from "../../../proto/gen/meta.ts";
 import {
   applyPatch,
@@ -9,7 +8,7 @@ import {
   validateMetadataUpdate,
 } from "../../kinds/mod.ts";
 import type { AdmissionRequest } from "../admission/chain.ts";
-import { badRequest, conflict, invalid } from "../errors.ts";
+import { badRequest, conflict, invalid, methodNotAllowed } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
@@ -122,9 +121,7 @@ function subresourceOf(text: string | undefined): Subresource {
 
 function checkSubresource(resource: Resource, subresource: Subresource): void {
   if (subresource === "" || resource.subresources.status) return;
-  throw new StatusError(Code.unimplemented, `${resource.plural} have no status subresource`, {
-    reason: "MethodNotAllowed",
-  });
+  throw methodNotAllowed(`${resource.plural} have no status subresource`);
 }
 
 /** What a new version of an object becomes; the request's document is changed in place. */
