@@ -30,7 +30,7 @@ export {
   withCondition,
   withoutCondition,
 } from "./machinery/conditions.ts";
-export { defineResource } from "./machinery/define.ts";
+export { ageColumn, defineResource, nameColumn } from "./machinery/define.ts";
 export { isIntOrString, isPercent, percentOf } from "./machinery/int-or-string.ts";
 export { copyJson, equalJson } from "./machinery/json.ts";
 export { type ParsedJson, parseJson } from "./machinery/json-text.ts";

@@ -3,7 +3,7 @@ import { stringify } from "yaml";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { DiscoveredResource } from "../../../proto/gen/dynamic.ts";
 import type { JsonObject, TriremeClient } from "../../client/mod.ts";
-import { builtInRegistry, type Column } from "../../kinds/mod.ts";
+import { ageColumn, builtInRegistry, type Column, nameColumn } from "../../kinds/mod.ts";
 import { lastAppliedAnnotation, threeWayPatch } from "../apply-patch.ts";
 import { readManifests } from "../manifests.ts";
 import { complain, errorText, print, table } from "../output.ts";
@@ -219,7 +219,7 @@ function rowsOf(
   header: boolean,
 ): string[][] {
   const kind = registry.byKind(apiVersionOf(resource), resource.kind ?? "");
-  const plain: readonly Column[] = [{ name: "Name", value: (o) => o.metadata?.name ?? "" }];
+  const plain: readonly Column[] = [nameColumn, ageColumn];
   const columns = (kind?.columns ?? plain).filter(
     (column) => flags.output === "wide" || !column.wide,
   );
