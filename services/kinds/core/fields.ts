@@ -1,5 +1,5 @@
 /** What becomes of the fields of the core group's kinds, pods apart. */
-import { behaves, oneOfValues, type SupportTable, warned } from "../machinery/field-support.ts";
+import { behaves, type SupportTable, warned } from "../machinery/field-support.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
 const status = "information that its owner writes and clients show";
@@ -72,7 +72,8 @@ export const coreFields: SupportTable = {
   "trireme.core.v1.Service": behaves(address, "apiVersion kind metadata spec status"),
   "trireme.core.v1.ServiceSpec": {
     ...behaves(proxy, "ports clusterIP externalIPs sessionAffinity sessionAffinityConfig"),
-    ...behaves(proxy, "externalTrafficPolicy internalTrafficPolicy"),
+    ...behaves(proxy, "externalTrafficPolicy internalTrafficPolicy healthCheckNodePort"),
+    ...behaves("the admission chain", "allocateLoadBalancerNodePorts"),
     ...behaves("the endpoints controller", "selector publishNotReadyAddresses"),
     ...behaves("validation", "clusterIPs externalName ipFamilies ipFamilyPolicy"),
     ...warned(
@@ -80,9 +81,8 @@ export const coreFields: SupportTable = {
       "this cluster has no load balancers, the service stays without an external address",
       (type) => type !== "LoadBalancer",
     ),
-    ...warned("loadBalancerIP loadBalancerSourceRanges healthCheckNodePort", noLoadBalancer),
+    ...warned("loadBalancerIP loadBalancerSourceRanges", noLoadBalancer),
     ...warned("loadBalancerClass", noLoadBalancer),
-    ...warned("allocateLoadBalancerNodePorts", noLoadBalancer, oneOfValues(true)),
     ...warned("trafficDistribution", "kube-proxy does not read it, it has no effect"),
   },
   "trireme.core.v1.ServicePort": {

@@ -22,7 +22,7 @@ export function hostPortsOf(pod: Pod): HostPort[] {
   return [...(spec.containers ?? []), ...sidecars].flatMap((one) => containerHostPorts(one, spec));
 }
 
-export function containerHostPorts(container: Container, spec: PodSpec): HostPort[] {
+function containerHostPorts(container: Container, spec: PodSpec): HostPort[] {
   const found: HostPort[] = [];
   for (const { hostPort, containerPort, hostIP, protocol } of container.ports ?? []) {
     const port = hostPort || (spec.hostNetwork ? containerPort : undefined);
