@@ -224,6 +224,12 @@ test("what only a leader may say is ignored from an earlier term, and answered",
 });
 
 /** Fields as a broken or malicious peer may fill them; only a second leader is not imitated. */
+const fromLeader: readonly number[] = [
+  MessageType.append,
+  MessageType.heartbeat,
+  MessageType.snapshot,
+  MessageType.commit,
+];
 const hostile = fc.record({
   type: fc.oneof(
     fc.constantFrom(
@@ -238,7 +244,8 @@ const hostile = fc.record({
       MessageType.readIndexResponse,
       MessageType.timeoutNow,
     ),
-    fc.integer({ min: -1, max: 20 }).filter((type) => ![1, 3, 9].includes(type)),
+    // Without what only a leader of the term sends: two of those are impossible, and end a member.
+    fc.integer({ min: -1, max: 20 }).filter((type) => !fromLeader.includes(type)),
   ),
   from: fc.integer({ min: 0, max: 5 }),
   to: fc.constantFrom(1, 1, 1, 2),
