@@ -69,10 +69,10 @@ test("a field without effect is named by its path, a harmless value is not", () 
   pod.spec.volumes = [{ name: "v", nfs: { server: "s", path: "/" } }];
   const fields = fieldWarnings("trireme.core.v1.Pod", pod).map((text) => text.split(":")[0]);
   assert.deepEqual(fields, [
-    "spec.volumes[0].nfs",
     "spec.containers[1].volumeDevices",
     "spec.automountServiceAccountToken",
     "spec.hostUsers",
+    "spec.volumes[0].nfs",
   ]);
 });
 
