@@ -133,8 +133,9 @@ function visit(plan: Plan, around: JsonObject[], path: string, warnings: string[
       visit(nested, around, path, warnings);
       around.pop();
     };
-    if (Array.isArray(part)) part.forEach((one, index) => enter(one, `${at}[${index}]`));
-    else if (!map) enter(part, at);
+    if (Array.isArray(part)) {
+      for (const [index, one] of part.entries()) enter(one, `${at}[${index}]`);
+    } else if (!map) enter(part, at);
     else if (isObject(part)) {
       for (const key of Object.keys(part)) enter(part[key], `${at}[${key}]`);
     }
