@@ -51,11 +51,7 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.SecretKeySelector": behaves(kubelet, "name key optional"),
   "trireme.core.v1.ResourceRequirements": {
     ...warned("limits", "ephemeral-storage is not limited by this kubelet", withoutStorage),
-    ...warned(
-      "requests",
-      "no node offers ephemeral-storage, the pod will not be scheduled",
-      withoutStorage,
-    ),
+    ...behaves("the scheduler", "requests"),
     ...warned("claims", notStarted),
   },
   "trireme.core.v1.VolumeMount": {
