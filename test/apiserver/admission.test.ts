@@ -92,3 +92,25 @@ test("address families that the cluster has not are refused, a mismatch is told 
     'spec.clusterIPs: Invalid value: ["127.32.0.6"]: first value must match `clusterIP`',
   );
 });
+
+test("the status of an object that an older release accepted can still be written", async () => {
+  await using w = await world();
+  const made = await make(w.backend, pod("p"));
+  const old = made.copy() as Pod;
+  old.spec!.os = { name: "windows" };
+  const value = Buffer.from(JSON.stringify(old));
+  const put = { op: "put", key: Buffer.from(made.key), value } as const;
+  const { revision } = await w.store.txn({ compares: [], success: [put], failure: [] });
+  await w.backend.cache.waitFor(revision);
+  const next = { ...made.copy(), status: { phase: "Running" } };
+  delete next.metadata?.resourceVersion;
+  const body = documentBody(next);
+  const status = { body, subresource: "status" as const, typed: false };
+  const written = await update(w.backend, adminCall(), kind("pods"), status);
+  assert.equal((written.document as Pod).status?.phase, "Running");
+  await fails(
+    update(w.backend, adminCall(), kind("pods"), { ...status, subresource: "" }),
+    "invalidArgument",
+    /spec/,
+  );
+});

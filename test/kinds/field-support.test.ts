@@ -4,6 +4,7 @@ import { messages } from "../../proto/gen/schema.ts";
 import { fieldSupport, fieldWarnings } from "../../services/kinds/field-support.ts";
 import { FieldWarnings, warned } from "../../services/kinds/machinery/field-support.ts";
 import { builtInRegistry } from "../../services/kinds/mod.ts";
+import { containerRules, podRules } from "../../services/kubelet/pod/fields.ts";
 import { deploymentDocument, type Loose, podDocument } from "./documents.ts";
 
 const resources = [...builtInRegistry()];
@@ -69,10 +70,10 @@ test("a field without effect is named by its path, a harmless value is not", () 
   pod.spec.volumes = [{ name: "v", nfs: { server: "s", path: "/" } }];
   const fields = fieldWarnings("trireme.core.v1.Pod", pod).map((text) => text.split(":")[0]);
   assert.deepEqual(fields, [
-    "spec.volumes[0].nfs",
     "spec.containers[1].volumeDevices",
     "spec.automountServiceAccountToken",
     "spec.hostUsers",
+    "spec.volumes[0].nfs",
   ]);
 });
 
@@ -117,4 +118,29 @@ test("host ports and storage are warned of by what stands around them", () => {
   assert.deepEqual(fields(), []);
   container.resources.limits["ephemeral-storage"] = "1Gi";
   assert.deepEqual(fields(), ["spec.containers[0].resources.limits"]);
+});
+
+/** Whether the table leaves the field to a reader without a warning; `path` as the kubelet has it. */
+function isTakenForGranted(message: string, path: readonly string[]): boolean {
+  const [name = "", ...rest] = path;
+  const field = messages[message]?.fields[name];
+  assert.ok(field, `${message} has no field ${name}`);
+  const support = fieldSupport[message]?.[name];
+  if (support?.verdict !== "behaves") return false;
+  return rest.length === 0 || isTakenForGranted(field.message ?? "", rest);
+}
+
+test("what no runtime of the kubelet enforces is warned of or refused when it is written", () => {
+  const granted = [
+    ...podRules.map((rule) => ({ ...rule, message: "trireme.core.v1.Pod" })),
+    ...containerRules.map((rule) => ({ ...rule, message: "trireme.core.v1.Container" })),
+  ]
+    .filter(({ needs }) => needs === "never")
+    .filter(({ message, field }) =>
+      isTakenForGranted(message, field.replaceAll("[]", "").split(".")),
+    );
+  assert.deepEqual(
+    granted.map(({ field }) => field),
+    [],
+  );
 });

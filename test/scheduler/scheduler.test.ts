@@ -25,6 +25,8 @@ const pod = (name: string, cpu = "100m", change: Partial<Pod> = {}): Pod => ({
   metadata: { name, namespace: "default", ...change.metadata },
   spec: { containers: [{ name: "c", resources: { requests: { cpu } } }], ...change.spec },
 });
+/** The highest class but one; a pod may state no priority but that of its class. */
+const critical = { priorityClassName: "system-cluster-critical", priority: 2_000_000_000 };
 
 async function start(fence?: { lease: string; token: string }, more: readonly Plugin[] = []) {
   const clock = new FakeClock();
@@ -129,7 +131,7 @@ test("higher priority first, then the earlier deadline, then the longer wait", a
   await client.pods.create(pod("second"));
   await client.pods.create(pod("late", "100m", { metadata: late }));
   await client.pods.create(pod("soon", "100m", { metadata: soon }));
-  await client.pods.create(pod("important", "100m", { spec: { priority: 10 } }));
+  await client.pods.create(pod("important", "100m", { spec: critical }));
   await settle();
   begin();
   await settle();
@@ -222,7 +224,7 @@ test("the best waiting pod gets a freed slot, even while it is in its backoff", 
   await settle();
   // The backoffs of these two are over; that of the most important one has only begun.
   await clock.advance(5_000);
-  await client.pods.create(pod("important", "800m", { spec: { priority: 10 } }));
+  await client.pods.create(pod("important", "800m", { spec: critical }));
   await settle();
   const expected = ["important", "urgent", "old"];
   for (const [index, name] of expected.entries()) {
@@ -266,7 +268,7 @@ test("postFilter makes room, and the pod's status names the node", async () => {
   await client.nodes.create(node("n1", "1"));
   await client.pods.create(pod("victim", "800m"));
   await settle();
-  await client.pods.create(pod("important", "800m", { spec: { priority: 10 } }));
+  await client.pods.create(pod("important", "800m", { spec: critical }));
   await clock.until(() => nodeOf("important") === "n1", "the pod is bound");
   assert.deepEqual(asked, ["n1 NodeResourcesFit"]);
   const [event] = api.all("Event").filter(({ reason }) => reason === "FailedScheduling");

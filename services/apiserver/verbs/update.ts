@@ -145,7 +145,7 @@ export async function replace(
   const causes = [
     ...validateMetadata(resource, next),
     ...validateMetadataUpdate(next, stored.document),
-    ...resource.validate(next),
+    ...resource.validate(next).filter(({ field }) => concerns(subresource, field)),
     ...resource.validateUpdate(next, stored.document),
   ];
   if (causes.length > 0) throw invalid(resource, stored.name, causes);
@@ -157,6 +157,11 @@ export async function replace(
   }
   if (sameDocument(next, stored.document)) return { action: "keep" };
   return { action: "put", document: next };
+}
+
+/** A write of the status cannot mend a spec that an older release accepted, so it is not held to it. */
+function concerns(subresource: string, field: string): boolean {
+  return subresource !== "status" || !field.startsWith("spec");
 }
 
 export interface Preconditions {

@@ -66,76 +66,78 @@ export function saysNothing(value: unknown): boolean {
 }
 
 interface Step {
-  readonly name: string;
   readonly warning: Extract<FieldSupport, { verdict: "warned" }> | undefined;
-  readonly nested: readonly Step[];
+  readonly nested: Plan;
   readonly map: boolean;
 }
 
-/** Warns about documents; made once from a table, it visits only fields that can cause a warning. */
+/** By field name, only fields that can cause a warning. */
+type Plan = ReadonlyMap<string, Step>;
+
+/** Warns about documents; made once from a table, it looks up each field of a document once. */
 export class FieldWarnings {
   readonly #table: SupportTable;
-  readonly #plans = new Map<string, readonly Step[]>();
+  readonly #plans = new Map<string, Plan>();
 
   constructor(table: SupportTable) {
     this.#table = table;
   }
 
   /**
-   * E.g. `spec.hostPID: …` for each field of the document that has no effect, in the order of the
-   * contract, at most `limits.warnings` of them. A message without a table warns of nothing.
+   * E.g. `spec.hostUsers: …` for each field of the document that has no effect, in the order of the
+   * document, at most `limits.warnings` of them. A message without a table warns of nothing.
    */
   of(message: string, document: JsonObject): string[] {
+    const plan = this.#plan(message);
     const warnings: string[] = [];
-    visit(this.#plan(message), [document], "", warnings);
+    if (plan.size > 0) visit(plan, [document], "", warnings);
     return warnings;
   }
 
-  #plan(message: string): readonly Step[] {
+  #plan(message: string): Plan {
     const known = this.#plans.get(message);
     if (known !== undefined) return known;
-    // A message that contains itself would find this empty plan and end.
-    this.#plans.set(message, []);
-    const steps: Step[] = [];
+    const plan = new Map<string, Step>();
+    // A message that contains itself finds the plan that is being made.
+    this.#plans.set(message, plan);
     const support = this.#table[message] ?? {};
     for (const [name, field] of Object.entries(messages[message]?.fields ?? {})) {
       const entry = Object.hasOwn(support, name) ? support[name] : undefined;
       const warning = entry?.verdict === "warned" ? entry : undefined;
       const inner = warning === undefined && entry?.verdict !== "refused" && field.message;
-      const nested = inner ? this.#plan(inner) : [];
-      if (warning === undefined && nested.length === 0) continue;
-      steps.push({ name, warning, nested, map: field.map === true });
+      const nested: Plan = inner ? this.#plan(inner) : new Map();
+      if (warning === undefined && nested.size === 0) continue;
+      plan.set(name, { warning, nested, map: field.map === true });
     }
-    this.#plans.set(message, steps);
-    return steps;
+    return plan;
   }
 }
 
 /** The last of `around` is the message to visit. */
-function visit(
-  steps: readonly Step[],
-  around: readonly JsonObject[],
-  path: string,
-  warnings: string[],
-): void {
+function visit(plan: Plan, around: JsonObject[], path: string, warnings: string[]): void {
   const value = around.at(-1) ?? {};
-  for (const { name, warning, nested, map } of steps) {
-    if (!Object.hasOwn(value, name) || warnings.length >= limits.warnings) continue;
+  for (const name of Object.keys(value)) {
+    const step = plan.get(name);
+    if (step === undefined || warnings.length >= limits.warnings) continue;
+    const { warning, nested, map } = step;
     const part = value[name];
+    if (part === undefined || part === null) continue;
     const at = path === "" ? name : `${path}.${name}`;
     if (warning !== undefined) {
-      if (part !== undefined && part !== null && !warning.harmless(part, around))
-        warnings.push(`${at}: ${warning.sentence}`);
+      if (!warning.harmless(part, around)) warnings.push(`${at}: ${warning.sentence}`);
       continue;
     }
-    for (const [key, one] of entriesOf(part, map)) {
-      if (isObject(one)) visit(nested, [...around, one], `${at}${key}`, warnings);
+    const enter = (one: unknown, path: string): void => {
+      if (!isObject(one)) return;
+      around.push(one);
+      visit(nested, around, path, warnings);
+      around.pop();
+    };
+    if (Array.isArray(part)) {
+      for (const [index, one] of part.entries()) enter(one, `${at}[${index}]`);
+    } else if (!map) enter(part, at);
+    else if (isObject(part)) {
+      for (const key of Object.keys(part)) enter(part[key], `${at}[${key}]`);
     }
   }
-}
-
-function entriesOf(part: unknown, map: boolean): [string, unknown][] {
-  if (Array.isArray(part)) return part.map((one, index) => [`[${index}]`, one]);
-  if (!map) return [["", part]];
-  return isObject(part) ? Object.entries(part).map(([key, one]) => [`[${key}]`, one]) : [];
 }
