@@ -6,7 +6,7 @@
  * Everything that arrives in one turn is handled in one pass at its end: one proposal, one read
  * round, one write to the disk, one frame per peer, one batch per watcher.
  */
-import type { Answer, Call, Hello, RosterNews } from "../../proto/gen/raft.ts";
+import type { RosterNews } from "../../proto/gen/raft.ts";
 import {
   EntryKind,
   type LogIndex,
@@ -22,7 +22,6 @@ import { type Cancel, DiskError, type MemberId, type Runtime } from "../runtime/
 import {
   AlarmType,
   type Command,
-  encodeProposal,
   storeErrors as errors,
   type PageReader,
   pageReader,
@@ -32,12 +31,13 @@ import {
 } from "../store/mod.ts";
 import { Admission } from "./admission.ts";
 import { AlarmClock } from "./alarm-clock.ts";
-import { type CallDone, CallKind, Calls, type Question } from "./calls.ts";
+import { type CallDone, Calls, type Question } from "./calls.ts";
 import { CorruptionCheck, type CorruptionHost } from "./corruption.ts";
 import { removedError } from "./founding.ts";
-import { decodeFrame } from "./frames.ts";
 import { hashInSteps } from "./hashing.ts";
+import { Inbox } from "./inbox.ts";
 import { install } from "./installer.ts";
+import { proposeExpiry } from "./lease-expiry.ts";
 import { type LeaseHost, LeaseKeeper } from "./lease-keeper.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
 import { type Loaded, loadMachine } from "./load.ts";
@@ -81,6 +81,7 @@ export class Member {
   readonly #calls: Calls;
   readonly #snapshots: Snapshots;
   readonly #office: Office;
+  readonly #inbox: Inbox;
   readonly #corruption: CorruptionCheck;
   readonly #links: PeerLinks;
   readonly #admission: Admission;
@@ -143,6 +144,21 @@ export class Member {
     this.#snapshots = new Snapshots(this.#snapshotsHost());
     this.#corruption = new CorruptionCheck(this.#corruptionHost());
     this.#office = new Office(this.#officeHost());
+    this.#inbox = new Inbox({
+      id: options.id,
+      log: runtime.log,
+      raft: loaded.raft,
+      outbox: this.#outbox,
+      admission: this.#admission,
+      proposer: this.#proposer,
+      snapshots: this.#snapshots,
+      calls: this.#calls,
+      corruption: this.#corruption,
+      members: this.#members,
+      leases: this.#leases,
+      failure: () => this.failure,
+      wake: () => this.#wake(),
+    });
   }
 
   #leaseHost(): LeaseHost {
@@ -237,7 +253,9 @@ export class Member {
     this.#members.pin();
     this.#links.handOver({
       introduction: (stranger) => this.#members.introduce(stranger),
-      message: (from, bytes) => this.#frame(from, bytes),
+      message: (from, bytes) => {
+        if (this.#phase === "running") this.#inbox.frame(from, bytes);
+      },
       link: (peer, up) => this.#link(peer, up),
     });
     await this.#links.start();
@@ -414,7 +432,7 @@ export class Member {
     this.#writer.issue(this.#stateDue);
     this.#stateDue = false;
     this.hub.flush();
-    this.#askLeader();
+    this.#inbox.askLeader(this.#office.leadership.leader);
     for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
     this.#releaseNewsSoon();
     this.#hurryReadsSoon();
@@ -572,50 +590,6 @@ export class Member {
     this.#wake();
   }
 
-  #frame(from: MemberId, bytes: Uint8Array): void {
-    if (this.#phase !== "running") return;
-    let frame: ReturnType<typeof decodeFrame>;
-    try {
-      frame = decodeFrame(bytes);
-    } catch (error) {
-      this.runtime.log.warn("a frame cannot be read", { from, error });
-      return;
-    }
-    if (frame.hello) {
-      this.#hello(from, frame.hello);
-      return;
-    }
-    if (frame.cluster !== this.#outbox.cluster) {
-      if (frame.cluster === 0) return;
-      this.runtime.log.warn("a frame of another cluster was dropped", { from });
-      return;
-    }
-    this.#admission.forget(from);
-    for (const message of frame.messages) {
-      // The link is authenticated: nobody speaks for somebody else.
-      if (message.from !== from || message.type === MessageType.snapshot) continue;
-      if (message.type === MessageType.propose) this.#proposer.forward(message);
-      else this.#raft.step(message);
-    }
-    for (const chunk of frame.chunks) this.#snapshots.chunk(from, chunk);
-    for (const call of frame.calls) {
-      this.#answerTo(call, (answer) => this.#outbox.to(from).answers.push(answer));
-    }
-    for (const answer of frame.answers) {
-      if (answer.hash === undefined) this.#calls.answered(answer);
-      else this.#corruption.answered(from, answer);
-    }
-    if (frame.news) this.#members.heard(frame.news);
-    this.#wake();
-  }
-
-  /** A peer without data asks whether it takes part. */
-  #hello(from: MemberId, hello: Hello): void {
-    const standing = this.failure ? undefined : this.#admission.answer(from, hello);
-    if (standing) this.#outbox.to(from).standing = standing;
-    this.#wake();
-  }
-
   #link(peer: MemberId, up: boolean): void {
     if (this.#phase === "failed" || this.#phase === "closed") return;
     this.#admission.forget(peer);
@@ -647,55 +621,14 @@ export class Member {
     if (this.#proposals.waiting || this.#reads.waiting) this.#wake();
   }
 
-  #askLeader(): void {
-    const { leader } = this.#office.leadership;
-    if (leader === undefined) return;
-    for (const call of this.#calls.unasked(leader)) {
-      if (leader === this.options.id)
-        this.#answerTo(call, (answer) => this.#calls.answered(answer));
-      else this.#outbox.to(leader).calls.push(call);
-    }
-  }
-
-  #answerTo(call: Call, tell: (answer: Answer) => void): void {
-    if (call.kind === CallKind.hash) {
-      this.#corruption.answer(call, (answer) => {
-        tell(answer);
-        this.#wake();
-      });
-      return;
-    }
-    if (call.kind === CallKind.membership) {
-      this.#members.change(call, tell);
-      return;
-    }
-    this.#leases.answer(call, tell);
-  }
-
-  /**
-   * Proposes the end of leases in the log of this member's own term or nowhere: sent on to the next
-   * leader, or proposed again there, it would end a lease that was kept alive since. What is not
-   * carried out is named again by the clock.
-   */
   #expireLeases(): void {
     if (this.#phase !== "running") return;
     if (this.#raft.role !== Role.leader || this.#raft.term !== this.leadership.term) return;
     const now = this.runtime.clock.monotonicMillis();
     const ids = this.#leases.expired(now, this.#limits.leasesExpiredPerCheck);
     if (ids.length === 0) return;
-    const proposal = encodeProposal({
-      proposer: this.options.id,
-      incarnation: this.#proposals.incarnation,
-      wallMillis: Math.max(0, Math.floor(this.runtime.clock.wallMillis())),
-      // Nobody waits for the outcome: 0 is no command's number.
-      commands: ids.map((id) => ({
-        sequence: 0,
-        requestId: undefined,
-        command: { kind: "leaseRevoke", id },
-      })),
-    });
-    const refusal = this.#raft.propose([proposal]);
-    if (refusal) this.runtime.log.debug("expired leases are not revoked yet", { refusal });
+    const { incarnation } = this.#proposals;
+    proposeExpiry(this.#raft, this.runtime, { proposer: this.options.id, incarnation, ids });
     this.#wake();
   }
 
