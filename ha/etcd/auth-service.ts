@@ -13,7 +13,6 @@ import type { Front } from "./front.ts";
 import { etcdLimits } from "./limits.ts";
 import { hashPassword, isPassword, nobodysPassword } from "./passwords.ts";
 import { type Permission, PermissionKind } from "./permissions.ts";
-import { issueToken } from "./tokens.ts";
 
 export function authService(front: Front): AuthServer {
   /** An administrator's call that changes something. */
@@ -136,8 +135,8 @@ async function authenticate(front: Front, name: string, password: string): Promi
   // Meanwhile the user may have got another password.
   const data = await front.auth.newest();
   if (data.users.get(name)?.since !== user.since) throw errors.authFailed();
-  const expires = front.options.wallMillis() + etcdLimits.tokenMillis;
-  return issueToken(data.tokenKey, { user: name, since: user.since, expires });
+  const { tokens, wallMillis } = front.options;
+  return tokens.issue(data, name, wallMillis());
 }
 
 interface PasswordRequest {

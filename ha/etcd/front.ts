@@ -36,6 +36,7 @@ import {
   visibleRanges,
   visibleTxn,
 } from "./reserved.ts";
+import type { TokenProvider } from "./tokens.ts";
 
 export interface FrontOptions {
   readonly log: Log;
@@ -44,6 +45,7 @@ export interface FrontOptions {
   /** A stream that requires a leader ends when there has been none for so long. */
   readonly leaderLossMillis: number;
   readonly wallMillis: () => number;
+  readonly tokens: TokenProvider;
 }
 
 /** A stream of answers, as far as its end is concerned. */
@@ -106,12 +108,13 @@ export class Front {
   async identify(context: CallContext): Promise<Caller> {
     const data = this.auth.current ?? (await this.auth.load());
     if (!data.enabled) return undefined;
-    const { certificateUsers, wallMillis } = this.options;
+    const { certificateUsers: certificates, tokens, wallMillis } = this.options;
+    const options = { tokens, certificates, wallMillis: wallMillis() };
     try {
-      return callerOf(data, context, certificateUsers, wallMillis());
+      return await callerOf(data, context, options);
     } catch {
       // This member may not know yet of the user, or of the password that the token is for.
-      return callerOf(await this.auth.newest(), context, certificateUsers, wallMillis());
+      return callerOf(await this.auth.newest(), context, options);
     }
   }
 

@@ -17,11 +17,14 @@ import { authService } from "./auth-service.ts";
 import { clusterService } from "./cluster-service.ts";
 import { electionService } from "./election-service.ts";
 import { Front } from "./front.ts";
+import type { JwtOptions } from "./jwt-options.ts";
+import { JwtTokens } from "./jwt-tokens.ts";
 import { kvService } from "./kv-service.ts";
 import { leaseService } from "./lease-service.ts";
 import { etcdLimits } from "./limits.ts";
 import { lockService } from "./lock-service.ts";
 import { maintenanceService } from "./maintenance-service.ts";
+import { SimpleTokens } from "./tokens.ts";
 import { watchService } from "./watch-service.ts";
 
 export interface EtcdServiceOptions {
@@ -36,6 +39,8 @@ export interface EtcdServiceOptions {
   readonly leaderLossMillis?: number | undefined;
   /** Unix time in milliseconds; by it tokens expire. */
   readonly wallMillis?: (() => number) | undefined;
+  /** Tokens are JSON Web Tokens (etcd's `--auth-token=jwt,…`); absent: simple ones. */
+  readonly jwt?: JwtOptions | undefined;
 }
 
 export interface EtcdServices {
@@ -55,6 +60,7 @@ export function addEtcdServices(
     certificateUsers: options.certificateUsers ?? false,
     leaderLossMillis: options.leaderLossMillis ?? etcdLimits.leaderLossMillis,
     wallMillis: options.wallMillis ?? Date.now,
+    tokens: options.jwt === undefined ? new SimpleTokens() : new JwtTokens(options.jwt),
   });
   const watchOptions = {
     progressMillis: options.progressMillis ?? etcdLimits.progressMillis,
