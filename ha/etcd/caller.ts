@@ -1,4 +1,4 @@
-/** Who makes a call, and what authentication lets them do. Texts and order of checks are etcd's. */
+/** The user who makes a call, and the user's rights. Texts and order of checks are etcd's. */
 import type { CallContext } from "../rpc/mod.ts";
 import type { Operation, TxnRequest } from "../store/mod.ts";
 import { type AuthData, type AuthUser, hasRoot } from "./auth-records.ts";
@@ -13,7 +13,7 @@ export interface NamedCaller {
   readonly authRevision?: number | undefined;
 }
 
-/** Undefined for a call that shows nothing, or while authentication is off. */
+/** Undefined for a call without credentials, or while authentication is off. */
 export type Caller = NamedCaller | undefined;
 
 export interface CallerOptions {
@@ -57,7 +57,7 @@ export function checkAdmin(data: AuthData, caller: Caller): void {
   if (!hasRoot(user)) throw errors.permissionDenied();
 }
 
-/** Throws unless the caller is anybody at all. */
+/** Throws userEmpty when authentication is on and the call names no user. */
 export function checkUser(data: AuthData, caller: Caller): void {
   if (data.enabled && caller === undefined) throw errors.userEmpty();
 }

@@ -43,7 +43,7 @@ export class JwtTokens implements TokenProvider {
       if (typeof username !== "string" || typeof revision !== "number") return undefined;
       return { name: username, authRevision: revision };
     } catch {
-      // Whatever is wrong with a token, its bearer is told that it is invalid.
+      // The caller is told that the token is invalid, and not why.
       return undefined;
     }
   }
