@@ -5,7 +5,7 @@ import type { Operation, Revision } from "../store/mod.ts";
 import { type StoreAccess, writeOptions } from "./access.ts";
 import { deleteOf, putOf, rangeOf, revisionOf, txnOf } from "./convert.ts";
 import { wireDelete, wirePut, wireRange, wireTxn } from "./convert-answers.ts";
-import { rangeMessage } from "./range-message.ts";
+import { isLargeTxn, rangeMessage, txnMessage } from "./range-message.ts";
 
 export function kvService(access: StoreAccess): KVServer {
   const only = (operation: Operation) => ({ compares: [], success: [operation], failure: [] });
@@ -38,7 +38,9 @@ export function kvService(access: StoreAccess): KVServer {
     txn: unary((request, context) =>
       after(access.begin(context), async (caller) => {
         const answer = await access.txn(caller, txnOf(request), writeOptions(context));
-        return wireTxn(access.header.of(answer.revision), answer);
+        const header = access.header.of(answer.revision);
+        if (isLargeTxn(answer)) return txnMessage(header, answer, context.signal);
+        return wireTxn(header, answer);
       }),
     ),
 
