@@ -3,40 +3,39 @@ import type { AuthServer } from "../../proto/gen/etcd.ts";
 import { Permission_Type, type Permission as WirePermission } from "../../proto/gen/etcd_auth.ts";
 import { type CallContext, unary } from "../rpc/mod.ts";
 import { storeErrors } from "../store/mod.ts";
+import type { StoreAccess } from "./access.ts";
 import * as changes from "./auth-changes.ts";
 import { type AuthData, rootRole } from "./auth-records.ts";
 import type { AuthChange } from "./auth-state.ts";
 import { bufferOf, orNone } from "./bytes.ts";
 import { type Caller, checkAdmin } from "./caller.ts";
 import * as errors from "./errors.ts";
-import type { Front } from "./front.ts";
 import { etcdLimits } from "./limits.ts";
 import { hashPassword, isPassword, nobodysPassword } from "./passwords.ts";
 import { type Permission, PermissionKind } from "./permissions.ts";
-import { issueToken } from "./tokens.ts";
 
-export function authService(front: Front): AuthServer {
+export function authService(access: StoreAccess): AuthServer {
   /** An administrator's call that changes something. */
   const change = async (
     context: CallContext,
     decide: (data: AuthData) => AuthChange | undefined,
   ) => {
-    const caller = await front.enter(context);
-    const revision = await front.auth.change((data) => {
+    const caller = await access.begin(context);
+    const revision = await access.auth.change((data) => {
       checkAdmin(data, caller);
       return decide(data);
     });
-    return { header: front.header.of(revision) };
+    return { header: access.header.of(revision) };
   };
-  /** A call that only looks; answers what is newest. */
+  /** A call that only reads: it sees the newest auth data. */
   const look = async (context: CallContext) => {
-    const caller = await front.enter(context);
-    const data = await front.auth.newest();
-    return { caller, data, header: await front.header.now() };
+    const caller = await access.begin(context);
+    const data = await access.auth.newest();
+    return { caller, data, header: await access.header.now() };
   };
-  /** Who may not change something is told so before a password is hashed for it. */
+  /** Checks the right to change first: hashing a password is expensive. */
   const hashFor = async (context: CallContext, request: PasswordRequest) => {
-    await front.admin(await front.enter(context));
+    await access.requireAdmin(await access.begin(context));
     return hashOf(request);
   };
   return {
@@ -51,9 +50,9 @@ export function authService(front: Front): AuthServer {
 
     authenticate: unary(async ({ name = "", password = "" }) => {
       // The token that the caller may show is no matter here: it wants a new one.
-      await front.header.load();
-      const token = await authenticate(front, name, password);
-      return { header: await front.header.now(), token };
+      await access.header.load();
+      const token = await authenticate(access, name, password);
+      return { header: await access.header.now(), token };
     }),
 
     userAdd: unary(async (request, context) => {
@@ -126,18 +125,18 @@ export function authService(front: Front): AuthServer {
 }
 
 /** Throws authNotEnabled, authFailed. */
-async function authenticate(front: Front, name: string, password: string): Promise<string> {
-  const before = await front.auth.newest();
+async function authenticate(access: StoreAccess, name: string, password: string): Promise<string> {
+  const before = await access.auth.newest();
   if (!before.enabled) throw errors.authNotEnabled();
   checkPassword(password);
   const user = before.users.get(name);
   const isRight = await isPassword(password, user?.password ?? nobodysPassword);
   if (user?.password === undefined || !isRight) throw errors.authFailed();
   // Meanwhile the user may have got another password.
-  const data = await front.auth.newest();
+  const data = await access.auth.newest();
   if (data.users.get(name)?.since !== user.since) throw errors.authFailed();
-  const expires = front.options.wallMillis() + etcdLimits.tokenMillis;
-  return issueToken(data.tokenKey, { user: name, since: user.since, expires });
+  const { tokens, wallMillis } = access.options;
+  return tokens.issue(data, name, wallMillis());
 }
 
 interface PasswordRequest {

@@ -1,10 +1,11 @@
 /**
- * Auth data at hand: loaded when the face starts and again whenever a watch says that it changed.
+ * This member's copy of the auth data: read when the etcd API starts, and again whenever a watch
+ * reports a change.
  *
- * A member may be behind the others, so what is at hand may be old. While authentication is on,
- * that is made up for: a read asks its own store once more after it has read ({@link fresh}), and a
- * write is only done if the data it was allowed by is still the newest (front.ts). While it is off,
- * nothing is asked: turning it on reaches another member when that has applied it.
+ * The copy may be old, because the member may be behind the others. While authentication is on, a
+ * read checks its rights once more after it has read ({@link fresh}), and a write is carried out
+ * only if the data that permitted it is still the newest (access.ts). While authentication is off
+ * there is no check: that it has been turned on takes effect on a member once it has applied it.
  */
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
@@ -38,12 +39,12 @@ export class AuthState {
     this.followed = this.follow();
   }
 
-  /** What is at hand; undefined until it has been loaded once. */
+  /** The copy; undefined until it has been read once. */
   get current(): AuthData | undefined {
     return this.data;
   }
 
-  /** What is at hand, loaded if nothing is. */
+  /** The copy, which is read first if there is none. */
   async load(): Promise<AuthData> {
     return this.data ?? (await this.reload());
   }
@@ -82,8 +83,8 @@ export class AuthState {
   }
 
   /**
-   * Changes auth data: `decide` is shown the newest and answers what to do, or undefined for
-   * nothing, or throws; it is asked again when somebody else was faster. Answers the revision.
+   * Changes auth data. `decide` is given the newest data and returns the change, or undefined for no
+   * change, or throws. It is called again when another change came first. Answers the revision.
    */
   async change(decide: (data: AuthData) => AuthChange | undefined): Promise<Revision> {
     await this.store.readRevision();
@@ -114,7 +115,7 @@ export class AuthState {
     );
   }
 
-  /** Keeps what is at hand new, until closed. */
+  /** Keeps the copy up to date until `close`. */
   private async follow(): Promise<void> {
     while (!this.closed) {
       try {

@@ -1,26 +1,34 @@
-/** Who makes a call, and what authentication lets them do. Texts and order of checks are etcd's. */
+/** The user who makes a call, and the user's rights. Texts and order of checks are etcd's. */
 import type { CallContext } from "../rpc/mod.ts";
 import type { Operation, TxnRequest } from "../store/mod.ts";
 import { type AuthData, type AuthUser, hasRoot } from "./auth-records.ts";
 import * as errors from "./errors.ts";
-import { readToken } from "./tokens.ts";
+import type { TokenProvider } from "./tokens.ts";
 
 export interface NamedCaller {
   readonly name: string;
   /** Auth revision of the password that the token was given for; absent for a certificate. */
   readonly since?: number | undefined;
+  /** Auth revision that a JWT names: the caller may touch keys until the auth data changes. */
+  readonly authRevision?: number | undefined;
 }
 
-/** Undefined for a call that shows nothing, or while authentication is off. */
+/** Undefined for a call without credentials, or while authentication is off. */
 export type Caller = NamedCaller | undefined;
 
-/** Throws invalidToken. `certificates`: the name of a client certificate may stand for a token. */
-export function callerOf(
+export interface CallerOptions {
+  readonly tokens: TokenProvider;
+  /** The name of a client certificate may stand for a token. */
+  readonly certificates: boolean;
+  readonly wallMillis: number;
+}
+
+/** Rejects with invalidToken. */
+export async function callerOf(
   data: AuthData,
   context: CallContext,
-  certificates: boolean,
-  wallMillis: number,
-): Caller {
+  { tokens, certificates, wallMillis }: CallerOptions,
+): Promise<Caller> {
   if (!data.enabled) return undefined;
   const { metadata } = context;
   const [token = metadata.get("authorization")[0]] = metadata.get("token");
@@ -28,9 +36,8 @@ export function callerOf(
     const name = certificates ? context.peer.certificate?.commonName : undefined;
     return name === undefined || name === "" ? undefined : { name };
   }
-  const claims = readToken(data.tokenKey, token.toString(), wallMillis);
-  if (claims === undefined) throw errors.invalidToken();
-  const caller = { name: claims.user, since: claims.since };
+  const caller = await tokens.read(data, token.toString(), wallMillis);
+  if (caller === undefined) throw errors.invalidToken();
   checkToken(data.users.get(caller.name), caller);
   return caller;
 }
@@ -50,7 +57,7 @@ export function checkAdmin(data: AuthData, caller: Caller): void {
   if (!hasRoot(user)) throw errors.permissionDenied();
 }
 
-/** Throws unless the caller is anybody at all. */
+/** Throws userEmpty when authentication is on and the call names no user. */
 export function checkUser(data: AuthData, caller: Caller): void {
   if (data.enabled && caller === undefined) throw errors.userEmpty();
 }
@@ -63,7 +70,9 @@ export class Rights {
 
   /** Throws when there is no such user. Authentication is on. */
   constructor(data: AuthData, caller: Caller) {
-    if (caller === undefined) throw errors.userEmpty();
+    if (caller === undefined || caller.authRevision === 0) throw errors.userEmpty();
+    const { authRevision = data.revision } = caller;
+    if (authRevision < data.revision) throw errors.oldAuthRevision();
     const user = data.users.get(caller.name);
     checkToken(user, caller);
     if (user === undefined) throw errors.permissionDenied();

@@ -3,17 +3,18 @@ import type { ClusterServer, Member } from "../../proto/gen/etcd.ts";
 import { type CallContext, unary } from "../rpc/mod.ts";
 import type { MemberId } from "../runtime/types.ts";
 import { storeErrors } from "../store/mod.ts";
+import type { StoreAccess } from "./access.ts";
 import type { MemberInfo, StoreAdmin } from "./admin.ts";
 import * as errors from "./errors.ts";
-import type { Front } from "./front.ts";
 import { etcdLimits } from "./limits.ts";
 
-export function clusterService(front: Front, admin: StoreAdmin): ClusterServer {
+export function clusterService(access: StoreAccess, admin: StoreAdmin): ClusterServer {
   const members = async () => (await admin.members()).map(wireMember);
-  const enterAsAdmin = async (context: CallContext) => front.admin(await front.enter(context));
+  const beginAsAdmin = async (context: CallContext) =>
+    access.requireAdmin(await access.begin(context));
   return {
     memberAdd: unary(async (request, context) => {
-      await enterAsAdmin(context);
+      await beginAsAdmin(context);
       const peerUrls = checkUrls(request.peerURLs);
       const present = await admin.members();
       if (present.some((member) => peerUrls.some((url) => member.peerUrls.includes(url)))) {
@@ -21,34 +22,34 @@ export function clusterService(front: Front, admin: StoreAdmin): ClusterServer {
       }
       const member = await admin.memberAdd({ peerUrls, learner: request.isLearner === true });
       return {
-        header: front.header.ofCluster(),
+        header: access.header.ofCluster(),
         member: wireMember(member),
         members: await members(),
       };
     }),
 
     memberRemove: unary(async (request, context) => {
-      await enterAsAdmin(context);
+      await beginAsAdmin(context);
       await admin.memberRemove(memberIdOf(request.ID));
-      return { header: front.header.ofCluster(), members: await members() };
+      return { header: access.header.ofCluster(), members: await members() };
     }),
 
     memberUpdate: unary(async (request, context) => {
-      await enterAsAdmin(context);
+      await beginAsAdmin(context);
       await admin.memberUpdate(memberIdOf(request.ID), checkUrls(request.peerURLs));
-      return { header: front.header.ofCluster(), members: await members() };
+      return { header: access.header.ofCluster(), members: await members() };
     }),
 
     memberList: unary(async (request, context) => {
-      await front.someone(await front.enter(context));
-      if (request.linearizable) await front.store.readRevision();
-      return { header: front.header.ofCluster(), members: await members() };
+      await access.requireUser(await access.begin(context));
+      if (request.linearizable) await access.store.readRevision();
+      return { header: access.header.ofCluster(), members: await members() };
     }),
 
     memberPromote: unary(async (request, context) => {
-      await enterAsAdmin(context);
+      await beginAsAdmin(context);
       await admin.memberPromote(memberIdOf(request.ID));
-      return { header: front.header.ofCluster(), members: await members() };
+      return { header: access.header.ofCluster(), members: await members() };
     }),
   };
 }

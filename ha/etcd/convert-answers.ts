@@ -68,7 +68,7 @@ export function wireTxn(header: ResponseHeader, response: TxnResponse): WireTxn 
   };
 }
 
-function wireResult(header: ResponseHeader, result: OperationResult): ResponseOp {
+export function wireResult(header: ResponseHeader, result: OperationResult): ResponseOp {
   switch (result.op) {
     case "range":
       return { response: { $case: "responseRange", value: wireRange(header, result) } };

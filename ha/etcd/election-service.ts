@@ -9,11 +9,11 @@ import type {
 } from "../../proto/gen/etcd_election.ts";
 import { type CallContext, serverStream, unary } from "../rpc/mod.ts";
 import type { KeyRange, KeyValue, Revision, WatchBatch, WatchRequest } from "../store/mod.ts";
+import type { StoreAccess } from "./access.ts";
 import { orNone } from "./bytes.ts";
 import type { Caller } from "./caller.ts";
 import { wireKeyValue } from "./convert-answers.ts";
 import * as errors from "./errors.ts";
-import type { Front } from "./front.ts";
 import {
   CallerLease,
   enterQueue,
@@ -25,13 +25,13 @@ import {
   withdraw,
 } from "./ownership.ts";
 
-export function electionService(front: Front): ElectionServer {
+export function electionService(access: StoreAccess): ElectionServer {
   return {
     campaign: unary(async (request, context) => {
-      const caller = await front.enter(context);
-      const lease = await CallerLease.open(front, caller, request.lease ?? 0n);
+      const caller = await access.begin(context);
+      const lease = await CallerLease.open(access, caller, request.lease ?? 0n);
       try {
-        const response = await campaign(front, caller, request, lease, context);
+        const response = await campaign(access, caller, request, lease, context);
         lease.release();
         return response;
       } catch (thrown) {
@@ -41,30 +41,30 @@ export function electionService(front: Front): ElectionServer {
     }),
 
     proclaim: unary(async (request, context) => {
-      const caller = await front.enter(context);
+      const caller = await access.begin(context);
       const leader = given(request.leader);
-      return { header: await proclaim(front, caller, leader, orNone(request.value)) };
+      return { header: await proclaim(access, caller, leader, orNone(request.value)) };
     }),
 
     leader: unary(async (request, context) => {
-      const caller = await front.enter(context);
-      const { kvs, revision } = await front.range(caller, firstOf(queueOf(orNone(request.name))));
+      const caller = await access.begin(context);
+      const { kvs, revision } = await access.range(caller, firstOf(queueOf(orNone(request.name))));
       const [kv] = kvs;
       if (kv === undefined) throw errors.unknown("election: no leader");
-      return { header: front.header.of(revision), kv: wireKeyValue(kv) };
+      return { header: access.header.of(revision), kv: wireKeyValue(kv) };
     }),
 
     observe: serverStream(async function* (request, context) {
-      const caller = await front.enter(context);
-      yield* observe(front, caller, queueOf(orNone(request.name)), context);
+      const caller = await access.begin(context);
+      yield* observe(access, caller, queueOf(orNone(request.name)), context);
     }),
 
     resign: unary(async (request, context) => {
-      const caller = await front.enter(context);
+      const caller = await access.begin(context);
       const leader = given(request.leader);
       const rev = Number(leader.rev ?? 0n);
-      const { revision } = await leaveQueue(front, caller, orNone(leader.key), rev);
-      return { header: front.header.of(revision) };
+      const { revision } = await leaveQueue(access, caller, orNone(leader.key), rev);
+      return { header: access.header.of(revision) };
     }),
   };
 }
@@ -75,7 +75,7 @@ function given(leader: LeaderKey | undefined): LeaderKey {
 }
 
 async function campaign(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   request: CampaignRequest,
   lease: CallerLease,
@@ -84,30 +84,30 @@ async function campaign(
   const name = orNone(request.name);
   const value = orNone(request.value);
   const key = keyOf(name, lease.id);
-  const entered = await enterQueue(front, caller, key, value, lease.id);
+  const entered = await enterQueue(access, caller, key, value, lease.id);
   const { createRevision } = entered;
   const leader = { name, key, rev: BigInt(createRevision), lease: lease.id };
   try {
     if (entered.value !== undefined && !value.equals(entered.value)) {
-      await proclaim(front, caller, leader, value);
+      await proclaim(access, caller, leader, value);
     }
     await lease.keep();
-    await waitForTurn(front, caller, queueOf(name), createRevision, context);
+    await waitForTurn(access, caller, queueOf(name), createRevision, context);
   } catch (thrown) {
-    await withdraw(front, caller, entered);
+    await withdraw(access, caller, entered);
     throw thrown;
   }
-  return { header: front.header.of(entered.answer.revision), leader };
+  return { header: access.header.of(entered.answer.revision), leader };
 }
 
 async function proclaim(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   leader: LeaderKey,
   value: Buffer,
 ): Promise<ResponseHeader> {
   const key = orNone(leader.key);
-  const answer = await front.txn(
+  const answer = await access.txn(
     caller,
     {
       compares: [{ key, target: "create", operator: "=", operand: Number(leader.rev ?? 0n) }],
@@ -117,32 +117,32 @@ async function proclaim(
     {},
   );
   if (!answer.succeeded) throw errors.unknown("election: not leader");
-  return front.header.of(answer.revision);
+  return access.header.of(answer.revision);
 }
 
 /** The leader's value, each one that it proclaims, then the next leader's, and so on. */
 async function* observe(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   queue: KeyRange,
   context: CallContext,
 ): AsyncGenerator<LeaderResponse, void> {
   const say = (kv: KeyValue, revision: Revision): LeaderResponse => ({
-    header: front.header.of(revision),
+    header: access.header.of(revision),
     kv: wireKeyValue(kv),
   });
   while (!context.signal.aborted) {
-    const { kvs, revision } = await front.range(caller, firstOf(queue));
+    const { kvs, revision } = await access.range(caller, firstOf(queue));
     let [leader] = kvs;
     let from = revision;
     if (leader === undefined) {
-      leader = await firstPut(front, caller, queue, revision, context);
+      leader = await firstPut(access, caller, queue, revision, context);
       if (leader === undefined) return;
       from = leader.modRevision;
     }
     yield say(leader, from);
     const startRevision = (from + 1) as Revision;
-    const watched = watchWhile(front, caller, { key: leader.key, startRevision }, context);
+    const watched = watchWhile(access, caller, { key: leader.key, startRevision }, context);
     for await (const { events } of watched) {
       let ended = false;
       for (const { type, kv } of events) {
@@ -156,7 +156,7 @@ async function* observe(
 }
 
 async function firstPut(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   queue: KeyRange,
   revision: Revision,
@@ -164,7 +164,7 @@ async function firstPut(
 ): Promise<KeyValue | undefined> {
   const startRevision = (revision + 1) as Revision;
   const request = { ...queue, startRevision, filters: ["delete"] as const };
-  for await (const { events } of watchWhile(front, caller, request, context)) {
+  for await (const { events } of watchWhile(access, caller, request, context)) {
     const [event] = events;
     if (event !== undefined) return event.kv;
   }
@@ -173,12 +173,12 @@ async function firstPut(
 
 /** Ends when the caller goes. */
 async function* watchWhile(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   request: WatchRequest,
   context: CallContext,
 ): AsyncGenerator<WatchBatch, void> {
-  const stream = await front.watch(caller, request);
+  const stream = await access.watch(caller, request);
   const stop = () => stream.close();
   context.signal.addEventListener("abort", stop, { once: true });
   try {

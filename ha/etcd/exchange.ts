@@ -1,6 +1,7 @@
 /**
- * Where the answers of a stream are handed over: whoever offers one waits until it is taken, so
- * there are never more than one of each producer, and the slowness of a client reaches them all.
+ * Hands the answers of a stream over without a queue: a producer that offers an answer waits until
+ * the stream has taken it. So at most one answer of each producer waits, and a slow client slows
+ * the producers down.
  */
 import type { StatusError } from "../runtime/status-error.ts";
 import type { Cancel } from "../runtime/types.ts";
@@ -48,7 +49,7 @@ export class Exchange<T> implements AsyncIterableIterator<T, undefined> {
     if (waiting !== undefined) this.settle(waiting);
   }
 
-  /** Called once, when the stream ends for whatever reason. */
+  /** `closer` is called once, when the stream ends, with or without an error. */
   whenClosed(closer: Cancel): void {
     if (this.closed) closer();
     else this.closers.push(closer);

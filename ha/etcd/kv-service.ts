@@ -2,43 +2,45 @@
 import type { KVServer } from "../../proto/gen/etcd.ts";
 import { unary } from "../rpc/mod.ts";
 import type { Operation, Revision } from "../store/mod.ts";
+import { type StoreAccess, writeOptions } from "./access.ts";
 import { deleteOf, putOf, rangeOf, revisionOf, txnOf } from "./convert.ts";
 import { wireDelete, wirePut, wireRange, wireTxn } from "./convert-answers.ts";
-import { type Front, writeOptions } from "./front.ts";
-import { rangeMessage } from "./range-message.ts";
+import { isLargeTxn, rangeMessage, txnMessage } from "./range-message.ts";
 
-export function kvService(front: Front): KVServer {
+export function kvService(access: StoreAccess): KVServer {
   const only = (operation: Operation) => ({ compares: [], success: [operation], failure: [] });
   return {
     range: unary((request, context) => {
       const serializable = request.serializable === true;
-      return after(front.enter(context, serializable), async (caller) => {
+      return after(access.begin(context, serializable), async (caller) => {
         const options = { serializable, caller: context };
-        const response = await front.openRange(caller, rangeOf(request), options);
-        const header = front.header.of(response.revision);
+        const response = await access.openRange(caller, rangeOf(request), options);
+        const header = access.header.of(response.revision);
         if ("kvs" in response) return wireRange(header, response);
         return rangeMessage(header, response, context.signal);
       });
     }),
 
     put: unary((request, context) =>
-      after(front.enter(context), async (caller) => {
-        const answer = await front.txn(caller, only(putOf(request)), writeOptions(context));
-        return wirePut(front.header.of(answer.revision), answer.results[0]);
+      after(access.begin(context), async (caller) => {
+        const answer = await access.txn(caller, only(putOf(request)), writeOptions(context));
+        return wirePut(access.header.of(answer.revision), answer.results[0]);
       }),
     ),
 
     deleteRange: unary((request, context) =>
-      after(front.enter(context), async (caller) => {
-        const answer = await front.txn(caller, only(deleteOf(request)), writeOptions(context));
-        return wireDelete(front.header.of(answer.revision), answer.results[0]);
+      after(access.begin(context), async (caller) => {
+        const answer = await access.txn(caller, only(deleteOf(request)), writeOptions(context));
+        return wireDelete(access.header.of(answer.revision), answer.results[0]);
       }),
     ),
 
     txn: unary((request, context) =>
-      after(front.enter(context), async (caller) => {
-        const answer = await front.txn(caller, txnOf(request), writeOptions(context));
-        return wireTxn(front.header.of(answer.revision), answer);
+      after(access.begin(context), async (caller) => {
+        const answer = await access.txn(caller, txnOf(request), writeOptions(context));
+        const header = access.header.of(answer.revision);
+        if (isLargeTxn(answer)) return txnMessage(header, answer, context.signal);
+        return wireTxn(header, answer);
       }),
     ),
 
@@ -47,9 +49,9 @@ export function kvService(front: Front): KVServer {
      * done: `physical` is answered as soon as nothing below the revision can be read any more.
      */
     compact: unary(async (request, context) => {
-      await front.admin(await front.enter(context));
+      await access.requireAdmin(await access.begin(context));
       const revision = revisionOf(request.revision) ?? (0 as Revision);
-      return { header: front.header.of(await front.store.compact(revision)) };
+      return { header: access.header.of(await access.store.compact(revision)) };
     }),
   };
 }

@@ -42,7 +42,7 @@ export const etcdLimits = {
   /** Passwords checked at once (each takes 16 MiB and a thread of the pool), and waiting to be. */
   passwordsAtOnce: 2,
   passwordsWaiting: 64,
-  /** Times a change of auth data is tried again after somebody else's came first. */
+  /** Attempts at a change of auth data, when other changes come first each time. */
   changeAttempts: 16,
   /** Times a write is tried again because rights changed while it was under way. */
   guardedAttempts: 3,

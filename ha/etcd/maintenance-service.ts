@@ -13,48 +13,48 @@ import { serverStream, unary } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { MemberId } from "../runtime/types.ts";
 import { storeErrors } from "../store/mod.ts";
+import type { StoreAccess } from "./access.ts";
 import { type Alarm, AlarmKind, type StoreAdmin } from "./admin.ts";
 import { bufferOf } from "./bytes.ts";
 import { memberIdOf } from "./cluster-service.ts";
 import { revisionOf } from "./convert.ts";
 import * as errors from "./errors.ts";
-import type { Front } from "./front.ts";
 import { etcdLimits } from "./limits.ts";
 
 /** The etcd whose behaviour this is; clients look at the version to know what they may ask. */
 export const etcdVersion = "3.5.21";
 
-export function maintenanceService(front: Front, admin: StoreAdmin): MaintenanceServer {
+export function maintenanceService(access: StoreAccess, admin: StoreAdmin): MaintenanceServer {
   return {
     alarm: unary(async (request, context) => {
-      await front.admin(await front.enter(context));
+      await access.requireAdmin(await access.begin(context));
       const { action = 0, memberID = 0n, alarm = 0 } = request;
-      const alarms = await alarmsOf(front, admin, action, memberID, alarm);
-      return { header: await front.header.now(), alarms: alarms.map(wireAlarm) };
+      const alarms = await alarmsOf(access, admin, action, memberID, alarm);
+      return { header: await access.header.now(), alarms: alarms.map(wireAlarm) };
     }),
 
     status: unary(async (_, context) => {
-      await front.admin(await front.enter(context, true));
-      return statusOf(front, admin);
+      await access.requireAdmin(await access.begin(context, true));
+      return statusOf(access, admin);
     }),
 
     defragment: unary(async (_, context) => {
-      await front.admin(await front.enter(context));
+      await access.requireAdmin(await access.begin(context));
       await admin.defragment();
-      return { header: await front.header.now() };
+      return { header: await access.header.now() };
     }),
 
     hash: unary(async (_, context) => {
-      await front.admin(await front.enter(context));
+      await access.requireAdmin(await access.begin(context));
       const hash = await admin.hash();
-      return { header: await front.header.now(), hash };
+      return { header: await access.header.now(), hash };
     }),
 
     hashKv: unary(async (request, context) => {
-      await front.admin(await front.enter(context));
+      await access.requireAdmin(await access.begin(context));
       const hashed = await admin.hashKv(revisionOf(request.revision));
       return {
-        header: await front.header.now(),
+        header: await access.header.now(),
         hash: hashed.hash,
         compactRevision: BigInt(hashed.compactRevision),
         hashRevision: BigInt(hashed.revision),
@@ -62,21 +62,21 @@ export function maintenanceService(front: Front, admin: StoreAdmin): Maintenance
     }),
 
     snapshot: serverStream(async function* (_, context) {
-      await front.admin(await front.enter(context, true));
-      const header = await front.header.now();
+      await access.requireAdmin(await access.begin(context, true));
+      const header = await access.header.now();
       yield* snapshotBlobs(admin.snapshot(), (blob) => ({ header, blob, version: etcdVersion }));
     }),
 
     moveLeader: unary(async (request, context) => {
-      await front.admin(await front.enter(context));
-      const { id, leader } = await front.store.status();
+      await access.requireAdmin(await access.begin(context));
+      const { id, leader } = await access.store.status();
       if (leader !== id) throw storeErrors.notLeader();
       await admin.moveLeader(transferee(request.targetID));
-      return { header: await front.header.now() };
+      return { header: await access.header.now() };
     }),
 
     downgrade: unary(async (request, context) => {
-      await front.admin(await front.enter(context));
+      await access.requireAdmin(await access.begin(context));
       if (request.action === DowngradeRequest_DowngradeAction.CANCEL) throw errors.noDowngrade();
       throw new StatusError(
         Code.unimplemented,
@@ -86,9 +86,9 @@ export function maintenanceService(front: Front, admin: StoreAdmin): Maintenance
   };
 }
 
-async function statusOf(front: Front, admin: StoreAdmin): Promise<StatusResponse> {
+async function statusOf(access: StoreAccess, admin: StoreAdmin): Promise<StatusResponse> {
   const [status, size, alarms] = await Promise.all([
-    front.store.status(),
+    access.store.status(),
     admin.dbSize(),
     admin.alarms(),
   ]);
@@ -96,7 +96,7 @@ async function statusOf(front: Front, admin: StoreAdmin): Promise<StatusResponse
     ({ member, kind }) => `memberID:${member} alarm:${kind === "noSpace" ? "NOSPACE" : "CORRUPT"} `,
   );
   return {
-    header: front.header.of(status.revision),
+    header: access.header.of(status.revision),
     version: etcdVersion,
     dbSize: BigInt(size.total),
     dbSizeInUse: BigInt(size.inUse),
@@ -119,7 +119,7 @@ function transferee(id: bigint | undefined): MemberId {
 }
 
 async function alarmsOf(
-  front: Front,
+  access: StoreAccess,
   admin: StoreAdmin,
   action: AlarmRequest_AlarmAction,
   member: bigint,
@@ -141,7 +141,7 @@ async function alarmsOf(
 
   /** An alarm outlives its member, and of CORRUPT it may name none (0): ended are all there are. */
   async function everybody(): Promise<readonly MemberId[]> {
-    if (verb === "activate") return (await front.store.status()).members.map(({ id }) => id);
+    if (verb === "activate") return (await access.store.status()).members.map(({ id }) => id);
     return (await admin.alarms()).filter((alarm) => alarm.kind === kind).map((a) => a.member);
   }
 }

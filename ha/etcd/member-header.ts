@@ -1,4 +1,4 @@
-/** Who answers, in every response: cluster, member, term and revision. */
+/** The header of every response: cluster, member, term and revision. */
 import type { ResponseHeader } from "../../proto/gen/etcd.ts";
 import type { Cancel } from "../runtime/types.ts";
 import type { MemberStatus, Revision, Store } from "../store/mod.ts";

@@ -1,8 +1,8 @@
 /**
- * What locks and elections have in common: keys `name/<lease in hex>`, each alive as long as its
- * lease, in a queue by create revision. Whoever is first owns; everybody else waits for the one
- * just before to go, so that a change wakes one and not all. Source: etcd
- * `client/v3/concurrency`.
+ * The queue behind locks and elections: keys `name/<lease in hex>`, each of which lives as long as
+ * its lease, ordered by create revision. The first key of the queue owns the lock. Every other
+ * waiter watches the key just before its own, so that a change wakes one waiter and not all of them.
+ * Source: etcd `client/v3/concurrency`.
  */
 import type { CallContext } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
@@ -15,9 +15,9 @@ import type {
   Revision,
   TxnResponse,
 } from "../store/mod.ts";
+import type { StoreAccess } from "./access.ts";
 import { prefixEnd } from "./bytes.ts";
 import type { Caller } from "./caller.ts";
-import type { Front } from "./front.ts";
 import { etcdLimits } from "./limits.ts";
 
 const slash = Buffer.from("/");
@@ -43,34 +43,34 @@ export class CallerLease {
   readonly id: LeaseId;
   /** The caller gave none: it was made for this call, and goes with it if the call fails. */
   private readonly own: boolean;
-  private readonly front: Front;
+  private readonly access: StoreAccess;
   private timer: NodeJS.Timeout | undefined;
 
-  private constructor(front: Front, id: LeaseId, own: boolean) {
-    this.front = front;
+  private constructor(access: StoreAccess, id: LeaseId, own: boolean) {
+    this.access = access;
     this.id = id;
     this.own = own;
   }
 
-  static async open(front: Front, caller: Caller, lease: LeaseId): Promise<CallerLease> {
-    await front.someone(caller);
+  static async open(access: StoreAccess, caller: Caller, lease: LeaseId): Promise<CallerLease> {
+    await access.requireUser(caller);
     if (lease === 0n) {
-      const granted = await front.store.leaseGrant(0n, etcdLimits.sessionSeconds);
-      return new CallerLease(front, granted.id, true);
+      const granted = await access.store.leaseGrant(0n, etcdLimits.sessionSeconds);
+      return new CallerLease(access, granted.id, true);
     }
-    await front.leaseWriter(caller, lease);
-    return new CallerLease(front, lease, false);
+    await access.requireLeaseWrite(caller, lease);
+    return new CallerLease(access, lease, false);
   }
 
   /** From now on until {@link release} or {@link abandon}. */
   async keep(): Promise<void> {
-    const seconds = await this.front.store.leaseKeepAlive(this.id);
+    const seconds = await this.access.store.leaseKeepAlive(this.id);
     const millis = Math.max(1, seconds / 3) * millisPerSecond;
     this.timer = setInterval(() => {
-      this.front.store.leaseKeepAlive(this.id).catch((thrown: unknown) => {
+      this.access.store.leaseKeepAlive(this.id).catch((thrown: unknown) => {
         // A lease that is gone takes the caller's key with it, which the waiting ends on.
         const { message } = StatusError.from(thrown);
-        this.front.options.log.debug("a waiting caller's lease was not renewed", {
+        this.access.options.log.debug("a waiting caller's lease was not renewed", {
           error: message,
         });
       });
@@ -86,17 +86,17 @@ export class CallerLease {
   async abandon(): Promise<void> {
     clearInterval(this.timer);
     if (!this.own) return;
-    await this.front.store.leaseRevoke(this.id).catch((thrown: unknown) => {
+    await this.access.store.leaseRevoke(this.id).catch((thrown: unknown) => {
       // It ends by itself, later.
       const { message } = StatusError.from(thrown);
-      this.front.options.log.debug("a lease was not revoked", { error: message });
+      this.access.options.log.debug("a lease was not revoked", { error: message });
     });
   }
 }
 
-/** Waits until nobody in the queue was there before `createRevision`. */
+/** Waits until the queue holds no key that is older than `createRevision`. */
 export async function waitForTurn(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   queue: KeyRange,
   createRevision: number,
@@ -108,18 +108,18 @@ export async function waitForTurn(
     sort: { by: "create", order: "descending" },
     maxCreateRevision: (createRevision - 1) as Revision,
   };
-  // Nobody's create revision is below the first one there can be.
+  // No create revision is below the first one.
   if (createRevision <= 1) return;
   for (;;) {
-    const { kvs, revision } = await front.range(caller, before, { signal: context.signal });
+    const { kvs, revision } = await access.range(caller, before, { signal: context.signal });
     const [predecessor] = kvs;
     if (predecessor === undefined) return;
-    await waitForDelete(front, caller, predecessor, revision, context);
+    await waitForDelete(access, caller, predecessor, revision, context);
   }
 }
 
 async function waitForDelete(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   { key }: KeyValue,
   revision: Revision,
@@ -127,7 +127,7 @@ async function waitForDelete(
 ): Promise<void> {
   const startRevision = (revision + 1) as Revision;
   const request = { key, startRevision, filters: ["put"] as const };
-  const stream = await front.watch(caller, request);
+  const stream = await access.watch(caller, request);
   const stop = () => stream.close();
   context.signal.addEventListener("abort", stop, { once: true });
   try {
@@ -156,14 +156,14 @@ export interface Entered {
 
 /** Puts the caller's key into the queue, unless it is there; `more` is done in either case. */
 export async function enterQueue(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   key: Buffer,
   value: Uint8Array,
   lease: LeaseId,
   more: readonly Operation[] = [],
 ): Promise<Entered> {
-  const answer = await front.txn(
+  const answer = await access.txn(
     caller,
     {
       compares: [{ key, target: "create", operator: "=", operand: 0 }],
@@ -187,23 +187,27 @@ export async function enterQueue(
  * Undoes what a failed call put into the queue; one that found its key there leaves it. Never
  * throws: the key ends with its lease in any case.
  */
-export async function withdraw(front: Front, caller: Caller, entered: Entered): Promise<void> {
+export async function withdraw(
+  access: StoreAccess,
+  caller: Caller,
+  entered: Entered,
+): Promise<void> {
   if (!entered.created) return;
   const { key, createRevision } = entered;
-  await leaveQueue(front, caller, key, createRevision).catch((thrown: unknown) => {
+  await leaveQueue(access, caller, key, createRevision).catch((thrown: unknown) => {
     const { message } = StatusError.from(thrown);
-    front.options.log.debug("a waiting caller's key was not removed", { error: message });
+    access.options.log.debug("a waiting caller's key was not removed", { error: message });
   });
 }
 
 /** Takes the key out of the queue, if it is still the one that was put there. */
 export function leaveQueue(
-  front: Front,
+  access: StoreAccess,
   caller: Caller,
   key: Uint8Array,
   createRevision: number,
 ): Promise<TxnResponse> {
-  return front.txn(
+  return access.txn(
     caller,
     {
       compares: [{ key, target: "create", operator: "=", operand: createRevision }],

@@ -4,16 +4,31 @@
  */
 import {
   type ResponseHeader,
+  ResponseOp,
   RangeResponse as WireRange,
   type RangeResponse as WireRangeResponse,
+  TxnResponse as WireTxn,
+  type TxnResponse as WireTxnResponse,
 } from "../../proto/gen/etcd.ts";
 import { cancelledError } from "../rpc/errors.ts";
 import { PiecewiseMessage } from "../rpc/mod.ts";
-import type { RangeRow, RangeRows } from "../store/mod.ts";
+import { assert } from "../runtime/assert.ts";
+import type {
+  OperationResult,
+  RangeResponse,
+  RangeRow,
+  RangeRows,
+  TxnResponse,
+} from "../store/mod.ts";
+import { textOf } from "./bytes.ts";
+import { wireResult } from "./convert-answers.ts";
 import { etcdLimits } from "./limits.ts";
 
 /** Tag bytes, as protobuf has them: field number and wire type. */
 const Tag = {
+  response: 0x1a,
+  range: 0x0a,
+  txn: 0x22,
   rows: 0x12,
   key: 0x0a,
   create: 0x10,
@@ -48,6 +63,89 @@ export async function rangeMessage(
     rows.close();
     throw thrown;
   }
+}
+
+/** Whether the answer to a txn is to be made a piece at a time. */
+export function isLargeTxn({ results }: TxnResponse): boolean {
+  let effort = 0;
+  const count = (result: OperationResult): void => {
+    if (result.op === "txn") for (const inner of result.results) count(inner);
+    if (result.op !== "range") return;
+    for (const { value } of result.kvs) effort += 1 + value.length / bytesPerEffort;
+  };
+  for (const result of results) count(result);
+  return effort > etcdLimits.rowsPerTurn;
+}
+
+/** A row counts one more for so many bytes of its value. */
+const bytesPerEffort = 256;
+
+/** The answer to a txn whose ranges have found many rows. Resolves when its length is known. */
+export async function txnMessage(
+  header: ResponseHeader,
+  response: TxnResponse,
+  signal: AbortSignal,
+): Promise<PiecewiseMessage & WireTxnResponse> {
+  const parts = await txnParts(header, response, signal);
+  return new PartsMessage(parts) as PiecewiseMessage & WireTxnResponse;
+}
+
+async function txnParts(
+  header: ResponseHeader,
+  { succeeded, results }: TxnResponse,
+  signal: AbortSignal,
+): Promise<Part[]> {
+  const parts: Part[] = [WireTxn.encode({ header, succeeded }).finish()];
+  // As in etcd, answers within a txn say the revision only.
+  const inner = { revision: header.revision };
+  for (const result of results) {
+    if (result.op === "range") {
+      const rows = rowsOf(result);
+      const { more, count } = result;
+      const found: Part[] = [
+        WireRange.encode({ header: inner }).finish(),
+        { rows, bytes: await bytesOfRows(rows, signal) },
+        WireRange.encode({ more, count: BigInt(count) }).finish(),
+      ];
+      parts.push(...delimited(Tag.response, delimited(Tag.range, found)));
+    } else if (result.op === "txn") {
+      const found = await txnParts(inner, result, signal);
+      parts.push(...delimited(Tag.response, delimited(Tag.txn, found)));
+    } else {
+      const op = ResponseOp.encode(wireResult(inner, result)).finish();
+      parts.push(...delimited(Tag.response, [op]));
+    }
+  }
+  return parts;
+}
+
+/** The parts as one field. */
+function delimited(tag: number, parts: readonly Part[]): Part[] {
+  const length = parts.reduce((sum, part) => sum + lengthOf(part), 0);
+  const prefix = Buffer.alloc(1 + varintLength(length));
+  prefix[0] = tag;
+  writeVarint(prefix, 1, length);
+  return [prefix, ...parts];
+}
+
+function rowsOf({ revision, more, count, kvs }: RangeResponse): RangeRows {
+  return {
+    ...{ revision, more, count, length: kvs.length },
+    at: (row) => {
+      const kv = kvs[row];
+      assert(kv !== undefined, "a row of the answer is read");
+      return {
+        key: textOf(kv.key),
+        value: textOf(kv.value),
+        create: kv.createRevision,
+        mod: kv.modRevision,
+        version: kv.version,
+        lease: kv.lease,
+      };
+    },
+    effort: () => 1,
+    close: () => undefined,
+  };
 }
 
 class PartsMessage extends PiecewiseMessage {

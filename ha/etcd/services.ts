@@ -12,16 +12,19 @@ import { LockService } from "../../proto/gen/etcd_lock.ts";
 import type { RpcServer } from "../rpc/mod.ts";
 import type { Log } from "../runtime/types.ts";
 import type { DirectStore } from "../store/mod.ts";
+import { StoreAccess } from "./access.ts";
 import type { StoreAdmin } from "./admin.ts";
 import { authService } from "./auth-service.ts";
 import { clusterService } from "./cluster-service.ts";
 import { electionService } from "./election-service.ts";
-import { Front } from "./front.ts";
+import type { JwtOptions } from "./jwt-options.ts";
+import { JwtTokens } from "./jwt-tokens.ts";
 import { kvService } from "./kv-service.ts";
 import { leaseService } from "./lease-service.ts";
 import { etcdLimits } from "./limits.ts";
 import { lockService } from "./lock-service.ts";
 import { maintenanceService } from "./maintenance-service.ts";
+import { SimpleTokens } from "./tokens.ts";
 import { watchService } from "./watch-service.ts";
 
 export interface EtcdServiceOptions {
@@ -36,6 +39,8 @@ export interface EtcdServiceOptions {
   readonly leaderLossMillis?: number | undefined;
   /** Unix time in milliseconds; by it tokens expire. */
   readonly wallMillis?: (() => number) | undefined;
+  /** Tokens are JSON Web Tokens (etcd's `--auth-token=jwt,…`); absent: simple ones. */
+  readonly jwt?: JwtOptions | undefined;
 }
 
 export interface EtcdServices {
@@ -50,24 +55,25 @@ export function addEtcdServices(
   admin: StoreAdmin,
   options: EtcdServiceOptions,
 ): EtcdServices {
-  const front = new Front(store, {
+  const access = new StoreAccess(store, {
     log: options.log,
     certificateUsers: options.certificateUsers ?? false,
     leaderLossMillis: options.leaderLossMillis ?? etcdLimits.leaderLossMillis,
     wallMillis: options.wallMillis ?? Date.now,
+    tokens: options.jwt === undefined ? new SimpleTokens() : new JwtTokens(options.jwt),
   });
   const watchOptions = {
     progressMillis: options.progressMillis ?? etcdLimits.progressMillis,
     maxWatches: options.watchesPerStream ?? etcdLimits.watchesPerStream,
     maxResponseBytes: options.watchResponseBytes ?? etcdLimits.watchResponseBytes,
   };
-  server.addService(KVService, kvService(front));
-  server.addService(WatchService, watchService(front, watchOptions));
-  server.addService(LeaseService, leaseService(front));
-  server.addService(ClusterService, clusterService(front, admin));
-  server.addService(MaintenanceService, maintenanceService(front, admin));
-  server.addService(AuthService, authService(front));
-  server.addService(LockService, lockService(front));
-  server.addService(ElectionService, electionService(front));
-  return { close: () => front.close() };
+  server.addService(KVService, kvService(access));
+  server.addService(WatchService, watchService(access, watchOptions));
+  server.addService(LeaseService, leaseService(access));
+  server.addService(ClusterService, clusterService(access, admin));
+  server.addService(MaintenanceService, maintenanceService(access, admin));
+  server.addService(AuthService, authService(access));
+  server.addService(LockService, lockService(access));
+  server.addService(ElectionService, electionService(access));
+  return { close: () => access.close() };
 }

@@ -1,12 +1,12 @@
 /**
- * One Watch stream: many watches, each fed by a watch of the store. Whoever of them has something
- * is in line, and the line is served once a turn, as long as the client reads; while it does not,
- * nothing is taken from the store's watches, which continue from history later: nothing is
- * skipped, and nothing piles up here.
+ * One Watch stream with many watches, each fed by a watch of the store. A watch that has events
+ * stands in a line, and the line is served once a turn, as long as the client reads. While the
+ * client does not read, nothing is taken from the store's watches; they continue from history
+ * later. So no event is skipped, and no queue grows here.
  *
- * Progress. A watch tells how far it has come without having events only when it is asked to, by
- * `requestProgress`: now and then for `progress_notify`, and for a progress request of the client,
- * which is answered when every watch of the stream has told.
+ * Progress. The store's watch reports its revision without events only on `requestProgress`. That
+ * is called at intervals for `progress_notify`, and for a progress request of the client, which is
+ * answered when every watch of the stream has reported.
  */
 import type {
   WatchCreateRequest,
@@ -17,9 +17,9 @@ import type { Answers } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Cancel } from "../runtime/types.ts";
 import type { DirectWatch, Revision, WatchBatch } from "../store/mod.ts";
+import type { StoreAccess } from "./access.ts";
 import type { Caller } from "./caller.ts";
 import * as errors from "./errors.ts";
-import type { Front } from "./front.ts";
 import { mayShowReserved, visibleEvents } from "./reserved.ts";
 import type { WatchBodies } from "./watch-bodies.ts";
 import type { WatchFrames } from "./watch-frames.ts";
@@ -57,7 +57,7 @@ export interface WatchSessionOptions {
 }
 
 export class WatchSession {
-  private readonly front: Front;
+  private readonly access: StoreAccess;
   private readonly bodies: WatchBodies;
   private readonly answers: Answers<WatchResponse>;
   private readonly options: WatchSessionOptions;
@@ -69,10 +69,10 @@ export class WatchSession {
   private full = false;
   /** Requests wait with it. */
   private resume: (() => void) | undefined;
-  /** Only where there is somebody to remind. */
+  /** Runs only while a watch wants progress notifications. */
   private timer: NodeJS.Timeout | undefined;
   private nextId = 0n;
-  /** A progress request has not been answered yet: so many watches owe their word. */
+  /** A progress request waits until every watch has reported its revision. */
   private asked = false;
   private owing = 0;
   private closers: Cancel[] = [];
@@ -80,12 +80,12 @@ export class WatchSession {
 
   /** `frames` may be shared by all streams: each leaves it empty whenever it has done something. */
   constructor(
-    front: Front,
+    access: StoreAccess,
     shared: { readonly bodies: WatchBodies; readonly frames: WatchFrames },
     answers: Answers<WatchResponse>,
     options: WatchSessionOptions,
   ) {
-    this.front = front;
+    this.access = access;
     this.bodies = shared.bodies;
     this.frames = shared.frames;
     this.answers = answers;
@@ -94,7 +94,7 @@ export class WatchSession {
     answers.onClosed = () => this.close();
   }
 
-  /** Called once, when the stream ends for whatever reason. */
+  /** `closer` is called once, when the stream ends, with or without an error. */
   whenClosed(closer: Cancel): void {
     if (this.closed) closer();
     else this.closers.push(closer);
@@ -127,7 +127,7 @@ export class WatchSession {
   }
 
   private async create(create: WatchCreateRequest, caller: () => Promise<Caller>): Promise<void> {
-    const { header } = this.front;
+    const { header } = this.access;
     let watch: Watch;
     try {
       watch = await this.open(create, await caller());
@@ -140,7 +140,7 @@ export class WatchSession {
       return;
     }
     if (this.closed) {
-      // The client went away in the meantime, and nobody else would ever close it.
+      // The client went away in the meantime: this is the only place that can close the watch.
       watch.stream.close();
       return;
     }
@@ -159,7 +159,7 @@ export class WatchSession {
     const wanted = create.watchId ?? 0n;
     if (wanted !== 0n && this.watches.has(wanted)) throw errors.duplicateWatch();
     const filtered = mayShowReserved(request);
-    const stream = await this.front.watch(caller, request);
+    const stream = await this.access.watch(caller, request);
     const watch: Watch = {
       id: wanted === 0n ? this.freeId() : wanted,
       fragment: create.fragment === true,
@@ -275,7 +275,7 @@ export class WatchSession {
       return;
     }
     try {
-      const { header, store } = this.front;
+      const { header, store } = this.access;
       const { revision, compactRevision } = await store.status();
       const canceled = { watchId: watch.id, canceled: true };
       // In place of a reason and a revision etcd says where history begins.
@@ -292,10 +292,10 @@ export class WatchSession {
 
   private async cancel(id: bigint): Promise<void> {
     const watch = this.watches.get(id);
-    // Nobody watches under this id (any more): etcd does not answer either.
+    // There is no watch with this id: etcd does not answer either.
     if (watch === undefined) return;
     this.drop(watch);
-    this.tell({ header: await this.front.header.now(), watchId: id, canceled: true });
+    this.tell({ header: await this.access.header.now(), watchId: id, canceled: true });
   }
 
   private drop(watch: Watch): void {
@@ -326,7 +326,7 @@ export class WatchSession {
     watch.owes = false;
     if (!watch.reminds) return;
     watch.reminds = false;
-    this.tell({ header: this.front.header.of(watch.delivered), watchId: watch.id });
+    this.tell({ header: this.access.header.of(watch.delivered), watchId: watch.id });
   }
 
   /** Answers a progress request if every watch has told. */
@@ -338,7 +338,7 @@ export class WatchSession {
       if (least === undefined || delivered < least) least = delivered;
     }
     if (least === undefined) return;
-    this.tell({ header: this.front.header.of(least), watchId: noWatch });
+    this.tell({ header: this.access.header.of(least), watchId: noWatch });
   }
 
   private startReminding(): void {

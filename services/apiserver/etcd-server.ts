@@ -1,5 +1,10 @@
 /** etcd's API on a port of its own, for the tools and clients of etcd. */
-import { addEtcdServices, etcdLimits, type StoreAdmin } from "../../ha/etcd/mod.ts";
+import {
+  addEtcdServices,
+  etcdLimits,
+  type JwtOptions,
+  type StoreAdmin,
+} from "../../ha/etcd/mod.ts";
 import {
   addHealth,
   addReflection,
@@ -22,6 +27,8 @@ export interface EtcdServerOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Absent: plaintext, for loopback only. */
   readonly tls?: ServerTls | undefined;
+  /** Users' tokens are JSON Web Tokens; absent: etcd's simple ones. */
+  readonly jwt?: JwtOptions | undefined;
   readonly log: Log;
 }
 
@@ -40,7 +47,7 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
     maxRequestBytes: etcdLimits.requestBytes,
     tls,
   });
-  const services = addEtcdServices(server, store, store.admin, { log });
+  const services = addEtcdServices(server, store, store.admin, { log, jwt: options.jwt });
   const health = new HealthRegistry();
   addHealth(server, health);
   addReflection(server);

@@ -2,7 +2,7 @@
 import type { ServeInThread, WorkerMember } from "../../ha/member/mod.ts";
 import { type EtcdServer, type EtcdServerOptions, startEtcdServer } from "./etcd-server.ts";
 
-type Options = Pick<EtcdServerOptions, "listen" | "tls">;
+type Options = Pick<EtcdServerOptions, "listen" | "tls" | "jwt">;
 
 /** Resolves when etcd clients are served. To be closed before the member is. */
 export function serveEtcd(member: WorkerMember, options: Options): Promise<EtcdServer> {

@@ -3,17 +3,22 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { credentials } from "@grpc/grpc-js";
 import fc from "fast-check";
-import { wireRange } from "../../ha/etcd/convert-answers.ts";
-import { rangeMessage } from "../../ha/etcd/range-message.ts";
+import { wireRange, wireTxn } from "../../ha/etcd/convert-answers.ts";
+import { rangeMessage, txnMessage } from "../../ha/etcd/range-message.ts";
 import type {
   DirectStore,
   KeyValue,
+  OperationResult,
   RangeResponse,
   RangeRow,
   RangeRows,
   Revision,
 } from "../../ha/store/mod.ts";
-import { KVClient, RangeResponse as WireRange } from "../../proto/gen/etcd.ts";
+import {
+  KVClient,
+  RangeResponse as WireRange,
+  TxnResponse as WireTxn,
+} from "../../proto/gen/etcd.ts";
 import { eventually } from "../rpc/helpers.ts";
 import { b, call, type Face, openFace } from "./support.ts";
 
@@ -94,6 +99,43 @@ test("an answer in pieces has the bytes of the whole one", async () => {
   );
 });
 
+test("the answer to a txn in pieces has the bytes of the whole one", async () => {
+  const row = fc.record({
+    key: fc.string({ unit: "binary-ascii", maxLength: 40 }),
+    value: fc.nat({ max: 70_000 }).map((size) => "v".repeat(size)),
+    create: fc.constant(3),
+    mod: fc.nat(),
+    version: fc.constant(1),
+    lease: fc.constant(0n),
+  });
+  const revision = 9 as Revision;
+  const range = fc.record({ rows: fc.array(row), more: fc.boolean() }).map(
+    ({ rows, more }): OperationResult => ({
+      ...{ op: "range", revision, more, count: rows.length },
+      kvs: rows.map((each) => keyValueOf({ ...each, mod: each.mod + 1 })),
+    }),
+  );
+  const others = fc.constantFrom<OperationResult>(
+    { op: "put", previous: undefined },
+    { op: "delete", deleted: 2, previous: [] },
+  );
+  const flat = fc.array(fc.oneof(range, others), { maxLength: 5 });
+  const nested = flat.map(
+    (results): OperationResult => ({ op: "txn", succeeded: false, revision, results }),
+  );
+  const results = fc.array(fc.oneof(range, others, nested), { maxLength: 5 });
+  await fc.assert(
+    fc.asyncProperty(results, fc.boolean(), async (found, succeeded) => {
+      const header = { clusterId: 1n, memberId: 2n, revision: 9n, raftTerm: 3n };
+      const answer = { succeeded, revision, results: found };
+      const expected = WireTxn.encode(wireTxn(header, answer)).finish();
+      const message = await txnMessage(header, answer, new AbortController().signal);
+      assert.ok(message.whole().equals(expected));
+    }),
+    { numRuns: 60 },
+  );
+});
+
 function keyValueOf(row: RangeRow): KeyValue {
   return {
     key: Buffer.from(row.key, "latin1"),
@@ -112,6 +154,11 @@ test("an answer of over 32 MiB is sent", async () => {
     assert.equal(count, 400n);
     assert.equal(kvs?.length, 400);
     assert.equal(kvs?.[399]?.value?.toString(), "399".padEnd(100_000, "."));
+    const request = { $case: "requestRange" as const, value: all };
+    const { responses } = await call(large.kv, large.kv.txn, { success: [{ request }] });
+    const response = responses?.[0]?.response;
+    assert.ok(response?.$case === "responseRange");
+    assert.deepEqual(response.value.kvs, kvs);
   } finally {
     await large.close();
   }

@@ -1,6 +1,7 @@
 /** The flags of `trireme store`: etcd's own, and those with peer ids in the founding line. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { type JwtOptions, readAuthToken } from "../../../ha/etcd/mod.ts";
 import type { NamedMember } from "../../../ha/member/mod.ts";
 import { parseAddress, type ServerTls } from "../../../ha/rpc/mod.ts";
 import { isLoopback } from "../../../ha/runtime/production/loopback.ts";
@@ -68,6 +69,11 @@ export const storeFlags = {
   "tls-cert-file": { type: "string", help: "in the place of --cert-file, with --listen-client" },
   "tls-private-key-file": { type: "string", help: "in the place of --key-file" },
   "client-ca-file": { type: "string", help: "in the place of --trusted-ca-file" },
+  "auth-token": {
+    type: "string",
+    default: "simple",
+    help: "simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m",
+  },
   "insecure-loopback": {
     type: "boolean",
     default: false,
@@ -87,6 +93,8 @@ export interface StoreSettings {
   readonly clients: readonly Address[];
   readonly clientUrls: readonly string[];
   readonly tls: ServerTls | undefined;
+  /** Users' tokens are JSON Web Tokens; undefined: etcd's simple ones. */
+  readonly jwt: JwtOptions | undefined;
   readonly peers: Address;
   /** host:port under which the others know this member. */
   readonly peerAddress: string;
@@ -120,6 +128,7 @@ export async function storeSettings(flags: StoreFlags): Promise<StoreSettings> {
     cluster: members,
     clusterToken,
     clusterState: clusterState(flags["initial-cluster-state"]),
+    jwt: await readAuthToken(flags["auth-token"]),
     quotaBytes: flags["quota-backend-bytes"] ?? flags["quota-bytes"] ?? 0,
   };
 }

@@ -51,7 +51,7 @@ export { store as program };
 
 async function serve(
   member: WorkerMember,
-  { clients, tls }: StoreSettings,
+  { clients, tls, jwt }: StoreSettings,
   servers: EtcdServer[],
   log: Log,
 ): Promise<void> {
@@ -59,7 +59,7 @@ async function serve(
     if (!tls && !isLoopback(listen.host)) {
       log.warn("clients are served without TLS, and not on this machine alone", { listen });
     }
-    servers.push(await serveEtcd(member, { listen, tls }));
+    servers.push(await serveEtcd(member, { listen, tls, jwt }));
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * What stands between every service and the store: who calls, whether this member may answer,
- * what the caller may see and touch, and which keys nobody does (reserved.ts).
+ * Access control between the etcd services and the store: it finds out which user makes a call,
+ * whether this member may answer, and what the user may read and write. It hides the keys that are
+ * reserved for Trireme itself (reserved.ts).
  */
 import type { CallContext } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
@@ -36,14 +37,16 @@ import {
   visibleRanges,
   visibleTxn,
 } from "./reserved.ts";
+import type { TokenProvider } from "./tokens.ts";
 
-export interface FrontOptions {
+export interface StoreAccessOptions {
   readonly log: Log;
   /** A client certificate's common name is a user (etcd's `--client-cert-auth`). */
   readonly certificateUsers: boolean;
   /** A stream that requires a leader ends when there has been none for so long. */
   readonly leaderLossMillis: number;
   readonly wallMillis: () => number;
+  readonly tokens: TokenProvider;
 }
 
 /** A stream of answers, as far as its end is concerned. */
@@ -52,13 +55,13 @@ interface EndingStream {
   whenClosed(closer: Cancel): void;
 }
 
-export class Front {
+export class StoreAccess {
   readonly store: DirectStore;
   readonly header: MemberHeader;
   readonly auth: AuthState;
-  readonly options: FrontOptions;
+  readonly options: StoreAccessOptions;
 
-  constructor(store: DirectStore, options: FrontOptions) {
+  constructor(store: DirectStore, options: StoreAccessOptions) {
     this.store = store;
     this.options = options;
     this.header = new MemberHeader(store);
@@ -66,19 +69,19 @@ export class Front {
   }
 
   /**
-   * Begins a call. `learner`: one that a learner answers too. Throws noLeader where the caller
-   * requires one, notForLearner, invalidToken.
+   * Begins a call and answers its user. `learner`: a learner may answer the call too. Throws
+   * noLeader when the caller requires a leader and there is none, notForLearner, invalidToken.
    */
-  enter(context: CallContext, learner = false): Caller | Promise<Caller> {
+  begin(context: CallContext, learner = false): Caller | Promise<Caller> {
     const { current } = this.auth;
     if (this.header.current === undefined || current === undefined || current.enabled) {
-      return this.enterSlowly(context, learner);
+      return this.beginSlowly(context, learner);
     }
     this.admitBy(this.header.current, context, learner);
     return undefined;
   }
 
-  private async enterSlowly(context: CallContext, learner: boolean): Promise<Caller> {
+  private async beginSlowly(context: CallContext, learner: boolean): Promise<Caller> {
     await this.admit(context, learner);
     const data = await this.auth.load();
     return data.enabled ? this.identify(context) : undefined;
@@ -102,16 +105,17 @@ export class Front {
     throw refusal;
   }
 
-  /** Who calls. Throws invalidToken. */
+  /** The user who makes the call. Rejects with invalidToken. */
   async identify(context: CallContext): Promise<Caller> {
     const data = this.auth.current ?? (await this.auth.load());
     if (!data.enabled) return undefined;
-    const { certificateUsers, wallMillis } = this.options;
+    const { certificateUsers: certificates, tokens, wallMillis } = this.options;
+    const options = { tokens, certificates, wallMillis: wallMillis() };
     try {
-      return callerOf(data, context, certificateUsers, wallMillis());
+      return await callerOf(data, context, options);
     } catch {
       // This member may not know yet of the user, or of the password that the token is for.
-      return callerOf(await this.auth.newest(), context, certificateUsers, wallMillis());
+      return callerOf(await this.auth.newest(), context, options);
     }
   }
 
@@ -122,14 +126,14 @@ export class Front {
     stream.whenClosed(this.header.whenLeaderLost(this.options.leaderLossMillis, lost));
   }
 
-  /** Throws unless the caller administers the cluster. */
-  async admin(caller: Caller): Promise<void> {
+  /** Throws when authentication is on and the caller does not have the role root. */
+  async requireAdmin(caller: Caller): Promise<void> {
     const data = await this.auth.load();
     if (data.enabled) checkAdmin(await this.auth.fresh(), caller);
   }
 
-  /** Throws when authentication is on and nobody in particular calls. */
-  async someone(caller: Caller): Promise<void> {
+  /** Throws userEmpty when authentication is on and the call names no user. */
+  async requireUser(caller: Caller): Promise<void> {
     const data = await this.auth.load();
     checkUser(data, caller);
   }
@@ -203,8 +207,9 @@ export class Front {
   }
 
   /**
-   * Answers the data by which the caller may. A refusal by what is at hand is not the last word:
-   * another member may have given a right since, or ended the token, which is another error.
+   * Answers the auth data that permits the call. This member's copy may be old: when the copy
+   * refuses the call, the newest data decides, for another member may have granted a right or
+   * ended the token in the meantime.
    */
   private async decide(
     data: AuthData,
@@ -241,7 +246,7 @@ export class Front {
     return { ...answer, results: visible.results(answer.succeeded, answer.results) };
   }
 
-  /** The txn inside another one that is only done if the caller's rights are still the newest. */
+  /** Wraps the txn in one that is carried out only if the auth data has not changed since the check. */
   private async guardedTxn(
     caller: Caller,
     visible: TxnRequest,
@@ -268,13 +273,13 @@ export class Front {
       }
       if (answer.succeeded) throw forgotten();
       await this.auth.newest();
-      // Under the request id is now remembered that nothing was done: it cannot be used again.
+      // The store remembers for this request id that nothing was written, so it cannot be retried.
       if (options.requestId !== undefined) break;
     }
     throw errors.oldAuthRevision();
   }
 
-  /** The watch's own start; who may see the range is checked when it begins, as etcd does. */
+  /** Starts a watch. The caller's right to the range is checked once, at the start, as etcd does. */
   async watch(caller: Caller, request: WatchRequest): Promise<DirectWatch> {
     const data = await this.auth.load();
     if (data.enabled) await this.checkRange(caller, request);
@@ -282,7 +287,7 @@ export class Front {
   }
 
   /** Throws unless the caller may write every key that is attached to the lease. */
-  async leaseWriter(caller: Caller, lease: LeaseId): Promise<void> {
+  async requireLeaseWrite(caller: Caller, lease: LeaseId): Promise<void> {
     const data = await this.auth.load();
     if (!data.enabled) return;
     await this.checkLease(new Rights(await this.auth.fresh(), caller), lease);
@@ -295,7 +300,7 @@ export class Front {
   }
 
   /** Throws unless the caller may read every key that is attached to the lease. */
-  async leaseReader(caller: Caller, lease: LeaseStatus): Promise<void> {
+  async requireLeaseRead(caller: Caller, lease: LeaseStatus): Promise<void> {
     const data = await this.auth.load();
     if (!data.enabled) return;
     const rights = new Rights(await this.auth.fresh(), caller);
