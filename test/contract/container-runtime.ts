@@ -216,7 +216,7 @@ export function containerRuntimeContract(
       );
     });
 
-    test("an exit that nobody saw is known afterwards, with its time", async () => {
+    test("an exit while no kubelet ran is known afterwards, with its time", async () => {
       const id = await run(shell("sleep 0.1; exit 9"));
       await runtime.close();
       runtime = open(dir);
@@ -471,9 +471,9 @@ export function containerRuntimeContract(
     });
 
     test("stop and remove of what is not there succeed", async () => {
-      await runtime.stopContainer("nobody", 0);
-      await runtime.removeContainer("nobody");
-      await runtime.removeSandbox("nobody");
+      await runtime.stopContainer("none-such", 0);
+      await runtime.removeContainer("none-such");
+      await runtime.removeSandbox("none-such");
     });
   });
 }

@@ -81,7 +81,7 @@ class ProcessRuntime implements ContainerRuntime {
   readonly #state: StateDir;
   readonly #sandboxes = new Map<string, SandboxRecord>();
   readonly #containers = new Map<string, ProcessContainer>();
-  readonly #mountPoints = new MountPoints();
+  readonly #mountPoints: MountPoints;
   readonly images: ProcessImages;
   readonly #handlers = new Set<(event: RuntimeEvent) => void>();
   #able: Capabilities | undefined;
@@ -91,6 +91,7 @@ class ProcessRuntime implements ContainerRuntime {
     this.#options = options;
     this.#log = options.log.child({ runtime: "process" });
     this.#state = openStateDir(resolve(options.root), this.#log);
+    this.#mountPoints = new MountPoints(this.#state.podDir);
     this.images = new ProcessImages(this.#state.root, () => {
       const containers = [...this.#containers.values()];
       return new Set(containers.map(({ record }) => imageIdOf(record.config.image)));
@@ -103,6 +104,7 @@ class ProcessRuntime implements ContainerRuntime {
     this.#able = this.#options.capabilities ?? (await probeCapabilities(scope, this.#log));
     const { sandboxes, containers } = await this.#state.load();
     await this.images.load();
+    if (this.#able.mounts) await this.#mountPoints.sweep();
     for (const record of sandboxes) this.#sandboxes.set(record.config.uid, record);
     for (const record of containers) {
       const container = this.#newContainer(record);
