@@ -470,6 +470,18 @@ export function containerRuntimeContract(
       await assert.rejects(runtime.portForward("other", port, signal), /no ready sandbox/);
     });
 
+    test("a program on a terminal counts for its pod", async (t) => {
+      if (!runtime.features().terminals) return t.skip("no terminals here");
+      const before = await runtime.resourceUse();
+      assert.deepEqual(before, []);
+      const id = await run(shell("while :; do :; done", { name: "busy", tty: true, stdin: true }));
+      await until("its cpu time is counted", async () => {
+        const [use] = await runtime.resourceUse();
+        return (use?.cpuMillisTotal ?? 0) >= 100;
+      });
+      await runtime.stopContainer(id, 0);
+    });
+
     test("stop and remove of what is not there succeed", async () => {
       await runtime.stopContainer("none-such", 0);
       await runtime.removeContainer("none-such");

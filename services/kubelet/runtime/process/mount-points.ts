@@ -35,8 +35,12 @@ export class MountPoints {
   /** Removes what was made for pods that are gone. */
   async sweep(): Promise<void> {
     const entries = await readdir(this.#register).catch(() => []); // none was ever made
-    for (const name of entries) {
-      const path = await readIfThere(join(this.#register, name, "path"));
+    const paths = await Promise.all(
+      entries.map((name) => readIfThere(join(this.#register, name, "path"))),
+    );
+    // Inner ones first: a directory goes only once it is empty.
+    const inner = (a = "", b = "") => b.length - a.length;
+    for (const path of paths.toSorted(inner)) {
       if (path !== undefined) await this.#removeUnused(path);
     }
   }
