@@ -292,7 +292,7 @@ export class Kubelet implements LogSource {
     this.#workers.delete(uid);
     this.#heartbeat.forget(uid);
     this.#pool?.pool.release(uid);
-    // A place has become free, an address perhaps the one that somebody waits for.
+    // The node has room for one pod more, and an address that another pod may wait for.
     for (const worker of this.#workers.values()) worker.wake();
   }
 

@@ -248,7 +248,22 @@ test("heartbeats: statuses are written, liveness costs one object", async () => 
     }
   })();
   await until(() => beats > 0, "the liveness object");
-  const removed = await say({ sequence: 3, pods: [{ ...report, removed: true }] });
+  const heldMeta = { name: "h", finalizers: ["example.com/held"] };
+  const held = await call(pods, "create", {
+    object: { metadata: heldMeta, spec: { containers: [{ name: "c", image: "i" }] } },
+    ...at,
+  });
+  await call(pods, "bind", { metadata: { name: "h", ...at }, target: { name: "n1" } });
+  const heldReport = { name: "h", ...at, uid: held.metadata?.uid, removed: true };
+  const told = await say({
+    sequence: 3,
+    pods: [{ ...heldReport, status: { phase: "Succeeded" } }],
+  });
+  assert.equal(told.pods[0]?.code, 200);
+  const kept = await call(pods, "get", { ...at, name: "h" });
+  assert.ok(kept.metadata?.deletionTimestamp);
+  assert.equal(kept.status?.phase, "Succeeded", "how a held pod ended is told");
+  const removed = await say({ sequence: 4, pods: [{ ...report, removed: true }] });
   assert.equal(removed.pods[0]?.code, 200);
   await fails(call(pods, "get", { ...at, name: "p" }), "notFound", 'pods "p" not found');
   stream.end();

@@ -216,7 +216,7 @@ export function containerRuntimeContract(
       );
     });
 
-    test("an exit that nobody saw is known afterwards, with its time", async () => {
+    test("an exit while no kubelet ran is known afterwards, with its time", async () => {
       const id = await run(shell("sleep 0.1; exit 9"));
       await runtime.close();
       runtime = open(dir);
@@ -470,10 +470,22 @@ export function containerRuntimeContract(
       await assert.rejects(runtime.portForward("other", port, signal), /no ready sandbox/);
     });
 
+    test("a program on a terminal counts for its pod", async (t) => {
+      if (!runtime.features().terminals) return t.skip("no terminals here");
+      const before = await runtime.resourceUse();
+      assert.deepEqual(before, []);
+      const id = await run(shell("while :; do :; done", { name: "busy", tty: true, stdin: true }));
+      await until("its cpu time is counted", async () => {
+        const [use] = await runtime.resourceUse();
+        return (use?.cpuMillisTotal ?? 0) >= 100;
+      });
+      await runtime.stopContainer(id, 0);
+    });
+
     test("stop and remove of what is not there succeed", async () => {
-      await runtime.stopContainer("nobody", 0);
-      await runtime.removeContainer("nobody");
-      await runtime.removeSandbox("nobody");
+      await runtime.stopContainer("none-such", 0);
+      await runtime.removeContainer("none-such");
+      await runtime.removeSandbox("none-such");
     });
   });
 }

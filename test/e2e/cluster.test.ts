@@ -1,6 +1,6 @@
 /** The whole ship on real processes: it runs an application, and masters, schedulers and nodes die. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { get } from "node:http";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -33,6 +33,19 @@ async function readyPods(client: TriremeClient) {
       pod.metadata?.deletionTimestamp === undefined &&
       pod.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
   );
+}
+
+/** Processes whose environment says that they run in a pod of one of these addresses. */
+function processesOf(addresses: readonly string[]): readonly string[] {
+  return readdirSync("/proc").filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
+      return addresses.some((address) => environment.includes(`POD_IP=${address}`));
+    } catch {
+      return false; // it has ended, or is another user's
+    }
+  });
 }
 
 describe("a cluster of processes", { concurrency: 1 }, () => {
@@ -140,7 +153,17 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
   test("a node is killed: it is NotReady, and its pods run elsewhere", async () => {
     const [victim] = cluster.endpoints.nodes;
     assert.ok(victim?.pid);
+    const { items } = await client.pods.list({
+      namespace: "default",
+      fieldSelector: `spec.nodeName=${victim.name}`,
+    });
+    const addresses = items.flatMap((pod) => pod.status?.podIP ?? []);
+    assert.ok(addresses.length > 0 && processesOf(addresses).length > 0);
     process.kill(victim.pid, "SIGKILL");
+    await until(
+      "the pods' processes are lost with it",
+      async () => processesOf(addresses).length === 0,
+    );
     await until(
       "the node to be NotReady",
       async () => {

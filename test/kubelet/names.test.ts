@@ -156,7 +156,7 @@ describe("fields", () => {
     appArmorProfile: { type },
   }));
 
-  test("every rule of the table answers who asks for it, and nobody else", () => {
+  test("every rule of the table matches a pod that asks for it, and no other", () => {
     for (const rule of podRules) {
       assert.equal(rule.asks({}), false, rule.field);
       const asked = [asking, ...profiles.map((securityContext) => ({ securityContext }))];

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { logLimits, rotateLog } from "../../services/kubelet/runtime/process/logs.ts";
 import { createProcessRuntime } from "../../services/kubelet/runtime/process/mod.ts";
+import { MountPoints } from "../../services/kubelet/runtime/process/mount-points.ts";
 import { isAlive, parseStat, statOf } from "../../services/kubelet/runtime/process/proc.ts";
 import { containerPath, findProgram } from "../../services/kubelet/runtime/process/program.ts";
 import { shellWord } from "../../services/kubelet/runtime/process/shim.ts";
@@ -320,6 +321,25 @@ describe("process runtime", () => {
       await runtime.removeSandbox(other);
       assert.equal((await readdir(dir)).includes("mnt"), false, "the last pod removes it");
     });
+  });
+
+  test("mount points of pods whose state was deleted go with the next kubelet", async (t) => {
+    const dir = await mkdtemp(join(tmpdir(), "trireme-points-"));
+    t.after(() => rm(dir, { recursive: true }));
+    const points = new MountPoints((uid) => join(dir, "pods", uid), join(dir, "register"));
+    await mkdir(join(dir, "pods", "a"), { recursive: true });
+    await mkdir(join(dir, "pods", "b"));
+    const mount = { hostPath: dir, containerPath: join(dir, "at", "point"), readOnly: false };
+    assert.deepEqual(await points.acquire(mount, "a"), [join(dir, "at"), join(dir, "at", "point")]);
+    await points.acquire(mount, "b");
+    await rm(join(dir, "pods", "a"), { recursive: true });
+    await points.sweep();
+    assert.deepEqual(await readdir(join(dir, "at")), ["point"], "the other pod is there");
+    await rm(join(dir, "pods", "b"), { recursive: true });
+    await points.sweep();
+    await points.sweep();
+    assert.deepEqual((await readdir(dir)).sort(), ["pods", "register"]);
+    assert.deepEqual(await readdir(join(dir, "register")), []);
   });
 
   test("a mount that fails is a StartError that says why", async (t) => {

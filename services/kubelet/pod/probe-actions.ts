@@ -95,7 +95,7 @@ function httpOnce(
         const { location } = response.headers;
         const code = response.statusCode ?? 0;
         const next = code >= 300 && code < 400 && location ? new URL(location, url) : undefined;
-        // Redirects to another host are success with a warning, as upstream: nobody follows them.
+        // A redirect to another host counts as success and is not followed, as upstream.
         if (next === undefined || next.hostname !== url.hostname || redirectsLeft === 0) end();
         else {
           const refused = (error: unknown) => finish(failed(String(error)));

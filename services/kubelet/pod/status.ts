@@ -7,12 +7,12 @@ import type {
   ContainerState,
   ContainerStatus,
   Pod,
-  PodCondition,
   PodStatus,
 } from "../../../proto/gen/core.ts";
 import { isSidecar, qosClassOf, rfc3339Seconds } from "../../kinds/mod.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
+import { conditionsOf } from "./conditions.ts";
 
 export interface Waiting {
   readonly reason: string;
@@ -259,82 +259,4 @@ function podPhase(
   if (restartPolicy === "Always" || restartPolicy === undefined) return "Running";
   if (succeeded) return "Succeeded";
   return restartPolicy === "Never" ? "Failed" : "Running";
-}
-
-function conditionsOf(
-  facts: StatusFacts,
-  phase: string,
-  initStatuses: readonly ContainerStatus[],
-  statuses: readonly ContainerStatus[],
-  initDone: boolean,
-): PodCondition[] {
-  const completed = { status: "False", reason: "PodCompleted" };
-  const incomplete = initStatuses
-    .filter((status) => status.ready !== true)
-    .map((status) => status.name);
-  const initialized = initDone
-    ? { status: "True", ...(phase === "Succeeded" && { reason: "PodCompleted" }) }
-    : {
-        status: "False",
-        reason: "ContainersNotInitialized",
-        message: `containers with incomplete status: [${incomplete.join(" ")}]`,
-      };
-  const unready = statuses.filter((status) => status.ready !== true).map((status) => status.name);
-  const containersReady =
-    phase === "Succeeded"
-      ? completed
-      : phase === "Failed"
-        ? { status: "False", reason: "PodFailed" }
-        : unready.length === 0
-          ? { status: "True" }
-          : {
-              status: "False",
-              reason: "ContainersNotReady",
-              message: `containers with unready status: [${unready.join(" ")}]`,
-            };
-  const own: PodCondition[] = [
-    { type: "PodReadyToStartContainers", status: facts.sandboxReady ? "True" : "False" },
-    { type: "Initialized", ...initialized },
-    { type: "Ready", ...readyCondition(facts, containersReady) },
-    { type: "ContainersReady", ...containersReady },
-    { type: "PodScheduled", status: "True" },
-  ];
-  const before = facts.previous?.conditions ?? facts.pod.status?.conditions ?? [];
-  const conditions = own.map((condition) => withTimes(condition, before, facts.now));
-  // Conditions of others (readiness gates, DisruptionTarget) are theirs to write.
-  const names = new Set(own.map((condition) => condition.type));
-  const foreign = (facts.pod.status?.conditions ?? []).filter(({ type }) => !names.has(type));
-  return [...conditions, ...foreign];
-}
-
-function readyCondition(
-  facts: StatusFacts,
-  containersReady: Omit<PodCondition, "type">,
-): Omit<PodCondition, "type"> {
-  if (containersReady.status !== "True") return containersReady;
-  const problems: string[] = [];
-  for (const { conditionType } of facts.pod.spec?.readinessGates ?? []) {
-    const gate = facts.pod.status?.conditions?.find(({ type }) => type === conditionType);
-    if (gate === undefined) {
-      problems.push(
-        `corresponding condition of pod readiness gate "${conditionType}" does not exist.`,
-      );
-    } else if (gate.status !== "True") {
-      problems.push(
-        `the status of pod readiness gate "${conditionType}" is not "True", but ${gate.status}`,
-      );
-    }
-  }
-  if (problems.length === 0) return { status: "True" };
-  return { status: "False", reason: "ReadinessGatesNotReady", message: problems.join(", ") };
-}
-
-function withTimes(
-  condition: PodCondition,
-  before: readonly PodCondition[],
-  now: number,
-): PodCondition {
-  const old = before.find(({ type }) => type === condition.type);
-  const since = old?.status === condition.status ? old?.lastTransitionTime : undefined;
-  return { ...condition, lastTransitionTime: since ?? rfc3339Seconds(now) };
 }

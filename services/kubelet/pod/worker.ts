@@ -8,9 +8,8 @@
  * Stops run beside the worker (stops.ts); everything else happens in `#sync`.
  */
 import { join } from "node:path";
-import type { Cancel, Log } from "../../../ha/runtime/types.ts";
-import type { Container, Pod, PodStatus, PodStatusReport, Probe } from "../../../proto/gen/core.ts";
-import { Backoff } from "../../client/mod.ts";
+import type { Log } from "../../../ha/runtime/types.ts";
+import type { Container, Pod, Probe } from "../../../proto/gen/core.ts";
 import { isSidecar, parseTime } from "../../kinds/mod.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { PodSandbox, Container as RuntimeContainer } from "../runtime/types.ts";
@@ -18,14 +17,16 @@ import { RestartBackoff } from "./backoff.ts";
 import { graceMillisOf, type WorkerContext, type WorkerView } from "./context.ts";
 import type { PodFacts } from "./environment.ts";
 import { unfulfilled } from "./fields.ts";
+import { WorkLoop } from "./loop.ts";
 import { podHostname } from "./network-files.ts";
 import { type Plan, planPod } from "./plan.ts";
 import { PodVolumes } from "./pod-volumes.ts";
 import { PodProbes, type ProbeKind } from "./probes.ts";
+import { StatusReporter } from "./reporter.ts";
 import { sandboxConfig } from "./sandbox.ts";
 import { specHashOf } from "./start.ts";
 import { ContainerStarter } from "./starter.ts";
-import { generateStatus, isTerminal, rejectedStatus, runsOf, type Waiting } from "./status.ts";
+import { isTerminal, rejectedStatus, runsOf } from "./status.ts";
 import { ContainerStops } from "./stops.ts";
 import { TerminationMessages } from "./termination-message.ts";
 
@@ -36,26 +37,19 @@ export class PodWorker {
   #pod: Pod;
   #vanished = false;
   #acknowledged = false;
-  #closed = false;
   #warned = false;
   #rejection: { reason: string; message: string } | undefined;
   #failure: { reason: string; message: string } | undefined;
-  #status: PodStatus | undefined;
-  #lastReport = "";
-  #removedReported = false;
-  #dirty = false;
-  #active = false;
-  #timer: Cancel | undefined;
-  #timerAt = Number.POSITIVE_INFINITY;
   readonly #context: WorkerContext;
   readonly #log: Log;
+  readonly #loop: WorkLoop;
+  readonly #reporter: StatusReporter;
   readonly #probes: PodProbes;
   readonly #stops: ContainerStops;
   readonly #starter: ContainerStarter;
   readonly #volumes: PodVolumes;
   readonly #messages: TerminationMessages;
   readonly #backoff = new RestartBackoff();
-  readonly #retries = new Map<string, Backoff>();
   /** Containers that were ended because the pod asks for something else now. */
   readonly #replaced = new Set<string>();
 
@@ -63,11 +57,15 @@ export class PodWorker {
     this.#context = context;
     this.#pod = pod;
     this.uid = pod.metadata?.uid ?? "";
-    this.#status = pod.status;
     this.#log = context.log.child({
       pod: `${pod.metadata?.namespace}/${pod.metadata?.name}`,
       uid: this.uid,
     });
+    this.#loop = new WorkLoop(
+      context.clock,
+      () => this.#sync(),
+      (error) => this.#log.error("a pod could not be brought to its wanted state", { error }),
+    );
     this.#probes = new PodProbes(context.clock, context.probeRunner, {
       changed: () => this.wake(),
       unhealthy: (kind, container, message) => this.#unhealthy(kind, container, message),
@@ -75,6 +73,7 @@ export class PodWorker {
     });
     const podDir = join(context.podsDir, this.uid);
     const view = this.#view();
+    this.#reporter = new StatusReporter(view, this.uid, pod.status);
     this.#messages = new TerminationMessages(podDir, context.runtime);
     this.#volumes = new PodVolumes(view, podDir);
     this.#stops = new ContainerStops(view);
@@ -89,12 +88,12 @@ export class PodWorker {
 
   /** Counts against the node's resources. */
   get active(): boolean {
-    return !isTerminal(this.#status) && this.#rejection === undefined;
+    return !isTerminal(this.#reporter.status) && this.#rejection === undefined;
   }
 
   /** Whether the apiserver has been told that nothing is left. */
   get removedReported(): boolean {
-    return this.#removedReported;
+    return this.#reporter.removedReported;
   }
 
   update(pod: Pod): void {
@@ -123,15 +122,13 @@ export class PodWorker {
 
   /** Lets go; containers run on. */
   close(): void {
-    this.#closed = true;
-    this.#timer?.();
+    this.#loop.close();
     this.#probes.close();
     this.#stops.close();
   }
 
   wake(): void {
-    this.#dirty = true;
-    if (!this.#active && !this.#closed) void this.#loop();
+    this.#loop.wake();
   }
 
   #view(): WorkerView {
@@ -141,49 +138,13 @@ export class PodWorker {
       pod: () => this.#pod,
       podIP: () => this.#sandbox()?.address ?? this.#context.hostIP,
       runs: () => this.#runs(),
-      closed: () => this.#closed,
+      closed: () => this.#loop.closed,
       wake: () => this.wake(),
-      wakeAfter: (millis) => this.#wakeAfter(millis),
-      retryMillis: (name) => this.#retryMillis(name),
-      retriesOver: (name) => void this.#retries.delete(name),
+      wakeAfter: (millis) => this.#loop.wakeAfter(millis),
+      retryMillis: (name) => this.#loop.retryMillis(name),
+      retriesOver: (name) => this.#loop.retriesOver(name),
       event: (type, reason, message) => this.#event(type, reason, message),
     };
-  }
-
-  async #loop(): Promise<void> {
-    this.#active = true;
-    while (this.#dirty && !this.#closed) {
-      this.#dirty = false;
-      try {
-        await this.#sync();
-        this.#retries.delete("");
-      } catch (error) {
-        this.#log.error("a pod could not be brought to its wanted state", { error });
-        this.#wakeAfter(this.#retryMillis(""));
-      }
-    }
-    this.#active = false;
-  }
-
-  #wakeAfter(millis: number): void {
-    const at = this.#context.clock.monotonicMillis() + millis;
-    if (at >= this.#timerAt) return;
-    this.#timer?.();
-    this.#timerAt = at;
-    this.#timer = this.#context.clock.after(Math.min(millis, 2 ** 31 - 1), () => {
-      this.#timerAt = Number.POSITIVE_INFINITY;
-      this.wake();
-    });
-  }
-
-  #retryMillis(name: string): number {
-    let backoff = this.#retries.get(name);
-    if (backoff === undefined) {
-      const { configRetryFirstMillis, configRetryCeilingMillis } = kubeletLimits;
-      backoff = new Backoff(configRetryFirstMillis, configRetryCeilingMillis);
-      this.#retries.set(name, backoff);
-    }
-    return backoff.next();
   }
 
   async #sync(): Promise<void> {
@@ -193,10 +154,10 @@ export class PodWorker {
     }
     if (this.#rejection !== undefined) {
       const { reason, message } = this.#rejection;
-      return this.#send(rejectedStatus(this.#pod, reason, message, this.#now()));
+      return this.#reporter.send(rejectedStatus(this.#pod, reason, message, this.#now()));
     }
-    if (isTerminal(this.#status)) return this.#wrapUp();
-    if ((await this.#hasFailed()) && !this.#closed) {
+    if (isTerminal(this.#reporter.status)) return this.#wrapUp();
+    if ((await this.#hasFailed()) && !this.#loop.closed) {
       const going = this.#stops.beginAll(graceMillisOf(this.#pod));
       if (going) return this.#publish(undefined);
       return this.#wrapUp();
@@ -215,19 +176,19 @@ export class PodWorker {
     for (const run of plan.stop) this.#stops.begin(run, graceMillisOf(this.#pod));
     for (const run of plan.replace) this.#replace(run);
     for (const step of plan.start) {
-      if (this.#closed || this.#pod.metadata?.deletionTimestamp !== undefined) break;
+      if (this.#loop.closed || this.#pod.metadata?.deletionTimestamp !== undefined) break;
       const begun = await this.#starter.start(facts, step);
       if (begun && step.restart) this.#backoff.next(step.container.name ?? "", this.#now());
     }
     await this.#messages.collect(this.#pod, this.#runs());
     const next = plan.start.length > 0 ? this.#plan() : plan;
     this.#followProbes(facts.podIP);
-    if (next.againMillis !== undefined) this.#wakeAfter(next.againMillis);
+    if (next.againMillis !== undefined) this.#loop.wakeAfter(next.againMillis);
     if (next.over) return this.#wrapUp();
     this.#publish(next);
     // Starting one container may allow the next, e.g. the main ones after a sidecar.
     const problems = this.#starter.problems();
-    if (next.start.some(({ container }) => !problems.has(container.name ?? ""))) this.#dirty = true;
+    if (next.start.some(({ container }) => !problems.has(container.name ?? ""))) this.wake();
   }
 
   #now(): number {
@@ -279,11 +240,11 @@ export class PodWorker {
     const excess = await this.#volumes.excess();
     if (excess !== undefined) return this.#fail("Warning", "Evicted", excess);
     const seconds = this.#pod.spec?.activeDeadlineSeconds;
-    const startedAt = parseTime(this.#status?.startTime);
+    const startedAt = parseTime(this.#reporter.status?.startTime);
     if (seconds === undefined || startedAt === undefined) return false;
     const left = startedAt + seconds * 1000 - this.#now();
     if (left > 0) {
-      this.#wakeAfter(left);
+      this.#loop.wakeAfter(left);
       return false;
     }
     const message = "Pod was active on the node longer than the specified deadline";
@@ -334,7 +295,7 @@ export class PodWorker {
 
   #probeFailed(kind: ProbeKind, id: string, probe: Probe, message: string): void {
     const run = this.#runs().find((one) => one.id === id);
-    if (run === undefined || this.#closed) return;
+    if (run === undefined || this.#loop.closed) return;
     const word = kind.replace("Probe", "");
     this.#log.info("a probe failed for good; the container is stopped", { kind, message, id });
     const text = `Container ${run.name} failed ${word} probe, will be restarted`;
@@ -349,7 +310,8 @@ export class PodWorker {
     this.#probes.close();
     if (this.#stops.beginAll(graceMillisOf(this.#pod))) return this.#publish(undefined);
     // Without a record here nothing is known that the API does not know already.
-    if (this.#runs().length > 0 || !isTerminal(this.#status)) this.#publish({ over: true });
+    if (this.#runs().length > 0 || !isTerminal(this.#reporter.status))
+      this.#publish({ over: true });
     await this.#context.runtime.stopSandbox(this.uid);
     await this.#volumes.release();
   }
@@ -373,46 +335,22 @@ export class PodWorker {
       return;
     }
     if (this.#rejection === undefined) this.#publish({ over: true, removed: true });
-    else this.#send(this.#status ?? {}, true);
+    else this.#reporter.send(this.#reporter.status ?? {}, true);
   }
 
   #publish(
     state: (Partial<Plan> & { readonly over: boolean; readonly removed?: boolean }) | undefined,
   ): void {
-    const waiting = new Map<string, Waiting>(state?.waiting ?? []);
-    for (const [name, { reason, message }] of this.#starter.problems())
-      waiting.set(name, { reason, message });
-    const sandbox = this.#sandbox();
-    const ready = sandbox?.state === "ready";
-    const status = generateStatus({
-      pod: this.#pod,
-      runtimeName: this.#context.runtime.name,
-      containers: this.#runs(),
-      waiting,
-      ready: (id, container) =>
-        this.#pod.metadata?.deletionTimestamp === undefined && this.#probes.ready(id, container),
-      started: (id, container) => this.#probes.started(id, container),
-      message: (run) => this.#messages.of(run),
-      sandboxReady: ready && state?.over !== true,
-      podIP: ready ? sandbox.address : undefined,
-      hostIP: this.#context.hostIP,
-      now: this.#now(),
-      previous: this.#status,
+    const leaving = this.#pod.metadata?.deletionTimestamp !== undefined;
+    this.#reporter.publish({
+      waiting: new Map([...(state?.waiting ?? []), ...this.#starter.problems()]),
       failure: this.#failure,
       over: state?.over ?? false,
+      removed: state?.removed ?? false,
+      ready: (id, container) => !leaving && this.#probes.ready(id, container),
+      started: (id, container) => this.#probes.started(id, container),
+      message: (run) => this.#messages.of(run),
     });
-    this.#send(status, state?.removed ?? false);
-  }
-
-  #send(status: PodStatus, removed = false): void {
-    this.#status = status;
-    const text = JSON.stringify([status, removed]);
-    if (text === this.#lastReport) return;
-    this.#lastReport = text;
-    this.#removedReported = removed;
-    const { namespace = "", name = "" } = this.#pod.metadata ?? {};
-    const report: PodStatusReport = { namespace, name, uid: this.uid, status };
-    this.#context.report(removed ? { ...report, removed: true } : report);
   }
 
   #event(type: "Normal" | "Warning", reason: string, message: string): void {

@@ -32,7 +32,7 @@ export interface ExecSession {
   resize(size: TerminalSize): Promise<void>;
   /**
    * After the program's exit, 128 + n when signal n ended it. Of an attached session that its
-   * client left: undefined. Resolves also when nobody reads the output.
+   * client left: undefined. Resolves also when the client does not read the output.
    */
   readonly exitCode: Promise<number | undefined>;
 }

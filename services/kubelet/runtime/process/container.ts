@@ -7,13 +7,14 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { type FSWatcher, watch } from "node:fs";
-import { open, readFile, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../../../../ha/runtime/types.ts";
 import type { Container } from "../types.ts";
 import { cgroupProcesses, oomKills, removeCgroups } from "./cgroup.ts";
 import { readIfThere } from "./files.ts";
 import { imageIdOf } from "./images.ts";
+import { firstWord, kill, lastOutput, startError, startOutputBytesMax } from "./launch-watch.ts";
 import { isAlive, type ProcessStat, parseStat, processesOfSession } from "./proc.ts";
 import type { ContainerEnd, ContainerRecord, StateDir } from "./records.ts";
 import { sessionsUnder } from "./terminal.ts";
@@ -23,11 +24,7 @@ export const processLimits = {
   adoptedPollMillis: 1_000,
   /** From SIGKILL to giving up on the shim's word. */
   killWaitMillis: 5_000,
-  launchMillis: 30_000,
 } as const;
-
-/** How much of its output explains why a container could not be started. */
-const startOutputBytesMax = 1_024;
 
 export interface Launch {
   readonly script: string;
@@ -319,50 +316,4 @@ export class ProcessContainer {
       if (member.startTicks >= child.startTicks) kill(member.pid, "SIGKILL");
     }
   }
-}
-
-function startError(message: string): ContainerEnd {
-  return { exitCode: 128, finishedAt: Date.now(), reason: "StartError", message };
-}
-
-/** False: no such process, or not ours to signal. */
-function kill(pid: number, signal: NodeJS.Signals): boolean {
-  try {
-    process.kill(pid, signal);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * Waits for the shim's word on descriptor 3; resolves to what went wrong instead. A program that
- * ends at once exits before its word has been read, so the exit alone decides nothing: only an exit
- * with the descriptor read to its end does (`close`).
- */
-function firstWord(child: ChildProcess): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const pipe = child.stdio[3] as NodeJS.ReadableStream & { destroy(): void };
-    const done = (problem?: string) => {
-      clearTimeout(timer);
-      child.removeAllListeners();
-      // Node throws on an error event without a listener.
-      child.on("error", () => undefined);
-      pipe.destroy();
-      resolve(problem);
-    };
-    const timer = setTimeout(() => {
-      if (child.pid !== undefined) kill(-child.pid, "SIGKILL");
-      done(`the shim said nothing within ${processLimits.launchMillis} ms`);
-    }, processLimits.launchMillis);
-    pipe.once("data", () => done());
-    child.once("error", (error) => done(`/bin/sh: ${error.message}`));
-    child.once("close", () => done("the container could not be set up"));
-  });
-}
-
-/** For messages: the last lines a container wrote. */
-export async function lastOutput(path: string, bytesMax: number): Promise<string> {
-  const bytes = await readFile(path).catch(() => Buffer.alloc(0)); // nothing written
-  return bytes.subarray(Math.max(0, bytes.length - bytesMax)).toString("utf8");
 }

@@ -46,13 +46,13 @@ import { imageIdOf, ProcessImages } from "./images.ts";
 import { checkConfig, environmentOf, prepareLaunch } from "./launching.ts";
 import { logLimits, readLog, rotateLog } from "./logs.ts";
 import { MountPoints } from "./mount-points.ts";
-import { allProcesses, ticksPerSecond } from "./proc.ts";
 import {
   type ContainerRecord,
   openStateDir,
   type SandboxRecord,
   type StateDir,
 } from "./records.ts";
+import { usedBySessions } from "./resource-use.ts";
 import { terminalCommand } from "./shim.ts";
 import { sizeCommand } from "./terminal.ts";
 
@@ -81,7 +81,7 @@ class ProcessRuntime implements ContainerRuntime {
   readonly #state: StateDir;
   readonly #sandboxes = new Map<string, SandboxRecord>();
   readonly #containers = new Map<string, ProcessContainer>();
-  readonly #mountPoints = new MountPoints();
+  readonly #mountPoints: MountPoints;
   readonly images: ProcessImages;
   readonly #handlers = new Set<(event: RuntimeEvent) => void>();
   #able: Capabilities | undefined;
@@ -91,6 +91,7 @@ class ProcessRuntime implements ContainerRuntime {
     this.#options = options;
     this.#log = options.log.child({ runtime: "process" });
     this.#state = openStateDir(resolve(options.root), this.#log);
+    this.#mountPoints = new MountPoints(this.#state.podDir);
     this.images = new ProcessImages(this.#state.root, () => {
       const containers = [...this.#containers.values()];
       return new Set(containers.map(({ record }) => imageIdOf(record.config.image)));
@@ -103,6 +104,7 @@ class ProcessRuntime implements ContainerRuntime {
     this.#able = this.#options.capabilities ?? (await probeCapabilities(scope, this.#log));
     const { sandboxes, containers } = await this.#state.load();
     await this.images.load();
+    if (this.#able.mounts) await this.#mountPoints.sweep();
     for (const record of sandboxes) this.#sandboxes.set(record.config.uid, record);
     for (const record of containers) {
       const container = this.#newContainer(record);
@@ -326,23 +328,12 @@ class ProcessRuntime implements ContainerRuntime {
     return readLog(container.logPath, options, () => container.exited);
   }
 
-  async resourceUse(): Promise<readonly PodResourceUse[]> {
+  resourceUse(): Promise<readonly PodResourceUse[]> {
     const podOfSession = new Map<number, string>();
-    for (const container of this.#containers.values()) {
-      if (container.session !== undefined) {
-        podOfSession.set(container.session, container.record.config.podUid);
-      }
+    for (const { session, record } of this.#containers.values()) {
+      if (session !== undefined) podOfSession.set(session, record.config.podUid);
     }
-    const totals = new Map<string, { cpuMillisTotal: number; memoryBytes: number }>();
-    for (const uid of podOfSession.values()) totals.set(uid, { cpuMillisTotal: 0, memoryBytes: 0 });
-    if (podOfSession.size === 0) return [];
-    for (const stat of await allProcesses()) {
-      const total = totals.get(podOfSession.get(stat.session) ?? "");
-      if (total === undefined) continue;
-      total.cpuMillisTotal += (stat.cpuTicks * 1000) / ticksPerSecond;
-      total.memoryBytes += stat.residentBytes;
-    }
-    return [...totals].map(([podUid, total]) => ({ podUid, ...total }));
+    return usedBySessions(podOfSession);
   }
 
   onEvent(handler: (event: RuntimeEvent) => void): Cancel {

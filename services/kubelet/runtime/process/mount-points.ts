@@ -7,21 +7,42 @@
  * on elsewhere would undo that mount. A register in /run says which pods use what was made:
  *
  *     /run/trireme/mount-points/<hash of the path>/path    the path that was made
- *     /run/trireme/mount-points/<hash of the path>/<pod>   one file for each pod that mounts on it
+ *     /run/trireme/mount-points/<hash of the path>/<pod>   one file for each pod that mounts on it,
+ *                                                          with the path of the pod's directory
+ *
+ * A pod whose directory is gone counts no longer, so that a kubelet's deleted state leaves nothing
+ * behind for good.
  */
 import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { mkdir, readdir, rm, rmdir, stat, symlink, unlink, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative } from "node:path";
 import { ContainerConfigError, type Mount } from "../types.ts";
+import { readIfThere } from "./files.ts";
 
 const registerDefault = "/run/trireme/mount-points";
 
 export class MountPoints {
+  readonly #podDir: (uid: string) => string;
   readonly #register: string;
 
-  constructor(register: string = registerDefault) {
+  /** `podDir`: the directory that exists for as long as the pod does. */
+  constructor(podDir: (uid: string) => string, register: string = registerDefault) {
+    this.#podDir = podDir;
     this.#register = register;
+  }
+
+  /** Removes what was made for pods that are gone. */
+  async sweep(): Promise<void> {
+    const entries = await readdir(this.#register).catch(() => []); // none was ever made
+    const paths = await Promise.all(
+      entries.map((name) => readIfThere(join(this.#register, name, "path"))),
+    );
+    // Inner ones first: a directory goes only once it is empty.
+    const inner = (a = "", b = "") => b.length - a.length;
+    for (const path of paths.toSorted(inner)) {
+      if (path !== undefined) await this.#removeUnused(path);
+    }
   }
 
   /**
@@ -39,7 +60,7 @@ export class MountPoints {
       const entry = this.#entry(path);
       await mkdir(entry, { recursive: true });
       await writeFile(join(entry, "path"), path);
-      await writeFile(join(entry, podUid), "");
+      await writeFile(join(entry, podUid), this.#podDir(podUid));
       const isFile = path === target && !statSync(mount.hostPath).isDirectory();
       if (isFile) await writeFile(path, "", { flag: "a" });
       else await mkdir(path, { recursive: true });
@@ -47,16 +68,24 @@ export class MountPoints {
     return made;
   }
 
-  /** `paths` as acquired. Removes what no other pod mounts on and nobody has filled. */
+  /** `paths` as acquired. Removes what no other pod mounts on and no program has filled. */
   async release(paths: readonly string[], podUid: string): Promise<void> {
     for (const path of paths.toReversed()) {
-      const entry = this.#entry(path);
-      await rm(join(entry, podUid), { force: true });
-      const others = await readdir(entry).catch(() => []); // no register: nobody else uses it
-      if (others.some((name) => name !== "path")) continue;
-      await removeEmpty(path);
-      await rm(entry, { recursive: true, force: true });
+      await rm(join(this.#entry(path), podUid), { force: true });
+      await this.#removeUnused(path);
     }
+  }
+
+  async #removeUnused(path: string): Promise<void> {
+    const entry = this.#entry(path);
+    const names = await readdir(entry).catch(() => []); // no register: no other pod uses it
+    for (const name of names) {
+      if (name === "path") continue;
+      const podDir = await readIfThere(join(entry, name));
+      if (podDir !== undefined && podDir !== "" && existsSync(podDir)) return;
+    }
+    await removeEmpty(path);
+    await rm(entry, { recursive: true, force: true });
   }
 
   #isMade(path: string): boolean {

@@ -6,6 +6,7 @@ export interface ProcessStat {
   readonly pid: number;
   /** R, S, D, Z, … */
   readonly state: string;
+  readonly parent: number;
   readonly processGroup: number;
   readonly session: number;
   /** Clock ticks of user and system time, of the process and of its children already waited for. */
@@ -33,6 +34,7 @@ export function parseStat(line: string): ProcessStat | undefined {
   const stat: ProcessStat = {
     pid,
     state: fields[0] ?? "",
+    parent: field(4),
     processGroup: field(5),
     session: field(6),
     cpuTicks: field(14) + field(15) + field(16) + field(17),

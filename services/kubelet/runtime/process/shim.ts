@@ -113,7 +113,7 @@ function bindLines(mount: Mount, all: readonly Mount[]): readonly string[] {
   const source = shellWord(mount.hostPath);
   const target = shellWord(mount.containerPath);
   const covered = all.some((outer) => mount.containerPath.startsWith(`${outer.containerPath}/`));
-  // Inside another mount the mount point can be made only now, by whoever sees that mount.
+  // Inside another mount the mount point can be made only now, where that mount is seen.
   const make = [
     `[ -e ${target} ] || if [ -d ${source} ]; then mkdir -p ${target}`,
     `else mkdir -p "$(dirname ${target})" && : > ${target}; fi || exit 126`,
