@@ -62,7 +62,11 @@ function print(report: DrillReport): void {
     return;
   }
   console.log(`${name}: ${report.passed ? "passed" : "FAILED"}`);
-  console.log(`  outage       ${report.outageMillis} ms without an acknowledged write`);
+  const { outageMillis, targetMillis } = report;
+  const within = outageMillis <= targetMillis ? "within" : "OVER";
+  const target = `${within} the target of ${targetMillis} ms`;
+  console.log(`  outage       ${outageMillis} ms without an acknowledged write, ${target}`);
+  console.log(`  slowest      ${report.slowestMillis} ms for one acknowledged write`);
   console.log(`  acknowledged ${report.acknowledged} writes`);
   console.log(`  lost         ${report.lost}`);
   console.log(`  errors       ${JSON.stringify(report.errors)}`);

@@ -118,7 +118,10 @@ describe("repeating calls", () => {
   test("a master that falls silent loses its calls to others, and gets no new ones", async () => {
     let wire: Awaited<ReturnType<typeof startWire>> | undefined;
     const { masters, client, healthy } = await begin({
-      limits: { pingMillis: 40, pingTimeoutMillis: 60, leaderWaitMillis: 50, dialMillis: 50 },
+      limits: {
+        ...{ pingMillis: 40, pingTimeoutMillis: 60, leaderWaitMillis: 50, dialMillis: 50 },
+        ...{ suspectPingMillis: 20, suspectMillis: 50, suspectTurnMillis: 10 },
+      },
       portOf: async (master) => {
         if (master.name !== "master-0") return master.port;
         wire = await startWire(master);
