@@ -5,10 +5,10 @@ import { assert } from "../runtime/assert.ts";
 export const balancerLimits = {
   /** Connections of clients; the next one is closed at once. */
   connections: rpcLimits.connections,
-  /** Calls under way on one client connection. */
-  concurrentStreams: 1_000,
+  /** Calls under way on one client connection; as many as a master takes. */
+  concurrentStreams: rpcLimits.concurrentStreams,
   /** Calls that one client may cancel at once, and by the second after that; then it is cut off. */
-  clientResetBurst: 5_000,
+  clientResetBurst: 10_000,
   clientResetsPerSecond: 500,
   /** The same of all clients towards one master; beyond it cancellations wait for their turn. */
   resetBurst: 5_000,

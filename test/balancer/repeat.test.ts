@@ -43,6 +43,9 @@ describe("repeating calls", () => {
     await call(client(LeasesClient), "create", {}, { metadata });
     assert.equal(header(masters[0].seen[0], "trireme-request-id"), "mine");
     assert.equal(header(masters[0].seen[0], "trireme-attempt"), "3");
+    metadata.set("grpc-previous-rpc-attempts", "2");
+    await call(client(LeasesClient), "create", {}, { metadata });
+    assert.equal(header(masters[0].seen[1], "grpc-previous-rpc-attempts"), "2");
   });
 
   test("a read is repeated elsewhere, and carries no request id", async () => {
