@@ -36,10 +36,10 @@ try {
     ...["up", "--detach", "--data-dir", directory, "--base-port", String(basePort), "--nodes", "0"],
   ]);
   const read = () => JSON.parse(readFileSync(join(directory, "endpoints.json"), "utf8"));
-  const { grpc, ca, clientCert, clientKey } = read();
+  const { grpcEndpoints, ca, clientCert, clientKey } = read();
   const pem = (file: string) => readFileSync(file, "utf8");
   const client = connectClient({
-    servers: [grpc],
+    servers: grpcEndpoints,
     tls: { ca: pem(ca), cert: pem(clientCert), key: pem(clientKey) },
     log: createLog({}, { level: "silent" }),
     identity: "drill",
