@@ -68,6 +68,7 @@ export abstract class BalancedCall
   abstract replyEnd(trailers: ReplyFields): void;
   abstract requestDrain(): void;
   abstract failed(failure: Failure): void;
+  abstract suspected(master: Master): void;
   /** Opens an outgoing call on `this.master`. */
   protected abstract dispatch(master: Master): void;
   /** Lets go of the outgoing call and of all timers. */

@@ -38,6 +38,10 @@ export interface MasterReport {
   readonly address: string;
   /** It says that it is ready, and there is a connection to it. */
   readonly healthy: boolean;
+  /** Nothing comes from it although it was asked: its process may be stopped. */
+  readonly silent: boolean;
+  /** It is silent, another one is not, and it gets no new calls. */
+  readonly suspected: boolean;
   /** It fails calls all the same, and gets no new ones for a while. */
   readonly ejected: boolean;
   /** How often that was so. */
@@ -116,6 +120,9 @@ class RunningBalancer implements Balancer {
       log,
       limits,
       changed: () => this.#changed(),
+      suspected: (master) => {
+        for (const call of this.#desk.active.all()) call.suspected(master);
+      },
     });
     this.#desk = {
       fleet: this.#fleet,
@@ -158,6 +165,8 @@ class RunningBalancer implements Balancer {
         name: master.name,
         address: master.address,
         healthy: isHealthy(master),
+        silent: master.upstream.silent,
+        suspected: master.suspected,
         ejected: master.ejected,
         ejections: master.ejections,
         sharePercent: this.#fleet.sharePercent(master),

@@ -1,6 +1,6 @@
 import type { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
 import type { Log } from "../runtime/types.ts";
-import type { Fleet } from "./fleet.ts";
+import type { Fleet, Master } from "./fleet.ts";
 import type { BalancerLimits } from "./limits.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 
@@ -10,6 +10,8 @@ export interface ActiveCall {
   place: number;
   /** Answers UNAVAILABLE with this message, whatever the state. */
   shutDown(message: string): void;
+  /** The master is suspected to be stopped: a call under way on it is repeated if it may be. */
+  suspected(master: Master): void;
 }
 
 /** All calls under way. A set would rebuild its table again and again, and age with it. */
@@ -65,6 +67,8 @@ export interface Counters {
   /** Calls answered with an error by the balancer itself. */
   refusals: number;
   cancellations: number;
+  /** Attempts that were given up because their master was suspected to be stopped. */
+  suspicions: number;
   /** Streams ended so that their clients begin them anew on another master. */
   moves: number;
   /** Bytes of requests kept for a retry, now. */
@@ -72,5 +76,14 @@ export interface Counters {
 }
 
 export function newCounters(): Counters {
-  return { calls: 0, retries: 0, waits: 0, refusals: 0, cancellations: 0, moves: 0, keptBytes: 0 };
+  return {
+    calls: 0,
+    retries: 0,
+    waits: 0,
+    refusals: 0,
+    cancellations: 0,
+    suspicions: 0,
+    moves: 0,
+    keptBytes: 0,
+  };
 }

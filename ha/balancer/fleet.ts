@@ -23,6 +23,8 @@ export interface FleetOptions {
   readonly limits: BalancerLimits;
   /** A master's health or the leader has changed. */
   changed(): void;
+  /** The master is suspected to be stopped, and another one is not. */
+  suspected(master: Master): void;
 }
 
 export interface Master {
@@ -39,6 +41,8 @@ export interface Master {
   failures: number;
   faults: number;
   readonly outcomes: Outcomes;
+  /** It is silent while another healthy one is not, and gets no new calls until it is heard. */
+  suspected: boolean;
   /** It is healthy and gets no new calls all the same, and how often that was so. */
   ejected: boolean;
   ejections: number;
@@ -146,7 +150,7 @@ export class Fleet {
       ? this.#slowStart.choose(masters, except)
       : this.#leastLoaded(masters, load, except);
     if (best !== undefined || except === undefined) return best;
-    return except.upstream.hasCapacity && masters.includes(except) ? except : undefined;
+    return hasRoom(except) && masters.includes(except) ? except : undefined;
   }
 
   #leastLoaded(
@@ -160,7 +164,7 @@ export class Fleet {
     let best: Master | undefined;
     for (let n = 0; n < count; n++) {
       const master = masters[(turn + n) % count];
-      if (master === undefined || master === except || !master.upstream.hasCapacity) continue;
+      if (master === undefined || master === except || !hasRoom(master)) continue;
       if (best === undefined || master[load] < best[load]) best = master;
     }
     return best;
@@ -187,6 +191,7 @@ export class Fleet {
       failures: 0,
       faults: 0,
       outcomes: new Outcomes(),
+      suspected: false,
       ejected: false,
       ejections: 0,
     };
@@ -226,6 +231,7 @@ export class Fleet {
   }
 
   #changed(): void {
+    const suspects = this.#suspect();
     this.#watchLeader();
     this.outliers.review();
     const healthy = this.healthy;
@@ -236,6 +242,25 @@ export class Fleet {
       if (!before.includes(master)) this.#slowStart.begin(master);
     }
     this.#options.changed();
+    for (const master of suspects) this.#options.suspected(master);
+  }
+
+  /** Those that are suspected from now on. While all are silent, none is better than the others. */
+  #suspect(): readonly Master[] {
+    const healthy = this.masters.filter(isHealthy);
+    const heard = healthy.some(({ upstream }) => !upstream.silent);
+    const suspects: Master[] = [];
+    for (const master of this.masters) {
+      const suspected = heard && master.upstream.silent;
+      if (suspected === master.suspected) continue;
+      master.suspected = suspected;
+      if (suspected) suspects.push(master);
+      const { silentMillis } = master.upstream;
+      const { log } = this.#options;
+      if (suspected) log.warn("master is silent", { master: master.name, silentMillis });
+      else log.info("master is heard again, or gone", { master: master.name });
+    }
+    return suspects;
   }
 
   #watchLeader(): void {
@@ -261,11 +286,15 @@ export function isHealthy(master: Master): boolean {
 }
 
 function takesMore(master: Master): boolean {
-  return isHealthy(master) && !master.ejected && master.upstream.hasCapacity;
+  return isHealthy(master) && !master.ejected && hasRoom(master);
+}
+
+function hasRoom({ suspected, upstream }: Master): boolean {
+  return !suspected && upstream.hasCapacity;
 }
 
 function isReachable(master: Master): boolean {
-  return master.status !== undefined && master.upstream.connected;
+  return master.status !== undefined && master.upstream.connected && !master.suspected;
 }
 
 function leaderNamed(status: MemberStatus, own: string): string | undefined {

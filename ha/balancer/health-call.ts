@@ -94,6 +94,9 @@ export class HealthCall implements IncomingHandlers, ActiveCall {
     this.#finish(Code.unavailable, message);
   }
 
+  /** The balancer itself answers. */
+  suspected(): void {}
+
   /** The status as it is now, if the client has room and has not been told; in a drain the last. */
   #report(): void {
     const status = this.#registry.get(this.#service ?? "") ?? ServingStatus.SERVICE_UNKNOWN;

@@ -15,8 +15,14 @@ export function isReserved(name: string): boolean {
   return name.startsWith(reserved);
 }
 
-/** What the certificate says; name and value alternately. */
-export function identityFields({ commonName, organizations }: PeerCertificate): string[] {
+/**
+ * What the certificate says; name and value alternately. For a client without one the empty user:
+ * so a master does not take the call for the balancer's own, and goes by what else the client
+ * presents, such as a bearer token.
+ */
+export function identityFields(certificate: PeerCertificate | undefined): string[] {
+  if (certificate === undefined) return [userHeader, ""];
+  const { commonName, organizations } = certificate;
   return [userHeader, commonName, ...organizations.flatMap((group) => [groupHeader, group])];
 }
 

@@ -5,10 +5,10 @@ import { assert } from "../runtime/assert.ts";
 export const balancerLimits = {
   /** Connections of clients; the next one is closed at once. */
   connections: rpcLimits.connections,
-  /** Calls under way on one client connection. */
-  concurrentStreams: 1_000,
+  /** Calls under way on one client connection; as many as a master takes. */
+  concurrentStreams: rpcLimits.concurrentStreams,
   /** Calls that one client may cancel at once, and by the second after that; then it is cut off. */
-  clientResetBurst: 5_000,
+  clientResetBurst: 10_000,
   clientResetsPerSecond: 500,
   /** The same of all clients towards one master; beyond it cancellations wait for their turn. */
   resetBurst: 5_000,
@@ -37,9 +37,27 @@ export const balancerLimits = {
   redialMaxMillis: 500,
   /** A dial that takes longer is given up. */
   dialMillis: 3_000,
-  /** Signs of life asked of a master … */
+  /** Signs of life asked of a master; the connection is closed without one. */
   pingMillis: rpcLimits.keepaliveMillis,
   pingTimeoutMillis: rpcLimits.keepaliveTimeoutMillis,
+  /**
+   * A master that is silent for so long is asked for a sign of life, and suspected to be stopped
+   * when none comes within `suspectMillis`; both are counted in turns of `suspectTurnMillis`. The
+   * followers need 500 to 1,000 ms to elect another leader, so calls must not wait longer than that
+   * for a stopped one. A busy master may be held up by its own work for as long: so suspicion costs
+   * nothing that cannot be taken back. Its connection stays, it gets no new calls until a byte
+   * comes, and only calls whose repetition is harmless are repeated elsewhere.
+   */
+  suspectPingMillis: 100,
+  suspectMillis: 500,
+  suspectTurnMillis: 50,
+  /**
+   * How often one call is repeated because its master is suspected: a request that holds every
+   * master up for long must not be given to all of them.
+   */
+  suspectRepeats: 2,
+  /** A master silent for so long gives up its watches: their clients go on elsewhere. */
+  suspectStreamMillis: 2_000,
   /** … and of a client. */
   clientPingMillis: 30_000,
   clientPingTimeoutMillis: 10_000,
@@ -91,6 +109,13 @@ export function makeLimits(changes: Partial<BalancerLimits> = {}): BalancerLimit
     "resetsPerSecond ≤ what masters take",
   );
   assert(limits.leaderWaitMillis <= limits.waitMillis, "leaderWait ≤ wait");
+  const suspected = limits.suspectPingMillis + limits.suspectMillis;
+  assert(
+    limits.suspectPingMillis < limits.pingMillis && limits.suspectMillis < limits.pingTimeoutMillis,
+    "a master is suspected before its connection is closed",
+  );
+  assert(suspected <= limits.suspectStreamMillis, "suspectPing + suspect ≤ suspectStream");
+  assert(limits.suspectTurnMillis <= limits.suspectPingMillis, "suspectTurn ≤ suspectPing");
   assert(limits.requestBytes <= limits.requestBytesTotal, "requestBytes ≤ requestBytesTotal");
   return limits;
 }

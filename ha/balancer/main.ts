@@ -4,10 +4,11 @@ import { program, runProgram } from "../runtime/production/process.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { type Balancer, type BalancerOptions, startBalancer } from "./balancer.ts";
+import { type BalancerLimits, balancerLimits } from "./limits.ts";
 
 const drainMillisMax = 5_000;
 
-/** Whoever sees the store sees everything: its own port is for these alone. */
+/** A client that sees the store sees everything: the etcd port is for these clients alone. */
 const administrators = "system:masters";
 
 const balancer = program({
@@ -34,6 +35,11 @@ const balancer = program({
       help: "certificate in PEM by which masters believe who the balancer says is calling",
     },
     "proxy-client-key-file": { type: "string", required: true, help: "its private key in PEM" },
+    "max-concurrent-streams": {
+      type: "number",
+      default: balancerLimits.concurrentStreams,
+      help: "calls under way on one client connection; the next one is refused",
+    },
     "etcd-port": { type: "number", help: "port etcd clients connect to; absent: none" },
     "etcd-masters": { type: "string", help: "as --masters: the masters' etcd addresses" },
     "etcd-client-cert-file": {
@@ -50,6 +56,7 @@ const balancer = program({
       clientCa: ca,
     };
     const host = values["bind-address"];
+    const limits = streamLimits(values["max-concurrent-streams"]);
     const grpc: BalancerOptions = {
       listen: { host, port: values["grpc-port"], tls },
       masters: parseMasters("masters", values.masters),
@@ -59,6 +66,7 @@ const balancer = program({
         key: await readPem("proxy-client-key-file", values["proxy-client-key-file"]),
       },
       log,
+      limits,
     };
     const etcd = await etcdOptions(
       {
@@ -67,7 +75,7 @@ const balancer = program({
         certFile: values["etcd-client-cert-file"],
         keyFile: values["etcd-client-key-file"],
       },
-      { host, tls, log: log.child({ face: "etcd" }) },
+      { host, tls, limits, log: log.child({ face: "etcd" }) },
     );
     const running: Balancer[] = [];
     const stop = async () => {
@@ -101,10 +109,33 @@ interface EtcdFlags {
   readonly keyFile: string | undefined;
 }
 
-/** The second front; undefined when none of its flags is given. Throws when some are missing. */
+const streamsMax = 100_000;
+
+/** Throws a StatusError that names the flag. A client may cancel as many calls as it may make. */
+function streamLimits(concurrentStreams: number): Partial<BalancerLimits> {
+  if (
+    !Number.isInteger(concurrentStreams) ||
+    concurrentStreams < 1 ||
+    concurrentStreams > streamsMax
+  ) {
+    throw new StatusError(
+      Code.invalidArgument,
+      `--max-concurrent-streams ${concurrentStreams}: a whole number in 1..${streamsMax} is wanted`,
+    );
+  }
+  const clientResetBurst = Math.max(concurrentStreams, balancerLimits.clientResetBurst);
+  return { concurrentStreams, clientResetBurst };
+}
+
+/** The listener for etcd clients; undefined when none of its flags is given. Throws when some are missing. */
 async function etcdOptions(
   flags: EtcdFlags,
-  front: { readonly host: string; readonly tls: ServerTls; readonly log: Log },
+  listener: {
+    readonly host: string;
+    readonly tls: ServerTls;
+    readonly limits: Partial<BalancerLimits>;
+    readonly log: Log;
+  },
 ): Promise<BalancerOptions | undefined> {
   const { port, masters, certFile, keyFile } = flags;
   if ([port, masters, certFile, keyFile].every((value) => value === undefined)) return undefined;
@@ -120,7 +151,7 @@ async function etcdOptions(
         "together or not at all",
     );
   }
-  const { host, tls, log } = front;
+  const { host, tls, limits, log } = listener;
   return {
     listen: { host, port, tls: { ...tls, clientsRequired: { organization: administrators } } },
     masters: parseMasters("etcd-masters", masters),
@@ -130,6 +161,7 @@ async function etcdOptions(
       key: await readPem("etcd-client-key-file", keyFile),
     },
     log,
+    limits,
   };
 }
 

@@ -72,14 +72,14 @@ function same(some: readonly string[], others: readonly string[]): boolean {
 /** Routes of one connection that are remembered. */
 const remembered = 8;
 
-/** Reads the requests of one client, whose certificate says who it is. */
+/** Reads the requests of one client, whose certificate, if it has one, says who it is. */
 export class RequestReader {
   readonly #identity: readonly string[];
   readonly #routes: Route[] = [];
   #next = 0;
 
   constructor(certificate: PeerCertificate | undefined) {
-    this.#identity = certificate === undefined ? [] : identityFields(certificate);
+    this.#identity = identityFields(certificate);
   }
 
   /** The very same object for a block that was seen before. */

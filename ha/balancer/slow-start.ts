@@ -58,7 +58,7 @@ export class SlowStart {
     let most = Number.NEGATIVE_INFINITY;
     let total = 0;
     for (const master of masters) {
-      if (master === except || !master.upstream.hasCapacity) continue;
+      if (master === except || master.suspected || !master.upstream.hasCapacity) continue;
       const weight = this.share(master, now) / (master.unary + 1);
       const credit = (this.#credits.get(master) ?? 0) + weight;
       this.#credits.set(master, credit);

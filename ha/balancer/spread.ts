@@ -67,7 +67,7 @@ export class StreamSpread {
   #round(): void {
     const { fleet, counters, limits } = this.#desk;
     // One that is left out as an outlier keeps its streams, and gets no more.
-    const healthy = fleet.takers;
+    const healthy = fleet.takers.filter(({ suspected }) => !suspected);
     const names = healthy.map(({ name }) => name).join(" ");
     if (names !== this.#healthy) {
       this.#healthy = names;
@@ -85,6 +85,9 @@ export class StreamSpread {
       // It takes no new calls, and is still there: it drains.
       const drains = !isHealthy(master) && master.upstream.connected && master.streams > 0;
       if (drains && master.status !== undefined) leaving.set(master, master.streams);
+      const stopped =
+        master.suspected && master.upstream.silentMillis >= limits.suspectStreamMillis;
+      if (stopped && master.streams > 0) leaving.set(master, master.streams);
     }
     const difference = Math.max(...counts) - Math.min(...counts);
     const tolerated = Math.max(toleratedStreams, (total / healthy.length) * toleratedShare);

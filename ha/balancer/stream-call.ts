@@ -108,6 +108,9 @@ export class StreamCall extends BalancedCall {
     return failure.kind === "refused" || (failure.kind === "lost" && harmless);
   }
 
+  /** It waits longer than a single call, and then moves with the other streams of the master. */
+  suspected(): void {}
+
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
     this.desk.fleet.outliers.answered(this.master as Master, trailers);

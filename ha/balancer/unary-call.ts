@@ -43,6 +43,8 @@ export class UnaryCall extends BalancedCall {
   #reply: Piece[] | undefined;
   #replyBytes = 0;
   #flows = false;
+  /** How often it was repeated because its master was suspected. */
+  #suspicions = 0;
 
   constructor(call: IncomingCall, desk: Desk, request: RequestSoFar = nothingYet) {
     super(call, desk, "unary");
@@ -115,6 +117,23 @@ export class UnaryCall extends BalancedCall {
     }
     this.desk.log.debug("call failed", { path, master: master.name, ...failure });
     this.finish(failureTrailers(failure, master.name));
+  }
+
+  /**
+   * The attempt is given up and the call repeated at once. If the master was only busy, it may do
+   * the call all the same; the request id makes that harmless for a write.
+   */
+  suspected(master: Master): void {
+    if (this.finished || this.#outgoing === undefined || this.master !== master) return;
+    const { counters, limits } = this.desk;
+    const opaque = this.call.head.route.method.repeatable === "opaque";
+    if (opaque || !this.#mayRepeat() || this.#suspicions >= limits.suspectRepeats) return;
+    this.#suspicions++;
+    counters.suspicions++;
+    this.#outgoing.cancel();
+    this.#outgoing = undefined;
+    this.leaveMaster();
+    this.placeCall();
   }
 
   protected dispatch(master: Master): void {

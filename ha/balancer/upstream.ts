@@ -17,6 +17,7 @@ import type { BalancerLimits } from "./limits.ts";
 import { failureOf, MasterCall } from "./master-call.ts";
 import { PacedResets } from "./paced-resets.ts";
 import type { Route } from "./request-head.ts";
+import { SilenceProbe } from "./silence.ts";
 
 export interface UpstreamOptions {
   /** `host:port`. */
@@ -24,7 +25,7 @@ export interface UpstreamOptions {
   readonly tls?: ClientTls | undefined;
   readonly log: Log;
   readonly limits: BalancerLimits;
-  /** `connected` has changed. */
+  /** `connected` or `silent` has changed. */
   changed(): void;
 }
 
@@ -41,6 +42,7 @@ export class Upstream {
   readonly #scheme: string;
   #connection: Connection | undefined;
   #resets: PacedResets | undefined;
+  #probe: SilenceProbe | undefined;
   #delay: number;
   #timer: NodeJS.Timeout | undefined;
   #dialling = false;
@@ -58,6 +60,16 @@ export class Upstream {
   /** False from the moment it breaks or its other end says goodbye. */
   get connected(): boolean {
     return this.#connection !== undefined;
+  }
+
+  /** Nothing comes from the other end although it was asked: its process may be stopped. */
+  get silent(): boolean {
+    return this.#connection !== undefined && this.#probe?.silent === true;
+  }
+
+  /** How long nothing has come; it is asked early enough that a living one always has a word. */
+  get silentMillis(): number {
+    return this.#probe?.silentMillis ?? 0;
   }
 
   /** False when the other end allows no more calls at once. */
@@ -116,6 +128,8 @@ export class Upstream {
           this.connections++;
           this.#connection = connection;
           this.#resets = resets;
+          this.#probe = probe;
+          probe.start();
           this.#options.changed();
         },
         leaving: () => this.#retire(connection),
@@ -131,6 +145,7 @@ export class Upstream {
       },
     );
     const resets = new PacedResets(connection, limits);
+    const probe = new SilenceProbe(connection, limits, () => this.#options.changed());
     // Finer than the engine's own second.
     const ticks = setInterval(() => connection.tick(), limits.pingTimeoutMillis / 2);
     ticks.unref();
@@ -142,6 +157,7 @@ export class Upstream {
       clearTimeout(tooLong);
       clearInterval(ticks);
       resets.close();
+      probe.stop();
       if (!greeted) this.#dialling = false;
       this.#sockets.delete(socket);
       this.#retire(connection);

@@ -39,6 +39,8 @@ export class Connection {
   readonly #reader: FrameReader;
   readonly #openedAt: number;
   #heard = true;
+  /** Chunks of bytes that have arrived so far. */
+  received = 0;
   #heardAt: number;
   #keepaliveSentAt: number | undefined;
   #shutdownAt: number | undefined;
@@ -115,6 +117,7 @@ export class Connection {
     const core = this.#core;
     if (core.dead) return;
     this.#heard = true;
+    this.received++;
     try {
       this.#reader.receive(chunk);
     } catch (thrown) {

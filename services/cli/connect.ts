@@ -35,7 +35,7 @@ export function connect(flags: ConnectionFlags): TriremeClient {
   const tls =
     ca === undefined ? undefined : { ca: readPem(ca), cert: readPem(cert), key: readPem(key) };
   return connectClient({
-    servers: (flags.server ?? local?.grpc ?? "").split(","),
+    servers: flags.server?.split(",") ?? local?.grpcEndpoints ?? [],
     ...(tls && { tls }),
     log: createLog({ component: "trireme" }, { level: "error" }),
     identity: "trireme",

@@ -5,10 +5,13 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { directories } from "./layout.ts";
 
 export interface Endpoints {
-  /** `host:port` of the balancer: what clients use. */
+  /** `host:port` of the first balancer, for clients that take one address. */
   readonly grpc: string;
   /** Its port for etcd clients, with the certificate of an administrator. */
   readonly etcd: string;
+  /** `host:port` of every balancer: a client that knows them all outlives each. */
+  readonly grpcEndpoints: readonly string[];
+  readonly etcdEndpoints: readonly string[];
   /** PEM files of the cluster's CA and of an administrator's certificate. */
   readonly ca: string;
   readonly clientCert: string;
@@ -32,7 +35,12 @@ export interface Endpoints {
     readonly pid: number | undefined;
     readonly kubeProxyPid: number | undefined;
   }[];
-  readonly balancer: { readonly pid: number | undefined };
+  readonly balancers: readonly {
+    readonly name: string;
+    readonly pid: number | undefined;
+    readonly grpc: string;
+    readonly etcd: string;
+  }[];
   readonly supervisor: { readonly pid: number };
   /** Everything has come up once since the start. */
   readonly ready: boolean;

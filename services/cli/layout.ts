@@ -59,9 +59,11 @@ export function parseNodeCapacity(text: string): Partial<NodeCapacity> {
 export const defaultBasePort = 7443;
 
 /**
- * Balancer at the base, its etcd port at +2; masters' gRPC ports from +10, their peer ports from
+ * Balancers at the base and +1, their etcd ports at +2 and +3; masters' gRPC ports from +10, their peer ports from
  * +20, their etcd ports from +30, kubelets from +40.
  */
+/** Clients know both, and go to the other one when one is gone. */
+export const balancerCount = 2;
 const mastersMax = 9;
 const nodesMax = 50;
 const portsUsed = 40 + nodesMax;
@@ -92,8 +94,7 @@ export const host = "127.0.0.1";
 export function ports(shape: ClusterShape) {
   const base = shape.basePort;
   return {
-    grpc: base,
-    etcd: base + 2,
+    balancer: (i: number) => ({ grpc: base + i, etcd: base + balancerCount + i }),
     master: (i: number) => ({
       grpc: base + 10 + i,
       peer: base + 20 + i,
@@ -101,8 +102,7 @@ export function ports(shape: ClusterShape) {
     }),
     kubelet: (i: number) => base + 40 + i,
     all: (): number[] => [
-      base,
-      base + 2,
+      ...Array.from({ length: 2 * balancerCount }, (_, i) => base + i),
       ...Array.from({ length: shape.masters }, (_, i) => [
         base + 10 + i,
         base + 20 + i,

@@ -8,6 +8,7 @@ import type { Credentials } from "./credentials.ts";
 import type { Endpoints } from "./endpoints.ts";
 import {
   addressRanges,
+  balancerCount,
   type ClusterShape,
   directories,
   host,
@@ -37,7 +38,7 @@ export interface LocalClusterOptions {
 
 export class LocalCluster {
   readonly masters: readonly Child[];
-  readonly balancer: Child;
+  readonly balancers: readonly Child[];
   readonly schedulers: readonly Child[];
   readonly controllerManagers: readonly Child[];
   readonly kubelets: readonly Child[];
@@ -55,7 +56,9 @@ export class LocalCluster {
     this.masters = memberNames("master", shape.masters).map((name, i) =>
       child(name, masterArgs(shape, credentials, name, i)),
     );
-    this.balancer = child("balancer", balancerArgs(shape, credentials));
+    this.balancers = memberNames("balancer", balancerCount).map((name, i) =>
+      child(name, balancerArgs(shape, credentials, i)),
+    );
     this.schedulers = memberNames("scheduler", 2).map((name) =>
       child(name, ["scheduler", ...clientArgs(shape, credentials.scheduler)]),
     );
@@ -103,7 +106,7 @@ export class LocalCluster {
    * there, and at their cost. The others follow when somebody leads, the standbys when all is ready.
    */
   start(): void {
-    for (const child of [...this.masters, this.balancer]) child.start();
+    for (const child of [...this.masters, ...this.balancers]) child.start();
     this.#late.push(
       setTimeout(() => this.startRest(), restMillisMax),
       setTimeout(() => this.startStandbys(), standbyMillisMax),
@@ -127,7 +130,7 @@ export class LocalCluster {
       Promise.all(children.map((c) => c.stop(graceMillis)));
     await stop([...this.kubelets, ...this.kubeProxies]);
     await stop([...this.schedulers, ...this.controllerManagers]);
-    await stop([this.balancer]);
+    await stop(this.balancers);
     await stop(this.masters);
   }
 
@@ -135,9 +138,17 @@ export class LocalCluster {
     const { shape, credentials } = this.#options;
     const at = ports(shape);
     const named = (children: readonly Child[]) => children.map(({ name, pid }) => ({ name, pid }));
+    const balancers = this.balancers.map(({ name, pid }, i) => ({
+      name,
+      pid,
+      grpc: `${host}:${at.balancer(i).grpc}`,
+      etcd: `${host}:${at.balancer(i).etcd}`,
+    }));
     return {
-      grpc: `${host}:${at.grpc}`,
-      etcd: `${host}:${at.etcd}`,
+      grpc: `${host}:${at.balancer(0).grpc}`,
+      etcd: `${host}:${at.balancer(0).etcd}`,
+      grpcEndpoints: balancers.map(({ grpc }) => grpc),
+      etcdEndpoints: balancers.map(({ etcd }) => etcd),
       ca: credentials.ca,
       clientCert: credentials.admin.cert,
       clientKey: credentials.admin.key,
@@ -156,7 +167,7 @@ export class LocalCluster {
         pid,
         kubeProxyPid: this.kubeProxies[i]?.pid,
       })),
-      balancer: { pid: this.balancer.pid },
+      balancers,
       supervisor: { pid: process.pid },
       ready: this.ready,
     };
@@ -171,9 +182,15 @@ interface KeyPair {
   readonly key: string;
 }
 
+/** Where clients of the API go, the first one first. */
+function balancerAddresses(shape: ClusterShape): string[] {
+  const at = ports(shape);
+  return Array.from({ length: balancerCount }, (_, i) => `${host}:${at.balancer(i).grpc}`);
+}
+
 function clientArgs(shape: ClusterShape, pair: KeyPair & { readonly ca: string }): string[] {
   return [
-    ...["--server", `${host}:${ports(shape).grpc}`],
+    ...["--server", balancerAddresses(shape).join(",")],
     ...["--certificate-authority", pair.ca],
     ...["--client-certificate", pair.cert],
     ...["--client-key", pair.key],
@@ -211,16 +228,16 @@ function masterArgs(
   ];
 }
 
-function balancerArgs(shape: ClusterShape, credentials: Credentials): string[] {
+function balancerArgs(shape: ClusterShape, credentials: Credentials, i: number): string[] {
   const at = ports(shape);
   const masters = (face: "grpc" | "etcd") =>
-    credentials.masters.map((m, i) => `${m.name}=${host}:${at.master(i)[face]}`).join(",");
+    credentials.masters.map((m, j) => `${m.name}=${host}:${at.master(j)[face]}`).join(",");
   return [
     "balancer",
     ...["--bind-address", host],
-    ...["--grpc-port", String(at.grpc)],
+    ...["--grpc-port", String(at.balancer(i).grpc)],
     ...["--masters", masters("grpc")],
-    ...["--etcd-port", String(at.etcd)],
+    ...["--etcd-port", String(at.balancer(i).etcd)],
     ...["--etcd-masters", masters("etcd")],
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", credentials.balancer.server.cert],

@@ -35,8 +35,8 @@ export function errorText(thrown: unknown): string {
 }
 
 export function printEndpoints(endpoints: Endpoints, file: string, say = print): void {
-  say(`  gRPC (TLS)     ${endpoints.grpc}`);
-  say(`  etcd (TLS)     ${endpoints.etcd}`);
+  say(`  gRPC (TLS)     ${endpoints.grpcEndpoints.join(",")}`);
+  say(`  etcd (TLS)     ${endpoints.etcdEndpoints.join(",")}`);
   say(`  CA             ${endpoints.ca}`);
   say(`  client cert    ${endpoints.clientCert}`);
   say(`  client key     ${endpoints.clientKey}`);

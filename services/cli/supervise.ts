@@ -65,9 +65,9 @@ export async function supervise(shape: ClusterShape, nodeReturnMillis: number): 
     }
     view.update(now);
   };
-  const { masters, grpc } = endpoints;
+  const { masters, grpcEndpoints: balancers } = endpoints;
   const tls = adminTls(endpoints);
-  watchCluster({ balancer: grpc, masters, tls, log, signal: watching.signal, changed });
+  watchCluster({ balancers, masters, tls, log, signal: watching.signal, changed });
   await stopped;
   view.close();
   print("stopping…");

@@ -22,8 +22,8 @@ export interface ClusterView {
 }
 
 export interface WatchOptions {
-  /** `host:port` of the balancer. */
-  readonly balancer: string;
+  /** `host:port` of each balancer. */
+  readonly balancers: readonly string[];
   readonly masters: readonly { readonly name: string; readonly grpc: string }[];
   readonly tls: Tls;
   readonly log: Log;
@@ -40,7 +40,7 @@ const askMillis = 1_000;
 export function watchCluster(options: WatchOptions): void {
   const { signal, tls, log } = options;
   const masters = new Map<string, MemberStatus | undefined>();
-  const client = connectClient({ servers: [options.balancer], tls, log, identity: "trireme" });
+  const client = connectClient({ servers: options.balancers, tls, log, identity: "trireme" });
   const factory = new InformerFactory({ client, log, clock: productionClock });
   const nodes = factory.informer("Node");
   const pods = factory.informer("Pod");

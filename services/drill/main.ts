@@ -36,10 +36,10 @@ try {
     ...["up", "--detach", "--data-dir", directory, "--base-port", String(basePort), "--nodes", "0"],
   ]);
   const read = () => JSON.parse(readFileSync(join(directory, "endpoints.json"), "utf8"));
-  const { grpc, ca, clientCert, clientKey } = read();
+  const { grpcEndpoints, ca, clientCert, clientKey } = read();
   const pem = (file: string) => readFileSync(file, "utf8");
   const client = connectClient({
-    servers: [grpc],
+    servers: grpcEndpoints,
     tls: { ca: pem(ca), cert: pem(clientCert), key: pem(clientKey) },
     log: createLog({}, { level: "silent" }),
     identity: "drill",
@@ -62,7 +62,11 @@ function print(report: DrillReport): void {
     return;
   }
   console.log(`${name}: ${report.passed ? "passed" : "FAILED"}`);
-  console.log(`  outage       ${report.outageMillis} ms without an acknowledged write`);
+  const { outageMillis, targetMillis } = report;
+  const within = outageMillis <= targetMillis ? "within" : "OVER";
+  const target = `${within} the target of ${targetMillis} ms`;
+  console.log(`  outage       ${outageMillis} ms without an acknowledged write, ${target}`);
+  console.log(`  slowest      ${report.slowestMillis} ms for one acknowledged write`);
   console.log(`  acknowledged ${report.acknowledged} writes`);
   console.log(`  lost         ${report.lost}`);
   console.log(`  errors       ${JSON.stringify(report.errors)}`);

@@ -47,6 +47,13 @@ export async function startWire(master: FakeMaster) {
     kill() {
       dead = true;
     },
+    /** As when the master's process is stopped: connections stay, and nothing comes. */
+    freeze() {
+      for (const socket of sockets) socket.pause();
+    },
+    thaw() {
+      for (const socket of sockets) socket.resume();
+    },
     close() {
       server.close();
       for (const socket of sockets) socket.destroy();

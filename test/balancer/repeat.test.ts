@@ -43,6 +43,9 @@ describe("repeating calls", () => {
     await call(client(LeasesClient), "create", {}, { metadata });
     assert.equal(header(masters[0].seen[0], "trireme-request-id"), "mine");
     assert.equal(header(masters[0].seen[0], "trireme-attempt"), "3");
+    metadata.set("grpc-previous-rpc-attempts", "2");
+    await call(client(LeasesClient), "create", {}, { metadata });
+    assert.equal(header(masters[0].seen[1], "grpc-previous-rpc-attempts"), "2");
   });
 
   test("a read is repeated elsewhere, and carries no request id", async () => {
@@ -118,7 +121,10 @@ describe("repeating calls", () => {
   test("a master that falls silent loses its calls to others, and gets no new ones", async () => {
     let wire: Awaited<ReturnType<typeof startWire>> | undefined;
     const { masters, client, healthy } = await begin({
-      limits: { pingMillis: 40, pingTimeoutMillis: 60, leaderWaitMillis: 50, dialMillis: 50 },
+      limits: {
+        ...{ pingMillis: 40, pingTimeoutMillis: 60, leaderWaitMillis: 50, dialMillis: 50 },
+        ...{ suspectPingMillis: 20, suspectMillis: 50, suspectTurnMillis: 10 },
+      },
       portOf: async (master) => {
         if (master.name !== "master-0") return master.port;
         wire = await startWire(master);

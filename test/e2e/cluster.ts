@@ -56,10 +56,10 @@ export class TestCluster {
   }
 
   client(): TriremeClient {
-    const { grpc, ca, clientCert, clientKey } = this.endpoints;
+    const { grpcEndpoints, ca, clientCert, clientKey } = this.endpoints;
     const pem = (file: string) => readFileSync(file, "utf8");
     return connectClient({
-      servers: [grpc],
+      servers: grpcEndpoints,
       tls: { ca: pem(ca), cert: pem(clientCert), key: pem(clientKey) },
       log: createLog({}, { level: "silent" }),
       identity: "test",
@@ -73,14 +73,14 @@ export class TestCluster {
       e.supervisor.pid,
       ...[...e.masters, ...e.schedulers, ...e.controllerManagers].map(({ pid }) => pid),
       ...e.nodes.flatMap(({ pid, kubeProxyPid }) => [pid, kubeProxyPid]),
-      e.balancer.pid,
+      ...e.balancers.map(({ pid }) => pid),
     ];
     return all.filter((pid): pid is number => pid !== undefined);
   }
 
   /** The end of every log, for the report of a failure. */
   logs(): string {
-    const names = ["supervisor", "master-0", "master-1", "master-2", "balancer", "node-0"];
+    const names = ["supervisor", "master-0", "master-1", "master-2", "balancer-0", "node-0"];
     return names
       .map((name) => {
         try {

@@ -42,7 +42,13 @@ describe("Envoy's configuration", needsBuilt("envoy-check", "test/foreign/envoy-
   test("has the addresses of `npm start`", () => {
     const at = ports({ dataDirectory: "", basePort: defaultBasePort, masters: 3, nodes: 0 });
     const faces = (face: "grpc" | "etcd") => [0, 1, 2].map((i) => at.master(i)[face]);
-    const known = [at.grpc, at.grpc + 1, at.etcd, ...faces("grpc"), ...faces("etcd")];
+    const known = [
+      at.balancer(0).grpc,
+      at.balancer(0).grpc + 1,
+      at.balancer(0).etcd,
+      ...faces("grpc"),
+      ...faces("etcd"),
+    ];
     const found = [...text.matchAll(/port_value: (7\d{3})/g)].map(([, port]) => Number(port));
     assert.deepEqual([...new Set(found)].sort(), known.sort());
   });

@@ -62,6 +62,14 @@ function shapeOf(flags: UpFlags): ClusterShape {
       flags.nodeCapacity === undefined ? kept?.nodeCapacity : parseNodeCapacity(flags.nodeCapacity),
   };
   checkShape(shape);
+  if (kept && kept.basePort !== shape.basePort) {
+    throw new StatusError(
+      Code.failedPrecondition,
+      `--base-port ${shape.basePort}: the cluster in ${dataDirectory} was made with ` +
+        `${kept.basePort}, and its members know each other by their ports; leave the flag away, ` +
+        "or use another --data-dir for a new cluster",
+    );
+  }
   if (kept && kept.masters !== shape.masters) {
     throw new StatusError(
       Code.failedPrecondition,
@@ -91,7 +99,8 @@ async function endLeftovers(file: string): Promise<void> {
     ...before.schedulers.map(({ pid }) => pid),
     ...before.controllerManagers.map(({ pid }) => pid),
     ...before.nodes.flatMap(({ pid, kubeProxyPid }) => [pid, kubeProxyPid]),
-    before.balancer.pid,
+    // A file of an earlier version has one balancer, under another name; it ends with its supervisor.
+    ...(before.balancers ?? []).map(({ pid }) => pid),
   ].filter((pid): pid is number => isOurs(pid));
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     for (const pid of pids) if (isOurs(pid)) process.kill(pid, signal);
