@@ -61,7 +61,7 @@ test("counts never go back: not by a restart, another writer or an expired event
   assert.notEqual(anew?.firstTimestamp, begun);
 });
 
-test("an API that refuses events disturbs nobody", async () => {
+test("an API that refuses events does not disturb the component", async () => {
   const [api, clock] = [new FakeApi(), new FakeClock()];
   api.down = true;
   const { events } = api.client();
