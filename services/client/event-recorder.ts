@@ -4,16 +4,18 @@ import type { Log } from "../../ha/runtime/types.ts";
 import type { Event, ObjectReference } from "../../proto/gen/core.ts";
 import { rfc3339Seconds } from "../kinds/mod.ts";
 import type { LoopClock } from "./clock.ts";
-import { isAlreadyExists, isNotFound } from "./reconcile.ts";
+import { isAlreadyExists, isConflict, isNotFound } from "./reconcile.ts";
 import type { ApiObject, ResourceClient } from "./types.ts";
 
 export const eventLimits = {
-  /** Different events whose counts are remembered. */
+  /** Different events whose counts are remembered, so that a repetition costs one write. */
   rememberedMax: 4_096,
   /** Events that wait to be written; more are dropped, for they only inform. */
   waitingMax: 1_000,
   messageCharactersMax: 1_024,
   writeMillis: 5_000,
+  /** Of one event, while others change it at the same time. */
+  attemptsMax: 4,
 } as const;
 
 export interface EventRecorder {
@@ -28,12 +30,16 @@ export interface EventRecorder {
   flush(): Promise<void>;
 }
 
-interface Remembered {
-  count: number;
-  readonly firstTimestamp: string;
+/** What the server keeps of an event that was written before. */
+interface Written {
+  readonly count: number;
+  readonly resourceVersion: string | undefined;
 }
 
-/** Core events; a repeated one raises the count of the first. */
+/**
+ * Core events. A repeated one raises the count of the first: by one over what the server holds, so
+ * that a count never goes back when a component starts anew, or when two write the same event.
+ */
 export function createEventRecorder(options: {
   readonly events: Pick<ResourceClient<Event>, "create" | "patch">;
   readonly component: string;
@@ -42,7 +48,7 @@ export function createEventRecorder(options: {
   readonly log: Log;
 }): EventRecorder {
   const { events, component, host, clock, log } = options;
-  const remembered = new Map<string, Remembered>();
+  const remembered = new Map<string, Written>();
   const waiting: (() => Promise<void>)[] = [];
   let running: Promise<void> | undefined;
 
@@ -57,39 +63,55 @@ export function createEventRecorder(options: {
     running = undefined;
   }
 
-  async function write(event: Event, key: string): Promise<void> {
-    const { name = "", namespace } = event.metadata ?? {};
-    const known = remembered.get(key);
-    const call = { timeoutMillis: eventLimits.writeMillis };
-    if (known) {
-      known.count++;
-      const patch = {
-        count: known.count,
-        firstTimestamp: known.firstTimestamp,
-        lastTimestamp: event.lastTimestamp,
-      };
+  async function write(event: Event): Promise<void> {
+    const { name = "" } = event.metadata ?? {};
+    for (let attempt = 1; ; attempt++) {
       try {
-        await events.patch(name, namespace, "merge", patch, call);
+        remember(name, await put(event));
         return;
       } catch (error) {
-        // Events expire; the next one then begins anew.
-        if (!isNotFound(error)) throw error;
-        remembered.delete(key);
+        // Expired, written by another, or changed by another: the next attempt knows.
+        remembered.delete(name);
+        const raced = isNotFound(error) || isAlreadyExists(error) || isConflict(error);
+        if (!raced || attempt === eventLimits.attemptsMax) throw error;
+        if (!isNotFound(error)) await look(event);
       }
     }
-    try {
-      await events.create(event, call);
-    } catch (error) {
-      // Written by an earlier life of this component.
-      if (!isAlreadyExists(error)) throw error;
-      const { lastTimestamp } = event;
-      await events.patch(name, namespace, "merge", { lastTimestamp }, call);
-    }
-    remember(key, { count: 1, firstTimestamp: event.firstTimestamp ?? "" });
   }
 
-  function remember(key: string, value: Remembered): void {
-    remembered.set(key, value);
+  /** Raises the count of the event that is there, or makes it. */
+  async function put(event: Event): Promise<Written> {
+    const { name = "", namespace } = event.metadata ?? {};
+    const call = { timeoutMillis: eventLimits.writeMillis };
+    const known = remembered.get(name);
+    if (!known) return written(await events.create(event, call));
+    const patch = {
+      // Refused where the stored event is another than the one that was counted.
+      metadata: { resourceVersion: known.resourceVersion },
+      count: known.count + 1,
+      lastTimestamp: event.lastTimestamp,
+    };
+    return written(await events.patch(name, namespace, "merge", patch, call));
+  }
+
+  /** The answer to a patch tells the stored count; nodes may write events but not read them. */
+  async function look({ metadata, lastTimestamp }: Event): Promise<void> {
+    const { name = "", namespace } = metadata ?? {};
+    const call = { timeoutMillis: eventLimits.writeMillis };
+    try {
+      remember(
+        name,
+        written(await events.patch(name, namespace, "merge", { lastTimestamp }, call)),
+      );
+    } catch (error) {
+      // It has expired meanwhile: it is made anew.
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  function remember(name: string, value: Written): void {
+    remembered.delete(name);
+    remembered.set(name, value);
     if (remembered.size <= eventLimits.rememberedMax) return;
     for (const oldest of remembered.keys()) {
       remembered.delete(oldest);
@@ -126,13 +148,17 @@ export function createEventRecorder(options: {
         reportingComponent: component,
         ...(host !== undefined && { reportingInstance: host }),
       };
-      waiting.push(() => write(event, key));
+      waiting.push(() => write(event));
       running ??= drain();
     },
     async flush() {
       await running;
     },
   };
+}
+
+function written({ count, metadata }: Event): Written {
+  return { count: count ?? 1, resourceVersion: metadata?.resourceVersion };
 }
 
 export function referenceTo(object: ApiObject): ObjectReference {

@@ -134,7 +134,7 @@ function dynamicKey({ group = "", plural = "" }: ServedKind): string {
 function typedName(served: ServedKind): KindName | undefined {
   const apiVersion = apiVersionOf(served);
   return Object.values(resources).find(
-    (row) => row.kind === served.kind && row.apiVersion === apiVersion,
+    (row) => row.plural === served.plural && row.apiVersion === apiVersion,
   )?.kind;
 }
 

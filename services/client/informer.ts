@@ -77,7 +77,7 @@ export class CachedInformer<T extends ApiObject> implements Informer<T> {
     });
   }
 
-  /** Also finds what was deleted while nobody watched. */
+  /** Also finds what was deleted while no watch was open. */
   #replace(items: readonly T[]): void {
     const present = new Set(items.map(keyOf));
     for (const key of [...this.#store.keys()]) {

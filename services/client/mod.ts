@@ -15,7 +15,6 @@ export {
 } from "./component.ts";
 export { parseDuration } from "./duration.ts";
 export type { DynamicClient, JsonObject } from "./dynamic-client.ts";
-export { runElected } from "./elected.ts";
 export { createEventRecorder, type EventRecorder, referenceTo } from "./event-recorder.ts";
 export { Heap } from "./heap.ts";
 export { IndexStore, keyOf, splitKey } from "./index-store.ts";
@@ -33,6 +32,13 @@ export {
 } from "./reconcile.ts";
 export { isExpired, Reflector } from "./reflector.ts";
 export { type KindName, kindNames, type ObjectTypes, resources } from "./resources.ts";
+export {
+  type ElectedContext,
+  type ElectedProgramOptions,
+  type ElectedWork,
+  runElectedProgram,
+} from "./run-elected-program.ts";
 export type { ConnectOptions, Duplex } from "./transport.ts";
 export type * from "./types.ts";
+export { watchEventLoop } from "./watchdog.ts";
 export { createWorkQueue } from "./work-queue.ts";

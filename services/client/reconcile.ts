@@ -1,6 +1,7 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
-import { jittered, type LoopClock, sleep } from "./clock.ts";
+import { type LoopClock, sleep } from "./clock.ts";
+import { askedPauseMillis } from "./retryable.ts";
 import type { WorkQueue } from "./types.ts";
 
 /** When a reconciler wants to look at its key again although nothing has changed. */
@@ -17,7 +18,8 @@ export interface Again {
  *   one call. One key is never worked on by two workers at a time.
  * - Idempotence: the key says only where to look. The reconciler reads the cache, compares and
  *   writes what differs; called twice in a row it writes nothing the second time.
- * - Errors: a rejection repeats the key with exponential backoff (5 ms to 60 s). Conflicts and lost
+ * - Errors: a rejection repeats the key with exponential backoff (5 ms to 60 s), or after the pause
+ *   that an overloaded server asks for. Conflicts and lost
  *   connections are expected and logged at debug level, everything else as a warning.
  * - Answer: nothing, or `{ after }`, which brings the key back after so many milliseconds. Both mean
  *   success and reset the backoff.
@@ -81,10 +83,9 @@ async function work(options: ReconcilerOptions, signal: AbortSignal): Promise<vo
       const fields = { key, error: error.message, code: error.code };
       if (expected) log.debug("reconciliation failed; trying again", fields);
       else log.warn("reconciliation failed; trying again", fields);
-      const pause = error.detail?.retryAfterSeconds;
-      // A server that says when to come back is not asked earlier.
-      if (pause === undefined) queue.addRateLimited(key);
-      else queue.addAfter(key, jittered(Math.min(retryAfterSecondsMax, pause) * 1000));
+      const pauseMillis = askedPauseMillis(error);
+      if (pauseMillis === 0) queue.addRateLimited(key);
+      else queue.addAfter(key, pauseMillis * (1 + pauseSpread * Math.random()));
     } finally {
       queue.done(key);
     }
@@ -93,7 +94,8 @@ async function work(options: ReconcilerOptions, signal: AbortSignal): Promise<vo
 
 /** An answer of `{ after: 0 }` must not turn a worker into a busy loop. */
 const minPauseMillis = 1;
-const retryAfterSecondsMax = 60;
+/** Loops that were all asked to wait as long do not come back at the same moment. */
+const pauseSpread = 0.4;
 
 export function isConflict(error: unknown): boolean {
   return error instanceof StatusError && error.code === Code.aborted;

@@ -9,6 +9,7 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { Backoff, jittered, type LoopClock, sleep } from "./clock.ts";
+import { askedPauseMillis } from "./retryable.ts";
 import type { ApiObject, ListOptions, ResourceClient, WatchEvent } from "./types.ts";
 
 export const reflectorLimits = {
@@ -64,9 +65,8 @@ export class Reflector<T extends ApiObject> {
           this.#revision = undefined;
           log.info("the watch has expired; listing again", { error: error.message });
         } else log.debug("list or watch failed; trying again", { error: error.message });
-        const asked = 1000 * Math.min(60, error.detail?.retryAfterSeconds ?? 0);
-        // A server that says when to come back is not asked earlier.
-        await sleep(clock, Math.max(asked, jittered(this.#backoff.next())), signal);
+        const pauseMillis = jittered(Math.max(askedPauseMillis(error), this.#backoff.next()));
+        await sleep(clock, pauseMillis, signal);
       }
     }
   }

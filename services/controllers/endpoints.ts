@@ -6,7 +6,7 @@ import type {
   Service,
   ServicePort,
 } from "../../proto/gen/core.ts";
-import { isAlreadyExists, isNotFound, keyOf, splitKey } from "../client/mod.ts";
+import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../client/mod.ts";
 import { isFinished } from "../kinds/mod.ts";
 import { isReady } from "./pods.ts";
 import type { Controller, ControllerContext } from "./types.ts";
@@ -42,7 +42,7 @@ export function endpointsController(workers: number): Controller {
         },
         deleted: affected,
       });
-      // Somebody else's change of what this controller keeps is put right.
+      // A change that another client makes to what this controller keeps is put right.
       on("Endpoints", {
         updated: (_, endpoints) => queue.add(keyOf(endpoints)),
         deleted: (endpoints) => queue.add(keyOf(endpoints)),
@@ -52,22 +52,23 @@ export function endpointsController(workers: number): Controller {
   };
 }
 
-async function reconcile(context: ControllerContext, key: string): Promise<void> {
+async function reconcile(context: ControllerContext, key: string): Promise<Again | undefined> {
   const { client, informer, write } = context;
   const { name, namespace } = splitKey(key);
   const service = informer("Service").lister.get(name, namespace);
   const current = informer("Endpoints").lister.get(name, namespace);
   if (!service) {
-    if (!current) return;
+    if (!current) return undefined;
     try {
       await client.endpoints.delete(name, namespace, write);
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
-    return;
+    return undefined;
   }
-  if (Object.keys(service.spec?.selector ?? {}).length === 0) return;
-  if (service.spec?.type === "ExternalName" || service.metadata?.deletionTimestamp) return;
+  if (Object.keys(service.spec?.selector ?? {}).length === 0) return undefined;
+  if (service.spec?.type === "ExternalName" || service.metadata?.deletionTimestamp)
+    return undefined;
   const pods = informer("Pod")
     .lister.list(namespace)
     .filter((pod) => selects(service, pod));
@@ -83,21 +84,22 @@ async function reconcile(context: ControllerContext, key: string): Promise<void>
     text(sorted(current.metadata?.labels)) === text(sorted(labels)) &&
     text(sorted(current.metadata?.annotations)) === text(sorted(annotations))
   ) {
-    return;
+    return undefined;
   }
   const metadata = { ...current?.metadata, name, namespace, labels, annotations };
   const endpoints = { apiVersion: "v1", kind: "Endpoints", metadata, subsets };
   if (current) {
     await client.endpoints.update(endpoints, write);
-    return;
+    return undefined;
   }
   try {
     await client.endpoints.create(endpoints, write);
   } catch (error) {
     // The cache lags behind; what is there is compared when it arrives.
     if (!isAlreadyExists(error)) throw error;
-    context.queue.addAfter(key, 100);
+    return { after: 100 };
   }
+  return undefined;
 }
 
 function selects(service: Service, pod: Pod): boolean {

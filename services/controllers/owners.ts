@@ -1,4 +1,4 @@
-/** Owner references: who made an object, and taking over those that nobody owns. */
+/** Owner references: which controller made an object, and how one adopts objects without any. */
 import type { ObjectMeta, OwnerReference } from "../../proto/gen/meta.ts";
 import type { ApiObject } from "../client/mod.ts";
 

@@ -23,13 +23,13 @@ export function podGcController(options: PodGcOptions): Controller {
       const missingSince = new Map<string, number>();
       context.queue.add(everything);
       return async () => {
-        context.queue.addAfter(everything, options.periodMillis);
         const pods = context.informer("Pod").lister.list();
         await removeExcess(context, pods, options.terminatedThreshold);
         await removeOrphans(context, pods, missingSince, options.quarantineMillis);
         for (const pod of pods) {
           if (pod.metadata?.deletionTimestamp && !pod.spec?.nodeName) await remove(context, pod);
         }
+        return { after: options.periodMillis };
       };
     },
   };

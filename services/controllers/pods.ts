@@ -1,13 +1,13 @@
 /** What controllers ask of a pod. */
 import type { Pod, PodCondition } from "../../proto/gen/core.ts";
-import { parseTime } from "../kinds/mod.ts";
+import { conditionOf, isConditionTrue, parseTime } from "../kinds/mod.ts";
 
 export function readyCondition(pod: Pod): PodCondition | undefined {
-  return pod.status?.conditions?.find(({ type }) => type === "Ready");
+  return conditionOf(pod.status?.conditions, "Ready");
 }
 
 export function isReady(pod: Pod): boolean {
-  return readyCondition(pod)?.status === "True";
+  return isConditionTrue(pod.status?.conditions, "Ready");
 }
 
 /** Ready for at least `minReadySeconds`. */

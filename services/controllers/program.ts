@@ -1,15 +1,6 @@
-import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import {
-  clientFlags,
-  connectByFlags,
-  electionByFlags,
-  electionFlags,
-  InformerFactory,
-  parseDuration,
-  runElected,
-} from "../client/mod.ts";
+import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
@@ -112,44 +103,12 @@ export const program = define({
   flags,
   async start(values, log) {
     const controllers = controllersByFlags(values);
-    const election = electionByFlags(values, values["leader-elect-resource-name"]);
-    const client = await connectByFlags(values, "kube-controller-manager", log);
-    const clock = productionClock;
-    const stopping = new AbortController();
-    const informing = new AbortController();
-    const informers = new InformerFactory({ client, log, clock });
-    const manager = new ControllerManager({ client, informers, controllers, clock, log });
-    informers.start(informing.signal);
-    const lead = manager.lead.bind(manager);
-    const running = election.enabled
-      ? runElected(
-          {
-            ...election,
-            leases: client.leases,
-            log,
-            lead,
-            observed: (holder) => log.info("another leads", { holder }),
-          },
-          stopping.signal,
-          clock,
-        )
-      : lead(undefined, stopping.signal);
-    // A failure ends the process: the supervisor starts it anew, and a standby leads meanwhile.
-    running.catch((error: unknown) => {
-      if (stopping.signal.aborted) return;
-      queueMicrotask(() => {
-        throw error;
-      });
+    const identity = "kube-controller-manager";
+    return runElectedProgram({
+      values,
+      identity,
+      log,
+      make: (context) => new ControllerManager({ ...context, controllers }),
     });
-    return {
-      async stop() {
-        stopping.abort();
-        await Promise.allSettled([running]);
-        await manager.flush();
-        informing.abort();
-        await informers.ended();
-        client.close();
-      },
-    };
   },
 });

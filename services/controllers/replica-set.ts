@@ -1,11 +1,16 @@
-import { StatusError } from "../../ha/runtime/status-error.ts";
+import type { StatusError } from "../../ha/runtime/status-error.ts";
 import type { ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from "../../proto/gen/apps.ts";
 import type { Pod } from "../../proto/gen/core.ts";
-import { isNotFound, keyOf, splitKey } from "../client/mod.ts";
-import { isActive, matchesLabels, rfc3339Seconds, selectorOf } from "../kinds/mod.ts";
-import { slowStart } from "./batches.ts";
-import { Expectations } from "./expectations.ts";
-import { claim, controllerOf, controllerReference } from "./owners.ts";
+import { type Again, keyOf, splitKey } from "../client/mod.ts";
+import {
+  isActive,
+  matchesLabels,
+  selectorOf,
+  withCondition,
+  withoutCondition,
+} from "../kinds/mod.ts";
+import { controllerOf } from "./owners.ts";
+import { PodControl } from "./pod-control/pod-control.ts";
 import { compareForDeletion, isAvailable, isReady } from "./pods.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
@@ -28,11 +33,17 @@ export function replicaSetController(workers: number): Controller {
 
 class ReplicaSetLoop {
   readonly #context: ControllerContext;
-  readonly #expectations: Expectations;
+  readonly #pods: PodControl<ReplicaSet>;
 
   constructor(context: ControllerContext) {
+    const { client, informer } = context;
     this.#context = context;
-    this.#expectations = new Expectations(context.clock);
+    this.#pods = new PodControl<ReplicaSet>(context, {
+      apiVersion: "apps/v1",
+      kind: "ReplicaSet",
+      cached: (name, namespace) => informer("ReplicaSet").lister.get(name, namespace),
+      read: (name, namespace) => client.replicaSets.get(name, namespace),
+    });
   }
 
   watch(): void {
@@ -41,156 +52,73 @@ class ReplicaSetLoop {
       added: (set) => queue.add(keyOf(set)),
       updated: (_, set) => queue.add(keyOf(set)),
       deleted: (set) => {
-        this.#expectations.forget(keyOf(set));
+        this.#pods.forget(keyOf(set));
         queue.add(keyOf(set));
       },
     });
-    on("Pod", {
-      added: (pod) => {
-        const key = this.#ownerKey(pod);
-        if (pod.metadata?.deletionTimestamp) this.#podGoing(pod);
-        else if (key === undefined) this.#enqueueMatching(pod);
-        else {
-          this.#expectations.created(key);
-          queue.add(key);
-        }
-      },
-      updated: (previous, pod) => {
-        if (pod.metadata?.deletionTimestamp) {
-          this.#podGoing(pod);
-          return;
-        }
-        const before = this.#ownerKey(previous);
-        const key = this.#ownerKey(pod);
-        if (before !== undefined && before !== key) queue.add(before);
-        if (key === undefined) {
-          this.#enqueueMatching(pod);
-          return;
-        }
+    this.#pods.watch({
+      owned: (key, set, pod, previous) => {
         queue.add(key);
-        const seconds = this.#set(key)?.spec?.minReadySeconds ?? 0;
+        const seconds = set.spec?.minReadySeconds ?? 0;
         // A moment more, because transition times are whole seconds.
-        if (seconds > 0 && !isReady(previous) && isReady(pod)) {
+        if (seconds > 0 && previous && !isReady(previous) && isReady(pod)) {
           queue.addAfter(key, (seconds + 1) * 1000);
         }
       },
-      deleted: (pod) => this.#podGoing(pod),
+      orphaned: (pod) => this.#enqueueMatching(pod),
     });
   }
 
-  async reconcile(key: string): Promise<void> {
-    const set = this.#set(key);
+  async reconcile(key: string): Promise<Again | undefined> {
+    const { clock, informer } = this.#context;
+    const { name, namespace = "" } = splitKey(key);
+    const set = informer("ReplicaSet").lister.get(name, namespace);
     if (!set) {
-      this.#expectations.forget(key);
-      return;
+      this.#pods.forget(key);
+      return undefined;
     }
-    // Asked before the cache is read: what it shows afterwards includes what was expected.
-    const settled = this.#expectations.fulfilled(key);
-    const { namespace = "" } = set.metadata ?? {};
-    const all = this.#context.informer("Pod").lister.list(namespace);
-    const pods = await this.#claim(set, all.filter(isActive));
+    const settled = this.#pods.settled(key);
+    const all = informer("Pod").lister.list(namespace);
+    const selector = selectorOf(set.spec?.selector);
+    const pods = await this.#pods.claim(set, all.filter(isActive), (pod) =>
+      matchesLabels(selector, pod.metadata?.labels),
+    );
     const terminating = all.filter(
       (pod) => pod.metadata?.deletionTimestamp && controllerOf(pod)?.uid === set.metadata?.uid,
     );
-    let failure: unknown;
-    if (settled && !set.metadata?.deletionTimestamp) {
-      failure = await this.#manage(key, set, pods);
-    }
+    let failure: StatusError | undefined;
+    if (settled && !set.metadata?.deletionTimestamp) failure = await this.#manage(set, pods);
     await this.#writeStatus(set, pods, terminating.length, failure);
     if (failure !== undefined) throw failure;
     const { minReadySeconds = 0 } = set.spec ?? {};
-    const { queue, clock } = this.#context;
     const waiting = pods.some(
       (pod) => isReady(pod) && !isAvailable(pod, minReadySeconds, clock.wallMillis()),
     );
-    if (waiting) queue.addAfter(key, 1000);
-  }
-
-  #claim(set: ReplicaSet, candidates: readonly Pod[]): Promise<Pod[]> {
-    const { client, write } = this.#context;
-    const selector = selectorOf(set.spec?.selector);
-    const { name = "", namespace = "", uid } = set.metadata ?? {};
-    return claim<Pod>({
-      candidates,
-      owner: set,
-      reference: controllerReference(set, "apps/v1", "ReplicaSet"),
-      matches: (pod) => matchesLabels(selector, pod.metadata?.labels),
-      async mayAdopt() {
-        const fresh = await client.replicaSets.get(name, namespace);
-        return fresh.metadata?.uid === uid && !fresh.metadata?.deletionTimestamp;
-      },
-      write: (pod) => client.pods.update(pod, write),
-    });
+    return waiting ? { after: 1000 } : undefined;
   }
 
   /** Answers the error that kept pods from being created or deleted. */
-  async #manage(key: string, set: ReplicaSet, pods: readonly Pod[]): Promise<unknown> {
+  async #manage(set: ReplicaSet, pods: readonly Pod[]): Promise<StatusError | undefined> {
     const surplus = pods.length - (set.spec?.replicas ?? 1);
-    if (surplus < 0) return this.#create(key, set, Math.min(-surplus, burstMax));
-    if (surplus > 0) return this.#delete(key, set, pods, Math.min(surplus, burstMax));
-    return undefined;
-  }
-
-  async #create(key: string, set: ReplicaSet, count: number): Promise<unknown> {
-    const { client, recorder, write } = this.#context;
-    const about = { ...set, apiVersion: "apps/v1", kind: "ReplicaSet" };
-    this.#expectations.expectCreations(key, count);
-    const { succeeded, error } = await slowStart(count, async () => {
-      const pod = await client.pods.create(podOf(set), write);
-      const text = `Created pod: ${pod.metadata?.name}`;
-      recorder.event(about, "Normal", "SuccessfulCreate", text);
-    });
-    if (succeeded < count) this.#expectations.created(key, count - succeeded);
-    if (error === undefined) return undefined;
-    // Nothing is created in a namespace that is going away, and that is no failure.
-    const cause = StatusError.from(error);
-    if (cause.detail?.causes?.some(({ reason }) => reason === "NamespaceTerminating")) {
-      return undefined;
+    if (surplus < 0) {
+      const make = () => this.#pods.podOf(set, set.spec?.template);
+      return this.#pods.create(set, Math.min(-surplus, burstMax), make);
     }
-    const text = `Error creating: ${cause.message}`;
-    recorder.event(about, "Warning", "FailedCreate", text);
-    return error;
-  }
-
-  async #delete(
-    key: string,
-    set: ReplicaSet,
-    pods: readonly Pod[],
-    count: number,
-  ): Promise<unknown> {
-    const { client, recorder, write } = this.#context;
-    const about = { ...set, apiVersion: "apps/v1", kind: "ReplicaSet" };
+    if (surplus === 0) return undefined;
     const crowding = new Map<string, number>();
     for (const { spec } of pods) {
       const node = spec?.nodeName ?? "";
       crowding.set(node, (crowding.get(node) ?? 0) + 1);
     }
-    const going = [...pods].sort(compareForDeletion(crowding)).slice(0, count);
-    this.#expectations.expectDeletions(
-      key,
-      going.map(({ metadata }) => metadata?.uid ?? ""),
-    );
-    let failure: unknown;
-    await Promise.all(
-      going.map(async ({ metadata = {} }) => {
-        const { name = "", namespace, uid = "" } = metadata;
-        try {
-          await client.pods.delete(name, namespace, { ...write, preconditions: { uid } });
-          recorder.event(about, "Normal", "SuccessfulDelete", `Deleted pod: ${name}`);
-        } catch (error) {
-          this.#expectations.deleted(key, uid);
-          if (!isNotFound(error)) failure ??= error;
-        }
-      }),
-    );
-    return failure;
+    const ordered = [...pods].sort(compareForDeletion(crowding));
+    return this.#pods.delete(set, ordered.slice(0, Math.min(surplus, burstMax)));
   }
 
   async #writeStatus(
     set: ReplicaSet,
     pods: readonly Pod[],
     terminatingReplicas: number,
-    failure: unknown,
+    failure: StatusError | undefined,
   ): Promise<void> {
     const { client, clock, write } = this.#context;
     const now = clock.wallMillis();
@@ -215,27 +143,7 @@ class ReplicaSetLoop {
     await client.replicaSets.updateStatus({ ...set, status }, write);
   }
 
-  #set(key: string): ReplicaSet | undefined {
-    const { name, namespace } = splitKey(key);
-    return this.#context.informer("ReplicaSet").lister.get(name, namespace);
-  }
-
-  #ownerKey(pod: Pod): string | undefined {
-    const owner = controllerOf(pod);
-    if (owner?.kind !== "ReplicaSet") return undefined;
-    const key = `${pod.metadata?.namespace}/${owner.name}`;
-    return this.#set(key)?.metadata?.uid === owner.uid ? key : undefined;
-  }
-
-  #podGoing(pod: Pod): void {
-    const key = this.#ownerKey(pod);
-    if (key === undefined) return;
-    this.#expectations.deleted(key, pod.metadata?.uid ?? "");
-    this.#context.queue.add(key);
-  }
-
   #enqueueMatching(pod: Pod): void {
-    if (controllerOf(pod)) return;
     const { informer, queue } = this.#context;
     for (const set of informer("ReplicaSet").lister.list(pod.metadata?.namespace)) {
       const selector = selectorOf(set.spec?.selector);
@@ -244,41 +152,17 @@ class ReplicaSetLoop {
   }
 }
 
-function podOf(set: ReplicaSet): Pod {
-  const { name, namespace } = set.metadata ?? {};
-  const { metadata, spec } = set.spec?.template ?? {};
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: {
-      generateName: `${name}-`,
-      namespace,
-      ...(metadata?.labels && { labels: metadata.labels }),
-      ...(metadata?.annotations && { annotations: metadata.annotations }),
-      ...(metadata?.finalizers && { finalizers: metadata.finalizers }),
-      ownerReferences: [controllerReference(set, "apps/v1", "ReplicaSet")],
-    },
-    ...(spec && { spec }),
-  };
-}
-
 function failureConditions(
   set: ReplicaSet,
-  failure: unknown,
+  failure: StatusError | undefined,
   reason: string,
   nowMillis: number,
 ): ReplicaSetCondition[] {
-  const others = (set.status?.conditions ?? []).filter(({ type }) => type !== "ReplicaFailure");
-  if (failure === undefined) return others;
-  const known = set.status?.conditions?.find(({ type }) => type === "ReplicaFailure");
-  const condition: ReplicaSetCondition = {
-    type: "ReplicaFailure",
-    status: "True",
-    lastTransitionTime: known?.lastTransitionTime ?? rfc3339Seconds(nowMillis),
-    reason,
-    message: StatusError.from(failure).message,
-  };
-  return [...others, condition];
+  const type = "ReplicaFailure";
+  const known = set.status?.conditions;
+  if (failure === undefined) return withoutCondition(known, type);
+  const { message } = failure;
+  return withCondition(known, { type, status: "True", reason, message }, nowMillis);
 }
 
 function sameStatus(a: ReplicaSetStatus | undefined, b: ReplicaSetStatus): boolean {

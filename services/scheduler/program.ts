@@ -1,13 +1,9 @@
-import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program as define } from "../../ha/runtime/production/process.ts";
 import {
   clientFlags,
-  connectByFlags,
   createEventRecorder,
-  electionByFlags,
   electionFlags,
-  InformerFactory,
-  runElected,
+  runElectedProgram,
 } from "../client/mod.ts";
 import { defaultPlugins } from "./plugins/mod.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -30,59 +26,26 @@ export const program = define({
     },
   },
   async start(values, log) {
-    const client = await connectByFlags(values, "kube-scheduler", log);
-    const election = electionByFlags(values, values["leader-elect-resource-name"]);
-    const clock = productionClock;
-    const stopping = new AbortController();
-    const informing = new AbortController();
-    const informers = new InformerFactory({ client, log, clock });
-    const recorder = createEventRecorder({
-      events: client.events,
-      component: values["scheduler-name"],
-      clock,
+    const component = values["scheduler-name"];
+    return runElectedProgram({
+      values,
+      identity: "kube-scheduler",
       log,
-    });
-    const scheduler = new Scheduler({
-      client,
-      informers,
-      recorder,
-      plugins: defaultPlugins,
-      schedulerName: values["scheduler-name"],
-      clock,
-      log,
-    });
-    informers.start(informing.signal);
-    const lead = scheduler.lead.bind(scheduler);
-    const running = election.enabled
-      ? runElected(
-          {
-            ...election,
-            leases: client.leases,
-            log,
-            lead,
-            observed: (holder) => log.info("another leads", { holder }),
-          },
-          stopping.signal,
-          clock,
-        )
-      : lead(undefined, stopping.signal);
-    // A failure ends the process: the supervisor starts it anew, and a standby leads meanwhile.
-    running.catch((error: unknown) => {
-      if (!stopping.signal.aborted)
-        queueMicrotask(() => {
-          throw error;
+      make(context) {
+        const { client, clock } = context;
+        const recorder = createEventRecorder({ events: client.events, component, clock, log });
+        const scheduler = new Scheduler({
+          ...context,
+          recorder,
+          plugins: defaultPlugins,
+          schedulerName: component,
         });
-    });
-    return {
-      async stop() {
-        stopping.abort();
-        await Promise.allSettled([running]);
-        await recorder.flush();
-        informing.abort();
-        await informers.ended();
-        scheduler.close();
-        client.close();
+        return {
+          lead: scheduler.lead.bind(scheduler),
+          flush: () => recorder.flush(),
+          close: () => scheduler.close(),
+        };
       },
-    };
+    });
   },
 });

@@ -33,7 +33,35 @@ test("a repeated event raises the count of the first", async () => {
   assert.equal(first?.involvedObject?.uid, "u");
 });
 
-test("an API that refuses events disturbs nobody", async () => {
+test("counts never go back: not by a restart, another writer or an expired event", async () => {
+  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const { events } = api.client();
+  const make = () => createEventRecorder({ events, component: "test", clock, log: quietLog });
+  const about = { apiVersion: "v1", kind: "Pod", metadata: { name: "a", namespace: "default" } };
+  const note = async (recorder: ReturnType<typeof make>) => {
+    recorder.event(about, "Normal", "Started", "one");
+    await recorder.flush();
+    const [event, ...others] = api.all("Event");
+    assert.deepEqual(others, []);
+    return event;
+  };
+  const first = make();
+  const begun = (await note(first))?.firstTimestamp;
+  clock.jump(60_000);
+  for (const count of [2, 3]) assert.equal((await note(first))?.count, count);
+  const second = make();
+  assert.equal((await note(second))?.count, 4);
+  assert.equal((await note(first))?.count, 5);
+  assert.equal((await note(second))?.count, 6);
+  const [last] = api.all("Event");
+  assert.equal(last?.firstTimestamp, begun);
+  await events.delete(last?.metadata?.name ?? "", "default");
+  const anew = await note(second);
+  assert.equal(anew?.count, 1);
+  assert.notEqual(anew?.firstTimestamp, begun);
+});
+
+test("an API that refuses events does not disturb the component", async () => {
   const [api, clock] = [new FakeApi(), new FakeClock()];
   api.down = true;
   const { events } = api.client();

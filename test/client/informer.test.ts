@@ -165,6 +165,35 @@ test("the factory shares one informer per kind and selection", async () => {
   await informers.ended();
 });
 
+test("the metadata of a kind known only at run time; its end; no kind is watched twice", async () => {
+  const [api, clock, stop] = [new FakeApi(), new FakeClock(), new AbortController()];
+  const client = api.client();
+  api.serve({ apiVersion: "ex.io/v1", kind: "Foo", plural: "foos", namespaced: true });
+  const foos = { group: "ex.io", version: "v1", kind: "Foo", plural: "foos", namespaced: true };
+  const pods = { group: "", version: "v1", kind: "Pod", plural: "pods", namespaced: true };
+  const informers = new InformerFactory({ client, log: quietLog, clock });
+  const typed = informers.informer("Pod");
+  informers.start(stop.signal);
+  assert.equal(informers.dynamic(pods), typed);
+  const informer = informers.dynamic(foos);
+  assert.equal(informers.dynamic(foos), informer);
+  await informer.whenSynced();
+  const metadata = { name: "a", namespace: "default", managedFields: [{ manager: "m" }] };
+  await client.dynamic.create({ apiVersion: "ex.io/v1", kind: "Foo", metadata, spec: { size: 1 } });
+  await settle();
+  const found = informer.lister.get("a", "default");
+  assert.deepEqual(Object.keys(found ?? {}), ["apiVersion", "kind", "metadata"]);
+  assert.equal(found?.kind, "Foo");
+  assert.equal(found?.metadata?.managedFields, undefined);
+  informers.dropDynamic(foos);
+  await client.dynamic.delete({ kind: "Foo" }, "a", "default");
+  await settle();
+  assert.ok(informer.lister.get("a", "default"), "a dropped cache follows nothing");
+  assert.notEqual(informers.dynamic(foos), informer);
+  stop.abort();
+  await informers.ended();
+});
+
 test("retryOnConflict reads afresh, and gives up after its attempts", async () => {
   const [api, clock] = [new FakeApi(), new FakeClock()];
   const { configMaps } = api.client();

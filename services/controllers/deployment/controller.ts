@@ -1,6 +1,6 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
-import { isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
+import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
 import { isActive, matchesLabels, selectorOf } from "../../kinds/mod.ts";
 import { claim, controllerOf, controllerReference } from "../owners.ts";
 import type { Controller, ControllerContext } from "../types.ts";
@@ -79,20 +79,20 @@ class DeploymentLoop {
     });
   }
 
-  async reconcile(key: string): Promise<void> {
-    const { clock, informer, queue } = this.#context;
+  async reconcile(key: string): Promise<Again | undefined> {
+    const { clock, informer } = this.#context;
     const { name, namespace } = splitKey(key);
     const deployment = informer("Deployment").lister.get(name, namespace);
-    if (!deployment) return;
+    if (!deployment) return undefined;
     const sets = (await this.#claim(deployment)).sort(byAge);
     const fresh = sets.find((set) => sameTemplate(set, deployment));
     const old = sets.filter((set) => set !== fresh);
     const status = await this.#writeStatus(deployment, await this.#step(deployment, fresh, old));
     const millis = millisToDeadline(deployment, status, clock.wallMillis());
-    if (millis !== undefined) queue.addAfter(key, millis + 1000);
     if (isComplete(deployment, status) && !deployment.metadata?.deletionTimestamp) {
       await this.#forgetHistory(deployment, old);
     }
+    return millis === undefined ? undefined : { after: millis + 1000 };
   }
 
   /** One step towards the wanted state; the changes it makes bring the next. */
@@ -248,7 +248,7 @@ class DeploymentLoop {
     };
   }
 
-  /** Somebody changed spec.replicas since the sets were last sized. */
+  /** A user or an autoscaler changed spec.replicas since the sets were last sized. */
   #isScaled(deployment: Deployment, all: readonly ReplicaSet[]): boolean {
     const wanted = String(deployment.spec?.replicas ?? 1);
     return all.some((set) => {

@@ -70,7 +70,7 @@ export class ServedKinds {
   }
 
   /**
-   * True once every kind has been listed. Before that nobody can say that an object has no dependents.
+   * True once every kind has been listed. Before that an object may have dependents not yet seen.
    * A kind that could not be listed for 30 s is left out, with a warning.
    */
   synced(): boolean {

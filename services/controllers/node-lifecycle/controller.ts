@@ -1,5 +1,5 @@
 import type { Node, NodeCondition, Pod } from "../../../proto/gen/core.ts";
-import { isConflict, isNotFound, keyOf } from "../../client/mod.ts";
+import { type Again, isConflict, isNotFound, keyOf } from "../../client/mod.ts";
 import { isActive, isFinished, rfc3339Seconds } from "../../kinds/mod.ts";
 import { inParallel } from "../batches.ts";
 import { isReady } from "../pods.ts";
@@ -84,11 +84,11 @@ class NodeLifecycleLoop {
     on("Pod", { added: placed, updated: (_, pod) => placed(pod) });
   }
 
-  async reconcile(name: string): Promise<void> {
+  async reconcile(name: string): Promise<Again | undefined> {
     const { informer, queue } = this.#context;
     const cached = informer("Node").lister.get(name);
-    if (!cached) return;
-    // First, so that a failure on the way does not end the watch over this node.
+    if (!cached) return undefined;
+    // Before anything can fail: the backoff after failures must not exceed the period.
     queue.addAfter(name, this.#options.periodMillis);
     const silent = this.#tracker.silentMillis(name) > this.#options.graceMillis;
     let node = silent ? await this.#markUnknown(cached) : cached;
@@ -96,7 +96,7 @@ class NodeLifecycleLoop {
     node = await this.#taint(node, health);
     if (health !== "ready") await this.#markPodsNotReady(name);
     const next = await this.#evict(node);
-    if (next !== undefined) queue.addAfter(name, next - this.#context.clock.wallMillis());
+    return next === undefined ? undefined : { after: next - this.#context.clock.wallMillis() };
   }
 
   /** No heartbeat for the grace: nothing is known of the node any more. */

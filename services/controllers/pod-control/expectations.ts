@@ -1,4 +1,4 @@
-import type { LoopClock } from "../client/mod.ts";
+import type { LoopClock } from "../../client/mod.ts";
 
 /** After this an expectation is taken to have been missed (upstream `ExpectationsTimeout`). */
 const millisMax = 5 * 60_000;

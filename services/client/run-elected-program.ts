@@ -1,0 +1,102 @@
+/** How a program runs that works only while it leads: scheduler and controller-manager alike. */
+
+import type { FencingToken } from "../../ha/election/mod.ts";
+import { productionClock } from "../../ha/runtime/production/clock.ts";
+import type { FlagValues, Running } from "../../ha/runtime/production/process.ts";
+import type { Log } from "../../ha/runtime/types.ts";
+import type { TriremeClient } from "./client.ts";
+import type { LoopClock } from "./clock.ts";
+import {
+  type clientFlags,
+  connectByFlags,
+  electionByFlags,
+  type electionFlags,
+} from "./component.ts";
+import { runElected } from "./elected.ts";
+import { InformerFactory } from "./informer-factory.ts";
+import { watchEventLoop } from "./watchdog.ts";
+
+/** What a program is made on. Caches are kept warm while another process leads. */
+export interface ElectedContext {
+  readonly client: TriremeClient;
+  readonly informers: InformerFactory;
+  readonly clock: LoopClock;
+  readonly log: Log;
+}
+
+export interface ElectedWork {
+  /**
+   * Works until the signal aborts, and resolves soon after. Called once for each leadership;
+   * `fence` is undefined when no leader is elected. Rejecting ends the process: the supervisor starts
+   * it anew, and a standby leads meanwhile.
+   */
+  lead(fence: FencingToken | undefined, signal: AbortSignal): Promise<void>;
+  /** Called when the last leadership has ended, while the API can still be reached. */
+  flush(): Promise<void>;
+  /** Called last but for the connection itself. */
+  close?(): void;
+}
+
+export interface ElectedProgramOptions {
+  readonly values: FlagValues<typeof clientFlags & typeof electionFlags> & {
+    readonly "leader-elect-resource-name": string;
+  };
+  /** Names the client to the API, e.g. kube-scheduler. */
+  readonly identity: string;
+  readonly log: Log;
+  /** Makes the work and asks for its informers; they start right after. */
+  readonly make: (context: ElectedContext) => ElectedWork;
+}
+
+/**
+ * Connects, starts the caches, campaigns, and works while it leads. `stop` goes the other way: the
+ * work ends and the Lease is released, what it still wants to write is written, the caches end, the
+ * connection closes. Rejects when flags are wrong.
+ */
+export async function runElectedProgram(options: ElectedProgramOptions): Promise<Running> {
+  const { values, identity, log, make } = options;
+  const election = electionByFlags(values, values["leader-elect-resource-name"]);
+  const client = await connectByFlags(values, identity, log);
+  const clock = productionClock;
+  const stopping = new AbortController();
+  const informing = new AbortController();
+  const informers = new InformerFactory({ client, log, clock });
+  const work = make({ client, informers, clock, log });
+  informers.start(informing.signal);
+  const lead = work.lead.bind(work);
+  const running = election.enabled
+    ? runElected(
+        {
+          ...election,
+          leases: client.leases,
+          log,
+          lead: (fence, signal) => {
+            const limit = election.renewDeadlineMillis;
+            return watchEventLoop({ clock, log, limitMillis: limit }, signal, (guarded) =>
+              lead(fence, guarded),
+            );
+          },
+          observed: (holder) => log.info("another leads", { holder }),
+        },
+        stopping.signal,
+        clock,
+      )
+    : lead(undefined, stopping.signal);
+  running.catch((error: unknown) => {
+    if (stopping.signal.aborted) return;
+    queueMicrotask(() => {
+      throw error;
+    });
+  });
+  return {
+    async stop() {
+      stopping.abort();
+      await Promise.allSettled([running]);
+      await work.flush();
+      informing.abort();
+      await informers.ended();
+      work.close?.();
+      client.close();
+    },
+  };
+}
