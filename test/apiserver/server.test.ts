@@ -8,16 +8,24 @@ import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Store } from "../../ha/store/types.ts";
+import { ScaleWrite } from "../../proto/gen/autoscaling.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
 import {
+  Binding,
   ConfigMap,
   ConfigMapsClient,
   ConfigMapsService,
+  Eviction,
   NodesClient,
   PodsClient,
 } from "../../proto/gen/core.ts";
 import { DynamicClient } from "../../proto/gen/dynamic.ts";
-import { WriteOptions } from "../../proto/gen/meta.ts";
+import {
+  DeleteCollectionRequest,
+  DeleteRequest,
+  PatchRequest,
+  WriteOptions,
+} from "../../proto/gen/meta.ts";
 import { NodeLivenessesClient } from "../../proto/gen/node.ts";
 import { authorize } from "../../services/apiserver/auth/authorize.ts";
 import { nodeAuthorizer } from "../../services/apiserver/auth/node-authorizer.ts";
@@ -409,4 +417,47 @@ test("typed writes with fields that the contract does not know: Strict, Warn and
     const { metadata } = await create(name, mode);
     assert.equal(metadata?.name, name);
   }
+});
+
+test("other typed writes are held to their contracts, too", async () => {
+  const maps = client(ConfigMapsClient, "admin");
+  const pods = client(PodsClient, "admin");
+  await call(maps, "create", { object: { metadata: { name: "kept", namespace: "default" } } });
+  const unknown = Buffer.from([0x9a, 0x06, 0x01, 0x78]); // field 99, "x"
+  const send = (path: string, request: Uint8Array) =>
+    new Promise<ServiceError | { warning: string[] }>((resolve) => {
+      const raw = (bytes: Buffer) => bytes;
+      const bytes = Buffer.concat([request, unknown]);
+      const sent = pods.makeUnaryRequest(path, raw, raw, bytes, (error) => {
+        if (error) resolve(error);
+      });
+      sent.on("status", ({ code, metadata }) => {
+        if (code === status.OK) resolve({ warning: metadata.get("warning").map(String) });
+      });
+    });
+  const named = { name: "kept", namespace: "default" };
+  const target = { kind: "Node", name: "n1" };
+  const patch = { ...named, patchType: "application/merge-patch+json", patch: Buffer.from("{}") };
+  for (const [path, request] of [
+    ["trireme.core.v1.ConfigMaps/Delete", DeleteRequest.encode(named)],
+    ["trireme.core.v1.ConfigMaps/DeleteCollection", DeleteCollectionRequest.encode({})],
+    ["trireme.core.v1.ConfigMaps/Patch", PatchRequest.encode(patch)],
+    ["trireme.core.v1.Pods/Bind", Binding.encode({ metadata: named, target })],
+    ["trireme.core.v1.Pods/Evict", Eviction.encode({ metadata: named })],
+    ["trireme.apps.v1.Deployments/UpdateScale", ScaleWrite.encode({ object: {} })],
+  ] as const) {
+    const error = await send(`/${path}`, request.finish());
+    assert.ok("code" in error, path);
+    assert.equal(error.code, status.INVALID_ARGUMENT, path);
+    assert.match(error.details, /: strict decoding error: unknown field 99$/, path);
+  }
+  const patched = async (fieldValidation: string) => {
+    const request = PatchRequest.encode({ ...patch, options: { fieldValidation } }).finish();
+    return await send("/trireme.core.v1.ConfigMaps/Patch", request);
+  };
+  const { warning } = (await patched("Warn")) as { warning: string[] };
+  assert.match(warning.join(), /unknown field 99/);
+  assert.deepEqual(await patched("Ignore"), { warning: [] });
+  const kept = (await call(maps, "get", named)) as ConfigMap;
+  assert.equal(kept.metadata?.name, "kept");
 });

@@ -1,6 +1,6 @@
 /**
  * Envelopes around messages that are encoded already. Every kind's List, Event and Write messages
- * have the same field numbers (proto/core.proto), which is what makes this possible.
+ * have the same field numbers (proto/generate/complete.mjs), which is what makes this possible.
  */
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { assert } from "../../../ha/runtime/assert.ts";

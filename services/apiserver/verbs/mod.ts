@@ -13,4 +13,4 @@ export { TimeToLive } from "./time-to-live.ts";
 export { patch, update } from "./update.ts";
 export { warningHeader } from "./warnings.ts";
 export { watch } from "./watch.ts";
-export { decodeScaleWrite } from "./wire-fields.ts";
+export { decodeRequest } from "./wire-fields.ts";

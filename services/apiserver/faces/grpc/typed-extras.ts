@@ -1,5 +1,6 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { bidiStream, serverStream, unary } from "../../../../ha/rpc/mod.ts";
+import type { ScaleWrite } from "../../../../proto/gen/autoscaling.ts";
 import type {
   Binding,
   Eviction,
@@ -10,17 +11,9 @@ import type { GetRequest } from "../../../../proto/gen/meta.ts";
 import type { Resource } from "../../../kinds/mod.ts";
 import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
-import {
-  bind,
-  callOf,
-  decodeScaleWrite,
-  evict,
-  finalize,
-  getScale,
-  updateScale,
-} from "../../verbs/mod.ts";
+import { bind, callOf, evict, finalize, getScale, updateScale } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
-import { writeOf } from "./typed.ts";
+import { decoding, tellWarnings, writeOf } from "./requests.ts";
 
 /** The methods that only some kinds have; by the names in the generated definition. */
 export function extraMethods(
@@ -30,15 +23,17 @@ export function extraMethods(
 ): UntypedServiceImplementation {
   const { backend } = face;
   const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face.authenticators);
+  const decoded = decoding(face, resource, service);
   const all: UntypedServiceImplementation = {
-    bind: unary((request: Binding, context) => bind(backend, enter(context), resource, request)),
-    evict: unary((request: Eviction, context) => evict(backend, enter(context), resource, request)),
+    bind: decoded("bind", (call, request: Binding) => bind(backend, call, resource, request)),
+    evict: decoded("evict", (call, request: Eviction) => evict(backend, call, resource, request)),
     logs: serverStream((request: LogsRequest, context) =>
       logs(face, enter(context), resource, request),
     ),
     finalize: unary(async (request: Buffer, context) => {
       const call = enter(context);
-      return (await finalize(backend, call, resource, writeOf(resource, request))).protobuf;
+      return tellWarnings(call, await finalize(backend, call, resource, writeOf(resource, request)))
+        .protobuf;
     }),
     heartbeat: bidiStream((requests: AsyncIterable<HeartbeatRequest>, context) =>
       heartbeat(face, enter(context), resource, requests, context.signal),
@@ -46,10 +41,9 @@ export function extraMethods(
     getScale: unary((request: GetRequest, context) =>
       getScale(backend, enter(context), resource, request),
     ),
-    updateScale: unary((request: Buffer, context) => {
-      const call = enter(context);
-      return updateScale(backend, call, resource, decodeScaleWrite(call, resource, request));
-    }),
+    updateScale: decoded("updateScale", (call, request: ScaleWrite) =>
+      updateScale(backend, call, resource, request),
+    ),
   };
   return Object.fromEntries(Object.entries(all).filter(([name]) => Object.hasOwn(service, name)));
 }

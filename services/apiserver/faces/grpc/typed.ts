@@ -10,9 +10,7 @@ import type {
 } from "../../../../proto/gen/meta.ts";
 import type { Resource } from "../../../kinds/mod.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
-import { decodeWrite, listMessage } from "../../storage/wire.ts";
-import { messageBody } from "../../verbs/body.ts";
-import type { Call } from "../../verbs/call.ts";
+import { listMessage } from "../../storage/wire.ts";
 import {
   callOf,
   create,
@@ -22,11 +20,10 @@ import {
   remove,
   removeCollection,
   update,
-  type WriteRequest,
-  warningHeader,
   watch,
 } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
+import { decoding, encodedRequests, tellWarnings, writeOf } from "./requests.ts";
 import { extraMethods } from "./typed-extras.ts";
 
 /** Every kind's typed service: nine methods that are the same for all, and a few kinds' own. */
@@ -35,17 +32,15 @@ export function addTypedServices(server: RpcServer, face: Face): void {
     const { service } = resource;
     if (service === undefined) continue;
     const extras = extraMethods(face, resource, service);
-    server.addService(encodedDefinition(service), { ...commonMethods(face, resource), ...extras });
+    server.addService(encodedDefinition(service), {
+      ...commonMethods(face, resource, service),
+      ...extras,
+    });
   }
 }
 
-/** Key of the trailer with the warnings of a successful write. */
-const warningTrailer = "warning";
-
 /** Methods that answer with an encoded message; reads give the bytes of the watch cache. */
 const encodedAnswers = ["get", "list", "watch", "create", "update", "updateStatus", "patch"];
-/** Methods whose request the handler decodes, because it looks for unknown fields in the bytes. */
-const encodedRequests = ["create", "update", "updateStatus", "finalize", "updateScale"];
 
 function encodedDefinition(service: ServiceDefinition): ServiceDefinition {
   const methods = Object.entries(service).map(([name, method]) => {
@@ -68,14 +63,19 @@ function asBuffer(bytes: Uint8Array): Buffer {
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function commonMethods(face: Face, resource: Resource): UntypedServiceImplementation {
+function commonMethods(
+  face: Face,
+  resource: Resource,
+  service: ServiceDefinition,
+): UntypedServiceImplementation {
   const { backend } = face;
+  const decoded = decoding(face, resource, service);
   const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face.authenticators);
   const updater = (subresource: "" | "status") =>
     unary(async (request: Buffer, context) => {
       const call = enter(context);
       const write = { ...writeOf(resource, request), typed: true, subresource };
-      return written(call, await update(backend, call, resource, write));
+      return tellWarnings(call, await update(backend, call, resource, write)).protobuf;
     });
   return {
     get: unary<GetRequest, Uint8Array>(
@@ -90,34 +90,22 @@ function commonMethods(face: Face, resource: Resource): UntypedServiceImplementa
     ),
     create: unary<Buffer, Uint8Array>(async (request, context) => {
       const call = enter(context);
-      return written(call, await create(backend, call, resource, writeOf(resource, request)));
+      return tellWarnings(call, await create(backend, call, resource, writeOf(resource, request)))
+        .protobuf;
     }),
     update: updater(""),
     updateStatus: updater("status"),
-    patch: unary<PatchRequest, Uint8Array>(async (request, context) => {
-      const call = enter(context);
-      return written(call, await patch(backend, call, resource, request));
+    patch: decoded("patch", async (call, request: PatchRequest) => {
+      const object = await patch(backend, call, resource, request);
+      return object.protobuf;
     }),
-    delete: unary((request: DeleteRequest, context) =>
-      remove(backend, enter(context), resource, request),
+    delete: decoded("delete", (call, request: DeleteRequest) =>
+      remove(backend, call, resource, request),
     ),
-    deleteCollection: unary((request: DeleteCollectionRequest, context) =>
-      removeCollection(backend, enter(context), resource, request),
+    deleteCollection: decoded("deleteCollection", (call, request: DeleteCollectionRequest) =>
+      removeCollection(backend, call, resource, request),
     ),
   };
-}
-
-/** The envelope is read; the object in it stays encoded until the verb wants it. */
-export function writeOf(resource: Resource, request: Buffer): WriteRequest {
-  const { object, namespace, options } = decodeWrite(resource, request);
-  return { body: messageBody(resource, object, request), namespace, options };
-}
-
-/** The object as it was written; warnings go with the trailers. */
-function written(call: Call, object: StoredObject): Uint8Array {
-  const warnings = warningHeader(call.warnings);
-  if (warnings !== undefined) call.setTrailer(warningTrailer, warnings);
-  return object.protobuf;
 }
 
 function protobufOf(object: StoredObject): Uint8Array {
