@@ -2,6 +2,7 @@
  * Errors on the wire: a {@link StatusError} travels as its canonical code, its message, and the
  * Kubernetes `Status` inside a `google.rpc.Status` in `grpc-status-details-bin`.
  */
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
 import {
   Status as MetaStatus,
@@ -18,6 +19,9 @@ import { cutEncoded, headerListBytes } from "./trailers.ts";
 
 export const detailsKey = "grpc-status-details-bin";
 const statusUrl = "type.googleapis.com/trireme.meta.v1.Status";
+const retryInfoUrl = "type.googleapis.com/google.rpc.RetryInfo";
+/** When a client's retry policy may try again (gRPC proposal A6). */
+const pushbackKey = "grpc-retry-pushback-ms";
 
 /** The error as the Kubernetes document that REST answers with and gRPC carries as detail. */
 export function toStatusDocument(error: StatusError): MetaStatusMessage {
@@ -70,6 +74,10 @@ export function toServiceError(error: StatusError, trailers?: Metadata): Service
   // Lone surrogates cannot be encoded as a header and would make the answer itself fail.
   const message = shortened(error.message.toWellFormed());
   const metadata = trailers?.clone() ?? new Metadata();
+  const { retryAfterSeconds } = error.detail ?? {};
+  if (retryAfterSeconds !== undefined) {
+    metadata.set(pushbackKey, String(Math.ceil(1000 * retryAfterSeconds)));
+  }
   const sent = [...frameFields, "grpc-message", percentEncode(message), ...fieldsOf(metadata)];
   const room = rpcLimits.trailerBytes - headerListBytes([...sent, detailsKey, ""]);
   const details = encodeDetails(error, message, Math.floor((room * 3) / 4) - base64Padding);
@@ -89,7 +97,7 @@ function encodeDetails(error: StatusError, message: string, bytesMax: number): B
   const encode = (document: MetaStatusMessage, text: string): Buffer => {
     const said = { ...document, message: shortText(text) };
     const value = Buffer.from(MetaStatus.encode(said).finish());
-    const details = [{ typeUrl: statusUrl, value }];
+    const details = [{ typeUrl: statusUrl, value }, ...retryInfoOf(error)];
     return Buffer.from(RpcStatus.encode({ code: error.code, message: text, details }).finish());
   };
   const whole = toStatusDocument(error);
@@ -120,6 +128,14 @@ function encodeDetails(error: StatusError, message: string, bytesMax: number): B
   // The message stands in `grpc-message`, too.
   const least = encode(reduced, "");
   return least.length <= bytesMax ? least : undefined;
+}
+
+/** `google.rpc.RetryInfo` (google/rpc/error_details.proto): retry_delay = 1, of seconds = 1. */
+function retryInfoOf({ detail }: StatusError): { typeUrl: string; value: Buffer }[] {
+  if (detail?.retryAfterSeconds === undefined) return [];
+  const delay = new BinaryWriter().uint32(8).int64(Math.ceil(detail.retryAfterSeconds)).finish();
+  const value = Buffer.from(new BinaryWriter().uint32(10).bytes(delay).finish());
+  return [{ typeUrl: retryInfoUrl, value }];
 }
 
 /** The last cause of an error that has more of them than its answer has room for. */

@@ -43,8 +43,7 @@ export const limits = {
   /** Names tried for generateName, and addresses for a service. */
   nameAttempts: 8,
   addressAttempts: 16,
-  /** Objects one DeleteCollection may delete. */
-  deleteCollectionMax: 10_000,
+  /** Objects that one DeleteCollection deletes at a time. */
   deleteCollectionParallel: 8,
   /** The store watch and the first fill are tried again after these. */
   retryMinMillis: 50,

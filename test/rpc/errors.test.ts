@@ -12,6 +12,7 @@ import {
   toStatusDocument,
 } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { Status as RpcStatus } from "../../proto/gen/rpc_status.ts";
 
 test("every code has a row, and every row leads to its HTTP code", () => {
   for (const code of Object.values(Code)) {
@@ -66,4 +67,22 @@ test("trailers travel with the error; a StatusError passes unchanged", () => {
   assert.deepEqual(toServiceError(error, trailers).metadata.get("trireme-retry"), ["safe"]);
   assert.equal(fromServiceError(error), error);
   assert.equal(fromServiceError(new Error("plain")).code, Code.unknown);
+});
+
+test("an error that says when to come back says it to every retry policy", () => {
+  const busy = new StatusError(Code.resourceExhausted, "busy", {
+    reason: "TooManyRequests",
+    retryAfterSeconds: 2,
+  });
+  const { metadata } = toServiceError(busy);
+  assert.deepEqual(metadata.get("grpc-retry-pushback-ms"), ["2000"]);
+  const [details] = metadata.get("grpc-status-details-bin");
+  assert.ok(Buffer.isBuffer(details));
+  const [status, retry] = RpcStatus.decode(details).details ?? [];
+  assert.match(status?.typeUrl ?? "", /Status$/);
+  assert.equal(retry?.typeUrl, "type.googleapis.com/google.rpc.RetryInfo");
+  // RetryInfo { retry_delay = 1: Duration { seconds = 1: 2 } }
+  assert.deepEqual([...(retry?.value ?? [])], [0x0a, 0x02, 0x08, 0x02]);
+  const plain = toServiceError(new StatusError(Code.notFound, "gone")).metadata;
+  assert.deepEqual(plain.get("grpc-retry-pushback-ms"), []);
 });

@@ -7,7 +7,7 @@ import type {
   Status,
 } from "../../../proto/gen/meta.ts";
 import { type Document, type Resource, rfc3339Seconds } from "../../kinds/mod.ts";
-import { badRequest, methodNotAllowed, tooManyRequests } from "../errors.ts";
+import { badRequest, methodNotAllowed } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
@@ -163,13 +163,6 @@ export async function removeCollection(
     await waitForCache(backend, resource, undefined);
     const selection = createSelection(resource, { ...selected, namespace });
     const objects = [...backend.cache.of(resource).select(selection)];
-    if (objects.length > limits.deleteCollectionMax) {
-      throw tooManyRequests(
-        `${objects.length} ${resource.plural} are selected, at most ${limits.deleteCollectionMax} ` +
-          "can be deleted at once",
-        limits.retryAfterSeconds,
-      );
-    }
     const pending = objects.values();
     const worker = async () => {
       for (const object of pending) await removeOne(backend, call, object, request);
