@@ -82,6 +82,13 @@ export class MemberAdmin {
     readonly learner: boolean;
   }): Promise<MemberInfo> {
     const { addresses, identity } = parsePeerUrls(member.peerUrls);
+    if (identity === undefined && !this.#member.options.clusterToken) {
+      throw invalidUrl(
+        member.peerUrls[0] ?? "",
+        "has no identity, and this cluster has no token under which the member could show it: " +
+          "http://host:port?p2p=<peer id> is wanted, where the peer id is that of its peer key",
+      );
+    }
     // Its identity is learnt when it introduces itself (`introductions.ts`).
     const id = identity === undefined ? this.#drawId() : this.#identify(identity);
     const peer = { id, name: "", addresses, identity: identity ?? "" };

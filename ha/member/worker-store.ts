@@ -89,18 +89,25 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
   const { name, initialClusterState, clientAddresses, quotaBytes, limits, logLevel } = options;
   const { clusterToken = "" } = options;
   const { host, port } = options.listen;
+  const unknown = options.cluster.find(({ identity }) => identity === undefined);
+  if (unknown && !clusterToken) {
+    const text = `the initial cluster names ${unknown.name} without a peer id: that needs a token`;
+    throw new StatusError(Code.invalidArgument, text);
+  }
   const data: ThreadData = {
     runtime: {
       dataDirectory: options.dataDirectory,
       listen: options.listen,
       identityFile: options.keyFile,
       plaintextPeers: options.plaintextPeers,
-      introductions: {
-        token: clusterToken,
-        name,
-        addresses: [options.peerAddress ?? `${host}:${port}`],
-        open: options.cluster.some(({ identity }) => identity === undefined),
-      },
+      ...(clusterToken && {
+        introductions: {
+          token: clusterToken,
+          name,
+          addresses: [options.peerAddress ?? `${host}:${port}`],
+          open: unknown !== undefined,
+        },
+      }),
       logFields: { component: "member", member: name, pid: process.pid },
       ...(logLevel && { log: { level: logLevel } }),
     },

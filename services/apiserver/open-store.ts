@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { openEtcdStore, parseEtcdAddress } from "../../ha/etcd/external/mod.ts";
 import {
   isExclusion,
+  type NamedMember,
   openMemberWorker,
   type WorkerMember,
   type WorkerMemberOptions,
@@ -52,7 +53,7 @@ export async function openStore(flags: StoreFlags, log: Log): Promise<OpenedStor
     dataDirectory: required(flags, "data-dir"),
     listen: parseAddress(required(flags, "listen-peer")),
     keyFile: required(flags, "peer-key-file"),
-    cluster: parseInitialCluster(required(flags, "initial-cluster"), name),
+    cluster: identified(parseInitialCluster(required(flags, "initial-cluster"), name)),
     initialClusterState: clusterState(flags["initial-cluster-state"]),
     quotaBytes: flags["quota-bytes"],
     ...(etcdPort !== undefined && { clientAddresses }),
@@ -105,6 +106,15 @@ async function etcdTls(flags: StoreFlags): Promise<ClientTls | undefined> {
 
 function refuse(flags: StoreFlags, names: readonly (keyof StoreFlags)[], why: string): void {
   for (const name of names) if (flags[name] !== undefined) throw invalid(`--${name} ${why}`);
+}
+
+/** Masters are known by their keys from the beginning: they share no token. */
+function identified(members: readonly NamedMember[]): readonly NamedMember[] {
+  const unknown = members.find(({ identity }) => identity === undefined);
+  if (unknown === undefined) return members;
+  throw invalid(
+    `--initial-cluster: ${unknown.name} has no peer id; name=host:port/peerid is wanted`,
+  );
 }
 
 function required(

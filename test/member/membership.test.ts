@@ -119,6 +119,7 @@ test("changes that etcd refuses are refused with its words", async () => {
   const { admin } = cluster.follower.store!;
   const nobody = 99 as MemberId;
   const add = (peerUrls: string[], learner = true) => admin.memberAdd({ peerUrls, learner });
+  await refused(cluster, add(["http://m4:2380"]), /has no identity.*http:\/\/host:port\?p2p=/);
   await refused(cluster, add(["m4:2380"]), /peer URL "m4:2380" is not http/);
   await refused(cluster, add(["http://m1:2380?p2p=simulated-1"]), /member ID already exist$/);
   await refused(cluster, admin.memberRemove(nobody), /member not found$/);

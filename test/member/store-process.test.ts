@@ -195,6 +195,7 @@ test("flags are refused by name", async () => {
     ["--listen-client-urls", "localhost:1"],
     /--listen-client-urls "localhost:1": http/,
   );
+  await refused(["--initial-cluster-token="], /without a peer id: that needs a token/);
   await refused(["--cert-file=/none"], /--cert-file is for https:\/\//);
   await refused(["--listen-client-urls", "https://localhost:1"], /--cert-file is required/);
   await refused(
