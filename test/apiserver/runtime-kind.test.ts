@@ -100,7 +100,7 @@ before(async () => {
     quietLog,
   );
   const endpoints = {
-    grpc: `127.0.0.1:${masters[1]?.port}`,
+    grpcEndpoints: [`127.0.0.1:${masters[1]?.port}`],
     ca: admin.ca,
     clientCert: admin.cert,
     clientKey: admin.key,
