@@ -6,8 +6,8 @@ import { CallKind } from "./calls.ts";
 
 export interface LeaseHost {
   readonly clock: Clock;
-  /** Of a leader's present office; undefined: this member does not lead. */
-  office(): number | undefined;
+  /** The term in which this member leads; undefined while it does not lead. */
+  leadingTerm(): number | undefined;
   /** Calls back when a quorum has confirmed that nobody led after this member when it was asked. */
   confirm(done: (confirmed: boolean) => void): void;
   wake(): void;
@@ -31,7 +31,7 @@ export class LeaseKeeper {
   }
 
   /** `leads`: and has applied an entry of its own term, so that it knows all leases. */
-  noticeOffice(leads: boolean, knowsAll: boolean, now: number): void {
+  noticeLeadership(leads: boolean, knowsAll: boolean, now: number): void {
     if (leads && knowsAll && !this.#clock.leading) this.#clock.promote(now);
     else if (!leads && this.#clock.leading) this.#clock.demote();
   }
@@ -47,16 +47,16 @@ export class LeaseKeeper {
    * was cut off or paused would promise what its successor does not keep.
    */
   answer(call: Call, tell: (answer: Answer) => void): void {
-    const { office, confirm, wake } = this.#host;
+    const { leadingTerm, confirm, wake } = this.#host;
     const answer = this.#answer(call);
-    const term = office();
+    const term = leadingTerm();
     if (!answer.leads || term === undefined) {
       tell({ id: answer.id, leads: false });
       return;
     }
     confirm((confirmed) => {
       // The read may have been served by the next leader.
-      tell(confirmed && office() === term ? answer : { id: answer.id, leads: false });
+      tell(confirmed && leadingTerm() === term ? answer : { id: answer.id, leads: false });
       wake();
     });
   }

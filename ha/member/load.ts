@@ -1,12 +1,13 @@
 /** From what the disk holds to a member that can start. */
 import type { RosterNews } from "../../proto/gen/raft.ts";
 import { EntryKind, type LogIndex, type Membership, Raft } from "../raft/mod.ts";
-import { type Disk, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
-import { loadStateMachine, pageReader, repair, StateMachine } from "../store/mod.ts";
+import { DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
+import { pageReader, repair, type StateMachine } from "../store/mod.ts";
 import { claimDirectory, type DataDirectory, foundation } from "./data-directory.ts";
 import { Founding, removedError } from "./founding.ts";
 import { dropStaged, install, interruptedInstall } from "./installer.ts";
 import { limits, limitsWith, type MemberLimits } from "./limits.ts";
+import { loadMachine } from "./load-machine.ts";
 import { LogStore } from "./log-store.ts";
 import { Member } from "./member.ts";
 import { PeerLinks } from "./peer-links.ts";
@@ -123,14 +124,4 @@ function raftConfig(id: MemberId, limits: MemberLimits) {
     maxInflightAppends: limits.inflightAppendsMax,
     maxCommittedBytesPerReady: limits.committedBytesPerReadyMax,
   };
-}
-
-export async function loadMachine(
-  disk: Disk,
-  member: MemberId,
-  incarnation: number,
-): Promise<StateMachine> {
-  const machine = new StateMachine(disk, { self: { member, incarnation } });
-  await loadStateMachine(machine, disk, pageReader(disk));
-  return machine;
 }

@@ -20,8 +20,8 @@ export interface SnapshotsHost {
   machine(): StateMachine;
   /** Of what is applied; undefined: the log does not reach there. */
   meta(): RosterMeta | undefined;
-  /** The term in which this member leads. */
-  office(): Term | undefined;
+  /** The term in which this member leads; undefined while it does not lead. */
+  leadingTerm(): Term | undefined;
   /** Queues a chunk for the peer; it leaves at the end of the turn. */
   send(peer: MemberId, chunk: SnapshotChunk): void;
   sent(peer: MemberId, ok: boolean): void;
@@ -99,7 +99,7 @@ export class Snapshots {
     const machine = this.#host.machine();
     for (const { resolve } of this.#asked.splice(0)) resolve(new Snapshot(machine));
     if (this.#wanted.size === 0) return;
-    const term = this.#host.office();
+    const term = this.#host.leadingTerm();
     const meta = this.#host.meta();
     for (const peer of this.#wanted) {
       if (term !== undefined && meta) this.#sender.start(peer, meta, term, machine, now);

@@ -8,14 +8,14 @@ import type { Cancel, MemberId, Runtime } from "../runtime/types.ts";
 import { storeErrors as errors } from "../store/mod.ts";
 import type { MemberLimits } from "./limits.ts";
 
-export interface Leadership {
+export interface LeadershipStatus {
   readonly role: Role;
   readonly leader: MemberId | undefined;
   readonly term: Term;
 }
 
-/** What the office needs of its member. */
-export interface OfficeHost {
+/** What the leadership needs of its member. */
+export interface LeadershipHost {
   readonly id: MemberId;
   readonly runtime: Runtime;
   readonly limits: MemberLimits;
@@ -25,43 +25,43 @@ export interface OfficeHost {
   /** Why nobody is served any more. */
   failure(): StatusError | undefined;
   /** There is a leader, or another one, or none; or this member got or lost the office. */
-  changed(before: Leadership, present: Leadership): void;
+  changed(before: LeadershipStatus, present: LeadershipStatus): void;
   wake(): void;
 }
 
-export class Office {
-  readonly #host: OfficeHost;
-  #leadership: Leadership;
+export class Leadership {
+  readonly #host: LeadershipHost;
+  #status: LeadershipStatus;
   readonly #listeners = new Set<() => void>();
   #cancelCampaign: Cancel = () => {};
 
-  constructor(host: OfficeHost) {
+  constructor(host: LeadershipHost) {
     this.#host = host;
-    this.#leadership = this.#present();
+    this.#status = this.#present();
   }
 
-  get leadership(): Leadership {
-    return this.#leadership;
+  get status(): LeadershipStatus {
+    return this.#status;
   }
 
   get leads(): boolean {
-    return this.#leadership.role === Role.leader;
+    return this.#status.role === Role.leader;
   }
 
   get leaderKnown(): boolean {
-    return this.#leadership.leader !== undefined;
+    return this.#status.leader !== undefined;
   }
 
   /** Looks at what the consensus core says; to be called once a turn. */
   notice(): void {
-    const before = this.#leadership;
+    const before = this.#status;
     const present = this.#present();
     const changed =
       before.role !== present.role ||
       before.leader !== present.leader ||
       before.term !== present.term;
     if (!changed) return;
-    this.#leadership = present;
+    this.#status = present;
     this.#host.changed(before, present);
     this.tell();
   }
@@ -93,8 +93,8 @@ export class Office {
     if (!membership.voters.includes(to)) throw errors.badTransferee();
     raft.transferLeadership(to);
     this.#host.wake();
-    await this.#untilChanged(() => this.#leadership.leader === to, millisMax);
-    if (this.#leadership.leader !== to) throw errors.timedOut();
+    await this.#untilChanged(() => this.#status.leader === to, millisMax);
+    if (this.#status.leader !== to) throw errors.timedOut();
   }
 
   /** Asks the best peer to take over, if this member leads; resolves when it has. */
@@ -108,7 +108,7 @@ export class Office {
     raft.transferLeadership(best.id);
     this.#host.wake();
     // Not sooner: a link that breaks while the others hear of no leader yet costs another election.
-    await this.#untilChanged(() => this.leaderKnown && this.#leadership.leader !== id, millisMax);
+    await this.#untilChanged(() => this.leaderKnown && this.#status.leader !== id, millisMax);
   }
 
   /** A quorum can talk and nobody leads: no need to wait out a timer. Pre-vote keeps it harmless. */
@@ -132,7 +132,7 @@ export class Office {
     this.#cancelCampaign();
   }
 
-  #present(): Leadership {
+  #present(): LeadershipStatus {
     const { role, leader, term } = this.#host.raft;
     return { role, leader, term };
   }
