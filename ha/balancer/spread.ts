@@ -7,7 +7,7 @@
  * stream that has begun.
  */
 import type { Log } from "../runtime/types.ts";
-import type { Desk } from "./desk.ts";
+import type { CallContext } from "./call-context.ts";
 import { isHealthy, type Master } from "./fleet.ts";
 import { StreamCall } from "./stream-call.ts";
 
@@ -41,7 +41,7 @@ export function surplus(streams: readonly number[]): readonly number[] {
 }
 
 export class StreamSpread {
-  readonly #desk: Desk;
+  readonly #context: CallContext;
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
   /** Names of the healthy masters at the last look. */
@@ -53,10 +53,10 @@ export class StreamSpread {
   #patience = 0;
   #placedBefore = 0;
 
-  constructor(desk: Desk) {
-    this.#desk = desk;
-    this.#log = desk.log;
-    this.#timer = setInterval(() => this.#round(), desk.limits.spreadMillis);
+  constructor(context: CallContext) {
+    this.#context = context;
+    this.#log = context.log;
+    this.#timer = setInterval(() => this.#round(), context.limits.spreadMillis);
     this.#timer.unref();
   }
 
@@ -65,7 +65,7 @@ export class StreamSpread {
   }
 
   #round(): void {
-    const { fleet, counters, limits } = this.#desk;
+    const { fleet, counters, limits } = this.#context;
     // One that is left out as an outlier keeps its streams, and gets no more.
     const healthy = fleet.takers.filter(({ suspected }) => !suspected);
     const names = healthy.map(({ name }) => name).join(" ");
@@ -112,7 +112,7 @@ export class StreamSpread {
   /** Answers how many. */
   #move(leaving: Map<Master, number>, most: number): number {
     let moved = 0;
-    for (const call of this.#desk.active.all()) {
+    for (const call of this.#context.active.all()) {
       if (moved >= most || leaving.size === 0) break;
       if (!(call instanceof StreamCall) || !call.movable) continue;
       const left = call.master === undefined ? undefined : leaving.get(call.master);

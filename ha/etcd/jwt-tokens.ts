@@ -5,11 +5,10 @@
  */
 import { jwtVerify, SignJWT } from "jose";
 import type { AuthData } from "./auth-records.ts";
-import type { NamedCaller } from "./caller.ts";
 import * as errors from "./errors.ts";
 import { type JwtKeys, type JwtOptions, jwtKeys } from "./jwt-options.ts";
 import { etcdLimits } from "./limits.ts";
-import type { TokenProvider } from "./tokens.ts";
+import type { NamedCaller, TokenProvider } from "./tokens.ts";
 
 export class JwtTokens implements TokenProvider {
   private readonly options: JwtOptions;

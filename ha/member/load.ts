@@ -2,12 +2,13 @@
 import type { RosterNews } from "../../proto/gen/raft.ts";
 import { EntryKind, type LogIndex, type Membership, Raft } from "../raft/mod.ts";
 import { DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
-import { pageReader, repair, type StateMachine } from "../store/mod.ts";
+import { pageReader, repair } from "../store/mod.ts";
 import { claimDirectory, type DataDirectory, foundation } from "./data-directory.ts";
 import { Founding, removedError } from "./founding.ts";
 import { dropStaged, install, interruptedInstall } from "./installer.ts";
 import { limits, limitsWith, type MemberLimits } from "./limits.ts";
 import { loadMachine } from "./load-machine.ts";
+import type { Loaded } from "./loaded.ts";
 import { LogStore } from "./log-store.ts";
 import { Member } from "./member.ts";
 import { PeerLinks } from "./peer-links.ts";
@@ -15,18 +16,6 @@ import { Proposals } from "./proposals.ts";
 import { RosterHistory } from "./roster.ts";
 import type { MemberOptions } from "./types.ts";
 import { decodeMembershipChange, encodeMembershipChange, type RosterMeta } from "./wire.ts";
-
-export interface Loaded {
-  readonly machine: StateMachine;
-  readonly raft: Raft;
-  readonly logStore: LogStore;
-  readonly proposals: Proposals;
-  readonly rosters: RosterHistory;
-  readonly directory: DataDirectory;
-  readonly links: PeerLinks;
-  readonly logStart: number;
-  readonly lastIndex: LogIndex;
-}
 
 /**
  * Loads and starts a member on a runtime; the caller closes both, the member first. A member without

@@ -29,7 +29,7 @@ import { Leadership, type LeadershipHost, type LeadershipStatus } from "./leader
 import { type LeaseHost, LeaseKeeper } from "./lease-keeper.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
-import type { Loaded } from "./load.ts";
+import type { Loaded } from "./loaded.ts";
 import type { LogStore } from "./log-store.ts";
 import { LogTrimmer } from "./log-trimmer.ts";
 import { Members, type MembersHost } from "./members.ts";

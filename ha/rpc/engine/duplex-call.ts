@@ -5,8 +5,8 @@
 import { Duplex, type DuplexOptions } from "node:stream";
 import type { Metadata } from "@grpc/grpc-js";
 import { Code } from "../../runtime/status-error.ts";
+import type { AuthContext } from "./call-owner.ts";
 import type { Method } from "./method.ts";
-import type { AuthContext } from "./session.ts";
 import type { StreamCall, StreamReader } from "./stream-call.ts";
 import { statusOf, type WireStatus } from "./wire-metadata.ts";
 

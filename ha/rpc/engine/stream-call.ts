@@ -5,7 +5,7 @@
 
 import type { Stream } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
-import type { DirectCall } from "../direct.ts";
+import type { DirectCall } from "../direct-call.ts";
 import { Call } from "./call.ts";
 import { DuplexCall } from "./duplex-call.ts";
 import { frameMessage, MessageReader, tooLarge } from "./messages.ts";
