@@ -138,8 +138,8 @@ export abstract class BalancedCall
   }
 
   gaveUp(): void {
-    const nobody = this.context.fleet.healthy.length === 0;
-    const why = nobody ? "no master is ready" : "no master leads";
+    const noneReady = this.context.fleet.healthy.length === 0;
+    const why = noneReady ? "no master is ready" : "no master leads";
     this.refuse(Code.unavailable, `${why}; waited ${this.context.limits.waitMillis} ms`);
   }
 

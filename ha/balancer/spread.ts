@@ -1,10 +1,10 @@
 /**
  * Long streams stay where they were begun, so a master that comes back would get none until others
  * end. When the set of masters that take calls changes, the surplus of the busy ones is moved: the
- * stream is ended between two messages, in the way that makes its client begin it again where it was
- * (`Method.resumed`), a watch at the next revision, a heartbeat with the next beat. What nobody
- * begins again, an exec or a snapshot, is left to end where it is. A GOAWAY would not do: it moves no
- * stream that has begun.
+ * stream is ended between two messages, in the way that makes its client begin it again where it
+ * was (`Method.resumed`), a watch at the next revision, a heartbeat with the next beat. A stream
+ * that its client does not begin again, an exec or a snapshot, is left to end where it is. A GOAWAY
+ * would not do: it moves no stream that has begun.
  */
 import type { Log } from "../runtime/types.ts";
 import type { CallContext } from "./call-context.ts";
@@ -15,7 +15,9 @@ import { StreamCall } from "./stream-call.ts";
 const patienceRounds = 3;
 /** Rounds without anything to do after which a change is over. */
 const calmRounds = 3;
-/** While no master comes or goes, a difference is left alone up to this, or this share of the mean. */
+/**
+ * While no master comes or goes, a difference is left alone up to this, or this share of the mean.
+ */
 const toleratedStreams = 8;
 const toleratedShare = 0.25;
 

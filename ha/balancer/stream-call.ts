@@ -100,7 +100,7 @@ export class StreamCall extends BalancedCall {
     return this.call.head.route.method.resumed === "end" && this.#boundary?.reached === true;
   }
 
-  /** Nothing has been answered, and nobody minds if a master that is gone has begun it. */
+  /** The client has got no answer, and it does no harm if a lost master has begun the call. */
   #mayBeginAgain(failure: Failure): boolean {
     const { method } = this.call.head.route;
     if (this.#begun || this.#replay === undefined) return false;

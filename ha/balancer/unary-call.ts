@@ -101,7 +101,7 @@ export class UnaryCall extends BalancedCall {
     this.finish(trailers);
   }
 
-  /** The whole request was written at once: nobody waits for room. */
+  /** The whole request was written at once, so it never waits for room. */
   requestDrain(): void {}
 
   failed(failure: Failure): void {

@@ -1,7 +1,7 @@
 /**
- * Tokens that are JSON Web Tokens (RFC 7519), with etcd's claims: `username`, `revision` (of the auth
- * data), `exp`. Members that have the same keys accept each other's tokens, and those that another
- * program has signed with the private key. Source: etcd `server/auth/jwt.go`.
+ * Tokens that are JSON Web Tokens (RFC 7519), with etcd's claims: `username`, `revision` (of the
+ * auth data), `exp`. Members that have the same keys accept each other's tokens, and those that
+ * another program has signed with the private key. Source: etcd `server/auth/jwt.go`.
  */
 import { jwtVerify, SignJWT } from "jose";
 import type { AuthData } from "./auth-records.ts";

@@ -1,6 +1,6 @@
 /**
- * Who leads, as this member knows: what follows from a change of it, and how it is brought about on
- * purpose.
+ * The leader as far as this member knows it: the member tells its listeners of every change here,
+ * and transfers leadership on demand.
  */
 import { type Raft, Role, type Term } from "../raft/mod.ts";
 import type { StatusError } from "../runtime/status-error.ts";
@@ -14,7 +14,7 @@ export interface LeadershipStatus {
   readonly term: Term;
 }
 
-/** What the leadership needs of its member. */
+/** What {@link Leadership} needs of its member. */
 export interface LeadershipHost {
   readonly id: MemberId;
   readonly runtime: Runtime;
@@ -22,9 +22,9 @@ export interface LeadershipHost {
   readonly raft: Raft;
   isLinked(id: MemberId): boolean;
   running(): boolean;
-  /** Why nobody is served any more. */
+  /** Why the member serves no callers; undefined while it does serve them. */
   failure(): StatusError | undefined;
-  /** There is a leader, or another one, or none; or this member got or lost the office. */
+  /** The leader, the role of this member, or the term has changed. */
   changed(before: LeadershipStatus, present: LeadershipStatus): void;
   wake(): void;
 }
@@ -52,7 +52,7 @@ export class Leadership {
     return this.#status.leader !== undefined;
   }
 
-  /** Looks at what the consensus core says; to be called once a turn. */
+  /** Compares the state with that of the consensus core. The turn loop calls this once a turn. */
   notice(): void {
     const before = this.#status;
     const present = this.#present();
@@ -72,17 +72,17 @@ export class Leadership {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The listeners, at once. */
+  /** Calls the listeners at once. */
   tell(): void {
     for (const listener of this.#listeners) listener();
   }
 
-  /** In an event of its own: they may ask for what has just been applied. */
+  /** Calls the listeners in an event of its own, so that they see what has just been applied. */
   tellSoon(): void {
     this.#host.runtime.clock.soon(() => this.tell());
   }
 
-  /** This member leads: another voter takes over. Resolves when it has. */
+  /** Hands leadership from this member to the voter `to`. Resolves when `to` leads. */
   async moveTo(to: MemberId, millisMax: number): Promise<void> {
     const { raft, id } = this.#host;
     const { role, membership } = raft.status();
@@ -107,11 +107,14 @@ export class Leadership {
     if (!best) return;
     raft.transferLeadership(best.id);
     this.#host.wake();
-    // Not sooner: a link that breaks while the others hear of no leader yet costs another election.
+    // If this member closed its links before its peers knew the new leader, they would elect again.
     await this.#untilChanged(() => this.leaderKnown && this.#status.leader !== id, millisMax);
   }
 
-  /** A quorum can talk and nobody leads: no need to wait out a timer. Pre-vote keeps it harmless. */
+  /**
+   * Campaigns without waiting for the election timeout, if no leader is known and a quorum is
+   * linked. Pre-vote keeps this harmless.
+   */
   campaignSoon(): void {
     const { id, raft, runtime, limits } = this.#host;
     const { voters } = raft.status().membership;
@@ -127,7 +130,7 @@ export class Leadership {
     });
   }
 
-  /** No campaign any more. */
+  /** Cancels a planned campaign. */
   stop(): void {
     this.#cancelCampaign();
   }
@@ -137,7 +140,7 @@ export class Leadership {
     return { role, leader, term };
   }
 
-  /** Resolves when the condition holds after a change, or the time is over. */
+  /** Resolves when the condition holds after a change, or when the time has run out. */
   #untilChanged(condition: () => boolean, millisMax: number): Promise<void> {
     return new Promise<void>((resolve) => {
       const end = () => {

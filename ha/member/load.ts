@@ -18,9 +18,9 @@ import type { MemberOptions } from "./types.ts";
 import { decodeMembershipChange, encodeMembershipChange, type RosterMeta } from "./wire.ts";
 
 /**
- * Loads and starts a member on a runtime; the caller closes both, the member first. A member without
- * data first waits until it takes part in a cluster (`founding.ts`). Rejects with a StatusError or
- * DiskError that names what is wrong with options or data.
+ * Loads and starts a member on a runtime; the caller closes both, the member first. A member
+ * without data first waits until it takes part in a cluster (`founding.ts`). Rejects with a
+ * StatusError or DiskError that names what is wrong with options or data.
  */
 export async function openMember(runtime: Runtime, options: MemberOptions): Promise<Member> {
   const links = new PeerLinks(runtime.network);

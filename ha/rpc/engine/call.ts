@@ -1,6 +1,6 @@
 /**
  * What all calls of a session have in common: the caller, a deadline, the bytes that they hold, a
- * head, and one end, of which whoever listens for `cancelled` is told.
+ * head, and one end, which the listeners of `cancelled` hear of.
  */
 import type { Metadata } from "@grpc/grpc-js";
 import type { Stream } from "../../http2/mod.ts";

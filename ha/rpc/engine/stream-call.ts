@@ -25,11 +25,11 @@ export interface StreamReader {
   onOver(): void;
 }
 
-const nobody = () => {};
+const noListener = () => {};
 
 export class StreamCall extends Call implements DirectCall {
-  onDrain: () => void = nobody;
-  onClosed: () => void = nobody;
+  onDrain: () => void = noListener;
+  onClosed: () => void = noListener;
   readonly #messages: MessageReader;
   #reader: StreamReader | undefined;
   /** Received bytes that the caller has not been given back. */
