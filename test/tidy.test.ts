@@ -172,3 +172,19 @@ test("the top level holds only what the layout names", () => {
   );
   assert.deepEqual(strays, []);
 });
+
+/** Homes whose comments name the actor: the leader, the member, the watcher, the caller. */
+const homesWithNamedActors = ["ha"];
+
+test("comments name the actor", () => {
+  const vague = /\b(?:nobody|somebody|whoever)\b/i;
+  const wrong: string[] = [];
+  for (const { path, text } of files) {
+    if (!homesWithNamedActors.some((home) => path.startsWith(`${home}/`))) continue;
+    for (const [comment] of text.matchAll(/\/\*[\s\S]*?\*\/|\/\/.*/g)) {
+      const word = vague.exec(comment)?.[0];
+      if (word !== undefined) wrong.push(`${path} says "${word}" in: ${comment.slice(0, 100)}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});

@@ -4,8 +4,8 @@
  */
 import type { Expiring } from "../rpc/engine/deadline-wheel.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import type { ActiveCall, CallContext } from "./call-context.ts";
 import type { Failure, IncomingCall, IncomingHandlers, OutgoingHandlers } from "./calls.ts";
-import type { ActiveCall, Desk } from "./desk.ts";
 import type { Choice, Load, Master } from "./fleet.ts";
 import { errorTrailers } from "./replies.ts";
 import type { ReplyFields } from "./reply-fields.ts";
@@ -42,7 +42,7 @@ export abstract class BalancedCall
   previous: Expiring | undefined = undefined;
   next: Expiring | undefined = undefined;
   protected readonly call: IncomingCall;
-  protected readonly desk: Desk;
+  protected readonly context: CallContext;
   /** Where the call is now, or was last. */
   master: Master | undefined;
   protected attempts = 0;
@@ -54,11 +54,11 @@ export abstract class BalancedCall
   #waits = false;
   #occupied: Master | undefined;
 
-  constructor(call: IncomingCall, desk: Desk, load: Load) {
+  constructor(call: IncomingCall, context: CallContext, load: Load) {
     this.call = call;
-    this.desk = desk;
+    this.context = context;
     this.#load = load;
-    desk.active.add(this);
+    context.active.add(this);
   }
 
   abstract data(bytes: Buffer, start: number, end: number, last: boolean): void;
@@ -91,7 +91,7 @@ export abstract class BalancedCall
 
   /** From now on the call ends at its deadline, or earlier after so many milliseconds. */
   protected expireWithin(millis: number): void {
-    const { deadlines } = this.desk;
+    const { deadlines } = this.context;
     if (this.previous !== undefined) deadlines.remove(this);
     this.#patienceMillis = millis;
     let left = millis;
@@ -116,8 +116,8 @@ export abstract class BalancedCall
   protected placeCall(): void {
     if (this.tryAgain()) return;
     this.#waits = true;
-    this.desk.counters.waits++;
-    if (!this.desk.room.enter(this)) {
+    this.context.counters.waits++;
+    if (!this.context.room.enter(this)) {
       this.refuse(Code.unavailable, "no master is ready, and too many calls wait for one");
     }
   }
@@ -131,16 +131,16 @@ export abstract class BalancedCall
       return true;
     }
     this.attempts++;
-    if (this.attempts > 1) this.desk.counters.retries++;
+    if (this.attempts > 1) this.context.counters.retries++;
     this.#occupy(choice);
     this.dispatch(choice);
     return true;
   }
 
   gaveUp(): void {
-    const nobody = this.desk.fleet.healthy.length === 0;
-    const why = nobody ? "no master is ready" : "no master leads";
-    this.refuse(Code.unavailable, `${why}; waited ${this.desk.limits.waitMillis} ms`);
+    const noneReady = this.context.fleet.healthy.length === 0;
+    const why = noneReady ? "no master is ready" : "no master leads";
+    this.refuse(Code.unavailable, `${why}; waited ${this.context.limits.waitMillis} ms`);
   }
 
   shutDown(message: string): void {
@@ -149,7 +149,7 @@ export abstract class BalancedCall
 
   cancelled(): void {
     if (!this.#settle()) return;
-    this.desk.counters.cancellations++;
+    this.context.counters.cancellations++;
   }
 
   /** The one end of the call that its client sees. */
@@ -164,7 +164,7 @@ export abstract class BalancedCall
 
   protected refuse(code: Code, message: string): void {
     if (this.finished) return;
-    this.desk.counters.refusals++;
+    this.context.counters.refusals++;
     this.finish(errorTrailers(code, message));
   }
 
@@ -182,7 +182,7 @@ export abstract class BalancedCall
   }
 
   #choose(): Choice {
-    const { fleet } = this.desk;
+    const { fleet } = this.context;
     if (this.call.head.route.method.forLeader) return fleet.chooseForWrite(this.master);
     return fleet.choose(this.#load, this.master);
   }
@@ -197,9 +197,9 @@ export abstract class BalancedCall
   #settle(): boolean {
     if (this.finished) return false;
     this.finished = true;
-    this.desk.deadlines.remove(this);
-    if (this.#waits) this.desk.room.leave(this);
-    this.desk.active.delete(this);
+    this.context.deadlines.remove(this);
+    if (this.#waits) this.context.room.leave(this);
+    this.context.active.delete(this);
     this.release();
     this.leaveMaster();
     return true;

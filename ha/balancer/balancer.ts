@@ -5,10 +5,10 @@ import type { ServerTls } from "../rpc/types.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { nothingYet, type RequestSoFar } from "./balanced-call.ts";
+import { ActiveCalls, type CallContext, type Counters, newCounters } from "./call-context.ts";
 import type { IncomingCall } from "./calls.ts";
-import { ActiveCalls, type Counters, type Desk, newCounters } from "./desk.ts";
+import { ClientListener } from "./client-listener.ts";
 import { Fleet, isHealthy, type MasterAddress } from "./fleet.ts";
-import { FrontDoor } from "./front-door.ts";
 import { HealthCall, isHealthPath, ownService } from "./health-call.ts";
 import { type BalancerLimits, makeLimits } from "./limits.ts";
 import { errorTrailers } from "./replies.ts";
@@ -99,8 +99,8 @@ export async function startBalancer(options: BalancerOptions): Promise<Balancer>
 class RunningBalancer implements Balancer {
   readonly #options: BalancerOptions;
   readonly #fleet: Fleet;
-  readonly #door: FrontDoor;
-  readonly #desk: Desk;
+  readonly #clients: ClientListener;
+  readonly #context: CallContext;
   readonly #health = new HealthRegistry();
   readonly #spread: StreamSpread;
   #port = 0;
@@ -121,10 +121,10 @@ class RunningBalancer implements Balancer {
       limits,
       changed: () => this.#changed(),
       suspected: (master) => {
-        for (const call of this.#desk.active.all()) call.suspected(master);
+        for (const call of this.#context.active.all()) call.suspected(master);
       },
     });
-    this.#desk = {
+    this.#context = {
       fleet: this.#fleet,
       room,
       limits,
@@ -133,12 +133,12 @@ class RunningBalancer implements Balancer {
       active: new ActiveCalls(),
       deadlines: new DeadlineWheel(),
     };
-    this.#spread = new StreamSpread(this.#desk);
-    this.#door = new FrontDoor({
+    this.#spread = new StreamSpread(this.#context);
+    this.#clients = new ClientListener({
       tls: options.listen.tls,
       log,
       limits,
-      deadlines: this.#desk.deadlines,
+      deadlines: this.#context.deadlines,
       call: (call) => this.#take(call),
     });
   }
@@ -149,18 +149,18 @@ class RunningBalancer implements Balancer {
 
   async listen(): Promise<void> {
     const { host, port } = this.#options.listen;
-    this.#port = (await this.#door.listen({ host, port })).port;
+    this.#port = (await this.#clients.listen({ host, port })).port;
     this.#options.log.info("balancer listens", { host, port: this.#port });
   }
 
   status(): BalancerStatus {
     const leader = this.#fleet.leader;
     return {
-      ...this.#desk.counters,
+      ...this.#context.counters,
       draining: this.#draining,
-      connections: this.#door.connections,
-      active: this.#desk.active.size,
-      waiting: this.#desk.room.size,
+      connections: this.#clients.connections,
+      active: this.#context.active.size,
+      waiting: this.#context.room.size,
       masters: this.#fleet.masters.map((master) => ({
         name: master.name,
         address: master.address,
@@ -185,13 +185,13 @@ class RunningBalancer implements Balancer {
     if (this.#draining) return;
     this.#draining = true;
     this.#spread.stop();
-    this.#options.log.info("balancer drains", { graceMillis, active: this.#desk.active.size });
+    this.#options.log.info("balancer drains", { graceMillis, active: this.#context.active.size });
     this.#health.shutDown();
-    this.#door.stop();
-    const empty = new Promise<void>((resolve) => this.#door.whenEmpty(resolve));
+    this.#clients.stop();
+    const empty = new Promise<void>((resolve) => this.#clients.whenEmpty(resolve));
     await within(empty, graceMillis);
-    for (const call of this.#desk.active.all()) call.shutDown("the balancer is shutting down");
-    await within(empty, this.#desk.limits.farewellMillis);
+    for (const call of this.#context.active.all()) call.shutDown("the balancer is shutting down");
+    await within(empty, this.#context.limits.farewellMillis);
     await this.close();
   }
 
@@ -200,34 +200,34 @@ class RunningBalancer implements Balancer {
     this.#closed = true;
     this.#draining = true;
     this.#spread.stop();
-    this.#door.destroy();
-    await new Promise<void>((resolve) => this.#door.whenEmpty(resolve));
+    this.#clients.destroy();
+    await new Promise<void>((resolve) => this.#clients.whenEmpty(resolve));
     this.#fleet.close();
   }
 
   #take(call: IncomingCall): void {
-    this.#desk.counters.calls++;
+    this.#context.counters.calls++;
     const { refusal } = call;
     if (refusal !== undefined) {
-      this.#desk.counters.refusals++;
+      this.#context.counters.refusals++;
       call.finish(errorTrailers(Code.unauthenticated, refusal));
     } else if (isHealthPath(call.head.route.path)) {
-      new HealthCall(call, this.#desk, this.#health, (request) => this.#forward(call, request));
+      new HealthCall(call, this.#context, this.#health, (request) => this.#forward(call, request));
     } else {
       this.#forward(call, nothingYet);
     }
   }
 
   #forward(call: IncomingCall, request: RequestSoFar): void {
-    if (call.head.route.method.shape === "unary") new UnaryCall(call, this.#desk, request);
-    else new StreamCall(call, this.#desk, request);
+    if (call.head.route.method.shape === "unary") new UnaryCall(call, this.#context, request);
+    else new StreamCall(call, this.#context, request);
   }
 
   #changed(): void {
     if (this.#draining) return;
     const serving = this.#fleet.healthy.length > 0;
     this.#health.set("", serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
-    this.#desk.room.wake();
+    this.#context.room.wake();
   }
 }
 

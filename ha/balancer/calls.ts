@@ -2,7 +2,7 @@
  * What the balancer's rules stand on: calls that come in, calls that go out, and nothing of the
  * connections that carry them. Everything is callback-shaped; no handler may be called from within
  * the method that registers it. Bytes are ranges of what a socket brought: they are never
- * overwritten, and nobody copies them.
+ * overwritten or copied.
  */
 import type { ReplyFields } from "./reply-fields.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -19,7 +19,7 @@ export interface IncomingHandlers {
 /** A call of a client. */
 export interface IncomingCall {
   readonly head: RequestHead;
-  /** Why whoever sits at the connection's other end may not call; undefined: they may. */
+  /** Why the client of this connection may make no calls; undefined: it may. */
   readonly refusal: string | undefined;
   /** Milliseconds, as `performance.now()` counts. */
   readonly arrivedAt: number;
@@ -38,8 +38,9 @@ export interface IncomingCall {
 /** Why an outgoing call failed before its trailers came. */
 export interface Failure {
   /**
-   * `refused`: the master has not begun it, for certain. `lost`: the master or the way to it died,
-   * and nobody knows. `rejected`: the master is alive and reset it; `code` says how.
+   * `refused`: the master has not begun it, for certain. `lost`: the master or the connection to it
+   * died, and the outcome is unknown. `rejected`: the master is alive and reset it; `code` says
+   * how.
    */
   readonly kind: "refused" | "lost" | "rejected";
   /** HTTP/2 error code (RFC 9113 section 7), for `rejected`. */

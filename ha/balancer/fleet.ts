@@ -1,4 +1,4 @@
-/** The masters: who is healthy, who leads, who gets the next call, and who waits for one. */
+/** The masters: which are healthy, which one leads, and which one gets the next call. */
 import type { MemberStatus } from "../../proto/gen/cluster.ts";
 import type { ClientTls } from "../rpc/client.ts";
 import type { Log } from "../runtime/types.ts";
@@ -88,7 +88,10 @@ export class Fleet {
     return this.masters.filter(isHealthy);
   }
 
-  /** Those that get new calls: the healthy ones but for outliers; somebody, if anybody is healthy. */
+  /**
+   * The masters that get new calls: the healthy ones without the outliers. Never empty while any
+   * master is healthy.
+   */
   get takers(): readonly Master[] {
     return this.#takers;
   }
@@ -98,7 +101,9 @@ export class Fleet {
     return this.#takers.includes(master) ? Math.floor(100 * this.#slowStart.share(master)) : 0;
   }
 
-  /** The master that leads, by the word of the highest term; undefined when it cannot be reached. */
+  /**
+   * The master that leads, by the word of the highest term; undefined when it cannot be reached.
+   */
   get leader(): Master | undefined {
     return this.#leader;
   }
@@ -106,7 +111,7 @@ export class Fleet {
   /**
    * The taker with the least load, but not `except` while there is another; an outlier when all the
    * others have as much as they take. Single calls that come together stay together (see `Runs`),
-   * but while somebody warms up each is dealt on its own. It makes nothing: it runs for every call.
+   * but while a master warms up each is dealt on its own. It makes nothing: it runs for every call.
    */
   choose(load: Load, except: Master | undefined): Choice {
     const takers = this.#takers;
@@ -127,7 +132,10 @@ export class Fleet {
     return best;
   }
 
-  /** The leader; for want of one, nobody for a while, and then anybody: members forward writes. */
+  /**
+   * The leader. Without a leader it is no master until the leader wait is over, and then any
+   * master: members forward writes.
+   */
   chooseForWrite(except: Master | undefined): Choice {
     const leader = this.leader;
     if (leader === undefined) {

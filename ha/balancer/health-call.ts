@@ -6,8 +6,8 @@ import { HealthCheckRequest, HealthCheckResponse } from "../../proto/gen/health.
 import { type HealthRegistry, ServingStatus } from "../rpc/health.ts";
 import { Code } from "../runtime/status-error.ts";
 import { bytesOf, type Piece, type RequestSoFar } from "./balanced-call.ts";
+import type { ActiveCall, CallContext } from "./call-context.ts";
 import type { IncomingCall, IncomingHandlers } from "./calls.ts";
-import type { ActiveCall, Desk } from "./desk.ts";
 import { errorTrailers, okTrailers } from "./replies.ts";
 import { ReplyFields } from "./reply-fields.ts";
 
@@ -28,7 +28,7 @@ export function isHealthPath(path: string): boolean {
 
 export class HealthCall implements IncomingHandlers, ActiveCall {
   readonly #call: IncomingCall;
-  readonly #desk: Desk;
+  readonly #context: CallContext;
   readonly #registry: HealthRegistry;
   readonly #forward: (request: RequestSoFar) => void;
   readonly #pieces: Piece[] = [];
@@ -43,19 +43,19 @@ export class HealthCall implements IncomingHandlers, ActiveCall {
   /** `forward` takes over a call that is not about the balancer. */
   constructor(
     call: IncomingCall,
-    desk: Desk,
+    context: CallContext,
     registry: HealthRegistry,
     forward: (request: RequestSoFar) => void,
   ) {
     this.#call = call;
-    this.#desk = desk;
+    this.#context = context;
     this.#registry = registry;
     this.#forward = forward;
     this.#timer = setTimeout(
       () => this.#finish(Code.deadlineExceeded, "the request was not complete in time"),
-      desk.limits.requestBodyMillis,
+      context.limits.requestBodyMillis,
     );
-    desk.active.add(this);
+    context.active.add(this);
     call.handle(this);
   }
 
@@ -120,7 +120,7 @@ export class HealthCall implements IncomingHandlers, ActiveCall {
   }
 
   #finish(code: Code = Code.ok, message = ""): void {
-    if (!this.#desk.active.has(this)) return;
+    if (!this.#context.active.has(this)) return;
     this.#release();
     this.#call.finish(code === Code.ok ? okTrailers : errorTrailers(code, message));
   }
@@ -128,7 +128,7 @@ export class HealthCall implements IncomingHandlers, ActiveCall {
   #release(): void {
     clearTimeout(this.#timer);
     this.#stop();
-    this.#desk.active.delete(this);
+    this.#context.active.delete(this);
   }
 }
 

@@ -28,7 +28,7 @@ export function identityFields(certificate: PeerCertificate | undefined): string
 
 /**
  * Why the connection's certificate makes every call impossible. A name that a header would change —
- * cut at a comma, trimmed, or not carried at all — would make somebody else of its bearer.
+ * cut at a comma, trimmed, or not carried at all — would give its bearer another identity.
  */
 export function refusalOf({ refusal, certificate }: PeerIdentity): string | undefined {
   if (refusal !== undefined || certificate === undefined) return refusal;

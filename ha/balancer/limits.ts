@@ -66,7 +66,9 @@ export const balancerLimits = {
   /** … and how many are moved at a time: so many, or so many of a hundred if these are more. */
   movesMin: 16,
   movesPercent: 20,
-  /** A master that comes gets its full share of single calls after this, and at first so much of it. */
+  /**
+   * A master that comes gets its full share of single calls after this, and at first so much of it.
+   */
   slowStartMillis: 5_000,
   slowStartPercent: 10,
   /** A master is an outlier when it fails so many calls one after the other … */

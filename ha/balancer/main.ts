@@ -127,7 +127,10 @@ function streamLimits(concurrentStreams: number): Partial<BalancerLimits> {
   return { concurrentStreams, clientResetBurst };
 }
 
-/** The listener for etcd clients; undefined when none of its flags is given. Throws when some are missing. */
+/**
+ * The listener for etcd clients; undefined when none of its flags is given. Throws when some are
+ * missing.
+ */
 async function etcdOptions(
   flags: EtcdFlags,
   listener: {

@@ -74,7 +74,9 @@ export class MasterCall implements OutgoingCall {
     if (!localClosed || ending) this.#end(ErrorCode.noError);
   }
 
-  /** Nobody listens any more; until the reset's turn comes the master may send what it has room for. */
+  /**
+   * The call has no listener any more. Until its reset goes out, the master may fill the window.
+   */
   #end(code: ErrorCode): void {
     this.#paused = true;
     this.#resets.reset(this.#stream, code);
@@ -96,7 +98,7 @@ export class MasterCall implements OutgoingCall {
   }
 }
 
-/** A reply without trailers: nobody knows what became of the call. */
+/** A reply without trailers: the outcome of the call is unknown. */
 const endedEarly: Failure = { kind: "lost", code: ErrorCode.noError, scope: "call" };
 
 /** Resets that a process sends for its open calls while it goes down, just before it is gone. */

@@ -1,4 +1,7 @@
-/** Where a body stands between its messages (grpc/grpc `doc/PROTOCOL-HTTP2.md`, Length-Prefixed-Message). */
+/**
+ * Where a body stands between its messages (grpc/grpc `doc/PROTOCOL-HTTP2.md`,
+ * Length-Prefixed-Message).
+ */
 
 const prefixBytes = 5;
 
@@ -34,7 +37,9 @@ export class MessageBoundary {
     }
   }
 
-  /** The first place in `bytes[start..end)` where no message is under way; `end` when there is none. */
+  /**
+   * The first place in `bytes[start..end)` where no message is under way; `end` when there is none.
+   */
   find(bytes: Buffer, start: number, end: number): number {
     let at = start;
     while (at < end && !this.reached) {

@@ -2,7 +2,7 @@
 import { services } from "../../proto/gen/schema.ts";
 
 /**
- * What may be done with a unary call that nobody knows the outcome of: a `read` may be repeated; a
+ * What may be done with a unary call whose outcome is unknown: a `read` may be repeated; a
  * `write` too, because its request id makes the repetition harmless; an `opaque` call may not.
  */
 export type Repeatable = "read" | "write" | "opaque";
@@ -12,7 +12,7 @@ export interface Method {
   /** The client sends one message, so the request can be kept and sent again. */
   readonly singleRequest: boolean;
   readonly repeatable: Repeatable;
-  /** The leader does it in the end, whoever is asked: to ask it at once saves everybody a way. */
+  /** The leader carries it out, whichever master is asked: asking the leader saves a hop. */
   readonly forLeader: boolean;
   readonly resumed: Resumed;
 }
@@ -20,7 +20,7 @@ export interface Method {
 /**
  * How the clients of a stream that they begin anew where it was are told to do so: by its `end`, as
  * when a watch's time is up, or by UNAVAILABLE, which etcd's clients hide from their callers, while
- * an end is to them the end of it all. Undefined: nobody begins it anew.
+ * an end is to them the end of it all. Undefined: clients do not begin it anew.
  */
 export type Resumed = "end" | "unavailable" | undefined;
 
@@ -36,17 +36,24 @@ const reads: ReadonlySet<string> = new Set([
   "MemberList",
 ]);
 
-/** Writes of etcd's API that a member passes on to the leader. Not those that wait, as for a lock. */
+/**
+ * Writes of etcd's API that a member passes on to the leader. Not those that wait, as for a lock.
+ */
 const etcdWrites: ReadonlySet<string> = new Set(
   ["KV/Put", "KV/DeleteRange", "KV/Txn", "KV/Compact", "Lease/LeaseGrant", "Lease/LeaseRevoke"].map(
     (name) => `/etcdserverpb.${name}`,
   ),
 );
 
-/** Streams that are resumed, by name: watches by their revision, the others with the next message. */
+/**
+ * Streams that are resumed, by name: watches by their revision, the others with the next message.
+ */
 const resumedStreams: ReadonlySet<string> = new Set(["Watch", "LeaseKeepAlive", "Heartbeat"]);
 
-/** Services whose masters remember request ids, and whose clients take a stream's end as it is meant. */
+/**
+ * Services whose masters remember request ids, and whose clients take a stream's end as it is
+ * meant.
+ */
 const ownServices = "trireme.";
 
 const opaque: Method = {

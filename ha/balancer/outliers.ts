@@ -11,8 +11,8 @@
  *        its time is over (longer each time), or it is needed, or it is another life of it
  * ```
  * What counts is a broken call and a status that tells of the server's fault; how long an answer
- * takes does not count. Where most others fail too, it is the cluster that is ill: nobody leads, or
- * a client asks for what makes every master stumble. Ejecting one would mend nothing.
+ * takes does not count. Where most others fail too, it is the cluster that is ill: it has no
+ * leader, or a client asks for what makes every master stumble. Ejecting one would mend nothing.
  */
 import type { Log } from "../runtime/types.ts";
 import type { Failure } from "./calls.ts";
@@ -43,9 +43,9 @@ export interface OutliersOptions {
   readonly masters: () => readonly Master[];
   /** It says that it is ready, and can be reached. */
   isHealthy(master: Master): boolean;
-  /** Somebody leads; where nobody does, every master has to fail calls. */
+  /** A master leads. Without a leader every master has to fail calls. */
   hasLeader(): boolean;
-  /** Somebody has been ejected, or taken back. */
+  /** A master has been ejected, or taken back. */
   changed(): void;
 }
 
@@ -54,13 +54,17 @@ interface Ejection {
   readonly timer: NodeJS.Timeout;
 }
 
-/** Resets that tell of a request which no master can take: frame and headers beyond its limits, TLS. */
+/**
+ * Resets that tell of a request which no master can take: frame and headers beyond its limits, TLS.
+ */
 const requestsFault: ReadonlySet<number> = new Set([6, 11, 12]);
 
 export class Outliers {
   readonly #options: OutliersOptions;
   readonly #ejected = new Map<Master, Ejection>();
-  /** When each was to be taken back, and how often it had been ejected by then without a long rest. */
+  /**
+   * When each was to be taken back, and how often it had been ejected by then without a long rest.
+   */
   readonly #past = new Map<Master, { readonly returned: number; readonly times: number }>();
   #windowBegan = 0;
 

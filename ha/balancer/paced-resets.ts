@@ -1,9 +1,9 @@
 /**
  * Resets of calls to one master. All clients share its connection, and it closes one on which too
- * many streams are begun and reset (CVE-2023-44487): clients that cancel fast enough, or come and go
- * with a thousand calls each, would take it from everybody. So resets go out at a pace that no master
- * takes for a flood; a call whose turn has not come is kept open with a closed window, and heard by
- * nobody.
+ * many streams are begun and reset (CVE-2023-44487): clients that cancel fast enough, or come and
+ * go with a thousand calls each, would take it from all other clients. So resets go out at a pace
+ * that no master takes for a flood; a call whose turn has not come is kept open with a closed
+ * window, and its data is dropped.
  */
 import type { Connection, Stream } from "../http2/mod.ts";
 import type { BalancerLimits } from "./limits.ts";

@@ -10,7 +10,7 @@ const serverFaults: ReadonlySet<string | undefined> = new Set(
   [Code.unavailable, Code.internal, Code.unknown, Code.dataLoss].map(String),
 );
 
-/** What these say under such a code, every master would: nobody leads, or the request is garbage. */
+/** Every master would give these answers: the cluster has no leader, or the request is garbage. */
 const blameless: readonly string[] = [
   "etcdserver: no leader",
   "etcdserver: leader changed",

@@ -10,10 +10,11 @@ const runPart = 1 / 4;
 const windowMillis = 1_000;
 
 /**
- * Which single calls follow one another to the same master: those that come in one read leave in one
- * write. A write to a socket, and the wake-up at its other end, cost more than the calls in them;
- * and since the replies come back together too, and with them the client's next calls, a run that
- * is never cut stays whole all the way. It is kept too short to make a real difference to the levels.
+ * Which single calls follow one another to the same master: those that come in one read leave in
+ * one write. A write to a socket, and the wake-up at its other end, cost more than the calls in
+ * them; and since the replies come back together too, and with them the client's next calls, a run
+ * that is never cut stays whole all the way. It is kept too short to make a real difference to the
+ * levels.
  */
 export class Runs {
   readonly #now: () => number;
@@ -38,7 +39,9 @@ export class Runs {
     this.#left--;
   }
 
-  /** The master gets a call, and those that follow in the same read. `underWay`: with all masters. */
+  /**
+   * The master gets a call, and those that follow in the same read. `underWay`: with all masters.
+   */
   begin(master: Master, underWay: number): void {
     if (this.#master === undefined) process.nextTick(this.#readIsOver);
     this.#master = master;

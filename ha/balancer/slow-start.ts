@@ -1,13 +1,13 @@
 /**
  * A master that has just come finds its code cold and its caches empty, so it gets its part of the
  * single calls little by little: its weight grows evenly from a small one to that of the others, as
- * in Envoy's slow start. While somebody warms up, calls are dealt as Envoy's least-request balancer
+ * in Envoy's slow start. While a master warms up, calls are dealt as Envoy's least-request balancer
  * deals them between unequal hosts: by smooth weighted round robin, a weight being divided by the
  * calls under way. Only the relation of the weights counts: masters that all warm up get all calls.
  *
- * Nobody is left out, so no call waits or fails for it. Streams are not concerned: they are few,
+ * No master is left out, so no call waits or fails for it. Streams are not concerned: they are few,
  * they last, and `spread.ts` levels their number, which two different ideas of the level would keep
- * moving. Nor are writes that are the leader's: nobody else can do them for it.
+ * moving. Nor are writes for the leader: no other master can carry them out.
  */
 import type { Master } from "./fleet.ts";
 import type { BalancerLimits } from "./limits.ts";
@@ -33,7 +33,7 @@ export class SlowStart {
     this.#limits = limits;
   }
 
-  /** Somebody warms up; while nobody does, a call pays for nothing but this question. */
+  /** A master warms up. While none does, this question is all that a call pays. */
   get active(): boolean {
     return this.#timer !== undefined;
   }
@@ -51,7 +51,9 @@ export class SlowStart {
     return began === undefined ? 1 : warmShare(now - began, this.#limits);
   }
 
-  /** The one of these whose turn it is, but not `except`; undefined when none has room for a call. */
+  /**
+   * The one of these whose turn it is, but not `except`; undefined when none has room for a call.
+   */
   choose(masters: readonly Master[], except: Master | undefined): Master | undefined {
     const now = performance.now();
     let best: Master | undefined;

@@ -1,13 +1,13 @@
 /**
  * Long streams stay where they were begun, so a master that comes back would get none until others
  * end. When the set of masters that take calls changes, the surplus of the busy ones is moved: the
- * stream is ended between two messages, in the way that makes its client begin it again where it was
- * (`Method.resumed`), a watch at the next revision, a heartbeat with the next beat. What nobody
- * begins again, an exec or a snapshot, is left to end where it is. A GOAWAY would not do: it moves no
- * stream that has begun.
+ * stream is ended between two messages, in the way that makes its client begin it again where it
+ * was (`Method.resumed`), a watch at the next revision, a heartbeat with the next beat. A stream
+ * that its client does not begin again, an exec or a snapshot, is left to end where it is. A GOAWAY
+ * would not do: it moves no stream that has begun.
  */
 import type { Log } from "../runtime/types.ts";
-import type { Desk } from "./desk.ts";
+import type { CallContext } from "./call-context.ts";
 import { isHealthy, type Master } from "./fleet.ts";
 import { StreamCall } from "./stream-call.ts";
 
@@ -15,7 +15,9 @@ import { StreamCall } from "./stream-call.ts";
 const patienceRounds = 3;
 /** Rounds without anything to do after which a change is over. */
 const calmRounds = 3;
-/** While no master comes or goes, a difference is left alone up to this, or this share of the mean. */
+/**
+ * While no master comes or goes, a difference is left alone up to this, or this share of the mean.
+ */
 const toleratedStreams = 8;
 const toleratedShare = 0.25;
 
@@ -41,7 +43,7 @@ export function surplus(streams: readonly number[]): readonly number[] {
 }
 
 export class StreamSpread {
-  readonly #desk: Desk;
+  readonly #context: CallContext;
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
   /** Names of the healthy masters at the last look. */
@@ -53,10 +55,10 @@ export class StreamSpread {
   #patience = 0;
   #placedBefore = 0;
 
-  constructor(desk: Desk) {
-    this.#desk = desk;
-    this.#log = desk.log;
-    this.#timer = setInterval(() => this.#round(), desk.limits.spreadMillis);
+  constructor(context: CallContext) {
+    this.#context = context;
+    this.#log = context.log;
+    this.#timer = setInterval(() => this.#round(), context.limits.spreadMillis);
     this.#timer.unref();
   }
 
@@ -65,7 +67,7 @@ export class StreamSpread {
   }
 
   #round(): void {
-    const { fleet, counters, limits } = this.#desk;
+    const { fleet, counters, limits } = this.#context;
     // One that is left out as an outlier keeps its streams, and gets no more.
     const healthy = fleet.takers.filter(({ suspected }) => !suspected);
     const names = healthy.map(({ name }) => name).join(" ");
@@ -112,7 +114,7 @@ export class StreamSpread {
   /** Answers how many. */
   #move(leaving: Map<Master, number>, most: number): number {
     let moved = 0;
-    for (const call of this.#desk.active.all()) {
+    for (const call of this.#context.active.all()) {
       if (moved >= most || leaving.size === 0) break;
       if (!(call instanceof StreamCall) || !call.movable) continue;
       const left = call.master === undefined ? undefined : leaving.get(call.master);

@@ -9,8 +9,8 @@
 
 import { Code } from "../runtime/status-error.ts";
 import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
+import type { CallContext } from "./call-context.ts";
 import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
-import type { Desk } from "./desk.ts";
 import type { Master } from "./fleet.ts";
 import { MessageBoundary } from "./message-boundary.ts";
 import { errorTrailers, failureTrailers, okTrailers } from "./replies.ts";
@@ -33,8 +33,8 @@ export class StreamCall extends BalancedCall {
   readonly #boundary: MessageBoundary | undefined;
   #leaving = false;
 
-  constructor(call: IncomingCall, desk: Desk, request: RequestSoFar = nothingYet) {
-    super(call, desk, "streams");
+  constructor(call: IncomingCall, context: CallContext, request: RequestSoFar = nothingYet) {
+    super(call, context, "streams");
     this.#replay = [...request.pieces];
     for (const { start, end } of request.pieces) this.#replayed += end - start;
     this.#ended = request.ended;
@@ -100,7 +100,7 @@ export class StreamCall extends BalancedCall {
     return this.call.head.route.method.resumed === "end" && this.#boundary?.reached === true;
   }
 
-  /** Nothing has been answered, and nobody minds if a master that is gone has begun it. */
+  /** The client has got no answer, and it does no harm if a lost master has begun the call. */
   #mayBeginAgain(failure: Failure): boolean {
     const { method } = this.call.head.route;
     if (this.#begun || this.#replay === undefined) return false;
@@ -113,7 +113,7 @@ export class StreamCall extends BalancedCall {
 
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
-    this.desk.fleet.outliers.answered(this.master as Master, trailers);
+    this.context.fleet.outliers.answered(this.master as Master, trailers);
     this.finish(trailers);
   }
 
@@ -124,8 +124,8 @@ export class StreamCall extends BalancedCall {
   failed(failure: Failure): void {
     this.#outgoing = undefined;
     const master = this.master as Master;
-    this.desk.fleet.outliers.failed(master, failure);
-    if (!this.#mayBeginAgain(failure) || this.attempts >= this.desk.limits.attempts) {
+    this.context.fleet.outliers.failed(master, failure);
+    if (!this.#mayBeginAgain(failure) || this.attempts >= this.context.limits.attempts) {
       const hidden = failure.kind === "lost" && this.#begun && this.#resumesAtEnd;
       this.finish(hidden ? okTrailers : failureTrailers(failure, master.name));
       return;

@@ -12,8 +12,8 @@
  */
 import { randomFillSync } from "node:crypto";
 import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
+import type { CallContext } from "./call-context.ts";
 import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
-import type { Desk } from "./desk.ts";
 import type { Master } from "./fleet.ts";
 import { failureTrailers } from "./replies.ts";
 import { ReplyFields } from "./reply-fields.ts";
@@ -46,18 +46,18 @@ export class UnaryCall extends BalancedCall {
   /** How often it was repeated because its master was suspected. */
   #suspicions = 0;
 
-  constructor(call: IncomingCall, desk: Desk, request: RequestSoFar = nothingYet) {
-    super(call, desk, "unary");
+  constructor(call: IncomingCall, context: CallContext, request: RequestSoFar = nothingYet) {
+    super(call, context, "unary");
     if (!this.readDeadline()) return;
     call.handle(this);
-    this.expireWithin(desk.limits.requestBodyMillis);
+    this.expireWithin(context.limits.requestBodyMillis);
     for (const { bytes, start, end } of request.pieces) this.data(bytes, start, end, false);
     if (request.ended) this.data(nothing, 0, 0, true);
   }
 
   data(bytes: Buffer, start: number, end: number, last: boolean): void {
     if (this.finished || this.#complete) return;
-    const { limits, counters } = this.desk;
+    const { limits, counters } = this.context;
     const length = end - start;
     if (length > 0) this.#request = added(this.#request, { bytes, start, end });
     this.#requestBytes += length;
@@ -87,12 +87,12 @@ export class UnaryCall extends BalancedCall {
     }
     this.#reply = added(this.#reply, { bytes, start, end });
     this.#replyBytes += end - start;
-    if (this.#replyBytes > this.desk.limits.replyBytes) this.#commit();
+    if (this.#replyBytes > this.context.limits.replyBytes) this.#commit();
   }
 
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
-    this.desk.fleet.outliers.answered(this.master as Master, trailers);
+    this.context.fleet.outliers.answered(this.master as Master, trailers);
     if (trailers.repeatable && this.#mayRepeat()) {
       this.#repeat();
       return;
@@ -101,13 +101,13 @@ export class UnaryCall extends BalancedCall {
     this.finish(trailers);
   }
 
-  /** The whole request was written at once: nobody waits for room. */
+  /** The whole request was written at once, so it never waits for room. */
   requestDrain(): void {}
 
   failed(failure: Failure): void {
     this.#outgoing = undefined;
     const master = this.master as Master;
-    this.desk.fleet.outliers.failed(master, failure);
+    this.context.fleet.outliers.failed(master, failure);
     const { path, method } = this.call.head.route;
     const harmless =
       failure.kind === "refused" || (failure.kind === "lost" && method.repeatable !== "opaque");
@@ -115,7 +115,7 @@ export class UnaryCall extends BalancedCall {
       this.#repeat();
       return;
     }
-    this.desk.log.debug("call failed", { path, master: master.name, ...failure });
+    this.context.log.debug("call failed", { path, master: master.name, ...failure });
     this.finish(failureTrailers(failure, master.name));
   }
 
@@ -125,7 +125,7 @@ export class UnaryCall extends BalancedCall {
    */
   suspected(master: Master): void {
     if (this.finished || this.#outgoing === undefined || this.master !== master) return;
-    const { counters, limits } = this.desk;
+    const { counters, limits } = this.context;
     const opaque = this.call.head.route.method.repeatable === "opaque";
     if (opaque || !this.#mayRepeat() || this.#suspicions >= limits.suspectRepeats) return;
     this.#suspicions++;
@@ -172,12 +172,12 @@ export class UnaryCall extends BalancedCall {
 
   /** The client has seen nothing, and there are attempts left. */
   #mayRepeat(): boolean {
-    return !this.#flows && this.attempts < this.desk.limits.attempts;
+    return !this.#flows && this.attempts < this.context.limits.attempts;
   }
 
   #repeat(): void {
     this.leaveMaster();
-    const { backoffMinMillis, backoffMaxMillis } = this.desk.limits;
+    const { backoffMinMillis, backoffMaxMillis } = this.context.limits;
     const delay = Math.min(backoffMinMillis * 2 ** (this.attempts - 1), backoffMaxMillis);
     this.#timer = setTimeout(() => this.placeCall(), delay);
   }
@@ -200,11 +200,11 @@ export class UnaryCall extends BalancedCall {
   #passOn(ended: boolean): void {
     const request = { pieces: this.#request ?? noPieces, ended };
     this.handOver();
-    new StreamCall(this.call, this.desk, request);
+    new StreamCall(this.call, this.context, request);
   }
 
   #forgetRequest(): void {
-    this.desk.counters.keptBytes -= this.#requestBytes;
+    this.context.counters.keptBytes -= this.#requestBytes;
     this.#requestBytes = 0;
     this.#request = undefined;
   }

@@ -47,7 +47,7 @@ export class Candidate {
     return millisUntilFree(this.#observed, leaseMillis, this.#clock.monotonicMillis());
   }
 
-  /** Takes the Lease when it is free; undefined: somebody else has it, or was quicker. */
+  /** Takes the Lease when it is free; undefined: another candidate holds it, or was quicker. */
   async take(): Promise<FencingToken | undefined> {
     const { client, identity, name, namespace } = this.#options;
     const stored = await client.get(namespace, name);
@@ -69,7 +69,7 @@ export class Candidate {
     );
   }
 
-  /** False: somebody else holds the Lease. Throws when the answer is not known. */
+  /** False: another candidate holds the Lease. Throws when the answer is not known. */
   async renew(): Promise<boolean> {
     const { client, identity, name, namespace } = this.#options;
     let lease = this.#observed?.lease;
@@ -82,7 +82,7 @@ export class Candidate {
     lease = await client.get(namespace, name);
     if (lease) this.note(lease);
     if (!lease || holderOf(lease) !== identity) return false;
-    // An earlier renewal of ours had arrived after all, or somebody edited the Lease's metadata.
+    // An earlier renewal had arrived after all, or another client edited the Lease's metadata.
     this.note(await client.update(this.#renewed(lease)));
     return true;
   }

@@ -108,7 +108,8 @@ async function lead(
     try {
       const left = renewed + renewDeadlineMillis - asked;
       if (!(await within(candidate.renew(), Math.max(1, left), clock))) {
-        lose(`${candidate.holder || "nobody"} holds the Lease`);
+        const { holder } = candidate;
+        lose(holder ? `${holder} holds the Lease` : "the Lease has no holder");
         break;
       }
       // The deadline runs from before the request: from then on the others count.

@@ -18,7 +18,10 @@ export type ElectionClock = Pick<Clock, "monotonicMillis" | "wallMillis" | "afte
 /** Candidates poll up to this factor later than `retryMillis` (client-go `JitterFactor`). */
 export const retryJitterFactor = 1.2;
 
-/** Refuses durations whose relations cannot work, naming the relation (client-go `NewLeaderElector`). */
+/**
+ * Refuses durations whose relations cannot work, naming the relation (client-go
+ * `NewLeaderElector`).
+ */
 export function validateElectionOptions(
   options: Omit<ElectionOptions, "client" | "log" | "lead" | "observed">,
 ): void {

@@ -43,6 +43,6 @@ export interface ElectionOptions {
    * ends, leadership is given up.
    */
   readonly lead: (token: FencingToken, signal: AbortSignal) => Promise<void>;
-  /** Called when somebody else is seen to lead. */
+  /** Called when the candidate sees that another one leads. */
   readonly observed?: (holder: string) => void;
 }

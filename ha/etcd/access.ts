@@ -246,7 +246,9 @@ export class StoreAccess {
     return { ...answer, results: visible.results(answer.succeeded, answer.results) };
   }
 
-  /** Wraps the txn in one that is carried out only if the auth data has not changed since the check. */
+  /**
+   * Wraps the txn in one that is carried out only if the auth data has not changed since the check.
+   */
   private async guardedTxn(
     caller: Caller,
     visible: TxnRequest,
@@ -279,7 +281,9 @@ export class StoreAccess {
     throw errors.oldAuthRevision();
   }
 
-  /** Starts a watch. The caller's right to the range is checked once, at the start, as etcd does. */
+  /**
+   * Starts a watch. The caller's right to the range is checked once, at the start, as etcd does.
+   */
   async watch(caller: Caller, request: WatchRequest): Promise<DirectWatch> {
     const data = await this.auth.load();
     if (data.enabled) await this.checkRange(caller, request);

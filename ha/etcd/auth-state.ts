@@ -83,8 +83,8 @@ export class AuthState {
   }
 
   /**
-   * Changes auth data. `decide` is given the newest data and returns the change, or undefined for no
-   * change, or throws. It is called again when another change came first. Answers the revision.
+   * Changes auth data. `decide` is given the newest data and returns the change, or undefined for
+   * no change, or throws. It is called again when another change came first. Answers the revision.
    */
   async change(decide: (data: AuthData) => AuthChange | undefined): Promise<Revision> {
     await this.store.readRevision();

@@ -3,15 +3,7 @@ import type { CallContext } from "../rpc/mod.ts";
 import type { Operation, TxnRequest } from "../store/mod.ts";
 import { type AuthData, type AuthUser, hasRoot } from "./auth-records.ts";
 import * as errors from "./errors.ts";
-import type { TokenProvider } from "./tokens.ts";
-
-export interface NamedCaller {
-  readonly name: string;
-  /** Auth revision of the password that the token was given for; absent for a certificate. */
-  readonly since?: number | undefined;
-  /** Auth revision that a JWT names: the caller may touch keys until the auth data changes. */
-  readonly authRevision?: number | undefined;
-}
+import type { NamedCaller, TokenProvider } from "./tokens.ts";
 
 /** Undefined for a call without credentials, or while authentication is off. */
 export type Caller = NamedCaller | undefined;

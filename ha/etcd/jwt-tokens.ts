@@ -1,15 +1,14 @@
 /**
- * Tokens that are JSON Web Tokens (RFC 7519), with etcd's claims: `username`, `revision` (of the auth
- * data), `exp`. Members that have the same keys accept each other's tokens, and those that another
- * program has signed with the private key. Source: etcd `server/auth/jwt.go`.
+ * Tokens that are JSON Web Tokens (RFC 7519), with etcd's claims: `username`, `revision` (of the
+ * auth data), `exp`. Members that have the same keys accept each other's tokens, and those that
+ * another program has signed with the private key. Source: etcd `server/auth/jwt.go`.
  */
 import { jwtVerify, SignJWT } from "jose";
 import type { AuthData } from "./auth-records.ts";
-import type { NamedCaller } from "./caller.ts";
 import * as errors from "./errors.ts";
 import { type JwtKeys, type JwtOptions, jwtKeys } from "./jwt-options.ts";
 import { etcdLimits } from "./limits.ts";
-import type { TokenProvider } from "./tokens.ts";
+import type { NamedCaller, TokenProvider } from "./tokens.ts";
 
 export class JwtTokens implements TokenProvider {
   private readonly options: JwtOptions;

@@ -1,8 +1,8 @@
 /**
  * The queue behind locks and elections: keys `name/<lease in hex>`, each of which lives as long as
  * its lease, ordered by create revision. The first key of the queue owns the lock. Every other
- * waiter watches the key just before its own, so that a change wakes one waiter and not all of them.
- * Source: etcd `client/v3/concurrency`.
+ * waiter watches the key just before its own, so that a change wakes one waiter and not all of
+ * them. Source: etcd `client/v3/concurrency`.
  */
 import type { CallContext } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";

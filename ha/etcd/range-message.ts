@@ -1,6 +1,7 @@
 /**
- * Large answers of the KV service, encoded a piece at a time. The bytes are those that the generated
- * `encode` functions would write; the length of a message is known from a first pass over its rows.
+ * Large answers of the KV service, encoded a piece at a time. The bytes are those that the
+ * generated `encode` functions would write; the length of a message is known from a first pass over
+ * its rows.
  */
 import {
   type ResponseHeader,

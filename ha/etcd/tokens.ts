@@ -6,8 +6,16 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { AuthData } from "./auth-records.ts";
-import type { NamedCaller } from "./caller.ts";
 import { etcdLimits } from "./limits.ts";
+
+/** The user that a call is made for, and how the user was authenticated. */
+export interface NamedCaller {
+  readonly name: string;
+  /** Auth revision of the password that the token was given for; absent for a certificate. */
+  readonly since?: number | undefined;
+  /** Auth revision that a JWT names: the caller may touch keys until the auth data changes. */
+  readonly authRevision?: number | undefined;
+}
 
 /** A kind of tokens (etcd's `--auth-token`). */
 export interface TokenProvider {

@@ -165,9 +165,9 @@ export class Connection {
   }
 
   /**
-   * A piece of the body, `bytes[start..end)`; must not be overwritten later. False: part of it waits
-   * for the peer, and `onWritable` will tell when it has gone. Nothing is refused; the caller does
-   * the waiting.
+   * A piece of the body, `bytes[start..end)`; must not be overwritten later. False: part of it
+   * waits for the peer, and `onWritable` will tell when it has gone. Nothing is refused; the caller
+   * does the waiting.
    */
   data(
     stream: Stream,

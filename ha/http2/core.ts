@@ -93,7 +93,7 @@ export class Core {
     if (this.closing && this.streams.size === 0) this.finish(undefined);
   }
 
-  /** The stream has not been opened yet, by whoever may. */
+  /** The side that may open the stream has not done so yet. */
   isIdle(streamId: number): boolean {
     const ours = (streamId & 1) === (this.role === "client" ? 1 : 0);
     if (!ours) return streamId > this.lastPeerId;

@@ -7,7 +7,7 @@ export type Role = "server" | "client";
 /**
  * Why a stream ended early. `peer`: it sent RST_STREAM. `violation`: it broke a rule, and was sent
  * one. `refused`: its GOAWAY says that it has not touched the stream, and it may be sent elsewhere.
- * `closed`: the connection is gone, and nobody knows.
+ * `closed`: the connection is gone, and it is unknown whether the peer has handled the stream.
  */
 export type ResetCause = "peer" | "violation" | "refused" | "closed";
 
@@ -16,7 +16,9 @@ export type ResetCause = "peer" | "violation" | "refused" | "closed";
  * the connection from within.
  */
 export interface ConnectionHandler {
-  /** Server: a new stream. Client: the final response. `block` is shared and must not be changed. */
+  /**
+   * Server: a new stream. Client: the final response. `block` is shared and must not be changed.
+   */
   onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void;
   /**
    * A piece of the body: `bytes[start..end)`, which are not overwritten later. They count against

@@ -89,7 +89,9 @@ export class HpackDecoder {
     return block;
   }
 
-  /** For a block that is too long to be kept whole; what it says goes into `block` up to the limit. */
+  /**
+   * For a block that is too long to be kept whole; what it says goes into `block` up to the limit.
+   */
   overlong(block: HeaderBlock): OverlongBlock {
     block.tooLarge = true;
     let begun = false;

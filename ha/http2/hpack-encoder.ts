@@ -1,7 +1,7 @@
 /**
  * Header blocks that do not depend on the connection they are sent on: static table and literals,
- * never the dynamic table. So a block is encoded once and sent as often, and wherever, it is wanted;
- * and the decoder at the other end, if it is ours, knows it by its bytes.
+ * never the dynamic table. So a block is encoded once and sent as often, and wherever, it is
+ * wanted; and the decoder at the other end, if it is ours, knows it by its bytes.
  */
 import { staticFields } from "./hpack-table.ts";
 import { huffmanEncode, huffmanLength } from "./huffman.ts";

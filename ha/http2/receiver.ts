@@ -192,7 +192,9 @@ export class Receiver implements FrameSink {
     }
   }
 
-  /** Only the dynamic table follows a block of this length; the block is refused with its stream. */
+  /**
+   * Only the dynamic table follows a block of this length; the block is refused with its stream.
+   */
   #takeOverlong(open: OpenBlock, complete: boolean): HeaderBlock {
     if (open.overlong === undefined) {
       const block = new HeaderBlock();

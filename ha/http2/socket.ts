@@ -49,8 +49,8 @@ function detach(adapter: SocketAdapter): void {
 export interface AttachOptions {
   /**
    * When output is written. At the end of a `turn` of the event loop, the default: what several
-   * reads have led to leaves in one write. After each `read`, whatever its socket: what does no work
-   * of its own, a relay, lets the next process begin while it goes on.
+   * reads have led to leaves in one write. After each `read`, whatever its socket: what does no
+   * work of its own, a relay, lets the next process begin while it goes on.
    */
   readonly writeAfter?: keyof typeof flushes | undefined;
 }

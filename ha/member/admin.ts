@@ -97,7 +97,7 @@ export class MemberAdmin {
   }
 
   async memberRemove(id: MemberId): Promise<void> {
-    await this.#change(ChangeAction.remove, nobody(id));
+    await this.#change(ChangeAction.remove, onlyId(id));
   }
 
   async memberUpdate(id: MemberId, peerUrls: readonly string[]): Promise<void> {
@@ -109,18 +109,18 @@ export class MemberAdmin {
         "has another identity than the member; a new peer key is a new member",
       );
     }
-    await this.#change(ChangeAction.update, { ...nobody(id), addresses });
+    await this.#change(ChangeAction.update, { ...onlyId(id), addresses });
   }
 
   async memberPromote(id: MemberId): Promise<void> {
-    await this.#change(ChangeAction.promote, nobody(id));
+    await this.#change(ChangeAction.promote, onlyId(id));
   }
 
   moveLeader(to: MemberId): Promise<void> {
     return this.#member.moveLeader(to, moveLeaderMillisMax);
   }
 
-  /** LevelDB compacts beside its work: nobody waits for it. */
+  /** LevelDB compacts in the background: other calls do not wait for it. */
   async defragment(): Promise<void> {
     this.#check();
     await this.#member.runtime.disk.compact?.();
@@ -235,7 +235,8 @@ export class MemberAdmin {
   }
 }
 
-function nobody(id: MemberId): ClusterPeer {
+/** A change of membership that names its member by the id alone. */
+function onlyId(id: MemberId): ClusterPeer {
   return { id, name: "", addresses: [], identity: "" };
 }
 

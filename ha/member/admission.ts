@@ -1,6 +1,6 @@
 /**
- * What a member answers to a peer without data that asks whether it takes part (`founding.ts`): what
- * the membership that is applied here says of the peer's disk.
+ * What a member answers to a peer without data that asks whether it takes part (`founding.ts`):
+ * what the membership that is applied here says of the peer's disk.
  */
 import type { Hello, Standing } from "../../proto/gen/raft.ts";
 import type { MemberId } from "../runtime/types.ts";

@@ -244,7 +244,7 @@ function byId(peers: readonly ClusterPeer[]): ClusterPeer[] {
   return [...peers].sort((a, b) => a.id - b.id);
 }
 
-/** Undefined: done. "not-leader": somebody else is to be asked. */
+/** Undefined: the change is done. "not-leader": the caller has to ask another member. */
 export type ChangeReply = (outcome: StatusError | "not-leader" | undefined) => void;
 
 interface Waiting {

@@ -4,9 +4,10 @@
  *
  *     leader ─ hash at revision r ─► peers        own hash, theirs ─► who differs? ─► CORRUPT alarm
  *
- * Whoever differs from a majority is named in the alarm; where there is none, member 0 is, for
- * nobody knows who is right (etcd `corrupt.go`, CompactHashCheck). Under the alarm `apply` refuses
- * everything (`ha/store/alarms.ts`) until an operator has replaced the member and disarmed it.
+ * The alarm names each member that differs from a majority. Without a majority the leader cannot
+ * tell which members are right, and the alarm names member 0 (etcd `corrupt.go`, CompactHashCheck).
+ * Under the alarm `apply` refuses everything (`ha/store/alarms.ts`) until an operator has replaced
+ * the member and disarmed it.
  */
 import type { Answer, Call } from "../../proto/gen/raft.ts";
 import { StatusError } from "../runtime/status-error.ts";
@@ -16,7 +17,9 @@ import { CallKind } from "./calls.ts";
 export interface CorruptionHost {
   readonly id: MemberId;
   readonly log: Log;
-  /** The term in which this member leads and has applied what came before; undefined: it does not. */
+  /**
+   * The term in which this member leads and has applied what came before; undefined: it does not.
+   */
   leads(): number | undefined;
   /** Everybody in the cluster, this member included. */
   members(): readonly MemberId[];
@@ -53,7 +56,7 @@ export class CorruptionCheck {
     this.#host = host;
   }
 
-  /** Ends the round before with whoever has answered, and begins the next. */
+  /** Ends the previous round with the answers that have arrived, and begins the next one. */
   begin(): void {
     this.#judge();
     const { id, members, leads, revision, newCall, send, isLinked } = this.#host;

@@ -67,7 +67,9 @@ export class Founding {
   readonly #coordinates: boolean;
   /** Of founders and token; 0: this member joins. */
   readonly #digest: number;
-  /** The founders that have said that they have no data; to the coordinator, with an incarnation. */
+  /**
+   * The founders that have said that they have no data; to the coordinator, with an incarnation.
+   */
   readonly #without = new Map<MemberId, number>();
   readonly #others = new Set<MemberId>();
   readonly #timers: Cancel[] = [];

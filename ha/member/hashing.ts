@@ -1,4 +1,4 @@
-/** Hashes of a whole state, computed in steps: the member has heartbeats to send in between. */
+/** Computes hashes of a whole state in steps, so that the member can send heartbeats in between. */
 import { StatusError } from "../runtime/status-error.ts";
 import type { Clock } from "../runtime/types.ts";
 import { storeErrors as errors, type StateMachine } from "../store/mod.ts";
@@ -7,9 +7,9 @@ import { storeErrors as errors, type StateMachine } from "../store/mod.ts";
 export interface HashHost {
   readonly runtime: { readonly clock: Clock };
   readonly machine: StateMachine;
-  /** Counts the snapshots put in place. */
+  /** How many snapshots have been installed. */
   readonly installations: number;
-  /** Why it serves nobody. */
+  /** Why the member serves no callers; undefined while it does serve them. */
   readonly failure: StatusError | undefined;
 }
 

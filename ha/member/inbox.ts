@@ -1,45 +1,22 @@
 /** What arrives from the peers: each part of a frame goes to the part of the member it is for. */
 import type { Answer, Call } from "../../proto/gen/raft.ts";
-import { MessageType, type Raft } from "../raft/mod.ts";
-import type { StatusError } from "../runtime/status-error.ts";
-import type { Log, MemberId } from "../runtime/types.ts";
-import type { Admission } from "./admission.ts";
-import { CallKind, type Calls } from "./calls.ts";
-import type { CorruptionCheck } from "./corruption.ts";
+import { MessageType } from "../raft/mod.ts";
+import type { MemberId } from "../runtime/types.ts";
+import { CallKind } from "./calls.ts";
 import { decodeFrame } from "./frames.ts";
-import type { LeaseKeeper } from "./lease-keeper.ts";
-import type { Members } from "./members.ts";
-import type { Outbox } from "./outbox.ts";
-import type { Proposer } from "./proposer.ts";
-import type { Snapshots } from "./snapshots.ts";
-
-export interface InboxHost {
-  readonly id: MemberId;
-  readonly log: Log;
-  readonly raft: Raft;
-  readonly outbox: Outbox;
-  readonly admission: Admission;
-  readonly proposer: Proposer;
-  readonly snapshots: Snapshots;
-  readonly calls: Calls;
-  readonly corruption: CorruptionCheck;
-  readonly members: Members;
-  readonly leases: LeaseKeeper;
-  /** Why the member serves no callers; undefined: it does. */
-  failure(): StatusError | undefined;
-  wake(): void;
-}
+import type { MemberParts } from "./parts.ts";
 
 export class Inbox {
-  readonly #host: InboxHost;
+  readonly #parts: MemberParts;
 
-  constructor(host: InboxHost) {
-    this.#host = host;
+  constructor(parts: MemberParts) {
+    this.#parts = parts;
   }
 
   /** A frame from a pinned peer. */
   frame(from: MemberId, bytes: Uint8Array): void {
-    const { log, outbox, admission, wake } = this.#host;
+    const { runtime, outbox, admission, wake } = this.#parts;
+    const { log } = runtime;
     let frame: ReturnType<typeof decodeFrame>;
     try {
       frame = decodeFrame(bytes);
@@ -48,7 +25,7 @@ export class Inbox {
       return;
     }
     if (frame.hello) {
-      const standing = this.#host.failure() ? undefined : admission.answer(from, frame.hello);
+      const standing = this.#parts.failure() ? undefined : admission.answer(from, frame.hello);
       if (standing) outbox.to(from).standing = standing;
       wake();
       return;
@@ -64,7 +41,7 @@ export class Inbox {
   }
 
   #deliver(from: MemberId, frame: ReturnType<typeof decodeFrame>): void {
-    const { raft, outbox, proposer, snapshots, calls, corruption, members } = this.#host;
+    const { raft, outbox, proposer, snapshots, calls, corruption, members } = this.#parts;
     for (const message of frame.messages) {
       // The link is authenticated: a peer speaks for itself alone.
       if (message.from !== from || message.type === MessageType.snapshot) continue;
@@ -85,7 +62,7 @@ export class Inbox {
   /** Sends the leader, which may be this member, the calls that it has not been asked. */
   askLeader(leader: MemberId | undefined): void {
     if (leader === undefined) return;
-    const { id, calls, outbox } = this.#host;
+    const { id, calls, outbox } = this.#parts;
     for (const call of calls.unasked(leader)) {
       if (leader === id) this.#answerTo(call, (answer) => calls.answered(answer));
       else outbox.to(leader).calls.push(call);
@@ -93,7 +70,7 @@ export class Inbox {
   }
 
   #answerTo(call: Call, tell: (answer: Answer) => void): void {
-    const { corruption, members, leases, wake } = this.#host;
+    const { corruption, members, leases, wake } = this.#parts;
     if (call.kind === CallKind.hash) {
       corruption.answer(call, (answer) => {
         tell(answer);

@@ -5,9 +5,9 @@
  *     chunks ─► 'T' + key (staged) ─► 'I' written: begun ─► wipe, copy, 'I' removed: in place
  *
  * Before 'I' a crash leaves the old state untouched; from 'I' on a restart finishes the work. A
- * member must not forget what it had acknowledged, so it never starts without either. 'I' is written
- * when the consensus core has asked for the snapshot, not when its last chunk has come: the core
- * may know better by then, and a member that went on without it must not be thrown back to it.
+ * member must not forget what it had acknowledged, so it never starts without either. 'I' is
+ * written when the consensus core has asked for the snapshot, not when its last chunk has come: the
+ * core may know better by then, and a member that went on without it must not be thrown back to it.
  */
 import { LogStart } from "../../proto/gen/raft.ts";
 import type { HardState } from "../raft/mod.ts";

@@ -1,4 +1,4 @@
-/** What a leader answers about leases, and the end of those whose time is up. */
+/** Answers calls about leases while this member leads, and names the leases that have expired. */
 import type { Answer, Call } from "../../proto/gen/raft.ts";
 import type { Clock } from "../runtime/types.ts";
 import { LeaseClock, type LeaseId, type StateMachine } from "../store/mod.ts";
@@ -6,9 +6,11 @@ import { CallKind } from "./calls.ts";
 
 export interface LeaseHost {
   readonly clock: Clock;
-  /** Of a leader's present office; undefined: this member does not lead. */
-  office(): number | undefined;
-  /** Calls back when a quorum has confirmed that nobody led after this member when it was asked. */
+  /** The term in which this member leads; undefined while it does not lead. */
+  leadingTerm(): number | undefined;
+  /**
+   * Calls back when a quorum has confirmed that no newer leader existed at the time of the call.
+   */
   confirm(done: (confirmed: boolean) => void): void;
   wake(): void;
 }
@@ -24,19 +26,19 @@ export class LeaseKeeper {
     this.#clock = new LeaseClock(machine.leases);
   }
 
-  /** A snapshot has taken the state's place. */
+  /** An installed snapshot has replaced the state machine. */
   reset(machine: StateMachine): void {
     this.#machine = machine;
     this.#clock = new LeaseClock(machine.leases);
   }
 
-  /** `leads`: and has applied an entry of its own term, so that it knows all leases. */
-  noticeOffice(leads: boolean, knowsAll: boolean, now: number): void {
+  /** `knowsAll`: the member has applied an entry of the present term, so it knows all leases. */
+  noticeLeadership(leads: boolean, knowsAll: boolean, now: number): void {
     if (leads && knowsAll && !this.#clock.leading) this.#clock.promote(now);
     else if (!leads && this.#clock.leading) this.#clock.demote();
   }
 
-  /** Leases whose end is to be proposed. */
+  /** At most `most` leases that have expired; none while this member does not lead. */
   expired(now: number, most: number): readonly LeaseId[] {
     return this.#clock.leading ? this.#clock.expired(now, most) : [];
   }
@@ -47,16 +49,16 @@ export class LeaseKeeper {
    * was cut off or paused would promise what its successor does not keep.
    */
   answer(call: Call, tell: (answer: Answer) => void): void {
-    const { office, confirm, wake } = this.#host;
+    const { leadingTerm, confirm, wake } = this.#host;
     const answer = this.#answer(call);
-    const term = office();
+    const term = leadingTerm();
     if (!answer.leads || term === undefined) {
       tell({ id: answer.id, leads: false });
       return;
     }
     confirm((confirmed) => {
       // The read may have been served by the next leader.
-      tell(confirmed && office() === term ? answer : { id: answer.id, leads: false });
+      tell(confirmed && leadingTerm() === term ? answer : { id: answer.id, leads: false });
       wake();
     });
   }

@@ -80,7 +80,9 @@ export const limits = {
   removedLingerMillis: 3_000,
   /** A member whose word about its name or addresses was not heard tries again after this. */
   announceMillis: 1_000,
-  /** How often a member without data asks its peers, and how often its log says what it waits for. */
+  /**
+   * How often a member without data asks its peers, and how often its log says what it waits for.
+   */
   helloMillis: 100,
   foundingReportMillis: 5_000,
   /** Between two rounds of calls to members whose identities are not known. */
@@ -95,7 +97,9 @@ export const limits = {
 
 export type MemberLimits = { readonly [name in keyof typeof limits]: number };
 
-/** What one member may be given instead; the sizes of disk pages and writes are the same for all. */
+/**
+ * What one member may be given instead; the sizes of disk pages and writes are the same for all.
+ */
 export type LimitOverrides = Partial<
   Omit<MemberLimits, "scanPageEntries" | "installOperationsPerWrite">
 >;

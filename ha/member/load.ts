@@ -1,12 +1,14 @@
 /** From what the disk holds to a member that can start. */
 import type { RosterNews } from "../../proto/gen/raft.ts";
 import { EntryKind, type LogIndex, type Membership, Raft } from "../raft/mod.ts";
-import { type Disk, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
-import { loadStateMachine, pageReader, repair, StateMachine } from "../store/mod.ts";
+import { DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
+import { pageReader, repair } from "../store/mod.ts";
 import { claimDirectory, type DataDirectory, foundation } from "./data-directory.ts";
 import { Founding, removedError } from "./founding.ts";
 import { dropStaged, install, interruptedInstall } from "./installer.ts";
 import { limits, limitsWith, type MemberLimits } from "./limits.ts";
+import { loadMachine } from "./load-machine.ts";
+import type { Loaded } from "./loaded.ts";
 import { LogStore } from "./log-store.ts";
 import { Member } from "./member.ts";
 import { PeerLinks } from "./peer-links.ts";
@@ -15,22 +17,10 @@ import { RosterHistory } from "./roster.ts";
 import type { MemberOptions } from "./types.ts";
 import { decodeMembershipChange, encodeMembershipChange, type RosterMeta } from "./wire.ts";
 
-export interface Loaded {
-  readonly machine: StateMachine;
-  readonly raft: Raft;
-  readonly logStore: LogStore;
-  readonly proposals: Proposals;
-  readonly rosters: RosterHistory;
-  readonly directory: DataDirectory;
-  readonly links: PeerLinks;
-  readonly logStart: number;
-  readonly lastIndex: LogIndex;
-}
-
 /**
- * Loads and starts a member on a runtime; the caller closes both, the member first. A member without
- * data first waits until it takes part in a cluster (`founding.ts`). Rejects with a StatusError or
- * DiskError that names what is wrong with options or data.
+ * Loads and starts a member on a runtime; the caller closes both, the member first. A member
+ * without data first waits until it takes part in a cluster (`founding.ts`). Rejects with a
+ * StatusError or DiskError that names what is wrong with options or data.
  */
 export async function openMember(runtime: Runtime, options: MemberOptions): Promise<Member> {
   const links = new PeerLinks(runtime.network);
@@ -123,14 +113,4 @@ function raftConfig(id: MemberId, limits: MemberLimits) {
     maxInflightAppends: limits.inflightAppendsMax,
     maxCommittedBytesPerReady: limits.committedBytesPerReadyMax,
   };
-}
-
-export async function loadMachine(
-  disk: Disk,
-  member: MemberId,
-  incarnation: number,
-): Promise<StateMachine> {
-  const machine = new StateMachine(disk, { self: { member, incarnation } });
-  await loadStateMachine(machine, disk, pageReader(disk));
-  return machine;
 }

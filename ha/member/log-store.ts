@@ -8,9 +8,10 @@
  *     'B'                                      →  LogStart: the log begins after this position
  *     'M'                                      →  MemberIdentity
  *
- * Every record ends in a CRC-32 of key and content (`ha/store/checksum.ts`). A batch is one record, so that its fsync and its handful of microseconds are shared by all its
- * entries. A batch that begins inside an older one replaces that one's tail: records are read in
- * key order, and each cuts what came before it at its first index.
+ * Every record ends in a CRC-32 of key and content (`ha/store/checksum.ts`). A batch is one record,
+ * so that its fsync and its handful of microseconds are shared by all its entries. A batch that
+ * begins inside an older one replaces that one's tail: records are read in key order, and each cuts
+ * what came before it at its first index.
  */
 import { LogStart, MemberIdentity, HardState as WireHardState } from "../../proto/gen/raft.ts";
 import type { Entry, HardState, LogIndex, Term } from "../raft/mod.ts";
@@ -59,7 +60,9 @@ export class LogStore {
     return operations;
   }
 
-  /** Operations that drop whole batches at or below `start.index`, which becomes the log's start. */
+  /**
+   * Operations that drop whole batches at or below `start.index`, which becomes the log's start.
+   */
   compact(start: RosterMeta): DiskOperation[] {
     const operations: DiskOperation[] = [startOperation(start)];
     let dropped = 0;

@@ -241,7 +241,7 @@ export class MemberStore implements DirectStore {
     return this.#member.onChange(() => listener(this.#status()));
   }
 
-  /** A leader hands over first, so that nobody waits for its lease to run out. */
+  /** A leader hands over first, so that its peers need not wait for an election timeout. */
   async close(): Promise<void> {
     await this.#member.handOver(handOverMillisMax);
     await this.#member.close();

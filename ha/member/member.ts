@@ -7,22 +7,11 @@
  * round, one write to the disk, one frame per peer, one batch per watcher.
  */
 import type { RosterNews } from "../../proto/gen/raft.ts";
+import { type LogIndex, type Raft, Role, type Term } from "../raft/mod.ts";
+import type { StatusError } from "../runtime/status-error.ts";
+import type { Cancel, DiskError, MemberId, Runtime } from "../runtime/types.ts";
 import {
-  EntryKind,
-  type LogIndex,
-  MessageType,
-  type Raft,
-  type Ready,
-  Role,
-  type Term,
-} from "../raft/mod.ts";
-import { assert } from "../runtime/assert.ts";
-import { Code, StatusError } from "../runtime/status-error.ts";
-import { type Cancel, DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
-import {
-  AlarmType,
   type Command,
-  storeErrors as errors,
   type PageReader,
   pageReader,
   type Snapshot,
@@ -30,35 +19,34 @@ import {
   WatchHub,
 } from "../store/mod.ts";
 import { Admission } from "./admission.ts";
-import { AlarmClock } from "./alarm-clock.ts";
+import { AlarmRaiser } from "./alarm-raiser.ts";
 import { type CallDone, Calls, type Question } from "./calls.ts";
 import { CorruptionCheck, type CorruptionHost } from "./corruption.ts";
-import { removedError } from "./founding.ts";
 import { hashInSteps } from "./hashing.ts";
 import { Inbox } from "./inbox.ts";
-import { install } from "./installer.ts";
-import { proposeExpiry } from "./lease-expiry.ts";
+import { Installation } from "./installation.ts";
+import { Leadership, type LeadershipHost, type LeadershipStatus } from "./leadership.ts";
 import { type LeaseHost, LeaseKeeper } from "./lease-keeper.ts";
+import { Lifecycle } from "./lifecycle.ts";
 import { limitsWith, type MemberLimits } from "./limits.ts";
-import { type Loaded, loadMachine } from "./load.ts";
+import type { Loaded } from "./loaded.ts";
 import type { LogStore } from "./log-store.ts";
 import { LogTrimmer } from "./log-trimmer.ts";
 import { Members, type MembersHost } from "./members.ts";
-import { type Leadership, Office, type OfficeHost } from "./office.ts";
 import { Outbox } from "./outbox.ts";
+import type { MemberParts } from "./parts.ts";
 import type { PeerLinks } from "./peer-links.ts";
 import type { CommandDone, Proposals } from "./proposals.ts";
 import { Proposer } from "./proposer.ts";
 import { Quota } from "./quota.ts";
 import { type ReadDone, Reads } from "./reads.ts";
+import { ReadyHandler } from "./ready-handler.ts";
 import type { Roster } from "./roster.ts";
 import { Snapshots, type SnapshotsHost } from "./snapshots.ts";
+import { TurnLoop } from "./turn-loop.ts";
 import type { MemberOptions } from "./types.ts";
 import { type RosterMeta, snapshotMessage } from "./wire.ts";
 import { Writer } from "./writer.ts";
-
-/** `installing`: a snapshot takes the place of log and state; nothing else moves. */
-type Phase = "running" | "installing" | "failed" | "closed";
 
 export class Member {
   readonly options: MemberOptions;
@@ -80,23 +68,16 @@ export class Member {
   readonly #reads: Reads;
   readonly #calls: Calls;
   readonly #snapshots: Snapshots;
-  readonly #office: Office;
+  readonly #leadership: Leadership;
   readonly #inbox: Inbox;
   readonly #corruption: CorruptionCheck;
   readonly #links: PeerLinks;
   readonly #admission: Admission;
-  readonly #timers: Cancel[] = [];
-  /** A step of compaction has been made, and the next one waits for its time. */
-  readonly #compactionPause: AlarmClock;
-  readonly #newsRelease: AlarmClock;
-  readonly #readHurry: AlarmClock;
-  #phase: Phase = "running";
-  #scheduled = false;
-  #appliedTerm: number;
-  failure: StatusError | undefined;
-  readonly #excluded = Promise.withResolvers<StatusError>();
-  /** Counts the snapshots put in place: what was being read of the disk before is not there any more. */
-  installations = 0;
+  readonly #alarms: AlarmRaiser;
+  readonly #handler: ReadyHandler;
+  readonly #installation: Installation;
+  readonly #lifecycle: Lifecycle;
+  readonly #turns: TurnLoop;
 
   /** Made by `openMember`, which has loaded what the disk holds. */
   constructor(runtime: Runtime, options: MemberOptions, loaded: Loaded) {
@@ -110,13 +91,9 @@ export class Member {
     this.#logStore = loaded.logStore;
     this.#proposals = loaded.proposals;
     this.#proposer = new Proposer(loaded.raft, loaded.proposals, runtime.clock);
-    this.#appliedTerm = loaded.machine.appliedTerm;
     this.#read = pageReader(runtime.disk);
     this.hub = this.#newHub();
     this.#leases = new LeaseKeeper(this.#leaseHost(), this.machine);
-    this.#compactionPause = new AlarmClock(runtime.clock, this.#limits.compactionPauseMillis);
-    this.#newsRelease = new AlarmClock(runtime.clock, this.#limits.newsHeldMillis);
-    this.#readHurry = new AlarmClock(runtime.clock, this.#limits.readHurryMillis);
     this.#links = loaded.links;
     const { cluster = 0, foundation } = loaded.directory;
     this.#outbox = new Outbox(runtime.network, cluster);
@@ -126,7 +103,16 @@ export class Member {
       roster: () => this.roster,
       pin: (peer, incarnation) => this.#members.pinDisk(peer, incarnation),
     });
-    this.quota = new Quota(runtime.disk, options.quotaBytes, () => this.#raiseNoSpace());
+    this.quota = new Quota(runtime.disk, options.quotaBytes, () =>
+      this.#alarms.noSpace(this.quota.diskBytes),
+    );
+    this.#alarms = new AlarmRaiser({
+      id: options.id,
+      log: runtime.log,
+      machine: () => this.machine,
+      failure: () => this.failure,
+      submit: (command, size, done) => this.submit(command, size, done),
+    });
     this.#members = new Members(this.#membersHost(), loaded.rosters);
     this.#trimmer = new LogTrimmer(
       {
@@ -139,34 +125,69 @@ export class Member {
     );
     this.#writer = new Writer(runtime.disk, this.machine, loaded.lastIndex, {
       failed: (error) => this.diskFailed(error),
-      idle: () => this.#wake(),
+      idle: () => this.#turns.wake(),
     });
     this.#snapshots = new Snapshots(this.#snapshotsHost());
     this.#corruption = new CorruptionCheck(this.#corruptionHost());
-    this.#office = new Office(this.#officeHost());
-    this.#inbox = new Inbox({
-      id: options.id,
-      log: runtime.log,
-      raft: loaded.raft,
+    this.#leadership = new Leadership(this.#leadershipHost());
+    const parts = this.#parts();
+    this.#lifecycle = new Lifecycle(parts);
+    this.#inbox = new Inbox(parts);
+    this.#handler = new ReadyHandler(parts);
+    this.#installation = new Installation(parts, {
+      lifecycle: this.#lifecycle,
+      handler: this.#handler,
+      replace: (machine) => {
+        this.machine = machine;
+        this.hub = this.#newHub();
+      },
+    });
+    this.#turns = new TurnLoop(parts, {
+      inbox: this.#inbox,
+      handler: this.#handler,
+      running: () => this.#lifecycle.running,
+      install: (ready) => this.#installation.begin(ready),
+    });
+    this.#lifecycle.atEnd(() => this.#turns.stop());
+  }
+
+  #parts(): MemberParts {
+    return {
+      id: this.options.id,
+      name: this.options.name,
+      runtime: this.runtime,
+      limits: this.#limits,
+      raft: this.#raft,
+      read: this.#read,
+      logStore: this.#logStore,
+      trimmer: this.#trimmer,
+      writer: this.#writer,
+      links: this.#links,
       outbox: this.#outbox,
       admission: this.#admission,
-      proposer: this.#proposer,
-      snapshots: this.#snapshots,
-      calls: this.#calls,
-      corruption: this.#corruption,
       members: this.#members,
+      proposals: this.#proposals,
+      proposer: this.#proposer,
+      reads: this.#reads,
+      calls: this.#calls,
+      snapshots: this.#snapshots,
+      leadership: this.#leadership,
       leases: this.#leases,
+      corruption: this.#corruption,
+      machine: () => this.machine,
+      hub: () => this.hub,
       failure: () => this.failure,
-      wake: () => this.#wake(),
-    });
+      diskFailed: (error) => this.diskFailed(error),
+      wake: () => this.#turns.wake(),
+    };
   }
 
   #leaseHost(): LeaseHost {
     return {
       clock: this.runtime.clock,
-      office: () => (this.#raft.role === Role.leader ? this.#raft.term : undefined),
+      leadingTerm: () => (this.#raft.role === Role.leader ? this.#raft.term : undefined),
       confirm: (done) => this.read((error) => done(error === undefined)),
-      wake: () => this.#wake(),
+      wake: () => this.#turns.wake(),
     };
   }
 
@@ -175,8 +196,8 @@ export class Member {
       id: this.options.id,
       log: this.runtime.log,
       leads: () => {
-        const { leads, leadership } = this.#office;
-        return leads && this.#appliedTerm === leadership.term ? leadership.term : undefined;
+        const { leads, status } = this.#leadership;
+        return leads && this.#handler.appliedTerm === status.term ? status.term : undefined;
       },
       members: () => this.roster.peers.map(({ id }) => id),
       isLinked: (id) => this.isLinked(id),
@@ -190,9 +211,9 @@ export class Member {
       newCall: () => this.#calls.newId(),
       send: (to, call) => {
         this.#outbox.to(to).calls.push(call);
-        this.#wake();
+        this.#turns.wake();
       },
-      raise: (member) => this.#raise(member, AlarmType.corrupt),
+      raise: (member) => this.#alarms.corrupt(member),
       diskFailed: (error) => this.diskFailed(error),
     };
   }
@@ -209,24 +230,24 @@ export class Member {
       call: (question, done) => this.call(question, done),
       changed: () => {
         for (const peer of this.#links.linked) this.#tellNews(peer);
-        this.#office.tellSoon();
+        this.#leadership.tellSoon();
       },
-      left: () => this.#retire(),
-      wake: () => this.#wake(),
+      left: () => this.#lifecycle.retire(),
+      wake: () => this.#turns.wake(),
     };
   }
 
-  #officeHost(): OfficeHost {
+  #leadershipHost(): LeadershipHost {
     return {
       id: this.options.id,
       runtime: this.runtime,
       limits: this.#limits,
       raft: this.#raft,
       isLinked: (id) => this.isLinked(id),
-      running: () => this.#phase === "running",
+      running: () => this.#lifecycle.running,
       failure: () => this.failure,
       changed: (before, present) => this.#leadershipChanged(before, present),
-      wake: () => this.#wake(),
+      wake: () => this.#turns.wake(),
     };
   }
 
@@ -237,12 +258,12 @@ export class Member {
       read: this.#read,
       machine: () => this.machine,
       meta: () => this.#trimmer.meta(this.machine.appliedIndex as LogIndex),
-      office: () => (this.#office.leads ? this.#office.leadership.term : undefined),
+      leadingTerm: () => (this.#leadership.leads ? this.#leadership.status.term : undefined),
       send: (peer, chunk) => this.#outbox.to(peer).chunks.push(chunk),
       sent: (peer, ok) => this.#raft.snapshotSent(peer, ok),
       received: (from, term, meta) => this.#snapshotReceived(from, term, meta),
       diskFailed: (error) => this.diskFailed(error),
-      wake: () => this.#wake(),
+      wake: () => this.#turns.wake(),
     };
   }
 
@@ -254,26 +275,26 @@ export class Member {
     this.#links.handOver({
       introduction: (stranger) => this.#members.introduce(stranger),
       message: (from, bytes) => {
-        if (this.#phase === "running") this.#inbox.frame(from, bytes);
+        if (this.#lifecycle.running) this.#inbox.frame(from, bytes);
       },
       link: (peer, up) => this.#link(peer, up),
     });
     await this.#links.start();
     // Links that came up before this member took part.
     for (const peer of this.#links.linked) this.#linkUp(peer);
-    this.#timers.push(
-      clock.every(this.#limits.tickMillis, () => this.#tick()),
-      clock.every(this.#limits.leaseCheckMillis, () => this.#expireLeases()),
+    this.#lifecycle.atEnd(
+      clock.every(this.#limits.tickMillis, () => this.#turns.tick()),
+      clock.every(this.#limits.leaseCheckMillis, () => this.#turns.expireLeases()),
       this.quota.start(clock),
     );
     const { corruptCheckMillis } = this.#limits;
     if (corruptCheckMillis > 0) {
-      this.#timers.push(clock.every(corruptCheckMillis, () => this.#corruption.begin()));
+      this.#lifecycle.atEnd(clock.every(corruptCheckMillis, () => this.#corruption.begin()));
     }
-    // Alone there is nobody to wait for.
+    // The only voter needs no election timeout: no other member can lead.
     const { voters } = this.#raft.status().membership;
     if (voters.length === 1 && voters[0] === this.options.id) this.#raft.campaign();
-    this.#wake();
+    this.#turns.wake();
   }
 
   #newHub(): WatchHub {
@@ -288,13 +309,13 @@ export class Member {
     return this.#outbox.cluster;
   }
 
-  /** Everybody, as of what is applied. */
+  /** All members of the cluster, as of the last applied entry. */
   get roster(): Roster {
     return this.#members.roster;
   }
 
-  get leadership(): Leadership {
-    return this.#office.leadership;
+  get leadership(): LeadershipStatus {
+    return this.#leadership.status;
   }
 
   get raftStatus() {
@@ -305,9 +326,19 @@ export class Member {
     return this.machine.appliedIndex;
   }
 
+  /** Why the member serves no callers; undefined while it does serve them. */
+  get failure(): StatusError | undefined {
+    return this.#lifecycle.failure;
+  }
+
+  /** How many snapshot installations have begun: each invalidates whatever was read before it. */
+  get installations(): number {
+    return this.#installation.count;
+  }
+
   /** Resolves when this member has been removed from the cluster and has left it. */
   get excluded(): Promise<StatusError> {
-    return this.#excluded.promise;
+    return this.#lifecycle.excluded;
   }
 
   isLinked(peer: MemberId): boolean {
@@ -323,7 +354,7 @@ export class Member {
     const now = this.runtime.clock.monotonicMillis();
     const refusal = this.failure ?? this.#proposals.submit(command, options, now, done);
     if (refusal) this.runtime.clock.soon(() => done(refusal, undefined));
-    else this.#wake();
+    else this.#turns.wake();
   }
 
   /** Calls back when everything acknowledged before this call has been applied here. */
@@ -331,15 +362,15 @@ export class Member {
     const now = this.runtime.clock.monotonicMillis();
     const refusal = this.failure ?? this.#reads.submit(now, done);
     if (refusal) this.runtime.clock.soon(() => done(refusal));
-    else this.#wake();
+    else this.#turns.wake();
   }
 
-  /** Asks the leader, whoever it is. */
+  /** Asks the present leader, which may be this member. */
   call(question: Question, done: CallDone): void {
     const now = this.runtime.clock.monotonicMillis();
     const refusal = this.failure ?? this.#calls.submit(question, now, done);
     if (refusal) this.runtime.clock.soon(() => done(refusal, undefined));
-    else this.#wake();
+    else this.#turns.wake();
   }
 
   /** A snapshot of everything that is applied. The caller closes it. */
@@ -350,194 +381,27 @@ export class Member {
 
   /** This member leads: another voter takes over. Resolves when it has. */
   moveLeader(to: MemberId, millisMax: number): Promise<void> {
-    return this.#office.moveTo(to, millisMax);
+    return this.#leadership.moveTo(to, millisMax);
   }
 
   /** Asks the best peer to take over, if this member leads; resolves when it has. */
   handOver(millisMax: number): Promise<void> {
-    return this.#office.handOver(millisMax);
+    return this.#leadership.handOver(millisMax);
   }
 
   /** Called after leader, role, term, a link or the roster has changed. */
   onChange(listener: () => void): Cancel {
-    return this.#office.onChange(listener);
+    return this.#leadership.onChange(listener);
   }
 
-  /** Stops at once; what waits is told. The runtime stays open for its owner to close. */
-  async close(): Promise<void> {
-    if (this.#phase === "closed") return;
-    this.#end("closed", errors.stopped());
-    await this.#links.close();
+  /** Stops this member because its disk failed. */
+  diskFailed(error: DiskError): void {
+    this.#lifecycle.diskFailed(error);
   }
 
-  #end(phase: "failed" | "closed", error: StatusError): void {
-    this.#phase = phase;
-    for (const cancel of this.#timers.splice(0)) cancel();
-    for (const alarm of [this.#compactionPause, this.#newsRelease, this.#readHurry]) alarm.stop();
-    this.#office.stop();
-    this.#snapshots.stop();
-    this.#members.stop();
-    this.#refuse(error);
-  }
-
-  /** From now on nobody is served. */
-  #refuse(error: StatusError): void {
-    this.failure = error;
-    this.#snapshots.refuse(error);
-    this.#proposals.close(error);
-    this.#reads.close(error);
-    this.#calls.close(error);
-    this.#members.deposed();
-    this.hub.stop(error);
-  }
-
-  #wake(): void {
-    if (this.#scheduled || this.#phase !== "running") return;
-    this.#scheduled = true;
-    this.runtime.clock.soon(() => {
-      this.#scheduled = false;
-      this.#turn();
-    });
-  }
-
-  /** What the disk cannot read any more is not guessed: this member stops. */
-  #turn(): void {
-    try {
-      this.#handleTurn();
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error;
-      this.diskFailed(error);
-    }
-  }
-
-  #handleTurn(): void {
-    if (this.#phase !== "running") return;
-    if (this.#snapshots.due && !this.#writer.settled) {
-      this.#settle();
-      return;
-    }
-    const now = this.runtime.clock.monotonicMillis();
-    if (this.#snapshots.due) this.#snapshots.take(now);
-    this.#members.pump();
-    this.#proposer.propose(now);
-    if (this.#reads.mayBegin && this.#office.leaderKnown) {
-      this.#raft.readIndex(this.#reads.begin(now));
-    }
-    while (this.#raft.hasReady() && this.#phase === "running") this.#handle(this.#raft.ready());
-    if (this.#phase !== "running") return;
-    // A snapshot that was received and is not being installed by now was old news to the core.
-    this.#snapshots.installing = undefined;
-    this.#compactStore();
-    this.#compactLog();
-    this.#writer.issue(this.#stateDue);
-    this.#stateDue = false;
-    this.hub.flush();
-    this.#inbox.askLeader(this.#office.leadership.leader);
-    for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
-    this.#releaseNewsSoon();
-    this.#hurryReadsSoon();
-    this.#leases.noticeOffice(
-      this.#raft.role === Role.leader,
-      this.#appliedTerm === this.#raft.term,
-      now,
-    );
-    this.#office.notice();
-    const more = this.#proposer.isPressing || this.#reads.mayBegin;
-    if (this.#raft.hasReady() || (more && this.#office.leaderKnown)) this.#wake();
-  }
-
-  /** News that found nothing to go along with. */
-  #releaseNewsSoon(): void {
-    if (!this.#outbox.holds) return;
-    this.#newsRelease.set(() => {
-      this.#outbox.release();
-      this.#wake();
-    });
-  }
-
-  /** The fewest possible peers were asked about a round: when they take long, all are. */
-  #hurryReadsSoon(): void {
-    const round = this.#raft.openReadRound;
-    if (round === 0) return;
-    this.#readHurry.set(() => {
-      const { openReadRound } = this.#raft;
-      if (openReadRound !== 0 && openReadRound <= round) this.#raft.hurryReads();
-      this.#wake();
-    });
-  }
-
-  /** A tick has passed: applied state is written though there may be no log write. */
-  #stateDue = false;
-
-  #handle(ready: Ready): void {
-    if (ready.install) this.#beginInstall(ready);
-    else this.#carryOut(ready);
-  }
-
-  #carryOut(ready: Ready): void {
-    for (const context of ready.failedReads) this.#reads.failed(context);
-    for (const message of ready.messages) this.#outbox.message(message);
-    for (const news of ready.news) this.#outbox.hold(news);
-    const { entries, hardState, messagesAfterPersist } = ready;
-    if (entries.length > 0 || hardState || messagesAfterPersist.length > 0) {
-      const operations = this.#logStore.persist(entries, hardState);
-      this.#members.logged(entries);
-      this.#trimmer.logged(entries);
-      this.#writer.log({
-        operations,
-        lastIndex: entries.at(-1)?.index,
-        sync: operations.length > 0,
-        done: () => {
-          for (const message of messagesAfterPersist) this.#outbox.message(message);
-          this.#raft.persisted(ready);
-          this.#wake();
-        },
-      });
-    }
-    this.#apply(ready);
-    for (const { context, index } of ready.reads) {
-      this.#reads.confirmed(context, index, this.machine.appliedIndex);
-    }
-    this.#snapshots.want(ready.snapshotsWanted);
-  }
-
-  #apply(ready: Ready): void {
-    const last = ready.committed.at(-1);
-    if (!last) return;
-    let membershipApplied = false;
-    for (const entry of ready.committed) {
-      if (entry.kind === EntryKind.normal) {
-        for (const command of this.machine.apply(entry.index, entry.term, entry.data)) {
-          this.#proposals.answer(command);
-        }
-      } else {
-        this.machine.advance(entry.index, entry.term);
-        membershipApplied = true;
-      }
-      if (entry.term > this.#appliedTerm) {
-        this.#appliedTerm = entry.term;
-        this.#proposals.termApplied(entry.term);
-      }
-    }
-    this.#raft.applied(last.index);
-    this.#reads.applied(last.index);
-    this.#members.applied(last.index, membershipApplied);
-  }
-
-  /** Serves nobody any more; goes when the others have had the time to do without it. */
-  #retire(): void {
-    if (this.failure) return;
-    const error = removedError(this.options.name);
-    this.runtime.log.warn("this member has been removed from the cluster");
-    this.#refuse(error);
-    // After a restart it still knows.
-    this.#writer.log({ operations: [], lastIndex: undefined, sync: true, done: undefined });
-    this.#timers.push(
-      this.runtime.clock.after(this.#limits.removedLingerMillis, () => {
-        this.#leave(error);
-        this.#excluded.resolve(error);
-      }),
-    );
+  /** Stops at once; waiting callers fail. The runtime stays open for its owner to close. */
+  close(): Promise<void> {
+    return this.#lifecycle.close();
   }
 
   #tellNews(peer: MemberId): void {
@@ -545,53 +409,8 @@ export class Member {
     if (news) this.#outbox.to(peer).news = news;
   }
 
-  #raiseNoSpace(): void {
-    const member = this.options.id;
-    if (this.machine.alarms.has({ member, kind: AlarmType.noSpace })) return;
-    this.runtime.log.error("the data takes more than its quota: writes will be refused", {
-      diskBytes: this.quota.diskBytes,
-    });
-    this.#raise(member, AlarmType.noSpace);
-  }
-
-  #raise(member: MemberId, kind: AlarmType): void {
-    if (this.failure || this.machine.alarms.has({ member, kind })) return;
-    const command = { kind: "alarm", member, alarm: kind, active: true } as const;
-    this.submit(command, { bytes: 0 }, (error) => {
-      // The next measurement, or comparison, tries again.
-      if (error) this.runtime.log.warn("the alarm was not raised", { error: error.message });
-    });
-  }
-
-  /** Forgets compacted history a little at a time: whoever is served meanwhile comes first. */
-  #compactStore(): void {
-    if (this.#compactionPause.isSet) return;
-    if (!this.machine.compactStep(this.#limits.compactionOperationsPerStep)) return;
-    this.#compactionPause.set(() => this.#wake());
-  }
-
-  #compactLog(): void {
-    if (this.#snapshots.leaving) return;
-    const operations = this.#trimmer.cut(this.#writer.writtenIndex);
-    if (operations === undefined) return;
-    this.#writer.log({ operations, lastIndex: undefined, sync: false, done: undefined });
-  }
-
-  #tick(): void {
-    if (this.#phase !== "running") return;
-    const now = this.runtime.clock.monotonicMillis();
-    const { leaderKnown } = this.#office;
-    this.#stateDue = true;
-    this.#raft.tick();
-    this.#proposals.sweep(now, leaderKnown);
-    this.#reads.sweep(now, leaderKnown);
-    this.#calls.sweep(now, leaderKnown);
-    this.#snapshots.sweep(now);
-    this.#wake();
-  }
-
   #link(peer: MemberId, up: boolean): void {
-    if (this.#phase === "failed" || this.#phase === "closed") return;
+    if (this.#lifecycle.ended) return;
     this.#admission.forget(peer);
     if (up) this.#linkUp(peer);
     else {
@@ -599,16 +418,16 @@ export class Member {
       this.#calls.lost(peer);
       this.#snapshots.lost(peer);
     }
-    this.#office.tell();
-    this.#wake();
+    this.#leadership.tell();
+    this.#turns.wake();
   }
 
   #linkUp(peer: MemberId): void {
     this.#tellNews(peer);
-    this.#office.campaignSoon();
+    this.#leadership.campaignSoon();
   }
 
-  #leadershipChanged(before: Leadership, present: Leadership): void {
+  #leadershipChanged(before: LeadershipStatus, present: LeadershipStatus): void {
     if (before.role === Role.leader && present.role !== Role.leader) {
       this.#snapshots.deposed();
       this.#members.deposed();
@@ -618,111 +437,13 @@ export class Member {
     }
     if (present.leader === undefined) return;
     this.#members.announce();
-    if (this.#proposals.waiting || this.#reads.waiting) this.#wake();
-  }
-
-  #expireLeases(): void {
-    if (this.#phase !== "running") return;
-    if (this.#raft.role !== Role.leader || this.#raft.term !== this.leadership.term) return;
-    const now = this.runtime.clock.monotonicMillis();
-    const ids = this.#leases.expired(now, this.#limits.leasesExpiredPerCheck);
-    if (ids.length === 0) return;
-    const { incarnation } = this.#proposals;
-    proposeExpiry(this.#raft, this.runtime, { proposer: this.options.id, incarnation, ids });
-    this.#wake();
-  }
-
-  /** A snapshot is taken of what is on the disk: nothing more is applied until all of it is. */
-  #settle(): void {
-    this.#writer.issue(true);
-    for (const peer of this.#outbox.flush()) this.#raft.unreachable(peer);
-    if (this.#writer.settled) this.#wake();
+    if (this.#proposals.waiting || this.#reads.waiting) this.#turns.wake();
   }
 
   #snapshotReceived(from: MemberId, term: Term, meta: RosterMeta): void {
-    if (this.#phase !== "running") return;
+    if (!this.#lifecycle.running) return;
     this.#snapshots.installing = meta;
     this.#raft.step(snapshotMessage(from, this.options.id, term, meta));
-    this.#wake();
-  }
-
-  /** Log and state are replaced on disk first; then everything goes on from there. */
-  #beginInstall(ready: Ready): void {
-    this.installations++;
-    const meta = this.#snapshots.installing;
-    assert(meta && meta.index === ready.install?.index, "what was received is installed");
-    this.#phase = "installing";
-    this.runtime.log.info("installing a snapshot", { index: meta.index });
-    this.hub.stop(errors.leaderChanged());
-    this.#install(ready, meta).catch((error: unknown) => {
-      this.runtime.log.error("a snapshot could not be installed", { error });
-      if (error instanceof DiskError) this.diskFailed(error);
-      else this.#leave(errors.corrupt());
-    });
-  }
-
-  async #install(ready: Ready, meta: RosterMeta): Promise<void> {
-    const { disk } = this.runtime;
-    await this.#writer.drained();
-    await install(disk, this.#read, this.#logStore, meta, ready.hardState);
-    const machine = await loadMachine(disk, this.options.id, this.#proposals.incarnation);
-    assert(machine.appliedIndex === meta.index, "the snapshot is of the index it says");
-    if (this.#phase !== "installing") return;
-    this.machine = machine;
-    this.#appliedTerm = machine.appliedTerm;
-    this.hub = this.#newHub();
-    this.#leases.reset(machine);
-    this.#writer.reset(machine);
-    this.#trimmer.restart(meta.index);
-    this.#snapshots.installing = undefined;
-    this.#phase = "running";
-    this.#members.restore(meta.index, meta.roster);
-    this.#raft.applied(meta.index);
-    this.#carryOut(ready);
-    this.#proposals.skipped();
-    this.#reads.applied(meta.index);
-    this.#office.tell();
-    this.#wake();
-  }
-
-  /**
-   * A member that cannot persist, or finds what it persisted damaged, stops acknowledging, and its
-   * peers go on without it. One that leads names a successor if that has the whole log; in any case
-   * its links close, at which the others elect at once.
-   */
-  diskFailed(error: DiskError): void {
-    if (this.#phase === "closed" || this.#phase === "failed") return;
-    this.runtime.log.error("the disk failed: this member stops", { kind: error.kind, error });
-    this.#nameSuccessor();
-    this.#leave(new StatusError(Code.unavailable, `etcdserver: ${error.message}`));
-  }
-
-  /** Nothing but the word to the successor leaves this member: all else might rest on the disk. */
-  #nameSuccessor(): void {
-    const { role, progress, lastIndex } = this.#raft.status();
-    if (role !== Role.leader || this.#phase !== "running") return;
-    const successor = progress.find(
-      (peer) => !peer.learner && peer.match === lastIndex && this.isLinked(peer.id),
-    );
-    if (!successor) return;
-    this.#raft.transferLeadership(successor.id);
-    const outbox = new Outbox(this.runtime.network, this.clusterId);
-    for (const message of this.#raft.ready().messages) {
-      if (message.type === MessageType.timeoutNow) outbox.message(message);
-    }
-    outbox.flush();
-  }
-
-  /** Stops for good, though nobody has closed it yet. */
-  #leave(error: StatusError): void {
-    if (this.#phase === "closed" || this.#phase === "failed") return;
-    this.#end("failed", error);
-    // A turn later: what was sent last is still on its way out.
-    this.runtime.clock.soon(() => {
-      this.#links.close().catch((thrown: unknown) => {
-        this.runtime.log.warn("the peer links could not be closed", { error: thrown });
-      });
-    });
-    this.#office.tell();
+    this.#turns.wake();
   }
 }

@@ -21,7 +21,7 @@ export interface MembersHost {
   readonly limits: MemberLimits;
   readonly raft: Raft;
   appliedIndex(): number;
-  /** Why the member serves nobody; undefined: it does. */
+  /** Why the member serves no callers; undefined while it does serve them. */
   failure(): StatusError | undefined;
   /** Linked, and with data. */
   isActive(id: MemberId): boolean;
@@ -102,11 +102,12 @@ export class Members {
       this.pin();
     }
     this.#changes.applied(index);
-    // Last: whoever asked for the removal of this very member has been answered.
+    // This comes last, so that a caller who asked for the removal of this very member has its
+    // answer.
     if (changed) this.#rosterApplied();
   }
 
-  /** Whoever is in the newest roster, or in the applied one, or left it a moment ago. */
+  /** Pins the peers of the newest roster, of the applied one, and those that left a moment ago. */
   pin(): void {
     const { options, runtime } = this.#host;
     const heard = this.#heard ? [this.#heard.roster] : [];

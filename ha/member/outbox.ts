@@ -1,6 +1,7 @@
 /**
- * What goes to the peers: gathered during a turn, one frame per peer at its end. News that nobody
- * waits for is held until something else goes there, or its time has come.
+ * Gathers during a turn what the member sends its peers; at the end of the turn each peer gets one
+ * frame. News that no caller waits for is held until another frame goes to the peer, or until the
+ * limit `newsHeldMillis` has passed.
  */
 import { type Message, MessageType } from "../raft/mod.ts";
 import type { MemberId, PeerNetwork } from "../runtime/types.ts";
@@ -16,7 +17,7 @@ export class Outbox {
   readonly #network: PeerNetwork;
   /** Goes with every frame; 0 while this member does not know yet. */
   cluster: number;
-  /** Whoever was ever written to. */
+  /** One box for each peer to which this member has ever written. */
   readonly #boxes = new Map<MemberId, Box>();
 
   constructor(network: PeerNetwork, cluster: number) {

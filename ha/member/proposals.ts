@@ -98,7 +98,9 @@ export class Proposals {
     return undefined;
   }
 
-  /** What others propose goes to the log now, whether or not something of this member goes along. */
+  /**
+   * What others propose goes to the log now, whether or not something of this member goes along.
+   */
   forwarded(): void {
     this.#gathering.gone();
   }

@@ -2,8 +2,8 @@
  * From backups to the first data of a new cluster.
  *
  * The new cluster is another one: its id differs, its revisions begin far above the old ones, and
- * all of the old ones count as compacted. So nobody mistakes it for the old cluster, and no watcher
- * travels back in time: who asks for an old revision is told to read anew (etcd's
+ * all of the old ones count as compacted. So no client mistakes it for the old cluster, and no
+ * watcher goes back in time: a client that asks for an old revision is told to read anew (etcd's
  * `snapshot restore --bump-revision --mark-compacted`).
  */
 import type { LogIndex, Term } from "../raft/mod.ts";
@@ -80,7 +80,9 @@ export class Restoration {
     this.#cluster = cluster;
   }
 
-  /** What the disk of `member` is to hold, in batches. The same for all members, but for its name. */
+  /**
+   * What the disk of `member` is to hold, in batches. The same for all members, but for its name.
+   */
   *operations(
     cluster: NewCluster,
     member: ClusterPeer,

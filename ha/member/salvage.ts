@@ -1,9 +1,9 @@
 /**
- * What one member knows, when the others are lost: its state, and all that its log holds beyond.
+ * Reads what one member knows when the others are lost: its state, and the log entries beyond it.
  *
- * A write that was acknowledged is in the logs of a quorum; whether this member was one of them
- * nobody can tell any more. Of what its log holds beyond the commit index it knows of, some may
- * never have been acknowledged; it is kept, since losing it would be worse.
+ * An acknowledged write is in the logs of a quorum, but this member cannot tell whether it was part
+ * of that quorum. Entries of its log beyond the commit index it knows of may never have been
+ * acknowledged; they are kept, since losing an acknowledged write would be worse.
  */
 import { type Entry, EntryKind } from "../raft/mod.ts";
 import type { Disk } from "../runtime/types.ts";

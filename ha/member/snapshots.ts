@@ -12,7 +12,7 @@ import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
 import type { RosterMeta } from "./wire.ts";
 
-/** What they need of their member. */
+/** What {@link Snapshots} needs of its member. */
 export interface SnapshotsHost {
   readonly runtime: Runtime;
   readonly limits: MemberLimits;
@@ -20,12 +20,12 @@ export interface SnapshotsHost {
   machine(): StateMachine;
   /** Of what is applied; undefined: the log does not reach there. */
   meta(): RosterMeta | undefined;
-  /** The term in which this member leads. */
-  office(): Term | undefined;
+  /** The term in which this member leads; undefined while it does not lead. */
+  leadingTerm(): Term | undefined;
   /** Queues a chunk for the peer; it leaves at the end of the turn. */
   send(peer: MemberId, chunk: SnapshotChunk): void;
   sent(peer: MemberId, ok: boolean): void;
-  /** All of a snapshot is staged, durably. */
+  /** A whole snapshot is staged durably. */
   received(from: MemberId, term: Term, meta: RosterMeta): void;
   diskFailed(error: DiskError): void;
   wake(): void;
@@ -42,9 +42,9 @@ export class Snapshots {
   readonly #receiver: SnapshotReceiver;
   /** Peers whose log ends before this leader's begins. */
   readonly #wanted = new Set<MemberId>();
-  /** Who wants a snapshot of everything applied. */
+  /** Callers that wait for a snapshot of everything applied. */
   #asked: Asker[] = [];
-  /** What was received and is about to be put in place. */
+  /** The snapshot that was received and is about to be installed. */
   installing: RosterMeta | undefined;
 
   constructor(host: SnapshotsHost) {
@@ -72,12 +72,12 @@ export class Snapshots {
     );
   }
 
-  /** Somebody waits for one: nothing more is to be applied until all that is applied is written. */
+  /** A peer or a caller waits for a snapshot: until all applied state is written, apply no more. */
   get due(): boolean {
     return this.#wanted.size + this.#asked.length > 0;
   }
 
-  /** Whoever receives one now needs the entries that follow it. */
+  /** A snapshot is being sent. Its receiver will need the log entries that follow it. */
   get leaving(): boolean {
     return this.#sender.active;
   }
@@ -94,12 +94,12 @@ export class Snapshots {
     });
   }
 
-  /** All that is applied is on the disk. */
+  /** Takes the snapshots that are due. All applied state must be on the disk. */
   take(now: number): void {
     const machine = this.#host.machine();
     for (const { resolve } of this.#asked.splice(0)) resolve(new Snapshot(machine));
     if (this.#wanted.size === 0) return;
-    const term = this.#host.office();
+    const term = this.#host.leadingTerm();
     const meta = this.#host.meta();
     for (const peer of this.#wanted) {
       if (term !== undefined && meta) this.#sender.start(peer, meta, term, machine, now);

@@ -293,7 +293,7 @@ class WorkerStore implements WorkerMember {
     return signal ? this.#abortable(id, called, signal) : called;
   }
 
-  /** Who waits for this answer, for the last time; undefined: nobody any more. */
+  /** Removes and returns the call that this answer is for; undefined when it was given up. */
   #answered(id: number): Waiting | undefined {
     const waiting = this.#calls.get(id);
     if (waiting !== undefined) this.#calls.delete(waiting);
@@ -376,7 +376,7 @@ class RemoteWatch extends RemoteStream<WatchBatch> implements WatchStream {
   constructor(say: (message: CreditMessage) => void, ended: () => void) {
     super(watchCreditStep, say, ended);
     this.created = this.#begun.promise;
-    // Whoever iterates hears the error; nobody has to look at `created`.
+    // The iteration reports the error too, so that a caller may ignore `created`.
     this.created.catch(() => {});
   }
 

@@ -4,7 +4,8 @@
  * shared by everything that arrived meanwhile.
  *
  * Applied state never overtakes the log: what an entry did is written in the same batch as the
- * entry, or in a later one. So after any crash the log on disk reaches at least as far as the state.
+ * entry, or in a later one. So after any crash the log on disk reaches at least as far as the
+ * state.
  */
 import type { LogIndex } from "../raft/mod.ts";
 import type { Disk, DiskError, DiskOperation } from "../runtime/types.ts";

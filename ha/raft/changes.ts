@@ -46,7 +46,7 @@ export function proposeMembership(
   try {
     if (!sameMembership(state.codec.decode(data), membership)) return "invalid";
   } catch {
-    // Whoever proposes hears of it; a member that could not read the entry would be stuck.
+    // The proposer gets the error here; a member that could not decode the entry would be stuck.
     return "invalid";
   }
   const refusal = refusalOf(state, data.length);

@@ -64,9 +64,9 @@ export function tickElection(state: State): void {
 }
 
 /**
- * The link to the leader broke: nobody waits for a timer. The others refuse as long as they still
- * hear the leader; if it is really gone, their links broke too. Should the first attempt come to
- * nothing, the next few follow after a short random time.
+ * The link to the leader broke: this member campaigns without waiting for its timer. The others
+ * refuse as long as they still hear the leader; if it is really gone, their links broke too. Should
+ * the first attempt come to nothing, the next few follow after a short random time.
  */
 export function leaderLinkLost(state: State): void {
   state.hurriedCampaigns = hurriedCampaignsMax;
@@ -126,7 +126,7 @@ export function handleVoteResponse(state: State, message: Message): void {
   recordVote(state, message.from, !message.reject);
 }
 
-/** The leader hands its office over: no pre-vote, no loyalty. */
+/** The leader transfers leadership: no pre-vote, and voters do not wait for their leader lease. */
 export function handleTimeoutNow(state: State, message: Message): void {
   if (state.leaderOfTerm === message.from) campaign(state, true);
 }

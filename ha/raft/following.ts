@@ -73,7 +73,7 @@ export function handleSnapshot(state: State, message: Message): void {
   acknowledge(state, message, snapshot.index);
 }
 
-/** Whoever sends as the leader of this term is the leader of this term. */
+/** The sender is the leader of this term: only the leader sends such a message. */
 function follow(state: State, message: Message): void {
   assert(state.role !== Role.leader, "two members lead in one term");
   if (state.role !== Role.follower || state.leader !== message.from) {

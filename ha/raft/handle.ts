@@ -8,7 +8,7 @@ import { becomeFollower } from "./roles.ts";
 import type { State } from "./state.ts";
 import { EntryKind, type Message, MessageType } from "./types.ts";
 
-/** Leaders' handlers look up the sender's progress, which nobody but a leader has. */
+/** Leaders' handlers look up the sender's progress, which only a leader has. */
 const handlers: Readonly<Record<MessageType, (state: State, message: Message) => void>> = {
   [MessageType.append]: following.handleAppend,
   [MessageType.appendResponse]: replication.handleAppendResponse,

@@ -8,7 +8,7 @@
  * ```
  *
  * Entries are immutable and shared: a slice holds references, and the slice sent to one peer is the
- * very array sent to the next one, so whoever encodes it may do so once.
+ * very array sent to the next one, so the caller may encode it once.
  */
 import { assert } from "../runtime/assert.ts";
 import type { Entry, LogIndex, SnapshotMeta, Term } from "./types.ts";

@@ -112,7 +112,7 @@ export function leaveJoint(membership: Membership): Membership {
   };
 }
 
-/** The rules that every membership keeps, whoever wrote it. */
+/** The rules that every membership keeps, whichever member or tool wrote it. */
 export function isWellFormed(membership: Membership): boolean {
   const { voters, outgoing, learners, learnersNext } = membership;
   if (voters.length === 0) return false;

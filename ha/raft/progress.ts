@@ -34,7 +34,7 @@ export class Progress {
   learner = false;
   /** The highest commit index the peer has been sent. */
   commitSent = 0 as LogIndex;
-  /** Somebody at the peer waits for this entry to be committed. */
+  /** A caller of the peer waits for this entry to be committed. */
   awaits = 0 as LogIndex;
   /** The last read round the peer has confirmed. */
   readRound = 0;

@@ -1,10 +1,11 @@
 /**
  * ReadIndex: linearizable reads without a log entry (Ongaro 2014, section 6.4).
  *
- * A leader notes its commit index and has a quorum confirm, by one round of heartbeats, that nobody
- * leads after it. All reads asked between two rounds share one. Rounds are numbered upwards, a peer
- * that answers one thereby confirms all before it, so the newest confirmed round is the same quorum
- * computation as the commit index. A follower sends its own reads on, again one message for all.
+ * A leader notes its commit index and has a quorum confirm, by one round of heartbeats, that no
+ * newer leader exists. All reads asked between two rounds share one. Rounds are numbered upwards, a
+ * peer that answers one thereby confirms all before it, so the newest confirmed round is the same
+ * quorum computation as the commit index. A follower sends its own reads on, again one message for
+ * all.
  *
  * This file is the book-keeping; who sends what is in `replication.ts`.
  */
@@ -142,7 +143,7 @@ export class Reads {
     this.#confirm(forwarded.contexts, index);
   }
 
-  /** Whoever was to answer no longer will. Reads that were not sent off yet keep waiting. */
+  /** The old leader will not answer any more. Reads that were not sent to it yet keep waiting. */
   leaderChanged(): void {
     for (const { contexts } of this.#rounds) this.#fail(contexts);
     for (const { contexts } of this.#forwarded) this.#fail(contexts);

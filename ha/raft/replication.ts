@@ -85,9 +85,10 @@ export function handleHeartbeatResponse(state: State, message: Message): void {
 }
 
 /**
- * A follower asks on behalf of its readers. What it asks in this term was sent after they had asked,
- * and before it helped anybody to lead after this leader: so the question itself confirms for them,
- * and for nobody else, what a round would ask the follower. Among three that is a quorum.
+ * A follower asks for a read index on behalf of its readers. It sent this request after its readers
+ * had asked, and before it voted for any later leader. So the request itself confirms, for these
+ * readers only, what a round of heartbeats would ask the follower. Among three members that is a
+ * quorum.
  */
 export function handleReadIndex(state: State, message: Message): void {
   const peer = state.progress.get(message.from);
@@ -223,12 +224,12 @@ function replicateTo(state: State, peer: Progress): void {
   if (sent) return;
   const news = peer.commitSent < state.commit;
   if (nudged || peer.state === "probe" || (news && peer.leavingAt > 0)) sendAppend(state, peer, 0);
-  // While more is about to be committed, the news goes with it, unless somebody there waits for it.
+  // While more is about to be committed, the news goes with it, unless the peer waits for it.
   else if (news && isAwaited(state, peer)) sendCommit(state, peer, state.messages);
   else if (news && state.commit === lastIndex) sendCommit(state, peer, state.news);
 }
 
-/** Somebody at the peer waits for the commit, or the peer is about to take over. */
+/** A caller of the peer waits for the commit, or the peer is about to take over. */
 function isAwaited(state: State, peer: Progress): boolean {
   return peer.awaits > peer.commitSent || state.removed || state.transferTarget === peer.id;
 }

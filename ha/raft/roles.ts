@@ -18,7 +18,7 @@ import { Progress } from "./progress.ts";
 import type { State } from "./state.ts";
 import { EntryKind, type LogIndex, Role, type Term } from "./types.ts";
 
-/** Follows `leader` in `term`, or nobody yet. */
+/** Becomes a follower in `term`, of `leader` or, while it is undefined, of no member yet. */
 export function becomeFollower(state: State, term: Term, leader: MemberId | undefined): void {
   assert(term >= state.term, "the term never decreases");
   if (term > state.term) {
@@ -137,8 +137,9 @@ export function setLeader(state: State, leader: MemberId | undefined): void {
 }
 
 /**
- * The empty entry. In a new cluster's log, which is empty so far, the membership that everybody was
- * started with takes its place: whoever joins later begins with nothing and learns it from there.
+ * Appends the empty entry of a new term. In a new cluster the log is still empty, and the entry
+ * holds the membership that all members were started with: a member that joins later begins with no
+ * membership and learns it from this entry.
  */
 function openTerm(state: State): void {
   const { memberships, membership, codec, log } = state;

@@ -2,7 +2,7 @@
  * The vocabulary of the consensus core (Ongaro, "Consensus: Bridging Theory and Practice", 2014).
  *
  * The core is a value that is pushed and asked, never one that acts: messages, ticks and proposals
- * go in, {@link Ready} comes out, and whoever drives it does the disk and network work in between.
+ * go in, {@link Ready} comes out, and its driver does the disk and network work in between.
  */
 import type { MemberId } from "../runtime/types.ts";
 
@@ -36,7 +36,7 @@ export interface Membership {
   readonly learnersNext: readonly MemberId[];
 }
 
-/** Position and membership of a snapshot; its content is moved by whoever drives the core. */
+/** Position and membership of a snapshot; the driver of the core moves its content. */
 export interface SnapshotMeta {
   readonly index: LogIndex;
   readonly term: Term;
@@ -109,8 +109,8 @@ export interface Ready {
   readonly install: SnapshotMeta | undefined;
   readonly messages: readonly Message[];
   /**
-   * Commit indexes for peers at which nobody waits for them: to be sent within a moment, unless an
-   * append to the peer, which says as much, leaves before that.
+   * Commit indexes for peers that have no caller waiting for them: to be sent within a moment,
+   * unless an append to the peer, which says as much, leaves before that.
    */
   readonly news: readonly Message[];
   /**

@@ -1,4 +1,7 @@
-/** What every gRPC client of Trireme is made with: channels, unary calls as promises, streams as iterables. */
+/**
+ * What every gRPC client of Trireme is made with: channels, unary calls as promises, streams as
+ * iterables.
+ */
 
 import { isIP, isIPv4, isIPv6 } from "node:net";
 import { checkServerIdentity } from "node:tls";
@@ -29,8 +32,8 @@ export interface ClientTls {
 
 export interface ConnectOptions {
   /**
-   * `host:port`; several must be IP addresses of one family, and are tried in order. The certificate
-   * of each must be for one of them.
+   * `host:port`; several must be IP addresses of one family, and are tried in order. The
+   * certificate of each must be for one of them.
    */
   readonly addresses: readonly string[];
   /** Calls are dealt out to all addresses, instead of going to the first that answers. */
@@ -168,7 +171,9 @@ type StreamMethod<Request, Response> = (
 type AnyUnary = UnaryMethod<never, unknown>;
 type AnyStream = StreamMethod<never, unknown>;
 
-/** Names of the unary methods of a generated client; a stream also fits the shape of a unary call. */
+/**
+ * Names of the unary methods of a generated client; a stream also fits the shape of a unary call.
+ */
 type UnaryNames<C> = {
   [Name in keyof C]: C[Name] extends AnyStream ? never : C[Name] extends AnyUnary ? Name : never;
 }[keyof C];
@@ -228,7 +233,7 @@ export async function* serverStreamIterable<C extends Client, Name extends Strea
   const stream = open(() => invoke.call(client, request, metadata, callOptions(settings)));
   const cancel = () => stream.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
-  // After the loop has been left, the cancellation is reported to nobody.
+  // After the caller has left the loop, no listener remains for the cancellation.
   stream.on("error", () => {});
   try {
     for await (const message of stream) yield message as ResponseOf<C[Name]>;

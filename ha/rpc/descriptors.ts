@@ -33,7 +33,9 @@ export class DescriptorIndex {
     return this.#files.get(name);
   }
 
-  /** The file that defines a message, enum, service, method, field or extension of this full name. */
+  /**
+   * The file that defines a message, enum, service, method, field or extension of this full name.
+   */
   symbol(name: string): DescriptorFile | undefined {
     return this.#symbols.get(name.startsWith(".") ? name.slice(1) : name);
   }

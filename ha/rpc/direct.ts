@@ -4,42 +4,11 @@
  */
 import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
 import type { Log } from "../runtime/types.ts";
-import { HandlerContext, type ServerCall } from "./context.ts";
+import { HandlerContext } from "./context.ts";
+import type { Answers, DirectCall } from "./direct-call.ts";
 import { DuplexDirectCall } from "./duplex-direct.ts";
 import { type Adapted, adapted, answer } from "./handlers.ts";
 import type { CallContext } from "./types.ts";
-
-/** Where such a handler writes. */
-export interface Answers<Response> {
-  /** Called when the caller has caught up, after a write said false; at the latest at the end. */
-  onDrain: () => void;
-  /** Called once, when the call is over for whatever reason; what is written later is let go. */
-  onClosed: () => void;
-  /** False: the caller reads slowly. Nothing is refused; the handler does the waiting. */
-  write(message: Response): boolean;
-  /**
-   * Encoded messages, each behind its prefix (`writeMessagePrefix`), in pieces that are cut
-   * anywhere and must not be overwritten later; the last piece ends a message.
-   */
-  writeFramed(pieces: readonly Uint8Array[]): boolean;
-  /** Ends the call, after what has been written. */
-  end(): void;
-  /** Ends it with an error, as if the handler had thrown it. */
-  fail(thrown: unknown): void;
-}
-
-/** What an engine offers for it; `StreamCall` by itself, {@link DuplexDirectCall} over grpc-js. */
-export interface DirectCall extends ServerCall, Omit<Answers<unknown>, "end" | "fail"> {
-  /** To be asked for once. */
-  requests(): AsyncIterable<unknown>;
-  end(trailers?: unknown): void;
-  fail(error: Error): void;
-}
-
-/** What an engine that has direct calls begins such a handler by. */
-export interface DirectHandler {
-  readonly direct?: ((call: DirectCall) => void) | undefined;
-}
 
 /** `handle` must not throw, and sees to its answers until they are closed. */
 export function directStream<Request, Response>(

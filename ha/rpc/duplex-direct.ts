@@ -1,7 +1,7 @@
 /** A direct call over the Node stream that the reference engine gives its handlers. */
 import type { Metadata, ServerDuplexStream } from "@grpc/grpc-js";
 import type { ServerCall } from "./context.ts";
-import type { DirectCall } from "./direct.ts";
+import type { DirectCall } from "./direct-call.ts";
 import { prefixBytes } from "./engine/messages.ts";
 import { requestsOf } from "./handlers.ts";
 

@@ -12,7 +12,9 @@ interface ErrorRow {
   readonly http: number;
 }
 
-/** The first row of a code is what an error without a reason gets; the first of a reason, its code. */
+/**
+ * The first row of a code is what an error without a reason gets; the first of a reason, its code.
+ */
 export const errorTable: readonly ErrorRow[] = [
   { code: Code.cancelled, reason: "ClientClosedRequest", http: 499 },
   { code: Code.unknown, reason: "Unknown", http: 500 },
@@ -52,7 +54,9 @@ export function reasonOf(error: StatusError): string {
   return error.detail?.reason ?? byCode.get(error.code)?.reason ?? "Unknown";
 }
 
-/** HTTP code of an error, by its code and reason; by its code alone for a reason not in the table. */
+/**
+ * HTTP code of an error, by its code and reason; by its code alone for a reason not in the table.
+ */
 export function httpCodeOf(error: StatusError): number {
   const exact = byCodeAndReason.get(`${error.code} ${reasonOf(error)}`);
   return (exact ?? byCode.get(error.code))?.http ?? 500;

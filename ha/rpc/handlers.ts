@@ -92,7 +92,10 @@ export function adapted<Handler extends object>(make: (log: Log | undefined) => 
 type ResponseStream = ServerCall &
   Writable & { end(trailers?: unknown): unknown; emit(event: "error", error: Error): boolean };
 
-/** Writes what the iterable yields, no faster than the caller reads; then ends the call. Never throws. */
+/**
+ * Writes what the iterable yields, no faster than the caller reads; then ends the call. Never
+ * throws.
+ */
 async function pump<Response>(
   call: ResponseStream,
   open: () => AsyncIterable<Response>,
@@ -127,7 +130,9 @@ async function pump<Response>(
   }
 }
 
-/** The caller's messages. Leaving the loop early only stops reading: the call can still be answered. */
+/**
+ * The caller's messages. Leaving the loop early only stops reading: the call can still be answered.
+ */
 export async function* requestsOf<Request>(
   call: Readable,
   context: { readonly cancelled: boolean },
@@ -172,7 +177,9 @@ function reportUnexpected(thrown: unknown, context: HandlerContext, log: Log | u
   else log.error("a handler failed unexpectedly", { path: context.path, error: stack });
 }
 
-/** After a cancellation most functions end with an error about it: noise, unless one is debugging. */
+/**
+ * After a cancellation most functions end with an error about it: noise, unless one is debugging.
+ */
 function reportLate(thrown: unknown, context: HandlerContext, log: Log | undefined): void {
   const error = thrown instanceof Error ? thrown.message : String(thrown);
   log?.debug("a handler failed after its call was cancelled", { path: context.path, error });

@@ -81,7 +81,10 @@ export function healthHandlers(registry: HealthRegistry): HealthServer {
   };
 }
 
-/** The status now and after every change, until the server stops; of changes in quick succession, the last. */
+/**
+ * The status now and after every change, until the server stops; of changes in quick succession,
+ * the last.
+ */
 async function* watchHealth(
   registry: HealthRegistry,
   service: string,

@@ -34,7 +34,9 @@ export const rpcLimits = {
   keepaliveMillis: 5_000,
   /** … and closed without one after this. */
   keepaliveTimeoutMillis: 3_000,
-  /** Resets a client may send in a burst; Node closes the connection beyond it (its default: 1,000). */
+  /**
+   * Resets a client may send in a burst; Node closes the connection beyond it (its default: 1,000).
+   */
   streamResetBurst: 10_000,
   /** Resets a second by which the burst refills (Node's default: 33). */
   streamResetRate: 1_000,

@@ -15,7 +15,7 @@ export interface ListenerOptions {
   readonly log: Log;
   readonly tls?: ServerTls | undefined;
   readonly maxConnections?: number | undefined;
-  /** Is given the connections that speak HTTP/1.1; absent: nobody is to. */
+  /** Accepts the connections that speak HTTP/1.1; without it they are closed. */
   readonly http1?: Accept | undefined;
 }
 
@@ -135,7 +135,9 @@ export class Listener {
   }
 }
 
-/** What every HTTP/2 client says first (RFC 9113 section 3.4); no HTTP/1.1 method begins like it. */
+/**
+ * What every HTTP/2 client says first (RFC 9113 section 3.4); no HTTP/1.1 method begins like it.
+ */
 const preface = "PRI";
 const methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
 const beginnings = [preface, ...methods.map((method) => `${method} `)];
@@ -156,7 +158,7 @@ function tellProtocols(socket: Socket, told: (isHttp2: boolean) => void): void {
     const begun = heard.toString("latin1", 0, beginningBytesMax);
     const beginning = beginnings.find((each) => begun.startsWith(each));
     if (beginning === undefined) {
-      // An answer in either protocol would be noise to whoever speaks a third.
+      // A peer that speaks a third protocol could not read an answer in either of these two.
       if (!beginnings.some((each) => each.startsWith(begun))) socket.destroy();
       return;
     }

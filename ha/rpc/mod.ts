@@ -10,7 +10,8 @@ export {
   serverStreamIterable,
 } from "./client.ts";
 export { DescriptorIndex, protoDescriptors } from "./descriptors.ts";
-export { type Answers, directStream } from "./direct.ts";
+export { directStream } from "./direct.ts";
+export type { Answers } from "./direct-call.ts";
 export { prefixBytes as messagePrefixBytes, writeMessagePrefix } from "./engine/messages.ts";
 export { codeOfReason, errorTable, httpCodeOf, reasonOf } from "./error-table.ts";
 export { fromServiceError, toServiceError, toStatusDetail, toStatusDocument } from "./errors.ts";

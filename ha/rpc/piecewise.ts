@@ -1,6 +1,7 @@
 /**
- * A response whose encoded form is made a piece at a time, as fast as the caller reads: for messages
- * of many megabytes, which would otherwise be held as a whole, in memory and on the event loop.
+ * A response whose encoded form is made a piece at a time, as fast as the caller reads: for
+ * messages of many megabytes, which would otherwise be held as a whole, in memory and on the event
+ * loop.
  *
  * The pieces of all such responses of a process are made in turns: in one turn of the event loop
  * at most {@link turnBytes} of them all together, so that other calls are served in between.

@@ -1,11 +1,12 @@
 /**
- * gRPC's service config (grpc/grpc-proto `service_config.proto`), as far as clients of several equal
- * servers need it. Without a retry policy gRPC hides the loss of a server only from calls that no
- * connection has carried yet, or that the server's goodbye says it has not begun; a call under way
- * when a server dies fails with UNAVAILABLE. Repeating it is right for reads, and for writes whose
- * metadata carry a `trireme-request-id` of the client's own: masters do those once. The retries last
- * under a second: a lost address must be dialled again sooner (`grpc.initial_reconnect_backoff_ms`,
- * a second by default), or a call that finds the other one lost meanwhile has nowhere to go.
+ * gRPC's service config (grpc/grpc-proto `service_config.proto`), as far as clients of several
+ * equal servers need it. Without a retry policy gRPC hides the loss of a server only from calls
+ * that no connection has carried yet, or that the server's goodbye says it has not begun; a call
+ * under way when a server dies fails with UNAVAILABLE. Repeating it is right for reads, and for
+ * writes whose metadata carry a `trireme-request-id` of the client's own: masters do those once.
+ * The retries last under a second: a lost address must be dialled again sooner
+ * (`grpc.initial_reconnect_backoff_ms`, a second by default), or a call that finds the other one
+ * lost meanwhile has nowhere to go.
  */
 
 /** Without a method: every one of the service; without a service: every one there is. */

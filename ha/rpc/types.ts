@@ -1,8 +1,8 @@
 /**
  * The seam between Trireme's services and whatever speaks gRPC for them.
  *
- * A handler is what `@grpc/grpc-js` takes: `(call, callback)` or `(call)`, keyed by the method names
- * of a generated service definition. `handlers.ts` makes them from plain async functions.
+ * A handler is what `@grpc/grpc-js` takes: `(call, callback)` or `(call)`, keyed by the method
+ * names of a generated service definition. `handlers.ts` makes them from plain async functions.
  */
 import type { RequestListener } from "node:http";
 import type { Metadata, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";

@@ -55,7 +55,9 @@ export class StatusError extends Error {
     this.detail = detail;
   }
 
-  /** Wraps whatever was thrown. A grpc-js error keeps its code; anything unexpected is `unknown`. */
+  /**
+   * Wraps whatever was thrown. A grpc-js error keeps its code; anything unexpected is `unknown`.
+   */
   static from(thrown: unknown): StatusError {
     if (thrown instanceof StatusError) return thrown;
     if (thrown instanceof Error) {

@@ -77,7 +77,8 @@ export type DiskEntry = readonly [key: Uint8Array, value: Uint8Array];
  * - `done` is never called synchronously. After the first failed write, every later one fails too:
  *   a disk that has lied once is not asked again.
  *
- * The operations of a write and their bytes are the disk's from then on: nobody may change them.
+ * The operations of a write and their bytes belong to the disk after the call: the caller must not
+ * change them.
  */
 export interface Disk {
   write(
@@ -152,8 +153,8 @@ export interface PeerHandlers {
 /**
  * Best-effort, authenticated message links between the members.
  *
- * Guarantees: messages of one link arrive whole, in order and at most once, or not at all; nobody
- * but a pinned peer can deliver one; a broken link is dialled again for ever with bounded, jittered
+ * Guarantees: messages of one link arrive whole, in order and at most once, or not at all; only
+ * a pinned peer can deliver one; a broken link is dialled again for ever with bounded, jittered
  * backoff; nothing is queued without bound: a message that does not fit is dropped.
  */
 export interface PeerNetwork {

@@ -1,6 +1,6 @@
 /**
- * Requests of `types.ts` as messages of `proto/store.proto`, and answers both ways. Whoever moves
- * requests between threads encodes a txn once with {@link encodeTxn} and proposes the bytes.
+ * Requests of `types.ts` as messages of `proto/store.proto`, and answers both ways. A caller that
+ * moves requests between threads encodes a txn once with {@link encodeTxn} and proposes the bytes.
  */
 import { unreachable } from "../runtime/assert.ts";
 import { operators, sortTargets } from "./commands.ts";

@@ -3,7 +3,7 @@
  *
  * Current values are in memory; older ones are known by their revision only and read from disk
  * (`records.ts`).
- * Compaction sets a number at once and drops what nobody can read any more in bounded steps: a
+ * Compaction sets a number at once and drops what no request can read any more in bounded steps: a
  * queue holds, in order, from which compact revision on each superseded modification is dead.
  */
 import { assert } from "../runtime/assert.ts";

@@ -23,7 +23,7 @@ export interface LeaseObserver {
 export class Leases {
   private readonly byId = new Map<LeaseId, Lease>();
   private operations: DiskOperation[] = [];
-  /** Set by whoever keeps the leases' time. */
+  /** Set by the clock that measures the leases' time. */
   observer: LeaseObserver | undefined;
 
   get(id: LeaseId): Lease | undefined {

@@ -11,7 +11,9 @@ export interface StoreLimits {
   readonly maxSessions: number;
   /** How long a request id is remembered. */
   readonly sessionMillis: number;
-  /** How far one entry's wall clock may age the store: a clock that jumps is not time that passes. */
+  /**
+   * How far one entry's wall clock may age the store: a clock that jumps is not time that passes.
+   */
   readonly maxClockStepMillis: number;
   /** A remembered answer larger than this is kept as succeeded and revision only. */
   readonly maxSessionResultBytes: number;
@@ -41,7 +43,9 @@ export interface WatchLimits {
   /** Events, and bytes of keys and values, queued for one watcher before it must catch up. */
   readonly maxQueuedEvents: number;
   readonly maxQueuedBytes: number;
-  /** Bytes queued for all watchers together, before each that has something queued must catch up. */
+  /**
+   * Bytes queued for all watchers together, before each that has something queued must catch up.
+   */
   readonly maxHeldBytes: number;
   /** Records of about 8 KiB read from history at a time. */
   readonly catchUpPageRecords: number;

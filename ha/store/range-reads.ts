@@ -2,9 +2,9 @@
  * Ranges whose answer may be large: the rows are selected in steps, one a turn of the event loop,
  * and handed out as {@link RangeRows}, from which the caller makes the answer a piece at a time.
  *
- * What is held meanwhile is two references a row. The versions that were current stay alive by that;
- * older ones are read from disk when they are wanted, and for that the history is held back from
- * compaction, for a bounded time.
+ * What is held meanwhile is two references a row. The versions that were current stay alive by
+ * that; older ones are read from disk when they are wanted, and for that the history is held back
+ * from compaction, for a bounded time.
  */
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Cancel, Clock } from "../runtime/types.ts";
@@ -37,7 +37,7 @@ export interface RangeRow {
   readonly lease: bigint;
 }
 
-/** The rows of a large answer, all of one revision. Whoever is given it closes it. */
+/** The rows of a large answer, all of one revision. The caller that opened it closes it. */
 export interface RangeRows {
   /** The store's revision when it was read. */
   readonly revision: Revision;
@@ -54,7 +54,9 @@ export interface RangeRows {
 
 export interface OpenRangeOptions {
   readonly serializable?: boolean | undefined;
-  /** Whose answer it is. The signal, which may cost to make, is asked for if the answer is large. */
+  /**
+   * Whose answer it is. The signal, which may cost to make, is asked for if the answer is large.
+   */
   readonly caller?: { readonly signal: AbortSignal } | undefined;
   /** Keys that are treated as absent. */
   readonly hidden?: KeyRange | undefined;

@@ -84,7 +84,7 @@ export class Records {
     return ofRevision.length === 0 ? undefined : ofRevision;
   }
 
-  /** Drops changes that nobody can read any more. At a restart they must not come to life again. */
+  /** Drops changes that no request can read any more. A restart must not bring them back. */
   drop(dead: readonly ChangeName[]): void {
     this.#close();
     const byPlace = Map.groupBy(dead, ({ mod }) => this.#placeOf(mod));

@@ -1,7 +1,7 @@
 /**
  * Selects the rows of a range, at the newest revision or an older one, with etcd's options in
- * etcd's order: read, then filter, then sort, then cut; `count` is taken before the filters. Source:
- * etcd `server/etcdserver/txn` (`executeRange`).
+ * etcd's order: read, then filter, then sort, then cut; `count` is taken before the filters.
+ * Source: etcd `server/etcdserver/txn` (`executeRange`).
  *
  * The selection can be made in steps of bounded effort, between which other work is done and writes
  * are applied. All rows are of one revision all the same: the current version of a key is an

@@ -114,8 +114,8 @@ export class Snapshot {
   }
 
   /**
-   * A record less what was dropped from it, and less the revisions up to `since`. What is damaged
-   * here must not become somebody else's, nor the content of a backup.
+   * A record less what was dropped from it, and less the revisions up to `since`. A damaged
+   * record must reach neither another member nor a backup.
    */
   private record(key: Uint8Array, value: Uint8Array, since: number): DiskEntry[] {
     const content = openRecord(key, value);

@@ -162,7 +162,9 @@ export interface DirectWatch extends WatchStream {
   onReady: () => void;
   /** The next batch, or undefined: there is none (yet). Throws, once, what the watch ended with. */
   take(): WatchBatch | undefined;
-  /** An event-less batch is to tell how far the store has come, once all before it was delivered. */
+  /**
+   * An event-less batch is to tell how far the store has come, once all before it was delivered.
+   */
   requestProgress(): void;
 }
 

@@ -3,9 +3,9 @@
  *
  * `apply` tells it of every revision; the driver calls {@link WatchHub.flush} when what it applied
  * may be seen. Watchers that agree in range and options are one group and get the very same batch.
- * Whoever is not up to date (a start in the past, a queue that ran full) leaves its group and is
- * fed from the revision records, at the pace at which it reads; nothing is skipped or repeated:
- * a watcher's `next` says which revision it is owed.
+ * A watcher that is not up to date (a start in the past, a queue that ran full) leaves its group
+ * and is fed from the revision records, at the pace at which it reads; nothing is skipped or
+ * repeated: a watcher's `next` says which revision it is owed.
  */
 import type { StatusError } from "../runtime/status-error.ts";
 import { DiskError, type Log } from "../runtime/types.ts";
@@ -112,7 +112,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     }
   }
 
-  /** `watchers` of a group, of which whoever has no room leaves. */
+  /** Queues a batch for the `watchers` of a group. A watcher without room leaves the group. */
   private deliver(watchers: readonly Watcher[], queued: QueuedBatch, from: number): void {
     const { maxQueuedEvents, maxQueuedBytes, maxHeldBytes } = this.limits;
     const mostEvents = maxQueuedEvents - queued.batch.events.length;
@@ -124,7 +124,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
         queuedEvents > mostEvents ||
         watcher.queuedBytes > mostBytes ||
         this.heldBytes > maxHeldBytes;
-      // A batch that is too large by itself goes to whoever has nothing else.
+      // A batch that is too large by itself goes to a watcher whose queue is empty.
       if (full && queuedEvents > 0) {
         this.fallBehind(watcher, from);
       } else {

@@ -45,14 +45,14 @@ export type WatcherState = "behind" | "synced" | "closed";
 export interface WatcherOwner {
   /** Bytes that are queued, of all watchers. */
   heldBytes: number;
-  /** The watcher is behind, its queue is empty and somebody waits: read history. */
+  /** The watcher is behind, its queue is empty and its reader waits: read history. */
   catchUp(watcher: Watcher): void;
   /** The watcher's `asked` has been set. */
   progressAsked(watcher: Watcher): void;
   closed(watcher: Watcher): void;
 }
 
-const nobody = () => {};
+const noListener = () => {};
 
 export class Watcher implements DirectWatch {
   /** Replaced by that of the group, which is equal, so that many watchers share one. */
@@ -72,7 +72,7 @@ export class Watcher implements DirectWatch {
   position = -1;
   queuedEvents = 0;
   queuedBytes = 0;
-  onReady: () => void = nobody;
+  onReady: () => void = noListener;
   /** Of the queue; most of the time all there is in it. */
   private front: QueuedBatch | undefined;
   private rest: Fifo<QueuedBatch> | undefined;

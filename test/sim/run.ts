@@ -8,8 +8,8 @@ import { Compactor } from "./compactor.ts";
 import { assertCountersStep, CounterClient } from "./counters.ts";
 import { everyFault, type FaultName, torment } from "./faults.ts";
 import { assertFenced, FencedClient } from "./fencing.ts";
-import { assertPastTrue, Historian } from "./historian.ts";
 import type { RecordedOperation } from "./history.ts";
+import { assertPastTrue, HistoryReader } from "./history-reader.ts";
 import {
   assertExactlyOnce,
   assertLinearizable,
@@ -91,7 +91,7 @@ class Run {
   readonly #leases: LeaseClient[] = [];
   readonly #watchers: SimulatedWatcher[] = [];
   readonly #faults: string[] = [];
-  readonly #historian: Historian;
+  readonly #historyReader: HistoryReader;
   readonly #churn: boolean;
 
   constructor(options: RunOptions) {
@@ -110,7 +110,7 @@ class Run {
       blind: options.blind,
       stable: !this.#churn,
     });
-    this.#historian = new Historian("historian", this.#cluster, this.#chance("historian"));
+    this.#historyReader = new HistoryReader("historian", this.#cluster, this.#chance("historian"));
   }
 
   async result(): Promise<RunResult> {
@@ -166,7 +166,7 @@ class Run {
       this.#leases.push(new LeaseClient(name, cluster, chance(name)));
     }
     this.#callers.push(...this.#leases, new Compactor("compactor", cluster, chance("compactor")));
-    this.#callers.push(this.#historian);
+    this.#callers.push(this.#historyReader);
     if (this.#churn) this.#callers.push(new Operator("operator", cluster, chance("operator")));
     this.#watchers.push(
       new SimulatedWatcher("watcher of all", cluster, chance("w0"), {}),
@@ -251,7 +251,7 @@ class Run {
     assertFenced(events);
     const leases = this.#leases.flatMap(({ records }) => records);
     assertLeasesLastLong(leases, events);
-    assertPastTrue(this.#historian, events);
+    assertPastTrue(this.#historyReader, events);
     this.#judgeWatchers();
   }
 

@@ -101,7 +101,7 @@ export class Endpoints {
     return this.closing.signal;
   }
 
-  /** Later calls go to another one, unless somebody else has seen to that already. */
+  /** Sends later calls to another endpoint, unless an earlier failure has done so already. */
   leave(endpoint: Endpoint, error: StatusError): void {
     if (this.closed || endpoint !== this.current) return;
     const { length } = this.all;

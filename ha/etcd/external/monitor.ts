@@ -1,4 +1,4 @@
-/** How the members are: asked every second, and whenever somebody wants to know. */
+/** Polls the status of the members, every second and whenever a caller asks for it. */
 import type { Member, StatusResponse } from "../../../proto/gen/etcd.ts";
 import { call } from "../../rpc/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
@@ -44,13 +44,13 @@ export class Monitor {
     while (this.present?.leader === undefined) {
       await this.poll();
       if (this.present?.leader !== undefined) break;
-      if (performance.now() >= until) throw this.nobody();
+      if (performance.now() >= until) throw this.noLeader();
       await pause(externalLimits.roundMillis, endpoints.closingSignal);
     }
     void this.run();
   }
 
-  private nobody(): StatusError {
+  private noLeader(): StatusError {
     const names = this.owner.endpoints.all.map(({ address }) => address).join(", ");
     const why = this.lastError === undefined ? "no leader" : reasonOf(this.lastError);
     const seconds = externalLimits.openMillis / 1000;

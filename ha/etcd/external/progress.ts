@@ -23,7 +23,7 @@ export class Progress {
     this.owner = owner;
   }
 
-  /** `soon`: somebody waits for it; otherwise its own event may come first. */
+  /** `soon`: a caller waits for the revision; otherwise an event of the watch may come first. */
   want(revision: number, soon: boolean): void {
     this.wanted = Math.max(this.wanted, revision);
     if (this.asking || !this.isBehind()) return;

@@ -105,7 +105,7 @@ export class MarkerLeases {
     return granted;
   }
 
-  /** True: it is gone, somebody has revoked it, and the next one will be new. */
+  /** True: the lease is gone, as another client has revoked it; the next call makes a new one. */
   async isGone(lease: LeaseId): Promise<boolean> {
     const { granted } = this;
     if ((await this.store.leaseTimeToLive(lease)).remainingSeconds >= 0) return false;

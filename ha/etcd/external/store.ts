@@ -44,9 +44,9 @@ export interface EtcdStoreOptions {
  * The store as a client of an external etcd cluster (3.4.31, 3.5.13 or newer).
  *
  * It has etcd's guarantees, plus request ids (request-ids.ts): a repeated write is done once within
- * five minutes and is answered with `succeeded` and `revision`, without results. `status` is that of
- * the member in use, with 53 bits of etcd's 64-bit member ids. Rejects when no member with a leader
- * answers, when one is too old, or when the endpoints are of different clusters.
+ * five minutes and is answered with `succeeded` and `revision`, without results. `status` is that
+ * of the member in use, with 53 bits of etcd's 64-bit member ids. Rejects when no member with a
+ * leader answers, when one is too old, or when the endpoints are of different clusters.
  */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
   const store = new EtcdStore(options);

@@ -71,7 +71,7 @@ export class EtcdWatch implements WatchStream {
       this.announce = resolve;
       this.refuse = reject;
     });
-    // Whoever does not look at it is told by the iteration.
+    // The iteration reports the error too, so that a caller may ignore `created`.
     this.created.catch(() => undefined);
     this.queue = new BatchQueue({
       pause: () => this.stream?.pause(),

@@ -1,14 +1,15 @@
 /**
  * What all calls of a session have in common: the caller, a deadline, the bytes that they hold, a
- * head, and one end, of which whoever listens for `cancelled` is told.
+ * head, and one end, which the listeners of `cancelled` hear of.
  */
 import type { Metadata } from "@grpc/grpc-js";
 import type { Stream } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
 import type { Arrival } from "./arrival.ts";
+import { type AuthContext, type CallOwner, deadlinePassed } from "./call-owner.ts";
 import type { Expiring } from "./deadline-wheel.ts";
 import type { Method } from "./method.ts";
-import { type AuthContext, type CallOwner, deadlinePassed, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import type { CallTemplate } from "./template.ts";
 import { headOf, statusOfError, tailOf, toMetadata, type WireStatus } from "./wire-metadata.ts";
 

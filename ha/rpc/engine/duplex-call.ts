@@ -5,8 +5,8 @@
 import { Duplex, type DuplexOptions } from "node:stream";
 import type { Metadata } from "@grpc/grpc-js";
 import { Code } from "../../runtime/status-error.ts";
+import type { AuthContext } from "./call-owner.ts";
 import type { Method } from "./method.ts";
-import type { AuthContext } from "./session.ts";
 import type { StreamCall, StreamReader } from "./stream-call.ts";
 import { statusOf, type WireStatus } from "./wire-metadata.ts";
 
@@ -103,7 +103,8 @@ export class DuplexCall extends Duplex implements StreamReader {
 
   override _destroy(error: Error | null, done: Done) {
     this.#call.stopReading();
-    // A handler that gives its response up without a word. (Who only leaves off reading may answer.)
+    // A handler that gives its response up without a word. (Who only leaves off reading may
+    // answer.)
     if (this.#responseStream) {
       this.#call.finish(statusOf(error ?? { code: Code.cancelled, details: "" }, null));
     }

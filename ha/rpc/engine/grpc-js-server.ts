@@ -105,7 +105,9 @@ function setHttp2Options(server: Server, maxConcurrentStreams: number): void {
   });
 }
 
-/** Keeps the trailers of every answer within their budget; what the caller takes is not known here. */
+/**
+ * Keeps the trailers of every answer within their budget; what the caller takes is not known here.
+ */
 const fitting: ServerInterceptor = (_, call) =>
   new ServerInterceptingCall(call, {
     sendStatus(status, next) {

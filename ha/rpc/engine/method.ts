@@ -1,6 +1,6 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Code, StatusError } from "../../runtime/status-error.ts";
-import type { DirectHandler } from "../direct.ts";
+import type { DirectHandler } from "../direct-call.ts";
 import type { DuplexCall } from "./duplex-call.ts";
 import type { UnaryCall } from "./unary-call.ts";
 

@@ -1,7 +1,6 @@
 /** One connection's calls: what arrives is given to the call it belongs to. */
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import type { ServerUnaryCall } from "@grpc/grpc-js";
 import {
   Connection,
   type ConnectionError,
@@ -17,26 +16,15 @@ import { toServiceError } from "../errors.ts";
 import { rpcLimits } from "../limits.ts";
 import type { PeerIdentity } from "../listener.ts";
 import { Arrival } from "./arrival.ts";
+import type { AuthContext, CallOwner } from "./call-owner.ts";
 import type { DeadlineWheel } from "./deadline-wheel.ts";
-import { ForeignRequest, type StreamOwner } from "./foreign-request.ts";
+import { ForeignRequest } from "./foreign-request.ts";
 import type { MethodTable } from "./method.ts";
 import { RequestBytes } from "./request-bytes.ts";
 import { StreamCall } from "./stream-call.ts";
 import { CallTemplate } from "./template.ts";
 import { UnaryCall } from "./unary-call.ts";
 import { statusOf, tailOf, type WireStatus } from "./wire-metadata.ts";
-
-export type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;
-
-/** A call, as its connection sees it. */
-export interface CallOwner extends StreamOwner {
-  /** Answers the caller with this error, and cancels the handler. */
-  abandon(error: StatusError): void;
-}
-
-export function deadlinePassed(): StatusError {
-  return new StatusError(Code.deadlineExceeded, "the deadline of the call has passed");
-}
 
 export interface SessionOptions {
   readonly log: Log;

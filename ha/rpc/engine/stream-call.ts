@@ -5,7 +5,7 @@
 
 import type { Stream } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
-import type { DirectCall } from "../direct.ts";
+import type { DirectCall } from "../direct-call.ts";
 import { Call } from "./call.ts";
 import { DuplexCall } from "./duplex-call.ts";
 import { frameMessage, MessageReader, tooLarge } from "./messages.ts";
@@ -25,11 +25,11 @@ export interface StreamReader {
   onOver(): void;
 }
 
-const nobody = () => {};
+const noListener = () => {};
 
 export class StreamCall extends Call implements DirectCall {
-  onDrain: () => void = nobody;
-  onClosed: () => void = nobody;
+  onDrain: () => void = noListener;
+  onClosed: () => void = noListener;
   readonly #messages: MessageReader;
   #reader: StreamReader | undefined;
   /** Received bytes that the caller has not been given back. */

@@ -58,7 +58,7 @@ async function readKeyFile(file: string): Promise<MemberIdentity | undefined> {
       const octal = (mode & 0o777).toString(8).padStart(4, "0");
       throw new Error(
         `identity file ${file} is open to other users (mode ${octal}): chmod 600 it, and make a ` +
-          "new identity if somebody may have read it",
+          "new identity if another user may have read it",
       );
     }
     pem = await readFile(file, "utf8");
@@ -75,7 +75,7 @@ async function readKeyFile(file: string): Promise<MemberIdentity | undefined> {
   }
 }
 
-/** A crash leaves the whole file or none; whoever comes second leaves the first one's in place. */
+/** A crash leaves the whole file or none. A second process leaves the first one's file in place. */
 async function publishFile(file: string, content: string): Promise<void> {
   const draft = `${file}.${randomUUID()}`;
   const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY;

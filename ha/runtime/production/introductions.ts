@@ -8,8 +8,8 @@
  *   caller   ◄─ { name, introduction } ───────────   answerer
  * ```
  *
- * A proof is a MAC under the cluster's token over both nonces and both identities: whoever has
- * another token is refused before it learns anything, and a proof is good for one call.
+ * A proof is a MAC under the cluster's token over both nonces and both identities: a caller
+ * with another token is refused before it learns anything, and a proof is good for one call.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Introduction, Stranger } from "../types.ts";

@@ -1,11 +1,12 @@
 /**
  * One file of the journal: written in place, in bytes that the file already has.
  *
- * Where the system knows `O_DSYNC`, a write is durable when it is done, and there is nothing else to
- * make durable: the file does not grow and its blocks are allocated, so the file system's journal
- * is not involved. That is the whole gain over an appended log. Elsewhere a write is followed by
- * `fdatasync`. Zeros are really written, since blocks that are merely allocated change their state
- * at the first write. It happens in steps, ahead of the records: a small member takes little space.
+ * Where the system knows `O_DSYNC`, a write is durable when it is done, and there is nothing else
+ * to make durable: the file does not grow and its blocks are allocated, so the file system's
+ * journal is not involved. That is the whole gain over an appended log. Elsewhere a write is
+ * followed by `fdatasync`. Zeros are really written, since blocks that are merely allocated change
+ * their state at the first write. It happens in steps, ahead of the records: a small member takes
+ * little space.
  */
 import { close, constants, fdatasync, open as openFile, write } from "node:fs";
 import { open, rename } from "node:fs/promises";

@@ -6,8 +6,8 @@
  *     8192    records, each at a multiple of 16 bytes, without gaps
  *
  * A record is one group of writes: magic, CRC-32 of all that follows (4 bytes each), generation of
- * the file, length of the content (4 each), sequence (8), content. The content is operations: length
- * of key, length of value plus one or 0 for a delete (4 each), key, value. Little endian.
+ * the file, length of the content (4 each), sequence (8), content. The content is operations:
+ * length of key, length of value plus one or 0 for a delete (4 each), key, value. Little endian.
  *
  * Records are written one at a time, so a crash tears at most the last one of a generation. What
  * follows the last one is zeros or records of earlier generations. Hence the rule for reading: the

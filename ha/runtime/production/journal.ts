@@ -5,11 +5,13 @@
  * of writes is one write in place (`journal-file.ts`), and LevelDB is given the same without sync,
  * beside all other work. Three rules keep every crash sound:
  *
- * 1. Everything is journalled, unsynced writes too, and LevelDB is given nothing that the journal does
+ * 1. Everything is journalled, unsynced writes too, and LevelDB is given nothing that the journal
+ * does
  *    not hold durably. So after a crash LevelDB holds some of what the journal holds, and never more.
  * 2. A journal file is used again only when all of it is durable in LevelDB (`level-logs.ts`), and
  *    its new header is durable before its records are overwritten.
- * 3. Replay is of all records from the header's `replayFrom` to the end, in order. Together with 1 and
+ * 3. Replay is of all records from the header's `replayFrom` to the end, in order. Together with 1
+ * and
  *    2 that gives exactly the state after the last record: what LevelDB lacks is written, what it has
  *    already is written again, and a newer write is never undone, for there is none.
  *
@@ -21,9 +23,9 @@
  * waits until the other one is free: so the journal, and what LevelDB lacks, is bounded.
  *
  * LevelDB holds a mark beside the data: the sequence of the newest write that it was given. A mark
- * beyond the end of the journal, or before the durable position, tells that records or files are gone
- * which no crash takes. The damage of a last record that LevelDB has not been given yet looks like a
- * torn write, and is taken for one.
+ * beyond the end of the journal, or before the durable position, tells that records or files are
+ * gone which no crash takes. The damage of a last record that LevelDB has not been given yet looks
+ * like a torn write, and is taken for one.
  */
 import { open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -245,7 +247,7 @@ export class Journal {
     await this.#freeing;
     await this.#begin(this.#sequence, this.#header.first);
     this.#freeing = this.#free();
-    // Whoever waits for it is told as well.
+    // The next turn, which awaits the same promise, sees the error as well.
     this.#freeing.catch((error: unknown) => this.#events.failed(error));
   }
 

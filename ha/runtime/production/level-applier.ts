@@ -1,10 +1,10 @@
 /**
- * Gives LevelDB what the journal holds: in order, without sync, off the path of whoever waits for a
- * write. One native batch is under way at a time, for two could overtake each other; what is
+ * Gives LevelDB what the journal holds: in order, without sync, off the path of a caller that waits
+ * for a write. One native batch is under way at a time, for two could overtake each other; what is
  * journalled meanwhile goes with the next. A group waits a little for company, since a batch costs
  * LevelDB and its thread much the same for one put as for twenty.
  *
- *     add ──► waiting ──delay, many bytes, or somebody asks──► under way ──► applied
+ *     add ──► waiting ──delay, many bytes, or a caller asks──► under way ──► applied
  *
  * What waits is bounded by the journal, which is not used again before it is applied.
  */
@@ -103,7 +103,7 @@ export class LevelApplier {
     return findOperation(this.#waiting, key) ?? findOperation(this.#underWay, key);
   }
 
-  /** Forgets what waits; calls back whoever waits for it. */
+  /** Forgets the waiting groups, and calls back the callers that wait for them. */
   abandon(): void {
     clearTimeout(this.#timer);
     const groups = [...this.#underWay, ...this.#waiting];
@@ -150,7 +150,7 @@ export class LevelApplier {
   }
 }
 
-/** Newest first. Linear, and that is right: whoever writes hardly ever reads it back at once. */
+/** Searches the newest group first. Linear, because a writer rarely reads back at once. */
 export function findOperation(
   groups: readonly WriteGroup[],
   key: Uint8Array,

@@ -75,10 +75,10 @@ export async function openLevelDisk(
 
 /**
  * A write is done when the journal holds it (`journal.ts`), and goes to LevelDB after that
- * (`level-applier.ts`). At most one group is being journalled; writes called meanwhile gather in the
- * next, which is also the group commit: one durable write serves them all. Until LevelDB has them,
- * `get` finds writes in their groups, and a scan waits. What may be under way is bounded by whoever
- * writes: nothing may be refused here, since order and completeness are the whole point.
+ * (`level-applier.ts`). At most one group is being journalled; writes called meanwhile gather in
+ * the next, which is also the group commit: one durable write serves them all. Until LevelDB has
+ * them, `get` finds writes in their groups, and a scan waits. The writer bounds what may be under
+ * way: the disk refuses no write, since it promises order and completeness.
  *
  *     write ──► gathering ──► being journalled ──► done ──► applier ──► LevelDB
  *
@@ -182,8 +182,8 @@ class LevelDisk implements Disk {
   }
 
   /**
-   * LevelDB's own estimates leave out its memory table, which is in its log file. The journal is not
-   * counted: what is in it is in LevelDB too, and no deleting would give it back.
+   * LevelDB's own estimates leave out its memory table, which is in its log file. The journal is
+   * not counted: what is in it is in LevelDB too, and no deleting would give it back.
    */
   async bytesUsed(): Promise<number> {
     const refusal = this.#refusal();

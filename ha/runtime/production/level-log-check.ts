@@ -7,8 +7,9 @@
  * nothing after it was ever acknowledged.
  *
  * Behind a journal (`journal.ts`) LevelDB's logs are not synced write by write, so that a crash may
- * leave anything behind of what came after the journal's durable position: the replay of the journal
- * writes all of it again. What is before that position must be whole, or it is damage as above.
+ * leave anything behind of what came after the journal's durable position: the replay of the
+ * journal writes all of it again. What is before that position must be whole, or it is damage as
+ * above.
  *
  * Format: LevelDB `doc/log_format.md`. Blocks of 32 KiB; records of checksum (masked CRC-32C of
  * type and data, 4 bytes), length (2), type (1: full, 2: first, 3: middle, 4: last), data.

@@ -6,12 +6,12 @@
  * syncs the log that it went to; what is in the tail of the one before may still be lost, and the
  * synced write survive. So every log file that there is gets synced, by its name.
  *
- * That is sound, by LevelDB's sources (1.20): a write is done when its record has been handed to the
- * operating system (`Writer::AddRecord` flushes), so it is in a file that `fdatasync` through any
- * descriptor makes durable. If its log is gone, then `DeleteObsoleteFiles` has removed it, which comes
- * after the log's table was synced (`BuildTable`) and the manifest that names it as well
- * (`VersionSet::LogAndApply`, which syncs the directory first). If writing the table has failed,
- * nothing is removed any more. New names in the directory are made durable here too.
+ * That is sound, by LevelDB's sources (1.20): a write is done when its record has been handed to
+ * the operating system (`Writer::AddRecord` flushes), so it is in a file that `fdatasync` through
+ * any descriptor makes durable. If its log is gone, then `DeleteObsoleteFiles` has removed it,
+ * which comes after the log's table was synced (`BuildTable`) and the manifest that names it as
+ * well (`VersionSet::LogAndApply`, which syncs the directory first). If writing the table has
+ * failed, nothing is removed any more. New names in the directory are made durable here too.
  */
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";

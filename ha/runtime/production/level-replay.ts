@@ -49,8 +49,8 @@ export async function replay(database: Database, directory: string): Promise<num
 }
 
 /**
- * Begins the journal after what LevelDB holds, all of which is durable then. The mark is clean until
- * the journal has begun: a crash between may leave none, and none is needed.
+ * Begins the journal after what LevelDB holds, all of which is durable then. The mark is clean
+ * until the journal has begun: a crash between may leave none, and none is needed.
  */
 export async function beginJournal(
   database: Database,

@@ -53,7 +53,9 @@ export interface Libp2pNetworkOptions {
   /** Absent: this member introduces itself to no other, and answers no stranger. */
   readonly introductions?:
     | (IntroductionOptions & {
-        /** Strangers may call at any time; otherwise only while a pinned peer's identity is unknown. */
+        /**
+         * Strangers may call at any time; otherwise only while a pinned peer's identity is unknown.
+         */
         readonly open: boolean;
       })
     | undefined;
@@ -134,8 +136,8 @@ export class Libp2pNetwork implements PeerNetwork {
   }
 
   /**
-   * Calls the member at `address` (host:port), whoever it is, before or after {@link start}. Rejects
-   * when it cannot be reached, or holds another token.
+   * Calls the member at `address` (host:port), whatever its identity, before or after {@link
+   * start}. Rejects when it cannot be reached, or holds another token.
    */
   async introduce(address: string): Promise<Introduced> {
     const { introductions, identity } = this.#options;

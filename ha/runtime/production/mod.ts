@@ -39,7 +39,7 @@ export interface ProductionRuntimeOptions {
 }
 
 export interface ProductionRuntime extends Runtime {
-  /** Calls the member at `address` (host:port), whoever it is (`introductions.ts`). */
+  /** Calls the member at `address` (host:port), whatever its identity (`introductions.ts`). */
   introduce(address: string): Promise<Introduced>;
   readonly identity: MemberIdentity;
   /** `host:port` where peers connect; undefined until `network.start`. */

@@ -83,7 +83,7 @@ function feed(
   } catch (error) {
     abort(error instanceof Error ? error : new Error(String(error)));
     if (error instanceof FrameError) return;
-    // A handler failed: whoever called must not swallow that.
+    // A handler failed: the error is thrown in an event of its own, where no caller can swallow it.
     process.nextTick(() => {
       throw error;
     });

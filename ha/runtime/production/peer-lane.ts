@@ -13,7 +13,7 @@
  * cannot be had, for want of an open port perhaps, is done without: the stream carries all.
  *
  * Members that were told to do without encryption on one machine ask for a lane without TLS
- * (`plain-lane.ts`); to whoever was not told so, that is a request for an ordinary one.
+ * (`plain-lane.ts`); a member that was not told so takes this for a request for an ordinary lane.
  */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";

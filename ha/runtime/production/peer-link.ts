@@ -206,7 +206,7 @@ export class PeerLink {
       this.#write(channel, this.#host.plainLanes ? plainLaneRequest : laneRequest);
     } else if (this.#state !== "widening") return;
     else if (kind === FrameKind.laneOffer) this.#widen(connection, payload, false);
-    // Nobody who has not asked for it gives up encryption.
+    // A member gives up encryption only if it has asked for that.
     else if (kind === FrameKind.plainLaneOffer && this.#host.plainLanes) {
       this.#widen(connection, payload, true);
     }

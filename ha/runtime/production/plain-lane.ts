@@ -62,7 +62,7 @@ export class PlainLaneServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Waits for name and key; whoever takes too long, or shows others, is hung up on. */
+  /** Waits for name and key. A peer that takes too long, or sends others, is disconnected. */
   #arrived(socket: Socket): void {
     this.#sockets.add(socket);
     const tooLong = setTimeout(() => socket.destroy(), offerMillis);

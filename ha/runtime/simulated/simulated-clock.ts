@@ -37,7 +37,7 @@ export class SimulatedClock implements Clock {
     return Math.floor(wallOriginMillis + this.#wallSkewMillis + this.monotonicMillis());
   }
 
-  /** Somebody sets the wall clock. */
+  /** Sets the wall clock forward or back, as an operator might. */
   jumpWall(millis: number): void {
     this.#wallSkewMillis += millis;
   }

@@ -57,7 +57,7 @@ const eventsPerTurn = 64;
 export class World {
   readonly seed: string;
   readonly random: SeededRandom;
-  /** For whoever stands outside: neither drifts nor pauses nor crashes. */
+  /** The clock of the test itself: it neither drifts nor pauses nor crashes. */
   readonly clock: Clock;
   readonly network: Fabric;
   readonly #queue = new EventQueue();

@@ -30,7 +30,7 @@ export interface BackupRead {
 const told = (change: { deleted: boolean; key: string; value: string }): string =>
   change.deleted ? `${change.key} deleted` : `${change.key} = ${change.value}`;
 
-export class Historian extends Caller {
+export class HistoryReader extends Caller {
   readonly reads: PastRead[] = [];
   readonly backups: BackupRead[] = [];
   /** By revision: what members gave as the hash of all keys. */
@@ -87,10 +87,10 @@ export class Historian extends Caller {
 }
 
 /** Nobody was told of a past, nor of a hash of it, that never was; a backup holds what happened. */
-export function assertPastTrue(historian: Historian, events: readonly TrueEvent[]): void {
+export function assertPastTrue(reader: HistoryReader, events: readonly TrueEvent[]): void {
   const timeline = new Timeline(events);
   const keys = new Set(events.map(({ key }) => key));
-  for (const { revision, states } of historian.reads) {
+  for (const { revision, states } of reader.reads) {
     for (const key of keys) {
       const value = timeline.value(key, revision);
       if (states.get(key) === value) continue;
@@ -102,11 +102,11 @@ export function assertPastTrue(historian: Historian, events: readonly TrueEvent[
       throw new Violation(`past true: ${key}, read at revision ${revision}, never was`);
     }
   }
-  for (const [revision, hashes] of historian.hashes) {
+  for (const [revision, hashes] of reader.hashes) {
     if (hashes.size === 1) continue;
     throw new Violation(`past true: revision ${revision} has hashes ${[...hashes].join(", ")}`);
   }
-  for (const { compactRevision, revision, changes } of historian.backups) {
+  for (const { compactRevision, revision, changes } of reader.backups) {
     for (let at = Math.max(2, compactRevision + 1); at <= revision; at++) {
       const wanted = timeline.at(at).map(({ type, ...event }) => {
         return told({ ...event, deleted: type === "delete" });

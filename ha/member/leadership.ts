@@ -1,6 +1,6 @@
 /**
- * Who leads, as this member knows: what follows from a change of it, and how it is brought about on
- * purpose.
+ * The leader as far as this member knows it: the member tells its listeners of every change here,
+ * and transfers leadership on demand.
  */
 import { type Raft, Role, type Term } from "../raft/mod.ts";
 import type { StatusError } from "../runtime/status-error.ts";
@@ -8,60 +8,60 @@ import type { Cancel, MemberId, Runtime } from "../runtime/types.ts";
 import { storeErrors as errors } from "../store/mod.ts";
 import type { MemberLimits } from "./limits.ts";
 
-export interface Leadership {
+export interface LeadershipStatus {
   readonly role: Role;
   readonly leader: MemberId | undefined;
   readonly term: Term;
 }
 
-/** What the office needs of its member. */
-export interface OfficeHost {
+/** What {@link Leadership} needs of its member. */
+export interface LeadershipHost {
   readonly id: MemberId;
   readonly runtime: Runtime;
   readonly limits: MemberLimits;
   readonly raft: Raft;
   isLinked(id: MemberId): boolean;
   running(): boolean;
-  /** Why nobody is served any more. */
+  /** Why the member serves no callers; undefined while it does serve them. */
   failure(): StatusError | undefined;
-  /** There is a leader, or another one, or none; or this member got or lost the office. */
-  changed(before: Leadership, present: Leadership): void;
+  /** The leader, the role of this member, or the term has changed. */
+  changed(before: LeadershipStatus, present: LeadershipStatus): void;
   wake(): void;
 }
 
-export class Office {
-  readonly #host: OfficeHost;
-  #leadership: Leadership;
+export class Leadership {
+  readonly #host: LeadershipHost;
+  #status: LeadershipStatus;
   readonly #listeners = new Set<() => void>();
   #cancelCampaign: Cancel = () => {};
 
-  constructor(host: OfficeHost) {
+  constructor(host: LeadershipHost) {
     this.#host = host;
-    this.#leadership = this.#present();
+    this.#status = this.#present();
   }
 
-  get leadership(): Leadership {
-    return this.#leadership;
+  get status(): LeadershipStatus {
+    return this.#status;
   }
 
   get leads(): boolean {
-    return this.#leadership.role === Role.leader;
+    return this.#status.role === Role.leader;
   }
 
   get leaderKnown(): boolean {
-    return this.#leadership.leader !== undefined;
+    return this.#status.leader !== undefined;
   }
 
-  /** Looks at what the consensus core says; to be called once a turn. */
+  /** Compares the state with that of the consensus core. The turn loop calls this once a turn. */
   notice(): void {
-    const before = this.#leadership;
+    const before = this.#status;
     const present = this.#present();
     const changed =
       before.role !== present.role ||
       before.leader !== present.leader ||
       before.term !== present.term;
     if (!changed) return;
-    this.#leadership = present;
+    this.#status = present;
     this.#host.changed(before, present);
     this.tell();
   }
@@ -72,17 +72,17 @@ export class Office {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The listeners, at once. */
+  /** Calls the listeners at once. */
   tell(): void {
     for (const listener of this.#listeners) listener();
   }
 
-  /** In an event of its own: they may ask for what has just been applied. */
+  /** Calls the listeners in an event of its own, so that they see what has just been applied. */
   tellSoon(): void {
     this.#host.runtime.clock.soon(() => this.tell());
   }
 
-  /** This member leads: another voter takes over. Resolves when it has. */
+  /** Hands leadership from this member to the voter `to`. Resolves when `to` leads. */
   async moveTo(to: MemberId, millisMax: number): Promise<void> {
     const { raft, id } = this.#host;
     const { role, membership } = raft.status();
@@ -93,8 +93,8 @@ export class Office {
     if (!membership.voters.includes(to)) throw errors.badTransferee();
     raft.transferLeadership(to);
     this.#host.wake();
-    await this.#untilChanged(() => this.#leadership.leader === to, millisMax);
-    if (this.#leadership.leader !== to) throw errors.timedOut();
+    await this.#untilChanged(() => this.#status.leader === to, millisMax);
+    if (this.#status.leader !== to) throw errors.timedOut();
   }
 
   /** Asks the best peer to take over, if this member leads; resolves when it has. */
@@ -107,11 +107,14 @@ export class Office {
     if (!best) return;
     raft.transferLeadership(best.id);
     this.#host.wake();
-    // Not sooner: a link that breaks while the others hear of no leader yet costs another election.
-    await this.#untilChanged(() => this.leaderKnown && this.#leadership.leader !== id, millisMax);
+    // If this member closed its links before its peers knew the new leader, they would elect again.
+    await this.#untilChanged(() => this.leaderKnown && this.#status.leader !== id, millisMax);
   }
 
-  /** A quorum can talk and nobody leads: no need to wait out a timer. Pre-vote keeps it harmless. */
+  /**
+   * Campaigns without waiting for the election timeout, if no leader is known and a quorum is
+   * linked. Pre-vote keeps this harmless.
+   */
   campaignSoon(): void {
     const { id, raft, runtime, limits } = this.#host;
     const { voters } = raft.status().membership;
@@ -127,17 +130,17 @@ export class Office {
     });
   }
 
-  /** No campaign any more. */
+  /** Cancels a planned campaign. */
   stop(): void {
     this.#cancelCampaign();
   }
 
-  #present(): Leadership {
+  #present(): LeadershipStatus {
     const { role, leader, term } = this.#host.raft;
     return { role, leader, term };
   }
 
-  /** Resolves when the condition holds after a change, or the time is over. */
+  /** Resolves when the condition holds after a change, or when the time has run out. */
   #untilChanged(condition: () => boolean, millisMax: number): Promise<void> {
     return new Promise<void>((resolve) => {
       const end = () => {

@@ -46,7 +46,7 @@ export class ActiveCalls {
 }
 
 /** What every call of the balancer shares. */
-export interface Desk {
+export interface CallContext {
   readonly fleet: Fleet;
   readonly room: WaitingRoom;
   readonly limits: BalancerLimits;

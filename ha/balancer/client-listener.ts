@@ -19,7 +19,7 @@ import type { BalancerLimits } from "./limits.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 import { type RequestHead, RequestReader } from "./request-head.ts";
 
-export interface FrontDoorOptions {
+export interface ClientListenerOptions {
   readonly tls?: ServerTls | undefined;
   readonly log: Log;
   readonly limits: BalancerLimits;
@@ -28,11 +28,11 @@ export interface FrontDoorOptions {
 }
 
 /** Where clients come in. */
-export class FrontDoor {
+export class ClientListener {
   readonly #listener: Listener;
   readonly #clients = new Set<ClientConnection>();
 
-  constructor(options: FrontDoorOptions) {
+  constructor(options: ClientListenerOptions) {
     const { log, tls, limits } = options;
     const accept = (socket: Socket, peer: PeerIdentity) => {
       const client = new ClientConnection(options, peer);
@@ -70,11 +70,11 @@ export class FrontDoor {
 
 class ClientConnection implements ConnectionHandler {
   readonly connection: Connection;
-  readonly #options: FrontDoorOptions;
+  readonly #options: ClientListenerOptions;
   readonly #refusal: string | undefined;
   readonly #reader: RequestReader;
 
-  constructor(options: FrontDoorOptions, peer: PeerIdentity) {
+  constructor(options: ClientListenerOptions, peer: PeerIdentity) {
     this.#options = options;
     this.#refusal = refusalOf(peer);
     this.#reader = new RequestReader(peer.certificate);
