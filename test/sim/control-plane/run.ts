@@ -5,6 +5,7 @@
  */
 import { SeededRandom } from "../../../ha/runtime/simulated/mod.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
+import { settle } from "../../client/fake-clock.ts";
 import { admin } from "../../client/in-process.ts";
 import { quietLog } from "../../client/quiet-log.ts";
 import { between, randomChoice } from "../chance.ts";
@@ -78,6 +79,8 @@ export async function runControlPlane(options: ControlPlaneOptions): Promise<Con
     throw error;
   } finally {
     run.end();
+    // What the end has set going draws its last random numbers before the next run begins.
+    await settle();
     observe(undefined);
     Math.random = random;
   }
