@@ -10,8 +10,9 @@ import {
   type ServerTls,
   ServingStatus,
 } from "../../ha/rpc/mod.ts";
+import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
-import type { Log } from "../../ha/runtime/types.ts";
+import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
 import type { Pod } from "../../proto/gen/core.ts";
 import { builtInRegistry, type Registry } from "../kinds/mod.ts";
@@ -66,8 +67,14 @@ export interface ApiserverOptions {
   /** Gives backups of the store; absent: none. */
   readonly snapshot?: Face["snapshot"];
   readonly log: Log;
-  /** Unix milliseconds; default: the wall clock. */
+  /** Drives every timer of the verbs and the watch cache; default: the real time. */
+  readonly clock?: Clock | undefined;
+  /** Unix milliseconds; default: the wall time of `clock`. */
   readonly now?: (() => number) | undefined;
+  /** Uniform integer in 0..limit-1; default: unpredictable. */
+  readonly random?: ((limit: number) => number) | undefined;
+  /** Gives each new object its uid; default: a random UUID. */
+  readonly newUid?: (() => string) | undefined;
 }
 
 export interface Apiserver {
@@ -152,9 +159,10 @@ function createAuthenticators(options: ApiserverOptions): Authenticator[] {
 export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">): Backend {
   const { store, log } = options;
   const registry = options.registry ?? builtInRegistry();
-  const cache = new WatchCache({ store, registry, log, bookmarkMillis: options.bookmarkMillis });
-  const now = options.now ?? Date.now;
-  const random = (limit: number) => randomInt(limit);
+  const { bookmarkMillis, clock = productionClock } = options;
+  const cache = new WatchCache({ store, registry, log, bookmarkMillis, clock });
+  const now = options.now ?? (() => clock.wallMillis());
+  const random = options.random ?? ((limit: number) => randomInt(limit));
   const backend: Omit<Backend, "admission"> = {
     name: options.name,
     registry,
@@ -166,12 +174,14 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       seats: options.seats ?? limits.seats,
       queueLength: options.queueLength ?? limits.queueLength,
       queueMillis: limits.queueMillis,
+      clock,
     }),
     timeToLive: new TimeToLive(store, now),
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,
+    clock,
     now,
     random,
-    newUid: () => randomUUID(),
+    newUid: options.newUid ?? (() => randomUUID()),
   };
   const range = parseAddressRange(options.serviceRange ?? defaultServiceRange);
   const nodePorts = parsePortRange(options.nodePortRange ?? defaultNodePortRange);

@@ -20,7 +20,7 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
       const error = StatusError.from(thrown);
       backend.log.warn("the system namespaces could not be created yet", { error: error.message });
     }
-    await pause(delay, signal);
+    await pause(backend.clock, delay, signal);
     delay = Math.min(delay * 2, limits.retryMaxMillis);
   }
 }

@@ -12,7 +12,7 @@ import type { KindProperties } from "../../proto/gen/resources.ts";
 import { type DynamicClient, dynamicClient } from "./dynamic-client.ts";
 import { deleteRequest, TypedResourceClient, wireOptions, writing } from "./resource-client.ts";
 import { type KindName, kindNames, type ObjectTypes, resources } from "./resources.ts";
-import { type ConnectOptions, type Duplex, Transport } from "./transport.ts";
+import { type ClientTransport, type ConnectOptions, type Duplex, Transport } from "./transport.ts";
 import type {
   ApiObject,
   CallOptions,
@@ -54,7 +54,11 @@ export interface TriremeClient extends ResourceClients {
 
 /** Connects lazily: the first call finds out whether a server is there. */
 export function connectClient(options: ConnectOptions): TriremeClient {
-  const transport = new Transport(options);
+  return createClient(new Transport(options));
+}
+
+/** A client over any transport, for example one within the same process. */
+export function createClient(transport: ClientTransport): TriremeClient {
   const clients = new Map<KindName, ResourceClient<ApiObject>>();
   function resource<K extends KindName>(kind: K): ResourceClient<ObjectTypes[K]> {
     let client = clients.get(kind) as ResourceClient<ObjectTypes[K]> | undefined;

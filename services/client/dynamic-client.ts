@@ -15,7 +15,7 @@ import {
   wireOptions,
   writing,
 } from "./resource-client.ts";
-import type { Transport } from "./transport.ts";
+import type { ClientTransport } from "./transport.ts";
 import type {
   ApiObject,
   CallOptions,
@@ -66,7 +66,7 @@ export interface DynamicClient {
   deleteCollection(ref: ResourceRef, options: ListOptions & DeleteOptions): Promise<JsonObject>;
 }
 
-export function dynamicClient(transport: Transport): DynamicClient {
+export function dynamicClient(transport: ClientTransport): DynamicClient {
   const ask = async (answer: Promise<WireDocument>, { onWarning }: WriteOptions = {}) => {
     const { json, warnings = [] } = await answer;
     for (const text of warnings) onWarning?.(text);

@@ -1,6 +1,7 @@
 export {
   clientsByProperty,
   connectClient,
+  createClient,
   type PodReference,
   type ResourceClients,
   type TriremeClient,
@@ -38,7 +39,7 @@ export {
   type ElectedWork,
   runElectedProgram,
 } from "./run-elected-program.ts";
-export type { ConnectOptions, Duplex } from "./transport.ts";
+export type { ClientTransport, ConnectOptions, Duplex, UnaryOptions } from "./transport.ts";
 export type * from "./types.ts";
 export { watchEventLoop } from "./watchdog.ts";
 export { createWorkQueue } from "./work-queue.ts";

@@ -5,7 +5,7 @@ import type {
   WriteOptions as WireWriteOptions,
 } from "../../proto/gen/meta.ts";
 import type { Resource } from "./resources.ts";
-import type { Transport, UnaryOptions } from "./transport.ts";
+import type { ClientTransport, UnaryOptions } from "./transport.ts";
 import type {
   ApiObject,
   CallOptions,
@@ -22,9 +22,9 @@ import type {
 /** The typed client of one kind: translates options, nothing else. */
 export class TypedResourceClient<T extends ApiObject> implements ResourceClient<T> {
   readonly #resource: Resource<T>;
-  readonly #transport: Transport;
+  readonly #transport: ClientTransport;
 
-  constructor(resource: Resource<T>, transport: Transport) {
+  constructor(resource: Resource<T>, transport: ClientTransport) {
     this.#resource = resource;
     this.#transport = transport;
   }

@@ -56,7 +56,26 @@ export interface Duplex<Request, Response> {
   cancel(): void;
 }
 
-export class Transport {
+/** What a client calls its methods through. Calls fail with a `StatusError`. */
+export interface ClientTransport {
+  unary<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    options?: UnaryOptions,
+  ): Promise<Response>;
+  stream<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    options?: CallOptions,
+  ): AsyncIterable<Response>;
+  duplex<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    options?: CallOptions,
+  ): Promise<Duplex<Request, Response>>;
+  close(): void;
+}
+
+export class Transport implements ClientTransport {
   readonly #clients: readonly Client[];
   readonly #servers: readonly string[];
   readonly #log: Log;

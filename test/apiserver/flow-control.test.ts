@@ -1,6 +1,7 @@
 /** Who gets a seat, who waits, and who is refused. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { productionClock } from "../../ha/runtime/production/clock.ts";
 import type { RequestInfo } from "../../services/apiserver/request-info.ts";
 import { FlowControl } from "../../services/apiserver/verbs/flow-control.ts";
 import { priorityLevelOf } from "../../services/apiserver/verbs/priority-levels.ts";
@@ -48,7 +49,7 @@ test("requests find their priority level", () => {
   }
 });
 
-const options = { seats: 49, queueLength: 100, queueMillis: 60_000 };
+const options = { seats: 49, queueLength: 100, queueMillis: 60_000, clock: productionClock };
 
 /** Callers that still wait when a test ends leave. */
 const over = new AbortController();
@@ -94,7 +95,7 @@ test("who waits is served in turn, flow by flow", async () => {
 });
 
 test("a full queue and a long wait are refused with the level and when to come back", async () => {
-  const control = new FlowControl({ seats: 49, queueLength: 1, queueMillis: 20 });
+  const control = new FlowControl({ ...options, queueLength: 1, queueMillis: 20 });
   const first = Array.from({ length: 49 }, () => {
     try {
       return enter(control, person("flood"));

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createEventRecorder, parseDuration } from "../../services/client/mod.ts";
-import { FakeApi } from "./fake-api.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { quietLog } from "./quiet-log.ts";
+import { RealApi } from "./real-api.ts";
 
 test("a repeated event raises the count of the first", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   const { events } = api.client();
   const recorder = createEventRecorder({ events, component: "test", clock, log: quietLog });
   const about = {
@@ -34,7 +35,8 @@ test("a repeated event raises the count of the first", async () => {
 });
 
 test("counts never go back: not by a restart, another writer or an expired event", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   const { events } = api.client();
   const make = () => createEventRecorder({ events, component: "test", clock, log: quietLog });
   const about = { apiVersion: "v1", kind: "Pod", metadata: { name: "a", namespace: "default" } };
@@ -62,7 +64,8 @@ test("counts never go back: not by a restart, another writer or an expired event
 });
 
 test("an API that refuses events does not disturb the component", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   api.down = true;
   const { events } = api.client();
   const recorder = createEventRecorder({ events, component: "test", clock, log: quietLog });

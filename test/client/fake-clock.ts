@@ -1,5 +1,6 @@
 import type { Cancel } from "../../ha/runtime/types.ts";
 import type { LoopClock } from "../../services/client/mod.ts";
+import { activity } from "./activity.ts";
 
 interface Timer {
   readonly atMillis: number;
@@ -7,9 +8,20 @@ interface Timer {
   readonly callback: () => void;
 }
 
+/** Turns of Node's loop without activity after which nothing is under way; a write takes fewer. */
+const quietTurns = { alone: 3, withServers: 10 } as const;
+const turnsMax = 20_000;
+
 /** Lets every promise that can make progress without time make it. */
 export async function settle(): Promise<void> {
-  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+  let quiet = 0;
+  for (let turn = 0; turn < turnsMax; turn++) {
+    const before = activity.count;
+    await new Promise((resolve) => setImmediate(resolve));
+    quiet = activity.count === before ? quiet + 1 : 0;
+    if (quiet >= (activity.servers > 0 ? quietTurns.withServers : quietTurns.alone)) return;
+  }
+  throw new Error(`something still went on after ${turnsMax} turns`);
 }
 
 /** Time that passes only when the test says so. */

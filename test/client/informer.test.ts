@@ -2,16 +2,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
 import { CachedInformer, InformerFactory, retryOnConflict } from "../../services/client/mod.ts";
-import { FakeApi } from "./fake-api.ts";
 import { FakeClock, settle } from "./fake-clock.ts";
 import { quietLog } from "./quiet-log.ts";
+import { RealApi } from "./real-api.ts";
 
 const pod = (name: string, labels: Record<string, string> = {}): Pod => ({
   metadata: { name, namespace: "default", labels },
+  spec: { containers: [{ name: "c", image: "i" }] },
 });
 
 async function start() {
-  const [api, clock, stop] = [new FakeApi(), new FakeClock(), new AbortController()];
+  const [clock, stop] = [new FakeClock(), new AbortController()];
+  const api = await RealApi.open({ clock });
   const { pods } = api.client();
   const informer = new CachedInformer({ client: pods, log: quietLog, clock });
   const seen: string[] = [];
@@ -24,6 +26,7 @@ async function start() {
   const end = async () => {
     stop.abort();
     await run;
+    await api.close();
   };
   return { api, clock, pods, informer, seen, end };
 }
@@ -68,7 +71,7 @@ test("an expired watch is listed anew, and finds what was deleted meanwhile", as
   api.down = false;
   await pods.delete("a", "default");
   await pods.create(pod("b"));
-  api.compact();
+  await api.compact();
   await clock.until(() => informer.relists === 1 && seen.includes("+b"), "the relist");
   assert.deepEqual(seen, ["+a", "-a", "+b"]);
   await end();
@@ -84,7 +87,7 @@ test("an object replaced under its name while unseen is deleted and added", asyn
   api.down = false;
   await pods.delete("a", "default");
   await pods.create(pod("a"));
-  api.compact();
+  await api.compact();
   await clock.until(() => seen.length === 3, "the replacement");
   assert.deepEqual(seen, ["+a", "-a", "+a"]);
   await end();
@@ -99,7 +102,7 @@ test("lists come in pages", async () => {
   await clock.advance(500);
   api.down = false;
   for (let index = 0; index < 1_200; index++) await pods.create(pod(`p${index}`));
-  api.compact();
+  await api.compact();
   const before = api.lists;
   await clock.until(() => informer.lister.list().length === 1_201, "the relist");
   assert.equal(informer.relists, 1);
@@ -143,7 +146,7 @@ test("a handler that throws stops neither the cache nor the other handlers", asy
 });
 
 test("the factory shares one informer per kind and selection", async () => {
-  const api = new FakeApi();
+  await using api = await RealApi.open();
   const informers = new InformerFactory({
     client: api.client(),
     log: quietLog,
@@ -166,7 +169,8 @@ test("the factory shares one informer per kind and selection", async () => {
 });
 
 test("the metadata of a kind known only at run time; its end; no kind is watched twice", async () => {
-  const [api, clock, stop] = [new FakeApi(), new FakeClock(), new AbortController()];
+  const [clock, stop] = [new FakeClock(), new AbortController()];
+  await using api = await RealApi.open({ clock });
   const client = api.client();
   api.serve({ apiVersion: "ex.io/v1", kind: "Foo", plural: "foos", namespaced: true });
   const foos = { group: "ex.io", version: "v1", kind: "Foo", plural: "foos", namespaced: true };
@@ -195,7 +199,8 @@ test("the metadata of a kind known only at run time; its end; no kind is watched
 });
 
 test("retryOnConflict reads afresh, and gives up after its attempts", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   const { configMaps } = api.client();
   await configMaps.create({ metadata: { name: "a", namespace: "default" }, data: { n: "0" } });
   let interference = 2;

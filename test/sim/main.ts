@@ -1,39 +1,56 @@
 /**
  * `npm run sim -- --seeds 1000`: many seeds, on all cores. `--seed N` replays one, bit for bit.
+ * `--mode cluster` runs apiservers, scheduler, controllers and a workload above the members.
  * `--broken all`, or one of its names, proves that the checkers catch what they are there for.
  */
 import { parseArgs } from "node:util";
 import { brokenBuilds, huntAll, seedsMax } from "./broken.ts";
+import { controlPlaneMillis, runControlPlane } from "./control-plane/run.ts";
 import { type FaultName, faults } from "./faults.ts";
-import { runInParallel } from "./pool.ts";
-import { defaultMillis, type RunOptions, runSeed } from "./run.ts";
+import { type Job, modes, runInParallel } from "./pool.ts";
+import { defaultMillis, runSeed } from "./run.ts";
 
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "50" },
     seed: { type: "string" },
     from: { type: "string", default: "1" },
-    millis: { type: "string", default: String(defaultMillis) },
+    mode: { type: "string", default: "store" },
+    millis: { type: "string" },
     members: { type: "string" },
     faults: { type: "string" },
     broken: { type: "string" },
   },
 });
 
+const mode = modes.find((name) => name === values.mode);
+if (mode === undefined) refuse(`--mode ${values.mode}: is none of ${modes.join(", ")}`);
+const modeMillis = mode === "cluster" ? controlPlaneMillis : defaultMillis;
+if (mode === "cluster" && (values.members !== undefined || values.broken !== undefined)) {
+  refuse(
+    "--mode cluster: has three members and no broken builds; --members and --broken do not fit",
+  );
+}
+
 /** Seconds between two lines of progress. */
 const tellEverySeconds = 20;
+
+function refuse(text: string): never {
+  console.error(text);
+  process.exit(2);
+}
 
 function number(name: "seeds" | "seed" | "from" | "millis" | "members"): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value >= 0) return value;
-  console.error(`--${name} ${values[name]}: must be a whole number`);
-  process.exit(2);
+  return refuse(`--${name} ${values[name]}: must be a whole number`);
 }
 
-function optionsOf(seed: number): RunOptions {
+function optionsOf(seed: number): Job {
   return {
     seed,
-    millis: number("millis"),
+    ...(mode !== undefined && { mode }),
+    millis: values.millis === undefined ? modeMillis : number("millis"),
     ...(values.members !== undefined && { members: number("members") }),
     ...(values.faults !== undefined && { faults: faultNames(values.faults) }),
   };
@@ -43,14 +60,13 @@ function faultNames(list: string): readonly FaultName[] {
   const names = list.split(",");
   const unknown = names.find((name) => !Object.hasOwn(faults, name));
   if (unknown === undefined) return names as FaultName[];
-  console.error(`--faults ${unknown}: is none of ${Object.keys(faults).join(", ")}`);
-  process.exit(2);
+  return refuse(`--faults ${unknown}: is none of ${Object.keys(faults).join(", ")}`);
 }
 
 /** The command that shows this seed again. */
 function replay(seed: number): string {
-  const given = (["millis", "members", "faults"] as const)
-    .filter((name) => values[name] !== undefined && values[name] !== String(defaultMillis))
+  const given = (["mode", "millis", "members", "faults"] as const)
+    .filter((name) => values[name] !== undefined && values[name] !== "store")
     .map((name) => ` --${name} ${values[name]}`);
   return `npm run sim -- --seed ${seed}${given.join("")}`;
 }
@@ -58,6 +74,13 @@ function replay(seed: number): string {
 async function one(seed: number): Promise<boolean> {
   console.log(`seed ${seed}`);
   try {
+    if (mode === "cluster") {
+      const { faults: suffered, digest, ...counts } = await runControlPlane(optionsOf(seed));
+      for (const fault of suffered) console.log(`  ${fault}`);
+      const told = Object.entries(counts).map(([name, count]) => `${count} ${name}`);
+      console.log(`seed ${seed}: ${told.join(" · ")}\ndigest ${digest}`);
+      return true;
+    }
     const result = await runSeed(optionsOf(seed));
     for (const fault of result.faults) console.log(`  ${fault}`);
     console.log(

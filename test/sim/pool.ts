@@ -1,10 +1,24 @@
 /** Runs on worker threads, one run at a time on each, as many threads as the machine has cores. */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { RunOptions, RunResult } from "./run.ts";
+import type { RunOptions } from "./run.ts";
+
+/** A run of the store alone, or of a whole control plane above it. */
+export interface Job extends RunOptions {
+  readonly mode?: Mode;
+}
+
+export const modes = ["store", "cluster"] as const;
+export type Mode = (typeof modes)[number];
+
+/** What a run has in common with every other. */
+export interface Summary {
+  /** Operations whose answer was judged. */
+  readonly answered: number;
+}
 
 export type Outcome =
-  | { readonly kind: "passed"; readonly result: RunResult }
+  | { readonly kind: "passed"; readonly result: Summary }
   | { readonly kind: "failed"; readonly story: string };
 
 export interface PoolOptions {
@@ -18,8 +32,8 @@ export interface PoolOptions {
  * Outcomes come in the order in which the runs end.
  */
 export async function runInParallel(
-  jobs: readonly RunOptions[],
-  each: (job: RunOptions, outcome: Outcome) => boolean,
+  jobs: readonly Job[],
+  each: (job: Job, outcome: Outcome) => boolean,
   options: PoolOptions = {},
 ): Promise<void> {
   const waiting = jobs.values();
@@ -44,7 +58,7 @@ export async function runInParallel(
   await Promise.all(served);
 }
 
-function runOn(worker: Worker, job: RunOptions): Promise<Outcome> {
+function runOn(worker: Worker, job: Job): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     worker.once("message", (outcome: Outcome) => {
       worker.off("error", reject);

@@ -1,8 +1,9 @@
 /** One thread of `pool.ts`: a run per message, its outcome in return. */
 import { parentPort, workerData } from "node:worker_threads";
 import { breakBuild } from "./broken.ts";
-import type { Outcome } from "./pool.ts";
-import { type RunOptions, runSeed } from "./run.ts";
+import { runControlPlane } from "./control-plane/run.ts";
+import type { Job, Outcome, Summary } from "./pool.ts";
+import { runSeed } from "./run.ts";
 
 if (!parentPort) throw new Error("test/sim/thread.ts runs as a worker thread");
 const port = parentPort;
@@ -10,10 +11,11 @@ const port = parentPort;
 const { broken } = workerData as { readonly broken: string | undefined };
 if (broken !== undefined) breakBuild(broken);
 
-async function serve(options: RunOptions): Promise<void> {
+async function serve(job: Job): Promise<void> {
   let outcome: Outcome;
   try {
-    outcome = { kind: "passed", result: await runSeed(options) };
+    const result = await (job.mode === "cluster" ? clusterResult(job) : runSeed(job));
+    outcome = { kind: "passed", result };
   } catch (error) {
     const story = error instanceof Error ? (error.stack ?? error.message) : String(error);
     outcome = { kind: "failed", story };
@@ -22,4 +24,10 @@ async function serve(options: RunOptions): Promise<void> {
 }
 
 // One at a time: the next message comes after the answer to this one.
-port.on("message", (options: RunOptions) => void serve(options));
+port.on("message", (job: Job) => void serve(job));
+
+/** In the words of the store's mode, so that one pool counts both. */
+async function clusterResult(job: Job): Promise<Summary> {
+  const { calls } = await runControlPlane(job);
+  return { answered: calls };
+}

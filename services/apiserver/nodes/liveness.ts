@@ -1,4 +1,5 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { Cancel } from "../../../ha/runtime/types.ts";
 import type { NodeUsage } from "../../../proto/gen/core.ts";
 import type { NodeBeat } from "../../../proto/gen/node.ts";
 import { type Document, type Resource, rfc3339Micro } from "../../kinds/mod.ts";
@@ -43,8 +44,8 @@ export class Liveness {
   readonly #nodes: Resource;
   readonly #liveness: Resource;
   readonly #beats = new Map<string, Beat>();
-  readonly #timer: NodeJS.Timeout;
-  #soon: NodeJS.Timeout | undefined;
+  readonly #stopTimer: Cancel;
+  #soon: Cancel | undefined;
   #writing: Promise<void> | undefined;
   #dirty = false;
   #closed = false;
@@ -55,7 +56,7 @@ export class Liveness {
     this.#liveness = backend.registry.required("node.trireme.io/v1", "NodeLiveness");
     this.intervalMillis = options.intervalMillis ?? limits.heartbeatIntervalMillis;
     this.#minMillis = options.minMillis ?? limits.livenessMinMillis;
-    this.#timer = setInterval(() => this.#flush(), this.intervalMillis).unref();
+    this.#stopTimer = backend.clock.every(this.intervalMillis, () => this.#flush());
   }
 
   /** Throws TooManyRequests when this master has more nodes than it may. */
@@ -97,8 +98,8 @@ export class Liveness {
   /** Writes what is left to say, once. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    clearInterval(this.#timer);
-    clearTimeout(this.#soon);
+    this.#stopTimer();
+    this.#soon?.();
     await this.#writing;
     if (this.#dirty) await this.#write();
     this.#closed = true;
@@ -107,10 +108,10 @@ export class Liveness {
   #flushSoon(): void {
     this.#dirty = true;
     if (this.#closed || this.#soon !== undefined) return;
-    this.#soon = setTimeout(() => {
+    this.#soon = this.#backend.clock.after(this.#minMillis, () => {
       this.#soon = undefined;
       this.#flush();
-    }, this.#minMillis).unref();
+    });
   }
 
   #flush(): void {

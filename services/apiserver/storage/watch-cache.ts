@@ -1,5 +1,5 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import type { Log } from "../../../ha/runtime/types.ts";
+import type { Cancel, Clock, Log } from "../../../ha/runtime/types.ts";
 import type {
   KeyValue,
   Revision,
@@ -22,6 +22,7 @@ export interface WatchCacheOptions {
   readonly registry: Registry;
   readonly log: Log;
   readonly bookmarkMillis?: number | undefined;
+  readonly clock: Clock;
 }
 
 interface Waiter {
@@ -40,6 +41,7 @@ interface Waiter {
 export class WatchCache {
   readonly #store: Store;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #caches = new Map<Resource, KindCache>();
   readonly #byPrefix = new Map<string, KindCache>();
   /** Caches that are being filled, with the events that came meanwhile. */
@@ -52,12 +54,13 @@ export class WatchCache {
   #waiters: Waiter[] = [];
   #stream: WatchStream | undefined;
   #running: Promise<void> | undefined;
-  #bookmarks: NodeJS.Timeout | undefined;
+  #bookmarks: Cancel | undefined;
   #readyListeners: (() => void)[] = [];
 
   constructor(options: WatchCacheOptions) {
     this.#store = options.store;
     this.#log = options.log;
+    this.#clock = options.clock;
     this.#bookmarkMillis = options.bookmarkMillis ?? limits.bookmarkMillis;
     for (const resource of options.registry) this.#open(resource);
     this.#forgetRegistry = options.registry.onChange(({ type, resource }) => {
@@ -95,7 +98,7 @@ export class WatchCache {
 
   start(): void {
     this.#running ??= this.#run();
-    this.#bookmarks ??= setInterval(() => this.#sendBookmarks(), this.#bookmarkMillis).unref();
+    this.#bookmarks ??= this.#clock.every(this.#bookmarkMillis, () => this.#sendBookmarks());
   }
 
   /** Resolves when the first fill is done; rejects when the cache is closed before. */
@@ -112,14 +115,14 @@ export class WatchCache {
       const waiter: Waiter = {
         revision,
         resolve: () => {
-          clearTimeout(timer);
+          cancel();
           resolve();
         },
       };
-      const timer = setTimeout(() => {
+      const cancel = this.#clock.after(millis, () => {
         this.#waiters = this.#waiters.filter((each) => each !== waiter);
         reject(this.#filled ? this.#tooNew(revision) : unavailable(notFilled));
-      }, millis);
+      });
       this.#waiters.push(waiter);
     });
   }
@@ -127,7 +130,7 @@ export class WatchCache {
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
-    clearInterval(this.#bookmarks);
+    this.#bookmarks?.();
     this.#stream?.close();
     this.#forgetRegistry();
     for (const cache of this.#caches.values()) cache.endWatchers();
@@ -158,7 +161,7 @@ export class WatchCache {
           refill: !this.#filled,
         });
       }
-      await pause(delay, this.#stop.signal);
+      await pause(this.#clock, delay, this.#stop.signal);
       delay = Math.min(delay * 2, limits.retryMaxMillis);
     }
   }
@@ -240,7 +243,7 @@ export class WatchCache {
         const { message } = StatusError.from(thrown);
         this.#log.warn("a cache could not be filled yet", { cache: cache.prefix, message });
       }
-      await pause(delay, this.#stop.signal);
+      await pause(this.#clock, delay, this.#stop.signal);
       delay = Math.min(delay * 2, limits.retryMaxMillis);
     }
   }
@@ -366,15 +369,19 @@ function closedError(): StatusError {
 }
 
 /** Waits; an abort ends the wait at once. */
-export function pause(millis: number, signal: AbortSignal): Promise<void> {
+export function pause(
+  clock: Pick<Clock, "after">,
+  millis: number,
+  signal: AbortSignal,
+): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
-      clearTimeout(timer);
+      cancel();
       signal.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, millis);
+    const cancel = clock.after(millis, done);
     signal.addEventListener("abort", done, { once: true });
   });
 }

@@ -1,4 +1,4 @@
-import type { Log } from "../../../ha/runtime/types.ts";
+import type { Clock, Log } from "../../../ha/runtime/types.ts";
 import type { Store } from "../../../ha/store/types.ts";
 import type { Registry } from "../../kinds/mod.ts";
 import type { AdmissionChain } from "../admission/chain.ts";
@@ -21,6 +21,8 @@ export interface Backend {
   readonly timeToLive: TimeToLive;
   readonly requestTimeoutMillis: number;
   readonly log: Log;
+  /** Drives the time limits of requests and watches. */
+  readonly clock: Clock;
   /** Unix milliseconds. */
   now(): number;
   /** Uniform integer in 0..limit-1. */

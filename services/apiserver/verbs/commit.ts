@@ -84,8 +84,12 @@ async function send(
 ): Promise<TxnResponse> {
   const before = call.proposed;
   call.proposed = true;
-  const deadline = AbortSignal.timeout(backend.requestTimeoutMillis);
-  const signal = call.signal === undefined ? deadline : AbortSignal.any([deadline, call.signal]);
+  const deadline = new AbortController();
+  const cancel = backend.clock.after(backend.requestTimeoutMillis, () => {
+    deadline.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+  });
+  const signals = call.signal === undefined ? [] : [call.signal];
+  const signal = AbortSignal.any([deadline.signal, ...signals]);
   try {
     return await backend.store.txn(request, { requestId: storeRequestId(call, id), signal });
   } catch (thrown) {
@@ -94,6 +98,8 @@ async function send(
     if (error.code === Code.unavailable && error.message === noLeader) call.proposed = before;
     if (error.message === requestTooLarge) throw tooLarge(sizeOf(request), limits.objectBytes);
     throw error;
+  } finally {
+    cancel();
   }
 }
 

@@ -1,5 +1,6 @@
 import { assert } from "../../../ha/runtime/assert.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { Clock } from "../../../ha/runtime/types.ts";
 import { tooManyRequests } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { RequestInfo } from "../request-info.ts";
@@ -12,6 +13,8 @@ export interface FlowControlOptions {
   readonly queueLength: number;
   /** How long a request waits at most. */
   readonly queueMillis: number;
+  /** Times the wait. */
+  readonly clock: Pick<Clock, "after">;
 }
 
 interface Waiter {
@@ -92,7 +95,7 @@ export class FlowControl {
 
   #wait(level: Level, flow: string, signal: AbortSignal | undefined): Promise<() => void> {
     const queue = level.flows.get(flow) ?? [];
-    const { queueLength, queueMillis } = this.#options;
+    const { clock, queueLength, queueMillis } = this.#options;
     if (queue.length >= queueLength) {
       throw refusal(level, `${queueLength} requests of this user are waiting already`);
     }
@@ -100,7 +103,7 @@ export class FlowControl {
     level.waiting += 1;
     return new Promise((resolve, reject) => {
       const settle = () => {
-        clearTimeout(timer);
+        cancel();
         signal?.removeEventListener("abort", leave);
         level.waiting -= 1;
       };
@@ -117,10 +120,9 @@ export class FlowControl {
         reject(error);
       };
       const leave = () => give(new StatusError(Code.cancelled, "the caller has left"));
-      const timer = setTimeout(
-        () => give(refusal(level, `no request ended for ${queueMillis} ms`)),
-        queueMillis,
-      );
+      const cancel = clock.after(queueMillis, () => {
+        give(refusal(level, `no request ended for ${queueMillis} ms`));
+      });
       signal?.addEventListener("abort", leave, { once: true });
       queue.push(waiter);
     });

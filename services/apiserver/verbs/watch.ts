@@ -35,7 +35,7 @@ export async function* watch(
   }
   const selection = createSelection(resource, { ...request, namespace });
   const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(), 1000 * secondsOf(request)).unref();
+  const cancel = backend.clock.after(1000 * secondsOf(request), () => deadline.abort());
   const signals = call.signal === undefined ? [] : [call.signal];
   const signal = AbortSignal.any([deadline.signal, ...signals]);
   try {
@@ -44,7 +44,7 @@ export async function* watch(
     markSafe(call, thrown);
     throw thrown;
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 

@@ -1,0 +1,36 @@
+/** What the clients of a run asked for and what they were told: the checkers judge by it. */
+
+/** A call of Pods/Bind. */
+export interface Binding {
+  readonly pod: string;
+  readonly uid: string;
+  readonly node: string;
+  readonly caller: string;
+  acknowledged: boolean;
+}
+
+export interface Evidence {
+  readonly bindings: Binding[];
+  /** uids of pods whose creation was acknowledged, with their `namespace/name`. */
+  readonly created: Map<string, string>;
+  /** `namespace/name` of pods whose deletion somebody asked for, acknowledged or not. */
+  readonly deletionsAsked: Set<string>;
+  /** Lists that informers had to repeat. */
+  relists: number;
+  calls: number;
+  /** Calls that were tried again under the same request id. */
+  repeats: number;
+  leaderships: number;
+}
+
+export function newEvidence(): Evidence {
+  return {
+    bindings: [],
+    created: new Map(),
+    deletionsAsked: new Set(),
+    relists: 0,
+    calls: 0,
+    repeats: 0,
+    leaderships: 0,
+  };
+}

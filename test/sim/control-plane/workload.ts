@@ -1,0 +1,172 @@
+/** A user who creates, scales and deletes; and the kubelets of all nodes. */
+import { StatusError } from "../../../ha/runtime/status-error.ts";
+import type { ReplicaSet } from "../../../proto/gen/apps.ts";
+import type { Node, Pod } from "../../../proto/gen/core.ts";
+import {
+  createClient,
+  InformerFactory,
+  type LoopClock,
+  sleep,
+  type TriremeClient,
+} from "../../../services/client/mod.ts";
+import { quietLog } from "../../client/quiet-log.ts";
+import { between, type Chance, randomChoice } from "../chance.ts";
+
+type Transport = Parameters<typeof createClient>[0];
+
+const namespace = "default";
+const nodesMax = 4;
+const replicaSetsMax = 3;
+const replicasMax = 5;
+const podsMax = 6;
+const kubeletMillis = 80;
+
+/** Carries out one wish after the other; what fails is not tried again. */
+export class User {
+  readonly #client: TriremeClient;
+  readonly #clock: LoopClock;
+  readonly #chance: Chance;
+  readonly #sets: string[] = [];
+  #pods = 0;
+  stopped = false;
+  idle = false;
+
+  constructor(transport: Transport, clock: LoopClock, chance: Chance) {
+    this.#client = createClient(transport);
+    this.#clock = clock;
+    this.#chance = chance;
+  }
+
+  async run(): Promise<void> {
+    for (let number = 0; number < nodesMax; number++) {
+      await this.#insist(async () => void (await this.#client.nodes.create(nodeOf(number))));
+      await this.#insist(async () => {
+        const node = await this.#client.nodes.get(`n${number}`);
+        await this.#client.nodes.updateStatus({ ...node, status: nodeOf(number).status });
+      });
+    }
+    while (!this.stopped) {
+      await this.#attempt(() => this.#wish());
+      await sleep(this.#clock, between(this.#chance, 30, 400));
+    }
+    this.idle = true;
+  }
+
+  #wish(): Promise<unknown> {
+    const dice = this.#chance.below(10);
+    if (this.#sets.length < replicaSetsMax && dice < 4) return this.#createSet();
+    if (dice < 6 && this.#pods < podsMax) {
+      const name = `bare-${++this.#pods}`;
+      return this.#client.pods.create({ metadata: { name, namespace }, ...podTemplate() });
+    }
+    if (dice < 8 && this.#sets.length > 0) return this.#scale();
+    return this.#deletePod();
+  }
+
+  async #createSet(): Promise<void> {
+    const name = `set-${this.#sets.length}`;
+    this.#sets.push(name);
+    await this.#client.replicaSets.create(setOf(name, between(this.#chance, 1, replicasMax)));
+  }
+
+  async #scale(): Promise<void> {
+    const name = randomChoice(this.#chance, this.#sets);
+    const set = await this.#client.replicaSets.get(name, namespace);
+    const replicas = between(this.#chance, 0, replicasMax);
+    await this.#client.replicaSets.update({ ...set, spec: { ...set.spec, replicas } });
+  }
+
+  async #deletePod(): Promise<void> {
+    const { items } = await this.#client.pods.list({ namespace });
+    if (items.length === 0) return;
+    const { name = "" } = randomChoice(this.#chance, items).metadata ?? {};
+    await this.#client.pods.delete(name, namespace);
+  }
+
+  async #insist(run: () => Promise<void>): Promise<void> {
+    for (let done = false; !done && !this.stopped; ) {
+      done = await this.#attempt(run);
+      if (!done) await sleep(this.#clock, 200);
+    }
+  }
+
+  /** True: done, or done before. A bug of this file is no failed call. */
+  async #attempt(run: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await run();
+      return true;
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      return error.detail?.reason === "AlreadyExists";
+    }
+  }
+}
+
+/** Starts bound pods, and lets deleted ones end. Runs until its process ends. */
+export class Kubelets {
+  readonly informers: InformerFactory;
+  readonly #client: TriremeClient;
+  readonly #clock: LoopClock;
+
+  constructor(transport: Transport, clock: LoopClock) {
+    this.#client = createClient(transport);
+    this.#clock = clock;
+    this.informers = new InformerFactory({ client: this.#client, log: quietLog, clock });
+  }
+
+  async run(): Promise<void> {
+    const pods = this.informers.informer("Pod");
+    this.informers.start(new AbortController().signal);
+    for (;;) {
+      await sleep(this.#clock, kubeletMillis);
+      for (const pod of pods.lister.list()) {
+        try {
+          await this.#sync(pod);
+        } catch (error) {
+          if (!(error instanceof StatusError)) throw error;
+        }
+      }
+    }
+  }
+
+  async #sync(pod: Pod): Promise<void> {
+    const { deletionTimestamp, name = "", uid = "" } = pod.metadata ?? {};
+    if (!pod.spec?.nodeName) return;
+    if (deletionTimestamp !== undefined) {
+      const preconditions = { uid };
+      await this.#client.pods.delete(name, namespace, { gracePeriodSeconds: 0, preconditions });
+    } else if (pod.status?.phase !== "Running") {
+      const ready = { type: "Ready", status: "True" };
+      const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== "Ready");
+      const status = { ...pod.status, phase: "Running", conditions: [...others, ready] };
+      await this.#client.pods.updateStatus({ ...pod, status });
+    }
+  }
+}
+
+function nodeOf(number: number): Node {
+  return {
+    metadata: { name: `n${number}` },
+    status: {
+      allocatable: { cpu: "4", memory: "8Gi", pods: "20" },
+      conditions: [{ type: "Ready", status: "True" }],
+    },
+  };
+}
+
+function podTemplate(): Pick<Pod, "spec"> {
+  const requests = { cpu: "100m" };
+  return { spec: { containers: [{ name: "c", image: "i", resources: { requests } }] } };
+}
+
+function setOf(name: string, replicas: number): ReplicaSet {
+  const labels = { set: name };
+  return {
+    metadata: { name, namespace },
+    spec: {
+      replicas,
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, ...podTemplate() },
+    },
+  };
+}
