@@ -160,8 +160,8 @@ test("the factory shares one informer per kind and selection", async () => {
   await informers.whenSynced();
   assert.equal(api.watches, 2);
   const { pods } = api.client();
-  await pods.create({ ...pod("a"), spec: { nodeName: "n1" } });
-  await pods.create({ ...pod("b"), spec: { nodeName: "n2" } });
+  await pods.create({ ...pod("a"), spec: { ...pod("a").spec, nodeName: "n1" } });
+  await pods.create({ ...pod("b"), spec: { ...pod("b").spec, nodeName: "n2" } });
   await settle();
   assert.equal(onNode.lister.list().length, 1);
   stop.abort();
@@ -207,7 +207,7 @@ test("retryOnConflict reads afresh, and gives up after its attempts", async () =
   const change = async () => {
     const current = await configMaps.get("a", "default");
     if (interference-- > 0) {
-      api.change("ConfigMap", "default/a", (each) => {
+      await api.change("ConfigMap", "default/a", (each) => {
         each.data = { n: String(Number(each.data?.["n"]) + 10) };
       });
     }

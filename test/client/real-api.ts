@@ -14,6 +14,7 @@ import { createBackend } from "../../services/apiserver/apiserver.ts";
 import { bootstrap } from "../../services/apiserver/bootstrap.ts";
 import { objectKey } from "../../services/apiserver/storage/keys.ts";
 import { createSelection } from "../../services/apiserver/storage/selection.ts";
+import type { StoredObject } from "../../services/apiserver/storage/stored-object.ts";
 import {
   type ApiObject,
   type CallOptions,
@@ -30,7 +31,7 @@ import {
   type TriremeClient,
   type UnaryOptions,
 } from "../../services/client/mod.ts";
-import { builtInRegistry, type Resource } from "../../services/kinds/mod.ts";
+import { builtInRegistry, defineResource, type Resource } from "../../services/kinds/mod.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 import { activity } from "./activity.ts";
 import type { FakeClock } from "./fake-clock.ts";
@@ -54,6 +55,13 @@ export interface Written {
   readonly object: ApiObject;
 }
 
+export interface RuntimeKind {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly namespaced: boolean;
+}
+
 export interface RealApiOptions {
   /** Absent: the real time. */
   readonly clock?: FakeClock;
@@ -69,7 +77,16 @@ type WriteRequest = ApiObject & {
   readonly patch?: WriteRequest;
 };
 
-const writeVerbs = ["create", "update", "updateStatus", "patch", "delete", "bind", "finalize"];
+const writeVerbs = [
+  "create",
+  "update",
+  "updateStatus",
+  "patch",
+  "delete",
+  "deleteCollection",
+  "bind",
+  "finalize",
+];
 
 export class RealApi {
   lists = 0;
@@ -130,14 +147,14 @@ export class RealApi {
     const stored = this.#server.backend.cache
       .of(resource)
       .get(objectKey(resource, namespace, name));
-    return stored && this.#decode(kind, stored.protobuf);
+    return stored && this.#decode(kind, stored);
   }
 
   all<K extends KindName>(kind: K): ObjectTypes[K][] {
     const resource = this.#resource(kind);
     const selection = createSelection(resource, { namespace: "" });
     const found = this.#server.backend.cache.of(resource).select(selection);
-    return [...found].map((stored) => this.#decode(kind, stored.protobuf));
+    return [...found].map((stored) => this.#decode(kind, stored));
   }
 
   /**
@@ -166,13 +183,14 @@ export class RealApi {
     });
   }
 
-  /** Serves one more kind. */
-  serve(resource: Resource): void {
-    this.registry.add(resource);
+  /** Serves a kind that is known only at run time. */
+  serve({ apiVersion, kind, plural, namespaced }: RuntimeKind): void {
+    const [group = "", version = ""] = apiVersion.split("/");
+    this.registry.add(defineResource({ group, version, kind, plural, namespaced }));
   }
 
-  withdraw(resource: Resource): void {
-    this.registry.remove(resource);
+  withdraw(kind: string): void {
+    this.registry.remove(this.#resource(kind));
   }
 
   /**
@@ -228,12 +246,17 @@ export class RealApi {
     await settle();
   }
 
-  #resource(kind: KindName): Resource {
-    return this.registry.required(resources[kind].apiVersion, kind);
+  #resource(kind: string): Resource {
+    const resource = this.registry.find(kind.toLowerCase());
+    if (resource === undefined) throw new Error(`no kind ${kind} is served`);
+    return resource;
   }
 
-  #decode<K extends KindName>(kind: K, bytes: Uint8Array): ObjectTypes[K] {
-    return resources[kind].service.get.responseDeserialize(Buffer.from(bytes)) as ObjectTypes[K];
+  /** As a typed client gives it; a kind known at run time has only its document. */
+  #decode<K extends KindName>(kind: K, stored: StoredObject): ObjectTypes[K] {
+    if (!Object.hasOwn(resources, kind)) return stored.document as ObjectTypes[K];
+    const { get } = resources[kind].service;
+    return get.responseDeserialize(Buffer.from(stored.protobuf)) as ObjectTypes[K];
   }
 
   #inOrder(run: () => Promise<void>): Promise<void> {

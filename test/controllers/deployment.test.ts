@@ -3,15 +3,15 @@ import { test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
 import { deploymentController } from "../../services/controllers/deployment/controller.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
-import type { FakeApi } from "../client/fake-api.ts";
+import type { RealApi } from "../client/real-api.ts";
 import { active, deployment, harness, newTemplate, runPods } from "./harness.ts";
 
 const controllers = () => [deploymentController(2), replicaSetController(2)];
 const revision = "deployment.kubernetes.io/revision";
 const image = (pod: Pod) => pod.spec?.containers?.[0]?.image;
-const condition = (api: FakeApi, type: string) =>
+const condition = (api: RealApi, type: string) =>
   api.get("Deployment", "default/web")?.status?.conditions?.find((each) => each.type === type);
-const available = (api: FakeApi) =>
+const available = (api: RealApi) =>
   active(api).filter(({ status }) => status?.conditions?.[0]?.status === "True").length;
 
 async function rolledOut(replicas: number, spec = {}) {
@@ -27,7 +27,6 @@ async function rolledOut(replicas: number, spec = {}) {
   const update = () =>
     api.change("Deployment", "default/web", (each) => {
       each.spec!.template = newTemplate;
-      each.metadata!.generation = (each.metadata!.generation ?? 0) + 1;
     });
   return { ...all, update };
 }
@@ -94,7 +93,7 @@ test("going back to an old template takes its old replica set with a new revisio
   };
   await roll("web:2");
   assert.equal(api.all("ReplicaSet").length, 2);
-  api.change("Deployment", "default/web", (each) => {
+  await api.change("Deployment", "default/web", (each) => {
     each.spec!.template = deployment(2).spec!.template;
   });
   await roll("web:1");
@@ -118,7 +117,7 @@ test("Recreate ends every old pod before the first new one begins", async () => 
 
 test("scaling keeps the template; a paused deployment scales but does not roll out", async () => {
   const { api, clock, update, end } = await rolledOut(2);
-  api.change("Deployment", "default/web", (each) => {
+  await api.change("Deployment", "default/web", (each) => {
     each.spec!.paused = true;
     each.spec!.replicas = 5;
   });
@@ -135,7 +134,7 @@ test("scaling keeps the template; a paused deployment scales but does not roll o
 test("history beyond the limit is forgotten", async () => {
   const { api, clock, end } = await rolledOut(1, { revisionHistoryLimit: 1 });
   for (let version = 2; version <= 4; version++) {
-    api.change("Deployment", "default/web", (each) => {
+    await api.change("Deployment", "default/web", (each) => {
       each.spec!.template!.spec!.containers![0]!.image = `web:${version}`;
     });
     for (let step = 0; step < 40; step++) {

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { JsonObject } from "../../services/client/mod.ts";
 import { garbageCollector } from "../../services/controllers/garbage-collector/controller.ts";
+import { namespaceController } from "../../services/controllers/namespace/controller.ts";
+import type { Controller } from "../../services/controllers/types.ts";
 import { harness } from "./harness.ts";
 
 async function family() {
@@ -56,7 +58,7 @@ test("orphan: dependents stay, without the reference", async () => {
   await client.configMaps.delete("p", "default", { propagationPolicy: "Orphan" });
   await clock.until(() => !api.get("ConfigMap", "default/p"), "the owner goes");
   await clock.advance(1_000);
-  assert.deepEqual(api.get("Secret", "default/c1")?.metadata?.ownerReferences, []);
+  assert.deepEqual(api.get("Secret", "default/c1")?.metadata?.ownerReferences ?? [], []);
   await end();
 });
 
@@ -79,8 +81,8 @@ const reference = (owner: JsonObject, change: object = {}) => ({
 const ghost = (change: object = {}) =>
   reference({ kind: "ConfigMap", metadata: { name: "ghost", uid: "no-such-uid" } }, change);
 
-async function collector() {
-  const all = await harness(garbageCollector(4));
+async function collector(...others: Controller[]) {
+  const all = await harness(garbageCollector(4), ...others);
   const { client, clock } = all;
   await clock.advance(100);
   const make = (name: string, owners: object[] = [], change: JsonObject = {}) =>
@@ -127,7 +129,7 @@ test("a cycle waits for the dependents outside it, and for objects held by a fin
   await clock.advance(60_000);
   assert.equal(api.written.length, writes, "nothing is written while it waits");
   await clock.advance(0);
-  api.change("ConfigMap", "default/held", (each) => {
+  await api.change("ConfigMap", "default/held", (each) => {
     each.metadata!.finalizers = [];
   });
   await clock.until(() => names().length === 0, "all go");
@@ -152,6 +154,7 @@ test("a wrong reference to a living owner removes its own object alone", async (
   };
   for (const [what, how] of Object.entries(wrong)) {
     const { api, client, clock, make, names, end } = await collector();
+    await client.namespaces.create({ metadata: { name: "elsewhere" } });
     const owner = await make("owner");
     await make("child", [reference(owner)]);
     const bad = { metadata: {}, reference: {}, ...how };
@@ -179,8 +182,8 @@ test("an owner of a kind that is not served is unknown; once it is served it is 
   await make("gone", [ghost()]);
   await clock.until(() => !names().includes("gone"), "an absent owner is absent");
   await clock.advance(60_000);
-  assert.deepEqual(names(), ["foo", "version", "both"]);
-  assert.equal(api.all("ConfigMap")[2]?.metadata?.ownerReferences?.length, 2);
+  assert.deepEqual(names(), ["both", "foo", "version"]);
+  assert.equal(api.get("ConfigMap", "default/both")?.metadata?.ownerReferences?.length, 2);
   api.serve({ ...foo, plural: "foos", namespaced: true });
   await clock.until(() => names().length === 1, "the owners are absent now");
   assert.deepEqual(names(), ["version"]);
@@ -208,14 +211,14 @@ test("kinds known at run time own and are owned; one that is withdrawn is unknow
 });
 
 test("deletion in the foreground, and orphaning, end for every kind", async () => {
-  const { api, client, clock, make, end } = await collector();
+  const { api, client, clock, make, end } = await collector(namespaceController(2));
   const kinds = { Node: "v1", Namespace: "v1", Event: "v1", Lease: "coordination.k8s.io/v1" };
   for (const [kind, apiVersion] of Object.entries(kinds)) {
     for (const propagationPolicy of ["Foreground", "Orphan"] as const) {
       const namespaced = kind === "Event" || kind === "Lease";
       const namespace = namespaced ? "default" : undefined;
-      const spec = kind === "Namespace" ? { finalizers: [] } : {};
-      const owner = { apiVersion, kind, spec, metadata: { namespace } };
+      const about = kind === "Event" && { involvedObject: { kind: "Pod", namespace } };
+      const owner = { apiVersion, kind, ...about, metadata: { namespace } };
       const name = propagationPolicy.toLowerCase();
       await make(name, [], owner);
       await clock.advance(100);

@@ -1,17 +1,17 @@
 import type { FencingToken } from "../../ha/election/mod.ts";
 import type { Deployment, ReplicaSet } from "../../proto/gen/apps.ts";
 import type { Node, Pod, PodCondition } from "../../proto/gen/core.ts";
-import { InformerFactory, keyOf } from "../../services/client/mod.ts";
+import { InformerFactory, keyOf, type TriremeClient } from "../../services/client/mod.ts";
 import { ControllerManager } from "../../services/controllers/manager.ts";
 import type { Controller } from "../../services/controllers/types.ts";
-import { FakeApi } from "../client/fake-api.ts";
 import { FakeClock, settle } from "../client/fake-clock.ts";
 import { quietLog } from "../client/quiet-log.ts";
+import { RealApi } from "../client/real-api.ts";
 
-/** Controllers over a fake API and a fake clock, already leading. */
+/** Controllers over an apiserver in this process and a fake clock, already leading. */
 export async function harness(...controllers: Controller[]) {
   const clock = new FakeClock();
-  const api = new FakeApi({ now: () => clock.wallMillis(), gracefulPods: true });
+  const api = await RealApi.open({ clock });
   const client = api.client();
   const informers = new InformerFactory({ client, log: quietLog, clock });
   const manager = new ControllerManager({ client, informers, controllers, clock, log: quietLog });
@@ -39,18 +39,27 @@ export async function harness(...controllers: Controller[]) {
       await manager.flush();
       informing.abort();
       await informers.ended();
+      await api.close();
     },
   };
 }
 
-export const active = (api: FakeApi): Pod[] =>
+/** Creates a pod as it is after its kubelet has told of it: containers get an image, status counts. */
+export async function putPod(client: TriremeClient, pod: Pod): Promise<void> {
+  const containers = pod.spec?.containers ?? [{ name: "c" }];
+  const spec = { ...pod.spec, containers: containers.map((each) => ({ image: "i", ...each })) };
+  const created = await client.pods.create({ ...pod, spec });
+  if (pod.status) await client.pods.updateStatus({ ...created, status: pod.status });
+}
+
+export const active = (api: RealApi): Pod[] =>
   api.all("Pod").filter(({ metadata }) => !metadata?.deletionTimestamp);
 
 /** A kubelet that runs every bound, or unbound, pod at once and ends deleted ones. */
-export function runPods(api: FakeApi, now: () => number, mayRun = (_: Pod) => true): void {
+export function runPods(api: RealApi, now: () => number, mayRun = (_: Pod) => true): void {
   for (const pod of api.all("Pod")) {
     if (pod.metadata?.deletionTimestamp) {
-      api.finishPod(keyOf(pod));
+      void api.finishPod(keyOf(pod));
       continue;
     }
     if (pod.status?.phase === "Running" || !mayRun(pod)) continue;
@@ -58,8 +67,8 @@ export function runPods(api: FakeApi, now: () => number, mayRun = (_: Pod) => tr
   }
 }
 
-export function setReady(api: FakeApi, key: string, status: string, now: number): void {
-  api.change("Pod", key, (pod) => {
+export function setReady(api: RealApi, key: string, status: string, now: number): void {
+  void api.change("Pod", key, (pod) => {
     const ready: PodCondition = {
       type: "Ready",
       status,

@@ -5,13 +5,16 @@ import { deploymentController } from "../../services/controllers/deployment/cont
 import { garbageCollector } from "../../services/controllers/garbage-collector/controller.ts";
 import { namespaceController } from "../../services/controllers/namespace/controller.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
-import type { FakeApi } from "../client/fake-api.ts";
+import type { RealApi } from "../client/real-api.ts";
 import { active, deployment, harness, runPods } from "./harness.ts";
 
+const web = deployment(2);
+const doomedDeployment = { ...web, metadata: { ...web.metadata, namespace: "doomed" } };
+
 /** Status, reason and message of each condition, by type. */
-const said = (api: FakeApi) =>
+const said = (api: RealApi) =>
   Object.fromEntries(
-    (api.get("Namespace", "default")?.status?.conditions ?? []).map((each) => [
+    (api.get("Namespace", "doomed")?.status?.conditions ?? []).map((each) => [
       each.type,
       [each.status, each.reason, each.message],
     ]),
@@ -24,18 +27,18 @@ test("a deleted namespace is emptied of everything, then goes", async () => {
     replicaSetController(1),
     garbageCollector(2),
   );
-  await client.namespaces.create({ metadata: { name: "default" } });
+  await client.namespaces.create({ metadata: { name: "doomed" } });
   await client.namespaces.create({ metadata: { name: "kept" } });
-  await client.deployments.create(deployment(2));
-  for (const namespace of ["default", "kept"]) {
+  await client.deployments.create(doomedDeployment);
+  for (const namespace of ["doomed", "kept"]) {
     await client.configMaps.create({ metadata: { name: "c", namespace } });
   }
   await clock.until(() => active(api).length === 2, "pods");
   runPods(api, () => clock.wallMillis());
-  await client.namespaces.delete("default");
+  await client.namespaces.delete("doomed");
   await clock.advance(3_000);
   // Pods take their time, and the namespace says what it waits for.
-  const { status } = api.get("Namespace", "default") ?? {};
+  const { status } = api.get("Namespace", "doomed") ?? {};
   assert.equal(status?.phase, "Terminating");
   assert.deepEqual(said(api)["NamespaceContentRemaining"], [
     "True",
@@ -43,7 +46,7 @@ test("a deleted namespace is emptied of everything, then goes", async () => {
     "Some resources are remaining: pods. has 2 resource instances",
   ]);
   runPods(api, () => clock.wallMillis());
-  await clock.until(() => !api.get("Namespace", "default"), "the namespace is gone");
+  await clock.until(() => !api.get("Namespace", "doomed"), "the namespace is gone");
   assert.equal(api.all("Deployment").length + api.all("ReplicaSet").length, 0);
   assert.deepEqual(
     api.all("ConfigMap").map(({ metadata }) => metadata?.namespace),
@@ -56,12 +59,12 @@ test("a namespace tells what holds it, of kinds known at run time too, and when 
   const { api, client, clock, end } = await harness(namespaceController(2));
   const foo = { apiVersion: "ex.io/v1", kind: "Foo" };
   api.serve({ ...foo, plural: "foos", namespaced: true });
-  await client.namespaces.create({ metadata: { name: "default" } });
-  const held = { namespace: "default", finalizers: ["example.com/x"] };
+  await client.namespaces.create({ metadata: { name: "doomed" } });
+  const held = { namespace: "doomed", finalizers: ["example.com/x"] };
   await client.configMaps.create({ metadata: { ...held, name: "a" } });
   await client.dynamic.create({ ...foo, metadata: { ...held, name: "b" } });
-  await client.dynamic.create({ ...foo, metadata: { namespace: "default", name: "c" } });
-  await client.namespaces.delete("default");
+  await client.dynamic.create({ ...foo, metadata: { namespace: "doomed", name: "c" } });
+  await client.namespaces.delete("doomed");
   await clock.advance(5_000);
   assert.deepEqual(said(api), {
     NamespaceDeletionDiscoveryFailure: [
@@ -96,27 +99,27 @@ test("a namespace tells what holds it, of kinds known at run time too, and when 
   const before = writes();
   await clock.advance(10_000);
   assert.equal(writes(), before, "the same is not said twice");
-  api.change("ConfigMap", "default/a", (each) => {
+  await api.change("ConfigMap", "doomed/a", (each) => {
     each.metadata!.finalizers = [];
   });
-  await client.dynamic.patch({ ...foo, resource: "foos" }, "b", "default", "merge", {
+  await client.dynamic.patch({ ...foo, resource: "foos" }, "b", "doomed", "merge", {
     metadata: { finalizers: null },
   });
-  await clock.until(() => !api.get("Namespace", "default"), "the namespace goes");
+  await clock.until(() => !api.get("Namespace", "doomed"), "the namespace goes");
   await end();
 });
 
 test("a kind that cannot be emptied, and a failed discovery, are told; others are emptied", async () => {
   const { api, client, clock, end } = await harness(namespaceController(2));
-  await client.namespaces.create({ metadata: { name: "default" } });
-  await client.secrets.create({ metadata: { namespace: "default", name: "a" } });
-  await client.configMaps.create({ metadata: { namespace: "default", name: "b" } });
+  await client.namespaces.create({ metadata: { name: "doomed" } });
+  await client.secrets.create({ metadata: { namespace: "doomed", name: "a" } });
+  await client.configMaps.create({ metadata: { namespace: "doomed", name: "b" } });
   api.intercept = (verb, kind) => {
-    if (verb === "delete" && kind === "Secret") {
+    if (verb.startsWith("delete") && kind === "Secret") {
       throw new StatusError(Code.permissionDenied, "secrets are locked");
     }
   };
-  await client.namespaces.delete("default");
+  await client.namespaces.delete("doomed");
   await clock.advance(5_000);
   assert.deepEqual(said(api)["NamespaceDeletionContentFailure"], [
     "True",
@@ -133,6 +136,6 @@ test("a kind that cannot be emptied, and a failed discovery, are told; others ar
     "no discovery today",
   ]);
   api.discoveryError = undefined;
-  await clock.until(() => !api.get("Namespace", "default"), "the namespace goes");
+  await clock.until(() => !api.get("Namespace", "doomed"), "the namespace goes");
   await end();
 });

@@ -6,9 +6,9 @@ import { nodeLifecycleController } from "../../services/controllers/node-lifecyc
 import { EvictionPace } from "../../services/controllers/node-lifecycle/pace.ts";
 import { evictionTime } from "../../services/controllers/node-lifecycle/taints.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
-import type { FakeApi } from "../client/fake-api.ts";
 import { FakeClock } from "../client/fake-clock.ts";
-import { active, harness, node, replicaSet } from "./harness.ts";
+import type { RealApi } from "../client/real-api.ts";
+import { active, harness, node, putPod, replicaSet } from "./harness.ts";
 
 const options = {
   graceMillis: 20_000,
@@ -29,7 +29,7 @@ async function cluster(names: readonly string[]) {
   const live = async (seconds: number) => {
     for (let passed = 0; passed < seconds; passed += 5) {
       await clock.advance(5_000);
-      api.change("NodeLiveness", "apiserver-0", (liveness) => {
+      await api.change("NodeLiveness", "apiserver-0", (liveness) => {
         for (const name of beating) {
           const lastHeartbeatTime = new Date(clock.wallMillis()).toISOString();
           liveness.nodes = { ...liveness.nodes, [name]: { lastHeartbeatTime } };
@@ -41,9 +41,9 @@ async function cluster(names: readonly string[]) {
   return { ...all, beating, live };
 }
 
-const taintsOf = (api: FakeApi, name: string) =>
+const taintsOf = (api: RealApi, name: string) =>
   (api.get("Node", name)?.spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`).sort();
-const readyOf = (api: FakeApi, name: string) =>
+const readyOf = (api: RealApi, name: string) =>
   api.get("Node", name)?.status?.conditions?.find(({ type }) => type === "Ready");
 
 test("a silent node is marked, tainted and emptied; its pods are replaced; it recovers", async () => {
@@ -52,7 +52,7 @@ test("a silent node is marked, tainted and emptied; its pods are replaced; it re
   await live(5);
   const names = active(api).map(({ metadata }) => `default/${metadata?.name}`);
   for (const [index, key] of names.entries()) {
-    api.change("Pod", key, (pod) => {
+    await api.change("Pod", key, (pod) => {
       pod.spec!.nodeName = `n${index + 1}`;
       pod.status = { phase: "Running", conditions: [{ type: "Ready", status: "True" }] };
     });
@@ -73,7 +73,7 @@ test("a silent node is marked, tainted and emptied; its pods are replaced; it re
   assert.ok(!api.get("Pod", names[1] ?? "")?.metadata?.deletionTimestamp, "others stay");
   // The kubelet is back and says so.
   beating.add("n1");
-  api.change("Node", "n1", (each) => {
+  await api.change("Node", "n1", (each) => {
     each.status = node("n1").status;
   });
   await live(10);
@@ -93,7 +93,7 @@ test("a controller that has just started gives every node its full grace", async
 
 test("when every node falls silent nothing is evicted", async () => {
   const { api, client, live, beating, end } = await cluster(["n1", "n2", "n3"]);
-  await client.pods.create({
+  await putPod(client, {
     metadata: { name: "p", namespace: "default" },
     spec: { nodeName: "n2" },
   });
@@ -120,8 +120,8 @@ test("pods leave when their toleration runs out, not before", async () => {
       ],
     },
   });
-  await client.pods.create(make("minute", 60));
-  await client.pods.create(make("forever"));
+  await putPod(client, make("minute", 60));
+  await putPod(client, make("forever"));
   const going = (name: string) =>
     api.get("Pod", `default/${name}`)?.metadata?.deletionTimestamp !== undefined;
   await live(10);
@@ -166,7 +166,10 @@ test("a taint without timeAdded counts from when it was first seen, and anew whe
     metadata: { name, namespace: "default" },
     spec: {
       nodeName: "n1",
-      tolerations: name === "none" ? [] : [{ key: "evict", operator: "Exists", tolerationSeconds }],
+      tolerations:
+        name === "none"
+          ? []
+          : [{ key: "evict", operator: "Exists", effect: "NoExecute", tolerationSeconds }],
     },
   });
   await live(10);
@@ -176,17 +179,17 @@ test("a taint without timeAdded counts from when it was first seen, and anew whe
     api.change("Node", "n1", (each) => {
       each.spec = { ...each.spec, taints: effects.map((effect) => ({ key: "evict", effect })) };
     });
-  await client.pods.create(make("six", 6));
-  taint("NoExecute");
+  await putPod(client, make("six", 6));
+  await taint("NoExecute");
   await clock.advance(4_000);
   assert.equal(going("six"), false);
-  taint();
+  await taint();
   await clock.advance(1_000);
-  taint("NoExecute", "NoSchedule");
+  await taint("NoExecute", "NoSchedule");
   for (const [name, seconds] of Object.entries({ forever: undefined, zero: 0, negative: -5 })) {
-    await client.pods.create(make(name, seconds));
+    await putPod(client, make(name, seconds));
   }
-  await client.pods.create(make("none"));
+  await putPod(client, make("none"));
   await clock.advance(5_000);
   const names = ["none", "zero", "negative", "six", "forever"];
   assert.deepEqual(names.map(going), [true, true, true, false, false]);
@@ -199,7 +202,7 @@ test("the pods of one node are evicted several at a time, and one failure stops 
   const { api, client, clock, live, end } = await cluster(["n1", "n2"]);
   for (let index = 0; index < 40; index++) {
     const name = `p${index}`;
-    await client.pods.create({
+    await putPod(client, {
       metadata: { name, namespace: "default" },
       spec: { nodeName: "n1" },
     });
@@ -210,7 +213,7 @@ test("the pods of one node are evicted several at a time, and one failure stops 
       throw new StatusError(Code.unavailable, "not now");
     }
   };
-  api.change("Node", "n1", (each) => {
+  await api.change("Node", "n1", (each) => {
     each.spec = { ...each.spec, taints: [{ key: "evict", effect: "NoExecute" }] };
   });
   await clock.advance(100);

@@ -5,7 +5,7 @@ import type { Pod } from "../../proto/gen/core.ts";
 import { compareForDeletion } from "../../services/controllers/pods.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import { settle } from "../client/fake-clock.ts";
-import { active, harness, replicaSet, runPods, setReady } from "./harness.ts";
+import { active, harness, putPod, replicaSet, runPods, setReady } from "./harness.ts";
 
 test("it creates what is missing, and the status follows the pods", async () => {
   const { api, client, clock, fence, end } = await harness(replicaSetController(2));
@@ -41,7 +41,7 @@ test("scaling down takes pods that are not ready first; a terminating pod is rep
   const [lame, ...others] = active(api).map(({ metadata }) => metadata?.name ?? "");
   for (const name of others) setReady(api, `default/${name}`, "True", clock.wallMillis());
   setReady(api, `default/${lame}`, "False", clock.wallMillis());
-  api.change("ReplicaSet", "default/web", (set) => {
+  await api.change("ReplicaSet", "default/web", (set) => {
     set.spec!.replicas = 2;
   });
   await clock.advance(100);
@@ -62,18 +62,18 @@ test("scaling down takes pods that are not ready first; a terminating pod is rep
 
 test("matching pods without a controller are adopted; own ones that match no more released", async () => {
   const { api, client, clock, end } = await harness(replicaSetController(2));
-  await client.pods.create({
+  await putPod(client, {
     metadata: { name: "stray", namespace: "default", labels: { app: "web" } },
   });
   await client.replicaSets.create(replicaSet(2));
   await clock.advance(100);
   assert.equal(active(api).length, 2);
   assert.equal(api.get("Pod", "default/stray")?.metadata?.ownerReferences?.[0]?.name, "web");
-  api.change("Pod", "default/stray", (pod) => {
+  await api.change("Pod", "default/stray", (pod) => {
     pod.metadata!.labels = { app: "debug" };
   });
   await clock.advance(100);
-  assert.deepEqual(api.get("Pod", "default/stray")?.metadata?.ownerReferences, []);
+  assert.deepEqual(api.get("Pod", "default/stray")?.metadata?.ownerReferences ?? [], []);
   assert.equal(active(api).length, 3);
   await end();
 });
@@ -84,7 +84,7 @@ test("while its cache lags it does not create twice", async () => {
   await clock.advance(10);
   for (let round = 0; round < 5; round++) {
     api.breakWatches();
-    api.change("ReplicaSet", "default/web", (set) => {
+    await api.change("ReplicaSet", "default/web", (set) => {
       set.metadata!.annotations = { round: String(round) };
     });
     await clock.advance(200);

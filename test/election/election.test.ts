@@ -8,13 +8,13 @@ import {
 } from "../../ha/election/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { isNotFound } from "../../services/client/mod.ts";
-import { FakeApi } from "../client/fake-api.ts";
 import { FakeClock, settle } from "../client/fake-clock.ts";
 import { quietLog } from "../client/quiet-log.ts";
+import { RealApi } from "../client/real-api.ts";
 
 const timing = { leaseMillis: 15_000, renewDeadlineMillis: 10_000, retryMillis: 2_000 };
 
-function leaseClient(api: FakeApi, gate: { cut: boolean } = { cut: false }): LeaseClient {
+function leaseClient(api: RealApi, gate: { cut: boolean } = { cut: false }): LeaseClient {
   const { leases } = api.client();
   const reach = () => {
     if (gate.cut) throw new StatusError(Code.unavailable, "cut off");
@@ -49,7 +49,7 @@ interface Candidate {
 }
 
 function campaign(
-  api: FakeApi,
+  api: RealApi,
   clock: FakeClock,
   identity: string,
   extra: Partial<RunElectionOptions> = {},
@@ -100,8 +100,10 @@ test("durations whose relations cannot work are refused with the relation named"
     [{ retryMillis: 0 }, /retryMillis is 0/],
     [{ identity: "" }, /identity is empty/],
   ];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   for (const [change, pattern] of rows) {
-    const { done } = campaign(new FakeApi(), new FakeClock(), "a", change);
+    const { done } = campaign(api, clock, "a", change);
     await assert.rejects(done, (error: StatusError) => {
       assert.equal(error.code, Code.invalidArgument);
       assert.match(error.message, pattern);
@@ -111,7 +113,8 @@ test("durations whose relations cannot work are refused with the relation named"
 });
 
 test("one of two candidates leads, and renews for as long as it lives", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   const a = campaign(api, clock, "a");
   await settle();
   const b = campaign(api, clock, "b");
@@ -122,7 +125,8 @@ test("one of two candidates leads, and renews for as long as it lives", async ()
 });
 
 test("a graceful stop releases, and the standby takes over at its next poll", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   const a = campaign(api, clock, "a");
   await settle();
   const b = campaign(api, clock, "b");
@@ -137,7 +141,8 @@ test("a graceful stop releases, and the standby takes over at its next poll", as
 });
 
 test("with a watch as hint the standby takes a released Lease without any time passing", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   const a = campaign(api, clock, "a");
   await settle();
   const watching = new AbortController();
@@ -157,7 +162,8 @@ test("with a watch as hint the standby takes a released Lease without any time p
 });
 
 test("after a crash the standby leads once the lease has run out, and not before", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   const a = campaign(api, clock, "a");
   await settle();
   const b = campaign(api, clock, "b");
@@ -172,7 +178,8 @@ test("after a crash the standby leads once the lease has run out, and not before
 });
 
 test("a leader that cannot renew stops leading before anybody else may start", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   const a = campaign(api, clock, "a");
   await settle();
   const b = campaign(api, clock, "b");
@@ -189,7 +196,7 @@ test("a leader that cannot renew stops leading before anybody else may start", a
 });
 
 test("a candidate whose clock is years off waits as long as any other", async () => {
-  const api = new FakeApi();
+  await using api = await RealApi.open();
   const [clock, skewed] = [new FakeClock(), new FakeClock(Date.UTC(2035, 0, 1))];
   const a = campaign(api, clock, "a");
   await settle();
@@ -204,7 +211,7 @@ test("a candidate whose clock is years off waits as long as any other", async ()
 });
 
 test("the guarded write of a paused leader is refused after another has taken over", async () => {
-  const api = new FakeApi();
+  await using api = await RealApi.open();
   const [pausedClock, clock] = [new FakeClock(), new FakeClock()];
   const a = campaign(api, pausedClock, "a");
   await settle();
@@ -229,7 +236,8 @@ test("the guarded write of a paused leader is refused after another has taken ov
 });
 
 test("a Lease that an unanswered write took is given back before it is taken with a token", async () => {
-  const [api, clock] = [new FakeApi(), new FakeClock()];
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
   await api.client().leases.create({
     metadata: { name: "scheduler", namespace: "kube-system" },
     spec: { holderIdentity: "a", leaseDurationSeconds: 15 },
@@ -238,13 +246,15 @@ test("a Lease that an unanswered write took is given back before it is taken wit
   await settle();
   assert.equal(a.leading, true);
   const fence = a.tokens[0];
-  await api.client().configMaps.create({ metadata: { name: "x", namespace: "y" } }, { fence });
+  await api
+    .client()
+    .configMaps.create({ metadata: { name: "x", namespace: "default" } }, { fence });
   await finish(clock, a);
 });
 
 test("work that ends by itself releases and ends the campaign; work that fails fails it", async () => {
   const clock = new FakeClock();
-  const api = new FakeApi();
+  await using api = await RealApi.open();
   await campaign(api, clock, "a", { lead: async () => {} }).done;
   assert.equal(api.get("Lease", "kube-system/scheduler")?.spec?.holderIdentity, "");
   const failing = campaign(api, clock, "b", { lead: () => Promise.reject(new Error("broken")) });
