@@ -12,9 +12,9 @@ import {
   refuse,
   Scheduler,
 } from "../../services/scheduler/mod.ts";
-import { FakeApi } from "../client/fake-api.ts";
 import { FakeClock, settle } from "../client/fake-clock.ts";
 import { quietLog } from "../client/quiet-log.ts";
+import { RealApi } from "../client/real-api.ts";
 
 const node = (name: string, cpu = "2"): Node => ({
   metadata: { name },
@@ -23,14 +23,17 @@ const node = (name: string, cpu = "2"): Node => ({
 const pod = (name: string, cpu = "100m", change: Partial<Pod> = {}): Pod => ({
   ...change,
   metadata: { name, namespace: "default", ...change.metadata },
-  spec: { containers: [{ name: "c", resources: { requests: { cpu } } }], ...change.spec },
+  spec: {
+    containers: [{ name: "c", image: "i", resources: { requests: { cpu } } }],
+    ...change.spec,
+  },
 });
 /** The highest class but one; a pod may state no priority but that of its class. */
 const critical = { priorityClassName: "system-cluster-critical", priority: 2_000_000_000 };
 
 async function start(fence?: { lease: string; token: string }, more: readonly Plugin[] = []) {
   const clock = new FakeClock();
-  const api = new FakeApi({ now: () => clock.wallMillis() });
+  const api = await RealApi.open({ clock });
   const client = api.client();
   const informing = new AbortController();
   const informers = new InformerFactory({ client, log: quietLog, clock });
@@ -62,11 +65,17 @@ async function start(fence?: { lease: string; token: string }, more: readonly Pl
     informing.abort();
     await informers.ended();
     await recorder.flush();
+    await api.close();
   };
   const nodeOf = (name: string) => api.get("Pod", `default/${name}`)?.spec?.nodeName;
   const conditionOf = (name: string) =>
     api.get("Pod", `default/${name}`)?.status?.conditions?.find((c) => c.type === "PodScheduled");
-  return { api, clock, client, scheduler, begin, pause, end, nodeOf, conditionOf };
+  /** Deletes a pod, and lets its kubelet end it. */
+  const remove = async (name: string) => {
+    await client.pods.delete(name, "default");
+    await api.finishPod(`default/${name}`);
+  };
+  return { api, clock, client, scheduler, begin, pause, end, remove, nodeOf, conditionOf };
 }
 
 test("pods are bound, and an event says where", async () => {
@@ -102,7 +111,7 @@ test("a pod that fits nowhere says why once, and is bound when a node makes room
 });
 
 test("what cannot help does not wake an unschedulable pod", async () => {
-  const { api, clock, client, begin, end, nodeOf } = await start();
+  const { api, clock, client, begin, end, nodeOf, remove } = await start();
   begin();
   await client.nodes.create(node("n1", "1"));
   await client.pods.create(pod("a", "800m"));
@@ -111,12 +120,12 @@ test("what cannot help does not wake an unschedulable pod", async () => {
   await settle();
   assert.equal(nodeOf("b"), undefined);
   // A heartbeat changes the node, but nothing that scheduling looks at.
-  api.change("Node", "n1", (each) => {
+  await api.change("Node", "n1", (each) => {
     each.status!.conditions = [{ type: "Ready", status: "True" }];
   });
   await clock.advance(60_000);
   assert.equal(nodeOf("b"), undefined);
-  await client.pods.delete("a", "default");
+  await remove("a");
   await clock.until(() => nodeOf("b") === "n1", "room was made");
   await end();
 });
@@ -159,14 +168,16 @@ test("a binding that fails gives the room back, and is repeated", async () => {
 
 test("pods of other schedulers, gated and ending ones are left alone", async () => {
   const { clock, client, begin, end, nodeOf, api } = await start();
-  begin();
   await client.nodes.create(node("n1"));
   await client.pods.create(pod("other", "1m", { spec: { schedulerName: "mine" } }));
   await client.pods.create(pod("gated", "1m", { spec: { schedulingGates: [{ name: "g" }] } }));
-  await client.pods.create(pod("done", "1m", { status: { phase: "Succeeded" } }));
+  const done = await client.pods.create(pod("done", "1m"));
+  await client.pods.updateStatus({ ...done, status: { ...done.status, phase: "Succeeded" } });
+  await settle();
+  begin();
   await clock.advance(10_000);
   assert.deepEqual(["other", "gated", "done"].map(nodeOf), [undefined, undefined, undefined]);
-  api.change("Pod", "default/gated", (each) => {
+  await api.change("Pod", "default/gated", (each) => {
     each.spec!.schedulingGates = [];
   });
   await settle();
@@ -189,7 +200,7 @@ test("many pods at once never overcommit a node", async () => {
 });
 
 test("a deposed scheduler cannot bind, and goes on where it was once it leads again", async () => {
-  const fence = { lease: "kube-system/kube-scheduler", token: "0" };
+  const fence = { lease: "kube-system/kube-scheduler", token: "1" };
   const { api, clock, client, begin, end, nodeOf, pause } = await start(fence);
   begin();
   await client.nodes.create(node("n1"));
@@ -211,7 +222,7 @@ test("a deposed scheduler cannot bind, and goes on where it was once it leads ag
 });
 
 test("the best waiting pod gets a freed slot, even while it is in its backoff", async () => {
-  const { clock, client, begin, end, nodeOf } = await start();
+  const { clock, client, begin, end, nodeOf, remove } = await start();
   begin();
   await client.nodes.create(node("n1", "1"));
   await client.pods.create(pod("holder", "800m"));
@@ -228,7 +239,7 @@ test("the best waiting pod gets a freed slot, even while it is in its backoff", 
   await settle();
   const expected = ["important", "urgent", "old"];
   for (const [index, name] of expected.entries()) {
-    await client.pods.delete(index === 0 ? "holder" : (expected[index - 1] ?? ""), "default");
+    await remove(index === 0 ? "holder" : (expected[index - 1] ?? ""));
     await settle();
     await clock.advance(15_000);
     assert.deepEqual(expected.filter((each) => nodeOf(each) === "n1").at(-1), name);
@@ -243,9 +254,11 @@ test("a gated pod costs no attempt and goes on once its gates are gone", async (
   await client.nodes.create(node("n1"));
   await settle();
   assert.equal(nodeOf("gated"), undefined);
-  assert.equal(conditionOf("gated")?.reason, undefined);
+  // The apiserver says so when it creates the pod; the scheduler adds nothing.
+  assert.equal(conditionOf("gated")?.reason, "SchedulingGated");
+  assert.equal(api.written.filter(({ verb }) => verb === "updateStatus").length, 0);
   assert.equal(api.all("Event").length, 0);
-  api.change("Pod", "default/gated", (each) => {
+  await api.change("Pod", "default/gated", (each) => {
     each.spec!.schedulingGates = [];
   });
   await settle();
@@ -259,11 +272,11 @@ test("postFilter makes room, and the pod's status names the node", async () => {
     name: "Evicting",
     async postFilter(_cycle, diagnosis) {
       asked.push(...[...diagnosis].map(([{ name }, { plugin }]) => `${name} ${plugin}`));
-      await api.client().pods.delete("victim", "default");
+      await remove("victim");
       return { nominatedNode: "n1" };
     },
   };
-  const { api, clock, client, begin, end, nodeOf } = await start(undefined, [evicting]);
+  const { api, clock, client, begin, end, nodeOf, remove } = await start(undefined, [evicting]);
   begin();
   await client.nodes.create(node("n1", "1"));
   await client.pods.create(pod("victim", "800m"));
