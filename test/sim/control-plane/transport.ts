@@ -36,6 +36,12 @@ const latencyMillis = [1, 6] as const;
 /** While `trouble` is true, one call in so many loses its answer, one event in so many its stream. */
 const lostAnswers = 60;
 const brokenStreams = 150;
+/**
+ * One binding in so many is so long on its way that another scheduler may lead when it arrives: it
+ * must then change nothing.
+ */
+const lateBindings = 8;
+const lateMillis = [1_000, 7_000] as const;
 
 export interface Weather {
   /** Connections break now and then. */
@@ -177,8 +183,14 @@ export class SimulatedTransport implements ClientTransport {
       signal?.addEventListener("abort", abort, { once: true });
       undo.push(() => signal?.removeEventListener("abort", abort));
       // On the member's own clock: a paused member serves nothing, a dead one never does.
-      void this.#travel(seat.runtime?.clock ?? process.clock).then(() => {
-        if (settled) return;
+      const late =
+        weather.trouble &&
+        method.path === PodsService.bind.path &&
+        chance.below(lateBindings) === 0;
+      const way = late ? lateMillis : latencyMillis;
+      void this.#travel(seat.runtime?.clock ?? process.clock, way).then(() => {
+        // A request of a process that was killed meanwhile arrives all the same.
+        if (settled && process.alive) return;
         const answerLost = weather.trouble && chance.below(lostAnswers) === 0;
         server.unary(method, request, call).then(
           (answer) => settle(() => (answerLost ? reject(lost("reset")) : resolve(answer))),
@@ -204,8 +216,10 @@ export class SimulatedTransport implements ClientTransport {
     this.#current = (index + 1) % this.#options.masters.cluster.seats.length;
   }
 
-  #travel(clock: Pick<Clock, "after">): Promise<void> {
-    const [min, max] = latencyMillis;
+  #travel(
+    clock: Pick<Clock, "after">,
+    [min, max]: readonly [number, number] = latencyMillis,
+  ): Promise<void> {
     const millis = between(this.#options.chance, min, max);
     return new Promise((resolve) => clock.after(millis, resolve));
   }
