@@ -137,10 +137,6 @@ export class RealApi {
     );
   }
 
-  get revision(): number {
-    return this.#server.backend.cache.revision;
-  }
-
   get<K extends KindName>(kind: K, key: string): ObjectTypes[K] | undefined {
     const { namespace = "", name } = splitKey(key);
     const resource = this.#resource(kind);
