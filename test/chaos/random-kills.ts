@@ -90,7 +90,7 @@ async function killAll(
     const mean = Math.max(meanMillis / 4, left / (count - kills.length));
     await pause(mean * (0.5 + random.below(1_000) / 1_000));
     const victim = await spared(victims);
-    const kill = victims.kill(victim);
+    const kill = await victims.kill(victim);
     kills.push(kill);
     say(`kill ${kills.length}: ${kill.name} (${kill.kind}, ${kill.pid})`);
   }

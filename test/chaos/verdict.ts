@@ -103,15 +103,15 @@ async function processFaults(
 }
 
 /**
- * Excluded, because the client cannot tell whom its connection went through: a request under way at
- * the moment when a kube-proxy was killed (it, or its place in the proxy's queue of connections, may
- * have been that proxy's), and one under way while the containers of a killed node were ended. A
- * request that began after either has to succeed.
+ * Excluded, because the client cannot tell which processes its connection went through: a request
+ * that was under way at some moment between the signal to a kube-proxy and the end of its process
+ * (the kernel gives it connections until then), and one under way between the signal to a kubelet
+ * and the end of its node's containers. A request that began later has to succeed.
  */
 export function isExcused({ beganAt, endedAt }: FailedRequest, kills: readonly Kill[]): boolean {
-  return kills.some(({ kind, at, after }) => {
+  return kills.some(({ kind, at, goneAt }) => {
     if (endedAt < at) return false;
-    if (kind === "kube-proxy") return beganAt <= after;
-    return kind === "kubelet" && beganAt <= after + lostContainersMillis;
+    if (kind === "kube-proxy") return beganAt <= goneAt;
+    return kind === "kubelet" && beganAt <= goneAt + lostContainersMillis;
   });
 }

@@ -9,6 +9,7 @@ import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { adminTls } from "../../services/cli/connect.ts";
 import { type Endpoints, isOurs } from "../../services/cli/endpoints.ts";
 import type { TriremeClient } from "../../services/client/mod.ts";
+import { until } from "../e2e/cluster.ts";
 
 export const victimKinds = [
   "master",
@@ -27,13 +28,15 @@ export interface Victim {
 }
 
 export interface Kill extends Victim {
-  /** `Date.now()` just before and just after the signal. */
+  /** `Date.now()` of the signal, and when the process with all its sockets was gone. */
   readonly at: number;
-  readonly after: number;
+  readonly goneAt: number;
 }
 
 /** A process that started less than this ago is not yet counted as one that stands in for others. */
 const settledMillis = 4_000;
+
+const goneMillisMax = 10_000;
 
 export class Victims {
   readonly #random: Random;
@@ -64,11 +67,14 @@ export class Victims {
     return undefined;
   }
 
-  kill(victim: Victim): Kill {
-    assert(victim.pid > 1, `pid ${victim.pid} of ${victim.name} is no process of the cluster`);
+  /** Resolves when the process is gone: until then the kernel gives it new connections. */
+  async kill(victim: Victim): Promise<Kill> {
+    const { pid, name } = victim;
+    assert(pid > 1, `pid ${pid} of ${name} is no process of the cluster`);
     const at = Date.now();
-    process.kill(victim.pid, "SIGKILL");
-    return { ...victim, at, after: Date.now() };
+    process.kill(pid, "SIGKILL");
+    await until(`the end of ${name}`, async () => !isOurs(pid), goneMillisMax, 5);
+    return { ...victim, at, goneAt: Date.now() };
   }
 
   #isSettled(pid: number): boolean {
