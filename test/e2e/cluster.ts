@@ -104,6 +104,7 @@ export async function until<T>(
   what: string,
   condition: () => Promise<T | undefined | false>,
   withinMillis = 60_000,
+  pauseMillis = 100,
 ): Promise<T> {
   const deadline = Date.now() + withinMillis;
   let last: unknown;
@@ -118,6 +119,6 @@ export async function until<T>(
     if (Date.now() > deadline) {
       throw new Error(`waited ${withinMillis} ms for ${what}`, { cause: last });
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, pauseMillis));
   }
 }
