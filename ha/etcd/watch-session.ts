@@ -121,7 +121,7 @@ export class WatchSession {
           // A request of a kind that we do not know is passed over, as etcd does.
           break;
       }
-      // Each may be answered: who does not read the answers may not ask for more.
+      // Each request may be answered: a client that does not read the answers may not send more.
       if (this.full) await new Promise<void>((resume) => (this.resume = resume));
     }
   }

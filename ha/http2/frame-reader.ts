@@ -37,7 +37,7 @@ export class FrameReader {
     return this.#prefaceLeft > 0;
   }
 
-  /** Nothing more is handed on, also of the chunk at hand. */
+  /** Hands on no more frames, not even the rest of the present chunk. */
   stop(): void {
     this.#stopped = true;
     this.#partial = Buffer.alloc(0);

@@ -1,5 +1,5 @@
 /**
- * Proposals, and the changes of who leads and who takes part: leadership transfer (Ongaro 2014,
+ * Proposals, and changes of leader and membership: leadership transfer (Ongaro 2014,
  * section 3.10) and membership change, one at a time or joint (sections 4.1 and 4.3).
  */
 import type { MemberId } from "../runtime/types.ts";

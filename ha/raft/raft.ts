@@ -93,7 +93,9 @@ export class Raft {
     return this.#state.role === Role.leader ? this.#state.reads.oldestRound : 0;
   }
 
-  /** Leader only: those who were asked take long, so everybody is asked about all open rounds. */
+  /**
+   * Leader only: the peers asked so far take too long, so all peers are asked about open rounds.
+   */
   hurryReads(): void {
     if (this.#state.role === Role.leader) replication.hurryReads(this.#state);
   }

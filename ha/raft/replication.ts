@@ -41,7 +41,7 @@ export function tickLeader(state: State): void {
   }
 }
 
-/** Asks everybody about the open read rounds, once each: a quorum's worth was not enough. */
+/** Asks all peers about the open read rounds, once each: the first few have not answered. */
 export function hurryReads(state: State): void {
   const round = state.reads.takeHurry();
   if (round === 0) return;

@@ -27,7 +27,7 @@ export interface HardState {
   readonly commit: LogIndex;
 }
 
-/** Who takes part. During joint consensus `outgoing` still has its say in every quorum. */
+/** The members. During joint consensus every quorum also needs a majority of `outgoing`. */
 export interface Membership {
   readonly voters: readonly MemberId[];
   readonly outgoing: readonly MemberId[];

@@ -1,6 +1,6 @@
 /**
- * What is wrong with members, as everybody agrees: replicated, so that `apply` refuses the same
- * commands everywhere. Semantics of etcd's alarms (server `apply.go`, `applierV3Capped` and
+ * The alarms of all members. They are replicated, so that `apply` refuses the same commands on
+ * every member. Semantics of etcd's alarms (server `apply.go`, `applierV3Capped` and
  * `applierV3Corrupt`): NOSPACE refuses what adds data, CORRUPT refuses everything.
  */
 import type { StoreCommand, TxnCommand } from "./commands.ts";

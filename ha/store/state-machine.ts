@@ -61,7 +61,7 @@ export interface RevisionObserver {
 
 export interface StateMachineOptions {
   readonly limits?: StoreLimits | undefined;
-  /** Whose commands are answered in full. Absent: everybody's. */
+  /** The member whose commands get full answers. Absent: those of all members. */
   readonly self?: { readonly member: MemberId; readonly incarnation: number } | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Changes as watch events; each is made once and shared by all who are told of it. */
+/** Changes as watch events; each is made once and shared by all its watchers. */
 import type { AppliedChange, History } from "./history.ts";
 import type { Change } from "./layout.ts";
 import { keyValue } from "./range.ts";

@@ -185,7 +185,10 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     if (watcher.asked) this.progressAsked(watcher);
   }
 
-  /** Told at once where all has been queued, or will be when it comes; else once it has. */
+  /**
+   * Tells the watcher the present revision at once if it is synced, or if it waits for a future
+   * revision. A watcher that is behind is told once it has caught up ({@link sync}).
+   */
   progressAsked(watcher: Watcher): void {
     if (watcher.state !== "synced" && !this.future.has(watcher)) return;
     watcher.asked = false;

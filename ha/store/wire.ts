@@ -31,8 +31,8 @@ function checkInteger(field: number, value: number): void {
 }
 
 /**
- * Writes one message after the other into shared chunks of 64 KiB: `finish` hands out a view. Who
- * keeps one for long copies it.
+ * Writes one message after the other into shared chunks of 64 KiB: `finish` hands out a view. A
+ * caller that keeps a view for long copies it.
  */
 export class WireWriter {
   private buffer: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
