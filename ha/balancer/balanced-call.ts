@@ -1,6 +1,6 @@
 /**
- * What unary calls and streams have in common: a deadline, a place with a master or in the queue, and
- * exactly one end.
+ * What unary calls and streams have in common: a deadline, a place with a master or in the queue,
+ * and exactly one end.
  */
 import type { Expiring } from "../rpc/engine/deadline-wheel.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";

@@ -40,11 +40,11 @@ interface Watch {
   readonly stream: DirectWatch;
   /** Everything up to here has been written. */
   delivered: Revision;
-  /** In the line. */
+  /** The watch is in the queue of watches to serve. */
   waits: boolean;
   /** The client is to be reminded of it. */
   reminds: boolean;
-  /** Has yet to tell how far it has come, for a progress request. */
+  /** The watch has yet to report its progress for a progress request. */
   owes: boolean;
   /** The client has heard of it since the last reminder. */
   heard: boolean;
@@ -193,7 +193,7 @@ export class WatchSession {
     this.call();
   }
 
-  /** Has the line served at the end of what is going on. */
+  /** Serves the queued watches at the end of the current callback. */
   private call(): void {
     if (this.called || this.full) return;
     this.called = true;

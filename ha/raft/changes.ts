@@ -98,7 +98,7 @@ function appendMembership(state: State, membership: Membership, data: Uint8Array
   followMembership(state);
 }
 
-/** At least one proposal is always under way, so that none is too large to ever be taken. */
+/** When no entry is uncommitted, a proposal of any size is accepted: none is refused for ever. */
 function refusalOf(state: State, bytes: number): ProposalRefusal | undefined {
   if (state.transferTarget !== undefined) return "transferring";
   const { uncommittedBytes, config } = state;

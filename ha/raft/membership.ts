@@ -34,7 +34,7 @@ export class MembershipHistory {
     return this.#last.index;
   }
 
-  /** The one before {@link current}, unless it is compacted away and so long settled. */
+  /** The membership before {@link current}, unless its entry has been compacted away. */
   get previous(): Membership | undefined {
     return this.#recorded.at(-2)?.membership;
   }
@@ -67,7 +67,7 @@ export class MembershipHistory {
   }
 }
 
-/** In a joint phase both halves have their say. */
+/** True during a joint phase, in which every decision needs both halves. */
 export function isJoint(membership: Membership): boolean {
   return membership.outgoing.length > 0;
 }
@@ -102,7 +102,7 @@ export function joinMemberships(
   };
 }
 
-/** What a joint phase ends in. */
+/** The membership after the joint phase. */
 export function leaveJoint(membership: Membership): Membership {
   return {
     voters: membership.voters,

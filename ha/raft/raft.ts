@@ -226,7 +226,7 @@ export class Raft {
     return log.slice(from, log.lastIndex, maxBytes);
   }
 
-  /** What a snapshot taken at `index` is to be labelled with; undefined outside of the log. */
+  /** Term and membership of a snapshot taken at `index`; undefined outside of the log. */
   snapshotAt(index: LogIndex): SnapshotMeta | undefined {
     const term = this.#state.log.termAt(index);
     if (term === undefined) return undefined;

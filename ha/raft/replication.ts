@@ -234,7 +234,7 @@ function isAwaited(state: State, peer: Progress): boolean {
   return peer.awaits > peer.commitSent || state.removed || state.transferTarget === peer.id;
 }
 
-/** Is not answered: what it says, the peer has acknowledged or will. */
+/** The peer does not answer this message: it acknowledges the entries by other messages. */
 function sendCommit(state: State, peer: Progress, list: Message[]): void {
   const news = state.draft(MessageType.commit, peer.id);
   news.index = state.commit;

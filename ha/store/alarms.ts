@@ -26,7 +26,7 @@ export class Alarms {
     return this.#active.some((alarm) => alarm.kind === kind);
   }
 
-  /** True when that changed anything. */
+  /** True when the set of alarms has changed. */
   set(alarm: AlarmRecord, active: boolean): boolean {
     if (this.has(alarm) === active) return false;
     const others = this.#active.filter((a) => a.member !== alarm.member || a.kind !== alarm.kind);

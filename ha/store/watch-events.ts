@@ -60,7 +60,7 @@ export function pastEvent(
   return eventOf(change, scope.previous ? previousOf(history, change) : undefined);
 }
 
-/** What the key was before; undefined also when that revision has been compacted, as in etcd. */
+/** The previous version of the key; undefined also when it was compacted away, as in etcd. */
 function previousOf(history: History, change: Change): KeyValue | undefined {
   if (change.mod <= history.compactRevision) return undefined;
   const entry = history.entries.get(change.key);

@@ -36,7 +36,7 @@ function checkInteger(field: number, value: number): void {
  */
 export class WireWriter {
   private buffer: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
-  /** Where the present message began. */
+  /** Offset at which the present message begins. */
   private start = 0;
   private position = 0;
 

@@ -90,7 +90,7 @@ class LevelDisk implements Disk {
   readonly #log: Log;
   readonly #journal: Journal;
   readonly #applier: LevelApplier;
-  /** In order; the first may be under way. */
+  /** The write groups in order; the first may be under way. */
   readonly #groups: DiskGroup[] = [];
   #underWay = false;
   #failure: DiskError | undefined;

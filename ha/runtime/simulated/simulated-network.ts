@@ -141,7 +141,7 @@ export class Fabric {
     );
   }
 
-  /** The member that answers a dial: one that is up and has pinned the dialler. */
+  /** The member that answers a dial: one that has pinned the dialler and can be reached. */
   answer(channel: Channel): Endpoint | undefined {
     const { from, peer } = channel;
     const target = this.#endpoints.get(peer.identity);
