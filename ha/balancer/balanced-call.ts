@@ -1,16 +1,16 @@
 /**
- * What unary calls and streams have in common: a deadline, a place with a master or in the waiting
- * room, and exactly one end.
+ * What unary calls and streams have in common: a deadline, a place with a master or in the queue,
+ * and exactly one end.
  */
 import type { Expiring } from "../rpc/engine/deadline-wheel.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { ActiveCall, CallContext } from "./call-context.ts";
+import type { QueuedCall } from "./call-queue.ts";
 import type { Failure, IncomingCall, IncomingHandlers, OutgoingHandlers } from "./calls.ts";
 import type { Choice, Load, Master } from "./fleet.ts";
 import { errorTrailers } from "./replies.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 import { formatTimeout, parseTimeout } from "./timeout.ts";
-import type { Waiting } from "./waiting-room.ts";
 
 /** A piece of a body: `bytes[start..end)`. */
 export interface Piece {
@@ -35,7 +35,7 @@ export const nothingYet: RequestSoFar = { pieces: [], ended: false };
 const longestMillis = 2_147_483_647;
 
 export abstract class BalancedCall
-  implements ActiveCall, Expiring, IncomingHandlers, OutgoingHandlers, Waiting
+  implements ActiveCall, Expiring, IncomingHandlers, OutgoingHandlers, QueuedCall
 {
   place = -1;
   expiresAt = Number.POSITIVE_INFINITY;
@@ -43,12 +43,12 @@ export abstract class BalancedCall
   next: Expiring | undefined = undefined;
   protected readonly call: IncomingCall;
   protected readonly context: CallContext;
-  /** Where the call is now, or was last. */
+  /** The master of the present or the last attempt. */
   master: Master | undefined;
   protected attempts = 0;
   protected finished = false;
   readonly #load: Load;
-  /** As `performance.now()` counts. */
+  /** On the clock of `performance.now()`. */
   #deadline = Number.POSITIVE_INFINITY;
   #patienceMillis = Number.POSITIVE_INFINITY;
   #waits = false;
@@ -89,7 +89,7 @@ export abstract class BalancedCall
     }
   }
 
-  /** From now on the call ends at its deadline, or earlier after so many milliseconds. */
+  /** From now on the call ends at its deadline, or earlier after `millis`. */
   protected expireWithin(millis: number): void {
     const { deadlines } = this.context;
     if (this.previous !== undefined) deadlines.remove(this);
@@ -112,12 +112,12 @@ export abstract class BalancedCall
     this.refuse(Code.deadlineExceeded, text);
   }
 
-  /** With a master now, or as soon as there is one. */
+  /** Sends the call to a master now, or as soon as one takes calls. */
   protected placeCall(): void {
     if (this.tryAgain()) return;
     this.#waits = true;
     this.context.counters.waits++;
-    if (!this.context.room.enter(this)) {
+    if (!this.context.queue.enter(this)) {
       this.refuse(Code.unavailable, "no master is ready, and too many calls wait for one");
     }
   }
@@ -152,7 +152,7 @@ export abstract class BalancedCall
     this.context.counters.cancellations++;
   }
 
-  /** The one end of the call that its client sees. */
+  /** Ends the call towards its client. */
   protected finish(trailers: ReplyFields): void {
     if (this.#settle()) this.call.finish(trailers);
   }
@@ -175,7 +175,7 @@ export abstract class BalancedCall
     this.#occupied = undefined;
   }
 
-  /** For a master: what is left of the time. */
+  /** The time that is left, as the `grpc-timeout` for a master. */
   protected get timeout(): string | undefined {
     if (this.#deadline === Number.POSITIVE_INFINITY) return this.call.head.timeout;
     return formatTimeout(this.#deadline - performance.now());
@@ -198,7 +198,7 @@ export abstract class BalancedCall
     if (this.finished) return false;
     this.finished = true;
     this.context.deadlines.remove(this);
-    if (this.#waits) this.context.room.leave(this);
+    if (this.#waits) this.context.queue.leave(this);
     this.context.active.delete(this);
     this.release();
     this.leaveMaster();

@@ -6,6 +6,7 @@ import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { nothingYet, type RequestSoFar } from "./balanced-call.ts";
 import { ActiveCalls, type CallContext, type Counters, newCounters } from "./call-context.ts";
+import { CallQueue } from "./call-queue.ts";
 import type { IncomingCall } from "./calls.ts";
 import { ClientListener } from "./client-listener.ts";
 import { Fleet, isHealthy, type MasterAddress } from "./fleet.ts";
@@ -15,7 +16,6 @@ import { errorTrailers } from "./replies.ts";
 import { StreamSpread } from "./spread.ts";
 import { StreamCall } from "./stream-call.ts";
 import { UnaryCall } from "./unary-call.ts";
-import { WaitingRoom } from "./waiting-room.ts";
 
 export interface BalancerOptions {
   readonly listen: {
@@ -36,17 +36,17 @@ export interface BalancerOptions {
 export interface MasterReport {
   readonly name: string;
   readonly address: string;
-  /** It says that it is ready, and there is a connection to it. */
+  /** The master reports that it is ready, and is connected. */
   readonly healthy: boolean;
-  /** Nothing comes from it although it was asked: its process may be stopped. */
+  /** The master does not answer the probe: its process may be stopped. */
   readonly silent: boolean;
-  /** It is silent, another one is not, and it gets no new calls. */
+  /** The master is silent while another one is not; it gets no new calls. */
   readonly suspected: boolean;
-  /** It fails calls all the same, and gets no new ones for a while. */
+  /** The master is healthy but fails calls; it gets no new ones for a while. */
   readonly ejected: boolean;
-  /** How often that was so. */
+  /** How often the master has been ejected. */
   readonly ejections: number;
-  /** What it gets of its part of the single calls: less than 100 while it warms up. */
+  /** Percent of its fair share of unary calls: less than 100 while the master warms up. */
   readonly sharePercent: number;
   readonly leader: boolean;
   readonly term: number | undefined;
@@ -74,7 +74,7 @@ export interface Balancer {
   status(): BalancerStatus;
   /** Takes no new connections and calls; those under way get `graceMillis` to end; then closes. */
   drain(graceMillis: number): Promise<void>;
-  /** At once. */
+  /** Closes at once. */
   close(): Promise<void>;
 }
 
@@ -111,7 +111,7 @@ class RunningBalancer implements Balancer {
     this.#options = options;
     const { log, masters, upstreamTls: tls } = options;
     const limits = makeLimits(options.limits);
-    const room = new WaitingRoom(limits.waitingCalls, limits.waitMillis);
+    const queue = new CallQueue(limits.waitingCalls, limits.waitMillis);
     this.#health.set(ownService, ServingStatus.SERVING);
     this.#health.set("", ServingStatus.NOT_SERVING);
     this.#fleet = new Fleet({
@@ -126,7 +126,7 @@ class RunningBalancer implements Balancer {
     });
     this.#context = {
       fleet: this.#fleet,
-      room,
+      queue,
       limits,
       log,
       counters: newCounters(),
@@ -160,7 +160,7 @@ class RunningBalancer implements Balancer {
       draining: this.#draining,
       connections: this.#clients.connections,
       active: this.#context.active.size,
-      waiting: this.#context.room.size,
+      waiting: this.#context.queue.size,
       masters: this.#fleet.masters.map((master) => ({
         name: master.name,
         address: master.address,
@@ -227,7 +227,7 @@ class RunningBalancer implements Balancer {
     if (this.#draining) return;
     const serving = this.#fleet.healthy.length > 0;
     this.#health.set("", serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
-    this.#context.room.wake();
+    this.#context.queue.wake();
   }
 }
 

@@ -1,12 +1,12 @@
 import type { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
 import type { Log } from "../runtime/types.ts";
+import type { CallQueue } from "./call-queue.ts";
 import type { Fleet, Master } from "./fleet.ts";
 import type { BalancerLimits } from "./limits.ts";
-import type { WaitingRoom } from "./waiting-room.ts";
 
 /** A call under way, as far as the end of the balancer is concerned. */
 export interface ActiveCall {
-  /** Its place among the {@link ActiveCalls}; theirs to set. */
+  /** Index in {@link ActiveCalls}, which sets it. */
   place: number;
   /** Answers UNAVAILABLE with this message, whatever the state. */
   shutDown(message: string): void;
@@ -14,7 +14,7 @@ export interface ActiveCall {
   suspected(master: Master): void;
 }
 
-/** All calls under way. A set would rebuild its table again and again, and age with it. */
+/** All calls under way, in an array: a `Set` would rebuild its hash table again and again. */
 export class ActiveCalls {
   readonly #calls: ActiveCall[] = [];
 
@@ -22,7 +22,7 @@ export class ActiveCalls {
     return this.#calls.length;
   }
 
-  /** As of now. */
+  /** A copy: the calls under way at this moment. */
   all(): readonly ActiveCall[] {
     return [...this.#calls];
   }
@@ -35,7 +35,7 @@ export class ActiveCalls {
     call.place = this.#calls.push(call) - 1;
   }
 
-  /** Harmless for one that is not in. */
+  /** Does nothing for a call that is not among them. */
   delete(call: ActiveCall): void {
     if (!this.has(call)) return;
     const last = this.#calls.pop() as ActiveCall;
@@ -48,16 +48,16 @@ export class ActiveCalls {
 /** What every call of the balancer shares. */
 export interface CallContext {
   readonly fleet: Fleet;
-  readonly room: WaitingRoom;
+  readonly queue: CallQueue;
   readonly limits: BalancerLimits;
   readonly log: Log;
   readonly counters: Counters;
   readonly active: ActiveCalls;
-  /** When calls run out of time. */
+  /** Ends calls whose time has run out. */
   readonly deadlines: DeadlineWheel;
 }
 
-/** All but `keptBytes` only ever grow. */
+/** All counters but `keptBytes` only grow. */
 export interface Counters {
   calls: number;
   /** Attempts after the first. */

@@ -27,7 +27,7 @@ export interface ClientListenerOptions {
   call(call: IncomingCall): void;
 }
 
-/** Where clients come in. */
+/** Accepts the connections of clients, and hands their calls to the balancer. */
 export class ClientListener {
   readonly #listener: Listener;
   readonly #clients = new Set<ClientConnection>();
@@ -93,7 +93,7 @@ class ClientConnection implements ConnectionHandler {
   }
 
   onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
-    // A block seen before has been judged before.
+    // A block with an attachment has passed this check before.
     const foreign = block.attachment === undefined ? foreignAnswer(block) : undefined;
     if (foreign !== undefined) {
       const { deadlines, limits } = this.#options;
@@ -165,7 +165,7 @@ class ClientCall implements IncomingCall, StreamOwner {
     this.#handlers = handlers;
   }
 
-  /** What the client may still send by its window arrives all the same; it gets no more. */
+  /** Stops granting window. Data within the window already granted still arrives. */
   pause(): void {
     this.#paused = true;
   }

@@ -31,7 +31,7 @@ export interface Master {
   readonly name: string;
   readonly address: string;
   readonly upstream: Upstream;
-  /** What it last said of itself; undefined while its status stream is broken. */
+  /** The last status that the master reported; undefined while its status stream is broken. */
   status: MemberStatus | undefined;
   /** Calls under way. */
   unary: number;
@@ -41,9 +41,9 @@ export interface Master {
   failures: number;
   faults: number;
   readonly outcomes: Outcomes;
-  /** It is silent while another healthy one is not, and gets no new calls until it is heard. */
+  /** The master is silent while another healthy one is not; it gets no new calls meanwhile. */
   suspected: boolean;
-  /** It is healthy and gets no new calls all the same, and how often that was so. */
+  /** The master is healthy but gets no new calls, and how often that has happened. */
   ejected: boolean;
   ejections: number;
 }
@@ -96,7 +96,7 @@ export class Fleet {
     return this.#takers;
   }
 
-  /** What the master gets of its part of the single calls. */
+  /** Percent of its fair share of unary calls that the master gets. */
   sharePercent(master: Master): number {
     return this.#takers.includes(master) ? Math.floor(100 * this.#slowStart.share(master)) : 0;
   }
@@ -253,7 +253,7 @@ export class Fleet {
     for (const master of suspects) this.#options.suspected(master);
   }
 
-  /** Those that are suspected from now on. While all are silent, none is better than the others. */
+  /** The masters to suspect from now on. While all are silent, none is suspected. */
   #suspect(): readonly Master[] {
     const healthy = this.masters.filter(isHealthy);
     const heard = healthy.some(({ upstream }) => !upstream.silent);
@@ -288,7 +288,7 @@ export class Fleet {
   }
 }
 
-/** It says it is ready, and there is a connection to it. */
+/** The master reports that it is ready, and is connected. */
 export function isHealthy(master: Master): boolean {
   return master.status?.ready === true && master.upstream.connected;
 }

@@ -1,5 +1,5 @@
 /**
- * Who the caller is, as headers that masters believe from the balancer alone (Kubernetes'
+ * The identity of the client, as headers that masters trust from the balancer alone (Kubernetes'
  * front-proxy convention: `--requestheader-username-headers`, `--requestheader-group-headers`).
  */
 import type { PeerIdentity } from "../rpc/listener.ts";

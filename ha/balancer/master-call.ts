@@ -33,7 +33,7 @@ export class MasterCall implements OutgoingCall {
     return this.#connection.data(this.#stream, bytes, last, start, end);
   }
 
-  /** What the master may still send by its window arrives all the same; it gets no more. */
+  /** Stops granting window. Data within the window already granted still arrives. */
   pause(): void {
     this.#paused = true;
   }

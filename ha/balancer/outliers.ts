@@ -20,7 +20,7 @@ import type { Master } from "./fleet.ts";
 import type { BalancerLimits } from "./limits.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 
-/** What has become of a master's calls lately. */
+/** The outcomes of a master's recent calls. */
 export class Outcomes {
   /** Calls that ended in the present window, and how many of them it failed. */
   calls = 0;
@@ -41,7 +41,7 @@ export interface OutliersOptions {
   readonly log: Log;
   readonly limits: BalancerLimits;
   readonly masters: () => readonly Master[];
-  /** It says that it is ready, and can be reached. */
+  /** The master reports that it is ready, and is connected. */
   isHealthy(master: Master): boolean;
   /** A master leads. Without a leader every master has to fail calls. */
   hasLeader(): boolean;
@@ -100,7 +100,7 @@ export class Outliers {
   review(): void {
     for (const master of this.#options.masters()) {
       if (master.status?.ready === true) continue;
-      // What comes back is another life of it, or says that it is well again.
+      // A master that comes back has restarted, or reports that it is ready again.
       master.outcomes.forget();
       this.#takeBack(master, "it has said itself that it is not ready, or is gone");
     }
@@ -144,7 +144,7 @@ export class Outliers {
     const ill = others.filter((each) => each.outcomes.calls > 0 && this.#failsOften(each)).length;
     if (2 * ill >= others.length) return false;
     if (often) return true;
-    // A few failures at once may be everybody's: others must have done as many calls well.
+    // A few failures at once may have a common cause: others must have answered as many calls well.
     const well = others.reduce(
       (sum, each) => sum + each.outcomes.calls - each.outcomes.failures,
       0,
@@ -156,7 +156,7 @@ export class Outliers {
     return failures * 100 >= calls * this.#options.limits.outlierPercent;
   }
 
-  /** Of those that are healthy now: never so many that no majority of them remains. */
+  /** How many healthy masters may be ejected at once: a majority of them always remains. */
   #mostEjected(): number {
     const { limits, masters, isHealthy } = this.#options;
     const healthy = masters().filter(isHealthy).length;

@@ -19,18 +19,18 @@ const blameless: readonly string[] = [
 
 /** The fields of a reply or of its end, encoded once for each place where they may stand. */
 export class ReplyFields {
-  /** Of the block; undefined in trailers. */
+  /** The `:status` of the header block; undefined in trailers. */
   readonly httpStatus: string | undefined;
   /** The fields end a call. */
   readonly final: boolean;
-  /** They say that nothing was done, and that the call may be repeated. */
+  /** The master has done nothing, and the call may be repeated. */
   readonly repeatable: boolean;
-  /** They tell of a fault of the very master that answers. */
+  /** The answer reports a fault of the master that sends it. */
   readonly tellsFault: boolean;
   /** Name and value alternately; no pseudo fields. */
   readonly #fields: readonly string[];
   readonly #secrets: readonly string[];
-  /** As the client counts them, with those of the head. */
+  /** Size by the rule for the header list limit, with the fields of the head. */
   #bytes: number | undefined;
   #head: Uint8Array | undefined;
   #trailers: Uint8Array | undefined;
@@ -46,7 +46,7 @@ export class ReplyFields {
     this.tellsFault = serverFaults.has(status) && !this.#isBlameless();
   }
 
-  /** Of a block that a master has sent; the very same object for one seen before. */
+  /** The fields of a block that a master has sent. Equal blocks share one object. */
   static of(block: HeaderBlock): ReplyFields {
     if (block.attachment === undefined) {
       const fields: string[] = [];

@@ -6,7 +6,7 @@ const dealtAlone = 8;
 const runCalls = 16;
 /** … or so large a part of those under way at once. */
 const runPart = 1 / 4;
-/** Those under way at once are the most of this window and the one before. */
+/** Counts as concurrent the most calls under way in this window or in the previous one. */
 const windowMillis = 1_000;
 
 /**
@@ -29,7 +29,7 @@ export class Runs {
     this.#now = now;
   }
 
-  /** Who is to get the next call; undefined: the run is over. */
+  /** The master that gets the next call; undefined: the run is over. */
   get master(): Master | undefined {
     return this.#left > 0 ? this.#master : undefined;
   }

@@ -23,9 +23,9 @@ export function warmShare(
 
 export class SlowStart {
   readonly #limits: BalancerLimits;
-  /** Those that warm up, with the time at which they began. */
+  /** The masters that warm up, with the time at which each began. */
   readonly #began = new Map<Master, number>();
-  /** What each is owed, in weights. */
+  /** The credit of each master in the weighted round robin. */
   readonly #credits = new Map<Master, number>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -77,7 +77,7 @@ export class SlowStart {
     clearTimeout(this.#timer);
   }
 
-  /** Forgets, after so long, who is warm by then. */
+  /** After `millis`, forgets the masters that are warm by then. */
   #wake(millis: number): NodeJS.Timeout {
     return setTimeout(() => {
       const { slowStartMillis } = this.#limits;

@@ -1,10 +1,11 @@
 /**
- * A call that is passed on as it comes, both ways, no faster than either side reads. It is begun
- * once: only a master that has certainly not begun it gives it back, while what was sent is still
- * at hand; or one that is gone, when nothing has been answered and it can do no harm.
+ * A call that the balancer forwards message by message in both directions, no faster than either
+ * side reads. It is sent to another master only in two cases: the first master has certainly not
+ * begun it, and the balancer still holds all that it has sent; or the first master is gone, the
+ * client has got no answer, and a repetition does no harm.
  *
- * A stream that its clients begin anew where it was may be moved, or outlives its master, in their
- * eyes: it ends between two messages.
+ * Some streams are resumed by their clients. The balancer may move such a stream to another master,
+ * also when its master is lost, by ending it between two messages.
  */
 
 import { Code } from "../runtime/status-error.ts";
@@ -24,7 +25,7 @@ const nothing = Buffer.alloc(0);
 
 export class StreamCall extends BalancedCall {
   #outgoing: OutgoingCall | undefined;
-  /** What the master has been sent or will be; undefined once it cannot be sent again. */
+  /** The request so far, kept for another master; undefined once it cannot be sent again. */
   #replay: Piece[] | undefined = [];
   #replayed = 0;
   #ended = false;
@@ -79,7 +80,7 @@ export class StreamCall extends BalancedCall {
     if (!this.call.write(bytes, start, end)) this.#outgoing?.pause();
   }
 
-  /** Its client begins it anew by itself, and it is with a master now. */
+  /** The client resumes this stream by itself, and a master serves it now. */
   get movable(): boolean {
     return this.#boundary !== undefined && this.#outgoing !== undefined && !this.#leaving;
   }
@@ -108,7 +109,7 @@ export class StreamCall extends BalancedCall {
     return failure.kind === "refused" || (failure.kind === "lost" && harmless);
   }
 
-  /** It waits longer than a single call, and then moves with the other streams of the master. */
+  /** A stream waits longer than a single call, then moves with the other streams of its master. */
   suspected(): void {}
 
   replyEnd(trailers: ReplyFields): void {

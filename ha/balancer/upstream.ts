@@ -29,7 +29,10 @@ export interface UpstreamOptions {
   changed(): void;
 }
 
-/** Slow readers hold a stream's window each; they must not use up everybody's connection. */
+/**
+ * Slow readers hold a stream's window each; they must not use up the window of the whole
+ * connection.
+ */
 const connectionWindowBytes = 1024 * 1024 * 1024;
 
 /**
@@ -57,22 +60,24 @@ export class Upstream {
     this.#dial();
   }
 
-  /** False from the moment it breaks or its other end says goodbye. */
+  /** False from the moment that the connection breaks or the master sends GOAWAY. */
   get connected(): boolean {
     return this.#connection !== undefined;
   }
 
-  /** Nothing comes from the other end although it was asked: its process may be stopped. */
+  /** The master does not answer the probe: its process may be stopped. */
   get silent(): boolean {
     return this.#connection !== undefined && this.#probe?.silent === true;
   }
 
-  /** How long nothing has come; it is asked early enough that a living one always has a word. */
+  /**
+   * How long the master has been silent. Probes are frequent enough for a live master to answer.
+   */
   get silentMillis(): number {
     return this.#probe?.silentMillis ?? 0;
   }
 
-  /** False when the other end allows no more calls at once. */
+  /** False when the master allows no more concurrent calls. */
   get hasCapacity(): boolean {
     return this.#connection?.hasCapacity === true;
   }

@@ -47,9 +47,9 @@ export const authRange = { key: bytesOf(reserved.auth), rangeEnd: bytesOf("\0tri
 export class AuthData {
   readonly users = new Map<string, AuthUser>();
   readonly roles = new Map<string, AuthRole>();
-  /** Of the store, when this was read. */
+  /** The revision of the store when the data was read. */
   readonly storeRevision: Revision;
-  /** In which the store's revision was last changed; 0: there is no auth data at all. */
+  /** The store revision of the last change of auth data; 0: there is none. */
   readonly modRevision: Revision;
   readonly enabled: boolean;
   readonly revision: number;
@@ -83,7 +83,7 @@ export class AuthData {
     this.tokenKey = Buffer.from(state.tokenKey, "base64");
   }
 
-  /** What the roles of the user allow together. */
+  /** The union of the permissions of the user's roles. */
   permissions(user: AuthUser, name: string): Permissions {
     let united = this.united.get(name);
     if (united === undefined) {

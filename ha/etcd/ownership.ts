@@ -87,7 +87,7 @@ export class CallerLease {
     clearInterval(this.timer);
     if (!this.own) return;
     await this.access.store.leaseRevoke(this.id).catch((thrown: unknown) => {
-      // It ends by itself, later.
+      // The lease expires by itself later.
       const { message } = StatusError.from(thrown);
       this.access.options.log.debug("a lease was not revoked", { error: message });
     });
@@ -149,7 +149,7 @@ export interface Entered {
   readonly createRevision: number;
   /** False: the key was there before this call. */
   readonly created: boolean;
-  /** Its value, if it was. */
+  /** The value of the key, if it was there. */
   readonly value: Uint8Array | undefined;
   readonly answer: TxnResponse;
 }

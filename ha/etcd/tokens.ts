@@ -60,7 +60,7 @@ function readToken(key: Uint8Array, token: string, wallMillis: number): TokenCla
   const given = Buffer.from(token.slice(dot + 1), "base64url");
   const expected = signature(key, body);
   if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
-  // What we signed we wrote: it has the form.
+  // The signature proves that a member wrote these claims, so they have the right form.
   const claims = JSON.parse(Buffer.from(body, "base64url").toString()) as TokenClaims;
   return claims.expires > wallMillis ? claims : undefined;
 }

@@ -40,11 +40,11 @@ interface Watch {
   readonly stream: DirectWatch;
   /** Everything up to here has been written. */
   delivered: Revision;
-  /** In the line. */
+  /** The watch is in the queue of watches to serve. */
   waits: boolean;
   /** The client is to be reminded of it. */
   reminds: boolean;
-  /** Has yet to tell how far it has come, for a progress request. */
+  /** The watch has yet to report its progress for a progress request. */
   owes: boolean;
   /** The client has heard of it since the last reminder. */
   heard: boolean;
@@ -121,7 +121,7 @@ export class WatchSession {
           // A request of a kind that we do not know is passed over, as etcd does.
           break;
       }
-      // Each may be answered: who does not read the answers may not ask for more.
+      // Each request may be answered: a client that does not read the answers may not send more.
       if (this.full) await new Promise<void>((resume) => (this.resume = resume));
     }
   }
@@ -193,7 +193,7 @@ export class WatchSession {
     this.call();
   }
 
-  /** Has the line served at the end of what is going on. */
+  /** Serves the queued watches at the end of the current callback. */
   private call(): void {
     if (this.called || this.full) return;
     this.called = true;

@@ -98,7 +98,7 @@ export class Connection {
     return this.#core.output.bytes;
   }
 
-  /** So much output waits that the peer is not to be read from. */
+  /** Too much output waits: the owner must not read from the peer meanwhile. */
   get overfull(): boolean {
     return this.#core.output.bytes > this.#core.limits.outputStopBytes;
   }
@@ -112,7 +112,7 @@ export class Connection {
     return this.#core.limits;
   }
 
-  /** What has arrived. The bytes are not copied, and must not be overwritten later. */
+  /** Takes received bytes. They are not copied, and must not be overwritten later. */
   receive(chunk: Buffer): void {
     const core = this.#core;
     if (core.dead) return;
@@ -127,14 +127,14 @@ export class Connection {
     if (core.dead) this.#reader.stop();
   }
 
-  /** What is to be sent, in order. Asks queued streams for more. */
+  /** Takes the bytes to send, in order. Asks queued streams for more. */
   takeOutput(): Buffer[] {
     const chunks = this.#core.output.take();
     if (!this.#core.dead) this.#core.sender.pump();
     return chunks;
   }
 
-  /** What was taken last has left this process, and its memory may be used again. */
+  /** The bytes taken last have left this process, and their memory may be reused. */
   outputSent(): void {
     this.#core.output.reuse();
   }
@@ -203,7 +203,7 @@ export class Connection {
     core.close(stream, true);
   }
 
-  /** So many bytes that `onData` has brought need no room any more. */
+  /** The owner is done with this many bytes from `onData`, and the window grows by them. */
   consume(stream: Stream, bytes: number): void {
     this.#core.consume(stream, bytes);
   }
@@ -243,7 +243,7 @@ export class Connection {
     this.#core.finish(undefined);
   }
 
-  /** To be called about once a second: timeouts and keepalive. */
+  /** Checks timeouts and keepalive. The owner calls this about once a second. */
   tick(): void {
     const core = this.#core;
     if (core.dead) return;

@@ -1,4 +1,4 @@
-/** What the two halves of a connection share: its streams, its windows, its end. */
+/** The state that both halves of a connection share: its streams, its windows, its end. */
 import { RingTable } from "../runtime/ring-table.ts";
 import { ConnectionError, ErrorCode } from "./codes.ts";
 import { FloodMeter } from "./flood.ts";
@@ -100,7 +100,7 @@ export class Core {
     return this.role === "server" || streamId >= this.nextLocalId;
   }
 
-  /** How a stream that is no longer known ended; undefined: long ago, or it was never opened. */
+  /** How a recently ended stream ended; undefined: it ended long ago, or was never opened. */
   closedLately(id: number): "by us" | "by itself" | undefined {
     const slot = this.#closedIds.lastIndexOf(id);
     if (slot < 0) return undefined;
@@ -138,7 +138,7 @@ export class Core {
     this.output.rstStream(id, code);
   }
 
-  /** So many bytes of the connection's window are free again. */
+  /** Returns bytes to the connection's window. */
   credit(bytes: number): void {
     this.#owed += bytes;
     if (this.#owed * 2 < this.limits.connectionWindowBytes || this.dead) return;
@@ -147,7 +147,7 @@ export class Core {
     this.#owed = 0;
   }
 
-  /** So many bytes of the stream, and with it of the connection, are free again. */
+  /** Returns bytes to the window of the stream, and with it to that of the connection. */
   consume(stream: Stream, bytes: number): void {
     if (stream.closed) return;
     const freed = Math.min(bytes, stream.unconsumed);

@@ -20,7 +20,7 @@ export class FrameReader {
   readonly #sink: FrameSink;
   readonly #maxFrameBytes: number;
   #prefaceLeft: number;
-  /** Of a frame that has arrived in part: its header's bytes, then the whole of it. */
+  /** A frame that has arrived in part: the bytes of its header, then those of the whole frame. */
   #partial = Buffer.allocUnsafeSlow(frameHeaderBytes);
   #filled = 0;
   #wanted = frameHeaderBytes;
@@ -37,7 +37,7 @@ export class FrameReader {
     return this.#prefaceLeft > 0;
   }
 
-  /** Nothing more is handed on, also of the chunk at hand. */
+  /** Hands on no more frames, not even the rest of the present chunk. */
   stop(): void {
     this.#stopped = true;
     this.#partial = Buffer.alloc(0);

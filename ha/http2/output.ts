@@ -9,7 +9,7 @@ const copyBytes = 8 * 1024;
 /** Frames on their way out, written one behind the other into slabs. */
 export class Output {
   #slab = Buffer.alloc(0);
-  /** What of the slab has not been handed out: `#from..#at`. */
+  /** The part of the slab not handed out yet is `#from..#at`. */
   #from = 0;
   #at = 0;
   #chunks: Buffer[] = [];
@@ -37,7 +37,7 @@ export class Output {
     return chunks;
   }
 
-  /** What has been taken is needed no more: its room is written over. */
+  /** The bytes taken last are sent: their memory is reused. */
   reuse(): void {
     if (this.bytes > 0) return;
     this.#from = 0;

@@ -137,7 +137,7 @@ export class Receiver implements FrameSink {
     const core = this.#core;
     if (stream !== undefined) return core.streamError(stream, ErrorCode.streamClosed);
     if (this.#core.isIdle(streamId)) throw protocol(`a frame on stream ${streamId}, which is idle`);
-    // What we have reset, the peer may not have known yet (section 5.1).
+    // The peer may have sent this before it knew of our reset (section 5.1).
     if (core.role === "client" || core.closedLately(streamId) === "by us") return;
     if (streamId > core.lastTakenId) return;
     core.resetId(streamId, ErrorCode.streamClosed);

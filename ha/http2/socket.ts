@@ -103,7 +103,7 @@ class SocketAdapter {
       connection.disconnected();
       this.#wake();
     });
-    // What broke the socket is of interest to its owner; here, that it is gone.
+    // The owner of the socket handles its error; here only its close matters.
     socket.on("error", () => connection.disconnected());
     socket.on("close", () => {
       detach(this);

@@ -33,12 +33,12 @@ export class Stream {
   /** Left of the declared content-length; -1: not declared. */
   bodyLeft = -1;
 
-  /** What waits for the windows: DATA in order; then END_STREAM, or trailers with it. */
+  /** Output that waits for the windows: DATA in order; then END_STREAM, or trailers with it. */
   queue: Uint8Array[] | undefined;
   queuedBytes = 0;
   ending = false;
   trailers: Uint8Array | undefined;
-  /** In the sender's line. */
+  /** The stream is in the queue of the sender. */
   waiting = false;
   /** The owner was told to wait. */
   wantsWritable = false;

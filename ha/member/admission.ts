@@ -9,12 +9,12 @@ import type { Roster } from "./roster.ts";
 import type { RosterMeta } from "./wire.ts";
 
 export interface AdmissionHost {
-  /** As of what is applied. */
+  /** The roster of the last applied entry. */
   roster(): Roster;
   readonly cluster: number;
-  /** Where this member's log began, if it is a founder's. */
+  /** The beginning of this member's log, if it is a founder. */
   readonly foundation: RosterMeta | undefined;
-  /** Has the membership say with which disk the peer takes part; asked again until it does. */
+  /** Records in the roster which disk the peer uses; called again until the roster has it. */
   pin(peer: MemberId, incarnation: number): void;
 }
 
@@ -37,7 +37,7 @@ export class Admission {
     if (this.#without.size > 0) this.#without.delete(peer);
   }
 
-  /** Undefined: nothing can be said yet; the peer will ask again. */
+  /** Undefined: this member cannot tell yet; the peer will ask again. */
   answer(from: MemberId, { incarnation: asked = 0 }: Hello): Standing | undefined {
     this.#without.add(from);
     const roster = this.#host.roster();

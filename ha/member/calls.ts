@@ -61,7 +61,7 @@ export class Calls {
     return ++this.#id;
   }
 
-  /** What the present leader has not been asked yet. */
+  /** The calls that have not been sent to the present leader yet. */
   unasked(leader: MemberId): Call[] {
     const calls: Call[] = [];
     for (const pending of this.#pending.values()) {

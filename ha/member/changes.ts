@@ -35,7 +35,7 @@ export interface ClusterView {
   readonly lastIndex: number;
   /** Members that can be talked to, this one included. */
   isActive(id: MemberId): boolean;
-  /** How far a member's log is known to reach; undefined: not known. */
+  /** The last index that a member's log is known to hold; undefined: unknown. */
   matchOf(id: MemberId): number | undefined;
 }
 
@@ -224,7 +224,7 @@ export function sharesAddress(left: readonly string[], right: readonly string[])
   return left.some((address) => right.includes(address));
 }
 
-/** Of the voters that there are, so many must be there that a quorum of `size` voters remains. */
+/** Throws unless enough of the `voters` are active to form a quorum of `size` voters. */
 function checkQuorum(view: ClusterView, voters: readonly MemberId[], size: number): void {
   const active = voters.filter((id) => view.isActive(id)).length;
   if (active < Math.floor(size / 2) + 1) throw errors.notEnoughStarted();

@@ -1,6 +1,6 @@
 /**
- * Members notice by themselves that their states differ. From time to time the leader has everybody
- * hash all keys as they were at one revision, which is the same everywhere or something is broken:
+ * Members detect that their states differ. From time to time the leader asks all members to hash
+ * all keys as they were at one revision. In a correct cluster all hashes are equal:
  *
  *     leader ─ hash at revision r ─► peers        own hash, theirs ─► who differs? ─► CORRUPT alarm
  *
@@ -21,12 +21,12 @@ export interface CorruptionHost {
    * The term in which this member leads and has applied what came before; undefined: it does not.
    */
   leads(): number | undefined;
-  /** Everybody in the cluster, this member included. */
+  /** All members of the cluster, this one included. */
   members(): readonly MemberId[];
   isLinked(id: MemberId): boolean;
-  /** Of what is applied. */
+  /** The revision of the applied state. */
   revision(): number;
-  /** Of all keys at a revision that is applied and not compacted; rejects otherwise. */
+  /** Hashes all keys at a revision. Rejects if it is compacted or not applied yet. */
   hash(revision: number): Promise<number>;
   /** Resolves when all that was acknowledged before is applied here. */
   barrier(): Promise<void>;
@@ -49,7 +49,9 @@ const nobodyInParticular = 0 as MemberId;
 export class CorruptionCheck {
   readonly #host: CorruptionHost;
   #round: Round | undefined;
-  /** One hash at a time: it is work, and anybody may ask. */
+  /**
+   * The member computes one hash at a time, since hashing is costly and any peer may ask for it.
+   */
   #answering = false;
 
   constructor(host: CorruptionHost) {

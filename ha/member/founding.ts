@@ -130,7 +130,7 @@ export class Founding {
     }
   }
 
-  /** What a member of the cluster said last of who takes part. */
+  /** The last roster that a member of the cluster has sent. */
   get news(): RosterNews | undefined {
     return this.#news;
   }

@@ -1,19 +1,20 @@
 /**
- * When the commands of a crowd leave as one proposal. A proposal costs every member two writes to
- * sockets, a write to its disk and the wake-ups for these, however many commands are in it. Clients
- * that wait for their answers ask again as soon as they have them: so it pays to let the last
- * proposal come back, and then to look a few times more for those who were answered by it.
+ * Decides when the commands of many callers leave as one proposal. A proposal costs every member
+ * two writes to sockets, a write to its disk and the wake-ups for these, however many commands are
+ * in it. Clients that wait for their answers ask again as soon as they have them. So it pays to
+ * wait until the last proposal has been answered, and then for some turns more, until its callers
+ * have asked again.
  *
- * Few callers are never kept waiting: what they would gain is less than what they would wait.
+ * A few callers are never kept waiting: they would lose more time than they would gain.
  */
 
-/** From so many commands under way or waiting at once on, they are a crowd. */
+/** Commands are held back only if at least this many are under way or waiting. */
 const crowdMin = 16;
 /** Proposals whose callers are counted; the largest number among them is taken for the next. */
 const remembered = 4;
-/** So much of the crowd is enough. */
+/** A proposal leaves when this share of the recent callers has a command waiting. */
 const enoughShare = 0.95;
-/** Turns of the event loop in which the rest of the crowd is looked for. */
+/** The most turns of the event loop for which a proposal waits for more callers. */
 const looksMax = 64;
 /** No command waits for a proposal under way longer than this: it may be far, or lost. */
 const holdMillisMax = 3;
@@ -44,7 +45,7 @@ export class Gathering {
     return "look";
   }
 
-  /** What waited is proposed now. */
+  /** The waiting commands are proposed now. */
   gone(): void {
     this.#proposals++;
     this.#crowds[this.#proposals % remembered] = 0;

@@ -1,4 +1,4 @@
-/** What arrives from the peers: each part of a frame goes to the part of the member it is for. */
+/** Decodes the frames of the peers, and gives each part of a frame to its part of the member. */
 import type { Answer, Call } from "../../proto/gen/raft.ts";
 import { MessageType } from "../raft/mod.ts";
 import type { MemberId } from "../runtime/types.ts";

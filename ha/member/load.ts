@@ -1,4 +1,4 @@
-/** From what the disk holds to a member that can start. */
+/** Loads from the disk what a member needs to start. */
 import type { RosterNews } from "../../proto/gen/raft.ts";
 import { EntryKind, type LogIndex, type Membership, Raft } from "../raft/mod.ts";
 import { DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
@@ -77,7 +77,7 @@ async function load(
   return { machine, raft, logStore, proposals, rosters, directory, links, logStart, lastIndex };
 }
 
-/** What the disk says comes before the flags; data of an older version do not say it. */
+/** The record on the disk takes precedence over the flags; older versions wrote no such record. */
 function beginningOf(directory: DataDirectory, options: MemberOptions): RosterMeta {
   const joined = directory.incarnation !== 0;
   const { cluster } = options;

@@ -17,7 +17,7 @@ export interface LogTrimmerHost {
 export class LogTrimmer {
   readonly #host: LogTrimmerHost;
   #start: number;
-  /** Of the entries that came since the last cut. */
+  /** Bytes of the entries since the last cut. */
   #bytes = 0;
 
   /** `start`: index of the entry before the log's first. */
@@ -30,14 +30,14 @@ export class LogTrimmer {
     for (const { data } of entries) this.#bytes += data.length;
   }
 
-  /** What a snapshot of the state at this index says of itself; undefined: the log begins later. */
+  /** Position and roster of a snapshot at this index; undefined: the log begins later. */
   meta(index: LogIndex): RosterMeta | undefined {
     const { raft, members } = this.#host;
     const meta = raft.snapshotAt(index);
     return meta && { ...meta, roster: members.at(index) };
   }
 
-  /** What is to be written so that the log begins later; undefined: it is not long enough yet. */
+  /** The operations that cut the log's beginning off; undefined: the log is not long enough yet. */
   cut(writtenIndex: LogIndex): DiskOperation[] | undefined {
     const { raft, members, logStore, limits } = this.#host;
     const heavy = this.#bytes > limits.logBytesKept;

@@ -33,7 +33,7 @@ export interface Met {
 }
 
 /**
- * Resolves when all founders are known, or a member of the cluster has told who takes part. Rejects
+ * Resolves when all founders are known, or a member of the cluster has sent its roster. Rejects
  * with a StatusError when this member may not take part, or another member has a wrong name.
  */
 export async function meet(
@@ -87,7 +87,7 @@ export async function meet(
   }
 }
 
-/** What the member said, or why it said nothing. */
+/** The answer of the member, or why it gave none. */
 async function call(host: MeetingHost, address: string): Promise<Introduced | string> {
   try {
     return await host.introduce(address);

@@ -1,6 +1,6 @@
 /**
- * Who takes part, as one member sees it: follows the rosters of its log, keeps the links that they
- * call for, tells the others its name, and carries out changes while it leads.
+ * The members of the cluster, as one of them knows them: follows the rosters of its log, keeps the
+ * links that they name, tells the peers its name, and carries out changes while it leads.
  */
 
 import type { Answer, Call, MembershipRequest, RosterNews } from "../../proto/gen/raft.ts";
@@ -62,7 +62,7 @@ export class Members {
     });
   }
 
-  /** As of what is applied. */
+  /** The roster of the last applied entry. */
   get roster(): Roster {
     return this.#rosters.at(this.#host.appliedIndex());
   }
@@ -116,7 +116,7 @@ export class Members {
     runtime.network.setPeers(this.#pinned);
   }
 
-  /** What this member tells others; undefined: it knows nothing yet. */
+  /** The roster that this member tells its peers; undefined: it has none yet. */
   news(): RosterNews | undefined {
     const index = this.#host.appliedIndex();
     return index === 0 ? undefined : { index, peers: this.roster.peers.map(peerToWire) };
@@ -249,7 +249,7 @@ export class Members {
         this.#lingering = { peers: [], removed: [] };
         this.pin();
       };
-      // Who left before is among them still, and lingers as long as the last one.
+      // The lingering peers include those that left earlier; they linger as long as the last one.
       this.#cancelLinger();
       this.#cancelLinger = runtime.clock.after(this.#host.limits.removedLingerMillis, end);
     }

@@ -8,14 +8,14 @@ import type { MemberId, PeerNetwork } from "../runtime/types.ts";
 import { encodeFrame, newOutgoing, type Outgoing } from "./frames.ts";
 
 interface Box {
-  /** Of this turn; undefined: nothing yet. */
+  /** The frame of this turn; undefined: empty so far. */
   outgoing: Outgoing | undefined;
   held: Message | undefined;
 }
 
 export class Outbox {
   readonly #network: PeerNetwork;
-  /** Goes with every frame; 0 while this member does not know yet. */
+  /** The cluster id in every frame; 0 while this member knows none yet. */
   cluster: number;
   /** One box for each peer to which this member has ever written. */
   readonly #boxes = new Map<MemberId, Box>();
@@ -32,12 +32,12 @@ export class Outbox {
   }
 
   message(message: Message): void {
-    // An append says what the news says, and more.
+    // An append contains the commit index of the held news.
     if (message.type === MessageType.append) this.#boxOf(message.to).held = undefined;
     this.to(message.to).messages.push(message);
   }
 
-  /** Goes along with whatever goes there next; the newest is enough. */
+  /** Sends the news with the next frame to its peer. Newer news replaces older. */
   hold(news: Message): void {
     this.#boxOf(news.to).held = news;
   }
@@ -47,7 +47,7 @@ export class Outbox {
     return false;
   }
 
-  /** What is held is held no longer. */
+  /** Has the next flush send all held news. */
   release(): void {
     for (const [peer, { held }] of this.#boxes) if (held !== undefined) this.to(peer);
   }

@@ -1,7 +1,7 @@
 /**
- * The links to the peers, from the opening of a member to its close: who is linked, and which of
- * the member's parts hears of it. A member without data hears its peers first as a founder or a
- * joiner (`founding.ts`), and as a member of the cluster after that.
+ * The links to the peers, from the opening of a member to its close: which peers are linked, and
+ * which part of the member handles their messages. A member without data hears its peers first as a
+ * founder or a joiner (`founding.ts`), and as a member of the cluster after that.
  */
 import type { MemberId, Peer, PeerHandlers, PeerNetwork } from "../runtime/types.ts";
 
@@ -28,7 +28,7 @@ export class PeerLinks {
     this.#network.setPeers(peers);
   }
 
-  /** From now on these handlers hear of everything; undefined: messages are dropped. */
+  /** From now on these handlers get all events; undefined: messages are dropped. */
   handOver(handlers: PeerHandlers | undefined): void {
     this.#handlers = handlers;
   }

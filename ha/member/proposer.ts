@@ -1,4 +1,4 @@
-/** What goes to the log, and when: commands of this member, and on a leader those of others. */
+/** Proposes the commands of this member, and on a leader also those forwarded by its peers. */
 import type { Message, Raft } from "../raft/mod.ts";
 import { assert } from "../runtime/assert.ts";
 import type { Clock } from "../runtime/types.ts";

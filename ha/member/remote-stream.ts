@@ -32,7 +32,7 @@ export class RemoteStream<T> implements AsyncIterable<T> {
     } else this.#queue.push(item);
   }
 
-  /** What was queued is still delivered. */
+  /** Ends the stream; the reader still gets the queued items. */
   end(error: StatusError | undefined): void {
     if (this.#over) return;
     this.#over = true;
@@ -72,7 +72,7 @@ export class RemoteStream<T> implements AsyncIterable<T> {
     return waiting.promise;
   }
 
-  /** What was queued is delivered before the error; the error is told once. */
+  /** Fails the stream; the reader gets the queued items first, then the error once. */
   #settle(waiting: PromiseWithResolvers<IteratorResult<T, undefined>>): void {
     const error = this.#error;
     this.#error = undefined;

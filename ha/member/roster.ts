@@ -1,6 +1,6 @@
 /**
- * Who the members are and where, as a function of the log: every membership entry names all of
- * them, and takes effect the moment it is in the log, as the membership itself does
+ * The members with their names and addresses, as a function of the log: every membership entry
+ * names all of them, and takes effect the moment it is in the log, as the membership itself does
  * (`ha/raft/membership.ts`).
  */
 import { assert } from "../runtime/assert.ts";
@@ -32,7 +32,7 @@ export class RosterHistory {
     return (this.#recorded.at(-1) as Recorded).roster;
   }
 
-  /** The one that an entry at `index` belongs to. */
+  /** The roster that holds at `index`. */
   at(index: number): Roster {
     const found = this.#recorded.findLast((recorded) => recorded.index <= index);
     return (found ?? (this.#recorded[0] as Recorded)).roster;
@@ -43,7 +43,7 @@ export class RosterHistory {
     this.#recorded.push({ index, roster });
   }
 
-  /** True when that changed {@link current}. */
+  /** True when {@link current} has changed. */
   truncateFrom(index: number): boolean {
     const before = this.#recorded.length;
     while (this.#recorded.length > 1 && (this.#recorded.at(-1) as Recorded).index >= index) {

@@ -77,7 +77,8 @@ export class SnapshotSender {
       this.#finish(peer, false);
       return;
     }
-    // What was never sent is not acknowledged: the window is the bound of what is read ahead.
+    // An acknowledgement beyond the sent bytes counts only up to them: the window bounds what is
+    // read.
     const acknowledged = Math.min(chunk.acknowledged ?? 0, stream.sent);
     if (acknowledged <= stream.acknowledged) return;
     stream.acknowledged = acknowledged;

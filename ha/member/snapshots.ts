@@ -1,6 +1,6 @@
 /**
- * The snapshots that leave this member and the one that comes in: who waits for one, and when it is
- * taken. All of what is applied is in them, so that must be on the disk before (`due`).
+ * The snapshots that this member sends, and the one that it receives. A snapshot holds all applied
+ * state, so the member takes one only when all of that is on the disk (`due`).
  */
 import type { SnapshotChunk } from "../../proto/gen/raft.ts";
 import type { Term } from "../raft/mod.ts";
@@ -18,7 +18,7 @@ export interface SnapshotsHost {
   readonly limits: MemberLimits;
   readonly read: PageReader;
   machine(): StateMachine;
-  /** Of what is applied; undefined: the log does not reach there. */
+  /** Position and roster of the applied state; undefined: the log begins later. */
   meta(): RosterMeta | undefined;
   /** The term in which this member leads; undefined while it does not lead. */
   leadingTerm(): Term | undefined;
@@ -86,7 +86,7 @@ export class Snapshots {
     for (const peer of peers) this.#wanted.add(peer);
   }
 
-  /** The caller closes it. */
+  /** Resolves with a snapshot of all applied state. The caller closes it. */
   ask(): Promise<Snapshot> {
     return new Promise((resolve, reject) => {
       this.#asked.push({ resolve, reject });
@@ -108,17 +108,17 @@ export class Snapshots {
     this.#wanted.clear();
   }
 
-  /** From a peer: a part of a snapshot, or word that it has got one. */
+  /** A peer has sent a part of a snapshot, or has acknowledged one. */
   chunk(from: MemberId, chunk: SnapshotChunk): void {
     if (chunk.data === undefined) {
       this.#sender.acknowledged(from, chunk, this.#host.runtime.clock.monotonicMillis());
     } else if (this.installing === undefined) {
       this.#receiver.chunk(from, chunk);
     }
-    // Else what has been staged is about to be put in place: the next transfer would sweep it away.
+    // Otherwise the staged snapshot is about to be installed: a new transfer would delete it.
   }
 
-  /** To be called now and then: gives up on those that do not move. */
+  /** Gives up transfers that make no progress. The member calls this at every tick. */
   sweep(now: number): void {
     this.#sender.sweep(now);
   }
@@ -127,7 +127,7 @@ export class Snapshots {
     this.#sender.lost(peer);
   }
 
-  /** This member leads no more. */
+  /** This member has lost leadership. */
   deposed(): void {
     this.#sender.stopAll();
   }
@@ -137,7 +137,7 @@ export class Snapshots {
     this.#receiver.stop();
   }
 
-  /** Those who asked get the error. */
+  /** Fails the callers that wait for a snapshot. */
   refuse(error: StatusError): void {
     for (const { reject } of this.#asked.splice(0)) reject(error);
   }

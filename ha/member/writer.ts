@@ -12,7 +12,7 @@ import type { Disk, DiskError, DiskOperation } from "../runtime/types.ts";
 
 interface LogWrite {
   readonly operations: readonly DiskOperation[];
-  /** Where the log ends with this write; absent: where it ended before. */
+  /** The last index of the log after this write; undefined: unchanged. */
   readonly lastIndex: LogIndex | undefined;
   readonly sync: boolean;
   readonly done: (() => void) | undefined;
@@ -58,7 +58,7 @@ export class Writer {
     return this.#writtenIndex as LogIndex;
   }
 
-  /** Nothing is under way, and nothing waits. */
+  /** No write is under way or waiting. */
   get settled(): boolean {
     return !this.#busy && this.#log.length === 0 && !this.#state.hasOperations;
   }

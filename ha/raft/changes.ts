@@ -1,5 +1,5 @@
 /**
- * Proposals, and the changes of who leads and who takes part: leadership transfer (Ongaro 2014,
+ * Proposals, and changes of leader and membership: leadership transfer (Ongaro 2014,
  * section 3.10) and membership change, one at a time or joint (sections 4.1 and 4.3).
  */
 import type { MemberId } from "../runtime/types.ts";
@@ -98,7 +98,7 @@ function appendMembership(state: State, membership: Membership, data: Uint8Array
   followMembership(state);
 }
 
-/** At least one proposal is always under way, so that none is too large to ever be taken. */
+/** When no entry is uncommitted, a proposal of any size is accepted: none is refused for ever. */
 function refusalOf(state: State, bytes: number): ProposalRefusal | undefined {
   if (state.transferTarget !== undefined) return "transferring";
   const { uncommittedBytes, config } = state;

@@ -86,12 +86,14 @@ export function handlePreVote(state: State, message: Message): void {
   let granted = leaderless && free && ahead <= 0;
   let favoured = false;
   if (state.role === Role.preCandidate && sameRound) {
-    // Both ask at once, as all do when their leader dies. The one with the better log goes first,
-    // between equals the lower id: who asks has no leader, so its question is as good as its vote.
+    // Both members ask at once, as all do when their leader dies. The member with the better log
+    // goes
+    // first, or the lower id if the logs are equal. A pre-candidate has no leader, so its request
+    // counts like a granted pre-vote.
     favoured = ahead > 0 || (ahead === 0 && state.id < from);
     if (favoured) granted = false;
   } else if (leaderless && ahead > 0 && sameRound && state.role === Role.follower) {
-    // Asked by one that cannot win, while no leader is known: better to stand oneself.
+    // The sender cannot win, and no leader is known: this member campaigns itself.
     preCampaign(state);
     favoured = state.mayCampaign;
   }
@@ -143,7 +145,7 @@ export function refuseOutdated(state: State, message: Message): void {
 function answerPreVote(state: State, message: Message, granted: boolean): void {
   const answer = state.draft(MessageType.preVoteResponse, message.from);
   answer.reject = !granted;
-  // A refusal is heard only if it is not of an earlier term than the one who asked.
+  // The pre-candidate ignores a refusal of an earlier term than its own.
   answer.term = granted ? message.term : (Math.max(state.term, message.term - 1) as Term);
   state.messages.push(answer);
 }

@@ -1,5 +1,5 @@
 /**
- * Who takes part, as a function of the log.
+ * The members of the cluster, as a function of the log.
  *
  * A membership takes effect on a member the moment its entry is in that member's log, committed or
  * not (Ongaro 2014, section 4.1), rather than when it is applied. So it depends on nothing but the
@@ -34,7 +34,7 @@ export class MembershipHistory {
     return this.#last.index;
   }
 
-  /** The one before {@link current}, unless it is compacted away and so long settled. */
+  /** The membership before {@link current}, unless its entry has been compacted away. */
   get previous(): Membership | undefined {
     return this.#recorded.at(-2)?.membership;
   }
@@ -67,7 +67,7 @@ export class MembershipHistory {
   }
 }
 
-/** In a joint phase both halves have their say. */
+/** True during a joint phase, in which every decision needs both halves. */
 export function isJoint(membership: Membership): boolean {
   return membership.outgoing.length > 0;
 }
@@ -76,13 +76,13 @@ export function isVoter(membership: Membership, id: MemberId): boolean {
   return membership.voters.includes(id) || membership.outgoing.includes(id);
 }
 
-/** Everybody who votes, once. */
+/** All voters, each once. */
 export function votersOf(membership: Membership): readonly MemberId[] {
   if (!isJoint(membership)) return membership.voters;
   return [...new Set([...membership.voters, ...membership.outgoing])];
 }
 
-/** Everybody who receives entries, once. */
+/** All members that receive entries, each once. */
 export function membersOf(membership: Membership): readonly MemberId[] {
   const { voters, outgoing, learners, learnersNext } = membership;
   return [...new Set([...voters, ...outgoing, ...learners, ...learnersNext])];
@@ -102,7 +102,7 @@ export function joinMemberships(
   };
 }
 
-/** What a joint phase ends in. */
+/** The membership after the joint phase. */
 export function leaveJoint(membership: Membership): Membership {
   return {
     voters: membership.voters,

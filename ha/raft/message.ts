@@ -7,7 +7,7 @@ export type Draft = { -readonly [Field in keyof Message]: Message[Field] };
 
 const noEntries: Message["entries"] = [];
 
-/** All messages are born here, so that they share one shape. */
+/** Makes every message, so that all share one object shape. */
 export function draft(type: MessageType, from: MemberId, to: MemberId, term: Term): Draft {
   return {
     type,

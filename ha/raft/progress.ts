@@ -38,7 +38,7 @@ export class Progress {
   awaits = 0 as LogIndex;
   /** The last read round the peer has confirmed. */
   readRound = 0;
-  /** Not zero: the peer is no member since this entry, and is still to be told so. */
+  /** Not zero: this entry removed the peer, which has yet to hear of it. */
   leavingAt = 0 as LogIndex;
   /** The last indexes of the appends in flight: a ring. */
   readonly #window: number[];

@@ -31,7 +31,7 @@ export function majorityReached(values: number[], count: number): number {
   return values[count - majoritySize(count)] as number;
 }
 
-/** What both majorities of a joint membership have reached; arrays are sorted in place. */
+/** The highest value that both majorities of a joint membership have reached; sorts in place. */
 export function jointReached(voters: number[], outgoing: number[]): number {
   return Math.min(
     majorityReached(voters, voters.length),

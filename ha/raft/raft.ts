@@ -93,7 +93,9 @@ export class Raft {
     return this.#state.role === Role.leader ? this.#state.reads.oldestRound : 0;
   }
 
-  /** Leader only: those who were asked take long, so everybody is asked about all open rounds. */
+  /**
+   * Leader only: the peers asked so far take too long, so all peers are asked about open rounds.
+   */
   hurryReads(): void {
     if (this.#state.role === Role.leader) replication.hurryReads(this.#state);
   }
@@ -224,7 +226,7 @@ export class Raft {
     return log.slice(from, log.lastIndex, maxBytes);
   }
 
-  /** What a snapshot taken at `index` is to be labelled with; undefined outside of the log. */
+  /** Term and membership of a snapshot taken at `index`; undefined outside of the log. */
   snapshotAt(index: LogIndex): SnapshotMeta | undefined {
     const term = this.#state.log.termAt(index);
     if (term === undefined) return undefined;

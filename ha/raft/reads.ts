@@ -7,7 +7,7 @@
  * quorum computation as the commit index. A follower sends its own reads on, again one message for
  * all.
  *
- * This file is the book-keeping; who sends what is in `replication.ts`.
+ * This file keeps the books; `replication.ts` sends the messages.
  */
 import type { MemberId } from "../runtime/types.ts";
 import type { LogIndex } from "./types.ts";
@@ -41,13 +41,13 @@ export interface ConfirmedRead {
 }
 
 export class Reads {
-  /** Asked here, and not yet part of a round or of a forwarded batch. */
+  /** Reads of this member that are not yet part of a round or of a forwarded batch. */
   #waiting: number[] = [];
   #waitingTicks = 0;
   #waitingRemote: RemoteRead[] = [];
   #rounds: Round[] = [];
   #lastRound = 0;
-  /** Up to here everybody was asked. */
+  /** All peers were asked about the rounds up to this one. */
   #hurriedRound = 0;
   #forwarded: Forwarded[] = [];
   #lastBatch: number;

@@ -41,7 +41,7 @@ export function tickLeader(state: State): void {
   }
 }
 
-/** Asks everybody about the open read rounds, once each: a quorum's worth was not enough. */
+/** Asks all peers about the open read rounds, once each: the first few have not answered. */
 export function hurryReads(state: State): void {
   const round = state.reads.takeHurry();
   if (round === 0) return;
@@ -234,7 +234,7 @@ function isAwaited(state: State, peer: Progress): boolean {
   return peer.awaits > peer.commitSent || state.removed || state.transferTarget === peer.id;
 }
 
-/** Is not answered: what it says, the peer has acknowledged or will. */
+/** The peer does not answer this message: it acknowledges the entries by other messages. */
 function sendCommit(state: State, peer: Progress, list: Message[]): void {
   const news = state.draft(MessageType.commit, peer.id);
   news.index = state.commit;

@@ -42,7 +42,7 @@ export function becomeFollower(state: State, term: Term, leader: MemberId | unde
   state.resetElectionTimer();
 }
 
-/** Asks around without disturbing anybody: neither term nor vote change. */
+/** Begins a pre-vote, which disturbs no other member: neither term nor vote change. */
 export function becomePreCandidate(state: State): void {
   assert(state.role !== Role.leader, "a leader does not campaign");
   state.role = Role.preCandidate;

@@ -1,7 +1,7 @@
 /**
- * Everything a member knows, in one place, with the few moves that everybody shares. The protocol
- * itself is in `roles.ts`, `elections.ts`, `replication.ts`, `reads.ts` and `changes.ts`: functions
- * over this state, each file one chapter of the paper.
+ * Everything a member knows, in one place, with the few operations that all files share. The
+ * protocol itself is in `roles.ts`, `elections.ts`, `replication.ts`, `reads.ts` and `changes.ts`:
+ * functions over this state, each file one chapter of the paper.
  */
 import { assert } from "../runtime/assert.ts";
 import type { MemberId, Random } from "../runtime/types.ts";
@@ -40,7 +40,7 @@ export class State {
   role: Role = Role.follower;
   /** Whom to forward to. Forgotten when the link to it is lost. */
   leader: MemberId | undefined;
-  /** Who was seen to lead in this term; not forgotten before the term ends. */
+  /** The leader of this term, once known; kept until the term ends. */
   leaderOfTerm: MemberId | undefined;
   readonly votes = new Map<MemberId, boolean>();
 
@@ -117,7 +117,7 @@ export class State {
     return currentIndex > this.commit && previous !== undefined && isVoter(previous, this.id);
   }
 
-  /** Votes that this member may not promise away: it leads, or has lately heard who does. */
+  /** This member must refuse its vote: it leads, or has recently heard from the leader. */
   get isLoyal(): boolean {
     if (this.role === Role.leader) return true;
     return this.leader !== undefined && this.leaderSilence < this.config.electionTicksMin;

@@ -20,14 +20,14 @@ export interface Entry {
   readonly data: Uint8Array;
 }
 
-/** What must survive a crash besides the log. */
+/** The state that must survive a crash, besides the log. */
 export interface HardState {
   readonly term: Term;
   readonly vote: MemberId | undefined;
   readonly commit: LogIndex;
 }
 
-/** Who takes part. During joint consensus `outgoing` still has its say in every quorum. */
+/** The members. During joint consensus every quorum also needs a majority of `outgoing`. */
 export interface Membership {
   readonly voters: readonly MemberId[];
   readonly outgoing: readonly MemberId[];
@@ -200,7 +200,7 @@ export interface MembershipCodec {
   decode(data: Uint8Array): Membership;
 }
 
-/** What a member begins with: what its disk held, or a new cluster's agreed beginning. */
+/** The state that a member starts with: from its disk, or the initial state of a new cluster. */
 export interface RaftStart {
   readonly hardState: HardState;
   /** The log that was kept, contiguous, from `snapshot.index + 1`. */
@@ -210,6 +210,6 @@ export interface RaftStart {
    * of its first members agree on, and for a member that is to join one, with an empty membership.
    */
   readonly snapshot: SnapshotMeta;
-  /** How far the state machine is; later committed entries are handed out again. */
+  /** The last entry that the state machine has applied; the core hands out later ones again. */
   readonly applied: LogIndex;
 }

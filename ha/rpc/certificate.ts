@@ -1,7 +1,7 @@
 import type { PeerCertificate as TlsCertificate } from "node:tls";
 import type { PeerCertificate } from "./types.ts";
 
-/** Who a verified certificate speaks for; undefined for one without a common name. */
+/** The identity in a verified certificate; undefined for one without a common name. */
 export function identityOf(certificate: TlsCertificate | undefined): PeerCertificate | undefined {
   // Node gives a repeated attribute as an array, which its types do not say.
   const subject = certificate?.subject as { CN?: string | string[]; O?: string | string[] };

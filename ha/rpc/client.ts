@@ -210,7 +210,7 @@ export function call<C extends Client, Name extends UnaryNames<C>>(
       if (error) reject(fromServiceError(error));
       else resolve(reply);
     };
-    // What is thrown within rejects the promise.
+    // An error thrown here rejects the promise.
     const pending = open(() => invoke.call(client, request, metadata, callOptions(settings), done));
     signal?.addEventListener("abort", cancel, { once: true });
   });

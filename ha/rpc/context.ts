@@ -10,7 +10,7 @@ export type ServerCall = Pick<
   "cancelled" | "metadata" | "getPeer" | "getDeadline" | "getPath" | "getAuthContext"
 > & {
   on(event: "cancelled", listener: () => void): unknown;
-  /** Where the engine can say it without making metadata. */
+  /** Set by engines that know it without making metadata. */
   header?(name: string): string | undefined;
 };
 

@@ -1,13 +1,13 @@
 /** Calls whose handlers write their answers themselves (`direct.ts`). */
 import type { ServerCall } from "./context.ts";
 
-/** Where a direct handler writes. */
+/** The answers of a call, as its direct handler writes them. */
 export interface Answers<Response> {
   /** Called when the caller has caught up, after a write said false; at the latest at the end. */
   onDrain: () => void;
-  /** Called once, when the call is over for whatever reason; what is written later is let go. */
+  /** Called once, when the call is over for any reason; later writes are dropped. */
   onClosed: () => void;
-  /** False: the caller reads slowly. Nothing is refused; the handler does the waiting. */
+  /** False: the caller reads slowly. The write is still taken; the handler should wait. */
   write(message: Response): boolean;
   /**
    * Encoded messages, each behind its prefix (`writeMessagePrefix`), in pieces that are cut
@@ -20,15 +20,15 @@ export interface Answers<Response> {
   fail(thrown: unknown): void;
 }
 
-/** What an engine offers for it; `StreamCall` by itself, `DuplexDirectCall` over grpc-js. */
+/** A direct call of an engine: `StreamCall` of our own, `DuplexDirectCall` over grpc-js. */
 export interface DirectCall extends ServerCall, Omit<Answers<unknown>, "end" | "fail"> {
-  /** To be asked for once. */
+  /** The requests. May be called once. */
   requests(): AsyncIterable<unknown>;
   end(trailers?: unknown): void;
   fail(error: Error): void;
 }
 
-/** What an engine that has direct calls begins such a handler by. */
+/** The entry point of a direct handler, for engines that have direct calls. */
 export interface DirectHandler {
   readonly direct?: ((call: DirectCall) => void) | undefined;
 }

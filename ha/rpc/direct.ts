@@ -10,7 +10,7 @@ import { DuplexDirectCall } from "./duplex-direct.ts";
 import { type Adapted, adapted, answer } from "./handlers.ts";
 import type { CallContext } from "./types.ts";
 
-/** `handle` must not throw, and sees to its answers until they are closed. */
+/** `handle` must not throw. It serves `answers` until they are closed. */
 export function directStream<Request, Response>(
   handle: (
     requests: AsyncIterable<Request>,

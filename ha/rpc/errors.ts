@@ -85,7 +85,7 @@ export function toServiceError(error: StatusError, trailers?: Metadata): Service
   return Object.assign(new Error(message), { code: error.code, details: message, metadata });
 }
 
-/** What else the last header block of an answer holds. */
+/** The other fields in the last header block of an answer. */
 const frameFields = [":status", "200", "content-type", "application/grpc", "grpc-status", "16"];
 const base64Padding = 3;
 
@@ -146,7 +146,7 @@ function shortText(text: string): string {
   return text.length > limit ? `${text.slice(0, limit).toWellFormed()}... [shortened]` : text;
 }
 
-/** What of an error's message goes on the wire. */
+/** The part of an error's message that goes on the wire. */
 export function shortened(text: string): string {
   const encoded = percentEncode(text);
   if (encoded.length <= rpcLimits.errorMessageBytes) return text;

@@ -4,7 +4,7 @@
  * Whatever a function throws reaches the caller as canonical code, message and Kubernetes `Status`
  * (errors.ts). An unexpected error is logged with its stack and answered as `internal` without a
  * word of it. A cancelled call aborts `context.signal` and returns the function's iterator; what
- * the function does after that is of no interest to anybody.
+ * the function does after that is ignored.
  */
 
 import type { Readable, Writable } from "node:stream";
@@ -145,7 +145,7 @@ export async function* requestsOf<Request>(
     if (context.cancelled || call.destroyed) throw cancelledError();
     throw thrown;
   }
-  // grpc-js ends the requests of a caller who has gone as if that were all of them.
+  // When a caller disconnects, grpc-js ends its request stream as if it were complete.
   if (context.cancelled) throw cancelledError();
 }
 

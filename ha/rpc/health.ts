@@ -13,7 +13,7 @@ import type { CallContext, RpcServer } from "./types.ts";
 
 export { ServingStatus };
 
-/** What each service says of itself. The name "" stands for the server as a whole. */
+/** The health of each service. The name "" stands for the server as a whole. */
 export class HealthRegistry {
   readonly #statuses = new Map<string, ServingStatus>();
   readonly #watchers = new Map<string, Set<() => void>>();

@@ -13,7 +13,7 @@ export class Http1 {
     const options = { maxHeaderSize, requestTimeout, headersTimeout: requestTimeout };
     this.#server = createServer(options, (request, response) => {
       const refusal = this.#refusals.get(request.socket);
-      // These pages are only read: requests with a body are refused.
+      // These pages are read only: every method but GET and HEAD is refused.
       if (refusal === undefined && (request.method === "GET" || request.method === "HEAD")) {
         handler(request, response);
         return;

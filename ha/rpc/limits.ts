@@ -17,7 +17,7 @@ export const rpcLimits = {
   metadataBytes: 16 * 1024,
   /** Fields of a header block. */
   metadataFields: 128,
-  /** Calls under way on one connection; a balancer brings everybody's over one. */
+  /** Calls under way on one connection; a balancer sends all clients' calls over one. */
   concurrentStreams: 10_000,
   /** Connections of one listener; the next one is closed at once. */
   connections: 4_096,

@@ -21,7 +21,7 @@ export interface ListenerOptions {
 
 type Accept = (socket: Socket, peer: PeerIdentity) => void;
 
-/** What a connection's TLS handshake told. */
+/** The peer's identity, from the TLS handshake. */
 export interface PeerIdentity {
   /** Verified; undefined for plaintext or a client without a certificate. */
   readonly certificate: PeerCertificate | undefined;
@@ -42,7 +42,7 @@ export class Listener {
   constructor(options: ListenerOptions, accept: Accept) {
     const { log, tls, http1 } = options;
     const admit = (socket: Socket, peer: PeerIdentity) => {
-      // Its handshake ended after there were to be no new connections.
+      // The handshake ended after the listener was stopped.
       if (this.#stopped) return socket.destroy();
       // A reset connection ends its calls through the session's own events.
       socket.on("error", (error) => log.debug("connection failed", { error: error.message }));
@@ -172,7 +172,7 @@ function tellProtocols(socket: Socket, told: (isHttp2: boolean) => void): void {
   socket.on("data", listen);
 }
 
-/** What the server demands of its clients beyond a whole certificate. */
+/** Checks that the server makes beyond the validity of a client's certificate. */
 function demanded(identity: PeerIdentity, required: ServerTls["clientsRequired"]): PeerIdentity {
   if (required === undefined || identity.refusal !== undefined) return identity;
   const { certificate } = identity;

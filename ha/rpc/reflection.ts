@@ -40,7 +40,7 @@ async function* reflect(
   }
 }
 
-/** What one stream may see, and what it has been sent. */
+/** The files that one stream may see, and those that it has been sent. */
 class ReflectedView {
   readonly #index: DescriptorIndex;
   readonly #services: readonly string[];

@@ -18,7 +18,7 @@ export interface MethodName {
 export interface ServiceConfigOptions {
   /** `pick_first` stays with one server while it is there; `round_robin` uses all of them. */
   readonly policy?: "pick_first" | "round_robin" | undefined;
-  /** What is repeated, elsewhere if need be, when it fails as UNAVAILABLE. */
+  /** Methods that the client retries, on another endpoint if need be, after UNAVAILABLE. */
   readonly repeated?: readonly MethodName[] | undefined;
 }
 

@@ -14,7 +14,7 @@ export interface ServerTls {
   readonly key: string;
   /** Client certificates must chain to this CA; a client may also present none. */
   readonly clientCa: string;
-  /** Who presents no certificate, or one of another organization (subject O), is refused. */
+  /** Clients without a certificate, or of another organization (subject O), are refused. */
   readonly clientsRequired?: { readonly organization?: string | undefined } | undefined;
 }
 
@@ -56,7 +56,7 @@ export interface RpcServer {
   close(): Promise<void>;
 }
 
-/** Who is calling, as the transport knows it. */
+/** The caller, as the transport knows it. */
 export interface PeerCertificate {
   /** Subject CN: the user name. */
   readonly commonName: string;

@@ -42,7 +42,7 @@ export class RingTable<T extends { readonly id: number }> {
     this.#size--;
   }
 
-  /** All of them, as of now, in the order of their ids. */
+  /** A copy of all items, in the order of their ids. */
   values(): T[] {
     const items = [...this.#aside.values()];
     for (const item of this.#slots) if (item !== undefined) items.push(item);

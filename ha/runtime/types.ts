@@ -93,7 +93,7 @@ export interface Disk {
     range: DiskRange,
     done: (error: DiskError | undefined, page: readonly DiskEntry[]) => void,
   ): void;
-  /** What all data take, what is deleted but not given back yet included. */
+  /** Bytes of all data, including deleted data that has not been freed yet. */
   bytesUsed(): Promise<number>;
   /** Gives back the space of what was deleted, beside all other work. Absent: nothing to give. */
   compact?(): Promise<void>;
@@ -131,7 +131,7 @@ export interface Stranger {
   readonly addresses: readonly string[];
 }
 
-/** What a stranger is told. */
+/** The answer to a stranger. */
 export interface Introduction {
   /** The id under which the cluster knows the stranger; absent: there is no cluster here yet. */
   readonly member?: MemberId;

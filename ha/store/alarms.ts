@@ -1,6 +1,6 @@
 /**
- * What is wrong with members, as everybody agrees: replicated, so that `apply` refuses the same
- * commands everywhere. Semantics of etcd's alarms (server `apply.go`, `applierV3Capped` and
+ * The alarms of all members. They are replicated, so that `apply` refuses the same commands on
+ * every member. Semantics of etcd's alarms (server `apply.go`, `applierV3Capped` and
  * `applierV3Corrupt`): NOSPACE refuses what adds data, CORRUPT refuses everything.
  */
 import type { StoreCommand, TxnCommand } from "./commands.ts";
@@ -26,7 +26,7 @@ export class Alarms {
     return this.#active.some((alarm) => alarm.kind === kind);
   }
 
-  /** True when that changed anything. */
+  /** True when the set of alarms has changed. */
   set(alarm: AlarmRecord, active: boolean): boolean {
     if (this.has(alarm) === active) return false;
     const others = this.#active.filter((a) => a.member !== alarm.member || a.kind !== alarm.kind);

@@ -60,7 +60,7 @@ export class Entries {
   private readonly byKey = new Map<string, Entry>();
   private readonly blocks: Block[] = [new Block([], 0)];
   private liveEntries = 0;
-  /** Not yet in order, while loading. */
+  /** Entries in any order, while loading. */
   private loading: Entry[] | undefined;
 
   /** Keys that exist now. */

@@ -44,7 +44,7 @@ export class Fifo<T> {
     const item = chunk[this.head++];
     this.count--;
     if (this.count === 0) {
-      // What has been taken must not be kept alive by an empty queue.
+      // An empty queue must not keep the taken items alive.
       this.tail = [];
       this.chunks.splice(0, this.chunks.length, this.tail);
       this.headChunk = 0;

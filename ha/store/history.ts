@@ -140,7 +140,7 @@ export class History {
     return undefined;
   }
 
-  /** What the key was at `mod`, a revision that modified it. */
+  /** The version of the key at `mod`, a revision that modified it. */
   versionOf(entry: Entry, mod: number): Version {
     if (entry.current?.mod === mod) return entry.current;
     for (const change of this.records.at(mod) ?? []) {

@@ -24,7 +24,7 @@ export interface StorePosition {
   readonly term: number;
 }
 
-/** Of no client's: the etcd face hides it (`ha/etcd/reserved.ts`). */
+/** A reserved prefix that the etcd services hide from clients (`ha/etcd/reserved.ts`). */
 const restoredKey = "\0trireme/restored";
 const recordsPerBatch = 1_000;
 
@@ -99,7 +99,7 @@ export class StoreImage {
   }
 }
 
-/** What a record of the store is, for a report: `R 17`, `A`. */
+/** A short name of a record of the store, for a report: `R 17`, `A`. */
 export function recordName(key: Uint8Array): string {
   const position = key.length === 9 ? ` ${positionOf(key)}` : "";
   return `${String.fromCharCode(key[0] ?? 0)}${position}`;

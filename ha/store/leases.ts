@@ -14,7 +14,7 @@ export interface Lease {
   readonly keys: Set<string>;
 }
 
-/** Told of what `apply` does to leases. */
+/** Hears of the changes that `apply` makes to leases. */
 export interface LeaseObserver {
   leaseGranted(id: LeaseId): void;
   leaseRevoked(id: LeaseId): void;
@@ -51,7 +51,7 @@ export class Leases {
     this.byId.set(id, { id, seconds, keys: new Set() });
   }
 
-  /** Its keys must be gone. */
+  /** Removes a lease. Its keys must have been deleted before. */
   revoke(id: LeaseId): void {
     this.byId.delete(id);
     this.operations.push({ key: leaseKey(id) });

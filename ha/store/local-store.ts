@@ -330,7 +330,7 @@ class LocalStore implements DirectStore {
     this.hub.flush();
     for (const { sequence, outcome } of applied) batch[sequence]?.resolve(outcome);
     if (this.waiting.length > 0 || garbage) this.schedule();
-    // All that is applied is on disk until the next turn, which no read in line has to wait for.
+    // Until the next turn all applied state is on the disk, so that queued reads need not wait.
     const { barriers } = this;
     this.barriers = [];
     for (const passed of barriers) passed();

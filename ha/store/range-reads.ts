@@ -46,7 +46,7 @@ export interface RangeRows {
   readonly count: number;
   /** Throws a StatusError when an older version can no longer be read. */
   at(row: number): RangeRow;
-  /** How many plain rows `at(row)` costs as much as. */
+  /** The cost of `at(row)`, in plain rows. */
   effort(row: number): number;
   /** Idempotent. */
   close(): void;
@@ -70,7 +70,7 @@ export interface RangeHost {
   readonly installations: number;
   /** Why it answers nothing any more. */
   readonly failure: StatusError | undefined;
-  /** What to throw in place of an error that came up while an older version was read. */
+  /** Maps an error from reading an older version to the one to throw. */
   readonly readFailed: (thrown: unknown) => unknown;
 }
 

@@ -118,7 +118,7 @@ export class Records {
     this.#cache.delete(first);
   }
 
-  /** What has been dropped from a record that is still there. */
+  /** The changes that were dropped from a record that still exists. */
   droppedFrom(first: number): readonly ChangeName[] {
     const place = this.#placeOf(first);
     if (this.#firsts[place] !== first || this.#alive[place] === this.#counts[place]) return [];
@@ -210,7 +210,7 @@ export class Records {
     return sealed && decodeChanges(key, openRecord(key, sealed));
   }
 
-  /** Of the last record that begins at or before `revision`; -1: there is none. */
+  /** Index of the last record that begins at or before `revision`; -1: there is none. */
   #placeOf(revision: number): number {
     let low = 0;
     let high = this.#firsts.length;
@@ -236,7 +236,7 @@ function newUnwritten(): Map<number, Uint8Array | undefined> {
   return new Map();
 }
 
-/** What is left of a record's changes. */
+/** The changes of a record without the dropped ones. */
 export function survivorsOf(
   changes: readonly Change[],
   dropped: readonly ChangeName[],

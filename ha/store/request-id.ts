@@ -4,7 +4,7 @@ import { Code, StatusError } from "../runtime/status-error.ts";
 export interface RequestId {
   /** Under which the answer is remembered. */
   readonly id: string;
-  /** What the request is, as its caller sees it; "": the caller does not say. */
+  /** Digest of the request as its caller made it; "": the caller gives none. */
   readonly digest: string;
 }
 

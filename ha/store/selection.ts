@@ -132,7 +132,8 @@ function* visitSteps(
 ): Generator<void, void> {
   const { entries, versions } = selection;
   const isFiltered = filters(query);
-  // A value or a counter to sort by must be at hand; of other old versions the revision is enough.
+  // Sorting by a value or a counter needs it in memory; otherwise an old version's revision
+  // suffices.
   const keeps = query.sortBy !== undefined && query.sortBy !== "key";
   let from: string | undefined = query.key;
   let effort = 0;

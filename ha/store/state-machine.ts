@@ -50,18 +50,18 @@ export interface AppliedCommand {
   readonly proposer: number;
   readonly incarnation: number;
   readonly sequence: number;
-  /** Of another member's command without a request id the results are left out. */
+  /** Without results for another member's command that has no request id. */
   readonly outcome: Outcome;
 }
 
-/** Told of every revision, synchronously, in order. */
+/** Called for every revision, synchronously and in order. */
 export interface RevisionObserver {
   changed(revision: number, changes: readonly AppliedChange[]): void;
 }
 
 export interface StateMachineOptions {
   readonly limits?: StoreLimits | undefined;
-  /** Whose commands are answered in full. Absent: everybody's. */
+  /** The member whose commands get full answers. Absent: those of all members. */
   readonly self?: { readonly member: MemberId; readonly incarnation: number } | undefined;
 }
 
@@ -258,7 +258,7 @@ export class StateMachine {
     if (this.alarms.raised(AlarmType.corrupt)) throw errors.corrupt();
   }
 
-  /** What the write of this id answered. */
+  /** The answer of the write with this request id. */
   recall(requestId: string): TxnResponse | undefined {
     return this.sessions.get(requestId);
   }

@@ -29,7 +29,7 @@ export function bytesOf(text: string): Uint8Array {
  * (etcd's `\0`). An empty end means a single key too.
  */
 export type RangeEnd = string | undefined;
-/** Not a latin1 text, and after all of them. */
+/** Sorts after every latin1 text, and is none. */
 export const unbounded = "\u{ffff}";
 
 export function endOf(range: KeyRange): RangeEnd {

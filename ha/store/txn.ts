@@ -27,7 +27,7 @@ const putResult: OperationResult = { op: "put", previous: undefined };
 export class TxnRun {
   private readonly history: History;
   private readonly leases: Leases;
-  /** Whether anybody will see the results. */
+  /** Whether a caller will see the results. */
   private readonly answered: boolean;
   readonly changes: AppliedChange[] = [];
   /** Outcomes of the nested txns on the way, in order. */

@@ -82,7 +82,7 @@ export type Operation =
   | ({ readonly op: "txn" } & TxnRequest);
 
 export interface TxnRequest {
-  /** All must hold for `success`; empty: holds. */
+  /** `success` runs if all comparisons hold, or if there are none. */
   readonly compares: readonly Compare[];
   readonly success: readonly Operation[];
   readonly failure: readonly Operation[];
@@ -99,7 +99,7 @@ export interface TxnResponse {
   /** The store's revision after it; when anything was written, the revision of what it wrote. */
   readonly revision: Revision;
   readonly results: readonly OperationResult[];
-  /** True: a write of this request id had been done before; this is that write's answer. */
+  /** True: this is the answer of an earlier write with the same request id. */
   readonly replayed?: boolean | undefined;
 }
 
@@ -206,7 +206,7 @@ export interface Store {
     options?: { readonly serializable?: boolean; readonly signal?: AbortSignal | undefined },
   ): Promise<RangeResponse>;
   txn(request: TxnRequest, options?: WriteOptions): Promise<TxnResponse>;
-  /** What the write of this id answered, if it has been done; linearizable. Digests as in `txn`. */
+  /** The answer of the write with this id, if it was done; linearizable. Digests as in `txn`. */
   recall(requestId: string): Promise<TxnResponse | undefined>;
   /**
    * A revision R such that every write acknowledged before the call is at or below R, and this

@@ -35,7 +35,7 @@ export function checkLease(field: string, lease: bigint): void {
   if (lease >= maxLease || lease < -maxLease) throw errors.invalid(field, lease, "an int64");
 }
 
-/** As {@link checkRange}; answers the encoded txn, which a front needs anyway. */
+/** As {@link checkRange}; returns the encoded txn, which the caller needs anyway. */
 export function checkTxn(txn: TxnRequest, limits: StoreLimits): Uint8Array {
   checkBranches(txn, limits.maxTxnOperations);
   const bytes = encodeTxn(txn);
@@ -137,7 +137,7 @@ function writesOf(operations: readonly OperationCommand[]): Writes {
   const isDeleted = (key: string) => deletes.some((range) => inRange(key, range.key, range.end));
   for (const operation of operations) {
     if (operation.op !== "txn") continue;
-    // Of one txn only one branch happens, so its branches may write the same keys.
+    // Only one branch of a txn runs, so both branches may write the same keys.
     const branches = [writesOf(operation.success), writesOf(operation.failure)];
     for (const branch of branches) {
       for (const key of branch.puts) {

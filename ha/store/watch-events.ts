@@ -1,4 +1,4 @@
-/** Changes as watch events; each is made once and shared by all who are told of it. */
+/** Changes as watch events; each is made once and shared by all its watchers. */
 import type { AppliedChange, History } from "./history.ts";
 import type { Change } from "./layout.ts";
 import { keyValue } from "./range.ts";
@@ -60,7 +60,7 @@ export function pastEvent(
   return eventOf(change, scope.previous ? previousOf(history, change) : undefined);
 }
 
-/** What the key was before; undefined also when that revision has been compacted, as in etcd. */
+/** The previous version of the key; undefined also when it was compacted away, as in etcd. */
 function previousOf(history: History, change: Change): KeyValue | undefined {
   if (change.mod <= history.compactRevision) return undefined;
   const entry = history.entries.get(change.key);

@@ -1,5 +1,5 @@
 /**
- * Which synced watchers a change concerns. Watchers of one key are found by the key; ranges lie in
+ * Finds the synced watchers of a change. Watchers of one key are found by the key; ranges lie in
  * order of their start, each with the furthest end up to it, so that the search for a key stops
  * where no earlier range can reach it. Disjoint ranges (one per kind) cost one step.
  */
@@ -26,7 +26,7 @@ export class WatchGroups {
   private readonly byKey = new Map<string, WatchGroup[]>();
   /** In order of `scope.start`. */
   private readonly ranges: WatchGroup[] = [];
-  /** The furthest end among `ranges[0..i]`; empty: to be made anew. */
+  /** The furthest end among `ranges[0..i]`; empty: not computed yet. */
   private furthest: string[] = [];
   private touched: WatchGroup[] = [];
 

@@ -32,7 +32,7 @@ import { type QueuedBatch, Watcher, type WatcherOwner, weightOf } from "./watch-
 export interface WatchHubOptions {
   readonly limits?: WatchLimits | undefined;
   readonly log?: Log | undefined;
-  /** Told of history that cannot be read any more. */
+  /** Called when history on the disk cannot be read. */
   readonly unreadable?: ((error: DiskError) => void) | undefined;
 }
 
@@ -43,7 +43,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
   private readonly log: Log | undefined;
   private readonly unreadable: WatchHubOptions["unreadable"];
   private readonly groups = new WatchGroups();
-  /** All that are open. */
+  /** All open watchers. */
   private readonly watchers = new Set<Watcher>();
   /** Synced watchers that want to know how far the store has come. */
   private readonly progress = new Set<Watcher>();
@@ -51,7 +51,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
   private readonly future = new Set<Watcher>();
   /** Queued for watchers; what several have queued counts for each. */
   heldBytes = 0;
-  /** What was applied since the last flush. */
+  /** The changes applied since the last flush. */
   private turn: (readonly AppliedChange[])[] = [];
   /** The newest revision that watchers may know of. */
   private flushed: number;
@@ -138,7 +138,7 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     return { batch: { events: [], revision: this.flushed as Revision }, bytes: 0 };
   }
 
-  /** All before `from` has been queued or was none of its business. */
+  /** The watcher has got all its changes before `from`. */
   private fallBehind(watcher: Watcher, from: number): void {
     this.log?.debug("watcher is slow and continues from history", { from });
     watcher.next = from;
@@ -185,7 +185,10 @@ export class WatchHub implements RevisionObserver, WatcherOwner {
     if (watcher.asked) this.progressAsked(watcher);
   }
 
-  /** Told at once where all has been queued, or will be when it comes; else once it has. */
+  /**
+   * Tells the watcher the present revision at once if it is synced, or if it waits for a future
+   * revision. A watcher that is behind is told once it has caught up ({@link sync}).
+   */
   progressAsked(watcher: Watcher): void {
     if (watcher.state !== "synced" && !this.future.has(watcher)) return;
     watcher.asked = false;

@@ -1,4 +1,4 @@
-/** One watch as its user holds it: a bounded queue, to be taken from or iterated over. */
+/** One watch as its reader holds it: a bounded queue to take from or to iterate over. */
 import type { StatusError } from "../runtime/status-error.ts";
 import { Fifo } from "./fifo.ts";
 import { endOf, type RangeEnd, textOf } from "./text.ts";
@@ -12,7 +12,7 @@ export interface QueuedBatch {
   readonly bytes: number;
 }
 
-/** What watchers must agree in to be served the same batches. */
+/** Watchers with equal scopes get the same batches. */
 export interface WatchScope {
   readonly start: string;
   readonly end: RangeEnd;
@@ -55,7 +55,7 @@ export interface WatcherOwner {
 const noListener = () => {};
 
 export class Watcher implements DirectWatch {
-  /** Replaced by that of the group, which is equal, so that many watchers share one. */
+  /** Replaced by the equal scope of its group, so that many watchers share one object. */
   scope: WatchScope;
   readonly progress: boolean;
   state: WatcherState = "behind";
@@ -63,17 +63,17 @@ export class Watcher implements DirectWatch {
   next: number;
   /** A page of history is being read. */
   reading = false;
-  /** The reader has found nothing, and waits to be told. */
+  /** The reader has found the queue empty, and waits for `onReady`. */
   hungry = false;
-  /** Has to be told once how far the store has come, when it is up to date. */
+  /** The reader has asked for progress, and gets it once the watcher is up to date. */
   asked = false;
-  /** Where it is among the watchers of which group; only while it is synced. */
+  /** Its group, and its index there; set only while the watcher is synced. */
   group: WatchGroup | undefined;
   position = -1;
   queuedEvents = 0;
   queuedBytes = 0;
   onReady: () => void = noListener;
-  /** Of the queue; most of the time all there is in it. */
+  /** The first batch of the queue; most of the time the only one. */
   private front: QueuedBatch | undefined;
   private rest: Fifo<QueuedBatch> | undefined;
   private readonly owner: WatcherOwner;
@@ -96,13 +96,13 @@ export class Watcher implements DirectWatch {
   /** Queues a batch; the caller has seen to the bounds. */
   push(queued: QueuedBatch): void {
     const { events, revision } = queued.batch;
-    // Of a watch from a revision to come nothing before it is told, but progress may be.
+    // A watch from a future revision skips all events before it, but may report progress.
     this.next = Math.max(this.next, revision + 1);
     const { front } = this;
     if (front === undefined) {
       this.front = queued;
     } else if (events.length === 0 && this.last(front).batch.events.length === 0) {
-      // Of several batches that only tell progress the last says all.
+      // The last of several progress batches replaces the others.
       if (this.rest === undefined) this.front = queued;
       else this.rest.replaceLast(queued);
     } else {

@@ -31,12 +31,12 @@ function checkInteger(field: number, value: number): void {
 }
 
 /**
- * Writes one message after the other into shared chunks of 64 KiB: `finish` hands out a view. Who
- * keeps one for long copies it.
+ * Writes one message after the other into shared chunks of 64 KiB: `finish` hands out a view. A
+ * caller that keeps a view for long copies it.
  */
 export class WireWriter {
   private buffer: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
-  /** Where the present message began. */
+  /** Offset at which the present message begins. */
   private start = 0;
   private position = 0;
 

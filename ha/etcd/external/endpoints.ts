@@ -24,7 +24,7 @@ export class Endpoint {
   readonly lease: LeaseClient;
   readonly cluster: ClusterClient;
   readonly maintenance: MaintenanceClient;
-  /** It has shown to be a member of the cluster; only such a one is changed to. */
+  /** The endpoint is known to be a member of the cluster; calls move only to such endpoints. */
   verified = false;
 
   constructor(address: string, tls: ClientTls | undefined) {
@@ -86,7 +86,7 @@ export class Endpoints {
     this.all = addresses.map((address) => new Endpoint(address, tls));
   }
 
-  /** The one that calls go to. */
+  /** The endpoint that calls go to. */
   get current(): Endpoint {
     const endpoint = this.all[this.index];
     if (endpoint === undefined) throw storeErrors.stopped();

@@ -29,7 +29,7 @@ function because({ code, message }: StatusError, cause: StatusError): StatusErro
   return new StatusError(code, message, undefined, { cause });
 }
 
-/** What lies under it, for the log. */
+/** The cause of the error, for the log. */
 export function reasonOf(error: StatusError): string {
   return error.cause instanceof Error ? error.cause.message : error.message;
 }

@@ -15,7 +15,7 @@ export const externalLimits = {
   roundMillis: 100,
   /** `openEtcdStore` gives up when no endpoint has answered by then. */
   openMillis: 20_000,
-  /** Signs of life of a connection: etcd cuts off who asks more often than every 5 s. */
+  /** HTTP/2 pings: etcd disconnects a client that sends them more often than every 5 s. */
   keepaliveMillis: 10_000,
   keepaliveTimeoutMillis: 3_000,
   /** How often the members are asked how they are, and how long each has to answer. */

@@ -25,7 +25,7 @@ export class Monitor {
   private readonly listeners = new Set<Listener>();
   private clusterId: bigint | undefined;
   private members: readonly Member[] = [];
-  /** What the endpoints answered that did so the last time. */
+  /** The answers of the endpoints in the last round. */
   private readonly answers = new Map<Endpoint, StatusResponse>();
   /** Which members the endpoints are; also of those that are silent now. */
   private readonly memberIds = new Map<Endpoint, bigint | undefined>();
@@ -188,7 +188,7 @@ export class Monitor {
     };
   }
 
-  /** Of a member that is none of the endpoints nothing bad is known. */
+  /** A member that is no endpoint counts as connected while any endpoint answers. */
   private isConnected({ ID }: Member): boolean {
     const { all } = this.owner.endpoints;
     const endpoint = all.find((each) => this.memberIds.get(each) === ID);
@@ -217,7 +217,7 @@ function hasLeader({ leader }: StatusResponse): boolean {
   return leader !== undefined && leader !== 0n;
 }
 
-/** What listeners are told changes of. */
+/** The part of the status whose changes listeners hear of. */
 function noteOf({ id, leader, role, term, members }: MemberStatus): string {
   const links = members.map((each) => `${each.id}:${each.name}:${each.connected}:${each.learner}`);
   return [id, leader, role, term, ...links].join(" ");

@@ -36,7 +36,7 @@ export class BatchQueue {
       waiting.resolve({ done: false, value: batch });
       return;
     }
-    // Of several batches that only tell progress the last says all.
+    // The last of several progress batches replaces the others.
     if (batch.events.length === 0 && this.batches.at(-1)?.batch.events.length === 0) {
       this.batches.pop();
     }
@@ -50,7 +50,9 @@ export class BatchQueue {
     this.owner.pause();
   }
 
-  /** With an error what is queued is still delivered, then the error; else it is let go. */
+  /**
+   * With an error the reader gets the queued batches, then the error; otherwise they are dropped.
+   */
   end(error: StatusError | undefined): void {
     if (this.ended) return;
     this.ended = true;

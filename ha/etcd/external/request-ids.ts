@@ -54,7 +54,7 @@ export function withMarker(request: TxnRequest, requestId: string, lease: LeaseI
   };
 }
 
-/** What the write itself answered, out of the answer to the txn around it. */
+/** The answer of the write, taken from the answer of the txn around it. */
 export function withoutMarker(answer: TxnResponse, requestId: string): TxnResponse {
   const [result] = answer.results;
   if (answer.succeeded && result?.op === "txn") {

@@ -1,4 +1,4 @@
-/** What a session and its calls know of each other, in a file that imports neither. */
+/** Types that a session and its calls share, in a file that imports neither. */
 import type { ServerUnaryCall } from "@grpc/grpc-js";
 import { Code, StatusError } from "../../runtime/status-error.ts";
 import type { StreamOwner } from "./foreign-request.ts";

@@ -84,7 +84,7 @@ export abstract class Call implements CallOwner, Expiring {
     if (!this.done) this.sendHead(headOf(metadata));
   }
 
-  /** Of an emitter, this is what a call needs: it says `cancelled`, once, or nothing. */
+  /** The only event of a call is `cancelled`, at most once. */
   on(event: string, listener: Listener): this {
     if (event !== "cancelled") return this;
     if (this.#onCancelled === undefined) this.#onCancelled = [listener];
@@ -130,7 +130,7 @@ export abstract class Call implements CallOwner, Expiring {
     }
   }
 
-  /** So many bytes of the request are held by now. Throws a StatusError when it is too much. */
+  /** Records the bytes of the request held now. Throws a StatusError beyond the limit. */
   protected hold(bytes: number) {
     const more = bytes - this.requestBytes;
     if (more > 0) this.session.requestBytes.take(more);
@@ -163,7 +163,7 @@ export abstract class Call implements CallOwner, Expiring {
     else connection.headers(this.stream, tail, true);
   }
 
-  /** Nothing is read or written any more. */
+  /** The call is over: nothing more is read or written. */
   protected over() {
     this.done = true;
     this.session.deadlines.remove(this);

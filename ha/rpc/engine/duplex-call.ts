@@ -103,7 +103,7 @@ export class DuplexCall extends Duplex implements StreamReader {
 
   override _destroy(error: Error | null, done: Done) {
     this.#call.stopReading();
-    // A handler that gives its response up without a word. (Who only leaves off reading may
+    // The handler has destroyed its response stream. (One that only stops reading may still
     // answer.)
     if (this.#responseStream) {
       this.#call.finish(statusOf(error ?? { code: Code.cancelled, details: "" }, null));

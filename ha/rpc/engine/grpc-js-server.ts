@@ -24,7 +24,7 @@ import type { RpcServerOptions } from "../types.ts";
 import type { Engine } from "./engine.ts";
 import { fieldsOf } from "./wire-metadata.ts";
 
-/** What a handler's call ends with. */
+/** The end of a handler's call. */
 type PartialStatusObject = Parameters<ServerInterceptingCallInterface["sendStatus"]>[0];
 
 export class GrpcJsEngine implements Engine {

@@ -73,7 +73,7 @@ const smallestRoomBytes = 256;
 export class MessageReader {
   readonly #encoding: Encoding;
   readonly #maxBytes: number;
-  /** What has not been read: `#from..#end`. */
+  /** The unread bytes are `#from..#end`. */
   #buffer: Buffer = nothing;
   #from = 0;
   #end = 0;
@@ -136,7 +136,9 @@ export class MessageReader {
     return length;
   }
 
-  /** What waits for more must not keep alive the larger buffer that it arrived in. */
+  /**
+   * Copies an incomplete message, so that it does not keep alive the larger buffer it arrived in.
+   */
   #keep(): void {
     if (!this.#own && this.bytes > 0) this.#reserve(0);
   }

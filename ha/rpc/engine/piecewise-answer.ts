@@ -6,7 +6,7 @@ import { prefixBytes, writeMessagePrefix } from "./messages.ts";
 
 /** The call that is answered. */
 export interface PiecewiseOwner {
-  /** All has been written. */
+  /** All pieces have been written. */
   written(): void;
   /** The rest cannot be made. */
   failed(error: StatusError): void;
@@ -68,7 +68,7 @@ export class PiecewiseAnswer implements PieceWriter {
     return piece.length;
   }
 
-  /** What was written has gone. */
+  /** The written bytes have been sent. */
   resume(): void {
     if (!this.#blocked) return;
     this.#blocked = false;

@@ -1,4 +1,4 @@
-/** One connection's calls: what arrives is given to the call it belongs to. */
+/** The calls of one connection: gives each frame to the call that it belongs to. */
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import {
@@ -33,7 +33,7 @@ export interface SessionOptions {
   readonly maxMessageBytes: number;
   readonly maxRequestBytes: number;
   readonly messageMillis: number;
-  /** Of all sessions together. */
+  /** The allowance that all sessions share. */
   readonly requestBytes: RequestBytes;
   readonly limits: Partial<Http2Limits>;
 }
@@ -49,7 +49,7 @@ export class Session implements ConnectionHandler {
   readonly #socket: Socket;
   readonly #log: Log;
   readonly #methods: MethodTable;
-  /** Every call is answered so. */
+  /** The answer to every call of a refused peer. */
   readonly #refusal: WireStatus | undefined;
   #authContext: AuthContext | undefined;
 

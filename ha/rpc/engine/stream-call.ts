@@ -15,11 +15,11 @@ import type { Session } from "./session.ts";
 import type { CallTemplate } from "./template.ts";
 import { okHead, statusOf, statusOfError } from "./wire-metadata.ts";
 
-/** What a handler reads the requests by. */
+/** Gets the requests of a call for its handler. */
 export interface StreamReader {
   /** A request that was wanted. True: the next one is wanted, too. */
   onMessage(message: unknown): boolean;
-  /** There are no more. */
+  /** The caller has sent its last request. */
   onRequestEnd(): void;
   /** The call is over; for a Node stream only if that was not its handler's doing. */
   onOver(): void;
@@ -66,7 +66,7 @@ export class StreamCall extends Call implements DirectCall {
     if (!this.done) this.#read();
   }
 
-  /** Nothing is wanted any more. */
+  /** The handler wants no more requests. */
   stopReading() {
     this.#deaf = true;
   }

@@ -13,7 +13,7 @@ export class CallTemplate {
   readonly method: Method | undefined;
   readonly encoding: Encoding;
   readonly timeoutMillis: number | undefined;
-  /** It is not gRPC's, and is answered so. */
+  /** The answer to a request that is not gRPC. */
   readonly foreign: ReturnType<typeof foreignAnswer>;
   /** An answer that needs no handler: a header block that ends the stream. */
   readonly refusal: Uint8Array | undefined;

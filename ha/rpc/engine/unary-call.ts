@@ -79,7 +79,7 @@ export class UnaryCall extends Call {
   }
 
   #begin(message: Buffer) {
-    // What was compressed holds more than what came.
+    // The decompressed message takes more bytes than have arrived.
     const more = message.length - this.requestBytes;
     if (more > uncountedBytes) this.hold(message.length);
     this.request = this.parse(message);

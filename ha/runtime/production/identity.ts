@@ -1,6 +1,6 @@
 /**
- * Who a member is: an Ed25519 key pair in a file, its libp2p peer id, and the number by which the
- * consensus core knows it.
+ * The identity of a member: an Ed25519 key pair in a file, its libp2p peer id, and the number by
+ * which the consensus core knows it.
  */
 import {
   createHash,
@@ -25,7 +25,7 @@ export interface MemberIdentity {
 }
 
 const keyBytes = 32;
-/** Readable by others: anybody on this host could pose as the member. */
+/** Mode bits by which another user of this host could read the key and pose as the member. */
 const foreignModeBits = 0o077;
 
 /**

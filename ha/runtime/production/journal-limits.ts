@@ -6,9 +6,9 @@ export interface JournalLimits {
   readonly journalBytes: number;
   /** A journal file is filled with zeros in steps of this, ahead of what is written. */
   readonly zeroStepBytes: number;
-  /** What is journalled waits this long for company on its way to LevelDB. */
+  /** Journalled writes wait this long for further ones before they go to LevelDB. */
   readonly applyDelayMillis: number;
-  /** As much does not wait. */
+  /** Writes of this many bytes do not wait. */
   readonly applyBytes: number;
 }
 

@@ -17,7 +17,7 @@
 import { crc32 } from "../crc32.ts";
 import type { DiskOperation } from "../types.ts";
 
-/** Up to where everything is durable in LevelDB itself. */
+/** The position up to which all writes are durable in LevelDB. */
 export interface DurablePosition {
   /** Of the last write. */
   readonly sequence: number;
@@ -43,9 +43,9 @@ export interface JournalRecord {
 
 export interface JournalContent {
   readonly records: readonly JournalRecord[];
-  /** Where they end. */
+  /** The offset after the last record. */
   readonly end: number;
-  /** At `end` is damage, and not what a crash leaves behind. */
+  /** The bytes at `end` are damaged in a way that no crash causes. */
   readonly damaged: boolean;
 }
 
@@ -94,12 +94,12 @@ export function decodeHeader(blocks: Buffer): JournalHeader | undefined {
   return found;
 }
 
-/** What the operation takes in a record. */
+/** Bytes of the operation in a record. */
 export function operationBytes({ key, value }: DiskOperation): number {
   return operationHeaderBytes + key.length + (value?.length ?? 0);
 }
 
-/** What a record takes whose operations take `contentBytes`. */
+/** Bytes of a record whose operations take `contentBytes`. */
 export function recordBytes(contentBytes: number): number {
   return aligned(recordHeaderBytes + contentBytes);
 }

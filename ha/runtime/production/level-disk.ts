@@ -90,7 +90,7 @@ class LevelDisk implements Disk {
   readonly #log: Log;
   readonly #journal: Journal;
   readonly #applier: LevelApplier;
-  /** In order; the first may be under way. */
+  /** The write groups in order; the first may be under way. */
   readonly #groups: DiskGroup[] = [];
   #underWay = false;
   #failure: DiskError | undefined;
@@ -291,7 +291,7 @@ class LevelDisk implements Disk {
     this.#underWay = false;
     this.#commit();
     if (this.#groups.length === 0) this.#idle?.();
-    // Of a group that went around the journal: who asked when LevelDB had it already.
+    // The group went around the journal: LevelDB already has it, so the waiting callers are told.
     if (around) for (const applied of group.applied.splice(0)) applied();
     for (const done of group.dones) done();
   }

@@ -1,4 +1,4 @@
-/** From the journal that a crash left behind to a LevelDB that holds all of it, and a new turn. */
+/** Replays the journal that a crash left behind into LevelDB, then begins a new generation. */
 import {
   checkMark,
   Journal,

@@ -12,9 +12,9 @@ export interface Channel {
   /** `writable` is called when it no longer is. */
   readonly full: boolean;
   readonly queuedBytes: number;
-  /** At once: what waits to be sent is thrown away. */
+  /** Closes at once; unsent frames are dropped. */
   abort(reason: Error): void;
-  /** In order, without waiting for it. */
+  /** Closes in order, without waiting for the peer. */
   close(): void;
 }
 
@@ -48,7 +48,7 @@ export function streamChannel(stream: PeerStream, events: ChannelEvents): Channe
       return stream.writeBufferLength;
     },
     abort: (reason) => stream.abort(reason),
-    // What has been sent is on its way; that the other end closes too is not waited for.
+    // The sent frames are on their way; the close of the other end is not awaited.
     close: () => stream.abort(new Error("closing")),
   };
 }
@@ -56,7 +56,7 @@ export function streamChannel(stream: PeerStream, events: ChannelEvents): Channe
 export function laneChannel(socket: Socket, events: ChannelEvents): Channel {
   const { reader, writable } = events;
   socket.on("close", once(events.closed));
-  // What went wrong is told by `close`.
+  // The `close` event that follows ends the lane.
   socket.on("error", () => {});
   if (writable) socket.on("drain", writable);
   socket.on("data", (chunk: Buffer) => feed(reader, [chunk], () => socket.destroy()));

@@ -335,7 +335,7 @@ export class PeerLink {
     try {
       return channel.send(bytes);
     } catch (error) {
-      // It is closing under us; its close event may still be on its way.
+      // The stream is closing; its close event may still be on its way.
       this.#lose(error);
       return false;
     }

@@ -141,7 +141,7 @@ export class Fabric {
     );
   }
 
-  /** Who answers a dial, if anybody does who knows the dialler. */
+  /** The member that answers a dial: one that has pinned the dialler and can be reached. */
   answer(channel: Channel): Endpoint | undefined {
     const { from, peer } = channel;
     const target = this.#endpoints.get(peer.identity);

@@ -1,17 +1,17 @@
 /** Calls that wait for a master, first come first served; bounded in number and time. */
 
-export interface Waiting {
-  /** True: it has been placed and leaves the room. */
+export interface QueuedCall {
+  /** Tries to find a master. True: the call has one, and leaves the queue. */
   tryAgain(): boolean;
-  /** It has waited long enough. It has left the room. */
+  /** The call has waited too long, and has left the queue. */
   gaveUp(): void;
 }
 
-export class WaitingRoom {
+export class CallQueue {
   readonly #limit: number;
   readonly #waitMillis: number;
-  /** With the timers that end their patience. */
-  readonly #waiting = new Map<Waiting, NodeJS.Timeout>();
+  /** Each waiting call with the timer that ends its wait. */
+  readonly #waiting = new Map<QueuedCall, NodeJS.Timeout>();
 
   constructor(limit: number, waitMillis: number) {
     this.#limit = limit;
@@ -22,8 +22,8 @@ export class WaitingRoom {
     return this.#waiting.size;
   }
 
-  /** False: the room is full. */
-  enter(call: Waiting): boolean {
+  /** False: the queue is full. */
+  enter(call: QueuedCall): boolean {
     if (this.#waiting.size >= this.#limit) return false;
     const timer = setTimeout(() => {
       this.#waiting.delete(call);
@@ -33,12 +33,12 @@ export class WaitingRoom {
     return true;
   }
 
-  leave(call: Waiting): void {
+  leave(call: QueuedCall): void {
     clearTimeout(this.#waiting.get(call));
     this.#waiting.delete(call);
   }
 
-  /** Something has changed: everybody tries again, in the order in which they came. */
+  /** The set of masters has changed: all calls try again, in order of arrival. */
   wake(): void {
     for (const call of [...this.#waiting.keys()]) {
       if (this.#waiting.has(call) && call.tryAgain()) this.leave(call);
