@@ -1,5 +1,6 @@
 /** What people type: verbs, their flags, and how a failure ends. */
-import { resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import type { TriremeClient } from "../client/mod.ts";
 import type { BackupFlags } from "./commands/backup.ts";
@@ -39,11 +40,18 @@ export async function runCommand(
 function define(components: readonly string[]): Command {
   const program = new Command("trireme")
     .description("The Kubernetes architecture as a gRPC microservice cluster.")
+    .version(version(), "--version", "print the version")
     .exitOverride()
     .addHelpText("after", `\nComponents (each with --help): ${components.join(", ")}`);
   defineCluster(program);
   defineObjects(program);
   return program;
+}
+
+/** Of the package that this file belongs to. */
+function version(): string {
+  const file = join(dirname(dirname(import.meta.dirname)), "package.json");
+  return (JSON.parse(readFileSync(file, "utf8")) as { readonly version: string }).version;
 }
 
 const defaultDataDir = ".trireme";
