@@ -29,7 +29,7 @@ const { values } = toolArguments(
 );
 
 const mode = modes.find((name) => name === values.mode);
-if (mode === undefined) refuse("sim", `flag --mode: ${values.mode}: is none of ${modes.join(", ")}`);
+if (mode === undefined) refuse("sim", `flag --mode: ${values.mode} is none of ${modes.join(", ")}`);
 const modeMillis = mode === "cluster" ? controlPlaneMillis : defaultMillis;
 if (mode === "cluster" && (values.members !== undefined || values.broken !== undefined)) {
   refuse(
