@@ -43,7 +43,7 @@ export async function runElection(
     while (!signal.aborted) {
       let token: FencingToken | undefined;
       try {
-        token = await within(candidate.take(), options.renewDeadlineMillis, clock);
+        token = await within(candidate.take(), options.renewDeadlineMillis, clock, signal);
       } catch (thrown) {
         log.warn("could not ask for leadership", { error: StatusError.from(thrown).message });
       }
@@ -107,7 +107,7 @@ async function lead(
     const asked = clock.monotonicMillis();
     try {
       const left = renewed + renewDeadlineMillis - asked;
-      if (!(await within(candidate.renew(), Math.max(1, left), clock))) {
+      if (!(await within(candidate.renew(), Math.max(1, left), clock, signal))) {
         const { holder } = candidate;
         lose(holder ? `${holder} holds the Lease` : "the Lease has no holder");
         break;
@@ -135,7 +135,7 @@ async function handOver(
   clock: ElectionClock,
 ): Promise<void> {
   try {
-    await within(candidate.release(), options.renewDeadlineMillis, clock);
+    await within(candidate.release(), Math.min(stopMillisMax, options.renewDeadlineMillis), clock);
     options.log.info("released leadership", { lease: `${options.namespace}/${options.name}` });
   } catch (thrown) {
     // The Lease then runs out by itself.
@@ -186,12 +186,36 @@ class Wake {
   }
 }
 
-/** The promise's outcome, or `deadlineExceeded`. A late outcome is dropped. */
-function within<T>(promise: Promise<T>, millis: number, clock: ElectionClock): Promise<T> {
+/** How long each request may still take once this candidate stops: no server may be there. */
+const stopMillisMax = 500;
+
+/**
+ * The promise's outcome, or `deadlineExceeded`: after `millis`, or soon after `stopping` aborts. A
+ * late outcome is dropped.
+ */
+function within<T>(
+  promise: Promise<T>,
+  millis: number,
+  clock: ElectionClock,
+  stopping?: AbortSignal,
+): Promise<T> {
   return new Promise((resolve, reject) => {
-    const cancel = clock.after(millis, () => {
-      reject(new StatusError(Code.deadlineExceeded, `no answer within ${Math.round(millis)} ms`));
-    });
-    promise.then(resolve, reject).finally(cancel);
+    const deadline = (limit: number) => () => {
+      reject(new StatusError(Code.deadlineExceeded, `no answer within ${Math.round(limit)} ms`));
+    };
+    let cancelStop = () => {};
+    const stop = () => {
+      cancelStop = clock.after(stopMillisMax, deadline(stopMillisMax));
+    };
+    const cancel = clock.after(millis, deadline(millis));
+    if (stopping?.aborted) stop();
+    else stopping?.addEventListener("abort", stop, { once: true });
+    promise.then(resolve, reject);
+    const settled = () => {
+      cancel();
+      cancelStop();
+      stopping?.removeEventListener("abort", stop);
+    };
+    promise.then(settled, settled);
   });
 }

@@ -1,5 +1,6 @@
 /** What people type: verbs, their flags, and how a failure ends. */
-import { resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import type { TriremeClient } from "../client/mod.ts";
 import type { BackupFlags } from "./commands/backup.ts";
@@ -39,11 +40,18 @@ export async function runCommand(
 function define(components: readonly string[]): Command {
   const program = new Command("trireme")
     .description("The Kubernetes architecture as a gRPC microservice cluster.")
+    .version(version(), "--version", "print the version")
     .exitOverride()
     .addHelpText("after", `\nComponents (each with --help): ${components.join(", ")}`);
   defineCluster(program);
   defineObjects(program);
   return program;
+}
+
+/** Of the package that this file belongs to. */
+function version(): string {
+  const file = join(dirname(dirname(import.meta.dirname)), "package.json");
+  return (JSON.parse(readFileSync(file, "utf8")) as { readonly version: string }).version;
 }
 
 const defaultDataDir = ".trireme";
@@ -92,7 +100,7 @@ function defineCluster(program: Command): void {
   verb(program, "down", "stop the local cluster; its state is kept").action(
     async (flags: { dataDir: string }) => await (await import("./commands/down.ts")).down(flags),
   );
-  verb(program, "status", "show masters, processes and objects")
+  connected(verb(program, "status", "show masters, processes and objects"))
     .option("--json", "as JSON")
     .action(async (flags: StatusFlags) => {
       await (await import("./commands/status.ts")).status(flags);
@@ -102,16 +110,23 @@ function defineCluster(program: Command): void {
   defineBackups(program);
 }
 
+const peerIdHelp = `
+The data of each member is made in <data-dir>/<name>, which must be absent or empty: what is there
+is never replaced. Restore beside the original data, and start the masters with the new directory.
+
+A peer id is the public key by which members know each other. Each master's comes from its key:
+  trireme certs --dir PKI --peers host:port,…   makes the keys and prints name=host:port/peerid
+                                                of each, as --masters wants it
+  trireme certs --dir PKI --peers …             prints the same again: keys that exist are kept
+A running master has its own in its --initial-cluster flag.`;
+
 function defineBackups(program: Command): void {
-  verb(program, "backup", "write the store as of one revision to a file")
+  connected(verb(program, "backup", "write the store as of one revision to a file"))
     .requiredOption("--out <file>", "the file to make", directory)
     .option("--incremental", "only what came after the revision of --base")
     .option("--base <file>", "an earlier backup", directory)
     .option("--member <host:port>", "the master to ask")
-    .option("--server <host:port,…>", "masters to ask, instead of the local cluster's")
-    .option("--certificate-authority <file>", "CA of the servers (PEM)")
-    .option("--client-certificate <file>", "own certificate (PEM)")
-    .option("--client-key <file>", "own key (PEM)")
+    .option("--force", "replace the file when it exists")
     .action(async (flags: BackupFlags) => {
       await (await import("./commands/backup.ts")).backup(flags);
     });
@@ -124,6 +139,7 @@ function defineBackups(program: Command): void {
       directory,
     )
     .requiredOption("--masters <members>", "name=host:port/peerid of each, separated by commas")
+    .addHelpText("after", peerIdHelp)
     .option("--name <name>", "make the data of this member only")
     .option(
       "--from-member <directory>",
@@ -143,13 +159,21 @@ function defineBackups(program: Command): void {
     });
 }
 
-function objectVerb(program: Command, usage: string, description: string): Command {
-  return verb(program, usage, description)
+/** Adds the flags by which a command finds its servers. */
+function connected(command: Command): Command {
+  return command
     .option("--server <host:port,…>", "balancers or masters, instead of the local cluster")
-    .option("--certificate-authority <file>", "CA of the servers (PEM)")
-    .option("--client-certificate <file>", "own certificate (PEM)")
-    .option("--client-key <file>", "own key (PEM)")
-    .option("-n, --namespace <name>", "namespace", "default");
+    .option("--certificate-authority <file>", "CA of the servers (PEM)", directory)
+    .option("--client-certificate <file>", "own certificate (PEM)", directory)
+    .option("--client-key <file>", "own key (PEM)", directory);
+}
+
+function objectVerb(program: Command, usage: string, description: string): Command {
+  return connected(verb(program, usage, description)).option(
+    "-n, --namespace <name>",
+    "namespace",
+    "default",
+  );
 }
 
 function several(text: string, previous: string[] = []): string[] {

@@ -1,5 +1,7 @@
 /** What `npm start` shows: a small live picture on a terminal, plain lines anywhere else. */
 import colors from "picocolors";
+import { podText } from "./counts.ts";
+import { table } from "./output.ts";
 import type { ClusterView } from "./watch-cluster.ts";
 
 export interface View {
@@ -94,35 +96,42 @@ function summary(view: ClusterView): string {
   const term = view.leader ? Math.max(...[...view.masters.values()].map((s) => s?.term ?? 0)) : "–";
   return (
     `leader ${view.leader ?? "none"} · term ${term} · masters ${up}/${view.masters.size} · ` +
-    `nodes ${view.nodes.ready}/${view.nodes.total} ready · pods ${podText(view)}`
+    `nodes ${view.nodes.ready}/${view.nodes.total} ready · pods ${podText(view.pods)}`
   );
 }
 
-function podText(view: ClusterView): string {
-  const total = [...view.pods.values()].reduce((sum, count) => sum + count, 0);
-  if (total === 0) return "0";
-  return [...view.pods]
-    .map(([phase, count]) => `${count} ${phase}`)
-    .sort()
-    .join(", ");
-}
-
-function picture(view: ClusterView): string[] {
+/** The lines of the live picture: a line for each master, and one for nodes and pods. */
+export function picture(view: ClusterView): string[] {
+  const states = stateTexts(view);
+  const width = Math.max(...[...view.masters.keys()].map((name) => name.length));
   const rows = [...view.masters].map(([name, status]) => {
     const leads = name === view.leader;
     const mark = leads ? colors.green("●") : status?.ready ? colors.green("○") : colors.red("✗");
-    const state = status
-      ? `${leads ? "leader" : (status.role ?? "")}`.padEnd(10) +
-        `term ${status.term ?? 0}`.padEnd(10) +
-        `revision ${status.revision ?? 0}`.padEnd(18) +
-        colors.dim(`applied ${status.appliedIndex ?? 0}`)
-      : colors.red("does not answer");
-    return `  ${mark} ${name.padEnd(12)}${state}`;
+    const state = states.get(name) ?? colors.red("does not answer");
+    return `  ${mark} ${name.padEnd(width)}   ${state}`;
   });
   const { ready, total } = view.nodes;
   const nodes =
     ready === total ? colors.green(`${ready}/${total}`) : colors.yellow(`${ready}/${total}`);
-  return [...rows, `  nodes ${nodes} ready   pods ${podText(view)}`];
+  return [...rows, `  nodes ${nodes} ready   pods ${podText(view.pods)}`];
+}
+
+/** By name of each master that answers, in columns as wide as their widest cell. */
+function stateTexts(view: ClusterView): ReadonlyMap<string, string> {
+  const names: string[] = [];
+  const rows: string[][] = [];
+  for (const [name, status] of view.masters) {
+    if (!status) continue;
+    names.push(name);
+    rows.push([
+      name === view.leader ? "leader" : (status.role ?? ""),
+      `term ${status.term ?? 0}`,
+      `revision ${status.revision ?? 0}`,
+      `applied ${status.appliedIndex ?? 0}`,
+    ]);
+  }
+  const lines = table(rows).split("\n");
+  return new Map(names.map((name, i) => [name, lines[i] ?? ""]));
 }
 
 /** By visible characters: colour codes take no room. */

@@ -5,6 +5,7 @@ import type { Log } from "../../ha/runtime/types.ts";
 import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
 import type { NodeLiveness } from "../../proto/gen/node.ts";
 import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
+import { countPods, isReadyNode } from "./counts.ts";
 
 export interface Tls {
   readonly ca: string;
@@ -17,7 +18,7 @@ export interface ClusterView {
   readonly masters: ReadonlyMap<string, MemberStatus | undefined>;
   readonly leader: string | undefined;
   readonly nodes: { readonly ready: number; readonly total: number };
-  /** Pods by phase. */
+  /** Pods by the status that `get pods` shows. */
   readonly pods: ReadonlyMap<string, number>;
 }
 
@@ -59,22 +60,13 @@ export function watchCluster(options: WatchOptions): void {
     const all = nodes.lister.list();
     const heard = nodesHeard(liveness.lister.list(), since);
     const ready = all.filter(
-      ({ metadata, status }) =>
-        heard.has(metadata?.name ?? "") &&
-        status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
+      (node) => heard.has(node.metadata?.name ?? "") && isReadyNode(node),
     ).length;
-    const phases = new Map<string, number>();
-    for (const pod of pods.lister.list()) {
-      const phase = pod.metadata?.deletionTimestamp
-        ? "Terminating"
-        : (pod.status?.phase ?? "Pending");
-      phases.set(phase, (phases.get(phase) ?? 0) + 1);
-    }
     return {
       masters,
       leader: leaderOf(masters),
       nodes: { ready, total: all.length },
-      pods: phases,
+      pods: countPods(pods.lister.list()),
     };
   };
   const handlers = { added: changed, updated: changed, deleted: changed };

@@ -48,6 +48,21 @@ export interface ElectedProgramOptions {
   readonly make: (context: ElectedContext) => ElectedWork;
 }
 
+/** What is still to be written informs only; with no server there, it must not hold the end up. */
+const flushMillisMax = 1_000;
+
+async function withinMillis(work: Promise<void>, millis: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, millis);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /**
  * Connects, starts the caches, campaigns, and works while it leads. `stop` goes the other way: the
  * work ends and the Lease is released, what it still wants to write is written, the caches end, the
@@ -92,7 +107,7 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
     async stop() {
       stopping.abort();
       await Promise.allSettled([running]);
-      await work.flush();
+      await withinMillis(work.flush(), flushMillisMax);
       informing.abort();
       await informers.ended();
       work.close?.();

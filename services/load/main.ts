@@ -4,24 +4,27 @@
  */
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { createLog } from "../../ha/runtime/production/log.ts";
+import { refuse, toolArguments, wholeNumber } from "../../ha/runtime/production/tool.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import { connectClient, type TriremeClient } from "../client/mod.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    "data-dir": { type: "string", default: ".trireme" },
-    seconds: { type: "string", default: "10" },
-    clients: { type: "string", default: "32" },
-    json: { type: "boolean", default: false },
+const { values, choice: profile } = toolArguments(
+  {
+    name: "load",
+    usage: "npm run load -- [put|get] [--seconds 10] [--clients 32] [--data-dir .trireme] [--json]",
+    choices: ["put", "get"],
+    flags: {
+      "data-dir": { type: "string", default: ".trireme", help: "of the running cluster" },
+      seconds: { type: "number", default: 10, help: "how long, 1 to 3600" },
+      clients: { type: "number", default: 32, help: "calls under way at a time, 1 to 1024" },
+      json: { type: "boolean", default: false, help: "the result as JSON" },
+    },
   },
-});
-const profile = positionals[0] ?? "put";
-const seconds = bounded("seconds", values.seconds, 1, 3_600);
-const clients = bounded("clients", values.clients, 1, 1_024);
-if (profile !== "put" && profile !== "get") fail(`profile "${profile}": must be put or get`);
+  process.argv.slice(2),
+);
+const seconds = wholeNumber("load", "seconds", values.seconds, 1, 3_600);
+const clients = wholeNumber("load", "clients", values.clients, 1, 1_024);
 
 const directory = resolve(process.env["INIT_CWD"] ?? process.cwd(), values["data-dir"]);
 const endpoints = readEndpoints(join(directory, "endpoints.json"));
@@ -95,17 +98,6 @@ async function measure(api: TriremeClient): Promise<void> {
   if (errors.size > 0) process.exitCode = 1;
 }
 
-function bounded(flag: string, text: string, low: number, high: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= low && value <= high) return value;
-  return fail(`--${flag} ${text}: must be a whole number in ${low}..${high}`);
-}
-
-function fail(text: string): never {
-  console.error(`load: ${text}`);
-  process.exit(2);
-}
-
 function readEndpoints(file: string) {
   try {
     return JSON.parse(readFileSync(file, "utf8")) as Record<
@@ -113,7 +105,8 @@ function readEndpoints(file: string) {
       string
     >;
   } catch (error) {
-    return fail(
+    return refuse(
+      "load",
       `no running cluster: ${(error as Error).message}; run npm start, or name --data-dir`,
     );
   }

@@ -12,6 +12,7 @@ import { promisify } from "node:util";
 import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { attachSocket, Connection, encodeHeaders } from "../../ha/http2/mod.ts";
 import { createRpcServer, type RpcEngine, unary } from "../../ha/rpc/mod.ts";
+import { refuse } from "../../ha/runtime/production/tool.ts";
 import { EchoService } from "../rpc/echo.ts";
 import { memoryLog } from "../rpc/helpers.ts";
 
@@ -131,7 +132,9 @@ const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 
 /** Arguments: requests of a measurement, measurements of which the median is told. */
-export async function run(args: readonly string[] = []): Promise<void> {
+export async function run(args: readonly string[]): Promise<void> {
+  const wrong = args.find((arg) => !/^[1-9]\d*$/.test(arg));
+  if (wrong !== undefined) refuse("bench", `rpc: "${wrong}" is not a whole number above 0`);
   const [requests = 60_000, rounds = 3] = args.map(Number);
   const installed = spawnSync("h2load", ["--version"]).status === 0;
   const drive = installed ? h2load : ownClient;

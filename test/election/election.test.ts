@@ -261,3 +261,27 @@ test("work that ends by itself releases and ends the campaign; work that fails f
   await assert.rejects(failing.done, /broken/);
   assert.equal(api.get("Lease", "kube-system/scheduler")?.spec?.holderIdentity, "");
 });
+
+test("a leader that is told to stop does so soon, also when no server answers", async () => {
+  const clock = new FakeClock();
+  const api = new FakeApi();
+  const reachable = leaseClient(api);
+  let silent = false;
+  const client: LeaseClient = {
+    ...reachable,
+    update: (lease) => (silent ? new Promise<never>(() => {}) : reachable.update(lease)),
+  };
+  const a = campaign(api, clock, "a", { client });
+  await settle();
+  assert.equal(a.leading, true);
+  silent = true;
+  // A renewal is under way when the stop comes.
+  await clock.advance(timing.retryMillis);
+  let ended = false;
+  void a.done.then(() => {
+    ended = true;
+  });
+  a.stop.abort();
+  await clock.advance(1_000);
+  assert.equal(ended, true);
+});

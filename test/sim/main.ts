@@ -3,47 +3,46 @@
  * `--mode cluster` runs apiservers, scheduler, controllers and a workload above the members.
  * `--broken all`, or one of its names, proves that the checkers catch what they are there for.
  */
-import { parseArgs } from "node:util";
+import { refuse, toolArguments, wholeNumber } from "../../ha/runtime/production/tool.ts";
 import { brokenBuilds, huntAll, seedsMax } from "./broken.ts";
 import { controlPlaneMillis, runControlPlane } from "./control-plane/run.ts";
 import { type FaultName, faults } from "./faults.ts";
 import { type Job, modes, runInParallel } from "./pool.ts";
 import { defaultMillis, runSeed } from "./run.ts";
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "50" },
-    seed: { type: "string" },
-    from: { type: "string", default: "1" },
-    mode: { type: "string", default: "store" },
-    millis: { type: "string" },
-    members: { type: "string" },
-    faults: { type: "string" },
-    broken: { type: "string" },
+const { values } = toolArguments(
+  {
+    name: "sim",
+    usage: "npm run sim -- [--seeds 50 | --seed N | --broken all] [--mode cluster]",
+    flags: {
+      seeds: { type: "number", default: 50, help: "how many seeds, on all cores" },
+      seed: { type: "number", help: "replays this one" },
+      from: { type: "number", default: 1, help: "the first of the seeds" },
+      mode: { type: "string", default: "store", help: `one of ${modes.join(", ")}` },
+      millis: { type: "number", help: "simulated time of each seed (default: by the mode)" },
+      members: { type: "number", help: "how many members (default: as the seed has it)" },
+      faults: { type: "string", help: `only these, of ${Object.keys(faults).join(", ")}` },
+      broken: { type: "string", help: "hunts broken builds: all, or one by its name" },
+    },
   },
-});
+  process.argv.slice(2),
+);
 
 const mode = modes.find((name) => name === values.mode);
-if (mode === undefined) refuse(`--mode ${values.mode}: is none of ${modes.join(", ")}`);
+if (mode === undefined) refuse("sim", `flag --mode: ${values.mode} is none of ${modes.join(", ")}`);
 const modeMillis = mode === "cluster" ? controlPlaneMillis : defaultMillis;
 if (mode === "cluster" && (values.members !== undefined || values.broken !== undefined)) {
   refuse(
-    "--mode cluster: has three members and no broken builds; --members and --broken do not fit",
+    "sim",
+    "flag --mode: cluster has three members and no broken builds; --members and --broken do not fit",
   );
 }
 
 /** Seconds between two lines of progress. */
 const tellEverySeconds = 20;
 
-function refuse(text: string): never {
-  console.error(text);
-  process.exit(2);
-}
-
 function number(name: "seeds" | "seed" | "from" | "millis" | "members"): number {
-  const value = Number(values[name]);
-  if (Number.isInteger(value) && value >= 0) return value;
-  return refuse(`--${name} ${values[name]}: must be a whole number`);
+  return wholeNumber("sim", name, Number(values[name]), 0, Number.MAX_SAFE_INTEGER);
 }
 
 function optionsOf(seed: number): Job {
@@ -60,7 +59,7 @@ function faultNames(list: string): readonly FaultName[] {
   const names = list.split(",");
   const unknown = names.find((name) => !Object.hasOwn(faults, name));
   if (unknown === undefined) return names as FaultName[];
-  return refuse(`--faults ${unknown}: is none of ${Object.keys(faults).join(", ")}`);
+  return refuse("sim", `flag --faults: ${unknown} is none of ${Object.keys(faults).join(", ")}`);
 }
 
 /** The command that shows this seed again. */
@@ -133,8 +132,7 @@ async function hunt(name: string): Promise<{ passed: number; failed: number }> {
     name === "all" ? brokenBuilds : brokenBuilds.filter((build) => build.name === name);
   if (builds.length === 0) {
     const names = brokenBuilds.map((build) => `"${build.name}"`).join(", ");
-    console.error(`--broken "${name}": is not "all", nor one of ${names}`);
-    process.exit(2);
+    refuse("sim", `flag --broken: "${name}" is not "all", nor one of ${names}`);
   }
   let passed = 0;
   const width = Math.max(...builds.map((build) => build.name.length));

@@ -70,7 +70,7 @@ export async function runProgram<F extends Flags>(
 ): Promise<void> {
   let values: FlagValues<F>;
   try {
-    if (args.includes("--help")) {
+    if (args.includes("--help") || args.includes("-h")) {
       process.stdout.write(usage(definition));
       return;
     }
@@ -163,10 +163,16 @@ function plainBoolean(flags: Flags, arg: string): string[] {
 
 function usage(definition: Program<Flags>): string {
   const lines = [`trireme ${definition.name}: ${definition.summary}`, "", "Flags:"];
-  for (const [name, flag] of Object.entries(definition.flags)) {
+  return `${[...lines, ...flagLines(definition.flags)].join("\n")}\n`;
+}
+
+/** Two lines for each flag: its type and default, and what it is for. */
+export function flagLines(flags: Flags): string[] {
+  return Object.entries(flags).flatMap(([name, flag]) => {
     const fallback = flag.default === undefined ? "" : ` (default ${flag.default})`;
-    lines.push(`  --${name} ${flag.type}${flag.required ? " (required)" : fallback}`);
-    lines.push(`      ${flag.help}`);
-  }
-  return `${lines.join("\n")}\n`;
+    return [
+      `  --${name} ${flag.type}${flag.required ? " (required)" : fallback}`,
+      `      ${flag.help}`,
+    ];
+  });
 }

@@ -1,6 +1,7 @@
 /** `trireme backup`: the store as of one revision, in a file. */
+import { existsSync } from "node:fs";
 import { connect, serverStreamIterable } from "../../../ha/rpc/mod.ts";
-import { StatusError } from "../../../ha/runtime/status-error.ts";
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { ClusterClient } from "../../../proto/gen/cluster.ts";
 import { type ConnectionFlags, tlsOf } from "../connect.ts";
 import { readEndpoints } from "../endpoints.ts";
@@ -11,6 +12,8 @@ export interface BackupFlags extends ConnectionFlags {
   readonly out: string;
   readonly incremental?: boolean;
   readonly base?: string;
+  /** An existing file is replaced. */
+  readonly force?: boolean;
   /** `host:port` of a master. */
   readonly member?: string;
 }
@@ -22,6 +25,10 @@ export async function backup(flags: BackupFlags): Promise<void> {
       "--incremental and --base go together: what came after the revision of the base",
     );
   }
+  if (base === flags.out) {
+    throw new StatusError(Code.invalidArgument, `--out ${flags.out} is the file of --base`);
+  }
+  if (flags.force !== true && existsSync(flags.out)) throw alreadyThere(flags.out);
   const since = base === undefined ? undefined : (await readBackup(base)).revision;
   const { header, bytes } = await fromAny(membersOf(flags), flags, since);
   const from = header.sinceRevision ? `revisions ${header.sinceRevision + 1} to` : "revision";
@@ -34,6 +41,11 @@ function membersOf(flags: BackupFlags): readonly string[] {
   // A follower has all that is acknowledged, but for what is on its way; the leader has all of it.
   const { masters } = readEndpoints(flags.dataDir);
   return [...masters].sort((a, b) => Number(b.leader) - Number(a.leader)).map(({ grpc }) => grpc);
+}
+
+function alreadyThere(file: string): StatusError {
+  const text = `--out ${file}: the file exists; choose another, or replace it with --force`;
+  return new StatusError(Code.alreadyExists, text);
 }
 
 async function fromAny(members: readonly string[], flags: BackupFlags, since: number | undefined) {

@@ -2,47 +2,67 @@
 import { call, connect as connectRpc } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { ClusterClient, type MemberStatus } from "../../../proto/gen/cluster.ts";
-import { adminTls, connect } from "../connect.ts";
+import { type ConnectionFlags, connect, tlsOf } from "../connect.ts";
+import { countPods, isReadyNode, podText } from "../counts.ts";
 import { type Endpoints, isOurs, readEndpoints } from "../endpoints.ts";
 import { complain, print, table } from "../output.ts";
 
-export interface StatusFlags {
-  readonly dataDir: string;
+export interface StatusFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
 
 const answerMillisMax = 3_000;
 
 export async function status(flags: StatusFlags): Promise<void> {
-  const endpoints = readEndpoints(flags.dataDir);
-  const tls = adminTls(endpoints);
-  const masters = await Promise.all(
-    endpoints.masters.map(async (master) => {
-      const client = connectRpc(ClusterClient, { addresses: [master.grpc], tls });
-      try {
-        const member = await call(client, "status", {}, { deadlineMillis: answerMillisMax });
-        return { ...master, status: member, state: member.role ?? "", error: undefined };
-      } catch (error) {
-        return { ...master, status: undefined, ...silenceOf(StatusError.from(error)) };
-      } finally {
-        client.close();
-      }
-    }),
-  );
+  const local = flags.server === undefined ? readEndpoints(flags.dataDir) : undefined;
+  const tls = tlsOf(flags);
+  const asked: readonly AskedMaster[] =
+    local?.masters ?? (flags.server ?? "").split(",").map((grpc) => ({ grpc }));
+  const masters = await Promise.all(asked.map((master) => ask(master, tls)));
   const answering = masters.filter((master) => master.status !== undefined).length;
   const leader = leaderOf(masters.map((master) => master.status));
   const objects =
     answering > 0
-      ? await countObjects(flags.dataDir)
+      ? await countObjects(flags)
       : { pods: {}, nodes: { ready: 0, total: 0 }, error: "no master answers" };
-  if (flags.json) print(JSON.stringify({ ...endpoints, masters, leader, ...objects }, null, 2));
-  else show(endpoints, masters, leader, objects);
+  if (flags.json) print(JSON.stringify({ ...local, masters, leader, ...objects }, null, 2));
+  else {
+    showMasters(masters);
+    if (local) showProcesses(local);
+    showObjects(leader, objects);
+  }
   if (answering === 0) {
     complain(
-      `no master of the cluster in ${flags.dataDir} answers; \`trireme up\` starts it if it is stopped`,
+      local
+        ? `no master of the cluster in ${flags.dataDir} answers; \`trireme up\` starts it if it is stopped`
+        : `none of ${flags.server} answers`,
     );
   }
   leaveNow(answering === 0 || objects.error !== undefined ? 1 : 0);
+}
+
+/** What is known of a master before it is asked: with --server, its address alone. */
+interface AskedMaster {
+  readonly grpc: string;
+  readonly name?: string;
+  readonly pid?: number | undefined;
+}
+
+async function ask(master: AskedMaster, tls: ReturnType<typeof tlsOf>): Promise<MasterRow> {
+  const client = connectRpc(ClusterClient, {
+    addresses: [master.grpc],
+    ...(tls && { tls }),
+  });
+  const name = master.name ?? "–";
+  try {
+    const member = await call(client, "status", {}, { deadlineMillis: answerMillisMax });
+    const known = { ...master, name: master.name ?? member.name ?? name };
+    return { ...known, status: member, state: member.role ?? "", error: undefined };
+  } catch (error) {
+    return { ...master, name, status: undefined, ...silenceOf(StatusError.from(error)) };
+  } finally {
+    client.close();
+  }
 }
 
 /** A connection to a process that is stopped would keep this one until it is given up. */
@@ -59,18 +79,14 @@ function silenceOf({ code, message }: StatusError): { state: string; error: stri
   return { state: "down", error: message.replace(/\.? *Resolution note: *$/, "") };
 }
 
-type MasterRow = Endpoints["masters"][number] & {
+type MasterRow = AskedMaster & {
+  readonly name: string;
   readonly state: string;
   readonly status: MemberStatus | undefined;
   readonly error: string | undefined;
 };
 
-function show(
-  endpoints: Endpoints,
-  masters: readonly MasterRow[],
-  leader: string | undefined,
-  objects: Awaited<ReturnType<typeof countObjects>>,
-): void {
+function showMasters(masters: readonly MasterRow[]): void {
   print(
     table([
       ["MASTER", "PID", "ROLE", "TERM", "REVISION", "APPLIED", "KEYS", "GRPC"],
@@ -91,15 +107,19 @@ function show(
     ]),
   );
   print("");
-  const others = [
-    ...[...endpoints.balancers, ...endpoints.schedulers, ...endpoints.controllerManagers].map(
-      (p) => [p.name, p.pid],
+}
+
+/** Of a local cluster: the processes besides the masters. */
+function showProcesses({ balancers, schedulers, controllerManagers, nodes }: Endpoints): void {
+  const others: [string, number | undefined][] = [
+    ...[...balancers, ...schedulers, ...controllerManagers].map(
+      ({ name, pid }): [string, number | undefined] => [name, pid],
     ),
-    ...endpoints.nodes.flatMap((n) => [
-      [n.name, n.pid],
-      [`kube-proxy-${n.name}`, n.kubeProxyPid],
+    ...nodes.flatMap(({ name, pid, kubeProxyPid }): [string, number | undefined][] => [
+      [name, pid],
+      [`kube-proxy-${name}`, kubeProxyPid],
     ]),
-  ] as [string, number | undefined][];
+  ];
   print(
     table([
       ["PROCESS", "PID", "STATE"],
@@ -107,14 +127,18 @@ function show(
     ]),
   );
   print("");
-  if (objects.error !== undefined) print(`the API does not answer: ${objects.error}`);
-  else {
-    const pods = Object.entries(objects.pods).map(([phase, count]) => `${count} ${phase}`);
-    const { ready, total } = objects.nodes;
-    print(
-      `leader ${leader ?? "none"} · nodes ${ready}/${total} ready · pods ${pods.join(", ") || "0"}`,
-    );
+}
+
+function showObjects(
+  leader: string | undefined,
+  { pods, nodes, error }: Awaited<ReturnType<typeof countObjects>>,
+): void {
+  if (error !== undefined) {
+    print(`the API does not answer: ${error}`);
+    return;
   }
+  const counts = podText(new Map(Object.entries(pods)));
+  print(`leader ${leader ?? "none"} · nodes ${nodes.ready}/${nodes.total} ready · pods ${counts}`);
 }
 
 function leaderOf(masters: readonly (MemberStatus | undefined)[]): string | undefined {
@@ -125,23 +149,15 @@ function leaderOf(masters: readonly (MemberStatus | undefined)[]): string | unde
   return best?.leaderName;
 }
 
-async function countObjects(dataDir: string) {
-  const client = connect({ dataDir });
-  const pods: Record<string, number> = {};
+async function countObjects(flags: ConnectionFlags) {
+  const client = connect(flags);
+  let pods: Record<string, number> = {};
   let nodes = { ready: 0, total: 0 };
   try {
     const options = { timeoutMillis: answerMillisMax };
-    for (const pod of (await client.pods.list(options)).items) {
-      const phase = pod.metadata?.deletionTimestamp
-        ? "Terminating"
-        : (pod.status?.phase ?? "Pending");
-      pods[phase] = (pods[phase] ?? 0) + 1;
-    }
+    pods = Object.fromEntries(countPods((await client.pods.list(options)).items));
     const { items } = await client.nodes.list(options);
-    const ready = items.filter((node) =>
-      node.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
-    ).length;
-    nodes = { ready, total: items.length };
+    nodes = { ready: items.filter(isReadyNode).length, total: items.length };
     return { pods, nodes, error: undefined };
   } catch (error) {
     return { pods, nodes, error: StatusError.from(error).message };

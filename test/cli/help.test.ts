@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { programNames } from "../../services/cli/programs.ts";
+import { runProgram, trireme } from "./run-program.ts";
+
+const root = join(import.meta.dirname, "../..");
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  readonly version: string;
+};
+const tools = {
+  load: "services/load/main.ts",
+  drill: "services/drill/main.ts",
+  sim: "test/sim/main.ts",
+  bench: "test/bench/main.ts",
+};
+const verbs = "up down status certs protos backup restore check apply get delete logs".split(" ");
+/** Commander names a missing flag before a wrong one. */
+const required: Readonly<Record<string, readonly string[]>> = {
+  certs: ["--dir", "x"],
+  protos: ["--out", "x"],
+  backup: ["--out", "x"],
+  restore: ["--data-dir", "x", "--masters", "x"],
+};
+const benchmarks = ["lists", "store", "overload", "balancer", "soak"];
+
+test("--version prints the version of the package", async () => {
+  const { code, stdout } = await trireme("--version");
+  assert.deepEqual({ code, stdout }, { code: 0, stdout: `${manifest.version}\n` });
+});
+
+for (const [name, file] of Object.entries(tools)) {
+  test(`npm run ${name}: --help and a wrong flag`, async () => {
+    const help = await runProgram(file, "--help");
+    assert.deepEqual({ code: help.code, stderr: help.stderr }, { code: 0, stderr: "" });
+    assert.match(help.stdout, new RegExp(`usage: npm run ${name} -- `));
+    const wrong = await runProgram(file, "--no-such-flag");
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, new RegExp(`^${name}: .*--no-such-flag.*\\n$`));
+    assert.equal(wrong.stdout, "");
+  });
+}
+
+test("numbers out of bounds and unknown names are refused with the bound", async () => {
+  const refused = async (expected: string, file: string, ...args: string[]) => {
+    const { code, stderr } = await runProgram(file, ...args);
+    assert.deepEqual({ code, stderr }, { code: 2, stderr: `${expected}\n` });
+  };
+  await refused(
+    "load: flag --seconds: 0 is not a whole number in 1..3600",
+    tools.load,
+    "--seconds",
+    "0",
+  );
+  await refused('load: "putt" is none of put, get', tools.load, "putt");
+  await refused('sim: flag --seeds: "many" is not a number', tools.sim, "--seeds", "many");
+  await refused(
+    "drill: flag --base-port: 80 is not a whole number in 1024..65000",
+    tools.drill,
+    "--base-port",
+    "80",
+  );
+  await refused("bench: codec has no flags, but was given --x", tools.bench, "codec", "--x");
+});
+
+test("every benchmark with flags describes them and refuses others", async () => {
+  for (const name of benchmarks) {
+    const help = await runProgram(tools.bench, name, "--help");
+    assert.equal(help.code, 0, name);
+    assert.match(help.stdout, new RegExp(`npm run bench -- ${name} \\[--`));
+    const wrong = await runProgram(tools.bench, name, "--no-such-flag");
+    assert.equal(wrong.code, 2, name);
+    assert.match(wrong.stderr, new RegExp(`^bench: ${name}: .*--no-such-flag.*\\n$`));
+  }
+});
+
+for (const name of [...verbs, ...programNames]) {
+  test(`trireme ${name}: --help and a wrong flag`, async () => {
+    const help = await trireme(name, "--help");
+    assert.deepEqual({ code: help.code, stderr: help.stderr }, { code: 0, stderr: "" });
+    assert.match(help.stdout, new RegExp(`trireme ${name}`));
+    const wrong = await trireme(name, ...(required[name] ?? []), "--no-such-flag");
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /^[^\n]*--no-such-flag[^\n]*\n$/);
+  });
+}
