@@ -33,7 +33,7 @@ export interface BalancerOptions {
   readonly limits?: Partial<BalancerLimits> | undefined;
 }
 
-export interface MasterReport {
+interface MasterReport {
   readonly name: string;
   readonly address: string;
   /** It says that it is ready, and there is a connection to it. */
@@ -60,7 +60,7 @@ export interface MasterReport {
   readonly faults: number;
 }
 
-export interface BalancerStatus extends Readonly<Counters> {
+interface BalancerStatus extends Readonly<Counters> {
   readonly draining: boolean;
   readonly connections: number;
   /** Calls under way, those that wait for a master included. */

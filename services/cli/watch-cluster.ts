@@ -6,7 +6,7 @@ import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
 import type { NodeLiveness } from "../../proto/gen/node.ts";
 import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
 
-export interface Tls {
+interface Tls {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;

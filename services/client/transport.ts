@@ -30,7 +30,7 @@ export interface ConnectOptions {
   readonly identity?: string | undefined;
 }
 
-export const transportLimits = {
+const transportLimits = {
   callMillis: 30_000,
   connectMillis: 3_000,
   retryFirstMillis: 20,

@@ -57,7 +57,7 @@ export async function crashed(directory: string, name = "crashed"): Promise<stri
   }
 }
 
-export async function listing(directory: string): Promise<string[]> {
+async function listing(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true });
   return entries.filter((entry) => entry.isFile() && entry.name !== "LOCK").map((e) => e.name);
 }

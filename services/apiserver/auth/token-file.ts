@@ -40,7 +40,7 @@ export function tokenFileAuthenticator(text: string): Authenticator {
 }
 
 /** The token of an `Authorization: Bearer …` header. */
-export function bearerOf(header: string | undefined): string | undefined {
+function bearerOf(header: string | undefined): string | undefined {
   const token = /^bearer +(\S+)$/i.exec(header?.slice(0, tokenBytesMax + 16) ?? "")?.[1];
   return token !== undefined && token.length <= tokenBytesMax ? token : undefined;
 }

@@ -8,7 +8,7 @@ import {
 } from "../auth/authenticate.ts";
 import { badRequest } from "../errors.ts";
 
-export const headers = {
+const headers = {
   requestId: "trireme-request-id",
   attempt: "trireme-attempt",
   fence: "trireme-fence",

@@ -29,7 +29,7 @@ import { parseResourceVersion } from "./fetch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { warnOfFields } from "./warnings.ts";
 
-export type Subresource = "" | "status";
+type Subresource = "" | "status";
 
 export interface UpdateRequest extends WriteRequest {
   readonly subresource: Subresource;

@@ -123,7 +123,7 @@ export function rejectedStatus(pod: Pod, reason: string, message: string, now: n
 }
 
 /** Whether every init container has done its part: ended well, or as a sidecar has started. */
-export function initializationDone(facts: StatusFacts): boolean {
+function initializationDone(facts: StatusFacts): boolean {
   const spec = facts.pod.spec ?? {};
   const mains = new Set((spec.containers ?? []).map((container) => container.name));
   if (facts.containers.some((one) => mains.has(one.name))) return true;

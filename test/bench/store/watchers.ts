@@ -19,7 +19,7 @@ const answerMillis = 20_000;
 
 const writers = 32;
 
-export interface Delivery {
+interface Delivery {
   readonly puts: number;
   readonly putsPerSecond: number;
   readonly eventsPerSecond: number;
@@ -30,7 +30,7 @@ export interface Delivery {
 }
 
 /** Throws when an event is missed, comes twice, or is not what was put. */
-export async function measureWatchers(
+async function measureWatchers(
   cluster: Cluster,
   watchers: number,
   seconds: number,
