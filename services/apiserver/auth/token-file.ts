@@ -1,7 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { unauthenticated } from "../errors.ts";
-import type { Authenticator, User } from "./authenticate.ts";
+import type { User } from "../request-info.ts";
+import type { Authenticator } from "./authenticate.ts";
 
 const tokenBytesMax = 16 * 1024;
 

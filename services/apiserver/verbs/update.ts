@@ -25,8 +25,8 @@ import {
   sameValue,
   schemaModeOf,
 } from "./documents.ts";
-import { parseResourceVersion } from "./fetch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { parseResourceVersion } from "./resource-version.ts";
 import { warnOfFields } from "./warnings.ts";
 
 type Subresource = "" | "status";
