@@ -17,14 +17,14 @@ import { InformerFactory } from "./informer-factory.ts";
 import { watchEventLoop } from "./watchdog.ts";
 
 /** What a program is made on. Caches are kept warm while another process leads. */
-interface ElectedContext {
+export interface ElectedContext {
   readonly client: TriremeClient;
   readonly informers: InformerFactory;
   readonly clock: LoopClock;
   readonly log: Log;
 }
 
-interface ElectedWork {
+export interface ElectedWork {
   /**
    * Works until the signal aborts, and resolves soon after. Called once for each leadership;
    * `fence` is undefined when no leader is elected. Rejecting ends the process: the supervisor starts

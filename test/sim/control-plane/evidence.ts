@@ -1,7 +1,7 @@
 /** What the clients of a run asked for and what they were told: the checkers judge by it. */
 
 /** A call of Pods/Bind. */
-export interface Binding {
+interface Binding {
   readonly pod: string;
   readonly uid: string;
   readonly node: string;
