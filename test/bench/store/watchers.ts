@@ -81,7 +81,7 @@ class Watchers {
   readonly #clients: WatchClient[] = [];
   #created = 0;
   #events = 0;
-  /** Nobody needs to be woken for less. */
+  /** The waiting reader is woken at this many events. */
   #awaited = 0;
   readonly #timed: boolean;
   #times: number[] = [];

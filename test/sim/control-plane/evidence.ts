@@ -13,7 +13,7 @@ export interface Evidence {
   readonly bindings: Binding[];
   /** uids of pods whose creation was acknowledged, with their `namespace/name`. */
   readonly created: Map<string, string>;
-  /** `namespace/name` of pods whose deletion somebody asked for, acknowledged or not. */
+  /** `namespace/name` of pods whose deletion a client asked for, acknowledged or not. */
   readonly deletionsAsked: Set<string>;
   /** Lists that informers had to repeat. */
   relists: number;
