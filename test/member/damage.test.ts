@@ -1,6 +1,6 @@
 /**
- * A record's bits flip and the disk does not notice: the member that reads the record for any caller
- * stops and names it, and a new member replaces it. No caller is ever given what the record says.
+ * A record's bits flip and the disk does not notice: the member that reads the record stops and
+ * names it, and a new member replaces it. No caller is ever given what the record says.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";

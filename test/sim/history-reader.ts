@@ -1,7 +1,7 @@
 /**
- * Reads what lies back: keys at an old revision, their hash, whole backups. All of it comes from the
- * disk of the member asked, where a bit may have flipped: then it is refused, or not there to read,
- * and never given out.
+ * Reads history: keys at an old revision, their hash, whole backups. All of it comes from the disk
+ * of the member asked, where a bit may have flipped: then the member refuses it, or does not have
+ * it, and never gives it out.
  */
 import { BackupReader } from "../../ha/member/mod.ts";
 import { byRevision, decodeChanges, openRecord, Prefix } from "../../ha/store/layout.ts";
