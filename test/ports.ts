@@ -1,6 +1,6 @@
 /**
  * Ports for servers that are told their port before they start. They lie below those that the
- * system hands out by itself (from 32,768 on Linux, 49,152 elsewhere): nobody else takes one, as a
+ * system hands out by itself (from 32,768 on Linux, 49,152 elsewhere): no process takes one, as a
  * connection, between its choice and its use.
  */
 import { randomInt } from "node:crypto";

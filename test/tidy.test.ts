@@ -107,6 +107,61 @@ test("imports run proto → ha → services, and nothing imports a leaf", () => 
   assert.deepEqual(wrong, []);
 });
 
+/** Which parts of the apiserver each part may import, besides itself and `apiserverShared`. */
+const apiserverParts: Readonly<Record<string, readonly string[]>> = {
+  storage: [],
+  auth: ["storage"],
+  admission: ["storage"],
+  verbs: ["storage", "auth", "admission"],
+  extensions: ["storage", "verbs"],
+  nodes: ["storage", "auth", "verbs"],
+  faces: ["storage", "auth", "verbs", "extensions", "nodes"],
+  pki: [],
+};
+/** Files beside the parts that every part may import, and that import no part. */
+const apiserverShared = new Set(["errors.ts", "limits.ts", "request-info.ts"]);
+
+test("inside the apiserver imports run storage → auth, admission → verbs → nodes → faces", () => {
+  const home = "services/apiserver";
+  const wrong: string[] = [];
+  let seen = 0;
+  for (const file of files) {
+    if (!file.path.startsWith(`${home}/`)) continue;
+    const [part = "", nested] = relative(home, file.path).split("/");
+    if (nested === undefined && !apiserverShared.has(part)) continue;
+    const legal = nested === undefined ? [] : apiserverParts[part];
+    assert.ok(legal, `${home}/${part} is no part of the apiserver in the design`);
+    for (const { specifier } of file.imports) {
+      if (!specifier.startsWith(".")) continue;
+      const target = relative(home, join(dirname(file.path), specifier));
+      const [targetPart = "", targetNested] = target.split("/");
+      if (targetPart === ".." || (targetPart === part && nested !== undefined)) continue;
+      const found =
+        targetNested === undefined ? apiserverShared.has(target) : legal.includes(targetPart);
+      if (!found) wrong.push(`${file.path} imports ${specifier}`);
+      seen++;
+    }
+  }
+  assert.ok(seen > 50, `${seen} imports between parts`);
+  assert.deepEqual(wrong, []);
+});
+
+/**
+ * A kind's name is compared only in the kinds and their tests. `kind.kind` and `resource.kind` are
+ * the name of a kind that is served; `outcome.kind` and the like tag unions.
+ */
+test("what depends on a kind stands in the kind's own file", () => {
+  const comparison = /\b(?:kind|resource)\.kind\s*[!=]==?|\bswitch \((?:kind|resource)\.kind\)/;
+  const wrong: string[] = [];
+  for (const { path, text } of files) {
+    if (/^(?:services|test)\/kinds\//.test(path)) continue;
+    for (const [index, line] of text.split("\n").entries()) {
+      if (comparison.test(code(line))) wrong.push(`${path}:${index + 1} ${line.trim()}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
 test("the core learns time, chance and the world only through its runtime", () => {
   const core = files.filter((file) => /^ha\/(raft|store|member)\//.test(file.path));
   assert.ok(core.length > 10);
@@ -174,10 +229,10 @@ test("the top level holds only what the layout names", () => {
 });
 
 /** Homes whose comments name the actor: the leader, the member, the watcher, the caller. */
-const homesWithNamedActors = ["ha"];
+const homesWithNamedActors = ["ha", "services", "test"];
 
 test("comments name the actor", () => {
-  const vague = /\b(?:nobody|somebody|whoever)\b/i;
+  const vague = /\b(?:nobody|no one|somebody|whoever)\b/i;
   const wrong: string[] = [];
   for (const { path, text } of files) {
     if (!homesWithNamedActors.some((home) => path.startsWith(`${home}/`))) continue;

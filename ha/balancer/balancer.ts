@@ -33,7 +33,7 @@ export interface BalancerOptions {
   readonly limits?: Partial<BalancerLimits> | undefined;
 }
 
-export interface MasterReport {
+interface MasterReport {
   readonly name: string;
   readonly address: string;
   /** The master reports that it is ready, and is connected. */
@@ -60,7 +60,7 @@ export interface MasterReport {
   readonly faults: number;
 }
 
-export interface BalancerStatus extends Readonly<Counters> {
+interface BalancerStatus extends Readonly<Counters> {
   readonly draining: boolean;
   readonly connections: number;
   /** Calls under way, those that wait for a master included. */

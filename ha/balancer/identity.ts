@@ -5,9 +5,9 @@
 import type { PeerIdentity } from "../rpc/listener.ts";
 import type { PeerCertificate } from "../rpc/types.ts";
 
-export const userHeader = "x-remote-user";
+const userHeader = "x-remote-user";
 /** One field a group; HTTP joins them with commas. */
-export const groupHeader = "x-remote-group";
+const groupHeader = "x-remote-group";
 const reserved = "x-remote-";
 
 /** A caller must not say it itself. */

@@ -5,7 +5,7 @@ import { services } from "../../proto/gen/schema.ts";
  * What may be done with a unary call whose outcome is unknown: a `read` may be repeated; a
  * `write` too, because its request id makes the repetition harmless; an `opaque` call may not.
  */
-export type Repeatable = "read" | "write" | "opaque";
+type Repeatable = "read" | "write" | "opaque";
 
 export interface Method {
   readonly shape: "unary" | "stream";
@@ -22,7 +22,7 @@ export interface Method {
  * when a watch's time is up, or by UNAVAILABLE, which etcd's clients hide from their callers, while
  * an end is to them the end of it all. Undefined: clients do not begin it anew.
  */
-export type Resumed = "end" | "unavailable" | undefined;
+type Resumed = "end" | "unavailable" | undefined;
 
 /** Unary methods without effect, by name; a list kept by hand. */
 const reads: ReadonlySet<string> = new Set([

@@ -3,7 +3,7 @@ import { fitTrailers, headerListBytes, trailerBudget } from "../rpc/trailers.ts"
 import { Code } from "../runtime/status-error.ts";
 
 /** On an UNAVAILABLE reply: `safe` says that nothing has been done. */
-export const retryTrailer = "trireme-retry";
+const retryTrailer = "trireme-retry";
 
 /** Codes by which a server speaks of itself; all others are about the request or its sender. */
 const serverFaults: ReadonlySet<string | undefined> = new Set(

@@ -5,9 +5,9 @@ import { identityFields, isReserved } from "./identity.ts";
 import { type Method, methodOf } from "./methods.ts";
 
 /** Names the write; masters answer one that they have done already from memory. */
-export const requestIdHeader = "trireme-request-id";
+const requestIdHeader = "trireme-request-id";
 /** On every further attempt: 2, 3, … */
-export const attemptHeader = "trireme-attempt";
+const attemptHeader = "trireme-attempt";
 const timeoutHeader = "grpc-timeout";
 
 /** Calls of one client differ in these alone. */

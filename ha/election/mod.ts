@@ -1,7 +1,6 @@
 export { runElection } from "./election.ts";
 export {
-  type ElectionClock,
   type RunElectionOptions,
   validateElectionOptions,
 } from "./options.ts";
-export type { ElectionOptions, FencingToken, LeaseClient } from "./types.ts";
+export type { FencingToken, LeaseClient } from "./types.ts";

@@ -77,12 +77,12 @@ export class Rights {
     return hasRoot(this.user);
   }
 
-  checkRead(key: Uint8Array, rangeEnd?: Uint8Array | undefined): void {
+  checkRead(key: Uint8Array, rangeEnd?: Uint8Array): void {
     if (this.isRoot || this.data.permissions(this.user, this.name).mayRead(key, rangeEnd)) return;
     throw errors.permissionDenied();
   }
 
-  checkWrite(key: Uint8Array, rangeEnd?: Uint8Array | undefined): void {
+  checkWrite(key: Uint8Array, rangeEnd?: Uint8Array): void {
     if (this.isRoot || this.data.permissions(this.user, this.name).mayWrite(key, rangeEnd)) return;
     throw errors.permissionDenied();
   }

@@ -57,6 +57,6 @@ export function kvService(access: StoreAccess): KVServer {
 }
 
 /** Goes on with what is there already, or as soon as it is: most calls need not wait. */
-function after<T, R>(value: T | Promise<T>, next: (value: T) => Promise<R>): Promise<R> {
-  return value instanceof Promise ? value.then(next) : next(value);
+function after<T, R>(value: T | Promise<T>, goOn: (value: T) => Promise<R>): Promise<R> {
+  return value instanceof Promise ? value.then(goOn) : goOn(value);
 }

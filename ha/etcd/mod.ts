@@ -6,4 +6,4 @@ export { type Alarm, AlarmKind, type KeyHash, type MemberInfo, type StoreAdmin }
 export { type JwtOptions, readAuthToken } from "./jwt-options.ts";
 export { etcdLimits } from "./limits.ts";
 export { etcdVersion } from "./maintenance-service.ts";
-export { addEtcdServices, type EtcdServiceOptions, type EtcdServices } from "./services.ts";
+export { addEtcdServices, type EtcdServiceOptions } from "./services.ts";

@@ -34,11 +34,11 @@ export class Permissions {
     this.writable = unite(writable);
   }
 
-  mayRead(key: Uint8Array, rangeEnd?: Uint8Array | undefined): boolean {
+  mayRead(key: Uint8Array, rangeEnd?: Uint8Array): boolean {
     return covers(this.readable, intervalOf(key, rangeEnd));
   }
 
-  mayWrite(key: Uint8Array, rangeEnd?: Uint8Array | undefined): boolean {
+  mayWrite(key: Uint8Array, rangeEnd?: Uint8Array): boolean {
     return covers(this.writable, intervalOf(key, rangeEnd));
   }
 }

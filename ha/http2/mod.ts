@@ -13,10 +13,10 @@
  *   `onWritable` came); then a slow reader slows its writer down.
  */
 export { ConnectionError, ErrorCode } from "./codes.ts";
-export { Connection, type ConnectionOptions } from "./connection.ts";
-export type { ConnectionHandler, ResetCause, Role } from "./handler.ts";
-export { BlockRole, HeaderBlock } from "./header-block.ts";
+export { Connection } from "./connection.ts";
+export type { ConnectionHandler, ResetCause } from "./handler.ts";
+export { HeaderBlock } from "./header-block.ts";
 export { encodeHeaders, FieldWriter } from "./hpack-encoder.ts";
-export { type FloodLimit, type Http2Limits, http2Limits } from "./limits.ts";
+export type { Http2Limits } from "./limits.ts";
 export { attachSocket } from "./socket.ts";
 export type { Stream } from "./stream.ts";

@@ -260,7 +260,7 @@ function infoOf(peer: ClusterPeer, learner: boolean): MemberInfo {
 }
 
 /** All URLs of one member. Throws `invalidArgument` naming the URL and what it lacks. */
-export function parsePeerUrls(urls: readonly string[]): {
+function parsePeerUrls(urls: readonly string[]): {
   readonly addresses: readonly string[];
   readonly identity: string | undefined;
 } {

@@ -6,7 +6,7 @@ import { LogStore, readIdentity, scanAll } from "./log-store.ts";
 import { applyLog } from "./salvage.ts";
 
 /** Every prefix under which a member writes, but 'T': what is staged is checked when it is used. */
-const prefixes = [..."ABDEHILMRS"].map((letter) => letter.charCodeAt(0));
+const prefixes = Array.from("ABDEHILMRS", (letter) => letter.charCodeAt(0));
 const pageEntries = 500;
 
 export interface CheckReport {

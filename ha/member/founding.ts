@@ -271,14 +271,14 @@ export class Founding {
     });
   }
 
-  /** `done` is called when the disk has it. */
-  #write(directory: DataDirectory, done: () => void): void {
+  /** `written` is called when the disk has it. */
+  #write(directory: DataDirectory, written: () => void): void {
     this.#writing = true;
     writeDirectory(this.runtime.disk, this.options, directory).then(
       () => {
         this.#writing = false;
         this.#directory = directory;
-        if (!this.#ended) done();
+        if (!this.#ended) written();
       },
       (error: unknown) => this.#fail(error),
     );

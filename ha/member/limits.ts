@@ -112,7 +112,7 @@ export function limitsWith(overrides: LimitOverrides | undefined): MemberLimits 
 }
 
 /** Throws with the relation that does not hold. */
-export function assertLimits(given: MemberLimits): void {
+function assertLimits(given: MemberLimits): void {
   const relations: readonly (readonly [boolean, string])[] = [
     [given.heartbeatTicks * 3 <= given.electionTicksMin, "heartbeatTicks × 3 ≤ electionTicksMin"],
     [given.electionTicksMin < given.electionTicksMax, "electionTicksMin < electionTicksMax"],

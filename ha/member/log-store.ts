@@ -214,7 +214,7 @@ export async function* scanAll(
   }
 }
 
-export function scanPage(
+function scanPage(
   disk: Disk,
   start: Uint8Array,
   end: Uint8Array,

@@ -33,7 +33,7 @@ export function preCampaign(state: State): void {
 /**
  * Stands for election. `force` overrides the voters' loyalty to a leader that wants to be replaced.
  */
-export function campaign(state: State, force: boolean): void {
+function campaign(state: State, force: boolean): void {
   if (state.role === Role.leader || !state.mayCampaign) return;
   becomeCandidate(state);
   for (const voter of votersOf(state.membership)) {

@@ -1,12 +1,7 @@
 /** The consensus core: see {@link Raft} for its use and {@link Ready} for the driver's duties. */
 export {
-  isJoint,
-  isVoter,
   isWellFormed,
   joinMemberships,
-  leaveJoint,
-  membersOf,
-  votersOf,
 } from "./membership.ts";
 export { draft } from "./message.ts";
 export { Raft } from "./raft.ts";

@@ -118,7 +118,7 @@ export function ownEntriesPersisted(state: State, index: LogIndex): void {
 }
 
 /** Commits what a quorum has, if it is of this term: earlier ones are committed along with it. */
-export function advanceCommit(state: State): void {
+function advanceCommit(state: State): void {
   const index = state.quorumOf(matchOf) as LogIndex;
   if (index <= state.commit || state.log.termAt(index) !== state.term) return;
   state.commitTo(index);
@@ -129,7 +129,7 @@ export function advanceCommit(state: State): void {
 }
 
 /** Completes a transfer as soon as the successor has the whole log. */
-export function handOver(state: State, peer: Progress): void {
+function handOver(state: State, peer: Progress): void {
   if (peer.match < state.log.lastIndex) return;
   state.messages.push(state.draft(MessageType.timeoutNow, peer.id));
 }

@@ -129,7 +129,7 @@ export function forgetPeer(state: State, peer: Progress): void {
 }
 
 /** Forgets, or learns, whom to send reads and proposals to. */
-export function setLeader(state: State, leader: MemberId | undefined): void {
+function setLeader(state: State, leader: MemberId | undefined): void {
   if (state.leader === leader) return;
   state.leader = leader;
   state.reads.leaderChanged();

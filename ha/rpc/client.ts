@@ -77,7 +77,7 @@ export function connect<C extends Client>(
 }
 
 /** The channel options that all clients share. */
-export function clientOptions(options: Partial<ConnectOptions> = {}): Partial<ClientOptions> {
+function clientOptions(options: Partial<ConnectOptions> = {}): Partial<ClientOptions> {
   const messageBytes = options.maxMessageBytes ?? rpcLimits.messageBytes;
   const { keepaliveTimeoutMillis = rpcLimits.keepaliveTimeoutMillis } = options;
   return {

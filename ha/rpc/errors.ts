@@ -17,7 +17,7 @@ import { rpcLimits } from "./limits.ts";
 import { percentEncode } from "./percent-encoding.ts";
 import { cutEncoded, headerListBytes } from "./trailers.ts";
 
-export const detailsKey = "grpc-status-details-bin";
+const detailsKey = "grpc-status-details-bin";
 const statusUrl = "type.googleapis.com/trireme.meta.v1.Status";
 const retryInfoUrl = "type.googleapis.com/google.rpc.RetryInfo";
 /** When a client's retry policy may try again (gRPC proposal A6). */
@@ -147,7 +147,7 @@ function shortText(text: string): string {
 }
 
 /** The part of an error's message that goes on the wire. */
-export function shortened(text: string): string {
+function shortened(text: string): string {
   const encoded = percentEncode(text);
   if (encoded.length <= rpcLimits.errorMessageBytes) return text;
   return decodeURIComponent(cutEncoded(encoded, rpcLimits.errorMessageBytes));

@@ -52,13 +52,12 @@ export function clientStream<Request, Response>(
 ): Adapted<handleClientStreamingCall<Request, Response>> {
   return adapted((log) => (call, callback) => {
     const context = new HandlerContext(call);
-    invoke(() => handle(requestsOf(call, context), context)).then(
-      (response) => {
-        context.finish();
-        callback(null, response, context.trailers);
-      },
-      (thrown) => callback(answer(thrown, context, log)),
-    );
+    const reply = (response: Response) => {
+      context.finish();
+      callback(null, response, context.trailers);
+    };
+    const refuse = (thrown: unknown) => callback(answer(thrown, context, log));
+    invoke(() => handle(requestsOf(call, context), context)).then(reply, refuse);
   });
 }
 

@@ -65,7 +65,7 @@ export function addHealth(server: RpcServer, registry: HealthRegistry): void {
   server.addService(HealthService, healthHandlers(registry));
 }
 
-export function healthHandlers(registry: HealthRegistry): HealthServer {
+function healthHandlers(registry: HealthRegistry): HealthServer {
   return {
     check: unary<HealthCheckRequest, HealthCheckResponse>(async (request) => {
       const service = request.service ?? "";

@@ -257,11 +257,7 @@ class LocalStore implements DirectStore {
     if (this.failure !== undefined) throw StatusError.from(this.failure);
   }
 
-  private propose(
-    command: Command,
-    requestId?: string | undefined,
-    signal?: AbortSignal | undefined,
-  ): Promise<Outcome> {
+  private propose(command: Command, requestId?: string, signal?: AbortSignal): Promise<Outcome> {
     return new Promise<Outcome>((resolve, reject) => {
       this.checkOpen();
       if (this.waiting.length >= (this.options.maxWaiting ?? defaultMaxWaiting)) {

@@ -21,7 +21,7 @@ export interface WatchScope {
   readonly deletes: boolean;
 }
 
-export function scopeOf(request: WatchRequest): WatchScope {
+function scopeOf(request: WatchRequest): WatchScope {
   const filters = request.filters ?? [];
   return {
     start: textOf(request.key),

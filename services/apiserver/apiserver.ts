@@ -88,7 +88,7 @@ export interface Apiserver {
 export const defaultServiceRange = "127.32.0.0/12";
 
 export const defaultNodePortRange = "30000-32767";
-export const defaultFrontProxyNames = ["trireme:balancer"];
+const defaultFrontProxyNames = ["trireme:balancer"];
 
 /** Starts to listen at once; serves when the cache is filled and a leader is known. */
 export async function startApiserver(options: ApiserverOptions): Promise<Apiserver> {

@@ -3,7 +3,7 @@ import { Code, type FieldCause, StatusError } from "../../ha/runtime/status-erro
 import type { Resource } from "../kinds/mod.ts";
 
 /** `pods`, `deployments.apps`. */
-export function resourceName(kind: Resource): string {
+function resourceName(kind: Resource): string {
   return kind.group === "" ? kind.plural : `${kind.plural}.${kind.group}`;
 }
 
@@ -32,7 +32,7 @@ export function alreadyExists(kind: Resource, name: string): StatusError {
   );
 }
 
-export const modifiedText =
+const modifiedText =
   "the object has been modified; please apply your changes to the latest version and try again";
 
 export function conflict(kind: Resource, name: string, why: string = modifiedText): StatusError {

@@ -121,7 +121,7 @@ const apiserver = program({
     let etcd: EtcdServer | undefined;
     try {
       if (etcdPort !== undefined && member !== undefined) {
-        // Whoever sees the store sees everything: the API's own rules do not reach that far.
+        // A client of the store sees every object: the API's authorizers do not guard this port.
         const clientsRequired = { organization: "system:masters" };
         const tls = { cert, key, clientCa: ca, clientsRequired };
         etcd = await serveEtcd(member, { listen: { host, port: etcdPort }, tls });

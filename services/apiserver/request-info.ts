@@ -1,5 +1,10 @@
 /** What a request asks for, apart from the wire on which it came. */
-import type { User } from "./auth/authenticate.ts";
+
+/** Who sends a request, as the authenticators have found. */
+export interface User {
+  readonly name: string;
+  readonly groups: readonly string[];
+}
 
 /** In the words of upstream's `RequestInfo`; made by a face, read by the chains and the verbs. */
 export interface RequestInfo {

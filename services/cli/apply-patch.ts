@@ -81,7 +81,7 @@ function listPatch(
 }
 
 /** Deep equality of JSON values, whatever the order of fields. */
-export function same(left: Json, right: Json): boolean {
+function same(left: Json, right: Json): boolean {
   if (left === right) return true;
   if (Array.isArray(left) && Array.isArray(right)) {
     return left.length === right.length && left.every((value, i) => same(value, right[i]));

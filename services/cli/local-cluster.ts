@@ -21,7 +21,7 @@ import {
 const restartMillis = 500;
 const restartMillisMax = 10_000;
 
-/** Whoever waits for others to be up is started at the latest after this. */
+/** Processes that are started after others are started at the latest after this. */
 const restMillisMax = 5_000;
 const standbyMillisMax = 15_000;
 
@@ -102,8 +102,9 @@ export class LocalCluster {
   }
 
   /**
-   * The masters and the way to them first: who needs them would only ask in vain until they are
-   * there, and at their cost. The others follow when somebody leads, the standbys when all is ready.
+   * Starts the masters and the balancers first: the other processes could not reach a master yet,
+   * and their attempts would slow the masters down. The nodes, one scheduler and one controller
+   * manager follow when a master leads, the standbys when everything is ready.
    */
   start(): void {
     for (const child of [...this.masters, ...this.balancers]) child.start();

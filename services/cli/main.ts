@@ -1,7 +1,7 @@
 /** The `trireme` command. */
 import { programNames, runComponent } from "./programs.ts";
 
-// Whoever reads the output may stop before its end, as `head` does.
+// The reader of the output may stop before its end, as `head` does.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
   throw error;

@@ -90,7 +90,7 @@ async function stopContainers(nodeDirectory: string, graceMillis: number, log: L
   await runtime.close();
 }
 
-/** All masters serve, somebody leads, and every node is ready. */
+/** All masters serve, one of them leads, and every node is ready. */
 function isReady(view: ClusterView, shape: ClusterShape): boolean {
   const serving = [...view.masters.values()].filter((status) => status?.ready).length;
   return serving === shape.masters && view.leader !== undefined && view.nodes.ready >= shape.nodes;

@@ -15,7 +15,7 @@ export function createView(output: NodeJS.WriteStream, title: string): View {
   return output.isTTY ? new LiveView(output, title) : new LineView(output);
 }
 
-/** Redraws are gathered: nobody reads faster. */
+/** Changes within this time are drawn together; a reader follows no faster. */
 const redrawMillis = 100;
 
 class LiveView implements View {

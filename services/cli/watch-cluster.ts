@@ -7,7 +7,7 @@ import type { NodeLiveness } from "../../proto/gen/node.ts";
 import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
 import { countPods, isReadyNode } from "./counts.ts";
 
-export interface Tls {
+interface Tls {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;

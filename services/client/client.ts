@@ -22,7 +22,7 @@ import type {
 } from "./types.ts";
 
 /** Names a pod; with a uid only the very one. */
-export interface PodReference {
+interface PodReference {
   readonly namespace: string;
   readonly name: string;
   readonly uid?: string | undefined;

@@ -7,7 +7,7 @@ import type { LoopClock } from "./clock.ts";
 import { isAlreadyExists, isConflict, isNotFound } from "./reconcile.ts";
 import type { ApiObject, ResourceClient } from "./types.ts";
 
-export const eventLimits = {
+const eventLimits = {
   /** Different events whose counts are remembered, so that a repetition costs one write. */
   rememberedMax: 4_096,
   /** Events that wait to be written; more are dropped, for they only inform. */
@@ -161,7 +161,7 @@ function written({ count, metadata }: Event): Written {
   return { count: count ?? 1, resourceVersion: metadata?.resourceVersion };
 }
 
-export function referenceTo(object: ApiObject): ObjectReference {
+function referenceTo(object: ApiObject): ObjectReference {
   const { name, namespace, uid } = object.metadata ?? {};
   return {
     ...(object.apiVersion !== undefined && { apiVersion: object.apiVersion }),

@@ -2,44 +2,38 @@ export {
   clientsByProperty,
   connectClient,
   createClient,
-  type PodReference,
-  type ResourceClients,
   type TriremeClient,
 } from "./client.ts";
 export { Backoff, jittered, type LoopClock, sleep } from "./clock.ts";
 export {
   clientFlags,
   connectByFlags,
-  type ElectionSettings,
-  electionByFlags,
   electionFlags,
 } from "./component.ts";
 export { parseDuration } from "./duration.ts";
 export type { DynamicClient, JsonObject } from "./dynamic-client.ts";
-export { createEventRecorder, type EventRecorder, referenceTo } from "./event-recorder.ts";
+export { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
 export { Heap } from "./heap.ts";
-export { IndexStore, keyOf, splitKey } from "./index-store.ts";
+export { keyOf, splitKey } from "./index-store.ts";
 export { CachedInformer } from "./informer.ts";
 export { apiVersionOf, InformerFactory, type ServedKind } from "./informer-factory.ts";
 export {
   type Again,
   isAlreadyExists,
   isConflict,
-  isFenced,
   isNotFound,
   type Reconcile,
   retryOnConflict,
   runReconciler,
 } from "./reconcile.ts";
-export { isExpired, Reflector } from "./reflector.ts";
+
 export { type KindName, kindNames, type ObjectTypes, resources } from "./resources.ts";
 export {
   type ElectedContext,
-  type ElectedProgramOptions,
   type ElectedWork,
   runElectedProgram,
 } from "./run-elected-program.ts";
-export type { ClientTransport, ConnectOptions, Duplex, UnaryOptions } from "./transport.ts";
+export type { ClientTransport, Duplex, UnaryOptions } from "./transport.ts";
 export type * from "./types.ts";
 export { watchEventLoop } from "./watchdog.ts";
 export { createWorkQueue } from "./work-queue.ts";

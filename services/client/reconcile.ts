@@ -109,11 +109,6 @@ export function isAlreadyExists(error: unknown): boolean {
   return error instanceof StatusError && error.code === Code.alreadyExists;
 }
 
-/** Leadership has passed to another: nothing that this one still wants to write counts. */
-export function isFenced(error: unknown): boolean {
-  return error instanceof StatusError && error.code === Code.failedPrecondition;
-}
-
 /**
  * Repeats a read-change-write whose write met a newer object; client-go `retry.RetryOnConflict`.
  * `change` must read afresh each time. At most `attempts` times, 10 ms apart and growing.

@@ -12,7 +12,7 @@ import { Backoff, jittered, type LoopClock, sleep } from "./clock.ts";
 import { askedPauseMillis } from "./retryable.ts";
 import type { ApiObject, ListOptions, ResourceClient, WatchEvent } from "./types.ts";
 
-export const reflectorLimits = {
+const reflectorLimits = {
   pageItems: 500,
   backoffFirstMillis: 20,
   backoffCeilingMillis: 5_000,
@@ -22,7 +22,7 @@ export const reflectorLimits = {
   watchGraceMillis: 30_000,
 } as const;
 
-export interface Sink<T> {
+interface Sink<T> {
   /** A whole list: what is not in it is gone. */
   replace(items: readonly T[]): void;
   apply(type: "ADDED" | "MODIFIED" | "DELETED", object: T): void;
@@ -128,7 +128,7 @@ export class Reflector<T extends ApiObject> {
 }
 
 /** The revision asked for is no longer in the history (HTTP 410; etcd: compacted). */
-export function isExpired(error: StatusError): boolean {
+function isExpired(error: StatusError): boolean {
   return (
     error.code === Code.outOfRange ||
     error.detail?.reason === "Expired" ||

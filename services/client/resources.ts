@@ -21,7 +21,7 @@ interface Write<T> {
 }
 
 /** The methods of a typed client. */
-export interface KindService<T> {
+interface KindService<T> {
   readonly get: MethodDefinition<GetRequest, T>;
   readonly list: MethodDefinition<
     ListRequest,

@@ -30,7 +30,7 @@ export interface ConnectOptions {
   readonly identity?: string | undefined;
 }
 
-export const transportLimits = {
+const transportLimits = {
   callMillis: 30_000,
   connectMillis: 3_000,
   retryFirstMillis: 20,
@@ -227,7 +227,7 @@ export class Transport implements ClientTransport {
   }
 
   #leave(index: number, error: ServiceError): void {
-    // Somebody else's call may have moved on already; moving twice would skip a healthy server.
+    // Another call may have moved on already; moving twice would skip a healthy server.
     if (index !== this.#current || this.#servers.length === 1 || this.#closed) return;
     this.#current = (index + 1) % this.#servers.length;
     this.#log.debug("moving to the next server", {

@@ -109,7 +109,7 @@ function selects(service: Service, pod: Pod): boolean {
 }
 
 /** Every ready, or not ready, address with its ports; equal sets of ports are put together. */
-export function subsetsOf(
+function subsetsOf(
   service: Service,
   pods: readonly Pod[],
 ): { readonly subsets: EndpointSubset[]; readonly cut: boolean } {

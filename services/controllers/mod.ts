@@ -1,3 +1,1 @@
-export { ControllerManager, type ManagerOptions } from "./manager.ts";
-export { controllersByFlags, program } from "./program.ts";
-export type { Controller, ControllerContext } from "./types.ts";
+export { program } from "./program.ts";

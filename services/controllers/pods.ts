@@ -2,7 +2,7 @@
 import type { Pod, PodCondition } from "../../proto/gen/core.ts";
 import { conditionOf, isConditionTrue, parseTime } from "../kinds/mod.ts";
 
-export function readyCondition(pod: Pod): PodCondition | undefined {
+function readyCondition(pod: Pod): PodCondition | undefined {
   return conditionOf(pod.status?.conditions, "Ready");
 }
 

@@ -59,7 +59,7 @@ const flags = {
   "concurrent-gc-syncs": { type: "number", default: 20, help: "objects at a time" },
 } as const;
 
-export function controllersByFlags(values: FlagValues<typeof flags>): readonly Controller[] {
+function controllersByFlags(values: FlagValues<typeof flags>): readonly Controller[] {
   const graceMillis = parseDuration(
     values["node-monitor-grace-period"],
     "--node-monitor-grace-period",

@@ -3,7 +3,7 @@
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { TriremeClient } from "../client/mod.ts";
 
-export interface DrillContext {
+interface DrillContext {
   readonly client: TriremeClient;
   readonly leader: () => { readonly name: string; readonly pid: number } | undefined;
 }

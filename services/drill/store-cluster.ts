@@ -117,7 +117,7 @@ async function statusOf({ maintenance }: StoreMember): Promise<StatusResponse | 
   try {
     return await call(maintenance, "status", {}, { deadlineMillis: answerMillisMax });
   } catch {
-    return undefined; // It starts, or was killed: whoever asks, asks again.
+    return undefined; // The member is starting or was killed; the caller asks again.
   }
 }
 

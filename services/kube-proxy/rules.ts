@@ -116,7 +116,7 @@ function rulesOf(
 /** Undefined: any node. */
 type Nodes = ReadonlySet<string> | undefined;
 
-export function isExposed({ spec }: Service): boolean {
+function isExposed({ spec }: Service): boolean {
   return spec?.type === "NodePort" || spec?.type === "LoadBalancer";
 }
 

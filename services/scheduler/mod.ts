@@ -2,4 +2,4 @@ export * from "./framework/mod.ts";
 export { defaultPlugins } from "./plugins/mod.ts";
 export { deadlineAnnotation } from "./pod-info.ts";
 export { program } from "./program.ts";
-export { Scheduler, type SchedulerOptions } from "./scheduler.ts";
+export { Scheduler } from "./scheduler.ts";

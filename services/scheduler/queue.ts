@@ -15,7 +15,7 @@ import { Heap, type KindName, type LoopClock } from "../client/mod.ts";
 import type { ClusterEvent, EventRegistration, Framework, QueuedPod } from "./framework/mod.ts";
 import type { PodInfo } from "./pod-info.ts";
 
-export const queueLimits = {
+const queueLimits = {
   backoffFirstMillis: 1_000,
   backoffCeilingMillis: 10_000,
   /** After this a pod is tried again whatever has happened. */

@@ -176,7 +176,7 @@ export class Scheduler {
       const { name = "", namespace = "", uid } = info.pod.metadata ?? {};
       const bind = () =>
         this.#options.client.bind({ name, namespace, uid }, node.name, { fence, signal });
-      await this.#framework.bind(cycle, node, { signal, bind: async () => void (await bind()) });
+      await this.#framework.bind(cycle, node, { signal, bind });
     } catch (thrown) {
       this.#undo(cycle, node);
       const error = StatusError.from(thrown);

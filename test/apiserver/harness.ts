@@ -36,7 +36,7 @@ export function callAs(name: string, ...groups: string[]): Call {
 }
 
 /** Shared by every backend of a test, unless the test brings its own. */
-export const registry = builtInRegistry();
+const registry = builtInRegistry();
 
 export function kind(name: string): Resource {
   const found = registry.find(name);

@@ -1,4 +1,4 @@
-/** Clients without manners: each is held to its limits, and nobody else notices. */
+/** Hostile clients: each is held to its limits, and no other client is affected. */
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, test } from "node:test";
@@ -79,6 +79,7 @@ function longWatches({ masters }: Cluster): () => number {
     master.watch = async function* ({ signal }) {
       await new Promise((resolve) => signal.addEventListener("abort", resolve));
       over++;
+      yield* [];
     };
   }
   return () => over;

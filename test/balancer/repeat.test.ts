@@ -166,7 +166,10 @@ describe("repeating calls", () => {
         messages.add(error.message);
       });
     }
-    assert.ok(messages.has("master-0 reset the call for headers beyond a limit"), `${messages}`);
+    assert.ok(
+      messages.has("master-0 reset the call for headers beyond a limit"),
+      [...messages].join(),
+    );
     assert.equal(balancer.status().retries, 0);
     assert.equal((await call(leases, "create", {})).metadata?.name, "master-0");
     assert.ok(masters[0].seen.length > 1);

@@ -9,7 +9,7 @@ import { type Cluster, useCluster } from "./fakes.ts";
 
 const begin = useCluster();
 const never = () => new Promise<never>(() => {});
-/** Nobody is warm before the test is over. */
+/** No master is warm before the test is over. */
 const long = { slowStartMillis: 600_000 };
 
 const shares = ({ balancer }: Cluster) =>

@@ -118,13 +118,13 @@ describe("streams", () => {
     };
     for (const master of masters) {
       master.handle = (_, __, context) => hang(context.signal);
-      // biome-ignore lint/correctness/useYield: it hangs before it could.
       master.watch = async function* (context) {
         await hang(context.signal);
+        yield* [];
       };
-      // biome-ignore lint/correctness/useYield: it hangs before it could.
       master.chat = async function* (_, context) {
         await hang(context.signal);
+        yield* [];
       };
     }
     const abort = new AbortController();

@@ -33,13 +33,11 @@ export async function run(args: readonly string[]): Promise<void> {
       let seconds = 0;
       const during = await putWhile(kv, (done) => {
         const began = performance.now();
-        Promise.all(readers.map((list) => list(keys))).then(
-          () => {
-            seconds = (performance.now() - began) / 1_000;
-            done();
-          },
-          (error: unknown) => done(error),
-        );
+        const ended = () => {
+          seconds = (performance.now() - began) / 1_000;
+          done();
+        };
+        Promise.all(readers.map((list) => list(keys))).then(ended, done);
       });
       clearInterval(sampling);
       console.log(`${keys} keys of ${valueBytes}-byte values, ${atOnce} lists at once`);

@@ -56,7 +56,11 @@ export const active = (api: RealApi): Pod[] =>
   api.all("Pod").filter(({ metadata }) => !metadata?.deletionTimestamp);
 
 /** A kubelet that runs every bound, or unbound, pod at once and ends deleted ones. */
-export function runPods(api: RealApi, now: () => number, mayRun = (_: Pod) => true): void {
+export function runPods(
+  api: RealApi,
+  now: () => number,
+  mayRun: (pod: Pod) => boolean = () => true,
+): void {
   for (const pod of api.all("Pod")) {
     if (pod.metadata?.deletionTimestamp) {
       void api.finishPod(keyOf(pod));

@@ -264,7 +264,7 @@ test("work that ends by itself releases and ends the campaign; work that fails f
 
 test("a leader that is told to stop does so soon, also when no server answers", async () => {
   const clock = new FakeClock();
-  const api = new FakeApi();
+  await using api = await RealApi.open({ clock });
   const reachable = leaseClient(api);
   let silent = false;
   const client: LeaseClient = {

@@ -89,7 +89,7 @@ describe("Cluster and Maintenance", () => {
     assert.deepEqual((await alarm(2, 1)).alarms, [{ memberID: 1n, alarm: 1 }]);
     await alarm(2, 2, 1n);
     assert.equal((await alarm(0, 0)).alarms, undefined);
-    // Of members that are there no more, and of nobody in particular.
+    // Of members that are there no more, and of no member in particular.
     for (const member of [0, 9]) face.admin.raised.push({ member, kind: "corrupt" } as never);
     assert.equal((await alarm(2, 2)).alarms?.length, 2);
     assert.equal((await alarm(0, 0)).alarms, undefined);

@@ -163,7 +163,7 @@ export interface Face extends FaceClients {
 export interface FaceOptions extends Partial<EtcdServiceOptions> {
   readonly watchLimits?: WatchLimits;
   readonly wrap?: (store: DirectStore) => DirectStore;
-  /** Instead of one of this process; closed by whoever opened it. */
+  /** Used instead of a member of this process; the test that opened it closes it. */
   readonly store?: DirectStore;
 }
 

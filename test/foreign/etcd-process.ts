@@ -54,7 +54,7 @@ export class EtcdProcess {
     child.stderr?.on("data", (text: Buffer) => {
       this.#output = (this.#output + text).slice(-4096);
     });
-    // Whoever waits for it to answer says that it does not.
+    // The wait for its first answer reports the failure.
     child.on("error", (error) => {
       this.#output += error.message;
     });

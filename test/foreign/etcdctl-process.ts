@@ -19,7 +19,7 @@ export class Running {
   stderr = "";
 
   constructor(endpoints: string, args: readonly string[], input?: string) {
-    // Only what is said here decides: no ETCDCTL_ variable of whoever runs the test.
+    // Only what is said here decides: no ETCDCTL_ variable of the environment.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("ETCDCTL_"));
     const env = { ...Object.fromEntries(inherited), ETCDCTL_API: "3" };
     this.process = spawn(etcdctl, [`--endpoints=${endpoints}`, "--command-timeout=10s", ...args], {

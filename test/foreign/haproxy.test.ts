@@ -19,7 +19,7 @@ import { needs } from "./needs.ts";
 const basePort = 21_400;
 /** Longer than every timeout that is not a stream's. */
 const silenceMillis = 3_000;
-/** Within it the loss of a master must be over, for whoever reads. */
+/** Every reader must have recovered from the loss of a master within it. */
 const outageMillis = 6_000;
 
 describe("HAProxy before three masters", needs("haproxy", "haproxy"), () => {

@@ -6,7 +6,7 @@ import { registry } from "./registry.ts";
 // biome-ignore lint/suspicious/noExplicitAny: tests reach into documents of every shape.
 export type Loose = any;
 
-export function podSpec(): Loose {
+function podSpec(): Loose {
   return { containers: [{ name: "web", image: "nginx:1.27" }] };
 }
 

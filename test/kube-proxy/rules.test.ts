@@ -149,13 +149,13 @@ describe("kube-proxy balance", () => {
       balance.order("x", 0).map(({ ip }) => ip),
       ["c", "a", "b"],
     );
-    const many = new Balance(rule([..."abcdefgh"]), 0, context);
+    const many = new Balance(rule(Array.from("abcdefgh")), 0, context);
     assert.equal(many.order("x", 0).length, proxyLimits.attemptsMax);
   });
 
   test("a client stays with its endpoint until the endpoint's end, and the timeout is counted", () => {
     const affinity = new AffinityTable();
-    const one = new Balance(rule([..."abcdefgh"], 10), 0, { ...context, affinity });
+    const one = new Balance(rule(Array.from("abcdefgh"), 10), 0, { ...context, affinity });
     const reach = (client: string, now: number) => {
       const [target] = one.order(client, now);
       assert.ok(target);

@@ -1,4 +1,4 @@
-/** What the leader refuses to make of the membership, whoever asks. */
+/** The changes of the membership that the leader refuses from every caller. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ChangeAction, type ClusterView, planChange } from "../../ha/member/changes.ts";

@@ -1,7 +1,6 @@
 /**
- * A record whose bits have flipped, which the disk itself does not notice: the member that reads it
- * stops and names it, whoever asked, and is replaced by a new one. Nobody is ever given what it
- * says.
+ * A record's bits flip and the disk does not notice: the member that reads the record stops and
+ * names it, and a new member replaces it. No caller is ever given what the record says.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -7,7 +7,7 @@ import { openMemberWorker, type WorkerMemberOptions } from "../../ha/member/mod.
 import { createLog, loadOrCreateIdentity } from "../../ha/runtime/production/mod.ts";
 import { freePorts } from "../ports.ts";
 
-export type OpenedMember = Awaited<ReturnType<typeof openMemberWorker>>;
+type OpenedMember = Awaited<ReturnType<typeof openMemberWorker>>;
 export const silentLog = createLog({}, { level: "silent" });
 
 export interface RealCluster {

@@ -14,14 +14,14 @@ import {
 import { messages } from "../../proto/gen/schema.ts";
 
 /** One line of a block: `key` is unique in it and never means anything else again. */
-export interface Line {
+interface Line {
   /** A field's or value's number, or a method's name. */
   readonly key: string;
   /** Everything that may not change: name and type, or request and response. */
   readonly meaning: string;
 }
 
-export interface Block {
+interface Block {
   /** E.g. `message trireme.core.v1.Pod`. */
   readonly title: string;
   readonly lines: readonly Line[];

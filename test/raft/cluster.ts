@@ -1,5 +1,5 @@
 /**
- * A set of consensus cores with pretended disks and a pretended network, under somebody's hand: the
+ * A set of consensus cores with simulated disks and a simulated network, driven from outside: the
  * scenarios move it command by command, the safety test at random.
  *
  * It is the smallest driver that keeps the contract of `Ready`, and it checks, at every step, what
@@ -129,7 +129,7 @@ export class Member {
   readonly config: RaftConfig;
   readonly disk: Disk;
   raft: Raft | undefined;
-  /** Writes wait until somebody calls {@link finishWrite}. */
+  /** Writes wait until the test calls {@link finishWrite}. */
   slowDisk = false;
   writes: Write[] = [];
   state: Applied[] = [];

@@ -66,7 +66,7 @@ describe("TLS", () => {
   test("of several servers, each may be certified for its own address alone", async () => {
     const ca = await createCa();
     const { address } = await startTls(await ca.server(), ca.ca);
-    // The certificate is for 127.0.0.1, where the second one listens; nobody is at the first.
+    // The certificate is for 127.0.0.1, where the second one listens; no server is at the first.
     const addresses = [`127.0.0.2:${address.split(":")[1]}`, address];
     const client = connect(EchoClient, { addresses, tls: { ca: ca.ca } });
     assert.equal(String(await call(client, "say", hello)), "null");

@@ -149,7 +149,7 @@ for (const engine of ["trireme", "grpc-js"] as const) {
         };
         echo(requests, answers).catch((error: unknown) => {
           thrown = error;
-          // Nobody hears it any more.
+          // No caller receives it any more.
           answers.write(hello);
           answers.fail(error);
         });

@@ -108,7 +108,7 @@ class Attacker {
   }
 }
 
-/** Until there is room for more, or nobody reads any more; the error of that is no surprise. */
+/** Waits for room, or for the peer's end, whose error is expected. */
 function writable(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

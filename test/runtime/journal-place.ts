@@ -12,7 +12,7 @@ import { scan } from "../contract/disk.ts";
 export const log = createLog({}, { level: "silent" });
 /** Turns are frequent: 8 KiB of records a file. */
 export const small = { journalBytes: 16 * 1024, zeroStepBytes: 16 * 1024 };
-/** LevelDB is given nothing unless somebody asks: a crash finds all of it in the journal alone. */
+/** LevelDB is given nothing before a flush: a crash finds every record in the journal alone. */
 export const lazy = { ...small, applyDelayMillis: 3_600_000 };
 export const key = (index: number): Uint8Array => Uint8Array.of(0x6b, index >> 8, index & 255);
 export const value = (index: number, length = 100): Uint8Array =>
@@ -57,7 +57,7 @@ export async function crashed(directory: string, name = "crashed"): Promise<stri
   }
 }
 
-export async function listing(directory: string): Promise<string[]> {
+async function listing(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true });
   return entries.filter((entry) => entry.isFile() && entry.name !== "LOCK").map((e) => e.name);
 }

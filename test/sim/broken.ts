@@ -97,7 +97,7 @@ export const brokenBuilds: readonly BrokenBuild[] = [
     apply() {
       rememberStates();
       const { ready } = Raft.prototype;
-      // Whoever would ask whether it may stand for election takes it for granted.
+      // A member that should first ask in a pre-vote stands for election at once.
       Raft.prototype.ready = function bold() {
         const state = states.get(this.status().id);
         if (state?.role === Role.preCandidate) {
@@ -236,7 +236,7 @@ export const brokenBuilds: readonly BrokenBuild[] = [
     run: { faults: ["silentFlip", "restart", "crash"], millis: 5_000, members: 3 },
     apply() {
       const { flipBit } = DiskContent.prototype;
-      // A checksum that fits: the same as if nobody looked at it.
+      // A checksum that fits: the same as if no reader checked it.
       DiskContent.prototype.flipBit = function unseen(options) {
         const key = flipBit.call(this, options);
         const value = key && this.entries.get(keyText(key));
@@ -299,7 +299,7 @@ export const brokenBuilds: readonly BrokenBuild[] = [
         now = time;
         return expired.call(this, time, limit);
       };
-      // As if nobody had kept a lease alive since it was granted.
+      // As if no client had kept a lease alive since it was granted.
       LeaseClock.prototype.promote = function stingy(time) {
         now = time;
         promote.call(this, time);

@@ -1,10 +1,10 @@
-/** Somebody who uses the cluster: one thing at a time, at whatever member comes to mind. */
+/** A client of the cluster: it makes one call at a time, at a member chosen at random. */
 import type { MemberAdmin } from "../../ha/member/mod.ts";
 import type { Store } from "../../ha/store/mod.ts";
 import { type Chance, randomChoice } from "./chance.ts";
 import type { Cluster, Seat } from "./cluster.ts";
 
-/** `lost`: the member died, or nothing came for so long that nobody waits any more. */
+/** `lost`: the member died, or no answer came before the caller gave up. */
 export type Answer<T> =
   | { readonly kind: "done"; readonly value: T }
   | { readonly kind: "failed"; readonly error: unknown }

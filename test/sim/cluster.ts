@@ -43,13 +43,13 @@ export interface ClusterOptions {
   readonly member?: Pick<MemberOptions, "limits" | "watchLimits">;
   /** The members alone compare their states. */
   readonly blind?: boolean | undefined;
-  /** Seats tell of all their troubles, and nobody takes the office from a leader by right. */
+  /** Seats report every disturbance, and no member may rightly depose a leader. */
   readonly stable?: boolean;
 }
 
 /**
- * Nothing that a fault has begun goes on for so long after its end: whoever was to start again has
- * started, links are up, elections are over.
+ * So long after a fault's end, all that it began is over: stopped members have started again, links
+ * are up, elections are decided.
  */
 const calmMillis = 4_000;
 /** A supervisor starts a member again that has stopped by itself. */
@@ -58,7 +58,7 @@ const supervisedMillis = 200;
 export class Cluster {
   readonly world: World;
   readonly truth: Truth;
-  /** The founders, then whoever was added. */
+  /** The founders, then the members that were added. */
   readonly seats: Seat[];
   readonly #founders: readonly ClusterPeer[];
   readonly #options: ClusterOptions;
@@ -95,7 +95,7 @@ export class Cluster {
     this.crash(seat, false);
   }
 
-  /** Retires whoever the membership does not know: what was asked of it may have been lost. */
+  /** Retires seats that the membership does not know: the answer to a change may have been lost. */
   retireStrangers(): void {
     const membership = this.leader?.member?.raftStatus.membership;
     if (!membership) return;
@@ -256,7 +256,7 @@ export class Cluster {
     });
   }
 
-  /** What pre-vote and loyalty are there for: nobody deposes a leader that a quorum hears. */
+  /** Pre-vote and leader stickiness hold: no member deposes a leader that a quorum hears. */
   #deposed(seat: Seat, term: number): void {
     const since = this.world.now - calmMillis;
     const ledSince = seat.leadsSince ?? this.world.now;

@@ -52,7 +52,7 @@ export function bitFlip(cluster: Cluster, chance: Chance): RunningFault | undefi
 }
 
 /** The kinds of records that a member keeps, not all of them at all times; history counts twice. */
-const recordKinds = [..."ABEHILMRRST"];
+const recordKinds = Array.from("ABEHILMRRST");
 
 /**
  * A bit of one record flips under a member that runs, and its disk says nothing: only the record's

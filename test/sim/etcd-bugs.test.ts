@@ -268,7 +268,7 @@ scenario(
       .filter((seat) => seat !== deposed)
       .map(({ peer }) => peer.id);
     scene.cluster.world.network.partition([deposed.peer.id], others);
-    // It still leads, as far as it knows; nobody hears it any more.
+    // It still believes that it leads; no member hears it any more.
     const asked = (deposed.store as Store).leaseKeepAlive(7n);
     const outcome = asked.then(
       (seconds) => `kept alive for ${seconds} s`,

@@ -60,7 +60,7 @@ function wallJump(cluster: Cluster, chance: Chance): RunningFault {
   return { name: `wall clock of ${seat.peer.name} set by ${millis} ms`, touches: [seat] };
 }
 
-/** Whoever is elected dies within milliseconds, when its first entries are half way out. */
+/** A new leader dies within milliseconds of its election, with its first entries half way out. */
 function coup(cluster: Cluster, chance: Chance): RunningFault | undefined {
   const seat = cluster.leader ?? randomChoice(chance, cluster.seats);
   const watch = (winner: Seat) => {

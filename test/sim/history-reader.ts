@@ -1,7 +1,7 @@
 /**
- * Reads what lies back: keys at an old revision, their hash, whole backups. All of it comes from the
- * disk of whoever is asked, where a bit may have flipped: then it is refused, or not there to read,
- * and never given out.
+ * Reads history: keys at an old revision, their hash, whole backups. All of it comes from the disk
+ * of the member asked, where a bit may have flipped: then the member refuses it, or does not have
+ * it, and never gives it out.
  */
 import { BackupReader } from "../../ha/member/mod.ts";
 import { byRevision, decodeChanges, openRecord, Prefix } from "../../ha/store/layout.ts";
@@ -86,7 +86,7 @@ export class HistoryReader extends Caller {
   }
 }
 
-/** Nobody was told of a past, nor of a hash of it, that never was; a backup holds what happened. */
+/** No reader was given a past, or a hash of one, that never was; a backup holds what happened. */
 export function assertPastTrue(reader: HistoryReader, events: readonly TrueEvent[]): void {
   const timeline = new Timeline(events);
   const keys = new Set(events.map(({ key }) => key));

@@ -212,7 +212,7 @@ function after(
   }
 }
 
-/** A value that nobody has seen: all of them are alike. */
+/** A value that no client has read: all of them are alike. */
 const unseen = "(never seen)";
 
 function seenBy(action: RegisterAction): RegisterValue[] {

@@ -15,7 +15,7 @@ export function partition(cluster: Cluster, chance: Chance): RunningFault {
   };
 }
 
-/** A follower is away for long, again and again; whoever leads has nothing to do with it. */
+/** A follower is cut off for long, again and again; the leader is never chosen. */
 export function outsider(cluster: Cluster, chance: Chance): RunningFault | undefined {
   const { leader } = cluster;
   const seat = cluster.seats.findLast((each) => each !== leader);

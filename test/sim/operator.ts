@@ -18,7 +18,7 @@ export class Operator extends Caller {
     const seat = this.cluster.newSeat();
     const { id, identity, addresses } = seat.peer;
     const peerUrls = [`http://${addresses[0]}?p2p=${identity}`];
-    // Refused, or lost on the way: whoever is not among the members in the end is retired.
+    // Refused, or lost on the way: a seat that is no member in the end is retired.
     await this.#insist((asked) => asked.memberAdd({ peerUrls, learner: true }), 1);
     this.cluster.start(seat);
     await this.pause(between(this.chance, 200, 1_000));
@@ -26,7 +26,7 @@ export class Operator extends Caller {
     await this.#remove();
   }
 
-  /** Somebody who is down for good rather than anybody else. */
+  /** Removes a member, one that is down for good before any other. */
   async #remove(): Promise<void> {
     const members = this.cluster.leader?.member?.raftStatus.membership;
     if (!members || members.voters.length < 4) return;

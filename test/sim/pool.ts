@@ -9,7 +9,7 @@ export interface Job extends RunOptions {
 }
 
 export const modes = ["store", "cluster"] as const;
-export type Mode = (typeof modes)[number];
+type Mode = (typeof modes)[number];
 
 /** What a run has in common with every other. */
 export interface Summary {

@@ -36,7 +36,7 @@ export function memberIdOf(id: bigint | undefined): MemberId {
   return Number(BigInt.asUintN(53, id ?? 0n)) as MemberId;
 }
 
-export function keyValueOf(wire: WireKeyValue): KeyValue {
+function keyValueOf(wire: WireKeyValue): KeyValue {
   return {
     key: orNone(wire.key),
     value: orNone(wire.value),
@@ -77,7 +77,7 @@ export function txnResponseOf(wire: WireTxn): TxnResponse {
 }
 
 /** Not every etcd repeats the revision in answers within a txn: they have the outermost one's. */
-export function resultsOf(
+function resultsOf(
   responses: readonly ResponseOp[] | undefined,
   revision: Revision,
 ): readonly OperationResult[] {

@@ -1,3 +1,3 @@
 /** An external etcd cluster as a store: what outgrows the embedded members goes there. */
 export { parseEtcdAddress } from "./address.ts";
-export { type EtcdStoreOptions, openEtcdStore } from "./store.ts";
+export { openEtcdStore } from "./store.ts";

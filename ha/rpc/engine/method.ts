@@ -5,7 +5,7 @@ import type { DuplexCall } from "./duplex-call.ts";
 import type { UnaryCall } from "./unary-call.ts";
 
 /** What a unary or client-streaming handler answers with; grpc-js's `sendUnaryData`. */
-export type Reply = (error: unknown, value?: unknown, trailers?: unknown) => void;
+type Reply = (error: unknown, value?: unknown, trailers?: unknown) => void;
 
 /** One method of a service definition with its handler. */
 export interface Method {

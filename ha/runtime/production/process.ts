@@ -9,7 +9,7 @@ import type { Log } from "../types.ts";
 import { collectLater } from "./garbage.ts";
 import { createLog } from "./log.ts";
 
-export interface Flag {
+interface Flag {
   readonly type: "string" | "number" | "boolean";
   /** Absent and not `required`: the value may be undefined. */
   readonly default?: string | number | boolean;

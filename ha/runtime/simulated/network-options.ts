@@ -1,5 +1,5 @@
 /** Ranges in microseconds, uniform. */
-export type MicrosRange = readonly [min: number, max: number];
+type MicrosRange = readonly [min: number, max: number];
 
 export interface NetworkOptions {
   /** One way, unless a link has its own. */

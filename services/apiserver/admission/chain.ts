@@ -3,7 +3,7 @@
 import type { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Compare, KeyValue, Operation } from "../../../ha/store/types.ts";
 import type { Document, Resource } from "../../kinds/mod.ts";
-import type { User } from "../auth/authenticate.ts";
+import type { User } from "../request-info.ts";
 
 /** One write, as plugins see it (upstream `admission.Attributes`). */
 export interface AdmissionRequest {

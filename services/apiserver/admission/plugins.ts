@@ -1,9 +1,10 @@
 /** The admission plugins of this apiserver, in the order in which they run. */
-import type { Resource } from "../../kinds/mod.ts";
+import type { Store } from "../../../ha/store/types.ts";
+import type { Registry, Resource } from "../../kinds/mod.ts";
+import { fetchObject } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
-import type { Backend } from "../verbs/backend.ts";
-import { fetchObject } from "../verbs/fetch.ts";
+import type { WatchCache } from "../storage/watch-cache.ts";
 import { AdmissionChain } from "./chain.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
@@ -15,8 +16,15 @@ import { serviceAccount } from "./service-account.ts";
 import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
 import { serviceNodePorts } from "./service-node-ports.ts";
 
+/** Where the plugins look up what a write depends on. */
+interface AdmissionBackend {
+  readonly registry: Registry;
+  readonly store: Store;
+  readonly cache: WatchCache;
+}
+
 export function admissionChain(
-  backend: Omit<Backend, "admission">,
+  backend: AdmissionBackend,
   services: ServiceAddressOptions & { readonly nodePorts: PortRange },
 ): AdmissionChain {
   const { registry } = backend;

@@ -1,10 +1,6 @@
 /** The chain that finds out who sends a request. */
 import { unauthenticated } from "../errors.ts";
-
-export interface User {
-  readonly name: string;
-  readonly groups: readonly string[];
-}
+import type { User } from "../request-info.ts";
 
 /** The proofs that came with a request, whatever the wire. */
 export interface Credentials {

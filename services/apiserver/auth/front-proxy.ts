@@ -2,7 +2,7 @@ import { unauthenticated } from "../errors.ts";
 import type { Authenticator } from "./authenticate.ts";
 
 export const remoteUserHeader = "x-remote-user";
-export const remoteGroupHeader = "x-remote-group";
+const remoteGroupHeader = "x-remote-group";
 const groupsMax = 64;
 
 /**

@@ -29,7 +29,7 @@ const elect: Rule = {
   resources: ["leases.coordination.k8s.io"],
 };
 
-export const policy: readonly Grant[] = [
+const policy: readonly Grant[] = [
   { group: "system:masters", rules: [everything] },
   // What must be known before one can say who one is (design: discovery is open to everyone).
   {

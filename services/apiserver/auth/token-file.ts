@@ -1,7 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { unauthenticated } from "../errors.ts";
-import type { Authenticator, User } from "./authenticate.ts";
+import type { User } from "../request-info.ts";
+import type { Authenticator } from "./authenticate.ts";
 
 const tokenBytesMax = 16 * 1024;
 
@@ -40,7 +41,7 @@ export function tokenFileAuthenticator(text: string): Authenticator {
 }
 
 /** The token of an `Authorization: Bearer …` header. */
-export function bearerOf(header: string | undefined): string | undefined {
+function bearerOf(header: string | undefined): string | undefined {
   const token = /^bearer +(\S+)$/i.exec(header?.slice(0, tokenBytesMax + 16) ?? "")?.[1];
   return token !== undefined && token.length <= tokenBytesMax ? token : undefined;
 }

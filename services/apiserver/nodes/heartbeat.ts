@@ -10,24 +10,24 @@ import type {
 import type { Document, Resource } from "../../kinds/mod.ts";
 import { nodeNameOf } from "../auth/node-authorizer.ts";
 import { badRequest, forbidden } from "../errors.ts";
-import type { Face } from "../faces/grpc/face.ts";
 import { limits } from "../limits.ts";
+import { fetchObject } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { Call } from "../verbs/call.ts";
 import { change } from "../verbs/change.ts";
 import { removeKey } from "../verbs/delete.ts";
 import { sameValue } from "../verbs/documents.ts";
-import { fetchObject } from "../verbs/fetch.ts";
 import { nameOf, namespaceOf } from "../verbs/pipeline.ts";
 import { checkPreconditions, replace } from "../verbs/update.ts";
 import type { OpenStream } from "./liveness.ts";
+import type { NodeServing } from "./types.ts";
 
 /**
  * A node's stream. Each request is answered when what it reported has been written; liveness itself
  * costs no write of its own (liveness.ts).
  */
 export async function* heartbeat(
-  face: Face,
+  serving: NodeServing,
   call: Call,
   nodes: Resource,
   requests: AsyncIterable<HeartbeatRequest>,
@@ -35,7 +35,7 @@ export async function* heartbeat(
 ): AsyncGenerator<HeartbeatResponse, void> {
   let stream: OpenStream | undefined;
   let reporter: NodeReporter | undefined;
-  const stopped = whenAborted(AbortSignal.any([signal, face.stopping]));
+  const stopped = whenAborted(AbortSignal.any([signal, serving.stopping]));
   const incoming = requests[Symbol.asyncIterator]();
   try {
     for (;;) {
@@ -45,8 +45,8 @@ export async function* heartbeat(
       const node = nameOf(request.nodeName);
       if (reporter === undefined) {
         checkReporter(call, nodes, node);
-        stream = face.heartbeats.open(node);
-        reporter = new NodeReporter(face, call, nodes, node);
+        stream = serving.heartbeats.open(node);
+        reporter = new NodeReporter(serving, call, nodes, node);
       } else if (reporter.node !== node) {
         throw badRequest(`nodeName changed on the stream from ${reporter.node} to ${node}`);
       }
@@ -82,7 +82,7 @@ function checkReporter(call: Call, nodes: Resource, node: string): void {
 
 class NodeReporter {
   readonly node: string;
-  readonly #face: Face;
+  readonly #serving: NodeServing;
   readonly #call: Call;
   readonly #nodes: Resource;
   /** The last status the node reported; later messages leave out what did not change. */
@@ -90,8 +90,8 @@ class NodeReporter {
   #kubeletPort: number | undefined;
   #seenRevision = 0;
 
-  constructor(face: Face, call: Call, nodes: Resource, node: string) {
-    this.#face = face;
+  constructor(serving: NodeServing, call: Call, nodes: Resource, node: string) {
+    this.#serving = serving;
     this.#call = call;
     this.#nodes = nodes;
     this.node = node;
@@ -109,13 +109,13 @@ class NodeReporter {
       ...(request.sequence !== undefined && { sequence: request.sequence }),
       registered,
       pods: await this.#reportPods(reports),
-      intervalMillis: this.#face.heartbeats.intervalMillis,
+      intervalMillis: this.#serving.heartbeats.intervalMillis,
     };
   }
 
   /** False: there is no such Node object. */
   async #reportNode(request: HeartbeatRequest): Promise<boolean> {
-    const { backend } = this.#face;
+    const { backend } = this.#serving;
     const key = objectKey(this.#nodes, "", this.node);
     const cached = backend.cache.of(this.#nodes).get(key);
     const stored = cached ?? (await fetchObject(backend, this.#nodes, key));
@@ -169,7 +169,7 @@ class NodeReporter {
   }
 
   async #writePod(report: PodStatusReport): Promise<number> {
-    const { backend } = this.#face;
+    const { backend } = this.#serving;
     const pods = backend.registry.required("v1", "Pod");
     const name = nameOf(report.name);
     const namespace = namespaceOf(pods, report.namespace);

@@ -4,20 +4,20 @@ import type { LogChunk, LogsRequest, NodeStatus } from "../../../proto/gen/core.
 import { KubeletClient } from "../../../proto/gen/kubelet.ts";
 import type { Resource } from "../../kinds/mod.ts";
 import { badRequest, notFound } from "../errors.ts";
-import type { Face } from "../faces/grpc/face.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { Call } from "../verbs/call.ts";
-import { waitForCache } from "../verbs/fetch.ts";
 import { allow, nameOf, namespaceOf } from "../verbs/pipeline.ts";
+import { waitForCache } from "../verbs/resource-version.ts";
+import type { NodeServing } from "./types.ts";
 
 /** A container's output, passed on from the kubelet of the pod's node. */
 export async function* logs(
-  face: Face,
+  serving: NodeServing,
   call: Call,
   pods: Resource,
   request: LogsRequest,
 ): AsyncGenerator<LogChunk, void> {
-  const { backend } = face;
+  const { backend } = serving;
   const name = nameOf(request.name);
   const namespace = namespaceOf(pods, request.namespace);
   allow(backend, call, { verb: "get", resource: pods, subresource: "log", namespace, name });
@@ -30,11 +30,11 @@ export async function* logs(
     throw badRequest(`pod ${name} does not have a host assigned`);
   }
   const client = connect(KubeletClient, {
-    addresses: [kubeletAddress(face, spec.nodeName)],
-    tls: face.kubeletTls,
+    addresses: [kubeletAddress(serving, spec.nodeName)],
+    tls: serving.kubeletTls,
   });
   const signals = call.signal === undefined ? [] : [call.signal];
-  const signal = AbortSignal.any([face.stopping, ...signals]);
+  const signal = AbortSignal.any([serving.stopping, ...signals]);
   try {
     const upstream = { ...request, name, namespace, container };
     yield* serverStreamIterable(client, "logs", upstream, { signal });
@@ -64,9 +64,9 @@ function containerOf(pod: string, spec: PodSpec, wanted: string | undefined): st
 }
 
 /** Where the node's kubelet serves, as its status says. */
-function kubeletAddress(face: Face, nodeName: string): string {
-  const nodes = face.backend.registry.required("v1", "Node");
-  const node = face.backend.cache.of(nodes).get(objectKey(nodes, "", nodeName));
+function kubeletAddress(serving: NodeServing, nodeName: string): string {
+  const nodes = serving.backend.registry.required("v1", "Node");
+  const node = serving.backend.cache.of(nodes).get(objectKey(nodes, "", nodeName));
   if (node === undefined) throw notFound(nodes, nodeName);
   const status = (node.document["status"] ?? {}) as NodeStatus;
   const addressOf = (type: string) => status.addresses?.find((each) => each.type === type)?.address;

@@ -20,7 +20,7 @@ const authorityDays = 3_650;
 const daysMax = 3_650;
 const hostsMax = 64;
 
-export type CertificateUse = "server" | "client" | "both";
+type CertificateUse = "server" | "client" | "both";
 
 export interface CertificateRequest {
   /** Subject CN: the user, or the server's name. */

@@ -10,7 +10,7 @@ import {
 } from "./authority.ts";
 
 /** A credential by the base name of its files. */
-export interface Credential extends CertificateRequest {
+interface Credential extends CertificateRequest {
   readonly file: string;
 }
 
@@ -26,7 +26,7 @@ export interface ClusterLayout {
 }
 
 /** The credentials of every component, with the names that upstream's components have. */
-export function clusterCredentials(layout: ClusterLayout): Credential[] {
+function clusterCredentials(layout: ClusterLayout): Credential[] {
   const { hosts, days } = layout;
   const client = (file: string, commonName: string, ...organizations: string[]): Credential => {
     return { file, commonName, organizations, days, use: "client" };
@@ -76,7 +76,7 @@ export async function ensureClusterPki(
   return { authority, caFile: join(directory, "ca.crt"), files };
 }
 
-export async function ensureCredential(
+async function ensureCredential(
   directory: string,
   authority: Authority,
   credential: Credential,

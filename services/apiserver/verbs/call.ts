@@ -1,14 +1,10 @@
 import { createHash } from "node:crypto";
 import type { CallContext } from "../../../ha/rpc/types.ts";
-import {
-  type Authenticator,
-  authenticate,
-  type Credentials,
-  type User,
-} from "../auth/authenticate.ts";
+import { type Authenticator, authenticate, type Credentials } from "../auth/authenticate.ts";
 import { badRequest } from "../errors.ts";
+import type { User } from "../request-info.ts";
 
-export const headers = {
+const headers = {
   requestId: "trireme-request-id",
   attempt: "trireme-attempt",
   fence: "trireme-fence",

@@ -3,12 +3,12 @@ import type { Document, Resource } from "../../kinds/mod.ts";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { conflict, notFound, tooLarge } from "../errors.ts";
 import { limits } from "../limits.ts";
+import { fetchObject, storedObject } from "../storage/fetch.ts";
 import { keyBytes, partsOf } from "../storage/keys.ts";
 import { encodeStored, StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { commit, recall, WriteId } from "./commit.ts";
-import { fetchObject, storedObject } from "./fetch.ts";
 import { leaseOf } from "./time-to-live.ts";
 
 /** What a verb wants to become of a stored object. */

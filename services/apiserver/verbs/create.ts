@@ -10,6 +10,7 @@ import {
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { alreadyExists, badRequest, invalid, timeout } from "../errors.ts";
 import { limits } from "../limits.ts";
+import { fetchObject } from "../storage/fetch.ts";
 import { keyBytes, listPrefix, objectKey, prefixEnd } from "../storage/keys.ts";
 import { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
@@ -18,7 +19,6 @@ import type { Call } from "./call.ts";
 import { encodeChecked, recalled } from "./change.ts";
 import { commit, recall, WriteId } from "./commit.ts";
 import { checkType, countsGenerations, dryRunOf, metadataOf, schemaModeOf } from "./documents.ts";
-import { fetchObject } from "./fetch.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
 import { warnOfFields } from "./warnings.ts";

@@ -16,8 +16,8 @@ import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { type Changed, change, type Outcome } from "./change.ts";
 import { countsGenerations, dryRunOf, metadataOf } from "./documents.ts";
-import { waitForCache } from "./fetch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { waitForCache } from "./resource-version.ts";
 import { checkPreconditions, isFinal } from "./update.ts";
 
 export interface Deletion {

@@ -5,8 +5,8 @@ import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
-import { parseResourceVersion, waitForCache } from "./fetch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 
 /** Linearizable unless the request names a resourceVersion. Throws NotFound. */
 export async function get(

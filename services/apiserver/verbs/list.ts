@@ -10,8 +10,8 @@ import { createSelection, type Selection } from "../storage/selection.ts";
 import { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
-import { parseResourceVersion, waitForCache } from "./fetch.ts";
 import { run } from "./pipeline.ts";
+import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 
 export interface ListPage {
   readonly metadata: ListMeta;

@@ -19,7 +19,7 @@ export interface Target {
 
 const readVerbs = new Set(["get", "list", "watch"]);
 
-export function requestInfo(call: Call, target: Target): RequestInfo {
+function requestInfo(call: Call, target: Target): RequestInfo {
   return {
     user: call.user,
     verb: target.verb,

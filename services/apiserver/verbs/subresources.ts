@@ -9,8 +9,8 @@ import type { Call } from "./call.ts";
 import { change } from "./change.ts";
 import { contentOf, type WriteRequest } from "./create.ts";
 import { dryRunOf, metadataOf, sameDocument } from "./documents.ts";
-import { parseResourceVersion, waitForCache } from "./fetch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 import { checkPreconditions, isFinal, replace } from "./update.ts";
 
 /** Replaces a namespace's spec.finalizers; the last one gone, a terminating namespace goes too. */

@@ -25,11 +25,11 @@ import {
   sameValue,
   schemaModeOf,
 } from "./documents.ts";
-import { parseResourceVersion } from "./fetch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { parseResourceVersion } from "./resource-version.ts";
 import { warnOfFields } from "./warnings.ts";
 
-export type Subresource = "" | "status";
+type Subresource = "" | "status";
 
 export interface UpdateRequest extends WriteRequest {
   readonly subresource: Subresource;

@@ -10,8 +10,8 @@ import { createSelection, type Selection } from "../storage/selection.ts";
 import { bookmark, EventType, WatchItem } from "../storage/watch-item.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
-import { parseResourceVersion, waitForCache } from "./fetch.ts";
 import { allow, markSafe } from "./pipeline.ts";
+import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 
 /**
  * What happens to the selected objects: from a revision on, or after everything that exists. Ends

@@ -28,12 +28,10 @@ async function resolve(client: TriremeClient, word: string): Promise<DiscoveredR
         resource.shortNames?.includes(name)),
   );
   if (found) return found;
+  const served = resources.flatMap(({ plural }) => plural ?? []).sort();
   throw new StatusError(
     Code.notFound,
-    `the server doesn't have a resource type "${word}"; it has ${resources
-      .map((r) => r.plural)
-      .sort()
-      .join(", ")}`,
+    `the server doesn't have a resource type "${word}"; it has ${served.join(", ")}`,
   );
 }
 

@@ -86,8 +86,8 @@ async function takeMember(restoration: Restoration, directory: string): Promise<
     for await (const piece of salvaged.pieces) take(reader.take(piece));
     print(`rebuilding from member ${salvaged.member}, revision ${salvaged.revision}`);
     print(
-      "lost: every write that was acknowledged but had not reached this member. Nobody can tell " +
-        "from here whether there are any",
+      "lost: every write that was acknowledged but had not reached this member. This member's data " +
+        "do not tell whether there are any",
     );
     if (salvaged.uncertainEntries > 0) {
       print(

@@ -68,8 +68,8 @@ const publishMillisMax = 5_000;
 const publishCheckMillis = 50;
 
 /**
- * Waits until the cluster has taken note of where this member's clients connect, so that whoever
- * reaches it finds it in the list of members. False: without a quorum it could not in time.
+ * Waits until the cluster has taken note of where this member's clients connect, so that a
+ * client that reaches it finds it in the list of members. False: without a quorum it could not in time.
  */
 async function published(member: WorkerMember, name: string, clientUrl: string): Promise<boolean> {
   const deadline = performance.now() + publishMillisMax;

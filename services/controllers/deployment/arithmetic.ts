@@ -39,11 +39,7 @@ export function newReplicas(bounds: Bounds, all: readonly ReplicaSet[], fresh: R
  * How many pods the old sets may lose now: so many that, even if every pod of the new set that is
  * not available stays so, enough are left.
  */
-export function oldReplicasToDrop(
-  bounds: Bounds,
-  all: readonly ReplicaSet[],
-  fresh: ReplicaSet,
-): number {
+function oldReplicasToDrop(bounds: Bounds, all: readonly ReplicaSet[], fresh: ReplicaSet): number {
   const available = bounds.wanted - bounds.maxUnavailable;
   const freshUnavailable = replicasOf(fresh) - (fresh.status?.availableReplicas ?? 0);
   return Math.max(0, sum(all, replicasOf) - available - Math.max(0, freshUnavailable));

@@ -126,7 +126,7 @@ export function ownersOf({ metadata }: GraphNode): readonly OwnerReference[] {
 }
 
 /** The references of a dependent that name this owner by all its coordinates. */
-export function references(dependent: GraphNode, owner: GraphNode): OwnerReference[] {
+function references(dependent: GraphNode, owner: GraphNode): OwnerReference[] {
   return ownersOf(dependent).filter((each) => names(each, dependent.metadata.namespace, owner));
 }
 
@@ -145,7 +145,7 @@ export function names(
   );
 }
 
-export function groupOf(apiVersion = ""): string {
+function groupOf(apiVersion = ""): string {
   const slash = apiVersion.indexOf("/");
   return slash < 0 ? "" : apiVersion.slice(0, slash);
 }

@@ -2,8 +2,8 @@ import type { Node, Pod, Taint } from "../../../proto/gen/core.ts";
 import type { LoopClock } from "../../client/mod.ts";
 import { parseTime, toleratesTaint } from "../../kinds/mod.ts";
 
-export const notReadyKey = "node.kubernetes.io/not-ready";
-export const unreachableKey = "node.kubernetes.io/unreachable";
+const notReadyKey = "node.kubernetes.io/not-ready";
+const unreachableKey = "node.kubernetes.io/unreachable";
 
 export type Health = "ready" | "notReady" | "unreachable";
 

@@ -57,7 +57,8 @@ export const service = defineKind({
       name: "Selector",
       wide: true,
       value: (document) => {
-        const labels = Object.entries(specOf(document).selector ?? {}).sort();
+        const labels = Object.entries(specOf(document).selector ?? {});
+        labels.sort(([left], [right]) => (left < right ? -1 : 1));
         return labels.map(([key, value]) => `${key}=${value}`).join(",") || "<none>";
       },
     },

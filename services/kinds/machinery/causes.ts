@@ -46,11 +46,6 @@ export function tooLong(field: string, bytesMax: number): FieldCause {
   return cause("FieldValueTooLong", field, `Too long: may not be more than ${bytesMax} bytes`);
 }
 
-export function tooMany(field: string, actual: number, maximum: number): FieldCause {
-  const detail = `Too many: ${actual}: must have at most ${maximum} items`;
-  return cause("FieldValueTooMany", field, detail);
-}
-
 /** Wrong JSON type, as upstream words it for values of the wrong shape. */
 export function typeInvalid(field: string, value: unknown, detail: string): FieldCause {
   return cause("FieldValueTypeInvalid", field, `Invalid value: ${show(value)}: ${detail}`);

@@ -13,7 +13,7 @@ import { limits } from "./limits.ts";
  */
 type Harmless = (value: unknown, around: readonly JsonObject[]) => boolean;
 
-export type FieldSupport =
+type FieldSupport =
   | { readonly verdict: "behaves"; readonly reader: string }
   | {
       readonly verdict: "warned";

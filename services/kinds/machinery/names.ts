@@ -112,7 +112,7 @@ export const checkSubdomain = (text: string): string[] => check(subdomain, text)
 /** Search paths of a resolver. */
 export const checkSubdomainWithUnderscores = (text: string): string[] =>
   check(underscoreSubdomain, text);
-export const checkServiceName = (text: string): string[] => check(serviceLabel, text);
+const checkServiceName = (text: string): string[] => check(serviceLabel, text);
 export const checkLabelValue = (text: string): string[] => check(value, text);
 export const checkHeaderName = (text: string): string[] => check(header, text);
 
@@ -137,7 +137,7 @@ export function checkQualifiedName(text: string): string[] {
 }
 
 /** A name that can stand in a URL path. */
-export function checkPathSegment(text: string): string[] {
+function checkPathSegment(text: string): string[] {
   if (text === "." || text === "..") return [`may not be '${text}'`];
   return ["/", "%"]
     .filter((part) => text.includes(part))

@@ -6,7 +6,7 @@
  */
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 
-export type QuantityFormat = "binary" | "decimal" | "exponent";
+type QuantityFormat = "binary" | "decimal" | "exponent";
 
 export interface Quantity {
   /** The amount times 10^9. */
@@ -164,8 +164,4 @@ export function bytes(quantity: string | Quantity | undefined): number {
 
 export function quantityFromMillis(millis: number): Quantity {
   return { nanos: BigInt(Math.trunc(millis)) * 1_000_000n, format: "decimal" };
-}
-
-export function quantityFromBytes(count: number): Quantity {
-  return { nanos: BigInt(Math.trunc(count)) * nano, format: "binary" };
 }

@@ -50,7 +50,7 @@ export interface ScaleSubresource {
   readonly selector: (document: Document) => string;
 }
 
-export interface Subresources {
+interface Subresources {
   /** Spec and status are written by different verbs; `generation` counts changes of the spec. */
   readonly status: boolean;
   readonly scale?: ScaleSubresource | undefined;
@@ -64,7 +64,7 @@ export interface Subresources {
  * The order of a write is: `setDefaults`, mutating admission, `prepareForCreate` or
  * `prepareForUpdate`, `validate` and `validateUpdate`, validating admission, the transaction.
  */
-export interface Strategy {
+interface Strategy {
   /** Fills in what the user left out. Idempotent; changes the document in place. */
   setDefaults(document: Document): void;
   /** Sets what the user may not choose. The status has been emptied unless `statusOnCreate`. */

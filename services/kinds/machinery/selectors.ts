@@ -21,7 +21,7 @@ export interface Selector {
   readonly matchesNothing?: true;
 }
 
-export interface FieldTerm {
+interface FieldTerm {
   readonly field: string;
   readonly operator: "=" | "!=";
   readonly value: string;

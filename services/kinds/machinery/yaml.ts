@@ -38,21 +38,26 @@ export function parseYaml(text: string): unknown[] {
 
 const prefix = "tag:yaml.org,2002:";
 
+type ScalarValue = null | boolean | bigint | number | string;
+
 /** Values that a plain scalar names. */
-const named = new Map<string, unknown>([
+const named = new Map<string, ScalarValue>([
   ...["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"].map(
-    (text): [string, unknown] => [text, true],
+    (text): [string, ScalarValue] => [text, true],
   ),
   ...["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"].map(
-    (text): [string, unknown] => [text, false],
+    (text): [string, ScalarValue] => [text, false],
   ),
-  ...["", "~", "null", "Null", "NULL"].map((text): [string, unknown] => [text, null]),
-  ...[".nan", ".NaN", ".NAN"].map((text): [string, unknown] => [text, Number.NaN]),
-  ...[".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"].map((text): [string, unknown] => [
+  ...["", "~", "null", "Null", "NULL"].map((text): [string, ScalarValue] => [text, null]),
+  ...[".nan", ".NaN", ".NAN"].map((text): [string, ScalarValue] => [text, Number.NaN]),
+  ...[".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"].map((text): [string, ScalarValue] => [
     text,
     Number.POSITIVE_INFINITY,
   ]),
-  ...["-.inf", "-.Inf", "-.INF"].map((text): [string, unknown] => [text, Number.NEGATIVE_INFINITY]),
+  ...["-.inf", "-.Inf", "-.INF"].map((text): [string, ScalarValue] => [
+    text,
+    Number.NEGATIVE_INFINITY,
+  ]),
 ]);
 
 const integerText = /^[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)$/;
@@ -62,8 +67,9 @@ const integerMax = 2n ** 64n - 1n;
 const integerMin = -(2n ** 63n);
 
 /** What a plain scalar stands for: null, a boolean, a whole number as bigint, a number or text. */
-function resolvePlain(text: string): unknown {
-  if (named.has(text)) return named.get(text);
+function resolvePlain(text: string): ScalarValue {
+  const value = named.get(text);
+  if (value !== undefined) return value;
   if (text.startsWith(".")) {
     const number = dotFloatText.test(text) ? Number(text) : Number.NaN;
     return Number.isFinite(number) ? number : text;
@@ -179,8 +185,8 @@ class Reader {
     return String(value);
   }
 
-  #scalar(node: Scalar): unknown {
-    const text = String(node.value ?? "");
+  #scalar(node: Scalar): ScalarValue {
+    const text = typeof node.value === "string" ? node.value : "";
     const explicit = node.tag?.startsWith(prefix) ? node.tag.slice(prefix.length) : node.tag;
     if (explicit === undefined) return node.type === "PLAIN" ? resolvePlain(text) : text;
     if (explicit === "binary") return Buffer.from(text, "base64").toString("utf8");
@@ -192,7 +198,7 @@ class Reader {
   }
 
   /** JSON has no infinity, and JavaScript no exact numbers beyond 2^53: no value is bent silently. */
-  #number(node: Scalar, value: unknown): unknown {
+  #number(node: Scalar, value: ScalarValue): ScalarValue {
     if (typeof value === "bigint") {
       const number = Number(value);
       if (Number.isSafeInteger(number)) return number;
@@ -216,7 +222,7 @@ function isMerge({ key }: Pair): boolean {
   return isScalar(key) && key.value === "<<" && key.type === "PLAIN";
 }
 
-function kindOf(value: unknown): string {
+function kindOf(value: ScalarValue): string {
   if (value === null) return "null";
   if (typeof value === "boolean") return "bool";
   if (typeof value === "bigint") return "int";

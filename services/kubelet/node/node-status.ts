@@ -37,7 +37,7 @@ export interface NodeOptions {
 
 const architectures: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
 
-export function machineArchitecture(): string {
+function machineArchitecture(): string {
   return architectures[arch()] ?? arch();
 }
 
@@ -47,7 +47,7 @@ interface NodeAmounts {
   readonly ephemeralStorageBytes: number | undefined;
 }
 
-export function nodeCapacity(options: NodeOptions): NodeAmounts {
+function nodeCapacity(options: NodeOptions): NodeAmounts {
   return {
     cpuMillis: options.capacityCpu ? cpuMillis(options.capacityCpu) : cpus().length * 1000,
     memoryBytes: options.capacityMemory ? bytes(options.capacityMemory) : totalmem(),

@@ -13,11 +13,16 @@ interface Entry {
 export class RestartBackoff {
   readonly #entries = new Map<string, Entry>();
 
-  /** Milliseconds from `now` until a container that ended at `finishedAt` may start again. */
-  remaining(name: string, finishedAt: number, now: number): number {
+  /**
+   * Milliseconds from `now` until a container that ended at `finishedAt` may start again. When the
+   * end is unknown, the wait counts from the last restart: the container cannot have ended earlier.
+   */
+  remaining(name: string, finishedAt: number | undefined, now: number): number {
     const entry = this.#entries.get(name);
-    if (entry === undefined || this.#expired(entry, finishedAt)) return 0;
-    return Math.max(0, finishedAt + entry.millis - now);
+    if (entry === undefined) return 0;
+    const ended = finishedAt ?? entry.lastUpdate;
+    if (this.#expired(entry, ended)) return 0;
+    return Math.max(0, ended + entry.millis - now);
   }
 
   /** The wait that applies at the next end, for messages. */

@@ -10,8 +10,6 @@
 import type { Container, PodSpec } from "../../../proto/gen/core.ts";
 import { ContainerConfigError, type RuntimeFeatures } from "../runtime/types.ts";
 
-export type FieldBehaviour = "enforced" | "warned" | "refused";
-
 interface Rule<Asker> {
   /** Path in the pod, with [] for every element of a list. */
   readonly field: string;

@@ -12,7 +12,7 @@ export interface PlanFacts {
   readonly containers: readonly RuntimeContainer[];
   readonly started: (id: string, container: Container) => boolean;
   /** Milliseconds until this ended container may start again; 0: now. */
-  readonly backoffRemaining: (name: string, finishedAt: number) => number;
+  readonly backoffRemaining: (name: string, finishedAt: number | undefined) => number;
   readonly backoffCurrent: (name: string) => number;
   /** Containers with a stop under way. */
   readonly stopping: (id: string) => boolean;
@@ -130,7 +130,7 @@ class Planner {
       return false;
     }
     if (!shouldRestart(policy, latest.exitCode)) return false;
-    const remaining = this.#facts.backoffRemaining(name, latest.finishedAt ?? 0);
+    const remaining = this.#facts.backoffRemaining(name, latest.finishedAt);
     if (remaining <= 0) {
       this.#start.push({ container, attempt: latest.attempt + 1, restart: true });
       return false;

@@ -44,7 +44,7 @@ function failed(message: string): ProbeOutcome {
 }
 
 /** A number, or the name of one of the container's ports. */
-export function portOf(port: unknown, target: ProbeTarget): number {
+function portOf(port: unknown, target: ProbeTarget): number {
   if (typeof port === "number") return port;
   const named = target.container.ports?.find((one) => one.name === port)?.containerPort;
   if (named !== undefined) return named;

@@ -61,8 +61,8 @@ export class ContainerStarter {
     const { container } = step;
     const name = container.name ?? "";
     const problem = this.#problems.get(name);
-    const waits = (problem?.retryAt ?? 0) - clock.monotonicMillis();
-    if (problem !== undefined && waits > 0) {
+    const waits = problem === undefined ? 0 : problem.retryAt - clock.monotonicMillis();
+    if (waits > 0) {
       this.#view.wakeAfter(waits);
       return false;
     }

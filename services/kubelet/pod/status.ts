@@ -123,7 +123,7 @@ export function rejectedStatus(pod: Pod, reason: string, message: string, now: n
 }
 
 /** Whether every init container has done its part: ended well, or as a sidecar has started. */
-export function initializationDone(facts: StatusFacts): boolean {
+function initializationDone(facts: StatusFacts): boolean {
   const spec = facts.pod.spec ?? {};
   const mains = new Set((spec.containers ?? []).map((container) => container.name));
   if (facts.containers.some((one) => mains.has(one.name))) return true;
@@ -149,14 +149,13 @@ function messageOf(facts: StatusFacts, run: RuntimeContainer): string | undefine
 
 function terminatedState(facts: StatusFacts, run: RuntimeContainer): ContainerState {
   const message = messageOf(facts, run);
-  const started = run.startedAt ?? run.createdAt;
   return {
     terminated: {
       exitCode: run.exitCode ?? 137,
       reason: run.reason ?? "ContainerStatusUnknown",
       ...(message !== undefined && { message }),
-      startedAt: rfc3339Seconds(started),
-      finishedAt: rfc3339Seconds(run.finishedAt ?? started),
+      ...(run.startedAt !== undefined && { startedAt: rfc3339Seconds(run.startedAt) }),
+      ...(run.finishedAt !== undefined && { finishedAt: rfc3339Seconds(run.finishedAt) }),
       containerID: `${facts.runtimeName}://${run.id}`,
     },
   };

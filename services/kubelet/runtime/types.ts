@@ -27,7 +27,7 @@ export type { Image, ImageService } from "./images.ts";
 export type { ByteStream, ExecSession, StreamOptions } from "./streams.ts";
 
 /** Whose namespace a pod's containers join (CRI `NamespaceMode`). */
-export type NamespaceMode = "pod" | "container" | "node";
+type NamespaceMode = "pod" | "container" | "node";
 
 /** CRI `DNSConfig`: the lines of the containers' resolv.conf. */
 export interface DnsConfig {
@@ -45,7 +45,7 @@ export interface PortMapping {
 }
 
 /** CRI `LinuxSandboxSecurityContext`, of which a container's own settings are the finer part. */
-export interface SandboxSecurity {
+interface SandboxSecurity {
   readonly network: NamespaceMode;
   readonly pid: NamespaceMode;
   readonly ipc: NamespaceMode;

@@ -1,5 +1,4 @@
 export { Cycle, StateKey } from "./cycle.ts";
 export { Framework, type PluginRefusal } from "./framework.ts";
 export { normalizeFewest, normalizeHighest } from "./normalize.ts";
-export type { Placement, Unschedulable } from "./placement.ts";
 export * from "./types.ts";

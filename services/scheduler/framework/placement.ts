@@ -2,7 +2,7 @@ import type { NodeInfo } from "../node-info.ts";
 import type { Diagnosis } from "./types.ts";
 
 /** No node was found: the reason as the user reads it, and which plugins refused. */
-export interface Unschedulable {
+interface Unschedulable {
   readonly message: string;
   readonly plugins: ReadonlySet<string>;
   readonly diagnosis: Diagnosis;
@@ -21,7 +21,7 @@ export function placementRefused(
 }
 
 /** `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` */
-export function explain(nodes: number, reasons: ReadonlyMap<string, number>): string {
+function explain(nodes: number, reasons: ReadonlyMap<string, number>): string {
   const parts = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
   return `0/${nodes} nodes are available: ${parts.join(", ")}.`;
 }

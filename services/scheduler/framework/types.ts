@@ -75,7 +75,7 @@ export interface QueuedPod {
   readonly order: number;
 }
 
-export interface PreFilterResult {
+interface PreFilterResult {
   /** The pod fits nowhere, whatever the node. */
   readonly refusal?: Refusal;
   /** This plugin's filter has nothing to say to this pod and is not called. */

@@ -1,7 +1,7 @@
 /** What a soak's samples say: does anything grow, did anybody stall or elect, did latency stay? */
 import { median } from "../store/table.ts";
 
-export interface MemberSample {
+interface MemberSample {
   readonly residentMegabytes: number;
   readonly databaseMegabytes: number;
   readonly term: number;

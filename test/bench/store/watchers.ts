@@ -19,7 +19,7 @@ const answerMillis = 20_000;
 
 const writers = 32;
 
-export interface Delivery {
+interface Delivery {
   readonly puts: number;
   readonly putsPerSecond: number;
   readonly eventsPerSecond: number;
@@ -30,7 +30,7 @@ export interface Delivery {
 }
 
 /** Throws when an event is missed, comes twice, or is not what was put. */
-export async function measureWatchers(
+async function measureWatchers(
   cluster: Cluster,
   watchers: number,
   seconds: number,
@@ -81,7 +81,7 @@ class Watchers {
   readonly #clients: WatchClient[] = [];
   #created = 0;
   #events = 0;
-  /** Nobody needs to be woken for less. */
+  /** The waiting reader is woken at this many events. */
   #awaited = 0;
   readonly #timed: boolean;
   #times: number[] = [];

@@ -44,7 +44,7 @@ export async function buildPythonClient(folder: string): Promise<Built> {
   return { command: "grpc-python", args: [join(folder, "client.py"), out] };
 }
 
-export function contractsIn(tree: string): string[] {
+function contractsIn(tree: string): string[] {
   return readdirSync(tree, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".proto"))
     .sort();

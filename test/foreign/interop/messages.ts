@@ -5,7 +5,7 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 /** A status that the caller wants to be answered with. */
-export interface EchoStatus {
+interface EchoStatus {
   readonly code: number;
   readonly message: string;
 }

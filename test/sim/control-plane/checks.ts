@@ -49,7 +49,7 @@ export function assertNoDoubleBind(events: readonly TrueEvent[], evidence: Evide
   }
 }
 
-/** Every acknowledged pod was stored, and only what somebody asked to delete was deleted. */
+/** Every acknowledged pod was stored, and only what a client asked to delete was deleted. */
 export function assertNoLostPod(events: readonly TrueEvent[], evidence: Evidence): void {
   const stored = new Set<string>();
   const last = new Map<string, string>();

@@ -1,7 +1,7 @@
 /** What the clients of a run asked for and what they were told: the checkers judge by it. */
 
 /** A call of Pods/Bind. */
-export interface Binding {
+interface Binding {
   readonly pod: string;
   readonly uid: string;
   readonly node: string;
@@ -13,7 +13,7 @@ export interface Evidence {
   readonly bindings: Binding[];
   /** uids of pods whose creation was acknowledged, with their `namespace/name`. */
   readonly created: Map<string, string>;
-  /** `namespace/name` of pods whose deletion somebody asked for, acknowledged or not. */
+  /** `namespace/name` of pods whose deletion a client asked for, acknowledged or not. */
   readonly deletionsAsked: Set<string>;
   /** Lists that informers had to repeat. */
   relists: number;

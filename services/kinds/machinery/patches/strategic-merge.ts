@@ -157,12 +157,12 @@ function mergeKeyed(
   return arrange(kept, patched, original, keyOf);
 }
 
+const elementDirectives: ReadonlySet<unknown> = new Set(["replace", "delete", "merge"]);
+
 function readElement(element: unknown, path: string): JsonObject {
   if (!isObject(element)) throw badPatch(`${path}: must be an object`);
   const directive = getField(element, patchMarker);
-  if (directive === undefined || ["replace", "delete", "merge"].includes(String(directive))) {
-    return element;
-  }
+  if (directive === undefined || elementDirectives.has(directive)) return element;
   throw badPatch(`${path}: unknown $patch ${JSON.stringify(directive)}`);
 }
 

@@ -19,7 +19,7 @@ import { isAlive, type ProcessStat, parseStat, processesOfSession } from "./proc
 import type { ContainerEnd, ContainerRecord, StateDir } from "./records.ts";
 import { sessionsUnder } from "./terminal.ts";
 
-export const processLimits = {
+const processLimits = {
   /** How often an adopted container is looked at; its `exit` file is also watched. */
   adoptedPollMillis: 1_000,
   /** From SIGKILL to giving up on the shim's word. */
