@@ -1,11 +1,13 @@
 /**
- * A call that the balancer forwards message by message in both directions, no faster than either
- * side reads. It is sent to another master only in two cases: the first master has certainly not
- * begun it, and the balancer still holds all that it has sent; or the first master is gone, the
- * client has got no answer, and a repetition does no harm.
+ * A call that the balancer passes on as it comes, both ways, no faster than either side reads.
  *
- * Some streams are resumed by their clients. The balancer may move such a stream to another master,
- * also when its master is lost, by ending it between two messages.
+ * The balancer begins the call on another master in two cases, and only while it still has all that
+ * the client has sent: the first master has certainly not begun the call; or the first master is
+ * gone, has sent no message, and a second beginning does no harm. Response headers alone deliver
+ * nothing, so a watch that has had only headers is begun again; the client gets the first headers.
+ *
+ * When the client of a stream resumes it by itself (a watch, from its last revision), the balancer
+ * may end the stream between two messages: to move it, or because its master is gone.
  */
 
 import { Code } from "../runtime/status-error.ts";
@@ -29,7 +31,9 @@ export class StreamCall extends BalancedCall {
   #replay: Piece[] | undefined = [];
   #replayed = 0;
   #ended = false;
-  #begun = false;
+  #headersSent = false;
+  /** The client has been sent a part of a message. */
+  #delivered = false;
   /** Between which messages of the reply the stream stands; only known of one that may be moved. */
   readonly #boundary: MessageBoundary | undefined;
   #leaving = false;
@@ -64,12 +68,15 @@ export class StreamCall extends BalancedCall {
   }
 
   replyHeaders(fields: ReplyFields): void {
-    this.#begun = true;
-    this.#replay = undefined;
+    if (!this.#harmless) this.#replay = undefined;
+    if (this.#headersSent) return;
+    this.#headersSent = true;
     this.call.sendHeaders(fields);
   }
 
   replyData(bytes: Buffer, start: number, end: number): void {
+    this.#delivered = true;
+    this.#replay = undefined;
     if (this.#leaving && this.#boundary !== undefined) {
       const stop = this.#boundary.find(bytes, start, end);
       this.call.write(bytes, start, stop);
@@ -101,12 +108,27 @@ export class StreamCall extends BalancedCall {
     return this.call.head.route.method.resumed === "end" && this.#boundary?.reached === true;
   }
 
-  /** The client has got no answer, and it does no harm if a lost master has begun the call. */
-  #mayBeginAgain(failure: Failure): boolean {
+  /** Two masters may begin the call with the same effect as one. */
+  get #harmless(): boolean {
     const { method } = this.call.head.route;
-    if (this.#begun || this.#replay === undefined) return false;
-    const harmless = method.resumed !== undefined && method.singleRequest;
-    return failure.kind === "refused" || (failure.kind === "lost" && harmless);
+    return method.resumed !== undefined && method.singleRequest;
+  }
+
+  /** The client has no part of a message yet, all that it has sent is at hand, and tries are left. */
+  get #replayable(): boolean {
+    if (this.#delivered || this.#replay === undefined) return false;
+    return this.attempts < this.context.limits.attempts;
+  }
+
+  #mayBeginAgain(failure: Failure): boolean {
+    if (!this.#replayable) return false;
+    return failure.kind === "refused" || (failure.kind === "lost" && this.#harmless);
+  }
+
+  #beginAgain(): void {
+    this.leaveMaster();
+    this.call.pause();
+    this.placeCall();
   }
 
   /** A stream waits longer than a single call, then moves with the other streams of its master. */
@@ -115,7 +137,8 @@ export class StreamCall extends BalancedCall {
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
     this.context.fleet.outliers.answered(this.master as Master, trailers);
-    this.finish(trailers);
+    if (trailers.repeatable && this.#replayable) this.#beginAgain();
+    else this.finish(trailers);
   }
 
   requestDrain(): void {
@@ -126,14 +149,12 @@ export class StreamCall extends BalancedCall {
     this.#outgoing = undefined;
     const master = this.master as Master;
     this.context.fleet.outliers.failed(master, failure);
-    if (!this.#mayBeginAgain(failure) || this.attempts >= this.context.limits.attempts) {
-      const hidden = failure.kind === "lost" && this.#begun && this.#resumesAtEnd;
+    if (this.#mayBeginAgain(failure)) {
+      this.#beginAgain();
+    } else {
+      const hidden = failure.kind === "lost" && this.#headersSent && this.#resumesAtEnd;
       this.finish(hidden ? okTrailers : failureTrailers(failure, master.name));
-      return;
     }
-    this.leaveMaster();
-    this.call.pause();
-    this.placeCall();
   }
 
   protected dispatch(master: Master): void {

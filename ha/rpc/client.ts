@@ -155,6 +155,11 @@ export interface CallSettings {
   readonly deadlineMillis?: number | undefined;
 }
 
+interface StreamSettings extends CallSettings {
+  /** The server has sent response headers: the stream has begun. Not called for an error alone. */
+  readonly onHeaders?: (() => void) | undefined;
+}
+
 type UnaryMethod<Request, Response> = (
   request: Request,
   metadata: Metadata,
@@ -224,13 +229,14 @@ export async function* serverStreamIterable<C extends Client, Name extends Strea
   client: C,
   method: Name,
   request: RequestOf<C[Name]>,
-  settings: CallSettings = {},
+  settings: StreamSettings = {},
 ): AsyncGenerator<ResponseOf<C[Name]>, void> {
   const { signal } = settings;
   if (signal?.aborted) throw cancelledError();
   const invoke = client[method] as StreamMethod<typeof request, ResponseOf<C[Name]>>;
   const metadata = settings.metadata ?? new Metadata();
   const stream = open(() => invoke.call(client, request, metadata, callOptions(settings)));
+  if (settings.onHeaders !== undefined) stream.once("metadata", settings.onHeaders);
   const cancel = () => stream.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   // After the caller has left the loop, no listener remains for the cancellation.

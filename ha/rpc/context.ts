@@ -7,7 +7,13 @@ import type { CallContext } from "./types.ts";
 /** What the four kinds of grpc-js server calls have in common, as far as a context needs it. */
 export type ServerCall = Pick<
   ServerUnaryCall<unknown, unknown>,
-  "cancelled" | "metadata" | "getPeer" | "getDeadline" | "getPath" | "getAuthContext"
+  | "cancelled"
+  | "metadata"
+  | "getPeer"
+  | "getDeadline"
+  | "getPath"
+  | "getAuthContext"
+  | "sendMetadata"
 > & {
   on(event: "cancelled", listener: () => void): unknown;
   /** Set by engines that know it without making metadata. */
@@ -22,6 +28,7 @@ export class HandlerContext implements CallContext {
   #peer: CallContext["peer"] | undefined;
   #trailers: Metadata | undefined;
   #cancelled = false;
+  #headersSent = false;
   #finished = false;
 
   constructor(call: ServerCall) {
@@ -70,6 +77,12 @@ export class HandlerContext implements CallContext {
     const deadline = this.#call.getDeadline();
     const at = deadline instanceof Date ? deadline.getTime() : deadline;
     return Number.isFinite(at) ? Math.max(0, at - Date.now()) : undefined;
+  }
+
+  sendHeaders(): void {
+    if (this.#headersSent || this.#finished || this.cancelled) return;
+    this.#headersSent = true;
+    this.#call.sendMetadata(new Metadata());
   }
 
   setTrailer(key: string, value: string | Buffer): void {

@@ -50,6 +50,10 @@ export class DuplexDirectCall implements DirectCall {
     return this.#call.getAuthContext();
   }
 
+  sendMetadata(metadata: Metadata): void {
+    if (!this.#closed) this.#call.sendMetadata(metadata);
+  }
+
   on(event: "cancelled", listener: () => void): this {
     this.#call.on(event, listener);
     return this;

@@ -76,6 +76,11 @@ export interface CallContext {
   /** Milliseconds left, or undefined without a deadline. */
   remainingMillis(): number | undefined;
   readonly peer: { readonly address: string; readonly certificate: PeerCertificate | undefined };
+  /**
+   * Sends the response headers now instead of with the first message: the stream has begun. From
+   * then on an error ends the call with trailers after headers. Only the first call has an effect.
+   */
+  sendHeaders(): void;
   /** Sent with the answer's trailers. */
   setTrailer(key: string, value: string | Buffer): void;
 }

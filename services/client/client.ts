@@ -29,7 +29,7 @@ interface PodReference {
 }
 
 /** The typed properties of a client, one for each kind, e.g. `configMaps`. */
-export type ResourceClients = {
+type ResourceClients = {
   readonly [P in keyof KindProperties as KindProperties[P] extends KindName
     ? P
     : never]: ResourceClient<ObjectTypes[KindProperties[P] & KindName]>;
@@ -108,7 +108,7 @@ export function createClient(transport: ClientTransport): TriremeClient {
   };
 }
 
-export function clientsByProperty(
+function clientsByProperty(
   resource: <K extends KindName>(kind: K) => ResourceClient<ObjectTypes[K]>,
 ): ResourceClients {
   const clients = kindNames.map((kind) => [resources[kind].property, resource(kind)]);

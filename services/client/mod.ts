@@ -1,5 +1,4 @@
 export {
-  clientsByProperty,
   connectClient,
   createClient,
   type TriremeClient,
@@ -11,7 +10,7 @@ export {
   electionFlags,
 } from "./component.ts";
 export { parseDuration } from "./duration.ts";
-export type { DynamicClient, JsonObject } from "./dynamic-client.ts";
+export type { JsonObject } from "./dynamic-client.ts";
 export { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
 export { Heap } from "./heap.ts";
 export { keyOf, splitKey } from "./index-store.ts";

@@ -48,7 +48,9 @@ export function kubeletHandlers(source: LogSource, secured: boolean) {
     }
     followers += 1;
     try {
-      for await (const piece of openLogs(source, request, context.signal)) {
+      const pieces = openLogs(source, request, context.signal);
+      context.sendHeaders();
+      for await (const piece of pieces) {
         yield { data: Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength) };
       }
     } finally {

@@ -99,6 +99,35 @@ function client<C extends import("@grpc/grpc-js").Client>(
 
 const at = { namespace: "default" };
 
+test("a watch sends its headers when it stands, and only then", async () => {
+  const answered = (stream: import("@grpc/grpc-js").ClientReadableStream<unknown>) =>
+    new Promise<string>((resolve) => {
+      stream.on("metadata", () => resolve("headers"));
+      stream.on("data", () => resolve("event"));
+      stream.on("error", (error) => resolve(`error ${"code" in error ? error.code : ""}`));
+    });
+  const maps = client(ConfigMapsClient, "admin");
+  const empty = { namespace: "nothing-here" };
+  const made = { ...empty, resourceVersion: String((await store.status()).revision) };
+  const watches = [
+    maps.watch(empty),
+    maps.watch(made),
+    client(DynamicClient, "admin").watch({ ref: { resource: "cm" }, watch: empty }),
+    client(ClusterClient, "admin").watchStatus({}),
+  ];
+  const firsts = await Promise.all(watches.map(answered));
+  for (const watch of watches) watch.cancel();
+  assert.deepEqual(
+    firsts,
+    watches.map(() => "headers"),
+  );
+  assert.equal(await answered(client(ConfigMapsClient, "nobody").watch(empty)), "error 7");
+  assert.equal(await answered(client(ConfigMapsClient, undefined).watch(empty)), "error 16");
+  assert.equal(await answered(maps.watch({ ...empty, timeoutSeconds: -1 })), "error 3");
+  const logs = client(PodsClient, "admin").logs({ ...empty, name: "absent" });
+  assert.equal(await answered(logs), "error 5");
+});
+
 test("typed and dynamic faces show the same objects", async () => {
   const maps = client(ConfigMapsClient, "admin");
   const dynamic = client(DynamicClient, "admin");

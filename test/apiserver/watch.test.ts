@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Code } from "../../ha/runtime/status-error.ts";
 import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Revision, Store } from "../../ha/store/types.ts";
 import type { WatchRequest } from "../../proto/gen/meta.ts";
@@ -113,6 +114,28 @@ test("objects enter and leave a selector as ADDED and DELETED", async () => {
   assert.equal(departure?.metadata?.resourceVersion, String(left.revision));
   assert.deepEqual(departure?.["data"], { k: "x" }, "the last state that was selected");
   await reader.stop();
+});
+
+test("a watch tells that it has begun when it is registered, not before and not for a refusal", async () => {
+  await using w = await world();
+  const first = await make(w.backend, configMap("a"));
+  const begin = (request: WatchRequest) => {
+    let begun = 0;
+    const abort = new AbortController();
+    const call = adminCall({ signal: abort.signal, streamBegun: () => void begun++ });
+    const reader = new Reader(watch(w.backend, call, maps, { ...at, ...request }), abort);
+    return { reader, begun: () => begun };
+  };
+  const quiet = begin({ resourceVersion: String(first.revision) });
+  await until(() => quiet.begun() === 1, "the stream has begun");
+  assert.deepEqual(quiet.reader.items, []);
+  const empty = begin({ ...at, labelSelector: "none=such" });
+  await until(() => empty.begun() === 1, "a stream without initial events has begun");
+  const refused = begin({ sendInitialEvents: true });
+  await refused.reader.done;
+  assert.equal(refused.reader.error?.code, Code.invalidArgument);
+  assert.equal(refused.begun(), 0);
+  await Promise.all([quiet.reader.stop(), empty.reader.stop()]);
 });
 
 test("bookmarks: at the end of the initial events, and every interval", async () => {

@@ -49,6 +49,78 @@ describe("streams", () => {
     assert.equal(step.done ? undefined : step.value.object?.metadata?.name, begun[1]);
   });
 
+  test("the headers of a watch are passed on at once; without an event it is begun again", async () => {
+    const { masters, client } = await begin();
+    const begun: string[] = [];
+    const go = deferred();
+    for (const master of masters) {
+      master.watch = async function* (context) {
+        begun.push(master.name);
+        context.sendHeaders();
+        if (begun.length === 1) await never();
+        await go.promise;
+        yield { type: "ADDED", object: { metadata: { name: master.name } } };
+        await never();
+      };
+    }
+    let headers = 0;
+    const messages: (string | undefined)[] = [];
+    const watch = client(LeasesClient).watch({});
+    watch.on("metadata", () => headers++);
+    watch.on("data", ({ object }) => messages.push(object?.metadata?.name));
+    watch.on("error", () => {});
+    await eventually("the headers have come", () => headers === 1);
+    assert.deepEqual(messages, []);
+    await masters.find((master) => master.name === begun[0])?.kill();
+    await eventually("it is begun again", () => begun.length === 2);
+    go.resolve();
+    await eventually("an event has come", () => messages.length === 1);
+    assert.notEqual(begun[1], begun[0]);
+    assert.deepEqual([messages, headers], [[begun[1]], 1]);
+    watch.cancel();
+  });
+
+  test("an error of the second master follows the headers of the first", async () => {
+    const { masters, client } = await begin();
+    const begun: string[] = [];
+    for (const master of masters) {
+      master.watch = async function* (context) {
+        begun.push(master.name);
+        if (begun.length > 1) throw new StatusError(Code.outOfRange, "too old");
+        context.sendHeaders();
+        yield await never();
+      };
+    }
+    const watch = client(LeasesClient).watch({});
+    watch.resume();
+    const failed = new Promise((resolve) => watch.on("error", resolve));
+    await new Promise((resolve) => watch.on("metadata", resolve));
+    await masters.find((master) => master.name === begun[0])?.kill();
+    assert.equal(((await failed) as { code: number }).code, Code.outOfRange);
+    assert.equal(begun.length, 2);
+  });
+
+  test("a watch that its master refuses safely is begun on another, unseen", async () => {
+    const { masters, client } = await begin();
+    const begun: string[] = [];
+    for (const master of masters) {
+      master.watch = async function* (context) {
+        begun.push(master.name);
+        if (begun.length === 1) {
+          context.setTrailer("trireme-retry", "safe");
+          throw new StatusError(Code.unavailable, "not now");
+        }
+        yield { type: "ADDED", object: { metadata: { name: master.name } } };
+      };
+    }
+    const names: (string | undefined)[] = [];
+    for await (const { object } of serverStreamIterable(client(LeasesClient), "watch", {})) {
+      names.push(object?.metadata?.name);
+    }
+    assert.deepEqual(names, [begun[1]]);
+    assert.notEqual(begun[0], begun[1]);
+  });
+
   test("a stream that nobody resumes ends with UNAVAILABLE when its master dies", async () => {
     const { masters, client } = await begin();
     let name: string | undefined;

@@ -1,4 +1,5 @@
 /** What must hold after a chaos run. */
+import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { TriremeClient } from "../../services/client/mod.ts";
 import { until } from "../e2e/cluster.ts";
 import type { ContainerWatch, Doubled } from "./containers.ts";
@@ -51,7 +52,7 @@ async function lastFaults(find: () => Promise<readonly string[]>): Promise<reado
     return [];
   } catch (error) {
     const { cause } = error as Error;
-    return cause === undefined ? last : [...last, String(cause)];
+    return cause === undefined ? last : [...last, StatusError.from(cause).message];
   }
 }
 

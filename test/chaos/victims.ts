@@ -11,7 +11,7 @@ import { type Endpoints, isOurs } from "../../services/cli/endpoints.ts";
 import type { TriremeClient } from "../../services/client/mod.ts";
 import { until } from "../e2e/cluster.ts";
 
-export const victimKinds = [
+const victimKinds = [
   "master",
   "balancer",
   "scheduler",

@@ -225,6 +225,28 @@ export function rpcServerContract(engine: RpcEngine): void {
       assert.deepEqual(seen, [Buffer.of(4), Buffer.of(5)]);
     });
 
+    test("sends the headers of a stream before its first message", async () => {
+      const goOn = deferred();
+      handlers = {
+        repeat(call) {
+          call.sendMetadata(new Metadata());
+          void goOn.promise.then(() => {
+            call.write(call.request);
+            call.end();
+          });
+        },
+      };
+      const stream = client.repeat(Buffer.from("later"));
+      const messages: string[] = [];
+      stream.on("data", (message: Buffer) => messages.push(String(message)));
+      const ended = once(stream, "end");
+      await once(stream, "metadata");
+      assert.deepEqual(messages, []);
+      goOn.resolve();
+      await ended;
+      assert.deepEqual(messages, ["later"]);
+    });
+
     test("carries metadata both ways, binary and repeated", async () => {
       const bytes = Buffer.from([0, 1, 254, 255]);
       let words: MetadataValue[] = [];

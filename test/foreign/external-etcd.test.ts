@@ -132,7 +132,7 @@ function onAnyEtcd(endpoint: () => string): void {
     assert.equal(text((await store.range({ key: bytes("id") })).kvs[0]!.value), "2");
     assert.deepEqual(await store.recall("one"), remembered);
     assert.equal(await store.recall("never"), undefined);
-    const long = store.txn(request, { requestId: "x".repeat(129) });
+    const long = store.txn(request, { requestId: "x".repeat(161) });
     await refused(long, Code.invalidArgument, /requestId/);
   });
 

@@ -51,6 +51,51 @@ describe("the gRPC server", () => {
     assert.deepEqual(said, ["a", "b", "bye"]);
   });
 
+  test("a handler may send the headers before a message, once; an error before it comes alone", async () => {
+    const goOn = deferred();
+    const refusal = new StatusError(Code.unavailable, "not now");
+    const { address } = await start({
+      repeat: async function* (request, context) {
+        if (String(request) === "refuse") throw refusal;
+        context.sendHeaders();
+        context.sendHeaders();
+        await goOn.promise;
+        if (String(request) === "break") throw refusal;
+        yield request;
+        context.sendHeaders();
+      },
+      chat: async function* (_, context) {
+        context.sendHeaders();
+        await goOn.promise;
+        yield hello;
+      },
+    });
+    const client = dial(address);
+    const open = (word: string) => {
+      const story: string[] = [];
+      const stream = word === "chat" ? client.chat() : client.repeat(Buffer.from(word));
+      stream.on("metadata", () => story.push("headers"));
+      stream.on("data", (message: Buffer) => story.push(String(message)));
+      stream.on("error", () => {});
+      stream.on("status", ({ code }) => story.push(String(code)));
+      return story;
+    };
+    const streams = ["refuse", "break", "hello", "chat"].map(open);
+    await eventually("each has been answered", () => streams.every(({ length }) => length > 0));
+    assert.deepEqual(streams, [["14"], ["headers"], ["headers"], ["headers"]]);
+    goOn.resolve();
+    await eventually("the rest has ended", () =>
+      streams.every(
+        ([first, ...rest]) => first === "14" || rest.some((each) => /^[0-9]+$/.test(each)),
+      ),
+    );
+    assert.deepEqual(streams.slice(1), [
+      ["headers", "14"],
+      ["headers", "hello", "0"],
+      ["headers", "hello", "0"],
+    ]);
+  });
+
   test("carries a StatusError with its detail, from every kind of call", async () => {
     const detail = {
       reason: "Invalid",

@@ -37,7 +37,8 @@ export async function* logs(
   const signal = AbortSignal.any([serving.stopping, ...signals]);
   try {
     const upstream = { ...request, name, namespace, container };
-    yield* serverStreamIterable(client, "logs", upstream, { signal });
+    const onHeaders = () => call.streamBegun();
+    yield* serverStreamIterable(client, "logs", upstream, { signal, onHeaders });
   } finally {
     client.close();
   }

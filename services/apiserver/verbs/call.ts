@@ -40,6 +40,11 @@ export interface Call {
   /** True once a write may have reached the log: from then on a failure is not surely harmless. */
   proposed: boolean;
   setTrailer(key: string, value: string): void;
+  /**
+   * The answer to this call is a stream, and it has begun: response headers are sent before the
+   * first item. After it an error no longer comes alone, so the verb calls it when all is checked.
+   */
+  streamBegun(): void;
 }
 
 /** Authenticates, and reads the headers that steer writes. Throws Unauthenticated, BadRequest. */
@@ -61,6 +66,7 @@ export function callOf(context: CallContext, authenticators: readonly Authentica
     digest: undefined,
     proposed: false,
     setTrailer: (key, value) => context.setTrailer(key, value),
+    streamBegun: () => context.sendHeaders(),
   };
 }
 
@@ -83,6 +89,7 @@ export function internalCall(user: User): Call {
     digest: undefined,
     proposed: false,
     setTrailer: () => {},
+    streamBegun: () => {},
   };
 }
 

@@ -39,7 +39,7 @@ export async function* watch(
   const signals = call.signal === undefined ? [] : [call.signal];
   const signal = AbortSignal.any([deadline.signal, ...signals]);
   try {
-    yield* follow(backend, resource, selection, request, signal);
+    yield* follow(backend, call, { resource, selection, request, signal });
   } catch (thrown) {
     markSafe(call, thrown);
     throw thrown;
@@ -54,12 +54,18 @@ function secondsOf(request: WatchRequest): number {
   return seconds === 0 ? limits.watchSeconds : Math.min(seconds, limits.watchSeconds);
 }
 
+interface Subject {
+  readonly resource: Resource;
+  readonly selection: Selection;
+  readonly request: WatchRequest;
+  readonly signal: AbortSignal;
+}
+
+/** Tells the caller that the stream has begun as soon as the watch is registered. */
 async function* follow(
   backend: Backend,
-  resource: Resource,
-  selection: Selection,
-  request: WatchRequest,
-  signal: AbortSignal,
+  call: Call,
+  { resource, selection, request, signal }: Subject,
 ): AsyncGenerator<WatchItem, void> {
   const bookmarks = request.allowWatchBookmarks ?? false;
   if (request.sendInitialEvents === true && !bookmarks) {
@@ -70,34 +76,40 @@ async function* follow(
   await waitForCache(backend, resource, version);
   const cache = backend.cache.of(resource);
   if (initial || version === undefined || version === 0) {
-    yield* fromNow(backend, cache, selection, { initial, bookmarks, signal, request });
+    yield* fromNow(backend, call, cache, { selection, initial, bookmarks, signal, request });
     return;
   }
   let position = version;
   while (position < cache.windowStart && !signal.aborted) {
     for await (const step of history(backend, cache, selection, position, signal)) {
       position = step.revision;
+      call.streamBegun();
       yield* step.items;
     }
   }
-  if (!signal.aborted) yield* live(cache, selection, position, bookmarks, signal);
+  if (!signal.aborted) yield* live(call, cache, position, { selection, bookmarks, signal });
 }
 
-interface Start {
-  readonly initial: boolean;
+interface Live {
+  readonly selection: Selection;
   readonly bookmarks: boolean;
   readonly signal: AbortSignal;
+}
+
+interface Start extends Live {
+  readonly initial: boolean;
   readonly request: WatchRequest;
 }
 
 /** The state of the cache, then what follows it. */
 async function* fromNow(
   backend: Backend,
+  call: Call,
   cache: KindCache,
-  selection: Selection,
   start: Start,
 ): AsyncGenerator<WatchItem, void> {
   const { revision } = backend.cache;
+  const { selection } = start;
   const existing = start.initial ? [...cache.select(selection)] : [];
   const { watcher } = cache.watchAfter(
     Math.max(revision, cache.windowStart),
@@ -107,6 +119,7 @@ async function* fromNow(
   const stop = () => watcher.end();
   start.signal.addEventListener("abort", stop, { once: true });
   try {
+    call.streamBegun();
     for (const object of existing) {
       if (start.signal.aborted) return;
       yield new WatchItem(EventType.added, object);
@@ -120,16 +133,16 @@ async function* fromNow(
 }
 
 async function* live(
+  call: Call,
   cache: KindCache,
-  selection: Selection,
   position: number,
-  bookmarks: boolean,
-  signal: AbortSignal,
+  { selection, bookmarks, signal }: Live,
 ): AsyncGenerator<WatchItem, void> {
   const { recent, watcher } = cache.watchAfter(position, selection, bookmarks);
   const stop = () => watcher.end();
   signal.addEventListener("abort", stop, { once: true });
   try {
+    call.streamBegun();
     for (const item of recent) {
       if (signal.aborted) return;
       yield item;

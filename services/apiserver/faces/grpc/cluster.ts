@@ -48,7 +48,7 @@ export function addClusterService(
     }),
     watchStatus: serverStream<StatusRequest, MemberStatus>((_request, context) => {
       enterStatus(context);
-      return statuses(face, readiness, context.signal);
+      return statuses(face, readiness, context);
     }),
     snapshot: serverStream<SnapshotRequest, SnapshotPiece>((request, context) => {
       enter(context, "/cluster/snapshot");
@@ -120,8 +120,9 @@ export class Readiness {
 async function* statuses(
   face: ClusterFace,
   readiness: Readiness,
-  signal: AbortSignal,
+  context: CallContext,
 ): AsyncGenerator<MemberStatus, void> {
+  const { signal } = context;
   if (readiness.watchers >= limits.statusWatchers) {
     throw tooManyRequests(
       `Too many status watches: ${limits.statusWatchers} are under way`,
@@ -144,6 +145,7 @@ async function* statuses(
   signal.addEventListener("abort", notice, { once: true });
   face.stopping.addEventListener("abort", notice, { once: true });
   try {
+    context.sendHeaders();
     while (!signal.aborted) {
       if (changed) {
         changed = false;
