@@ -163,6 +163,9 @@ export class InProcessCall {
     this.onCancel(listener);
   }
 
+  /** Headers say nothing that a caller in the same process does not know. */
+  sendMetadata(_metadata: Metadata): void {}
+
   onCancel(listener: () => void): void {
     this.#listeners.push(listener);
   }
