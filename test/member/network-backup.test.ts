@@ -7,6 +7,8 @@ import { call, connect, createRpcServer, serverStreamIterable } from "../../ha/r
 import type { Revision } from "../../ha/store/mod.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
+import { certificateAuthenticator } from "../../services/apiserver/auth/certificate.ts";
+import { tableAuthorizer } from "../../services/apiserver/auth/policy.ts";
 import { addClusterService, Readiness } from "../../services/apiserver/faces/grpc/cluster.ts";
 import type { Face } from "../../services/apiserver/faces/grpc/face.ts";
 import { createAuthority, serveEtcd } from "../../services/apiserver/mod.ts";
@@ -32,8 +34,8 @@ before(async () => {
   await store!.txn(put("k", "v"));
   const server = createRpcServer({ log: silentLog, tls });
   const face = {
-    backend: { store },
-    frontProxyNames: new Set<string>(),
+    backend: { store, authorizers: [tableAuthorizer()] },
+    authenticators: [certificateAuthenticator(new Set())],
     stopping: new AbortController().signal,
     snapshot: (since: Revision | undefined) => store!.admin.snapshot(since),
   } as unknown as Face;
