@@ -20,8 +20,8 @@ test("--help says what there is", () => {
 });
 
 for (const [args, said] of [
-  [["nope"], /no drill "nope"/],
-  [["constructor"], /no drill "constructor"/],
+  [["nope"], /^drill: "nope" is none of leader-kill, /],
+  [["constructor"], /^drill: "constructor" is none of /],
   [["store-kill", "--rounds", "x"], /^drill: .*--rounds.*"x"/],
   [["store-kill", "--rounds", "0"], /^drill: flag --rounds: 0 is not .* 1\.\.10000\n/],
   [["store-kill", "--base-port", "70000"], /^drill: flag --base-port: 70000 is not /],
