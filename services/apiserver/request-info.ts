@@ -4,6 +4,9 @@
 export interface User {
   readonly name: string;
   readonly groups: readonly string[];
+  readonly uid?: string | undefined;
+  /** What else authenticators know, e.g. `authentication.kubernetes.io/pod-name`. */
+  readonly extra?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
 /** In the words of upstream's `RequestInfo`; made by a face, read by the chains and the verbs. */

@@ -201,6 +201,7 @@ export class WatchCache {
   }
 
   #open(resource: Resource): void {
+    if (!resource.stored) return;
     const cache = new KindCache(resource);
     this.#caches.set(resource, cache);
     this.#byPrefix.set(cache.prefix, cache);

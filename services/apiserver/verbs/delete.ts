@@ -150,7 +150,7 @@ export async function removeCollection(
   request: DeleteCollectionRequest,
 ): Promise<Status> {
   const selected = request.selection ?? {};
-  if (!resource.deleteCollection) {
+  if (!resource.verbs.includes("deletecollection")) {
     throw methodNotAllowed(
       `${resource.plural} cannot be deleted as a collection: delete them by name`,
     );

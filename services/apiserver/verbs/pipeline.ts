@@ -1,7 +1,7 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Resource } from "../../kinds/mod.ts";
 import { authorize } from "../auth/authorize.ts";
-import { badRequest } from "../errors.ts";
+import { badRequest, methodNotAllowed } from "../errors.ts";
 import type { RequestInfo } from "../request-info.ts";
 import { checkKeyPart } from "../storage/keys.ts";
 import type { Backend } from "./backend.ts";
@@ -33,9 +33,16 @@ function requestInfo(call: Call, target: Target): RequestInfo {
   };
 }
 
-/** Throws Forbidden. */
+/** Throws Forbidden, MethodNotAllowed. */
 export function allow(backend: Backend, call: Call, target: Target): void {
   authorize(backend.authorizers, requestInfo(call, target));
+  checkVerb(target);
+}
+
+/** Subresources have verbs of their own. */
+function checkVerb({ resource, verb, subresource = "" }: Target): void {
+  if (subresource !== "" || resource.verbs.includes(verb)) return;
+  throw methodNotAllowed("the server does not allow this method on the requested resource");
 }
 
 /**
@@ -55,6 +62,7 @@ export async function run<T>(
   const leave = await backend.flowControl.enter(request, call.signal);
   try {
     authorize(backend.authorizers, request);
+    checkVerb(target);
     if (write && call.requestId !== undefined) {
       const { user, verb, group, resource, subresource, namespace, name } = request;
       const head = [user.name, verb, group, resource, subresource, namespace, name];

@@ -16,7 +16,7 @@ interface GeneratedMessage {
 type Address = "group" | "version" | "kind" | "plural";
 
 /** What the `resource` option of the message says. */
-type FromContract = "singular" | "namespaced" | "deleteCollection";
+type FromContract = "singular" | "namespaced" | "verbs";
 
 type KindDefinition = Partial<
   Omit<Resource, Address | FromContract | "codec" | "service" | "schema" | "subresources">
@@ -31,6 +31,17 @@ type KindDefinition = Partial<
 
 type ResourceDefinition = Partial<Omit<Resource, Address>> & Pick<Resource, Address>;
 
+const allVerbs = [
+  "get",
+  "list",
+  "watch",
+  "create",
+  "update",
+  "patch",
+  "delete",
+  "deletecollection",
+];
+
 /** A resource of any origin: harmless answers for everything that the definition leaves out. */
 export function defineResource(definition: ResourceDefinition): Resource {
   return {
@@ -38,6 +49,8 @@ export function defineResource(definition: ResourceDefinition): Resource {
     shortNames: [],
     categories: [],
     namespaced: true,
+    verbs: allVerbs,
+    stored: true,
     schema: freeFormSchema,
     subresources: { status: false },
     nameRule: "subdomain",
@@ -51,7 +64,6 @@ export function defineResource(definition: ResourceDefinition): Resource {
     statusOnCreate: false,
     deletionGraceSeconds: () => undefined,
     holdsDeletion: () => false,
-    deleteCollection: true,
     selectableFields: {},
     columns: [nameColumn, ageColumn],
     ...definition,
@@ -69,7 +81,7 @@ export function defineKind(definition: KindDefinition): Resource {
     ...{ group, version, kind, plural, singular, namespaced },
     schema: messageSchema(message),
     subresources: { status: hasStatus, scale },
-    deleteCollection: verbs.includes("deletecollection"),
+    verbs,
     codec: codecOf(codec),
     service: service as ServiceDefinition,
   });

@@ -8,6 +8,7 @@
 import type { ServiceDefinition } from "@grpc/grpc-js";
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { ObjectMeta } from "../../../proto/gen/meta.ts";
+import type { FieldType } from "./field-type.ts";
 import type { SchemaCheck, SchemaMode } from "./schema.ts";
 
 export interface Document {
@@ -40,6 +41,10 @@ export interface ResourceSchema {
   /** A copy of `next` with those fields of `stored` that the typed message cannot carry. */
   keepUnknown(next: Document, stored: Document): Document;
   hasField(name: string): boolean;
+  /** For server-side apply; absent: derived from the message, or untyped without one. */
+  readonly type?: FieldType | undefined;
+  /** OpenAPI v3 schema object of the whole document; absent: derived from the message. */
+  readonly openApi?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The parts of the scale subresource. */
@@ -87,8 +92,6 @@ interface Strategy {
   deletionGraceSeconds(document: Document, requested: number | undefined): number | undefined;
   /** Whether something beside metadata.finalizers keeps a deleted document. */
   holdsDeletion(document: Document): boolean;
-  /** False: the verb deletecollection is not served. */
-  readonly deleteCollection: boolean;
   /** Objects go by themselves so many seconds after their last write. */
   readonly timeToLiveSeconds?: number | undefined;
 }
@@ -103,6 +106,13 @@ export interface Resource extends Strategy {
   /** Groups of resources that are listed together, e.g. `all`. */
   readonly categories: readonly string[];
   readonly namespaced: boolean;
+  /** The verbs that are served, of get, list, watch, create, update, patch, delete, deletecollection. */
+  readonly verbs: readonly string[];
+  /**
+   * False: objects of it are never kept, an answer is computed for each request (TokenReview,
+   * ComponentStatus); there is no watch cache.
+   */
+  readonly stored: boolean;
   readonly schema: ResourceSchema;
   readonly subresources: Subresources;
   /** Absent: the resource is served by the dynamic service and REST alone. */

@@ -168,17 +168,14 @@ function writeOf(
   return { resource, body: jsonBody(resource, json) };
 }
 
-const verbs = ["get", "list", "watch", "create", "update", "patch", "delete"];
-
 function discover(registry: Registry, request: DiscoverRequest): DiscoverResponse {
   const wanted = [...registry].filter(
     (resource) => request.group === undefined || resource.group === request.group,
   );
   const resources = wanted.map((resource) => {
-    const { group, version, kind, plural, singular, namespaced } = resource;
-    const served = resource.deleteCollection ? [...verbs, "deletecollection"] : verbs;
+    const { group, version, kind, plural, singular, namespaced, verbs } = resource;
     const shortNames = [...resource.shortNames];
-    return { group, version, kind, plural, singular, shortNames, namespaced, verbs: served };
+    return { group, version, kind, plural, singular, shortNames, namespaced, verbs: [...verbs] };
   });
   return { resources };
 }
