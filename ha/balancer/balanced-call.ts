@@ -115,6 +115,10 @@ export abstract class BalancedCall
   /** Sends the call to a master now, or as soon as one takes calls. */
   protected placeCall(): void {
     if (this.tryAgain()) return;
+    if (this.call.head.route.method.anyMaster) {
+      this.refuse(Code.unavailable, "no master is connected and answers");
+      return;
+    }
     this.#waits = true;
     this.context.counters.waits++;
     if (!this.context.queue.enter(this)) {
@@ -183,7 +187,9 @@ export abstract class BalancedCall
 
   #choose(): Choice {
     const { fleet } = this.context;
-    if (this.call.head.route.method.forLeader) return fleet.chooseForWrite(this.master);
+    const { forLeader, anyMaster } = this.call.head.route.method;
+    if (forLeader) return fleet.chooseForWrite(this.master);
+    if (anyMaster) return fleet.chooseAny(this.#load, this.master);
     return fleet.choose(this.#load, this.master);
   }
 

@@ -144,6 +144,16 @@ export class Fleet {
     return leader !== except && takesMore(leader) ? leader : this.choose("unary", except);
   }
 
+  /** As `choose`, and without a taker any master that is connected and not silent. */
+  chooseAny(load: Load, except: Master | undefined): Choice {
+    const choice = this.choose(load, except);
+    if (choice !== "none") return choice;
+    const heard = this.masters.filter(({ upstream }) => upstream.connected && !upstream.silent);
+    if (heard.length === 0) return "none";
+    const best = this.#leastLoaded(heard, load, except);
+    return best ?? this.#leastLoaded(heard, load, undefined) ?? "full";
+  }
+
   close(): void {
     clearTimeout(this.#leaderTimer);
     this.#slowStart.close();

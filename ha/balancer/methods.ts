@@ -15,6 +15,11 @@ export interface Method {
   /** The leader carries it out, whichever master is asked: asking the leader saves a hop. */
   readonly forLeader: boolean;
   readonly resumed: Resumed;
+  /**
+   * Any master that is connected answers it, ready or not: it asks about the server alone, and
+   * needs no quorum.
+   */
+  readonly anyMaster: boolean;
 }
 
 /**
@@ -26,15 +31,14 @@ type Resumed = "end" | "unavailable" | undefined;
 
 /** Unary methods without effect, by name; a list kept by hand. */
 const reads: ReadonlySet<string> = new Set([
-  "Check",
-  "Discover",
-  "Get",
-  "GetScale",
-  "List",
-  "Range",
-  "Status",
-  "MemberList",
+  ...["Check", "Discover", "Get", "GetScale", "List", "Status"],
+  // etcd's; those that one member answers about itself are answered by another one as well.
+  ...["Range", "LeaseTimeToLive", "LeaseLeases", "MemberList", "Hash", "HashKV", "Leader"],
+  ...["AuthStatus", "UserGet", "UserList", "RoleGet", "RoleList"],
 ]);
+
+/** Services of every gRPC server that ask about the server itself. */
+const anyMasterServices = ["grpc.reflection.", "grpc.health."];
 
 /**
  * Writes of etcd's API that a member passes on to the leader. Not those that wait, as for a lock.
@@ -62,6 +66,7 @@ const opaque: Method = {
   repeatable: "opaque",
   forLeader: false,
   resumed: undefined,
+  anyMaster: false,
 };
 
 const methods = new Map<string, Method>();
@@ -74,7 +79,9 @@ for (const [service, { methods: declared }] of Object.entries(services)) {
     const resumes = shape === "stream" && resumedStreams.has(name);
     const resumed = resumes ? (own ? "end" : "unavailable") : undefined;
     const forLeader = repeatable === "write" || etcdWrites.has(path);
-    methods.set(path, { shape, singleRequest: !requestStream, repeatable, forLeader, resumed });
+    const anyMaster = anyMasterServices.some((prefix) => service.startsWith(prefix));
+    const singleRequest = !requestStream;
+    methods.set(path, { shape, singleRequest, repeatable, forLeader, resumed, anyMaster });
   }
 }
 

@@ -11,6 +11,7 @@
  * to then a repetition is invisible to the client.
  */
 import { randomFillSync } from "node:crypto";
+import { Code } from "../runtime/status-error.ts";
 import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
 import type { CallContext } from "./call-context.ts";
 import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
@@ -23,6 +24,12 @@ import { StreamCall } from "./stream-call.ts";
 const noHeaders = new ReplyFields([]);
 const nothing = Buffer.alloc(0);
 const noPieces: readonly Piece[] = [];
+
+/**
+ * etcd's words for a write whose outcome its server does not know. Calls that may not be repeated
+ * are etcd's alone, and its clients know the text.
+ */
+const outcomeUnknown = "etcdserver: request timed out";
 
 /** Most bodies are of one piece: an array that was empty before would have room for many. */
 function added(pieces: Piece[] | undefined, piece: Piece): Piece[] {
@@ -121,15 +128,19 @@ export class UnaryCall extends BalancedCall {
 
   /**
    * The attempt is given up and the call repeated at once. If the master was only busy, it may do
-   * the call all the same; the request id makes that harmless for a write.
+   * the call all the same; the request id makes that harmless for a write. A call that may not be
+   * repeated fails at once: its client learns sooner that the outcome is unknown.
    */
   suspected(master: Master): void {
     if (this.finished || this.#outgoing === undefined || this.master !== master) return;
     const { counters, limits } = this.context;
-    const opaque = this.call.head.route.method.repeatable === "opaque";
-    if (opaque || !this.#mayRepeat() || this.#suspicions >= limits.suspectRepeats) return;
+    if (!this.#mayRepeat() || this.#suspicions >= limits.suspectRepeats) return;
     this.#suspicions++;
     counters.suspicions++;
+    if (this.call.head.route.method.repeatable === "opaque") {
+      this.refuse(Code.unavailable, outcomeUnknown);
+      return;
+    }
     this.#outgoing.cancel();
     this.#outgoing = undefined;
     this.leaveMaster();

@@ -9,6 +9,7 @@ import {
   startBalancer,
 } from "../../ha/balancer/mod.ts";
 import {
+  addReflection,
   bidiStream,
   type ClientConstructor,
   type ClientTls,
@@ -23,6 +24,7 @@ import {
 import type { CallContext } from "../../ha/rpc/types.ts";
 import { ClusterService, type MemberStatus } from "../../proto/gen/cluster.ts";
 import { type Lease, type LeaseEvent, LeasesService } from "../../proto/gen/coordination.ts";
+import { KVService, LeaseService } from "../../proto/gen/etcd.ts";
 import { EchoService } from "../rpc/echo.ts";
 import { eventually, type LogLine, memoryLog } from "../rpc/helpers.ts";
 
@@ -82,6 +84,8 @@ export class FakeMaster {
   handle: (method: string, request: unknown, context: CallContext) => Promise<Lease>;
   /** What a lease watch does. */
   watch: (context: CallContext) => AsyncIterable<LeaseEvent>;
+  /** What a call of etcd waits for before its empty answer. */
+  etcd: (method: string) => Promise<void>;
   chat: (requests: AsyncIterable<Buffer>, context: CallContext) => AsyncIterable<Buffer>;
   say: (request: Buffer, context: CallContext) => Promise<Buffer>;
   status: MemberStatus;
@@ -99,6 +103,7 @@ export class FakeMaster {
     if (leaderName !== undefined) this.status.leaderName = leaderName;
     this.handle = async () => ({ metadata: { name: this.name } });
     this.watch = async function* () {};
+    this.etcd = async () => {};
     this.chat = async function* (requests) {
       for await (const request of requests) yield request;
     };
@@ -128,6 +133,8 @@ export class FakeMaster {
         return this.watch(context);
       }),
     });
+    this.#addEtcd(server, see);
+    addReflection(server);
     server.addService(ClusterService, {
       status: unary<unknown, MemberStatus>(async () => this.status),
       snapshot: serverStream(async function* () {}),
@@ -146,6 +153,20 @@ export class FakeMaster {
       }),
     });
     this.port = (await server.listen({ host: "127.0.0.1", port: this.port })).port;
+  }
+
+  #addEtcd(server: RpcServer, see: (method: string, context: CallContext) => void): void {
+    const etcd = (method: string) =>
+      unary<never, never>(async (_, context) => {
+        see(method, context);
+        await this.etcd(method);
+        return {} as never;
+      }) as never;
+    const all = (service: object) =>
+      Object.fromEntries(Object.keys(service).map((name) => [name, etcd(name)]));
+    const none = serverStream<never, never>(async function* () {}) as never;
+    server.addService(KVService, all(KVService));
+    server.addService(LeaseService, { ...all(LeaseService), leaseKeepAlive: none });
   }
 
   set(status: Partial<MemberStatus>): void {

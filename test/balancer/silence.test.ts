@@ -4,9 +4,11 @@ import { afterEach, describe, test } from "node:test";
 import { balancerLimits, makeLimits } from "../../ha/balancer/limits.ts";
 import { SilenceProbe } from "../../ha/balancer/silence.ts";
 import { call } from "../../ha/rpc/mod.ts";
+import { Code } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
+import { KVClient, LeaseClient } from "../../proto/gen/etcd.ts";
 import { EchoClient } from "../rpc/echo.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { deferred, eventually } from "../rpc/helpers.ts";
 import { type FakeMaster, header, startWire, useCluster } from "./fakes.ts";
 
 const begin = useCluster();
@@ -100,6 +102,40 @@ describe("a stopped master", () => {
     assert.equal((await write).metadata?.name, "master-2");
     const said = masters.flatMap(({ seen }) => seen).filter(({ method }) => method === "say");
     assert.equal(said.length, 1, holder);
+  });
+
+  test("etcd's reads are repeated elsewhere, and its writes fail at once in etcd's words", async () => {
+    const { masters, client, balancer } = await begin({ portOf });
+    const release = deferred();
+    masters[0].etcd = never;
+    for (const master of masters.slice(1)) master.etcd = () => release.promise;
+    const kv = client(KVClient);
+    const lease = client(LeaseClient);
+    const write = call(kv, "put", { key: Buffer.from("k") });
+    await eventually("it has arrived", () => masters[0].seen.length === 1);
+    const reads: Promise<unknown>[] = [];
+    // They are spread: some of each kind go to the one that never answers.
+    const stuck = () => masters[0].seen.filter(({ method }) => method !== "put");
+    const asked = () => new Set(stuck().map(({ method }) => method)).size === 3;
+    await eventually("it holds each kind of read", async () => {
+      reads.push(call(kv, "range", { key: Buffer.from("k") }));
+      reads.push(call(lease, "leaseTimeToLive", { ID: 1n }));
+      reads.push(call(lease, "leaseLeases", {}));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      return asked();
+    });
+    freeze("master-0");
+    release.resolve();
+    await assert.rejects(write, {
+      code: Code.unavailable,
+      message: "etcdserver: request timed out",
+    });
+    // Not by the end of its connection: that stays.
+    const [report] = balancer.status().masters;
+    assert.deepEqual([report?.suspected, report?.failures], [true, 0]);
+    await Promise.all(reads);
+    const puts = masters.flatMap(({ seen }) => seen).filter(({ method }) => method === "put");
+    assert.equal(puts.length, 1, "the write is not repeated");
   });
 
   test("while all are silent, none is left out and no call fails", async () => {
