@@ -59,9 +59,11 @@ export function parseNodeCapacity(text: string): Partial<NodeCapacity> {
 export const defaultBasePort = 7443;
 
 /**
- * Balancers at the base and +1, their etcd ports at +2 and +3; masters' gRPC ports from +10, their peer ports from
- * +20, their etcd ports from +30, kubelets from +40.
+ * Balancers at the base and +1, their etcd ports at +2 and +3; masters' gRPC ports from +10, their
+ * peer ports from +20, their etcd ports from +30, kubelets from +40. The ports of Kubernetes' REST
+ * API lie below the base: balancers' from -1000, masters' from -990.
  */
+const httpsBelow = 1000;
 /** Clients know both, and go to the other one when one is gone. */
 export const balancerCount = 2;
 const mastersMax = 9;
@@ -69,7 +71,7 @@ const nodesMax = 50;
 const portsUsed = 40 + nodesMax;
 
 export function checkShape(shape: ClusterShape): void {
-  within("--base-port", shape.basePort, 1024, 65_535 - portsUsed);
+  within("--base-port", shape.basePort, 1024 + httpsBelow, 65_535 - portsUsed);
   within("--masters", shape.masters, 1, mastersMax);
   within("--nodes", shape.nodes, 0, nodesMax);
   if (shape.masters % 2 === 0) {
@@ -94,19 +96,26 @@ export const host = "127.0.0.1";
 export function ports(shape: ClusterShape) {
   const base = shape.basePort;
   return {
-    balancer: (i: number) => ({ grpc: base + i, etcd: base + balancerCount + i }),
+    balancer: (i: number) => ({
+      grpc: base + i,
+      etcd: base + balancerCount + i,
+      https: base - httpsBelow + i,
+    }),
     master: (i: number) => ({
       grpc: base + 10 + i,
       peer: base + 20 + i,
       etcd: base + 30 + i,
+      https: base - httpsBelow + 10 + i,
     }),
     kubelet: (i: number) => base + 40 + i,
     all: (): number[] => [
       ...Array.from({ length: 2 * balancerCount }, (_, i) => base + i),
+      ...Array.from({ length: balancerCount }, (_, i) => base - httpsBelow + i),
       ...Array.from({ length: shape.masters }, (_, i) => [
         base + 10 + i,
         base + 20 + i,
         base + 30 + i,
+        base - httpsBelow + 10 + i,
       ]).flat(),
       ...Array.from({ length: shape.nodes }, (_, i) => base + 40 + i),
     ],

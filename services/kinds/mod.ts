@@ -39,6 +39,7 @@ export {
   serviceNameOf,
 } from "./machinery/registry.ts";
 export type {
+  Cell,
   Column,
   Document,
   Resource,

@@ -66,5 +66,7 @@ export function updateProblems(stored: Document, change: (next: Loose) => void):
 export function row(document: Document, now: number): Record<string, string> {
   const kind = registry.byKind(document.apiVersion ?? "", document.kind ?? "");
   assert.ok(kind);
-  return Object.fromEntries(kind.columns.map(({ name, value }) => [name, value(document, now)]));
+  return Object.fromEntries(
+    kind.columns.map(({ name, value }) => [name, String(value(document, now))]),
+  );
 }

@@ -225,7 +225,7 @@ function rowsOf(
   const now = Date.now();
   const rows = objects.map((object) => [
     ...(withNamespace ? [object.metadata?.namespace ?? ""] : []),
-    ...columns.map((column) => column.value(object, now)),
+    ...columns.map((column) => String(column.value(object, now) ?? "<none>")),
   ]);
   if (!header) return rows;
   return [

@@ -105,10 +105,13 @@ function codecOf(message: GeneratedMessage): MessageCodec {
 
 export const nameColumn: Column = {
   name: "Name",
+  format: "name",
+  description: "Unique among the objects of the kind in the namespace; it never changes.",
   value: (document) => document.metadata?.name ?? "",
 };
 
 export const ageColumn: Column = {
   name: "Age",
+  description: "Time since the server created the object.",
   value: (document, now) => age(document.metadata?.creationTimestamp, now),
 };

@@ -18,12 +18,23 @@ export interface Document {
   [field: string]: unknown;
 }
 
+/** A value in a table: of the column's type, or null where there is none. */
+export type Cell = string | number | boolean | null;
+
+/** Upstream's `TableColumnDefinition`, and how a document's cell is found. */
 export interface Column {
   readonly name: string;
-  /** Only shown by `-o wide`. */
+  /** OpenAPI's type of the cells; default: string. A text is converted to it. */
+  readonly type?: "string" | "integer" | "number" | "boolean" | "date" | undefined;
+  /** OpenAPI's format; `name` marks the object's name. Default: none. */
+  readonly format?: string | undefined;
+  readonly description?: string | undefined;
+  /** Only shown by `-o wide`: priority 1. */
   readonly wide?: true;
+  /** 0 is always shown; default: 1 for a wide column, otherwise 0. */
+  readonly priority?: number | undefined;
   /** `now`: Unix milliseconds, for ages. */
-  readonly value: (document: Document, now: number) => string;
+  readonly value: (document: Document, now: number) => Cell;
 }
 
 /** Converts between documents and the wire form of the kind's message. */
