@@ -26,6 +26,8 @@ export const limits = {
   messageBytes: 64 * 1024 * 1024,
   /** Objects of one page, and of one read of the store behind it. */
   listPageMax: 10_000,
+  /** Objects that another program is asked to convert at a time. */
+  conversionObjects: 500,
   storePage: 500,
   /** Recent events kept per kind. */
   ringEvents: 8_192,

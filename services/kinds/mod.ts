@@ -37,6 +37,7 @@ export {
   apiVersionOf,
   Registry,
   serviceNameOf,
+  storageOf,
 } from "./machinery/registry.ts";
 export type {
   Cell,

@@ -1,7 +1,7 @@
 import type { KeyValue, Revision, Store } from "../../../ha/store/types.ts";
-import type { Resource } from "../../kinds/mod.ts";
+import { type Resource, storageOf } from "../../kinds/mod.ts";
 import { keyBytes } from "./keys.ts";
-import { StoredObject } from "./stored-object.ts";
+import { convertAll, StoredObject } from "./stored-object.ts";
 
 /** The object as the store has it now (linearizable), or had it at a revision. */
 export async function fetchObject(
@@ -16,7 +16,13 @@ export async function fetchObject(
     // A revision that is given has been applied here already, so any member has the same answer.
     { serializable: revision !== undefined },
   );
-  return storedObject(resource, key, kvs[0]);
+  return ready(storedObject(resource, key, kvs[0]));
+}
+
+/** The object, once its form is there. */
+export function ready<T extends StoredObject | undefined>(object: T): T | Promise<T> {
+  if (object === undefined || object.ready) return object;
+  return convertAll([object]).then(() => object);
 }
 
 export function storedObject(
@@ -24,5 +30,15 @@ export function storedObject(
   key: string,
   kv: KeyValue | undefined,
 ): StoredObject | undefined {
-  return kv && new StoredObject(resource, key, kv.value, kv.modRevision);
+  return kv && storedAt(resource, key, kv.value, kv.modRevision);
+}
+
+/** What the store has under a key of the resource, in the form of the resource. */
+export function storedAt(
+  resource: Resource,
+  key: string,
+  value: Uint8Array,
+  revision: number,
+): StoredObject {
+  return new StoredObject(storageOf(resource), key, value, revision).as(resource);
 }

@@ -1,14 +1,14 @@
 /** Where objects live in the store. */
 import type { KeyRange } from "../../../ha/store/types.ts";
-import type { Resource } from "../../kinds/mod.ts";
+import { type Resource, storageOf } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
 
 export const registryPrefix = "/registry/";
 
 /** `/registry/pods/` or `/registry/apps/deployments/`. */
 export function kindPrefix(resource: Resource): string {
-  const group = resource.group === "" ? "" : `${resource.group}/`;
-  return `${registryPrefix}${group}${resource.plural}/`;
+  const { group, plural } = storageOf(resource);
+  return `${registryPrefix}${group === "" ? "" : `${group}/`}${plural}/`;
 }
 
 /** `namespace` "" selects every namespace. */

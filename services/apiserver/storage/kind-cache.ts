@@ -14,7 +14,7 @@ interface Group {
 }
 
 /**
- * All objects of one kind at the watch cache's revision, its recent events, and its watchers.
+ * All objects of one stored kind at the watch cache's revision, its recent events, and its watchers.
  *
  * Watchers with equal selections form a group: a selector is evaluated once per event and group.
  */
@@ -22,7 +22,8 @@ export class KindCache {
   readonly resource: Resource;
   readonly prefix: string;
   readonly #objects = new SortedMap<StoredObject>();
-  readonly #groups = new Map<string, Group>();
+  /** By resource and selection. */
+  readonly #groups = new Map<Resource, Map<string, Group>>();
   #ring: CacheEvent[] = [];
   #ringHead = 0;
   #ringBytes = 0;
@@ -56,11 +57,13 @@ export class KindCache {
   *select(selection: Selection, start: string = selection.prefix): Generator<StoredObject> {
     if (selection.onlyKey !== undefined) {
       const object = selection.onlyKey >= start ? this.get(selection.onlyKey) : undefined;
-      if (object !== undefined && selection.matches(object)) yield object;
+      const shown = object?.as(selection.resource);
+      if (shown !== undefined && selection.matches(shown)) yield shown;
       return;
     }
     for (const object of this.#objects.from(start, selection.prefix)) {
-      if (!selection.filtered || selection.matches(object)) yield object;
+      const shown = object.as(selection.resource);
+      if (!selection.filtered || selection.matches(shown)) yield shown;
     }
   }
 
@@ -92,7 +95,7 @@ export class KindCache {
       this.#ringBytes += event.size;
     }
     this.#trimRing();
-    for (const group of this.#groups.values()) {
+    for (const group of this.#allGroups()) {
       const items = itemsOf(events, group.selection);
       if (items.length === 0) continue;
       for (const watcher of group.watchers) watcher.offer(items);
@@ -115,37 +118,49 @@ export class KindCache {
 
   get watchers(): number {
     let count = 0;
-    for (const group of this.#groups.values()) count += group.watchers.size;
+    for (const group of this.#allGroups()) count += group.watchers.size;
     return count;
   }
 
   sendBookmarks(revision: number): void {
-    let item: WatchItem | undefined;
-    for (const group of this.#groups.values()) {
-      for (const watcher of group.watchers) {
-        if (!watcher.wantsBookmarks) continue;
-        item ??= bookmark(this.resource, revision);
-        watcher.offer([item]);
+    for (const [resource, groups] of this.#groups) {
+      let item: WatchItem | undefined;
+      for (const { watchers } of groups.values()) {
+        for (const watcher of watchers) {
+          if (!watcher.wantsBookmarks) continue;
+          item ??= bookmark(resource, revision);
+          watcher.offer([item]);
+        }
       }
     }
   }
 
-  endWatchers(): void {
-    for (const group of [...this.#groups.values()]) {
+  /** Of one resource that shows these objects, or of all. */
+  endWatchers(resource?: Resource): void {
+    for (const group of [...this.#allGroups()]) {
+      if (resource !== undefined && group.selection.resource !== resource) continue;
       for (const watcher of [...group.watchers]) watcher.end();
     }
   }
 
+  *#allGroups(): Generator<Group> {
+    for (const groups of this.#groups.values()) yield* groups.values();
+  }
+
   #register(selection: Selection, wantsBookmarks: boolean): Watcher {
-    let group = this.#groups.get(selection.id);
+    const { resource, id } = selection;
+    const groups = this.#groups.get(resource) ?? new Map<string, Group>();
+    this.#groups.set(resource, groups);
+    let group = groups.get(id);
     if (group === undefined) {
       group = { selection, watchers: new Set() };
-      this.#groups.set(selection.id, group);
+      groups.set(id, group);
     }
     const { watchers } = group;
     const watcher = new Watcher(wantsBookmarks, (ended) => {
       watchers.delete(ended);
-      if (watchers.size === 0) this.#groups.delete(selection.id);
+      if (watchers.size === 0) groups.delete(id);
+      if (groups.size === 0 && this.#groups.get(resource) === groups) this.#groups.delete(resource);
     });
     watchers.add(watcher);
     return watcher;

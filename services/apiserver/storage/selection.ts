@@ -18,7 +18,9 @@ export interface SelectionRequest {
 
 /** Which objects of a kind a list or watch is about. */
 export interface Selection {
-  /** Equal for equal selections, so that watchers can share the work. */
+  /** As what the objects are shown; selectors are evaluated on this form. */
+  readonly resource: Resource;
+  /** Equal for equal selections of a resource, so that watchers can share the work. */
   readonly id: string;
   /** Every selected key begins with it. */
   readonly prefix: string;
@@ -26,7 +28,9 @@ export interface Selection {
   readonly onlyKey: string | undefined;
   /** False: the prefix alone decides. */
   readonly filtered: boolean;
-  /** Whether labels and fields match; the caller sees to the prefix. */
+  /** The selectors look at more of the objects than their metadata. */
+  readonly readsFields: boolean;
+  /** Whether labels and fields match; the caller sees to the prefix and to the form. */
   matches(object: StoredObject): boolean;
 }
 
@@ -43,13 +47,21 @@ export function createSelection(resource: Resource, request: SelectionRequest): 
   );
   const addressable = named !== undefined && (!resource.namespaced || namespace !== "");
   return {
+    resource,
     id: JSON.stringify([namespace, labelText, fieldText]),
     prefix: listPrefix(resource, namespace),
     onlyKey: addressable ? objectKey(resource, namespace, named.value) : undefined,
     filtered: labels !== undefined || fields !== undefined,
-    matches: (object) =>
-      (labels === undefined || matchesLabels(labels, object.document.metadata?.labels)) &&
-      (fields === undefined || matchesFields(resource, fields, object.document)),
+    readsFields: fields?.terms.some(({ field }) => !field.startsWith("metadata.")) ?? false,
+    matches: (object) => {
+      if (labels === undefined && fields === undefined) return true;
+      // A conversion leaves the metadata that selectors look at as it is.
+      const { document } = object.ready ? object : object.source;
+      return (
+        (labels === undefined || matchesLabels(labels, document.metadata?.labels)) &&
+        (fields === undefined || matchesFields(resource, fields, document))
+      );
+    },
   };
 }
 

@@ -1,11 +1,16 @@
+import { assert } from "../../../ha/runtime/assert.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { apiVersionOf, type Document, type Resource } from "../../kinds/mod.ts";
+import { limits } from "../limits.ts";
 import { partsOf } from "./keys.ts";
 
 /**
  * One object at one revision, in up to three forms: the stored JSON text with its resourceVersion,
  * the parsed document and the protobuf message. Each form is made at most once and shared by every
  * reader, so none may be changed; `copy()` gives a document of one's own.
+ *
+ * A resource that is stored as another sees the object through `as`, in forms of its own, which are
+ * made once as well.
  */
 export class StoredObject {
   readonly resource: Resource;
@@ -16,12 +21,22 @@ export class StoredObject {
   #json: Buffer | undefined;
   #document: Document | undefined;
   #protobuf: Uint8Array | undefined;
+  /** The object as it is stored; undefined: this one is. */
+  readonly #source: StoredObject | undefined;
+  #views: Map<Resource, StoredObject> | undefined;
 
-  constructor(resource: Resource, key: string, value: Uint8Array, revision: number) {
+  constructor(
+    resource: Resource,
+    key: string,
+    value: Uint8Array,
+    revision: number,
+    source?: StoredObject,
+  ) {
     this.resource = resource;
     this.key = key;
     this.#value = value;
     this.revision = revision;
+    this.#source = source;
   }
 
   /** Bytes as stored: what it costs a bounded buffer to hold it. */
@@ -30,7 +45,10 @@ export class StoredObject {
   }
 
   get json(): Buffer {
-    this.#json ??= withResourceVersion(this.resource, this.#value, this.revision);
+    this.#json ??=
+      this.#source === undefined
+        ? withResourceVersion(this.resource, this.#value, this.revision)
+        : this.#converted(this.#source).json;
     return this.#json;
   }
 
@@ -50,7 +68,64 @@ export class StoredObject {
 
   /** The same object with another resourceVersion: the last state of a deleted object. */
   at(revision: number): StoredObject {
-    return new StoredObject(this.resource, this.key, this.#value, revision);
+    const source = this.#source ?? this;
+    return new StoredObject(source.resource, this.key, this.#value, revision).as(this.resource);
+  }
+
+  /** The object in the form of a resource that is stored as this one's, or of this one's own. */
+  as(resource: Resource): StoredObject {
+    if (resource === this.resource) return this;
+    if (this.#source !== undefined) return this.#source.as(resource);
+    this.#views ??= new Map();
+    let view = this.#views.get(resource);
+    if (view === undefined) {
+      view = new StoredObject(resource, this.key, this.#value, this.revision, this);
+      this.#views.set(resource, view);
+    }
+    return view;
+  }
+
+  /** False while another program has still to convert it: see `convertAll`. */
+  get ready(): boolean {
+    if (this.#source === undefined || this.#json !== undefined) return true;
+    return this.resource.storedAs?.remote === undefined;
+  }
+
+  /** The document as stored, for the conversion. */
+  get source(): StoredObject {
+    return this.#source ?? this;
+  }
+
+  /** Takes the document that another program made of the stored one. */
+  accept(document: Document): void {
+    this.#json = this.#text(document);
+  }
+
+  #converted(source: StoredObject): { readonly json: Buffer } {
+    const { storedAs } = this.resource;
+    assert(storedAs !== undefined, "only a resource that is stored as another has a view");
+    assert(storedAs.remote === undefined, "another program has converted the object before");
+    const stored = source.copy();
+    const apiVersion = stored.apiVersion;
+    const document = storedAs.fromStored(stored);
+    const same =
+      document === stored &&
+      apiVersion === apiVersionOf(this.resource) &&
+      document.kind === this.resource.kind;
+    return { json: same ? source.json : this.#text(document) };
+  }
+
+  #text(document: Document): Buffer {
+    const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = document;
+    const { resourceVersion: _resourceVersion, ...kept } = metadata ?? {};
+    return Buffer.from(
+      JSON.stringify({
+        apiVersion: apiVersionOf(this.resource),
+        kind: this.resource.kind,
+        metadata: { resourceVersion: String(this.revision), ...kept },
+        ...rest,
+      }),
+    );
   }
 
   get name(): string {
@@ -59,6 +134,22 @@ export class StoredObject {
 
   get namespace(): string {
     return partsOf(this.resource, this.key).namespace;
+  }
+}
+
+/** Has objects of one resource converted, where another program must be asked for it. */
+export async function convertAll(objects: readonly StoredObject[]): Promise<void> {
+  const waiting = objects.filter((object) => !object.ready);
+  const remote = waiting[0]?.resource.storedAs?.remote;
+  if (remote === undefined) return;
+  for (let start = 0; start < waiting.length; start += limits.conversionObjects) {
+    const some = waiting.slice(start, start + limits.conversionObjects);
+    const documents = await remote.fromStored(some.map((object) => object.source.copy()));
+    for (const [index, object] of some.entries()) {
+      const document = documents[index];
+      assert(document !== undefined, "a conversion answers each object");
+      object.accept(document);
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import { assert } from "../../../ha/runtime/assert.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Cancel, Clock, Log } from "../../../ha/runtime/types.ts";
 import type {
@@ -8,7 +9,7 @@ import type {
   WatchEvent,
   WatchStream,
 } from "../../../ha/store/types.ts";
-import type { Registry, Resource } from "../../kinds/mod.ts";
+import { type Registry, type Resource, storageOf } from "../../kinds/mod.ts";
 import { noSuchResource, timeout, unavailable } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { prefixEnd, prefixRange, registryPrefix } from "./keys.ts";
@@ -42,7 +43,10 @@ export class WatchCache {
   readonly #store: Store;
   readonly #log: Log;
   readonly #clock: Clock;
+  /** By the resource under whose keys the objects are. */
   readonly #caches = new Map<Resource, KindCache>();
+  /** Which registered resources show the objects of a cache. */
+  readonly #shown = new Map<KindCache, Set<Resource>>();
   readonly #byPrefix = new Map<string, KindCache>();
   /** Caches that are being filled, with the events that came meanwhile. */
   readonly #opening = new Map<KindCache, { events: WatchEvent[]; done: Promise<void> }>();
@@ -85,9 +89,11 @@ export class WatchCache {
     return sum;
   }
 
+  /** Objects that it gives by key are in the form in which they are stored. */
   of(resource: Resource): KindCache {
-    const cache = this.#caches.get(resource);
-    if (cache === undefined) throw noSuchResource(resource.plural);
+    const cache = this.#caches.get(storageOf(resource));
+    if (cache === undefined || this.#shown.get(cache)?.has(resource) !== true)
+      throw noSuchResource(resource.plural);
     return cache;
   }
 
@@ -202,17 +208,30 @@ export class WatchCache {
 
   #open(resource: Resource): void {
     if (!resource.stored) return;
-    const cache = new KindCache(resource);
-    this.#caches.set(resource, cache);
+    const storage = storageOf(resource);
+    assert(storage.storedAs === undefined, `${storage.plural} are not stored as another resource`);
+    const present = this.#caches.get(storage);
+    if (present !== undefined) {
+      this.#shown.get(present)?.add(resource);
+      return;
+    }
+    const cache = new KindCache(storage);
+    this.#caches.set(storage, cache);
+    this.#shown.set(cache, new Set([resource]));
     this.#byPrefix.set(cache.prefix, cache);
     if (this.#filled) this.#fillOne(cache);
   }
 
   #closeOne(resource: Resource): void {
-    const cache = this.#caches.get(resource);
+    const storage = storageOf(resource);
+    const cache = this.#caches.get(storage);
     if (cache === undefined) return;
-    cache.endWatchers();
-    this.#caches.delete(resource);
+    cache.endWatchers(resource);
+    const shown = this.#shown.get(cache);
+    shown?.delete(resource);
+    if (shown !== undefined && shown.size > 0) return;
+    this.#caches.delete(storage);
+    this.#shown.delete(cache);
     this.#opening.delete(cache);
     if (this.#byPrefix.get(cache.prefix) === cache) this.#byPrefix.delete(cache.prefix);
   }

@@ -37,6 +37,7 @@ export class CacheEvent {
   readonly deleted: boolean;
   #plain: WatchItem | undefined;
   #left: WatchItem | undefined;
+  #views: Map<Resource, CacheEvent> | undefined;
 
   constructor(object: StoredObject, previous: StoredObject | undefined, deleted: boolean) {
     this.object = object;
@@ -58,6 +59,8 @@ export class CacheEvent {
    */
   itemFor(selection: Selection): WatchItem | undefined {
     if (!this.object.key.startsWith(selection.prefix)) return undefined;
+    const { resource } = selection;
+    if (resource !== this.object.resource) return this.#as(resource).itemFor(selection);
     if (!selection.filtered) return this.#plainItem();
     const before = this.previous !== undefined && selection.matches(this.previous);
     const after = !this.deleted && selection.matches(this.object);
@@ -69,6 +72,18 @@ export class CacheEvent {
     }
     if (!before) return undefined;
     return this.deleted ? this.#plainItem() : this.#leftItem();
+  }
+
+  /** The event as the watchers of a resource see it that is stored as this one's. */
+  #as(resource: Resource): CacheEvent {
+    this.#views ??= new Map();
+    let view = this.#views.get(resource);
+    if (view === undefined) {
+      const { object, previous, deleted } = this;
+      view = new CacheEvent(object.as(resource), previous?.as(resource), deleted);
+      this.#views.set(resource, view);
+    }
+    return view;
   }
 
   #plainItem(): WatchItem {
@@ -94,5 +109,6 @@ export const initialEventsEnd = "k8s.io/initial-events-end";
 export function bookmark(resource: Resource, revision: number, initialEnd = false): WatchItem {
   const annotations = initialEnd ? { annotations: { [initialEventsEnd]: "true" } } : {};
   const value = encodeStored(resource, { metadata: annotations });
-  return new WatchItem(EventType.bookmark, new StoredObject(resource, "", value, revision));
+  const object = new StoredObject(resource, "", value, revision);
+  return new WatchItem(EventType.bookmark, object);
 }

@@ -1,11 +1,11 @@
 import type { Compare, Operation } from "../../../ha/store/types.ts";
-import type { Document, Resource } from "../../kinds/mod.ts";
+import { type Document, type Resource, storageOf } from "../../kinds/mod.ts";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { conflict, notFound, tooLarge } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { fetchObject, storedObject } from "../storage/fetch.ts";
+import { fetchObject, ready, storedAt, storedObject } from "../storage/fetch.ts";
 import { keyBytes, partsOf } from "../storage/keys.ts";
-import { encodeStored, StoredObject } from "../storage/stored-object.ts";
+import { encodeStored, type StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { commit, recall, WriteId } from "./commit.ts";
@@ -77,7 +77,7 @@ async function attempts(
   const { resource, key, name } = request;
   const notes = new Map<string, unknown>();
   let admission: AdmissionRequest | undefined;
-  let stored = backend.cache.of(resource).get(key);
+  let stored = await ready(backend.cache.of(resource).get(key)?.as(resource));
   let fresh = false;
   for (let attempt = 0; attempt < limits.updateAttempts; ) {
     let outcome: Outcome | undefined;
@@ -135,10 +135,14 @@ function admissionRequest(
   };
 }
 
-function dryRun(resource: Resource, stored: StoredObject, outcome: Outcome): Changed {
+async function dryRun(
+  resource: Resource,
+  stored: StoredObject,
+  outcome: Outcome,
+): Promise<Changed> {
   if (outcome.action !== "put") return { action: "delete", object: stored };
-  const value = encodeChecked(resource, outcome.document);
-  const object = new StoredObject(resource, stored.key, value, stored.revision);
+  const value = await encodeChecked(resource, outcome.document);
+  const object = await ready(storedAt(resource, stored.key, value, stored.revision));
   return { action: "put", object };
 }
 
@@ -153,7 +157,7 @@ async function write(
   const { resource, key } = request;
   const { document } = admission;
   const companions = backend.admission.companions(admission);
-  const value = document && encodeChecked(resource, document);
+  const value = document && (await encodeChecked(resource, document));
   const operation: Operation =
     value === undefined
       ? { op: "delete", key: keyBytes(key) }
@@ -169,7 +173,7 @@ async function write(
     id,
   );
   if (!result.committed) {
-    const present = storedObject(resource, key, result.found.get(key));
+    const present = await ready(storedObject(resource, key, result.found.get(key)));
     const refused = present?.revision === stored.revision && companions.explain?.(result.found);
     if (refused) throw refused;
     return { present };
@@ -178,7 +182,7 @@ async function write(
   if (value === undefined) {
     return { changed: { action: "delete", object: stored.at(result.revision) } };
   }
-  const object = new StoredObject(resource, key, value, result.revision);
+  const object = await ready(storedAt(resource, key, value, result.revision));
   return { changed: { action: "put", object } };
 }
 
@@ -206,9 +210,13 @@ export async function recalled(
   return { action: "delete", object: last.at(revision) };
 }
 
-/** Throws RequestEntityTooLarge. */
-export function encodeChecked(resource: Resource, document: Document): Buffer {
-  const value = encodeStored(resource, document);
+/** As the document is stored; it may be changed. Throws RequestEntityTooLarge. */
+export async function encodeChecked(resource: Resource, document: Document): Promise<Buffer> {
+  const { storedAs } = resource;
+  let stored = document;
+  if (storedAs?.remote !== undefined) stored = await storedAs.remote.toStored(document);
+  else if (storedAs !== undefined) stored = storedAs.toStored(structuredClone(document));
+  const value = encodeStored(storageOf(resource), stored);
   if (value.length > limits.objectBytes) throw tooLarge(value.length, limits.objectBytes);
   return value;
 }

@@ -10,9 +10,9 @@ import {
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { alreadyExists, badRequest, invalid, timeout } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { fetchObject } from "../storage/fetch.ts";
+import { fetchObject, ready, storedAt } from "../storage/fetch.ts";
 import { keyBytes, listPrefix, objectKey, prefixEnd } from "../storage/keys.ts";
-import { StoredObject } from "../storage/stored-object.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Body } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -110,12 +110,12 @@ async function attempts(
     const name = metadata.name ?? "";
     const admission = admissionRequest(call, resource, document, dryRun, notes);
     await admit(backend, admission, document);
-    const value = encodeChecked(resource, document);
+    const value = await encodeChecked(resource, document);
     const key = objectKey(resource, metadata.namespace ?? "", name);
     if (dryRun) {
       const existing = await fetchObject(backend, resource, key);
       if (existing !== undefined) throw alreadyExists(resource, name);
-      return new StoredObject(resource, key, value, 0);
+      return ready(storedAt(resource, key, value, 0));
     }
     const companions = backend.admission.companions(admission);
     const put: Operation = {
@@ -136,7 +136,7 @@ async function attempts(
     );
     if (result.committed) {
       if (result.replayed) return createdAt(backend, resource, document, result.revision);
-      return new StoredObject(resource, key, value, result.revision);
+      return ready(storedAt(resource, key, value, result.revision));
     }
     if (result.found.get(key) !== undefined && (!prefix || attempt >= limits.nameAttempts)) {
       throw alreadyExists(resource, name);
@@ -216,5 +216,6 @@ async function createdAt(
   );
   const [kv] = kvs;
   if (kv === undefined) return (await recalled(backend, { resource, key, name }, revision)).object;
-  return new StoredObject(resource, Buffer.from(kv.key).toString("utf8"), kv.value, kv.modRevision);
+  const found = Buffer.from(kv.key).toString("utf8");
+  return ready(storedAt(resource, found, kv.value, kv.modRevision));
 }

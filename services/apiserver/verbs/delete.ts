@@ -11,7 +11,7 @@ import { badRequest, methodNotAllowed } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
-import type { StoredObject } from "../storage/stored-object.ts";
+import { convertAll, type StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { type Changed, change, type Outcome } from "./change.ts";
@@ -162,7 +162,12 @@ export async function removeCollection(
     checkDeletion(request);
     await waitForCache(backend, resource, undefined);
     const selection = createSelection(resource, { ...selected, namespace });
-    const objects = [...backend.cache.of(resource).select(selection)];
+    const cache = backend.cache.of(resource);
+    if (resource.storedAs?.remote !== undefined && selection.readsFields) {
+      await convertAll([...cache.select({ ...selection, filtered: false })]);
+    }
+    const objects = [...cache.select(selection)];
+    await convertAll(objects);
     const pending = objects.values();
     const worker = async () => {
       for (const object of pending) await removeOne(backend, call, object, request);

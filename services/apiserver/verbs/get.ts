@@ -1,6 +1,7 @@
 import type { GetRequest } from "../../../proto/gen/meta.ts";
 import type { Resource } from "../../kinds/mod.ts";
 import { notFound } from "../errors.ts";
+import { ready } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
@@ -25,6 +26,6 @@ export async function get(
     );
     const object = backend.cache.of(resource).get(objectKey(resource, namespace, name));
     if (object === undefined) throw notFound(resource, name);
-    return object;
+    return ready(object.as(resource));
   });
 }

@@ -5,9 +5,11 @@ import type { Resource } from "../../kinds/mod.ts";
 import { badRequest, expired } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { decodeContinue, encodeContinue } from "../storage/continue.ts";
+import { ready, storedAt } from "../storage/fetch.ts";
 import { checkKeyPart, keyBytes, prefixEnd } from "../storage/keys.ts";
+import type { KindCache } from "../storage/kind-cache.ts";
 import { createSelection, type Selection } from "../storage/selection.ts";
-import { StoredObject } from "../storage/stored-object.ts";
+import { convertAll, type StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { run } from "./pipeline.ts";
@@ -50,7 +52,11 @@ export async function list(
     }
     await waitForCache(backend, resource, version);
     const { revision } = backend.cache;
-    return pageOfCache(backend, resource, selection, { revision, start: selection.prefix, limit });
+    return await pageOfCache(backend, resource, selection, {
+      revision,
+      start: selection.prefix,
+      limit,
+    });
   });
 }
 
@@ -109,13 +115,26 @@ async function pageAt(
   }
 }
 
-function pageOfCache(
+async function pageOfCache(
   backend: Backend,
   resource: Resource,
   selection: Selection,
+  request: PageRequest,
+): Promise<ListPage> {
+  const cache = backend.cache.of(resource);
+  if (resource.storedAs?.remote !== undefined && selection.readsFields) {
+    await convertAll([...cache.select({ ...selection, filtered: false })]);
+  }
+  const found = select(cache, selection, request);
+  await convertAll(found.items);
+  return found;
+}
+
+function select(
+  cache: KindCache,
+  selection: Selection,
   { revision, start, limit }: PageRequest,
 ): ListPage {
-  const cache = backend.cache.of(resource);
   const items: StoredObject[] = [];
   for (const object of cache.select(selection, start)) {
     if (items.length < limit) {
@@ -147,7 +166,7 @@ async function pageOfHistory(
     );
     for (const [index, kv] of read.kvs.entries()) {
       const text = Buffer.from(kv.key).toString("utf8");
-      const object = new StoredObject(resource, text, kv.value, kv.modRevision);
+      const object = await ready(storedAt(resource, text, kv.value, kv.modRevision));
       if (selection.filtered && !selection.matches(object)) continue;
       if (items.length < limit) {
         items.push(object);

@@ -2,6 +2,7 @@ import type { Scale, ScaleWrite } from "../../../proto/gen/autoscaling.ts";
 import type { GetRequest } from "../../../proto/gen/meta.ts";
 import { invalid as invalidCause, type Resource, type ScaleSubresource } from "../../kinds/mod.ts";
 import { invalid, methodNotAllowed, notFound } from "../errors.ts";
+import { ready } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
@@ -63,7 +64,7 @@ export async function getScale(
     );
     const object = backend.cache.of(resource).get(objectKey(resource, namespace, name));
     if (object === undefined) throw notFound(resource, name);
-    return scaleOf(object);
+    return scaleOf(await ready(object.as(resource)));
   });
 }
 

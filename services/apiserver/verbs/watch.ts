@@ -7,6 +7,7 @@ import { limits } from "../limits.ts";
 import { checkKeyPart, keyBytes, prefixEnd } from "../storage/keys.ts";
 import type { KindCache } from "../storage/kind-cache.ts";
 import { createSelection, type Selection } from "../storage/selection.ts";
+import { convertAll } from "../storage/stored-object.ts";
 import { bookmark, EventType, WatchItem } from "../storage/watch-item.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
@@ -34,12 +35,21 @@ export async function* watch(
     );
   }
   const selection = createSelection(resource, { ...request, namespace });
+  if (resource.storedAs?.remote !== undefined && selection.readsFields) {
+    throw badRequest(
+      `fieldSelector: a watch of ${resource.plural} can only select by metadata.name and ` +
+        "metadata.namespace, because a webhook converts them",
+    );
+  }
   const deadline = new AbortController();
   const cancel = backend.clock.after(1000 * secondsOf(request), () => deadline.abort());
   const signals = call.signal === undefined ? [] : [call.signal];
   const signal = AbortSignal.any([deadline.signal, ...signals]);
   try {
-    yield* follow(backend, call, { resource, selection, request, signal });
+    for await (const item of follow(backend, call, { resource, selection, request, signal })) {
+      if (!item.object.ready) await convertAll([item.object]);
+      yield item;
+    }
   } catch (thrown) {
     markSafe(call, thrown);
     throw thrown;
@@ -124,7 +134,8 @@ async function* fromNow(
       if (start.signal.aborted) return;
       yield new WatchItem(EventType.added, object);
     }
-    if (start.request.sendInitialEvents === true) yield bookmark(cache.resource, revision, true);
+    if (start.request.sendInitialEvents === true)
+      yield bookmark(selection.resource, revision, true);
     yield* watcher;
   } finally {
     start.signal.removeEventListener("abort", stop);

@@ -121,6 +121,11 @@ export function apiVersionOf(resource: Pick<Resource, "group" | "version">): str
   return group === "" ? version : `${group}/${version}`;
 }
 
+/** The resource under whose keys objects of this one are kept: itself, for most. */
+export function storageOf(resource: Resource): Resource {
+  return resource.storedAs?.resource ?? resource;
+}
+
 /** Full name of the typed service; undefined for resources that have none. */
 export function serviceNameOf(resource: Resource): string | undefined {
   const path = Object.values(resource.service ?? {})[0]?.path;

@@ -66,6 +66,31 @@ export interface ScaleSubresource {
   readonly selector: (document: Document) => string;
 }
 
+/**
+ * For a resource that shows objects which are kept in another form: under another version, as
+ * another kind, or in whatever version they were once written in. Objects, keys, resource versions
+ * and events are those of `resource`.
+ */
+export interface StoredAs {
+  /** Whose keys and watch cache are used. It may be served or not; it is not stored as another. */
+  readonly resource: Resource;
+  /** A document of this resource as it is kept. May change its argument. Throws a StatusError. */
+  toStored(document: Document): Document;
+  /**
+   * A stored document as this resource shows it; also told addresses alone (metadata without the
+   * rest). May change its argument, but answers it only where it has changed nothing of it.
+   */
+  fromStored(document: Document): Document;
+  /**
+   * For conversions by another program: asked in place of the two above, for many objects at once.
+   * Answers in the same order.
+   */
+  readonly remote?: {
+    toStored(document: Document): Promise<Document>;
+    fromStored(documents: readonly Document[]): Promise<readonly Document[]>;
+  };
+}
+
 interface Subresources {
   /** Spec and status are written by different verbs; `generation` counts changes of the spec. */
   readonly status: boolean;
@@ -124,6 +149,8 @@ export interface Resource extends Strategy {
    * ComponentStatus); there is no watch cache.
    */
   readonly stored: boolean;
+  /** Absent: objects are stored as they are. */
+  readonly storedAs?: StoredAs | undefined;
   readonly schema: ResourceSchema;
   readonly subresources: Subresources;
   /** Absent: the resource is served by the dynamic service and REST alone. */
