@@ -20,6 +20,7 @@ import { parseAddressRange } from "./admission/address-range.ts";
 import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
+import { bearerAuthenticator } from "./auth/bearer.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
 import { frontProxyAuthenticator } from "./auth/front-proxy.ts";
 import { nodeAuthorizer, type PodLookup } from "./auth/node-authorizer.ts";
@@ -36,6 +37,7 @@ import { objectKey } from "./storage/keys.ts";
 import { createSelection } from "./storage/selection.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
 import { type Backend, FlowControl, TimeToLive } from "./verbs/mod.ts";
+import { virtualKinds } from "./virtual/mod.ts";
 
 export interface ApiserverOptions {
   /** This master; also the name of its NodeLiveness object. */
@@ -98,7 +100,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   const stopping = new AbortController();
   const face: Face = {
     backend,
-    authenticators: createAuthenticators(options),
+    authenticators: createAuthenticators(options, backend),
     kubeletTls: options.kubeletTls,
     heartbeats: liveness,
     snapshot: options.snapshot,
@@ -145,13 +147,12 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   };
 }
 
-function createAuthenticators(options: ApiserverOptions): Authenticator[] {
+function createAuthenticators(options: ApiserverOptions, { tokens }: Backend): Authenticator[] {
   const frontProxies = new Set(options.frontProxyNames ?? defaultFrontProxyNames);
-  const { tokens } = options;
   return [
     frontProxyAuthenticator(frontProxies),
     certificateAuthenticator(frontProxies),
-    ...(tokens === undefined ? [] : [tokenFileAuthenticator(tokens)]),
+    ...(tokens.kinds.length === 0 ? [] : [bearerAuthenticator(tokens.kinds, tokens.audiences)]),
   ];
 }
 
@@ -176,6 +177,11 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       queueMillis: limits.queueMillis,
       clock,
     }),
+    virtual: virtualKinds,
+    tokens: {
+      kinds: options.tokens === undefined ? [] : [tokenFileAuthenticator(options.tokens)],
+      audiences: [],
+    },
     timeToLive: new TimeToLive(store, now),
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,
     clock,

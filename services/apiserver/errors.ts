@@ -3,7 +3,7 @@ import { Code, type FieldCause, StatusError } from "../../ha/runtime/status-erro
 import type { Resource } from "../kinds/mod.ts";
 
 /** `pods`, `deployments.apps`. */
-function resourceName(kind: Resource): string {
+export function resourceName(kind: Resource): string {
   return kind.group === "" ? kind.plural : `${kind.plural}.${kind.group}`;
 }
 

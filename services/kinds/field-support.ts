@@ -1,5 +1,6 @@
 /** What becomes of every field of every built-in kind, and the warnings that follow from it. */
 import { appsFields } from "./apps/fields.ts";
+import { authenticationFields } from "./authentication/fields.ts";
 import { coordinationFields } from "./coordination/fields.ts";
 import { coreFields } from "./core/fields.ts";
 import { containerFields } from "./core/pod/container-fields.ts";
@@ -9,6 +10,7 @@ import { FieldWarnings, type SupportTable } from "./machinery/field-support.ts";
 import { metaFields } from "./machinery/meta-fields.ts";
 import type { Document } from "./machinery/resource.ts";
 import { nodeFields } from "./node/fields.ts";
+import { rbacFields } from "./rbac/fields.ts";
 
 export const fieldSupport: SupportTable = {
   ...metaFields,
@@ -19,6 +21,8 @@ export const fieldSupport: SupportTable = {
   ...appsFields,
   ...coordinationFields,
   ...nodeFields,
+  ...authenticationFields,
+  ...rbacFields,
 };
 
 const warnings = new FieldWarnings(fieldSupport);

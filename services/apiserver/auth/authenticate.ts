@@ -30,10 +30,15 @@ const anonymous: User = { name: "system:anonymous", groups: ["system:unauthentic
 export function identify(chain: readonly Authenticator[], credentials: Credentials): User {
   for (const authenticator of chain) {
     const user = authenticator.authenticate(credentials);
-    if (user !== undefined)
-      return { name: user.name, groups: [...user.groups, authenticatedGroup] };
+    if (user !== undefined) return withAuthenticatedGroup(user);
   }
   return anonymous;
+}
+
+/** A user whose identity is proven is in one more group. */
+export function withAuthenticatedGroup(user: User): User {
+  if (user.groups.includes(authenticatedGroup)) return user;
+  return { ...user, groups: [...user.groups, authenticatedGroup] };
 }
 
 /** The first authenticator that finds its proof decides. Throws Unauthenticated. */

@@ -1,16 +1,13 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { unauthenticated } from "../errors.ts";
 import type { User } from "../request-info.ts";
-import type { Authenticator } from "./authenticate.ts";
-
-const tokenBytesMax = 16 * 1024;
+import type { TokenAuthenticator } from "./bearer.ts";
 
 /**
  * Bearer tokens from a file of lines `token,user,uid[,"group1,group2"]` (upstream
  * `--token-auth-file`). Throws invalidArgument that names the line; tokens are never repeated.
  */
-export function tokenFileAuthenticator(text: string): Authenticator {
+export function tokenFileAuthenticator(text: string): TokenAuthenticator {
   const users = new Map<string, { readonly hash: Buffer; readonly user: User }>();
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (line.trim() === "" || line.startsWith("#")) continue;
@@ -22,28 +19,19 @@ export function tokenFileAuthenticator(text: string): Authenticator {
       );
     }
     const hash = hashOf(token);
-    const user = { name, groups: (groups ?? "").split(",").filter((group) => group !== "") };
+    const members = (groups ?? "").split(",").filter((group) => group !== "");
+    const user = { name, groups: members, ...(uid !== "" && { uid }) };
     users.set(hash.toString("hex"), { hash, user });
   }
   return {
     name: "token-file",
-    authenticate({ header }) {
-      const token = bearerOf(header("authorization")[0]);
-      if (token === undefined) return undefined;
+    authenticate(token) {
       const hash = hashOf(token);
       const found = users.get(hash.toString("hex"));
-      if (found === undefined || !timingSafeEqual(found.hash, hash)) {
-        throw unauthenticated("Unauthorized: the bearer token is not known");
-      }
-      return found.user;
+      const same = found !== undefined && timingSafeEqual(found.hash, hash);
+      return same ? { user: found.user } : undefined;
     },
   };
-}
-
-/** The token of an `Authorization: Bearer …` header. */
-function bearerOf(header: string | undefined): string | undefined {
-  const token = /^bearer +(\S+)$/i.exec(header?.slice(0, tokenBytesMax + 16) ?? "")?.[1];
-  return token !== undefined && token.length <= tokenBytesMax ? token : undefined;
 }
 
 function hashOf(token: string): Buffer {

@@ -15,7 +15,9 @@ import { partsOf } from "./keys.ts";
 export class StoredObject {
   readonly resource: Resource;
   readonly key: string;
-  /** Revision of the last change: metadata.resourceVersion. */
+  /**
+   * Revision of the last change: metadata.resourceVersion. 0: the object is not stored, and has none.
+   */
   readonly revision: number;
   readonly #value: Uint8Array;
   #json: Buffer | undefined;
@@ -194,6 +196,7 @@ const closingBrace = 0x7d;
 function withResourceVersion(resource: Resource, value: Uint8Array, revision: number): Buffer {
   const head = headOf(resource);
   const stored = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (revision === 0) return stored;
   if (stored.length > head.length && stored.compare(head, 0, head.length, 0, head.length) === 0) {
     const comma = stored[head.length] === closingBrace ? "" : ",";
     const version = Buffer.from(`"resourceVersion":"${revision}"${comma}`);

@@ -3,7 +3,9 @@ import type { Store } from "../../../ha/store/types.ts";
 import type { Registry } from "../../kinds/mod.ts";
 import type { AdmissionChain } from "../admission/chain.ts";
 import type { Authorizer } from "../auth/authorize.ts";
+import type { TokenAuthenticator } from "../auth/bearer.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
+import type { VirtualKinds } from "../virtual/types.ts";
 import type { FlowControl } from "./flow-control.ts";
 import type { TimeToLive } from "./time-to-live.ts";
 
@@ -17,6 +19,13 @@ export interface Backend {
   readonly cache: WatchCache;
   readonly authorizers: readonly Authorizer[];
   readonly admission: AdmissionChain;
+  /** The kinds of bearer tokens that are known, and the audiences that stand for this API. */
+  readonly tokens: {
+    readonly kinds: readonly TokenAuthenticator[];
+    readonly audiences: readonly string[];
+  };
+  /** Answers for the resources that are not stored. */
+  readonly virtual: VirtualKinds;
   readonly flowControl: FlowControl;
   readonly timeToLive: TimeToLive;
   readonly requestTimeoutMillis: number;

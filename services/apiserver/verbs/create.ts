@@ -21,6 +21,7 @@ import { commit, recall, WriteId } from "./commit.ts";
 import { checkType, countsGenerations, dryRunOf, metadataOf, schemaModeOf } from "./documents.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
+import { computeCreate } from "./virtual.ts";
 import { warnOfFields } from "./warnings.ts";
 
 export interface WriteRequest {
@@ -47,6 +48,7 @@ export async function create(
     const document = body.decode(call, options);
     checkType(resource, document);
     warnOfFields(call, resource, document, options);
+    if (!resource.stored) return computeCreate(backend, call, resource, document, namespace);
     prepare(backend, resource, document, namespace);
     const id = new WriteId(call.requestId);
     try {

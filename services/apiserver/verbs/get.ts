@@ -8,6 +8,7 @@ import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
+import { computeGet } from "./virtual.ts";
 
 /** Linearizable unless the request names a resourceVersion. Throws NotFound. */
 export async function get(
@@ -19,6 +20,7 @@ export async function get(
   const name = nameOf(request.name);
   const namespace = namespaceOf(resource, request.namespace);
   return run(backend, call, { verb: "get", resource, namespace, name }, [], async () => {
+    if (!resource.stored) return computeGet(backend, call, resource, namespace, name);
     await waitForCache(
       backend,
       resource,

@@ -14,6 +14,7 @@ import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { run } from "./pipeline.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
+import { computeList } from "./virtual.ts";
 
 export interface ListPage {
   readonly metadata: ListMeta;
@@ -35,6 +36,7 @@ export async function list(
   return run(backend, call, { verb: "list", resource, namespace, fieldSelector }, [], async () => {
     const selection = createSelection(resource, { ...request, namespace });
     const limit = limitOf(request);
+    if (!resource.stored) return computeList(backend, call, resource, selection, namespace);
     if (request.continue !== undefined && request.continue !== "") {
       if (request.resourceVersion !== undefined && request.resourceVersion !== "") {
         throw badRequest("specifying resource version is not allowed when using continue");

@@ -137,7 +137,7 @@ export function checkQualifiedName(text: string): string[] {
 }
 
 /** A name that can stand in a URL path. */
-function checkPathSegment(text: string): string[] {
+export function checkPathSegment(text: string): string[] {
   if (text === "." || text === "..") return [`may not be '${text}'`];
   return ["/", "%"]
     .filter((part) => text.includes(part))

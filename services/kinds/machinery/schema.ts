@@ -180,6 +180,11 @@ class Check {
       case "struct":
         if (!isObject(json)) return this.wrong(path, json, "object");
         return this.bounded(json, path, depth) ? copyJson(json) : undefined;
+      case "texts":
+        if (!Array.isArray(json)) return this.wrong(path, json, "array");
+        return json.map((each, index) =>
+          typeof each === "string" ? each : this.wrong(`${path}[${index}]`, each, "string"),
+        );
     }
   }
 
@@ -238,6 +243,8 @@ function zeroOf(field: FieldSchema, isQuantity: boolean): unknown {
     case "message":
     case "struct":
       return {};
+    case "texts":
+      return [];
     case "bool":
       return false;
     case "value":

@@ -100,6 +100,7 @@ function fits(field: FieldSchema, wireType: WireType): boolean {
     case "message":
     case "value":
     case "struct":
+    case "texts":
       return wireType === WireType.LengthDelimited;
     default: {
       // Repeated scalars come packed or one by one.

@@ -1,0 +1,8 @@
+import type { VirtualKind } from "./types.ts";
+import { userInfoOf } from "./user-info.ts";
+
+export const selfSubjectReview: VirtualKind = {
+  create: (_backend, call, document) => {
+    return { ...document, status: { userInfo: userInfoOf(call.user) } };
+  },
+};

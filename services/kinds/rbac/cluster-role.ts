@@ -1,0 +1,32 @@
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { ClusterRole, ClusterRolesService } from "../../../proto/gen/rbac.ts";
+import { required } from "../machinery/causes.ts";
+import { defineKind, nameColumn } from "../machinery/define.ts";
+import { validateLabelSelector } from "../machinery/label-selector.ts";
+import { createdColumn, validateRules } from "./rules.ts";
+
+export const clusterRole = defineKind({
+  message: "trireme.rbac.v1.ClusterRole",
+  codec: ClusterRole,
+  service: ClusterRolesService,
+  nameRule: "path",
+
+  validate(document) {
+    const { rules = [], aggregationRule } = document as ClusterRole;
+    return [...validateRules(rules, false), ...validateAggregation(aggregationRule)];
+  },
+  columns: [nameColumn, createdColumn],
+});
+
+function validateAggregation(aggregation: ClusterRole["aggregationRule"]): FieldCause[] {
+  if (aggregation === undefined) return [];
+  const path = "aggregationRule.clusterRoleSelectors";
+  const selectors = aggregation.clusterRoleSelectors ?? [];
+  if (selectors.length === 0) {
+    const detail = "at least one clusterRoleSelector required if aggregationRule is non-nil";
+    return [required(path, detail)];
+  }
+  return selectors.flatMap((selector, index) =>
+    validateLabelSelector(selector, `${path}[${index}]`),
+  );
+}

@@ -1,0 +1,13 @@
+import { Role, RolesService } from "../../../proto/gen/rbac.ts";
+import { defineKind, nameColumn } from "../machinery/define.ts";
+import { createdColumn, validateRules } from "./rules.ts";
+
+export const role = defineKind({
+  message: "trireme.rbac.v1.Role",
+  codec: Role,
+  service: RolesService,
+  nameRule: "path",
+
+  validate: (document) => validateRules((document as Role).rules ?? [], true),
+  columns: [nameColumn, createdColumn],
+});
