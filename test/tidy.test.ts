@@ -111,9 +111,10 @@ test("imports run proto → ha → services, and nothing imports a leaf", () => 
 const apiserverParts: Readonly<Record<string, readonly string[]>> = {
   storage: [],
   auth: ["storage"],
-  admission: ["storage"],
+  admission: ["storage", "auth"],
   verbs: ["storage", "auth", "admission"],
   extensions: ["storage", "verbs"],
+  virtual: ["storage", "auth", "verbs"],
   nodes: ["storage", "auth", "verbs"],
   faces: ["storage", "auth", "verbs", "extensions", "nodes"],
   pki: [],

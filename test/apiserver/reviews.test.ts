@@ -8,7 +8,7 @@ import {
   remove,
   watch,
 } from "../../services/apiserver/verbs/mod.ts";
-import type { VirtualKinds } from "../../services/apiserver/virtual/types.ts";
+import type { VirtualKinds } from "../../services/apiserver/verbs/virtual-kind.ts";
 import { builtInRegistry, type Document, defineResource } from "../../services/kinds/mod.ts";
 import { adminCall, fails, kind, make, world } from "./harness.ts";
 

@@ -26,8 +26,13 @@ test("every message with the option has a row, and every kind agrees with its ro
 });
 
 test("the names of a row exist", () => {
-  for (const { message, service, list, write, event, methods } of Object.values(resources)) {
-    for (const name of [message, list, write, event]) assert.ok(messages[name ?? ""], name);
+  for (const { message, service, list, write, event, verbs, methods } of Object.values(resources)) {
+    assert.ok(messages[message], message);
+    const follow = { list, watch: event, create: write } as const;
+    for (const [verb, name] of Object.entries(follow)) {
+      const wanted = verbs.some((each) => each === verb);
+      assert.equal(messages[name ?? ""] !== undefined, wanted, `${message} ${verb}`);
+    }
     const generated = Object.keys(services[service]?.methods ?? {});
     assert.deepEqual(
       methods,

@@ -5,9 +5,9 @@ import type { AdmissionChain } from "../admission/chain.ts";
 import type { Authorizer } from "../auth/authorize.ts";
 import type { TokenAuthenticator } from "../auth/bearer.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
-import type { VirtualKinds } from "../virtual/types.ts";
 import type { FlowControl } from "./flow-control.ts";
 import type { TimeToLive } from "./time-to-live.ts";
+import type { VirtualKinds } from "./virtual-kind.ts";
 
 /** What every verb stands on. */
 export interface Backend {

@@ -4,10 +4,10 @@ import { invalid, methodNotAllowed, notFound, resourceName } from "../errors.ts"
 import { objectKey } from "../storage/keys.ts";
 import type { Selection } from "../storage/selection.ts";
 import { encodeStored, StoredObject } from "../storage/stored-object.ts";
-import type { VirtualKind } from "../virtual/types.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { metadataOf } from "./documents.ts";
+import type { VirtualKind } from "./virtual-kind.ts";
 
 /** Throws Invalid for what the resource's own validation refuses. */
 export async function computeCreate(

@@ -1,4 +1,4 @@
-import type { VirtualKind } from "./types.ts";
+import type { VirtualKind } from "../verbs/virtual-kind.ts";
 import { userInfoOf } from "./user-info.ts";
 
 export const selfSubjectReview: VirtualKind = {

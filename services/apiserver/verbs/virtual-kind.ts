@@ -1,6 +1,6 @@
 import type { Document } from "../../kinds/mod.ts";
-import type { Backend } from "../verbs/backend.ts";
-import type { Call } from "../verbs/call.ts";
+import type { Backend } from "./backend.ts";
+import type { Call } from "./call.ts";
 
 /**
  * How a resource that is not stored (`Resource.stored` false) is computed, for each request anew. The
