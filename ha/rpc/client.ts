@@ -155,7 +155,7 @@ export interface CallSettings {
   readonly deadlineMillis?: number | undefined;
 }
 
-interface StreamSettings extends CallSettings {
+export interface StreamSettings extends CallSettings {
   /** The server has sent response headers: the stream has begun. Not called for an error alone. */
   readonly onHeaders?: (() => void) | undefined;
 }

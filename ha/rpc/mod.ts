@@ -10,6 +10,7 @@ export {
 
 export { directStream } from "./direct.ts";
 export type { Answers } from "./direct-call.ts";
+export { duplexIterable } from "./duplex-client.ts";
 export { prefixBytes as messagePrefixBytes, writeMessagePrefix } from "./engine/messages.ts";
 export { codeOfReason, errorTable, httpCodeOf, reasonOf } from "./error-table.ts";
 export { fromServiceError, toServiceError, toStatusDetail, toStatusDocument } from "./errors.ts";

@@ -59,6 +59,10 @@ export const limits = {
   livenessMinMillis: 200,
   /** Watchers of the cluster status. */
   statusWatchers: 100,
+  /** Streams into pods end when neither side has sent anything for so long (upstream: 4 h). */
+  streamIdleMillis: 4 * 3_600_000,
+  /** Bytes of input in one message to a kubelet; longer ones are cut. */
+  streamPieceBytes: 64 * 1024,
   /** Connecting to a kubelet. */
   kubeletConnectMillis: 5_000,
   drainMillis: 5_000,

@@ -1,5 +1,7 @@
 import { ClusterService, type MemberStatus } from "../../proto/gen/cluster.ts";
 import {
+  type ExecRequest,
+  type ExecResponse,
   type HeartbeatRequest,
   type HeartbeatResponse,
   type LogsRequest,
@@ -7,6 +9,8 @@ import {
   NamespacesService,
   NodesService,
   PodsService,
+  type PortForwardRequest,
+  type PortForwardResponse,
 } from "../../proto/gen/core.ts";
 import type { KindProperties } from "../../proto/gen/resources.ts";
 import { type DynamicClient, dynamicClient } from "./dynamic-client.ts";
@@ -48,6 +52,12 @@ export interface TriremeClient extends ResourceClients {
   heartbeat(options?: CallOptions): Promise<Duplex<HeartbeatRequest, HeartbeatResponse>>;
   /** Pieces of a container's log, not aligned to lines. */
   logs(request: LogsRequest, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /** A program beside a container's own; the first message has the options. */
+  exec(options?: CallOptions): Promise<Duplex<ExecRequest, ExecResponse>>;
+  /** A container's own program; the first message has the options. */
+  attach(options?: CallOptions): Promise<Duplex<ExecRequest, ExecResponse>>;
+  /** One connection to a port of a pod; the first message has the options. */
+  portForward(options?: CallOptions): Promise<Duplex<PortForwardRequest, PortForwardResponse>>;
   /** Idempotent; calls under way fail. */
   close(): void;
 }
@@ -104,6 +114,9 @@ export function createClient(transport: ClientTransport): TriremeClient {
         if (chunk.data) yield chunk.data;
       }
     },
+    exec: (call = {}) => transport.duplex(PodsService.exec, call),
+    attach: (call = {}) => transport.duplex(PodsService.attach, call),
+    portForward: (call = {}) => transport.duplex(PodsService.portForward, call),
     close: () => transport.close(),
   };
 }

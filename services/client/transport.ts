@@ -12,6 +12,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { type ClientTls, connect } from "../../ha/rpc/client.ts";
+import { drained } from "../../ha/rpc/duplex-client.ts";
 import { cancelledError, fromServiceError } from "../../ha/rpc/errors.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
@@ -49,6 +50,8 @@ export interface UnaryOptions extends WriteOptions {
 export interface Duplex<Request, Response> {
   /** False: the stream's buffer is full, and the caller had better wait for an answer. */
   send(request: Request): boolean;
+  /** Resolves when the stream takes more, or has ended. */
+  ready(): Promise<void>;
   /** Can be iterated once; throws StatusError when the stream breaks. */
   readonly responses: AsyncIterable<Response>;
   /** Ends the sending half; the server then ends the stream. */
@@ -210,6 +213,7 @@ export class Transport implements ClientTransport {
     call.on("end", () => signal?.removeEventListener("abort", cancel));
     return {
       send: (request) => call.write(request),
+      ready: () => drained(call),
       responses: responsesOf(call),
       end: () => call.end(),
       cancel,

@@ -15,7 +15,6 @@ import {
 } from "../client/mod.ts";
 import { resourceAmounts } from "../kinds/mod.ts";
 import { kubeletLimits } from "./limits.ts";
-import type { LogSource } from "./logs.ts";
 import { AddressPool } from "./node/addresses.ts";
 import { admit } from "./node/admission.ts";
 import {
@@ -39,6 +38,7 @@ import type { ConfigSource } from "./pod/environment.ts";
 import type { ClusterDns } from "./pod/network-files.ts";
 import { probeRunner } from "./pod/probe-actions.ts";
 import { PodWorker, type WorkerContext } from "./pod/worker.ts";
+import type { PodSource } from "./requests.ts";
 import type { ContainerRuntime } from "./runtime/types.ts";
 
 export interface KubeletOptions {
@@ -58,7 +58,7 @@ export interface KubeletOptions {
 
 const configReadMillis = 10_000;
 
-export class Kubelet implements LogSource {
+export class Kubelet implements PodSource {
   readonly runtime: ContainerRuntime;
   readonly #options: KubeletOptions;
   readonly #log: Log;

@@ -32,6 +32,11 @@ export const kubeletLimits = {
   /** Upstream's evictionPressureTransitionPeriod. */
   pressureHoldMillis: 300_000,
   logFollowersMax: 64,
+  /** Exec and attach sessions, and connections forwarded to pods, at a time. */
+  sessionsMax: 256,
+  forwardsMax: 1_024,
+  /** Output of a program that has ended is over when none has come for so long. */
+  outputQuietMillis: 500,
   /** Upstream's: of the file, of the output in its place, and of all containers of a pod. */
   terminationMessageBytes: 4_096,
   terminationLogBytes: 2_048,

@@ -1,67 +1,12 @@
-/** trireme.kubelet.v1.Kubelet: what the apiserver asks of a node. */
-
-import { type CallContext, serverStream } from "../../ha/rpc/mod.ts";
+/** The output of a pod's containers. */
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import type { LogChunk, LogsRequest, Pod } from "../../proto/gen/core.ts";
-import { kubeletLimits } from "./limits.ts";
+import type { LogsRequest } from "../../proto/gen/core.ts";
 import { runsOf } from "./pod/status.ts";
-import type { ContainerRuntime } from "./runtime/types.ts";
-
-export interface LogSource {
-  readonly runtime: ContainerRuntime;
-  readonly pod: (namespace: string, name: string) => Pod | undefined;
-}
-
-/** Only masters, and people with all rights, may ask a kubelet anything. */
-export function authorizePeer(context: Pick<CallContext, "peer">): void {
-  const { certificate } = context.peer;
-  if (certificate === undefined) {
-    throw new StatusError(Code.unauthenticated, "the kubelet needs a client certificate");
-  }
-  const allowed =
-    certificate.commonName === "system:kube-apiserver" ||
-    certificate.organizations.includes("system:masters");
-  if (!allowed) {
-    throw new StatusError(
-      Code.permissionDenied,
-      `user "${certificate.commonName}" may not use the kubelet's API`,
-    );
-  }
-}
-
-/** Handlers of the Kubelet service. `secured`: callers are known by their certificates. */
-export function kubeletHandlers(source: LogSource, secured: boolean) {
-  let followers = 0;
-  return {
-    logs: serverStream<LogsRequest, LogChunk>((request, context) => {
-      if (secured) authorizePeer(context);
-      return stream(request, context);
-    }),
-  };
-
-  async function* stream(request: LogsRequest, context: CallContext): AsyncGenerator<LogChunk> {
-    if (followers >= kubeletLimits.logFollowersMax) {
-      throw new StatusError(
-        Code.resourceExhausted,
-        `more than ${kubeletLimits.logFollowersMax} log streams on this node`,
-      );
-    }
-    followers += 1;
-    try {
-      const pieces = openLogs(source, request, context.signal);
-      context.sendHeaders();
-      for await (const piece of pieces) {
-        yield { data: Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength) };
-      }
-    } finally {
-      followers -= 1;
-    }
-  }
-}
+import { chooseContainer, type PodSource, podOf } from "./requests.ts";
 
 /** Throws StatusError: notFound, invalidArgument, unimplemented. */
 export function openLogs(
-  source: LogSource,
+  source: PodSource,
   request: LogsRequest,
   signal: AbortSignal,
 ): AsyncIterable<Uint8Array> {
@@ -78,10 +23,7 @@ export function openLogs(
       throw new StatusError(Code.invalidArgument, `${field}: ${value} must not be negative`);
     }
   }
-  const pod = source.pod(namespace, name);
-  if (pod === undefined) {
-    throw new StatusError(Code.notFound, `pod ${namespace}/${name} is not on this node`);
-  }
+  const pod = podOf(source, namespace, name);
   const container = chooseContainer(pod, request.container);
   const runs = source.runtime.containers(pod.metadata?.uid ?? "");
   const { latest, previous } = runsOf(runs, container);
@@ -103,23 +45,4 @@ export function openLogs(
     limitBytes,
     signal,
   });
-}
-
-function chooseContainer(pod: Pod, asked: string | undefined): string {
-  const mains = (pod.spec?.containers ?? []).map(({ name = "" }) => name);
-  const all = [...mains, ...(pod.spec?.initContainers ?? []).map(({ name = "" }) => name)];
-  const podName = pod.metadata?.name;
-  if (asked) {
-    if (all.includes(asked)) return asked;
-    throw new StatusError(
-      Code.invalidArgument,
-      `container ${asked} is not valid for pod ${podName}; it has: ${all.join(", ")}`,
-    );
-  }
-  const [only] = mains;
-  if (only !== undefined && mains.length === 1) return only;
-  throw new StatusError(
-    Code.invalidArgument,
-    `a container name must be specified for pod ${podName}, choose one of: [${all.join(" ")}]`,
-  );
 }

@@ -23,6 +23,8 @@ class FakeStream {
     return true;
   }
 
+  async ready(): Promise<void> {}
+
   answer(response: HeartbeatResponse): void {
     this.#queue.push(response);
     this.#wake();

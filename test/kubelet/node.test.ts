@@ -7,7 +7,8 @@ import { createRpcServer } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Node, Pod, PodSpec } from "../../proto/gen/core.ts";
 import { KubeletClient, KubeletService } from "../../proto/gen/kubelet.ts";
-import { authorizePeer, kubeletHandlers, openLogs } from "../../services/kubelet/logs.ts";
+import { authorizePeer, kubeletHandlers } from "../../services/kubelet/handlers.ts";
+import { openLogs } from "../../services/kubelet/logs.ts";
 import { AddressPool } from "../../services/kubelet/node/addresses.ts";
 import { admit } from "../../services/kubelet/node/admission.ts";
 import {

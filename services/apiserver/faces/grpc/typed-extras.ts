@@ -4,13 +4,17 @@ import type { ScaleWrite } from "../../../../proto/gen/autoscaling.ts";
 import type {
   Binding,
   Eviction,
+  ExecRequest,
   HeartbeatRequest,
   LogsRequest,
+  PortForwardRequest,
 } from "../../../../proto/gen/core.ts";
 import type { GetRequest } from "../../../../proto/gen/meta.ts";
 import type { Resource } from "../../../kinds/mod.ts";
+import { session } from "../../nodes/exec.ts";
 import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
+import { portForward } from "../../nodes/port-forward.ts";
 import { bind, callOf, evict, finalize, getScale, updateScale } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
 import { decoding, tellWarnings, writeOf } from "./requests.ts";
@@ -29,6 +33,15 @@ export function extraMethods(
     evict: decoded("evict", (call, request: Eviction) => evict(backend, call, resource, request)),
     logs: serverStream((request: LogsRequest, context) =>
       logs(face, enter(context), resource, request),
+    ),
+    exec: bidiStream((requests: AsyncIterable<ExecRequest>, context) =>
+      session(face, enter(context), resource, "exec", requests),
+    ),
+    attach: bidiStream((requests: AsyncIterable<ExecRequest>, context) =>
+      session(face, enter(context), resource, "attach", requests),
+    ),
+    portForward: bidiStream((requests: AsyncIterable<PortForwardRequest>, context) =>
+      portForward(face, enter(context), resource, requests),
     ),
     finalize: unary(async (request: Buffer, context) => {
       const call = enter(context);

@@ -134,6 +134,13 @@ export async function openExec(plan: ExecPlan, options: StreamOptions): Promise<
   };
   options.signal.addEventListener("abort", killAll, { once: true });
   if (options.signal.aborted) killAll();
+  // What the program left behind may hold its output open for ever.
+  const letGo = () => {
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  };
+  options.signal.addEventListener("abort", letGo, { once: true });
+  child.once("close", () => options.signal.removeEventListener("abort", letGo));
   const exitCode = new Promise<number>((resolve) => {
     child.once("exit", (code, signal) => {
       options.signal.removeEventListener("abort", killAll);
