@@ -1,5 +1,5 @@
 /** `endpoints.json`: where everything of a running cluster is, for people and programs. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { directories } from "./layout.ts";
@@ -90,15 +90,26 @@ export function readEndpoints(dataDirectory: string): Endpoints {
 
 /** Whether a process of this pid runs and is one of ours (its command line names `trireme`'s main). */
 export function isOurs(pid: number | undefined): boolean {
-  if (pid === undefined) return false;
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false; // No such process, or not ours to signal.
-  }
+  if (pid === undefined || !exists(pid)) return false;
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("services/cli/main.ts");
   } catch {
-    return true; // No /proc on this system: the pid alone has to do.
+    // Without /proc the pid alone has to do; with it, the process has just ended.
+    return !existsSync("/proc/self");
+  }
+}
+
+/**
+ * Whether there is a process of this pid. A process that has been killed exists until the last of
+ * its threads, and with it every socket, is gone and its parent has seen it. Pids below 2 are those
+ * of no program of ours: to `kill` they mean several processes at once.
+ */
+export function exists(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid < 2) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false; // No such process, or not ours to signal.
   }
 }

@@ -4,12 +4,13 @@
  *
  *   npm run bench -- lists [--keys 500000] [--at-once 1] [--value-bytes 100]
  */
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { credentials } from "@grpc/grpc-js";
 import { call } from "../../ha/rpc/mod.ts";
-import { KVClient, type TxnRequest } from "../../proto/gen/etcd.ts";
+import type { KVClient, TxnRequest } from "../../proto/gen/etcd.ts";
 import { startTrireme } from "./store/clusters.ts";
 import { withPlace } from "./store/place.ts";
 
@@ -91,33 +92,18 @@ async function putWhile(
   return millis.sort((a, b) => a - b);
 }
 
-/** A client on a connection of its own. */
+/** A client in a process of its own: putting a large answer together holds up whoever does it. */
 function reader(endpoint: string): (keys: number) => Promise<void> {
-  const client = new KVClient(endpoint, credentials.createInsecure(), {
-    "grpc.max_receive_message_length": -1,
-  });
-  return (keys) =>
-    new Promise((resolve, reject) => {
-      const method = client.makeUnaryRequest.bind(client);
-      const { path, requestSerialize } = listMethod;
-      const all = { key: Buffer.from("list/"), rangeEnd: Buffer.from("list0") };
-      // The answer is not decoded: half a million objects would hold up this process.
-      method(
-        path,
-        requestSerialize,
-        (bytes: Buffer) => bytes,
-        all,
-        (error, bytes) => {
-          client.close();
-          if (error !== null) reject(error);
-          else if ((bytes?.length ?? 0) < keys * 20) reject(new Error("the list is not complete"));
-          else resolve();
-        },
-      );
-    });
+  return async (keys) => {
+    const child = fork(join(import.meta.dirname, "store/lister.ts"), [endpoint]);
+    const [answer] = (await Promise.race([
+      once(child, "message"),
+      once(child, "exit").then(([code]) => [{ error: `the lister ended with code ${code}` }]),
+    ])) as [{ bytes: number } | { error: string }];
+    if ("error" in answer) throw new Error(answer.error);
+    if (answer.bytes < keys * 20) throw new Error("the list is not complete");
+  };
 }
-
-const listMethod = KVClient.service.range;
 
 function residentMegabytes(pid: number): number {
   const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));

@@ -7,7 +7,7 @@ import { call, connect } from "../../ha/rpc/mod.ts";
 import type { Random } from "../../ha/runtime/types.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { adminTls } from "../../services/cli/connect.ts";
-import { type Endpoints, isOurs } from "../../services/cli/endpoints.ts";
+import { type Endpoints, exists, isOurs } from "../../services/cli/endpoints.ts";
 import type { TriremeClient } from "../../services/client/mod.ts";
 import { until } from "../e2e/cluster.ts";
 
@@ -73,7 +73,7 @@ export class Victims {
     assert(pid > 1, `pid ${pid} of ${name} is no process of the cluster`);
     const at = Date.now();
     process.kill(pid, "SIGKILL");
-    await until(`the end of ${name}`, async () => !isOurs(pid), goneMillisMax, 5);
+    await until(`the end of ${name}`, async () => !exists(pid), goneMillisMax, 5);
     return { ...victim, at, goneAt: Date.now() };
   }
 
