@@ -121,7 +121,10 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
     },
     cluster: options.cluster,
   };
-  const worker = new Worker(new URL("./thread-start.ts", import.meta.url), { workerData: data });
+  const worker = new Worker(new URL("./thread-start.ts", import.meta.url), {
+    name: "store",
+    workerData: data,
+  });
   const store = new WorkerStore(worker);
   await store.started;
   worker.on("error", (error) => {

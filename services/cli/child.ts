@@ -7,7 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { noRestartExitCode } from "../../ha/runtime/production/process.ts";
+import { nameVariable, noRestartExitCode } from "../../ha/runtime/production/process.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 
 export interface ChildOptions {
@@ -61,7 +61,7 @@ export class Child {
     // The pipe on standard input is how a child notices that its supervisor is gone.
     const child = spawn(process.execPath, [`${import.meta.dirname}/main.ts`, ...args], {
       stdio: ["pipe", output, output],
-      env: { ...process.env, TRIREME_SUPERVISED: "1" },
+      env: { ...process.env, TRIREME_SUPERVISED: "1", [nameVariable]: this.name },
     });
     closeSync(output);
     this.#process = child;

@@ -2,6 +2,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createLog } from "../../ha/runtime/production/log.ts";
+import { nameProcess } from "../../ha/runtime/production/process.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { createProcessRuntime } from "../kubelet/mod.ts";
 import { adminTls } from "./connect.ts";
@@ -18,6 +19,7 @@ const containerStopMillis = 3_000;
 
 /** Stays until a signal. `nodeReturnMillis`: how long a killed node stays away. */
 export async function supervise(shape: ClusterShape, nodeReturnMillis: number): Promise<void> {
+  nameProcess("supervisor");
   const paths = directories(shape.dataDirectory);
   writeJson(paths.lock, { pid: process.pid } satisfies Lock);
   const { dataDirectory, ...kept } = shape;

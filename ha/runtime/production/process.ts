@@ -2,6 +2,7 @@
  * One program of the cluster: its flags, its start, its orderly end. Every `main.ts` is a value of
  * type {@link Program}; `runProgram` gives them all the same manners.
  */
+import { writeFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { parseArgs } from "node:util";
 import { StatusError } from "../status-error.ts";
@@ -80,6 +81,7 @@ export async function runProgram<F extends Flags>(
     process.exitCode = 2;
     return;
   }
+  nameProcess(definition.name);
   const log = createLog({ component: definition.name, pid: process.pid });
   const fail = (text: string) => (error: unknown) => {
     log.error(text, { error: error instanceof Error ? (error.stack ?? error.message) : error });
@@ -125,6 +127,24 @@ export async function runProgram<F extends Flags>(
     stop(noRestartExitCode);
   }, fail("an unhandled rejection ends this process"));
 }
+
+/** Environment variable by which a supervisor tells a program what it is called, e.g. `master-0`. */
+export const nameVariable = "TRIREME_NAME";
+
+/**
+ * Names the process in `ps` and `top` by what the supervisor calls it, or else by its component.
+ * Only the short name is changed, where the system has one: the command line keeps its flags.
+ */
+export function nameProcess(component: string): void {
+  const name = process.env[nameVariable] ?? component;
+  try {
+    writeFileSync("/proc/self/comm", name.slice(0, commLengthMax));
+  } catch {
+    process.title = `trireme ${name}`; // Not Linux: there is only the title.
+  }
+}
+
+const commLengthMax = 15;
 
 /** Throws an Error that names the flag and its value. */
 export function parseFlags<F extends Flags>(flags: F, args: readonly string[]): FlagValues<F> {

@@ -14,7 +14,7 @@ import {
   parseNodeCapacity,
   ports,
 } from "../layout.ts";
-import { printEndpoints } from "../output.ts";
+import { print, printEndpoints } from "../output.ts";
 
 export interface UpFlags {
   readonly dataDir: string;
@@ -159,11 +159,13 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
   child.once("exit", (code, signal) => {
     exited = signal ?? `code ${code}`;
   });
+  const began = performance.now();
   const deadline = Date.now() + readyMillisMax;
   for (;;) {
     const endpoints = readJson<Endpoints>(paths.endpoints);
     if (endpoints?.ready) {
       child.unref();
+      print(`ready after ${((performance.now() - began) / 1000).toFixed(1)} s`);
       printEndpoints(endpoints, paths.endpoints);
       return;
     }
