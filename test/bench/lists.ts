@@ -92,7 +92,7 @@ async function putWhile(
   return millis.sort((a, b) => a - b);
 }
 
-/** A client in a process of its own: putting a large answer together holds up whoever does it. */
+/** A client in a process of its own: putting a large answer together holds up its program. */
 function reader(endpoint: string): (keys: number) => Promise<void> {
   return async (keys) => {
     const child = fork(join(import.meta.dirname, "store/lister.ts"), [endpoint]);
