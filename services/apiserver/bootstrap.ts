@@ -1,4 +1,5 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { type Document, systemPriorityClasses } from "../kinds/mod.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
 import { limits } from "./limits.ts";
 import { apiserverUser } from "./nodes/liveness.ts";
@@ -14,23 +15,38 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
   let delay: number = limits.retryMinMillis;
   while (!signal.aborted) {
     try {
-      for (const name of systemNamespaces) await createNamespace(backend, name);
+      for (const name of systemNamespaces) {
+        await createMissing(backend, "v1", "Namespace", { metadata: { name } });
+      }
+      for (const one of systemPriorityClasses) {
+        await createMissing(backend, "scheduling.k8s.io/v1", "PriorityClass", one);
+      }
       return;
     } catch (thrown) {
       const error = StatusError.from(thrown);
-      backend.log.warn("the system namespaces could not be created yet", { error: error.message });
+      backend.log.warn("the objects of the system could not be created yet", {
+        error: error.message,
+      });
     }
     await pause(backend.clock, delay, signal);
     delay = Math.min(delay * 2, limits.retryMaxMillis);
   }
 }
 
-async function createNamespace(backend: Backend, name: string): Promise<void> {
-  const namespaces = backend.registry.required("v1", "Namespace");
-  if (backend.cache.of(namespaces).get(objectKey(namespaces, "", name)) !== undefined) return;
+/** Cluster-scoped objects, whose document has a name. */
+async function createMissing(
+  backend: Backend,
+  apiVersion: string,
+  kind: string,
+  object: object,
+): Promise<void> {
+  const document = structuredClone(object) as Document;
+  const resource = backend.registry.required(apiVersion, kind);
+  const key = objectKey(resource, "", document.metadata?.name ?? "");
+  if (backend.cache.of(resource).get(key) !== undefined) return;
   try {
-    const body = documentBody({ metadata: { name } });
-    await create(backend, internalCall(apiserverUser), namespaces, { body });
+    const body = documentBody(document);
+    await create(backend, internalCall(apiserverUser), resource, { body });
   } catch (thrown) {
     // Another master was faster.
     if (StatusError.from(thrown).code !== Code.alreadyExists) throw thrown;

@@ -6,11 +6,14 @@ import { coreFields } from "./core/fields.ts";
 import { containerFields } from "./core/pod/container-fields.ts";
 import { podSpecFields } from "./core/pod/spec-fields.ts";
 import { podStatusFields } from "./core/pod/status-fields.ts";
+import { discoveryFields } from "./discovery/fields.ts";
 import { FieldWarnings, type SupportTable } from "./machinery/field-support.ts";
 import { metaFields } from "./machinery/meta-fields.ts";
 import type { Document } from "./machinery/resource.ts";
 import { nodeFields } from "./node/fields.ts";
 import { rbacFields } from "./rbac/fields.ts";
+import { schedulingFields } from "./scheduling/fields.ts";
+import { storageFields } from "./storage/fields.ts";
 
 export const fieldSupport: SupportTable = {
   ...metaFields,
@@ -23,6 +26,9 @@ export const fieldSupport: SupportTable = {
   ...nodeFields,
   ...authenticationFields,
   ...rbacFields,
+  ...schedulingFields,
+  ...discoveryFields,
+  ...storageFields,
 };
 
 const warnings = new FieldWarnings(fieldSupport);

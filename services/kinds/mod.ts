@@ -5,7 +5,6 @@ export { isSidecar } from "./core/pod/containers.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";
 export { type HostPort, hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
 export { isActive, isFinished } from "./core/pod/phase.ts";
-export { priorityOf } from "./core/pod/priority.ts";
 export { qosClassOf } from "./core/pod/qos.ts";
 export { referencesOf } from "./core/pod/references.ts";
 export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";
@@ -57,3 +56,5 @@ export {
 export { formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
 export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";
 export { parseYaml } from "./machinery/yaml.ts";
+export { systemPriorityClasses } from "./scheduling/priority-class.ts";
+export { isDefaultStorageClass } from "./storage/storage-class.ts";

@@ -1,15 +1,18 @@
 /** The admission plugins of this apiserver, in the order in which they run. */
 import type { Store } from "../../../ha/store/types.ts";
-import type { Registry, Resource } from "../../kinds/mod.ts";
+import type { RuntimeClass } from "../../../proto/gen/node.ts";
+import type { PriorityClass } from "../../../proto/gen/scheduling.ts";
+import { type Registry, type Resource, systemPriorityClasses } from "../../kinds/mod.ts";
 import { fetchObject } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
+import { createSelection } from "../storage/selection.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
 import { AdmissionChain } from "./chain.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodePortsInUse } from "./node-ports-in-use.ts";
-import { podPriority } from "./pod-priority.ts";
+import { type PriorityClasses, podPriority, priorityClasses } from "./pod-priority.ts";
 import type { PortRange } from "./port-range.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
@@ -34,6 +37,10 @@ export function admissionChain(
     const cached: StoredObject | undefined = backend.cache.of(resource).get(key);
     return fresh || cached === undefined ? fetchObject(backend, resource, key) : cached;
   };
+  const byName = async (resource: Resource, name: string) =>
+    (await find(resource, objectKey(resource, "", name), false))?.document;
+  const priorities = priorityLookup(backend, byName);
+  const runtimes = registry.required("node.k8s.io/v1", "RuntimeClass");
   return new AdmissionChain([
     namespaceLifecycle(registry, (name, fresh) =>
       find(namespaces, objectKey(namespaces, "", name), fresh),
@@ -41,8 +48,9 @@ export function admissionChain(
     serviceAccount(async (namespace, name) => {
       return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
     }),
-    podPriority,
-    runtimeClass,
+    podPriority(priorities),
+    priorityClasses(priorities, systemClassNames),
+    runtimeClass(async (name) => (await byName(runtimes, name)) as RuntimeClass | undefined),
     serviceAddresses(services),
     serviceNodePorts({
       range: services.nodePorts,
@@ -51,4 +59,21 @@ export function admissionChain(
     }),
     leaseFence(),
   ]);
+}
+
+const systemClassNames = new Set(systemPriorityClasses.map(({ metadata }) => metadata?.name ?? ""));
+
+function priorityLookup(
+  backend: AdmissionBackend,
+  byName: (resource: Resource, name: string) => Promise<object | undefined>,
+): PriorityClasses {
+  const classes = backend.registry.required("scheduling.k8s.io/v1", "PriorityClass");
+  return {
+    get: async (name) => (await byName(classes, name)) as PriorityClass | undefined,
+    *list() {
+      for (const { document } of backend.cache.of(classes).select(createSelection(classes, {}))) {
+        yield document as PriorityClass;
+      }
+    },
+  };
 }

@@ -46,6 +46,11 @@ export function tooLong(field: string, bytesMax: number): FieldCause {
   return cause("FieldValueTooLong", field, `Too long: may not be more than ${bytesMax} bytes`);
 }
 
+export function tooMany(field: string, actual: number, itemsMax: number): FieldCause {
+  const message = `Too many: ${actual}: must have at most ${itemsMax} items`;
+  return cause("FieldValueTooMany", field, message);
+}
+
 /** Wrong JSON type, as upstream words it for values of the wrong shape. */
 export function typeInvalid(field: string, value: unknown, detail: string): FieldCause {
   return cause("FieldValueTypeInvalid", field, `Invalid value: ${show(value)}: ${detail}`);

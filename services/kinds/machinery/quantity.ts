@@ -127,6 +127,20 @@ export function compareQuantities(left: Quantity, right: Quantity): number {
   return left.nanos < right.nanos ? -1 : left.nanos > right.nanos ? 1 : 0;
 }
 
+/** The same resources with equal amounts, however they are written. Both must be valid. */
+export function sameAmounts(
+  one: Readonly<Record<string, string>>,
+  other: Readonly<Record<string, string>>,
+): boolean {
+  const names = Object.keys(one);
+  if (names.length !== Object.keys(other).length) return false;
+  return names.every((name) => {
+    const [left, right] = [one[name], other[name]];
+    if (left === undefined || right === undefined) return false;
+    return compareQuantities(quantityOf(left), quantityOf(right)) === 0;
+  });
+}
+
 /** The sum, written like `left` unless that is zero. */
 export function addQuantities(left: Quantity, right: Quantity): Quantity {
   return {

@@ -23,20 +23,23 @@ export interface SchemaCheck {
   readonly document: Document;
 }
 
-/** Quantities may come as JSON numbers (`cpu: 2`); by full field name. */
+/** Quantities may come as JSON numbers (`cpu: 2`); by field name after `trireme.`. */
 const quantityFields: ReadonlySet<string> = new Set(
   [
-    "ResourceRequirements.limits",
-    "ResourceRequirements.requests",
-    "VolumeResourceRequirements.limits",
-    "VolumeResourceRequirements.requests",
-    "PodSpec.overhead",
-    "NodeStatus.capacity",
-    "NodeStatus.allocatable",
-    "ContainerStatus.allocatedResources",
-    "EmptyDirVolumeSource.sizeLimit",
-    "ResourceFieldSelector.divisor",
-  ].map((name) => `trireme.core.v1.${name}`),
+    "node.v1.Overhead.podFixed",
+    "storage.v1.CSIStorageCapacity.capacity",
+    "storage.v1.CSIStorageCapacity.maximumVolumeSize",
+    "core.v1.ResourceRequirements.limits",
+    "core.v1.ResourceRequirements.requests",
+    "core.v1.VolumeResourceRequirements.limits",
+    "core.v1.VolumeResourceRequirements.requests",
+    "core.v1.PodSpec.overhead",
+    "core.v1.NodeStatus.capacity",
+    "core.v1.NodeStatus.allocatable",
+    "core.v1.ContainerStatus.allocatedResources",
+    "core.v1.EmptyDirVolumeSource.sizeLimit",
+    "core.v1.ResourceFieldSelector.divisor",
+  ].map((name) => `trireme.${name}`),
 );
 
 export function checkSchema(message: string, json: unknown, mode: SchemaMode): SchemaCheck {

@@ -1,0 +1,37 @@
+import { RuntimeClass, RuntimeClassesService } from "../../../proto/gen/node.ts";
+import { canonicalise } from "../core/pod/defaults.ts";
+import { validateResources } from "../core/pod/resource-validation.ts";
+import { validateTolerations } from "../core/pod/validation.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { unchanged, wrong } from "../machinery/field-rules.ts";
+import { validateLabels } from "../machinery/metadata.ts";
+import { checkLabelName } from "../machinery/names.ts";
+import type { Document } from "../machinery/resource.ts";
+
+const asClass = (document: Document): RuntimeClass => document as RuntimeClass;
+
+export const runtimeClass = defineKind({
+  message: "trireme.node.v1.RuntimeClass",
+  codec: RuntimeClass,
+  service: RuntimeClassesService,
+
+  setDefaults: (document) => canonicalise(asClass(document).overhead?.podFixed),
+  validate(document) {
+    const { handler = "", overhead, scheduling } = asClass(document);
+    const limits = overhead?.podFixed ?? {};
+    const { nodeSelector, tolerations = [] } = scheduling ?? {};
+    return [
+      ...wrong("handler", handler, checkLabelName(handler)),
+      ...validateResources({ limits }, "overhead", new Set()),
+      ...validateLabels(nodeSelector, "scheduling.nodeSelector"),
+      ...validateTolerations(tolerations, "scheduling.tolerations"),
+    ];
+  },
+  validateUpdate: (next, stored) =>
+    unchanged("handler", asClass(next).handler, asClass(stored).handler),
+  columns: [
+    nameColumn,
+    { name: "Handler", value: (document) => asClass(document).handler ?? "" },
+    ageColumn,
+  ],
+});

@@ -1,0 +1,117 @@
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import {
+  StorageClass,
+  StorageClassesService,
+  type TopologySelectorTerm,
+} from "../../../proto/gen/storage.ts";
+import { oneOf } from "../core/pod/field-checks.ts";
+import { duplicate, forbidden, invalid, required, tooLong } from "../machinery/causes.ts";
+import { ageColumn, defineKind } from "../machinery/define.ts";
+import { unchanged, wrong } from "../machinery/field-rules.ts";
+import { equalJson } from "../machinery/json.ts";
+import { checkQualifiedName } from "../machinery/names.ts";
+import type { Document } from "../machinery/resource.ts";
+
+const parametersMax = 512;
+const parameterBytesMax = 256 * 1_024;
+const reclaimPolicies = ["Delete", "Retain"];
+const bindingModes = ["Immediate", "WaitForFirstConsumer"];
+const defaultAnnotations = [
+  "storageclass.kubernetes.io/is-default-class",
+  "storageclass.beta.kubernetes.io/is-default-class",
+];
+
+const asClass = (document: Document): StorageClass => document as StorageClass;
+
+export const storageClass = defineKind({
+  message: "trireme.storage.v1.StorageClass",
+  codec: StorageClass,
+  service: StorageClassesService,
+  shortNames: ["sc"],
+
+  setDefaults(document) {
+    const one = asClass(document);
+    one.reclaimPolicy ??= "Delete";
+    one.volumeBindingMode ??= "Immediate";
+  },
+  validate(document) {
+    const one = asClass(document);
+    const { provisioner = "", reclaimPolicy = "", volumeBindingMode } = one;
+    return [
+      ...(provisioner === ""
+        ? [required("provisioner")]
+        : wrong("provisioner", provisioner, checkQualifiedName(provisioner.toLowerCase()))),
+      ...validateParameters(one.parameters ?? {}),
+      ...(reclaimPolicy === "" ? [] : oneOf(reclaimPolicy, reclaimPolicies, "reclaimPolicy")),
+      ...oneOf(volumeBindingMode, bindingModes, "volumeBindingMode"),
+      ...validateTopologies(one.allowedTopologies ?? []),
+    ];
+  },
+  validateUpdate(next, stored) {
+    const [one, before] = [asClass(next), asClass(stored)];
+    const causes = (["parameters", "provisioner", "reclaimPolicy"] as const)
+      .filter((name) => !equalJson(one[name], before[name]))
+      .map((name) => forbidden(name, `updates to ${name} are forbidden.`));
+    const { volumeBindingMode } = before;
+    return [...causes, ...unchanged("volumeBindingMode", one.volumeBindingMode, volumeBindingMode)];
+  },
+  columns: [
+    { name: "Name", value: nameText },
+    { name: "Provisioner", value: (document) => asClass(document).provisioner ?? "" },
+    { name: "ReclaimPolicy", value: (document) => asClass(document).reclaimPolicy ?? "Delete" },
+    {
+      name: "VolumeBindingMode",
+      value: (document) => asClass(document).volumeBindingMode ?? "Immediate",
+    },
+    {
+      name: "AllowVolumeExpansion",
+      value: (document) => String(asClass(document).allowVolumeExpansion ?? false),
+    },
+    ageColumn,
+  ],
+});
+
+/** Whether claims that name no class get this one (upstream `IsDefaultAnnotation`). */
+export function isDefaultStorageClass({ metadata }: StorageClass): boolean {
+  return defaultAnnotations.some((name) => metadata?.annotations?.[name] === "true");
+}
+
+function nameText(document: Document): string {
+  const name = document.metadata?.name ?? "";
+  return isDefaultStorageClass(asClass(document)) ? `${name} (default)` : name;
+}
+
+function validateParameters(parameters: Readonly<Record<string, string>>): FieldCause[] {
+  const entries = Object.entries(parameters);
+  if (entries.length > parametersMax) return [tooLong("parameters", parametersMax)];
+  const causes: FieldCause[] = [];
+  let size = 0;
+  for (const [key, value] of entries) {
+    if (key === "") causes.push(invalid("parameters", key, "field can not be empty."));
+    size += Buffer.byteLength(key) + Buffer.byteLength(value);
+  }
+  return size > parameterBytesMax ? [...causes, tooLong("parameters", parameterBytesMax)] : causes;
+}
+
+function validateTopologies(terms: readonly TopologySelectorTerm[]): FieldCause[] {
+  const seen: Record<string, string[]>[] = [];
+  return terms.flatMap(({ matchLabelExpressions = [] }, index) => {
+    const list = `allowedTopologies[${index}].matchLabelExpressions`;
+    const causes: FieldCause[] = matchLabelExpressions.length === 0 ? [required(list)] : [];
+    const wanted: Record<string, string[]> = {};
+    matchLabelExpressions.forEach(({ key = "", values = [] }, position) => {
+      const at = `${list}[${position}]`;
+      if (values.length === 0) causes.push(required(`${at}.values`));
+      values.forEach((value, place) => {
+        const known = values.indexOf(value) < place;
+        if (known) causes.push(duplicate(`${at}.values[${place}]`, value));
+      });
+      causes.push(...wrong(`${at}.key`, key, checkQualifiedName(key)));
+      if (Object.hasOwn(wanted, key)) causes.push(duplicate(`${at}.key`, key));
+      wanted[key] = [...new Set(values)].sort();
+    });
+    if (seen.some((each) => equalJson(each, wanted))) causes.push(duplicate(list, ""));
+    seen.push(wanted);
+    return causes;
+  });
+}
