@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { completed } from "./complete.mjs";
+import { writeDescriptions } from "./descriptions.mjs";
 import { descriptorsOf, writeDescriptors } from "./descriptors.mjs";
 import { isBigint } from "./names.mjs";
 import { protoc } from "./protoc.mjs";
@@ -32,6 +33,7 @@ export async function generateAll(source, contracts, out) {
   useViews(out);
   const descriptors = await descriptorsOf(sets);
   await writeDescriptors(out, descriptors);
+  writeDescriptions(out, descriptors);
   writeTables(out, descriptors, resources);
   writeTree(source, proto, join(out, "tree"), descriptors);
 }
