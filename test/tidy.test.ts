@@ -116,7 +116,8 @@ const apiserverParts: Readonly<Record<string, readonly string[]>> = {
   extensions: ["storage", "verbs"],
   virtual: ["storage", "auth", "verbs"],
   nodes: ["storage", "auth", "verbs"],
-  faces: ["storage", "auth", "verbs", "extensions", "nodes"],
+  openapi: [],
+  faces: ["storage", "auth", "verbs", "extensions", "nodes", "openapi"],
   pki: [],
 };
 /** Files beside the parts that every part may import, and that import no part. */
