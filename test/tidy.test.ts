@@ -61,6 +61,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "ha/store",
     "ha/member",
     "ha/etcd",
+    "ha/http2",
     "ha/rpc",
     "ha/election",
     "services/kinds",

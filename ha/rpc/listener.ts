@@ -17,6 +17,8 @@ export interface ListenerOptions {
   readonly maxConnections?: number | undefined;
   /** Accepts the connections that speak HTTP/1.1; without it they are closed. */
   readonly http1?: Accept | undefined;
+  /** A client that offers both protocols gets HTTP/2; otherwise such a client gets HTTP/1.1. */
+  readonly preferHttp2?: boolean | undefined;
 }
 
 type Accept = (socket: Socket, peer: PeerIdentity) => void;
@@ -40,7 +42,7 @@ export class Listener {
 
   /** `accept` is given every connection that is ready for the HTTP/2 preface. */
   constructor(options: ListenerOptions, accept: Accept) {
-    const { log, tls, http1 } = options;
+    const { log, tls, http1, preferHttp2 = false } = options;
     const admit = (socket: Socket, peer: PeerIdentity) => {
       // The handshake ended after the listener was stopped.
       if (this.#stopped) return socket.destroy();
@@ -62,8 +64,7 @@ export class Listener {
           // Node would end a handshake with a foreign certificate without a word; such a client
           // is let in to be told why.
           rejectUnauthorized: false,
-          // A gRPC client offers h2 alone; one that offers both came to look at a page.
-          ALPNProtocols: http1 === undefined ? ["h2"] : ["http/1.1", "h2"],
+          ALPNProtocols: protocolsOf(http1 !== undefined, preferHttp2),
           minVersion: "TLSv1.2",
           handshakeTimeout: rpcLimits.handshakeMillis,
         },
@@ -170,6 +171,12 @@ function tellProtocols(socket: Socket, told: (isHttp2: boolean) => void): void {
     socket.resume();
   };
   socket.on("data", listen);
+}
+
+/** A gRPC client offers h2 alone; one that offers both came to look at a page. */
+function protocolsOf(http1: boolean, preferHttp2: boolean): string[] {
+  if (!http1) return ["h2"];
+  return preferHttp2 ? ["h2", "http/1.1"] : ["http/1.1", "h2"];
 }
 
 /** Checks that the server makes beyond the validity of a client's certificate. */

@@ -11,12 +11,15 @@ export {
 export { directStream } from "./direct.ts";
 export type { Answers } from "./direct-call.ts";
 export { duplexIterable } from "./duplex-client.ts";
+export { DeadlineWheel, type Expiring } from "./engine/deadline-wheel.ts";
 export { prefixBytes as messagePrefixBytes, writeMessagePrefix } from "./engine/messages.ts";
+export { RequestBytes } from "./engine/request-bytes.ts";
 export { codeOfReason, errorTable, httpCodeOf, reasonOf } from "./error-table.ts";
 export { fromServiceError, toServiceError, toStatusDetail, toStatusDocument } from "./errors.ts";
 export { bidiStream, clientStream, serverStream, unary } from "./handlers.ts";
 export { addHealth, HealthRegistry, ServingStatus } from "./health.ts";
 export { rpcLimits } from "./limits.ts";
+export { Listener, type PeerIdentity } from "./listener.ts";
 
 export { PiecewiseMessage } from "./piecewise.ts";
 export { addReflection } from "./reflection.ts";

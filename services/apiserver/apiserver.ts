@@ -31,6 +31,8 @@ import { addClusterService, Readiness } from "./faces/grpc/cluster.ts";
 import { addDynamicService } from "./faces/grpc/dynamic.ts";
 import type { Face } from "./faces/grpc/face.ts";
 import { addTypedServices } from "./faces/grpc/typed.ts";
+import type { OnUpgrade } from "./faces/rest/http1.ts";
+import { RestServer } from "./faces/rest/server.ts";
 import { limits } from "./limits.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
@@ -46,6 +48,10 @@ export interface ApiserverOptions {
   readonly store: Store;
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: ServerTls;
+  /** Where the REST API is served over HTTPS; absent: it is not. */
+  readonly https?: { readonly host: string; readonly port: number } | undefined;
+  /** Takes over connections of the REST API that are to be upgraded. */
+  readonly onUpgrade?: OnUpgrade | undefined;
   /** Common names that may speak for other users; default `trireme:balancer`. */
   readonly frontProxyNames?: readonly string[] | undefined;
   /** Default 127.32.0.0/12. */
@@ -81,6 +87,8 @@ export interface ApiserverOptions {
 
 export interface Apiserver {
   readonly port: number;
+  /** Of the REST API; undefined when it is not served. */
+  readonly httpsPort: number | undefined;
   /** Says that it stops, ends streams, and lets calls under way finish within the grace time. */
   drain(): Promise<void>;
   /** Drains, then closes everything but the store. Idempotent. */
@@ -117,7 +125,9 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   backend.cache.start();
   const prepared = prepare(backend, readiness, stopping.signal);
   const { port } = await server.listen(options.listen);
-  log.info("the apiserver listens", { ...options.listen, port });
+  const rest = options.https && createRest(options, face, readiness);
+  const httpsPort = options.https && (await rest?.listen(options.https))?.port;
+  log.info("the apiserver listens", { ...options.listen, port, httpsPort });
 
   let drained: Promise<void> | undefined;
   const drain = () => {
@@ -126,13 +136,14 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
       health.shutDown();
       stopping.abort();
       await backend.cache.close();
-      await server.drain(limits.drainMillis);
+      await Promise.all([server.drain(limits.drainMillis), rest?.drain(limits.drainMillis)]);
     })();
     return drained;
   };
   let closed: Promise<void> | undefined;
   return {
     port,
+    httpsPort,
     drain,
     close: () => {
       closed ??= (async () => {
@@ -140,7 +151,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
         await prepared;
         await liveness.close();
         undoStatus();
-        await server.close();
+        await Promise.all([server.close(), rest?.close()]);
       })();
       return closed;
     },
@@ -225,6 +236,11 @@ function createServer(
   addHealth(server, health);
   addReflection(server);
   return server;
+}
+
+function createRest(options: ApiserverOptions, face: Face, readiness: Readiness): RestServer {
+  const { log, tls, onUpgrade } = options;
+  return new RestServer({ face, readiness, log, tls, onUpgrade });
 }
 
 function setHealth(health: HealthRegistry, server: RpcServer, ready: boolean): void {

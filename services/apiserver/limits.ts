@@ -24,6 +24,20 @@ export const limits = {
   objectBytes: 1_572_864,
   requestBytes: 8 * 1024 * 1024,
   messageBytes: 64 * 1024 * 1024,
+  /** Bytes of a REST request's body (upstream: 3 MB), and how long it may take to come. */
+  restBodyBytes: 3 * 1024 * 1024,
+  restBodyMillis: 60_000,
+  /** Bytes of all bodies of REST requests under way. */
+  restBodiesBytes: 256 * 1024 * 1024,
+  /** A REST request's head: bytes, fields, and how long it may take to come (HTTP/1.1). */
+  restHeaderBytes: 64 * 1024,
+  restHeaderFields: 200,
+  restHeadMillis: 10_000,
+  /** REST connections of one master, and streams of one of them: a balancer sends many. */
+  restConnections: 10_000,
+  restStreams: 10_000,
+  /** Answers from this size on are compressed for clients that take it (upstream: 128 KiB). */
+  gzipBytes: 128 * 1024,
   /** Objects of one page, and of one read of the store behind it. */
   listPageMax: 10_000,
   /** Objects that another program is asked to convert at a time. */
@@ -72,5 +86,7 @@ assert(limits.cacheWaitMillis < limits.requestTimeoutMillis, "cache wait < reque
 assert(limits.queueMillis < limits.requestTimeoutMillis, "time in the queue < request timeout");
 assert(limits.storePage <= limits.listPageMax, "store page <= list page");
 assert(limits.objectBytes < limits.requestBytes, "object < request");
+assert(limits.objectBytes < limits.restBodyBytes, "object < REST body");
+assert(limits.restBodyBytes < limits.restBodiesBytes, "REST body < all REST bodies");
 assert(limits.requestBytes <= limits.messageBytes, "request <= message");
 assert(limits.livenessMinMillis < limits.heartbeatIntervalMillis, "liveness pause < interval");

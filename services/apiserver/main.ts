@@ -23,6 +23,10 @@ const apiserver = program({
     "data-dir": { type: "string", help: "directory of the replica's data" },
     "bind-address": { type: "string", default: "127.0.0.1", help: "address the API listens on" },
     "grpc-port": { type: "number", default: 7453, help: "port of the gRPC API" },
+    "https-port": {
+      type: "number",
+      help: "port of Kubernetes' REST API over HTTPS; absent: it is not served",
+    },
     "etcd-port": {
       type: "number",
       help: "port on which etcd clients are served; absent: they are not",
@@ -117,6 +121,7 @@ const apiserver = program({
     const tokens = tokenFile && (await readPem("token-auth-file", tokenFile));
     const host = values["bind-address"];
     const etcdPort = values["etcd-port"];
+    const httpsPort = values["https-port"];
     const { store, member } = await openStore(values, log);
     let etcd: EtcdServer | undefined;
     try {
@@ -132,6 +137,7 @@ const apiserver = program({
         snapshot: member && ((since) => member.admin.snapshot(since)),
         listen: { host, port: values["grpc-port"] },
         tls: { cert, key, clientCa: ca },
+        https: httpsPort === undefined ? undefined : { host, port: httpsPort },
         frontProxyNames: values["requestheader-allowed-names"].split(","),
         serviceRange: values["service-cluster-ip-range"],
         nodePortRange: values["service-node-port-range"],

@@ -216,6 +216,7 @@ function masterArgs(
     ...["--data-dir", directories(shape.dataDirectory).master(name)],
     ...["--bind-address", host],
     ...["--grpc-port", String(at.master(i).grpc)],
+    ...["--https-port", String(at.master(i).https)],
     ...["--etcd-port", String(at.master(i).etcd)],
     ...["--listen-peer", `${host}:${at.master(i).peer}`],
     ...["--initial-cluster", cluster],

@@ -47,26 +47,48 @@ export interface Call {
   streamBegun(): void;
 }
 
+/** A request as its face knows it, whatever the wire. */
+export interface CallSource {
+  /** The first value of a header or metadata key, which is given in lower case. */
+  header(name: string): string | undefined;
+  /** May be made when it is first asked for. */
+  readonly signal: AbortSignal;
+  setTrailer(key: string, value: string): void;
+  streamBegun(): void;
+}
+
 /** Authenticates, and reads the headers that steer writes. Throws Unauthenticated, BadRequest. */
 export function callOf(context: CallContext, authenticators: readonly Authenticator[]): Call {
   const credentials = credentialsOf(context);
   const user = authenticate(authenticators, credentials);
-  const header = (key: string): string | undefined => credentials.header(key)[0];
-  const fence = header(headers.fence);
-  return {
-    user,
+  const source = {
+    header: (key: string) => credentials.header(key)[0],
     // A getter: most reads never need the signal, which costs an AbortController.
     get signal() {
       return context.signal;
     },
-    requestId: requestIdOf(header(headers.requestId)),
-    attempt: attemptOf(header(headers.attempt), header(headers.previousAttempts)),
+    setTrailer: (key: string, value: string) => context.setTrailer(key, value),
+    streamBegun: () => context.sendHeaders(),
+  };
+  return callFrom(source, user);
+}
+
+/** The call of a user who is known, with the headers that steer writes. Throws BadRequest. */
+export function callFrom(source: CallSource, user: User): Call {
+  const fence = source.header(headers.fence);
+  return {
+    user,
+    get signal() {
+      return source.signal;
+    },
+    requestId: requestIdOf(source.header(headers.requestId)),
+    attempt: attemptOf(source.header(headers.attempt), source.header(headers.previousAttempts)),
     fence: fence === undefined ? undefined : fenceOf(fence),
     warnings: [],
     digest: undefined,
     proposed: false,
-    setTrailer: (key, value) => context.setTrailer(key, value),
-    streamBegun: () => context.sendHeaders(),
+    setTrailer: (key, value) => source.setTrailer(key, value),
+    streamBegun: () => source.streamBegun(),
   };
 }
 

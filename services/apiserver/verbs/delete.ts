@@ -37,14 +37,25 @@ export async function remove(
   resource: Resource,
   request: DeleteRequest,
 ): Promise<Status> {
+  return (await removeObject(backend, call, resource, request)).status;
+}
+
+/** As `remove`; `object`: what is still there, as its deletion has only begun. */
+export async function removeObject(
+  backend: Backend,
+  call: Call,
+  resource: Resource,
+  request: DeleteRequest,
+): Promise<{ readonly status: Status; readonly object: StoredObject | undefined }> {
   const name = nameOf(request.name);
   const namespace = namespaceOf(resource, request.namespace);
   const target = { verb: "delete", resource, namespace, name };
   return run(backend, call, target, [JSON.stringify(request)], async () => {
     checkDeletion(request);
     const key = objectKey(resource, namespace, name);
-    const { object } = await removeKey(backend, call, resource, key, request);
-    return deleted(resource, object);
+    const { action, object } = await removeKey(backend, call, resource, key, request);
+    const left = action === "delete" ? undefined : object;
+    return { status: deleted(resource, object), object: left };
   });
 }
 

@@ -16,10 +16,12 @@ export async function get(
   call: Call,
   resource: Resource,
   request: GetRequest,
+  subresource: "" | "status" = "",
 ): Promise<StoredObject> {
   const name = nameOf(request.name);
   const namespace = namespaceOf(resource, request.namespace);
-  return run(backend, call, { verb: "get", resource, namespace, name }, [], async () => {
+  const target = { verb: "get", resource, subresource, namespace, name };
+  return run(backend, call, target, [], async () => {
     if (!resource.stored) return computeGet(backend, call, resource, namespace, name);
     await waitForCache(
       backend,

@@ -1,9 +1,9 @@
 /** The verb pipeline: what every face of the API stands on. */
 export type { Backend } from "./backend.ts";
 export { documentBody } from "./body.ts";
-export { type Call, callOf, internalCall } from "./call.ts";
+export { type Call, callFrom, callOf, internalCall } from "./call.ts";
 export { create, type WriteRequest } from "./create.ts";
-export { remove, removeCollection } from "./delete.ts";
+export { remove, removeCollection, removeObject } from "./delete.ts";
 export { FlowControl } from "./flow-control.ts";
 export { get } from "./get.ts";
 export { type ListPage, list } from "./list.ts";

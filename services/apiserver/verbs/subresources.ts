@@ -1,7 +1,15 @@
 import type { Scale, ScaleWrite } from "../../../proto/gen/autoscaling.ts";
-import type { GetRequest } from "../../../proto/gen/meta.ts";
-import { invalid as invalidCause, type Resource, type ScaleSubresource } from "../../kinds/mod.ts";
-import { invalid, methodNotAllowed, notFound } from "../errors.ts";
+import type { GetRequest, PatchRequest } from "../../../proto/gen/meta.ts";
+import { messageSchema } from "../../kinds/machinery/resource-schema.ts";
+import {
+  applyPatch,
+  type Document,
+  defineResource,
+  invalid as invalidCause,
+  type Resource,
+  type ScaleSubresource,
+} from "../../kinds/mod.ts";
+import { badRequest, invalid, methodNotAllowed, notFound } from "../errors.ts";
 import { ready } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
@@ -81,10 +89,7 @@ export async function updateScale(
   const target = { verb: "update", resource, subresource: "scale", namespace, name };
   return run(backend, call, target, [JSON.stringify(request)], async () => {
     const replicas = request.object?.spec?.replicas ?? 0;
-    if (replicas < 0) {
-      const detail = "must be greater than or equal to 0";
-      throw invalid(resource, name, [invalidCause("spec.replicas", replicas, detail)]);
-    }
+    checkReplicas(resource, name, replicas);
     const key = objectKey(resource, namespace, name);
     const dryRun = dryRunOf(request.options);
     const about = { resource, key, name, dryRun };
@@ -98,6 +103,50 @@ export async function updateScale(
     return scaleOf(object);
   });
 }
+
+/** Patches the Scale, and so the replicas wanted. */
+export async function patchScale(
+  backend: Backend,
+  call: Call,
+  resource: Resource,
+  request: PatchRequest,
+): Promise<Scale> {
+  const name = nameOf(request.name);
+  const namespace = namespaceOf(resource, request.namespace);
+  const target = { verb: "patch", resource, subresource: "scale", namespace, name };
+  const { patch: bytes = Buffer.alloc(0), ...rest } = request;
+  return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
+    if (bytes.length === 0) throw badRequest("patch is required");
+    const key = objectKey(resource, namespace, name);
+    const dryRun = dryRunOf(request.options);
+    const about = { resource, key, name, dryRun };
+    const { object } = await change(backend, call, about, (stored, admission) => {
+      const scale = scaleOf(stored) as Document;
+      const patched = applyPatch(scales, request.patchType ?? "", scale, bytes) as Scale;
+      const { uid, resourceVersion } = patched.metadata ?? {};
+      checkPreconditions(resource, stored, { uid, resourceVersion });
+      const replicas = patched.spec?.replicas ?? 0;
+      checkReplicas(resource, name, replicas);
+      const next = stored.copy();
+      scaleViewOf(resource).setReplicas(next, replicas);
+      return replace(backend, stored, admission(next));
+    });
+    return scaleOf(object);
+  });
+}
+
+/** Throws Invalid. */
+function checkReplicas(resource: Resource, name: string, replicas: number): void {
+  if (Number.isInteger(replicas) && replicas >= 0) return;
+  const detail = "must be greater than or equal to 0";
+  throw invalid(resource, name, [invalidCause("spec.replicas", replicas, detail)]);
+}
+
+/** The patches know a Scale's fields by it. */
+const scales = defineResource({
+  ...{ group: "autoscaling", version: "v1", kind: "Scale", plural: "scales" },
+  schema: messageSchema("trireme.autoscaling.v1.Scale"),
+});
 
 function scaleViewOf(resource: Resource): ScaleSubresource {
   const { scale } = resource.subresources;

@@ -61,6 +61,22 @@ export function warningHeader(warnings: readonly string[]): string | undefined {
   return parts.join(", ");
 }
 
+/** The same for an answer that may have several headers of the name: one for each warning. */
+export function warningHeaders(warnings: readonly string[]): [string, string][] {
+  const headers: [string, string][] = [];
+  let length = 0;
+  for (const [index, text] of warnings.entries()) {
+    const value = `299 - ${asciiString(text)}`;
+    if (length + value.length > trailerLengthMax) {
+      headers.push(["warning", `299 - "${warnings.length - index} more warnings"`]);
+      break;
+    }
+    headers.push(["warning", value]);
+    length += value.length;
+  }
+  return headers;
+}
+
 function asciiString(text: string): string {
   return JSON.stringify(text).replace(
     /[^\x20-\x7e]/g,

@@ -23,6 +23,7 @@ export const deployment = defineKind({
   codec: Deployment,
   service: DeploymentsService,
   shortNames: ["deploy"],
+  categories: ["all"],
 
   setDefaults(document) {
     const deployment = document as Deployment;

@@ -19,6 +19,7 @@ export const replicaSet = defineKind({
   codec: ReplicaSet,
   service: ReplicaSetsService,
   shortNames: ["rs"],
+  categories: ["all"],
 
   setDefaults(document) {
     const replicaSet = document as ReplicaSet;

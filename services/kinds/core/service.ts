@@ -25,6 +25,7 @@ export const service = defineKind({
   codec: Service,
   service: ServicesService,
   shortNames: ["svc"],
+  categories: ["all"],
   nameRule: "service",
 
   setDefaults(document) {

@@ -81,6 +81,14 @@ export class Readiness {
     return this.#leaderKnown && this.#cacheFilled && !this.#stopping;
   }
 
+  get filled(): boolean {
+    return this.#cacheFilled;
+  }
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
   set leaderKnown(known: boolean) {
     this.#change(() => {
       this.#leaderKnown = known;

@@ -1,0 +1,123 @@
+/** Bodies of requests: JSON, or YAML. */
+import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import type { WriteOptions } from "../../../../proto/gen/meta.ts";
+import { type Document, parseJson, parseYaml, type Resource } from "../../../kinds/mod.ts";
+import { badRequest } from "../../errors.ts";
+import { limits } from "../../limits.ts";
+import type { Body } from "../../verbs/body.ts";
+import { checkDocument, metadataOf } from "../../verbs/documents.ts";
+import type { Call } from "../../verbs/mod.ts";
+import type { ResourceTarget } from "./target.ts";
+import type { RestRequest } from "./types.ts";
+
+export interface Content {
+  readonly value: unknown;
+  /** Fields that are given twice; the last one counts. */
+  readonly duplicates: readonly string[];
+}
+
+/** The media type without its parameters; JSON where the client says nothing. */
+export function mediaTypeOf(request: RestRequest): string {
+  const [text = ""] = request.headers("content-type");
+  return (text.split(";")[0] ?? "").trim().toLowerCase() || "application/json";
+}
+
+/** Undefined for an empty body. Throws UnsupportedMediaType, BadRequest. */
+export function contentOf(request: RestRequest): Content | undefined {
+  const type = mediaTypeOf(request);
+  if (request.body.length === 0) return undefined;
+  if (type === "application/json") return parseJson(textOf(request.body), limits.restBodyBytes);
+  if (type === "application/yaml") return { value: yamlOf(request.body), duplicates: [] };
+  throw unsupportedMediaType(
+    "the body of the request was in an unknown format - accepted media types include: " +
+      `application/json, application/yaml; it was ${JSON.stringify(type)}`,
+  );
+}
+
+/** One YAML document. Throws BadRequest. */
+export function yamlOf(bytes: Uint8Array): unknown {
+  const documents = parseYaml(textOf(bytes)).filter((each) => each !== null);
+  if (documents.length === 1) return documents[0];
+  throw badRequest(`the body has ${documents.length} YAML documents, must have one`);
+}
+
+export function unsupportedMediaType(message: string): StatusError {
+  return new StatusError(Code.invalidArgument, message, { reason: "UnsupportedMediaType" });
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw badRequest("the body is not UTF-8");
+  }
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** The object of a create or an update, which is decoded when the verb asks for it. */
+export class RestBody implements Body {
+  readonly bytes: Uint8Array;
+  readonly #request: RestRequest;
+  readonly #resource: Resource;
+  readonly #target: ResourceTarget;
+  #content: Content | undefined;
+
+  constructor(request: RestRequest, resource: Resource, target: ResourceTarget) {
+    this.bytes = request.body;
+    this.#request = request;
+    this.#resource = resource;
+    this.#target = target;
+  }
+
+  /** The path says it; `decode` holds the object to that. */
+  get namespace(): string | undefined {
+    return this.#target.namespace;
+  }
+
+  get name(): string | undefined {
+    const { name } = this.#target;
+    if (name !== "") return name;
+    // Authorizers look at the name of what is created outside of namespaces.
+    return this.#resource.namespaced ? undefined : nameIn(this.#read().value);
+  }
+
+  decode(call: Call, options: WriteOptions | undefined): Document {
+    const { value, duplicates } = this.#read();
+    const document = checkDocument(call, this.#resource, value, options, { problems: duplicates });
+    this.#checkAddress(document);
+    return document;
+  }
+
+  #read(): Content {
+    this.#content ??= contentOf(this.#request);
+    if (this.#content === undefined) throw badRequest("the body is empty, an object is required");
+    return this.#content;
+  }
+
+  /** Throws BadRequest in upstream's words (apiserver `handlers/rest.go` checkName). */
+  #checkAddress(document: Document): void {
+    const { name, namespace } = this.#target;
+    const metadata = metadataOf(document);
+    if (name !== "" && metadata.name !== name) {
+      throw badRequest(
+        metadata.name
+          ? `the name of the object (${metadata.name}) does not match the name on the URL (${name})`
+          : `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
+      );
+    }
+    if (!this.#resource.namespaced || !metadata.namespace || metadata.namespace === namespace)
+      return;
+    throw badRequest(
+      name === ""
+        ? "the namespace of the provided object does not match the namespace sent on the request"
+        : `the namespace of the object (${metadata.namespace}) does not match the namespace on ` +
+            `the request (${namespace})`,
+    );
+  }
+}
+
+function nameIn(value: unknown): string | undefined {
+  const { metadata } = (value ?? {}) as { metadata?: { name?: unknown } | null };
+  return typeof metadata?.name === "string" ? metadata.name : undefined;
+}

@@ -1,0 +1,136 @@
+/**
+ * The REST API, whatever the version of HTTP: identity, path, verb, and the answer with the headers
+ * that every answer has.
+ */
+import { randomUUID } from "node:crypto";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import { type Credentials, identify } from "../../auth/authenticate.ts";
+import { authorize } from "../../auth/authorize.ts";
+import { methodNotAllowed, unauthenticated } from "../../errors.ts";
+import { limits } from "../../limits.ts";
+import { pathInfo, type User } from "../../request-info.ts";
+import { callFrom } from "../../verbs/mod.ts";
+import { warningHeaders } from "../../verbs/warnings.ts";
+import type { Face } from "../grpc/face.ts";
+import { errorResponse, notFoundResponse, withHeaders } from "./answers.ts";
+import type { Discovery } from "./discovery.ts";
+import type { PathTable } from "./paths.ts";
+import { answerResource } from "./resources.ts";
+import { parseTarget, type ResourceTarget, type Target } from "./target.ts";
+import { isStream, type RestHandler, type RestRequest, type RestResponse } from "./types.ts";
+
+export interface RestCore {
+  readonly face: Face;
+  readonly discovery: Discovery;
+  readonly paths: PathTable;
+}
+
+export function restHandler(core: RestCore): RestHandler {
+  return async (request) => finished(request, await respond(core, request));
+}
+
+async function respond(core: RestCore, request: RestRequest): Promise<RestResponse> {
+  try {
+    const user = userOf(core.face, request);
+    const target = parseTarget(request.method, request.target);
+    if (target.kind === "resource") return await answer(core, request, user, target);
+    return await answerPath(core, request, user, target);
+  } catch (thrown) {
+    const error = StatusError.from(thrown);
+    if (error.code === Code.unknown) {
+      const { log } = core.face.backend;
+      const failure = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+      log.error("a REST request failed unexpectedly", { target: request.target, error: failure });
+    }
+    return errorResponse(error);
+  }
+}
+
+/** Who sends the request. Throws Unauthenticated for a wrong proof; without one it is anonymous. */
+export function userOf(face: Pick<Face, "authenticators">, request: Identified): User {
+  const { peer } = request;
+  if (peer.refusal !== undefined) throw unauthenticated(`Unauthorized: ${peer.refusal}`);
+  return identify(face.authenticators, credentialsOf(request));
+}
+
+type Identified = Pick<RestRequest, "peer" | "headers">;
+
+export function credentialsOf({ peer, headers }: Identified): Credentials {
+  return { certificate: peer.certificate, header: headers };
+}
+
+async function answer(
+  { face }: RestCore,
+  request: RestRequest,
+  user: User,
+  target: ResourceTarget,
+): Promise<RestResponse> {
+  const begun = Promise.withResolvers<void>();
+  const trailers: [string, string][] = [];
+  const call = callFrom(
+    {
+      header: (name) => request.headers(name)[0],
+      get signal() {
+        return request.signal;
+      },
+      setTrailer: (key, value) => trailers.push([key, value]),
+      streamBegun: begun.resolve,
+    },
+    user,
+  );
+  try {
+    const response = await answerResource({ face, call, begun: begun.promise, request, target });
+    return withHeaders(response, warningHeaders(call.warnings));
+  } catch (thrown) {
+    return withHeaders(errorResponse(thrown), trailers);
+  }
+}
+
+async function answerPath(
+  { face, discovery, paths }: RestCore,
+  request: RestRequest,
+  user: User,
+  { path, verb, query }: Extract<Target, { kind: "path" }>,
+): Promise<RestResponse> {
+  authorize(face.backend.authorizers, pathInfo(user, path, verb === "head" ? "get" : verb));
+  const handler = paths.find(path) ?? discovery.at(path);
+  if (handler === undefined) return notFoundResponse();
+  if (verb !== "get" && verb !== "head") {
+    throw methodNotAllowed(`the server does not allow the method ${request.method} on ${path}`);
+  }
+  const headers = (name: string) => request.headers(name);
+  return handler({ method: request.method, path, query, user, headers });
+}
+
+const compress = promisify(gzip);
+const auditIdLengthMax = 64;
+
+/** Compressed if that is worth it, with the headers of every answer, and without a body for HEAD. */
+async function finished(request: RestRequest, response: RestResponse): Promise<RestResponse> {
+  const headers: [string, string][] = [["audit-id", auditIdOf(request)]];
+  const has = (name: string) => response.headers.some(([each]) => each === name);
+  if (!has("cache-control")) headers.push(["cache-control", "no-cache, private"]);
+  let { body } = response;
+  if (!isStream(body)) {
+    if (body.length >= limits.gzipBytes && !has("content-encoding") && takesGzip(request)) {
+      body = await compress(body, { level: 1 });
+      headers.push(["content-encoding", "gzip"], ["vary", "Accept-Encoding"]);
+    }
+    if (response.status !== 304) headers.push(["content-length", String(body.length)]);
+    if (request.method === "HEAD") body = Buffer.alloc(0);
+  }
+  return { status: response.status, headers: [...response.headers, ...headers], body };
+}
+
+function takesGzip(request: RestRequest): boolean {
+  return request
+    .headers("accept-encoding")
+    .some((value) => value.split(",").some((each) => each.trim().split(";")[0] === "gzip"));
+}
+
+function auditIdOf(request: RestRequest): string {
+  const [given = ""] = request.headers("audit-id");
+  return /^[\x21-\x7e]+$/.test(given) ? given.slice(0, auditIdLengthMax) : randomUUID();
+}

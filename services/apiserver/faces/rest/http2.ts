@@ -1,0 +1,253 @@
+/** REST over HTTP/2, on Trireme's own engine: one record a request. */
+import type { Socket } from "node:net";
+import {
+  Connection,
+  type ConnectionError,
+  type ConnectionHandler,
+  ErrorCode,
+  encodeHeaders,
+  type HeaderBlock,
+  type Stream,
+} from "../../../../ha/http2/mod.ts";
+import type {
+  DeadlineWheel,
+  Expiring,
+  PeerIdentity,
+  RequestBytes,
+} from "../../../../ha/rpc/mod.ts";
+import { StatusError } from "../../../../ha/runtime/status-error.ts";
+import type { Log } from "../../../../ha/runtime/types.ts";
+import { timeout } from "../../errors.ts";
+import { limits } from "../../limits.ts";
+import { errorResponse } from "./answers.ts";
+import { bodyTooLarge } from "./bodies.ts";
+import { isStream, type RestHandler, type RestRequest, type RestResponse } from "./types.ts";
+
+export interface SessionOptions {
+  readonly log: Log;
+  readonly handle: RestHandler;
+  readonly bodies: RequestBytes;
+  readonly deadlines: DeadlineWheel;
+  readonly bodyMillis: number;
+}
+
+export class RestSession implements ConnectionHandler {
+  readonly connection: Connection;
+  readonly peer: PeerIdentity;
+  readonly options: SessionOptions;
+  readonly #address: string;
+
+  constructor(options: SessionOptions, socket: Socket, peer: PeerIdentity) {
+    this.options = options;
+    this.peer = peer;
+    this.#address = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.connection = new Connection("server", this, {
+      limits: {
+        concurrentStreams: limits.restStreams,
+        headerListBytes: limits.restHeaderBytes,
+        headerBlockBytes: limits.restHeaderBytes,
+        headerFields: limits.restHeaderFields,
+        // REST clients seldom answer pings quickly while they are busy; upstream waits 30 s.
+        keepaliveMillis: 30_000,
+        keepaliveTimeoutMillis: 15_000,
+      },
+    });
+  }
+
+  onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {
+    const exchange = new Exchange(this, stream, block);
+    stream.user = exchange;
+    if (endStream) exchange.onEnd();
+    else exchange.expectBody();
+  }
+
+  onData(stream: Stream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
+    this.connection.consume(stream, end - start);
+    const exchange = stream.user as Exchange | undefined;
+    exchange?.onData(bytes.subarray(start, end));
+    if (endStream) exchange?.onEnd();
+  }
+
+  onTrailers(stream: Stream): void {
+    (stream.user as Exchange | undefined)?.onEnd();
+  }
+
+  onReset(stream: Stream): void {
+    (stream.user as Exchange | undefined)?.onReset();
+  }
+
+  onWritable(stream: Stream): void {
+    (stream.user as Exchange | undefined)?.onWritable();
+  }
+
+  onGoaway(): void {}
+
+  onClose(error: ConnectionError | undefined): void {
+    if (error === undefined) return;
+    const { message: reason } = error;
+    this.options.log.debug("a REST connection was given up", { peer: this.#address, reason });
+  }
+}
+
+/** One request and its answer. */
+class Exchange implements RestRequest, Expiring {
+  readonly method: string;
+  readonly target: string;
+  readonly expiresAt: number;
+  previous: Expiring | undefined;
+  next: Expiring | undefined;
+  readonly #session: RestSession;
+  readonly #stream: Stream;
+  readonly #block: HeaderBlock;
+  #pieces: Buffer[] = [];
+  #bytes = 0;
+  #body: Uint8Array = noBytes;
+  #controller: AbortController | undefined;
+  /** The request has come in full, or has been refused. */
+  #begun = false;
+  #gone = false;
+  #wake: (() => void) | undefined;
+
+  constructor(session: RestSession, stream: Stream, block: HeaderBlock) {
+    this.#session = session;
+    this.#stream = stream;
+    this.#block = block;
+    this.method = block.get(":method") ?? "";
+    this.target = block.get(":path") ?? "";
+    this.expiresAt = Date.now() + session.options.bodyMillis;
+  }
+
+  get peer(): PeerIdentity {
+    return this.#session.peer;
+  }
+
+  get body(): Uint8Array {
+    return this.#body;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#gone) this.#controller.abort();
+    }
+    return this.#controller.signal;
+  }
+
+  headers(name: string): readonly string[] {
+    const values: string[] = [];
+    const { fields } = this.#block;
+    for (let at = 0; at < fields.length; at += 2) {
+      if (fields[at] === name) values.push(fields[at + 1] as string);
+    }
+    return values;
+  }
+
+  expectBody(): void {
+    const declared = this.#block.contentLength;
+    if (declared > limits.restBodyBytes) this.#refuse(bodyTooLarge());
+    else this.#session.options.deadlines.add(this);
+  }
+
+  onData(piece: Buffer): void {
+    if (this.#begun) return;
+    try {
+      if (this.#bytes + piece.length > limits.restBodyBytes) throw bodyTooLarge();
+      this.#session.options.bodies.take(piece.length);
+      this.#bytes += piece.length;
+      this.#pieces.push(piece);
+    } catch (thrown) {
+      this.#refuse(StatusError.from(thrown));
+    }
+  }
+
+  onEnd(): void {
+    if (this.#begun) return;
+    this.#begin();
+    const [only = noBytes] = this.#pieces;
+    this.#body = this.#pieces.length > 1 ? Buffer.concat(this.#pieces) : only;
+    this.#pieces = [];
+    void this.#session.options.handle(this).then((response) => this.#answer(response));
+  }
+
+  /** The body did not come in time. */
+  expire(): void {
+    const { bodyMillis } = this.#session.options;
+    this.#refuse(timeout(`the body did not come in full within ${bodyMillis} ms`));
+  }
+
+  onReset(): void {
+    this.#gone = true;
+    this.#begin();
+    this.#release();
+    this.#controller?.abort();
+    this.onWritable();
+  }
+
+  onWritable(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  #begin(): void {
+    this.#begun = true;
+    this.#session.options.deadlines.remove(this);
+  }
+
+  #release(): void {
+    this.#session.options.bodies.give(this.#bytes);
+    this.#bytes = 0;
+    this.#pieces = [];
+  }
+
+  #refuse(error: StatusError): void {
+    if (this.#begun) return;
+    this.#begin();
+    void this.#answer(errorResponse(error));
+  }
+
+  async #answer({ status, headers, body }: RestResponse): Promise<void> {
+    this.#release();
+    const { connection } = this.#session;
+    const stream = this.#stream;
+    if (this.#gone) return;
+    const fields = [":status", String(status)];
+    for (const [name, value] of headers) fields.push(name, value);
+    const block = encodeHeaders(fields);
+    if (!isStream(body)) {
+      connection.headers(stream, block, body.length === 0);
+      if (body.length > 0) connection.data(stream, body, true);
+      this.#settle();
+      return;
+    }
+    connection.headers(stream, block, false);
+    try {
+      for await (const piece of body) {
+        if (this.#gone) break;
+        if (!connection.data(stream, piece, false)) await this.#written();
+      }
+      if (!this.#gone) connection.data(stream, noBytes, true);
+      this.#settle();
+    } catch (thrown) {
+      const { message: error } = StatusError.from(thrown);
+      this.#session.options.log.debug("a REST stream broke", { target: this.target, error });
+      if (!this.#gone) connection.reset(stream, ErrorCode.internalError);
+    }
+  }
+
+  /** What is still to come of the request is not wanted (RFC 9113 section 8.1). */
+  #settle(): void {
+    const { connection } = this.#session;
+    const stream = this.#stream;
+    if (stream.closed || stream.remoteClosed || stream.queuedBytes > 0) return;
+    connection.reset(stream, ErrorCode.noError);
+  }
+
+  #written(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}
+
+const noBytes = Buffer.alloc(0);

@@ -1,0 +1,64 @@
+/** Objects and lists in the form that the client asked for. */
+import { apiVersionOf, type Document, type Resource } from "../../../kinds/mod.ts";
+import type { StoredObject } from "../../storage/stored-object.ts";
+import type { ListPage } from "../../verbs/mod.ts";
+import type { Accepted } from "./negotiate.ts";
+import { notAcceptable } from "./negotiate.ts";
+import { type IncludeObject, partialMetadata, tableOf } from "./table.ts";
+
+/** How one answer is to look. */
+export interface Form {
+  readonly accepted: Accepted;
+  readonly include: IncludeObject;
+  readonly now: number;
+  /** Indented, for people. */
+  readonly pretty: boolean;
+}
+
+/** An object's JSON bytes in the form wanted. Throws NotAcceptable. */
+export function objectBytes(object: StoredObject, form: Form): Uint8Array {
+  const { as, apiVersion } = form.accepted;
+  if (as === undefined) return object.json;
+  if (as === "PartialObjectMetadata") return encode(partialMetadata(object.document, apiVersion));
+  if (as !== "Table") throw notAcceptable();
+  const { resourceVersion } = object.document.metadata ?? {};
+  const metadata = resourceVersion === undefined ? {} : { resourceVersion };
+  return encode(tableOf(object.resource, [object.document], { ...form, apiVersion, metadata }));
+}
+
+/** A page in the form wanted; its items are pasted in as the text that the cache holds. */
+export function listBytes(resource: Resource, page: ListPage, form: Form): Uint8Array {
+  const { as, apiVersion } = form.accepted;
+  const { metadata } = page;
+  if (as === undefined) {
+    const head = { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata };
+    return pasted(head, page.items);
+  }
+  const documents = page.items.map(({ document }) => document);
+  if (as === "Table")
+    return encode(tableOf(resource, documents, { ...form, apiVersion, metadata }));
+  if (as !== "PartialObjectMetadataList") throw notAcceptable();
+  return encode({
+    kind: "PartialObjectMetadataList",
+    apiVersion,
+    metadata,
+    items: documents.map((document: Document) => partialMetadata(document, apiVersion)),
+  });
+}
+
+const comma = Buffer.from(",");
+const end = Buffer.from("]}");
+
+function pasted(head: object, items: readonly StoredObject[]): Buffer {
+  const parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
+  for (const [index, object] of items.entries()) {
+    if (index > 0) parts.push(comma);
+    parts.push(object.json);
+  }
+  parts.push(end);
+  return Buffer.concat(parts);
+}
+
+function encode(document: unknown): Buffer {
+  return Buffer.from(JSON.stringify(document));
+}

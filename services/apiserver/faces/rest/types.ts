@@ -1,0 +1,35 @@
+/** Requests and responses of the REST API, whatever the version of HTTP. */
+import type { PeerIdentity } from "../../../../ha/rpc/mod.ts";
+
+export interface RestRequest {
+  readonly method: string;
+  /** Path and query as they were sent, percent-encoded. */
+  readonly target: string;
+  /** Who the transport says that the peer is. */
+  readonly peer: PeerIdentity;
+  /** Every value of a header, which is named in lower case. */
+  headers(name: string): readonly string[];
+  /** The whole body; at most `limits.restBodyBytes`. */
+  readonly body: Uint8Array;
+  /** Aborts when the client leaves; may be made when it is first asked for. */
+  readonly signal: AbortSignal;
+}
+
+export type RestHeaders = readonly (readonly [name: string, value: string])[];
+
+/** Pieces of a body that is made while it is sent. Its `return` is called when the client leaves. */
+export type ByteStream = AsyncIterable<Uint8Array>;
+
+export interface RestResponse {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: RestHeaders;
+  readonly body: Uint8Array | ByteStream;
+}
+
+export function isStream(body: RestResponse["body"]): body is ByteStream {
+  return !(body instanceof Uint8Array);
+}
+
+/** Answers a request. Never rejects: an error is a response, too. */
+export type RestHandler = (request: RestRequest) => Promise<RestResponse>;

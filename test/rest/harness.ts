@@ -1,0 +1,152 @@
+/** The REST API over real sockets, on a store in memory. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect as http2Connect } from "node:http2";
+import { request as http1Request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openLocalStore } from "../../ha/store/mod.ts";
+import { type Apiserver, startApiserver } from "../../services/apiserver/apiserver.ts";
+import { createAuthority, type KeyPair } from "../../services/apiserver/pki/mod.ts";
+import { quietLog } from "../apiserver/harness.ts";
+import { memoryRuntime } from "../store/memory-runtime.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into documents of every shape.
+  readonly json: any;
+}
+
+export interface Ask {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  /** Who asks; default: the administrator; null: a client without a certificate. */
+  readonly as?: KeyPair | null;
+}
+
+export type Protocol = "h2" | "http/1.1";
+export const protocols: readonly Protocol[] = ["h2", "http/1.1"];
+
+export interface RestWorld extends AsyncDisposable {
+  readonly port: number;
+  readonly ca: string;
+  readonly admin: KeyPair;
+  readonly server: Apiserver;
+  user(name: string, ...groups: string[]): Promise<KeyPair>;
+  ask(path: string, ask?: Ask, protocol?: Protocol): Promise<Answer>;
+}
+
+export async function restWorld(
+  options: Partial<Parameters<typeof startApiserver>[0]> = {},
+): Promise<RestWorld> {
+  const directory = await mkdtemp(join(tmpdir(), "trireme-rest-"));
+  const authority = await createAuthority(directory);
+  const hosts = ["127.0.0.1", "localhost"];
+  const { cert, key } = await authority.issue({ commonName: "master-0", hosts, use: "server" });
+  const user = (commonName: string, ...organizations: string[]) =>
+    authority.issue({ commonName, organizations, use: "client" });
+  const admin = await user("admin", "system:masters");
+  const store = await openLocalStore(memoryRuntime());
+  const server = await startApiserver({
+    ...{ name: "master-0", store, log: quietLog },
+    listen: { host: "127.0.0.1", port: 0 },
+    https: { host: "127.0.0.1", port: 0 },
+    tls: { cert, key, clientCa: authority.cert },
+    ...options,
+  });
+  const port = server.httpsPort as number;
+  const world: RestWorld = {
+    ...{ port, ca: authority.cert, admin, server, user },
+    ask: (path, ask = {}, protocol = "h2") =>
+      protocol === "h2" ? askHttp2(world, path, ask) : askHttp1(world, path, ask),
+    async [Symbol.asyncDispose]() {
+      await server.close();
+      await store.close();
+      await rm(directory, { recursive: true });
+    },
+  };
+  await ready(world);
+  return world;
+}
+
+async function ready(world: RestWorld): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const { status } = await world.ask("/readyz");
+    const made = await world.ask("/api/v1/namespaces/default");
+    if (status === 200 && made.status === 200) return;
+    if (Date.now() > deadline) throw new Error(`not ready: ${status}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function bytesOf({ body }: Ask): Buffer | undefined {
+  if (body === undefined) return undefined;
+  if (typeof body === "string" || body instanceof Uint8Array) return Buffer.from(body);
+  return Buffer.from(JSON.stringify(body));
+}
+
+export function answerOf(
+  status: number,
+  headers: Answer["headers"],
+  pieces: readonly Buffer[],
+): Answer {
+  const text = Buffer.concat(pieces).toString();
+  const isJson = String(headers["content-type"]).startsWith("application/json") && text !== "";
+  const encoded = headers["content-encoding"] !== undefined;
+  return { status, headers, text, json: isJson && !encoded ? JSON.parse(text) : undefined };
+}
+
+function identityOf(world: RestWorld, { as }: Ask) {
+  return as === null ? {} : (as ?? world.admin);
+}
+
+function askHttp2(world: RestWorld, path: string, ask: Ask): Promise<Answer> {
+  const session = http2Connect(`https://127.0.0.1:${world.port}`, {
+    ca: world.ca,
+    ...identityOf(world, ask),
+  });
+  return new Promise<Answer>((resolve, reject) => {
+    session.once("error", reject);
+    const stream = session.request({
+      ":path": path,
+      ":method": ask.method ?? "GET",
+      ...ask.headers,
+    });
+    const pieces: Buffer[] = [];
+    let head: Record<string, string | string[] | undefined> = {};
+    stream.once("response", (headers) => {
+      head = headers as typeof head;
+    });
+    stream.on("data", (piece: Buffer) => pieces.push(piece));
+    stream.once("error", reject);
+    stream.once("end", () => resolve(answerOf(Number(head[":status"]), head, pieces)));
+    stream.end(bytesOf(ask));
+  }).finally(() => session.close());
+}
+
+function askHttp1(world: RestWorld, path: string, ask: Ask): Promise<Answer> {
+  const { port, ca } = world;
+  return new Promise((resolve, reject) => {
+    const request = http1Request(
+      {
+        ...{ host: "127.0.0.1", port, path, ca, agent: false },
+        ...identityOf(world, ask),
+        method: ask.method ?? "GET",
+        headers: { ...ask.headers, connection: "close" },
+      },
+      (response) => {
+        const pieces: Buffer[] = [];
+        response.on("data", (piece: Buffer) => pieces.push(piece));
+        response.once("error", reject);
+        response.once("end", () => {
+          resolve(answerOf(response.statusCode ?? 0, response.headers, pieces));
+        });
+      },
+    );
+    request.once("error", reject);
+    request.end(bytesOf(ask));
+  });
+}
