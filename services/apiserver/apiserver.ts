@@ -175,6 +175,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   const cache = new WatchCache({ store, registry, log, bookmarkMillis, clock });
   const now = options.now ?? (() => clock.wallMillis());
   const random = options.random ?? ((limit: number) => randomInt(limit));
+  const range = parseAddressRange(options.serviceRange ?? defaultServiceRange);
   const backend: Omit<Backend, "admission"> = {
     name: options.name,
     registry,
@@ -194,13 +195,13 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       audiences: [],
     },
     timeToLive: new TimeToLive(store, now),
+    serviceRange: range.text,
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,
     clock,
     now,
     random,
     newUid: options.newUid ?? (() => randomUUID()),
   };
-  const range = parseAddressRange(options.serviceRange ?? defaultServiceRange);
   const nodePorts = parsePortRange(options.nodePortRange ?? defaultNodePortRange);
   return { ...backend, admission: admissionChain(backend, { range, nodePorts, random }) };
 }

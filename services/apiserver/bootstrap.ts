@@ -21,6 +21,10 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
       for (const one of systemPriorityClasses) {
         await createMissing(backend, "scheduling.k8s.io/v1", "PriorityClass", one);
       }
+      await createMissing(backend, "networking.k8s.io/v1", "ServiceCIDR", {
+        metadata: { name: "kubernetes" },
+        spec: { cidrs: [backend.serviceRange] },
+      });
       return;
     } catch (thrown) {
       const error = StatusError.from(thrown);

@@ -10,6 +10,7 @@ import { discoveryFields } from "./discovery/fields.ts";
 import { FieldWarnings, type SupportTable } from "./machinery/field-support.ts";
 import { metaFields } from "./machinery/meta-fields.ts";
 import type { Document } from "./machinery/resource.ts";
+import { networkingFields } from "./networking/fields.ts";
 import { nodeFields } from "./node/fields.ts";
 import { rbacFields } from "./rbac/fields.ts";
 import { schedulingFields } from "./scheduling/fields.ts";
@@ -29,6 +30,7 @@ export const fieldSupport: SupportTable = {
   ...schedulingFields,
   ...discoveryFields,
   ...storageFields,
+  ...networkingFields,
 };
 
 const warnings = new FieldWarnings(fieldSupport);

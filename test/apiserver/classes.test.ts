@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
-import { remove } from "../../services/apiserver/verbs/mod.ts";
+import { get, remove } from "../../services/apiserver/verbs/mod.ts";
 import { adminCall, fails, kind, make, pod, until, type World, world } from "./harness.ts";
 
 const specOf = (document: object) => (document as Pod).spec ?? {};
@@ -35,6 +35,12 @@ test("a new cluster has the classes of the system, which stay", async () => {
         "and cannot be deleted",
     );
   }
+});
+
+test("a new cluster shows the range of its services", async () => {
+  await using w = await world({ serviceRange: "127.40.0.0/16" });
+  const found = await get(w.backend, adminCall(), kind("servicecidrs"), { name: "kubernetes" });
+  assert.deepEqual(found.document["spec"], { cidrs: ["127.40.0.0/16"] });
 });
 
 test("pods get the value and the policy of their class, or of the default one", async () => {

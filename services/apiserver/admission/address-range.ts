@@ -22,7 +22,7 @@ export function parseAddressRange(text: string): AddressRange {
   // The first address names the network, the last is its broadcast.
   const usable = size - 2;
   return {
-    text,
+    text: `${base}/${bits}`,
     contains(candidate) {
       const number = ipv4Number(candidate);
       return number !== undefined && number > address && number <= address + usable;

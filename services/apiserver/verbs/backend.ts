@@ -28,6 +28,8 @@ export interface Backend {
   readonly virtual: VirtualKinds;
   readonly flowControl: FlowControl;
   readonly timeToLive: TimeToLive;
+  /** From which services get their addresses, e.g. `127.32.0.0/12`. */
+  readonly serviceRange: string;
   readonly requestTimeoutMillis: number;
   readonly log: Log;
   /** Drives the time limits of requests and watches. */

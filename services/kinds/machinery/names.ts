@@ -64,6 +64,14 @@ const underscoreSubdomain = syntax(
     "'.', and must start and end with an alphanumeric character",
   "example.com",
 );
+const wildcardSubdomain = syntax(
+  `\\*\\.${subdomainPattern}`,
+  253,
+  "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which " +
+    "must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric " +
+    "character",
+  "*.example.com",
+);
 const serviceLabel = syntax(
   serviceLabelPattern,
   63,
@@ -109,10 +117,12 @@ const header = syntax(
 
 export const checkLabelName = (text: string): string[] => check(label, text);
 export const checkSubdomain = (text: string): string[] => check(subdomain, text);
+/** `*.` and a subdomain: hosts of an Ingress. */
+export const checkWildcardSubdomain = (text: string): string[] => check(wildcardSubdomain, text);
 /** Search paths of a resolver. */
 export const checkSubdomainWithUnderscores = (text: string): string[] =>
   check(underscoreSubdomain, text);
-const checkServiceName = (text: string): string[] => check(serviceLabel, text);
+export const checkServiceName = (text: string): string[] => check(serviceLabel, text);
 export const checkLabelValue = (text: string): string[] => check(value, text);
 export const checkHeaderName = (text: string): string[] => check(header, text);
 
@@ -184,10 +194,19 @@ export function checkAddress(text: string): string[] {
   return isIP(text) !== 0 ? [] : ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"];
 }
 
+/** The one way to write an IP address (RFC 5952 for IPv6), for addresses that are names. */
+function checkCanonicalAddress(text: string): string[] {
+  const problems = checkAddress(text);
+  if (problems.length > 0 || !text.includes(":")) return problems;
+  const canonical = new URL(`http://[${text}]`).hostname.slice(1, -1);
+  return text === canonical ? [] : [`must be in canonical form (${JSON.stringify(canonical)})`];
+}
+
 /** How names of a kind are checked; see `Resource.nameRule`. */
 export const nameRules = {
   label: checkLabelName,
   subdomain: checkSubdomain,
   path: checkPathSegment,
   service: checkServiceName,
+  address: checkCanonicalAddress,
 } as const;

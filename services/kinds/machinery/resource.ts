@@ -158,7 +158,7 @@ export interface Resource extends Strategy {
   /** The generated definition of its typed service. */
   readonly service?: ServiceDefinition | undefined;
   /** How names are checked; most kinds: `subdomain`. */
-  readonly nameRule: "label" | "subdomain" | "path" | "service";
+  readonly nameRule: "label" | "subdomain" | "path" | "service" | "address";
   /** Field-selector names beyond metadata.name and metadata.namespace, e.g. `spec.nodeName`. */
   readonly selectableFields: Readonly<Record<string, (document: Document) => string>>;
   readonly columns: readonly Column[];
