@@ -1,6 +1,7 @@
 /** What becomes of every field of every built-in kind, and the warnings that follow from it. */
 import { appsFields } from "./apps/fields.ts";
 import { authenticationFields } from "./authentication/fields.ts";
+import { batchFields } from "./batch/fields.ts";
 import { coordinationFields } from "./coordination/fields.ts";
 import { coreFields } from "./core/fields.ts";
 import { containerFields } from "./core/pod/container-fields.ts";
@@ -23,6 +24,7 @@ export const fieldSupport: SupportTable = {
   ...containerFields,
   ...podStatusFields,
   ...appsFields,
+  ...batchFields,
   ...coordinationFields,
   ...nodeFields,
   ...authenticationFields,

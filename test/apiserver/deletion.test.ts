@@ -1,7 +1,7 @@
 /** Deleting by the lot, and what goes by itself. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { list, removeCollection } from "../../services/apiserver/verbs/mod.ts";
+import { list, remove, removeCollection } from "../../services/apiserver/verbs/mod.ts";
 import { builtInRegistry } from "../../services/kinds/mod.ts";
 import { adminCall, configMap, fails, kind, make, world } from "./harness.ts";
 
@@ -70,4 +70,28 @@ test("every stored resource says whether it may be deleted by the lot", () => {
     refusing.map(({ plural }) => plural),
     ["namespaces"],
   );
+});
+
+test("dependents of a job are orphaned unless its deletion says otherwise", async () => {
+  await using w = await world();
+  const job = (name: string) => ({
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name, namespace: "default" },
+    spec: {
+      template: {
+        spec: { restartPolicy: "Never", containers: [{ name: "a", image: "a" }] },
+      },
+    },
+  });
+  const finalizersAfter = async (name: string, propagationPolicy?: string) => {
+    await make(w.backend, job(name));
+    const request = { name, namespace: "default", propagationPolicy };
+    await remove(w.backend, adminCall(), kind("jobs"), request);
+    const { items } = await list(w.backend, adminCall(), kind("jobs"), { namespace: "default" });
+    return items.find((each) => each.name === name)?.document.metadata?.finalizers;
+  };
+  assert.deepEqual(await finalizersAfter("silent"), ["orphan"]);
+  assert.equal(await finalizersAfter("background", "Background"), undefined);
+  assert.deepEqual(await finalizersAfter("foreground", "Foreground"), ["foregroundDeletion"]);
 });

@@ -6,7 +6,7 @@ import { registry } from "./registry.ts";
 // biome-ignore lint/suspicious/noExplicitAny: tests reach into documents of every shape.
 export type Loose = any;
 
-function podSpec(): Loose {
+export function podSpec(): Loose {
   return { containers: [{ name: "web", image: "nginx:1.27" }] };
 }
 
@@ -41,8 +41,7 @@ export function serviceDocument(): Loose {
 
 /** Defaults a copy and returns it with what is wrong, as "reason field" lines. */
 export function check(document: Document): { document: Loose; problems: string[] } {
-  const kind = registry.byKind(document.apiVersion ?? "", document.kind ?? "");
-  assert.ok(kind, `${document.apiVersion} ${document.kind}`);
+  const kind = kindOf(document);
   const copy = copyJson(document);
   kind.setDefaults(copy);
   const once = copyJson(copy);
@@ -60,6 +59,48 @@ export function updateProblems(stored: Document, change: (next: Loose) => void):
   const next = copyJson(before);
   change(next);
   return kind.validateUpdate(next, before).map(({ reason, field }) => `${reason} ${field}`);
+}
+
+const uid = "7b5f2a0e-6f0f-4c38-9d8c-3a1a4ff1e0a2";
+
+/** What the apiserver would store for a new document, if it is valid. */
+export function created(document: Document): Loose {
+  const kind = kindOf(document);
+  const copy = copyJson(document);
+  copy.metadata = { uid, ...copy.metadata };
+  kind.setDefaults(copy);
+  kind.prepareForCreate(copy);
+  return copy;
+}
+
+/** Everything wrong with a new document, as kubectl prints it. */
+export function faults(document: Document): string[] {
+  const copy = created(document);
+  return kindOf(copy).validate(copy).map(shown);
+}
+
+/** Everything wrong with a change of a stored document. */
+export function updateFaults(stored: Document, change: (next: Loose) => void): string[] {
+  const kind = kindOf(stored);
+  const before = created(stored);
+  const { status } = stored as Loose;
+  if (status !== undefined) before.status = copyJson(status);
+  kind.setDefaults(before);
+  const next = copyJson(before);
+  change(next);
+  kind.setDefaults(next);
+  kind.prepareForUpdate(next, before);
+  return [...kind.validate(next), ...kind.validateUpdate(next, before)].map(shown);
+}
+
+function shown({ field, message }: { field: string; message: string }): string {
+  return `${field}: ${message}`;
+}
+
+function kindOf(document: Document) {
+  const kind = registry.byKind(document.apiVersion ?? "", document.kind ?? "");
+  assert.ok(kind, `${document.apiVersion} ${document.kind}`);
+  return kind;
 }
 
 /** A row by column name, as `-o wide` shows it. */

@@ -26,7 +26,6 @@ const rolling = (maxUnavailable: Loose, maxSurge: Loose) => ({
 });
 
 const both: [string, (spec: Loose) => void][] = [
-  ["FieldValueRequired spec.selector", (spec) => delete spec.selector],
   ["FieldValueInvalid spec.selector", (spec) => (spec.selector = {})],
   [
     "FieldValueInvalid spec.template.metadata.labels",
@@ -88,6 +87,17 @@ test("each thing wrong with a workload is found, alone, at its field", () => {
     const document = deploymentDocument(kind);
     spoil(document.spec);
     assert.deepEqual(check(document).problems, [expected], kind);
+  }
+});
+
+test("without a selector, no template matches either", () => {
+  for (const kind of ["Deployment", "ReplicaSet"]) {
+    const document = deploymentDocument(kind);
+    delete document.spec.selector;
+    assert.deepEqual(check(document).problems, [
+      "FieldValueRequired spec.selector",
+      "FieldValueInvalid spec.template.metadata.labels",
+    ]);
   }
 });
 

@@ -116,7 +116,7 @@ function deletionOf(
 ): Outcome {
   const next = stored.copy();
   const metadata = metadataOf(next);
-  const finalizers = finalizersFor(metadata.finalizers ?? [], deletion.propagationPolicy);
+  const finalizers = finalizersFor(resource, metadata.finalizers ?? [], deletion);
   const wanted = resource.deletionGraceSeconds(stored.document, deletion.gracePeriodSeconds) ?? 0;
   const begun = metadata.deletionTimestamp !== undefined;
   const present = metadata.deletionGracePeriodSeconds ?? 0;
@@ -142,8 +142,14 @@ function put(document: Document): Outcome {
 }
 
 /** The garbage collector takes these off when it has dealt with the dependents. */
-function finalizersFor(present: readonly string[], policy: string | undefined): string[] {
+function finalizersFor(
+  resource: Resource,
+  present: readonly string[],
+  deletion: Deletion,
+): string[] {
   const others = present.filter((each) => each !== "orphan" && each !== "foregroundDeletion");
+  const undecided = others.length === present.length;
+  const policy = deletion.propagationPolicy || (undecided && resource.defaultPropagation);
   if (policy === "Orphan") return [...others, "orphan"];
   if (policy === "Foreground") return [...others, "foregroundDeletion"];
   if (policy === "Background") return others;

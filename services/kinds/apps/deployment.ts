@@ -2,12 +2,12 @@ import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Deployment, type DeploymentSpec, DeploymentsService } from "../../../proto/gen/apps.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { forbidden, invalid } from "../machinery/causes.ts";
+import { notNegative } from "../machinery/checks.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { isPercent } from "../machinery/int-or-string.ts";
+import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
 import type { Document } from "../machinery/resource.ts";
 import {
-  notNegative,
-  selectorText,
+  replicaScale,
   setWorkloadDefaults,
   validateSelectorUpdate,
   validateWorkload,
@@ -63,14 +63,7 @@ export const deployment = defineKind({
     ageColumn,
     ...wideColumns(specOf),
   ],
-  scale: {
-    replicas: (document) => specOf(document).replicas ?? 0,
-    setReplicas: (document, replicas) => {
-      document.spec = { ...specOf(document), replicas };
-    },
-    currentReplicas: (document) => statusOf(document).replicas ?? 0,
-    selector: (document) => selectorText(specOf(document)),
-  },
+  scale: replicaScale(specOf, statusOf),
 });
 
 function validateStrategy({ strategy = {} }: DeploymentSpec): FieldCause[] {
@@ -89,27 +82,11 @@ function validateStrategy({ strategy = {} }: DeploymentSpec): FieldCause[] {
     ...validateAmount(maxUnavailable, `${at}.maxUnavailable`),
     ...validateAmount(maxSurge, `${at}.maxSurge`),
   );
-  if (isZero(maxUnavailable) && isZero(maxSurge)) {
+  if (isZeroAmount(maxUnavailable) && isZeroAmount(maxSurge)) {
     const detail = "may not be 0 when `maxSurge` is 0";
     causes.push(invalid(`${at}.maxUnavailable`, maxUnavailable, detail));
   }
-  if (isPercent(maxUnavailable) && Number(maxUnavailable.slice(0, -1)) > 100) {
-    causes.push(invalid(`${at}.maxUnavailable`, maxUnavailable, "must not be greater than 100%"));
-  }
-  return causes;
-}
-
-function isZero(amount: unknown): boolean {
-  return amount === 0 || (isPercent(amount) && Number(amount.slice(0, -1)) === 0);
-}
-
-function validateAmount(amount: unknown, path: string): FieldCause[] {
-  if (typeof amount === "number") return notNegative(amount, path);
-  if (amount === undefined || isPercent(amount)) return [];
-  const detail =
-    "a valid percent string must be a numeric string followed by an ending '%' " +
-    "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-  return [invalid(path, amount, detail)];
+  return [...causes, ...validatePercentage(maxUnavailable, `${at}.maxUnavailable`)];
 }
 
 function validateDeadline(spec: DeploymentSpec): FieldCause[] {

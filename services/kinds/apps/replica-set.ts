@@ -2,7 +2,7 @@ import { ReplicaSet, ReplicaSetsService } from "../../../proto/gen/apps.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import type { Document } from "../machinery/resource.ts";
 import {
-  selectorText,
+  replicaScale,
   setWorkloadDefaults,
   validateSelectorUpdate,
   validateWorkload,
@@ -41,12 +41,5 @@ export const replicaSet = defineKind({
     ageColumn,
     ...wideColumns(specOf),
   ],
-  scale: {
-    replicas: (document) => specOf(document).replicas ?? 0,
-    setReplicas: (document, replicas) => {
-      document.spec = { ...specOf(document), replicas };
-    },
-    currentReplicas: (document) => statusOf(document).replicas ?? 0,
-    selector: (document) => selectorText(specOf(document)),
-  },
+  scale: replicaScale(specOf, statusOf),
 });

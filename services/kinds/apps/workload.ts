@@ -1,15 +1,20 @@
-/** What ReplicaSet and Deployment share: selector, template, replicas. */
+/** What the kinds of this group share: selector, template, replicas. */
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { PodTemplateSpec } from "../../../proto/gen/core.ts";
 import type { LabelSelector } from "../../../proto/gen/meta.ts";
-import { setPodSpecDefaults } from "../core/pod/defaults.ts";
-import { validatePodSpec } from "../core/pod/validation.ts";
-import { forbidden, invalid, notSupported, required } from "../machinery/causes.ts";
-import { equalJson } from "../machinery/json.ts";
+import {
+  containerColumns,
+  setPodTemplateDefaults,
+  validateLasting,
+  validateMatch,
+  validatePodTemplate,
+} from "../core/pod/template.ts";
+import { invalid, required } from "../machinery/causes.ts";
+import {  notNegative } from "../machinery/checks.ts";
+import { unchanged } from "../machinery/field-rules.ts";
 import { selectorOf, validateLabelSelector } from "../machinery/label-selector.ts";
-import { validateAnnotations, validateLabels } from "../machinery/metadata.ts";
-import type { Column, Document } from "../machinery/resource.ts";
-import { formatSelector, matchesLabels } from "../machinery/selectors.ts";
+import type { Column, Document, ScaleSubresource } from "../machinery/resource.ts";
+import { formatSelector } from "../machinery/selectors.ts";
 
 export interface WorkloadSpec {
   replicas?: number | undefined;
@@ -20,34 +25,45 @@ export interface WorkloadSpec {
 
 export function setWorkloadDefaults(spec: WorkloadSpec): void {
   spec.replicas ??= 1;
-  if (spec.template === undefined) return;
-  spec.template.spec ??= {};
-  setPodSpecDefaults(spec.template.spec);
+  setPodTemplateDefaults(spec.template);
 }
 
 /** `noun` as upstream's messages call the kind, e.g. "deployment". */
 export function validateWorkload(spec: WorkloadSpec, noun: string, kind: string): FieldCause[] {
-  const causes = [
+  const { template } = spec;
+  return [
     ...notNegative(spec.replicas, "spec.replicas"),
     ...notNegative(spec.minReadySeconds, "spec.minReadySeconds"),
+    ...validateSelector(spec.selector, noun),
+    ...validateTemplate(spec.selector, template, kind),
   ];
-  const { selector, template } = spec;
-  if (selector === undefined) causes.push(required("spec.selector"));
-  else {
-    causes.push(...validateLabelSelector(selector, "spec.selector"));
-    if (selectorIsEmpty(selector)) {
-      causes.push(invalid("spec.selector", selector, `empty selector is invalid for ${noun}`));
-    }
+}
+
+export function validateSelector(selector: LabelSelector | undefined, noun: string): FieldCause[] {
+  if (selector === undefined) return [required("spec.selector")];
+  const causes = validateLabelSelector(selector, "spec.selector");
+  if (selectorIsEmpty(selector)) {
+    causes.push(invalid("spec.selector", selector, `empty selector is invalid for ${noun}`));
   }
-  if (template === undefined) causes.push(required("spec.template"));
-  else if (causes.length === 0) causes.push(...validateMatch(selector, template));
-  if (template !== undefined) causes.push(...validateTemplate(template, kind));
   return causes;
 }
 
-export function notNegative(value: number | undefined, path: string): FieldCause[] {
-  if (value === undefined || value >= 0) return [];
-  return [invalid(path, value, "must be greater than or equal to 0")];
+/** The template of pods that are kept running, and whether the selector selects them. */
+export function validateTemplate(
+  selector: LabelSelector | undefined,
+  template: PodTemplateSpec | undefined,
+  kind: string,
+): FieldCause[] {
+  const path = "spec.template";
+  if (template === undefined) return [required(path)];
+  // What cannot be understood selects nothing that could be compared.
+  const understood =
+    selector === undefined || validateLabelSelector(selector, "spec.selector").length === 0;
+  return [
+    ...(understood ? validateMatch(selectorOf(selector), template, path) : []),
+    ...validatePodTemplate(template, path),
+    ...validateLasting(template, path, kind),
+  ];
 }
 
 function selectorIsEmpty(selector: LabelSelector): boolean {
@@ -55,68 +71,39 @@ function selectorIsEmpty(selector: LabelSelector): boolean {
   return labels.length + (selector.matchExpressions ?? []).length === 0;
 }
 
-function validateMatch(
-  selector: LabelSelector | undefined,
-  template: PodTemplateSpec,
-): FieldCause[] {
-  const labels = template.metadata?.labels ?? {};
-  if (matchesLabels(selectorOf(selector), labels)) return [];
-  const detail = "`selector` does not match template `labels`";
-  return [invalid("spec.template.metadata.labels", labels, detail)];
-}
-
-function validateTemplate(template: PodTemplateSpec, kind: string): FieldCause[] {
-  const { metadata = {}, spec = {} } = template;
-  const causes = [
-    ...validateLabels(metadata.labels, "spec.template.labels"),
-    ...validateAnnotations(metadata.annotations, "spec.template.annotations"),
-    ...validatePodSpec(spec, "spec.template.spec"),
-  ];
-  if ((spec.ephemeralContainers ?? []).length > 0) {
-    const detail = "ephemeral containers not allowed in pod template";
-    causes.push(forbidden("spec.template.spec.ephemeralContainers", detail));
-  }
-  const { restartPolicy = "" } = spec;
-  if (restartPolicy === "OnFailure" || restartPolicy === "Never") {
-    causes.push(notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]));
-  }
-  if (spec.activeDeadlineSeconds !== undefined) {
-    const detail = `activeDeadlineSeconds in ${kind} is not Supported`;
-    causes.push(forbidden("spec.template.spec.activeDeadlineSeconds", detail));
-  }
-  return causes;
-}
-
 export function validateSelectorUpdate(next: WorkloadSpec, stored: WorkloadSpec): FieldCause[] {
-  if (equalJson(next.selector, stored.selector)) return [];
-  return [invalid("spec.selector", next.selector, "field is immutable")];
+  return unchanged("spec.selector", next.selector, stored.selector);
 }
 
-/** Containers, images and selector, as both kinds show them with `-o wide`. */
+/** Containers, images and selector, as `-o wide` shows them. */
 export function wideColumns(specOf: (document: Document) => WorkloadSpec | undefined): Column[] {
-  const containers = (document: Document) => specOf(document)?.template?.spec?.containers ?? [];
   return [
-    {
-      name: "Containers",
-      wide: true,
-      value: (document) =>
-        containers(document)
-          .map(({ name }) => name ?? "")
-          .join(","),
-    },
-    {
-      name: "Images",
-      wide: true,
-      value: (document) =>
-        containers(document)
-          .map(({ image }) => image ?? "")
-          .join(","),
-    },
-    { name: "Selector", wide: true, value: (document) => selectorText(specOf(document)) },
+    ...containerColumns((document) => specOf(document)?.template),
+    { name: "Selector", wide: true, value: (document) => shownSelector(specOf(document)) },
   ];
 }
 
 /** The query form of a workload's selector. */
-export function selectorText(spec: WorkloadSpec | undefined): string {
+function selectorText(spec: WorkloadSpec | undefined): string {
   return formatSelector(selectorOf(spec?.selector));
+}
+
+/** In a column, a selector without requirements is `<none>`. */
+function shownSelector(spec: WorkloadSpec | undefined): string {
+  return selectorText(spec) || "<none>";
+}
+
+/** The scale subresource of a kind with `spec.replicas` and `status.replicas`. */
+export function replicaScale(
+  specOf: (document: Document) => WorkloadSpec,
+  statusOf: (document: Document) => { replicas?: number | undefined },
+): ScaleSubresource {
+  return {
+    replicas: (document) => specOf(document).replicas ?? 0,
+    setReplicas: (document, replicas) => {
+      document["spec"] = { ...specOf(document), replicas };
+    },
+    currentReplicas: (document) => statusOf(document).replicas ?? 0,
+    selector: (document) => selectorText(specOf(document)),
+  };
 }

@@ -1,7 +1,7 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Lease, LeasesService } from "../../../proto/gen/coordination.ts";
-import { notNegative } from "../apps/workload.ts";
 import { invalid } from "../machinery/causes.ts";
+import { notNegative } from "../machinery/checks.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { parseTime } from "../machinery/time.ts";
 

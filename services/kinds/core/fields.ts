@@ -1,10 +1,18 @@
 /** What becomes of the fields of the core group's kinds, pods apart. */
-import { behaves, type SupportTable, warned } from "../machinery/field-support.ts";
+import {
+  behaves,
+  pending,
+  type SupportTable,
+  warned,
+  without,
+} from "../machinery/field-support.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
 const status = "information that its owner writes and clients show";
 const information = "information for clients";
 const proxy = "kube-proxy";
+const volumes = "the volume controllers";
+const noVolumes = "no controller of this cluster binds volumes, it has no effect";
 const noLoadBalancer = "this cluster has no load balancers, it has no effect";
 
 export const coreFields: SupportTable = {
@@ -135,6 +143,29 @@ export const coreFields: SupportTable = {
     ...warned("imagePullSecrets", "no images are pulled, it has no effect"),
     ...warned("automountServiceAccountToken", "no tokens are mounted, it has no effect"),
   },
+
+  "trireme.core.v1.PersistentVolumeClaim": {
+    ...behaves(address, "apiVersion kind metadata status"),
+    ...pending("spec", noVolumes, without("accessModes")),
+  },
+  "trireme.core.v1.PersistentVolumeClaimSpec": behaves(
+    volumes,
+    "accessModes selector resources volumeName storageClassName volumeMode dataSource " +
+      "dataSourceRef volumeAttributesClassName",
+  ),
+  "trireme.core.v1.VolumeResourceRequirements": behaves(volumes, "limits requests"),
+  "trireme.core.v1.TypedLocalObjectReference": behaves(volumes, "apiGroup kind name"),
+  "trireme.core.v1.TypedObjectReference": behaves(volumes, "apiGroup kind name namespace"),
+  "trireme.core.v1.PersistentVolumeClaimStatus": behaves(
+    status,
+    "phase accessModes capacity conditions allocatedResources allocatedResourceStatuses " +
+      "currentVolumeAttributesClassName modifyVolumeStatus",
+  ),
+  "trireme.core.v1.PersistentVolumeClaimCondition": behaves(
+    status,
+    "type status lastProbeTime lastTransitionTime reason message",
+  ),
+  "trireme.core.v1.ModifyVolumeStatus": behaves(status, "targetVolumeAttributesClassName status"),
 
   "trireme.core.v1.Binding": behaves("the verb bind", "apiVersion kind metadata target"),
   "trireme.core.v1.Eviction": behaves("the verb evict", "apiVersion kind metadata deleteOptions"),

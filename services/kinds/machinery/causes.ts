@@ -46,9 +46,15 @@ export function tooLong(field: string, bytesMax: number): FieldCause {
   return cause("FieldValueTooLong", field, `Too long: may not be more than ${bytesMax} bytes`);
 }
 
-export function tooMany(field: string, actual: number, itemsMax: number): FieldCause {
-  const message = `Too many: ${actual}: must have at most ${itemsMax} items`;
-  return cause("FieldValueTooMany", field, message);
+export function tooMany(field: string, count: number, countMax: number): FieldCause {
+  const items = countMax === 1 ? "item" : "items";
+  const detail = `must have at most ${countMax} ${items}`;
+  return cause("FieldValueTooMany", field, `Too many: ${count}: ${detail}`);
+}
+
+/** As {@link invalid}, where the value would say too much or nothing. */
+export function invalidOmitted(field: string, detail: string): FieldCause {
+  return cause("FieldValueInvalid", field, `Invalid value: ${detail}`);
 }
 
 /** Wrong JSON type, as upstream words it for values of the wrong shape. */

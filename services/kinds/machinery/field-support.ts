@@ -20,6 +20,11 @@ type FieldSupport =
       /** Follows the path and a colon in the warning. */
       readonly sentence: string;
       readonly harmless: Harmless;
+      /**
+       * Its parts have verdicts of their own, for the day on which something acts on the field;
+       * until then the one warning stands for all of theirs.
+       */
+      readonly pending?: true;
     }
   | { readonly verdict: "refused"; readonly cause: string };
 
@@ -40,6 +45,20 @@ export function warned(
   harmless: Harmless = saysNothing,
 ): MessageSupport {
   return each(names, { verdict: "warned", sentence, harmless });
+}
+
+/** As {@link warned}, for fields whose parts are in the table already. */
+export function pending(
+  names: string,
+  sentence: string,
+  harmless: Harmless = saysNothing,
+): MessageSupport {
+  return each(names, { verdict: "warned", sentence, harmless, pending: true });
+}
+
+/** For messages that say nothing yet while this field is absent; the rest are defaults. */
+export function without(field: string): (value: unknown) => boolean {
+  return (value) => !isObject(value) || saysNothing(value[field]);
 }
 
 /** Validation or admission refuses an object that sets the fields; `cause` says in which words. */

@@ -1,4 +1,7 @@
 /** Helpers for fields that hold a number or a string such as "25%" (apimachinery `intstr`). */
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { invalid } from "./causes.ts";
+import { notNegative } from "./checks.ts";
 
 /** True for a percentage as Kubernetes reads it: digits and a percent sign, e.g. "25%". */
 export function isPercent(value: unknown): value is string {
@@ -19,4 +22,25 @@ export function percentOf(value: unknown, total: number, roundUp: boolean): numb
 /** A whole number or a string: what an int-or-string field may hold. */
 export function isIntOrString(value: unknown): value is number | string {
   return typeof value === "string" || Number.isInteger(value);
+}
+
+/** A number from 0, or a percentage; absent is allowed (upstream `ValidatePositiveIntOrPercent`). */
+export function validateAmount(amount: unknown, path: string): FieldCause[] {
+  if (typeof amount === "number") return notNegative(amount, path);
+  if (amount === undefined || isPercent(amount)) return [];
+  const detail =
+    "a valid percent string must be a numeric string followed by an ending '%' " +
+    "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+  return [invalid(path, amount, detail)];
+}
+
+/** Upstream's `IsNotMoreThan100Percent`. */
+export function validatePercentage(amount: unknown, path: string): FieldCause[] {
+  if (!isPercent(amount) || Number(amount.slice(0, -1)) <= 100) return [];
+  return [invalid(path, amount, "must not be greater than 100%")];
+}
+
+/** 0 or "0%". */
+export function isZeroAmount(amount: unknown): boolean {
+  return amount === 0 || (isPercent(amount) && Number(amount.slice(0, -1)) === 0);
 }

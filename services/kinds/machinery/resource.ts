@@ -128,6 +128,11 @@ interface Strategy {
   deletionGraceSeconds(document: Document, requested: number | undefined): number | undefined;
   /** Whether something beside metadata.finalizers keeps a deleted document. */
   holdsDeletion(document: Document): boolean;
+  /**
+   * What becomes of an object's dependents when its deletion says nothing about them; absent: the
+   * garbage collector deletes them in the background.
+   */
+  readonly defaultPropagation?: "Orphan" | undefined;
   /** Objects go by themselves so many seconds after their last write. */
   readonly timeToLiveSeconds?: number | undefined;
 }

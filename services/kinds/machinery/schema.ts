@@ -39,6 +39,8 @@ const quantityFields: ReadonlySet<string> = new Set(
     "core.v1.ContainerStatus.allocatedResources",
     "core.v1.EmptyDirVolumeSource.sizeLimit",
     "core.v1.ResourceFieldSelector.divisor",
+    "core.v1.PersistentVolumeClaimStatus.capacity",
+    "core.v1.PersistentVolumeClaimStatus.allocatedResources",
   ].map((name) => `trireme.${name}`),
 );
 

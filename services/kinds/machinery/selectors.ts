@@ -205,6 +205,12 @@ function meets({ key, operator, values }: Requirement, labels: Labels): boolean 
   }
 }
 
+/** Labels as columns show them: in order of their keys, `<none>` without any. */
+export function formatLabels(labels: Readonly<Record<string, string>> | undefined): string {
+  const shown = Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`);
+  return shown.sort().join(",") || "<none>";
+}
+
 /** The query form, requirements in order of their keys; a selector of nothing has none. */
 export function formatSelector(selector: Selector): string {
   const inOrder = [...selector.requirements].sort((left, right) =>

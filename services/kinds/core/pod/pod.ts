@@ -22,6 +22,7 @@ export const pod = defineKind({
   codec: Pod,
   service: PodsService,
   shortNames: ["po"],
+  categories: ["all"],
 
   setDefaults(document) {
     const pod = document as Pod;

@@ -1,0 +1,68 @@
+/** What claims and volumes share: access modes, classes, sizes. */
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { forbidden, invalid, notSupported } from "../machinery/causes.ts";
+import { canonicalJson, equalJson } from "../machinery/json.ts";
+import { checkSubdomain } from "../machinery/names.ts";
+import type { Document } from "../machinery/resource.ts";
+
+const shortModes: Readonly<Record<string, string>> = {
+  ReadWriteOnce: "RWO",
+  ReadOnlyMany: "ROX",
+  ReadWriteMany: "RWX",
+  ReadWriteOncePod: "RWOP",
+};
+const accessModes = Object.keys(shortModes);
+export const volumeModes = ["Block", "Filesystem"];
+
+/** The older way to name a storage class, on claims and on volumes. */
+const classAnnotation = "volume.beta.kubernetes.io/storage-class";
+
+/** E.g. `RWO,ROX`, as columns show access modes. */
+export function shownAccessModes(modes: readonly string[] | undefined): string {
+  return Object.entries(shortModes)
+    .filter(([mode]) => modes?.includes(mode))
+    .map(([, short]) => short)
+    .join(",");
+}
+
+export function storageClassOf(document: Document, className: string | undefined): string {
+  return document.metadata?.annotations?.[classAnnotation] ?? className ?? "";
+}
+
+export function validateClassAnnotationUpdate(next: Document, stored: Document): FieldCause[] {
+  const annotation = (document: Document) => document.metadata?.annotations?.[classAnnotation];
+  if (annotation(next) === annotation(stored)) return [];
+  const path = `metadata.annotations[${classAnnotation}]`;
+  return [invalid(path, annotation(next) ?? "", "field is immutable")];
+}
+
+export function validateAccessModes(modes: readonly string[], path: string): FieldCause[] {
+  const causes = modes
+    .filter((mode) => !accessModes.includes(mode))
+    .map((mode) => notSupported(path, mode, accessModes));
+  const known = modes.filter((mode) => accessModes.includes(mode));
+  const exclusive = known.includes("ReadWriteOncePod");
+  if (exclusive && known.some((mode) => mode !== "ReadWriteOncePod")) {
+    causes.push(forbidden(path, "may not use ReadWriteOncePod with other access modes"));
+  }
+  return causes;
+}
+
+/** Absent and empty are allowed. */
+export function validateClassName(name: string | undefined, path: string): FieldCause[] {
+  if (!name) return [];
+  return checkSubdomain(name).map((problem) => invalid(path, name, problem));
+}
+
+/** Lines `- field: before` and `+ field: after` for the fields that differ. */
+export function differences(before: object, after: object): string {
+  const [old, now] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
+  const lines: string[] = [];
+  for (const name of new Set([...old.keys(), ...now.keys()])) {
+    const [was, is] = [old.get(name) as unknown, now.get(name) as unknown];
+    if (equalJson(was, is)) continue;
+    if (was !== undefined) lines.push(`- ${name}: ${canonicalJson(was)}`);
+    if (is !== undefined) lines.push(`+ ${name}: ${canonicalJson(is)}`);
+  }
+  return lines.join("\n");
+}
