@@ -369,7 +369,7 @@ test("columns of a daemon set", () => {
   const { columns } = registry.required("apps/v1", "DaemonSet");
   assert.deepEqual(
     columns.map(({ value }) => value(document, 0)),
-    ["d", "5", "4", "3", "2", "1", "a=1,b=2", "<unknown>", "web", "nginx:1.27", "app=web"],
+    ["d", 5, 4, 3, 2, 1, "a=1,b=2", "<unknown>", "web", "nginx:1.27", "app=web"],
   );
 });
 

@@ -595,7 +595,7 @@ test("columns of a cron job", () => {
   assert.deepEqual(
     columns.map(({ value }) => value(document, Date.parse(ended))),
     [
-      ...["c", "*/5 * * * *", "Etc/UTC", "False", "1", "60s", "<unknown>"],
+      ...["c", "*/5 * * * *", "Etc/UTC", "False", 1, "60s", "<unknown>"],
       ...["web", "nginx:1.27", "<none>"],
     ],
   );

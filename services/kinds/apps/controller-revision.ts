@@ -1,8 +1,7 @@
 import { ControllerRevision, ControllerRevisionsService } from "../../../proto/gen/apps.ts";
 import { required } from "../machinery/causes.ts";
-import {  notNegative } from "../machinery/checks.ts";
-import { unchanged } from "../machinery/field-rules.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { notNegative, unchanged } from "../machinery/field-rules.ts";
 import type { Document } from "../machinery/resource.ts";
 
 const asRevision = (document: Document): ControllerRevision => document as ControllerRevision;

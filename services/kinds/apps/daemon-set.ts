@@ -2,11 +2,11 @@ import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { DaemonSet, type DaemonSetSpec, DaemonSetsService } from "../../../proto/gen/apps.ts";
 import { setPodTemplateDefaults } from "../core/pod/template.ts";
 import { invalid, notSupported, required } from "../machinery/causes.ts";
-import { countersNotNegative, notDecremented, notNegative } from "../machinery/checks.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { countersNotNegative, notDecremented, notNegative } from "../machinery/field-rules.ts";
 import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
 import { equalJson } from "../machinery/json.ts";
-import type { Document } from "../machinery/resource.ts";
+import type { Column, Document } from "../machinery/resource.ts";
 import { formatLabels } from "../machinery/selectors.ts";
 import {
   validateSelector,
@@ -84,8 +84,8 @@ type Counter =
   | "updatedNumberScheduled"
   | "numberAvailable";
 
-function count(name: string, counter: Counter) {
-  return { name, value: (document: Document) => String(statusOf(document)[counter] ?? 0) };
+function count(name: string, counter: Counter): Column {
+  return { name, type: "integer", value: (document) => statusOf(document)[counter] ?? 0 };
 }
 
 function setTemplateGeneration(document: Document, generation: number): void {

@@ -2,8 +2,8 @@ import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Deployment, type DeploymentSpec, DeploymentsService } from "../../../proto/gen/apps.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { forbidden, invalid } from "../machinery/causes.ts";
-import { notNegative } from "../machinery/checks.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { notNegative } from "../machinery/field-rules.ts";
 import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
 import type { Document } from "../machinery/resource.ts";
 import {

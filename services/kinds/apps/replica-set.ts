@@ -35,9 +35,9 @@ export const replicaSet = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "Desired", value: (document) => String(specOf(document).replicas ?? 0) },
-    { name: "Current", value: (document) => String(statusOf(document).replicas ?? 0) },
-    { name: "Ready", value: (document) => String(statusOf(document).readyReplicas ?? 0) },
+    { name: "Desired", type: "integer", value: (document) => specOf(document).replicas ?? 0 },
+    { name: "Current", type: "integer", value: (document) => statusOf(document).replicas ?? 0 },
+    { name: "Ready", type: "integer", value: (document) => statusOf(document).readyReplicas ?? 0 },
     ageColumn,
     ...wideColumns(specOf),
   ],

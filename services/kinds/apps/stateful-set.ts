@@ -5,8 +5,8 @@ import { setClaimDefaults, validateClaimSpec } from "../core/persistent-volume-c
 import { oneOf } from "../core/pod/field-checks.ts";
 import { containerColumns } from "../core/pod/template.ts";
 import { forbidden, invalid, required } from "../machinery/causes.ts";
-import { countersNotNegative, notDecremented, notNegative } from "../machinery/checks.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { countersNotNegative, notDecremented, notNegative } from "../machinery/field-rules.ts";
 import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
 import { equalJson } from "../machinery/json.ts";
 import { checkLabelName } from "../machinery/names.ts";

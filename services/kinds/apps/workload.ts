@@ -10,8 +10,7 @@ import {
   validatePodTemplate,
 } from "../core/pod/template.ts";
 import { invalid, required } from "../machinery/causes.ts";
-import {  notNegative } from "../machinery/checks.ts";
-import { unchanged } from "../machinery/field-rules.ts";
+import { notNegative, unchanged } from "../machinery/field-rules.ts";
 import { selectorOf, validateLabelSelector } from "../machinery/label-selector.ts";
 import type { Column, Document, ScaleSubresource } from "../machinery/resource.ts";
 import { formatSelector } from "../machinery/selectors.ts";

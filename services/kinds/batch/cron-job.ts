@@ -3,8 +3,8 @@ import { CronJob, type CronJobSpec, CronJobsService } from "../../../proto/gen/b
 import { oneOf } from "../core/pod/field-checks.ts";
 import { containerColumns } from "../core/pod/template.ts";
 import { invalid, notSupported, required } from "../machinery/causes.ts";
-import { notNegative } from "../machinery/checks.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { notNegative } from "../machinery/field-rules.ts";
 import { selectorOf } from "../machinery/label-selector.ts";
 import type { Document } from "../machinery/resource.ts";
 import { formatSelector } from "../machinery/selectors.ts";
@@ -53,7 +53,11 @@ export const cronJob = defineKind({
       name: "Suspend",
       value: (document) => (specOf(document).suspend === true ? "True" : "False"),
     },
-    { name: "Active", value: (document) => String((statusOf(document).active ?? []).length) },
+    {
+      name: "Active",
+      type: "integer",
+      value: (document) => (statusOf(document).active ?? []).length,
+    },
     {
       name: "Last Schedule",
       value: (document, now) => {

@@ -16,7 +16,7 @@ import {
   tooLong,
   tooMany,
 } from "../machinery/causes.ts";
-import { notNegative } from "../machinery/checks.ts";
+import { notNegative } from "../machinery/field-rules.ts";
 import { checkQualifiedName } from "../machinery/names.ts";
 import { parseIndexes } from "./indexes.ts";
 

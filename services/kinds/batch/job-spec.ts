@@ -4,7 +4,7 @@ import type { JobSpec } from "../../../proto/gen/batch.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { validatePodTemplate } from "../core/pod/template.ts";
 import { invalid, notSupported, required, tooLong } from "../machinery/causes.ts";
-import { notNegative } from "../machinery/checks.ts";
+import { notNegative } from "../machinery/field-rules.ts";
 import { checkSubdomain } from "../machinery/names.ts";
 import { validatePodFailurePolicy, validateSuccessPolicy } from "./job-policies.ts";
 

@@ -6,8 +6,8 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { Job } from "../../../proto/gen/batch.ts";
 import { duplicate, invalid, invalidOmitted, required } from "../machinery/causes.ts";
-import { countersNotNegative } from "../machinery/checks.ts";
 import { isConditionTrue } from "../machinery/conditions.ts";
+import { countersNotNegative } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
 import { parseTime } from "../machinery/time.ts";
 import { commonIndex, parseIndexes } from "./indexes.ts";

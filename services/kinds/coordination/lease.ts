@@ -1,8 +1,8 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Lease, LeasesService } from "../../../proto/gen/coordination.ts";
 import { invalid } from "../machinery/causes.ts";
-import { notNegative } from "../machinery/checks.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { notNegative } from "../machinery/field-rules.ts";
 import { parseTime } from "../machinery/time.ts";
 
 export const lease = defineKind({

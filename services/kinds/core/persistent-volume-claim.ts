@@ -6,8 +6,8 @@ import {
   type TypedObjectReference,
 } from "../../../proto/gen/core.ts";
 import { forbidden, invalid, notSupported, required } from "../machinery/causes.ts";
-import { unchanged } from "../machinery/field-rules.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { unchanged } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
 import { validateLabelSelector } from "../machinery/label-selector.ts";
 import { checkLabelName, checkQualifiedName, checkSubdomain } from "../machinery/names.ts";

@@ -27,3 +27,32 @@ export function validateDriverName(name: string, field: string): FieldCause[] {
   if (name.length > driverNameLengthMax) causes.push(tooLong(field, driverNameLengthMax));
   return [...causes, ...wrong(field, name, checkSubdomain(name.toLowerCase()))];
 }
+
+/** Absent is allowed (apimachinery `ValidateNonnegativeField`). */
+export function notNegative(value: number | undefined, path: string): FieldCause[] {
+  if (value === undefined || value >= 0) return [];
+  return [invalid(path, value, "must be greater than or equal to 0")];
+}
+
+/** Whether a counter went down, where absent counts as 0; upstream's words for such a status. */
+export function notDecremented(
+  next: number | undefined,
+  stored: number | undefined,
+  path: string,
+): FieldCause[] {
+  if ((next ?? 0) >= (stored ?? 0)) return [];
+  return [invalid(path, next ?? 0, "cannot be decremented")];
+}
+
+/** Every counter of a status is at least 0. */
+export function countersNotNegative(
+  status: object,
+  names: readonly string[],
+  path: string,
+): FieldCause[] {
+  const counters = new Map<string, unknown>(Object.entries(status));
+  return names.flatMap((name) => {
+    const value = counters.get(name);
+    return typeof value === "number" ? notNegative(value, `${path}.${name}`) : [];
+  });
+}

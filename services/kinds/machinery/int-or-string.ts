@@ -1,7 +1,7 @@
 /** Helpers for fields that hold a number or a string such as "25%" (apimachinery `intstr`). */
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { invalid } from "./causes.ts";
-import { notNegative } from "./checks.ts";
+import { notNegative } from "./field-rules.ts";
 
 /** True for a percentage as Kubernetes reads it: digits and a percent sign, e.g. "25%". */
 export function isPercent(value: unknown): value is string {

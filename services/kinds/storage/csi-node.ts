@@ -1,9 +1,8 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { CSINode, type CSINodeDriver, CSINodesService } from "../../../proto/gen/storage.ts";
-import { notNegative } from "../apps/workload.ts";
 import { duplicate, invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { unchanged, validateDriverName, wrong } from "../machinery/field-rules.ts";
+import { notNegative, unchanged, validateDriverName, wrong } from "../machinery/field-rules.ts";
 import { checkQualifiedName } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 
