@@ -60,7 +60,6 @@ export const pod = defineKind({
     "status.podIP": (document) => (document as Pod).status?.podIP ?? "",
     "status.nominatedNodeName": (document) => (document as Pod).status?.nominatedNodeName ?? "",
   },
-  categories: ["all"],
   columns: podColumns,
 });
 
