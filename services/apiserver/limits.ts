@@ -77,6 +77,18 @@ export const limits = {
   streamIdleMillis: 4 * 3_600_000,
   /** Bytes of input in one message to a kubelet; longer ones are cut. */
   streamPieceBytes: 64 * 1024,
+  /** Upgraded connections of one master. */
+  upgrades: 2_000,
+  /** Bytes of one WebSocket message, and of what waits on either side of one connection. */
+  streamMessageBytes: 4 * 1024 * 1024,
+  streamQueueBytes: 256 * 1024,
+  /** WebSocket clients are asked for a sign of life, and given up without any. */
+  streamPingMillis: 10_000,
+  streamSilenceMillis: 60_000,
+  /** Both streams of a connection forwarded over SPDY are opened within this (upstream: 30 s). */
+  streamPairMillis: 30_000,
+  /** Ports forwarded over one connection of channels. */
+  streamPorts: 100,
   /** Connecting to a kubelet. */
   kubeletConnectMillis: 5_000,
   drainMillis: 5_000,
@@ -89,4 +101,5 @@ assert(limits.objectBytes < limits.requestBytes, "object < request");
 assert(limits.objectBytes < limits.restBodyBytes, "object < REST body");
 assert(limits.restBodyBytes < limits.restBodiesBytes, "REST body < all REST bodies");
 assert(limits.requestBytes <= limits.messageBytes, "request <= message");
+assert(limits.streamPingMillis < limits.streamSilenceMillis, "ping < silence");
 assert(limits.livenessMinMillis < limits.heartbeatIntervalMillis, "liveness pause < interval");

@@ -77,7 +77,7 @@ async function* relay(
   first: ExecRequest,
   input: AsyncIterator<ExecRequest>,
 ): AsyncGenerator<ExecResponse, void> {
-  const end = new RelayEnd(serving, call);
+  const end = new RelayEnd(serving, [call.signal]);
   try {
     const settings = { signal: end.signal, onHeaders: () => call.streamBegun() };
     const requests = requestsOf(first, input, end);

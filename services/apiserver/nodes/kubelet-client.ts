@@ -26,6 +26,7 @@ export interface PodSpecParts {
 export interface FoundPod {
   readonly name: string;
   readonly namespace: string;
+  readonly uid: string;
   readonly spec: PodSpecParts;
 }
 
@@ -44,7 +45,8 @@ export async function podFor(
   await waitForCache(backend, pods, undefined);
   const pod = backend.cache.of(pods).get(objectKey(pods, namespace, name));
   if (pod === undefined) throw notFound(pods, name);
-  return { name, namespace, spec: (pod.document["spec"] ?? {}) as PodSpecParts };
+  const { metadata, spec } = pod.document;
+  return { name, namespace, uid: metadata?.uid ?? "", spec: (spec ?? {}) as PodSpecParts };
 }
 
 /** The container that a request means. Throws BadRequest, in upstream's words. */

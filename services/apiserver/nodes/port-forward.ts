@@ -13,12 +13,21 @@ import type { NodeServing } from "./types.ts";
 
 /** A pod to whose ports connections may be made. */
 export interface Forwarding {
+  /** Names the pod in messages, as upstream does. */
+  readonly pod: string;
   /** Any number of times. Throws StatusError when the connection cannot be made, or breaks. */
   connect(
     port: number,
     input: AsyncIterator<PortForwardRequest>,
-    first?: PortForwardRequest,
+    more?: ConnectOptions,
   ): AsyncGenerator<PortForwardResponse, void>;
+}
+
+interface ConnectOptions {
+  /** What came along with the options. */
+  readonly first?: PortForwardRequest;
+  /** Drops this one connection. */
+  readonly signal?: AbortSignal;
 }
 
 /** Checks a request to forward ports; `verb` as for a session. Throws Forbidden, NotFound. */
@@ -30,13 +39,15 @@ export async function openForwarding(
   request: { readonly name?: string | undefined; readonly namespace?: string | undefined },
 ): Promise<Forwarding> {
   const pod = await podFor(serving, call, pods, request, { verb, subresource: "portforward" });
-  const { name, namespace } = pod;
+  const { name, namespace, uid } = pod;
   if (!pod.spec.nodeName) throw badRequest(`pod ${name} does not have a host assigned`);
   return {
-    connect(port, input, first) {
+    pod: `${name}, uid ${uid}`,
+    connect(port, input, { first, signal } = {}) {
       checkPort(port);
-      const options = { name, namespace, port };
-      return relay(serving, call, kubeletOf(serving, pod), { ...first, options }, input);
+      const opening = { ...first, options: { name, namespace, port } };
+      const end = new RelayEnd(serving, [call.signal, signal]);
+      return relay(call, end, kubeletOf(serving, pod), opening, input);
     },
   };
 }
@@ -56,17 +67,16 @@ export async function* portForward(
 ): AsyncGenerator<PortForwardResponse, void> {
   const { options, first, rest } = await openedBy<PortForwardOptions, PortForwardRequest>(requests);
   const forwarding = await openForwarding(serving, call, pods, "create", options);
-  yield* forwarding.connect(options.port ?? 0, rest, first);
+  yield* forwarding.connect(options.port ?? 0, rest, { first });
 }
 
 async function* relay(
-  serving: NodeServing,
   call: Call,
+  end: RelayEnd,
   client: ReturnType<typeof kubeletOf>,
   first: PortForwardRequest,
   input: AsyncIterator<PortForwardRequest>,
 ): AsyncGenerator<PortForwardResponse, void> {
-  const end = new RelayEnd(serving, call);
   try {
     const settings = { signal: end.signal, onHeaders: () => call.streamBegun() };
     const requests = requestsOf(first, input, end);

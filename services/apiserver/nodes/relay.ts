@@ -3,7 +3,6 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Clock } from "../../../ha/runtime/types.ts";
 import { badRequest } from "../errors.ts";
 import { limits } from "../limits.ts";
-import type { Call } from "../verbs/call.ts";
 import type { NodeServing } from "./types.ts";
 
 /** The first message of a caller, which says what is wanted, and the ones after it. */
@@ -25,7 +24,7 @@ export async function openedBy<
   return { options: first.options, first, rest };
 }
 
-/** Ends a relay: with its call, with this server, or when nothing moves for long. */
+/** Ends a relay: by the signals of its call, with this server, or when nothing moves for long. */
 export class RelayEnd {
   readonly signal: AbortSignal;
   readonly #idle = new AbortController();
@@ -34,13 +33,17 @@ export class RelayEnd {
   readonly #idleMillis: number;
   #movedMillis: number;
 
-  constructor(serving: NodeServing, call: Call, idleMillis: number = limits.streamIdleMillis) {
+  constructor(
+    serving: NodeServing,
+    signals: readonly (AbortSignal | undefined)[],
+    idleMillis: number = limits.streamIdleMillis,
+  ) {
     this.#clock = serving.backend.clock;
     this.#idleMillis = idleMillis;
     this.#movedMillis = this.#clock.monotonicMillis();
     this.#stopTimer = this.#clock.every(Math.max(1, idleMillis / 8), () => this.#look());
-    const signals = [serving.stopping, this.#idle.signal, call.signal];
-    this.signal = AbortSignal.any(signals.filter((each) => each !== undefined));
+    const given = signals.filter((each) => each !== undefined);
+    this.signal = AbortSignal.any([serving.stopping, this.#idle.signal, ...given]);
   }
 
   moved(): void {

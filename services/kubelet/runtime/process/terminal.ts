@@ -1,6 +1,6 @@
 /** Pseudo-terminals, which script(1) makes: Node has no call for them. */
 import { execFile } from "node:child_process";
-import { readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { promisify } from "node:util";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { TerminalSize } from "../streams.ts";
@@ -8,6 +8,9 @@ import type { TerminalSize } from "../streams.ts";
 const run = promisify(execFile);
 const sizeMillis = 5_000;
 const sizeMax = 10_000;
+/** How long script(1) may take to make its terminal, and how often it is looked for. */
+const startMillis = 2_000;
+const startPollMillis = 10;
 
 /** Processes that a process has started: script(1) gives each a session of its own. */
 export function sessionsUnder(pid: number): readonly number[] {
@@ -26,13 +29,27 @@ export function sizeCommand({ columns, rows }: TerminalSize): string {
   return `stty columns ${checked(columns)} rows ${checked(rows)}; `;
 }
 
-/** Sets the size of the terminal that a script(1) process serves. A program that is gone has none. */
+/**
+ * Sets the size of the terminal that a script(1) process serves, or is about to: a process that has
+ * just been started gets a moment to make it. A program that is gone has none.
+ */
 export async function setTerminalSize(scriptPid: number, size: TerminalSize): Promise<void> {
-  const terminal = terminalUnder(scriptPid);
-  if (terminal === undefined) return;
   const { columns, rows } = size;
+  checked(columns);
+  checked(rows);
+  const terminal = await terminalOf(scriptPid);
+  if (terminal === undefined) return;
   const words = ["columns", String(checked(columns)), "rows", String(checked(rows))];
   await run("stty", ["-F", terminal, ...words], { timeout: sizeMillis });
+}
+
+async function terminalOf(scriptPid: number): Promise<string | undefined> {
+  for (let waited = 0; ; waited += startPollMillis) {
+    const terminal = terminalUnder(scriptPid);
+    const over = waited >= startMillis || !existsSync(`/proc/${scriptPid}`);
+    if (terminal !== undefined || over) return terminal;
+    await new Promise((resolve) => setTimeout(resolve, startPollMillis));
+  }
 }
 
 function terminalUnder(scriptPid: number): string | undefined {
