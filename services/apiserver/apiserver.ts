@@ -33,6 +33,7 @@ import type { Face } from "./faces/grpc/face.ts";
 import { addTypedServices } from "./faces/grpc/typed.ts";
 import type { OnUpgrade } from "./faces/rest/http1.ts";
 import { RestServer } from "./faces/rest/server.ts";
+import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
 import { limits } from "./limits.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
@@ -240,7 +241,7 @@ function createServer(
 }
 
 function createRest(options: ApiserverOptions, face: Face, readiness: Readiness): RestServer {
-  const { log, tls, onUpgrade } = options;
+  const { log, tls, onUpgrade = upgradeHandler(face) } = options;
   return new RestServer({ face, readiness, log, tls, onUpgrade });
 }
 

@@ -43,6 +43,29 @@ export async function openSession(
   };
 }
 
+/** What a request's query asks for, as upstream's PodExecOptions and PodAttachOptions. */
+export function sessionOptions(
+  sort: SessionSort,
+  { name, namespace, query }: { name: string; namespace: string; query: URLSearchParams },
+): ExecOptions {
+  const flag = (key: string) => {
+    const value = query.get(key);
+    return value !== null && value !== "0" && value.toLowerCase() !== "false";
+  };
+  const tty = flag("tty");
+  return {
+    name,
+    namespace,
+    container: query.get("container") ?? "",
+    command: sort === "exec" ? query.getAll("command") : [],
+    stdin: flag("stdin"),
+    stdout: flag("stdout"),
+    // A terminal's output is one stream.
+    stderr: flag("stderr") && !tty,
+    tty,
+  };
+}
+
 /** As upstream's kubelet words it. */
 function checkOptions(sort: SessionSort, { command = [], ...options }: ExecOptions): void {
   if (!options.stdin && !options.stdout && !options.stderr) {

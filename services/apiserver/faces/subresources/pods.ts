@@ -1,9 +1,13 @@
 import type { Binding, Eviction, LogsRequest } from "../../../../proto/gen/core.ts";
 import { parseTime } from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
+import { openSession, sessionOptions } from "../../nodes/exec.ts";
 import { logs } from "../../nodes/logs.ts";
+import { openForwarding } from "../../nodes/port-forward.ts";
+import type { NodeServing } from "../../nodes/types.ts";
+import type { Call } from "../../verbs/call.ts";
 import { bind, evict } from "../../verbs/pods.ts";
-import type { SubresourceRequest, SubresourceRow } from "./table.ts";
+import type { SubresourceHandler, SubresourceRequest, SubresourceRow } from "./table.ts";
 
 export const podRows: readonly SubresourceRow[] = [
   {
@@ -33,6 +37,17 @@ export const podRows: readonly SubresourceRow[] = [
       },
     },
   },
+  streamRow("attach", "PodAttachOptions", async (serving, call, { resource, verb, ...request }) => {
+    const options = sessionOptions("attach", request);
+    await openSession(serving, call, resource, "attach", verb, options);
+  }),
+  streamRow("exec", "PodExecOptions", async (serving, call, { resource, verb, ...request }) => {
+    const options = sessionOptions("exec", request);
+    await openSession(serving, call, resource, "exec", verb, options);
+  }),
+  streamRow("portforward", "PodPortForwardOptions", async (serving, call, request) => {
+    await openForwarding(serving, call, request.resource, request.verb, request);
+  }),
   {
     name: "log",
     verbs: {
@@ -47,6 +62,26 @@ export const podRows: readonly SubresourceRow[] = [
     },
   },
 ];
+
+/**
+ * A subresource that lives on upgraded connections (faces/rest/streams). Any other request is
+ * refused, after everything else has been checked.
+ */
+function streamRow(
+  name: string,
+  kind: string,
+  check: (serving: NodeServing, call: Call, request: SubresourceRequest) => Promise<void>,
+): SubresourceRow {
+  const refuse: SubresourceHandler = async (serving, call, request) => {
+    await check(serving, call, request);
+    throw badRequest("Upgrade request required");
+  };
+  return {
+    name,
+    kind: { group: "", version: "v1", kind },
+    verbs: { get: refuse, create: refuse },
+  };
+}
 
 /** The object in a body; it is about the pod that the path names. Throws BadRequest. */
 function objectIn<T extends Binding | Eviction>(request: SubresourceRequest, kind: string): T {

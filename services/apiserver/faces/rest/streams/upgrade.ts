@@ -6,29 +6,18 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
-import { StatusError } from "../../../../../ha/runtime/status-error.ts";
-import type { ExecOptions } from "../../../../../proto/gen/core.ts";
 import { badRequest, methodNotAllowed, tooManyRequests } from "../../../errors.ts";
 import { limits } from "../../../limits.ts";
-import { openSession } from "../../../nodes/exec.ts";
+import { openSession, sessionOptions } from "../../../nodes/exec.ts";
 import { openForwarding } from "../../../nodes/port-forward.ts";
 import type { NodeServing } from "../../../nodes/types.ts";
-import type { User } from "../../../request-info.ts";
 import { type Call, internalCall } from "../../../verbs/call.ts";
+import { type OnUpgrade, writeError } from "../http1.ts";
 import { type ChannelProtocol, portProtocols, sessionProtocols } from "./channels.ts";
 import { portsOf, servePorts } from "./ports.ts";
-import { refuse } from "./refusal.ts";
 import { serveSession } from "./session.ts";
 import { BoundedSocket, CloseCode, type StreamSocket } from "./socket.ts";
 import { serveTunnel } from "./tunnel.ts";
-
-/** Of `node:http`: the request, its connection, and the first bytes behind the request's head. */
-export type UpgradeHandler = (
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-  user: User,
-) => void;
 
 /** SPDY/3.1 within WebSocket messages. */
 const tunnelProtocol = "SPDY/3.1+portforward.k8s.io";
@@ -57,7 +46,7 @@ interface Prepared {
 const protocolChosen = new WeakMap<IncomingMessage, string>();
 
 /** Handles the upgrades of one server; the user has been authenticated. */
-export function upgradeHandler(serving: NodeServing): UpgradeHandler {
+export function upgradeHandler(serving: NodeServing): OnUpgrade {
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -76,7 +65,7 @@ export function upgradeHandler(serving: NodeServing): UpgradeHandler {
     socket.once("close", () => left.abort());
     if (open >= limits.upgrades) {
       const text = `Too many streams: ${limits.upgrades} are open on this apiserver already`;
-      refuse(socket, tooManyRequests(text, limits.retryAfterSeconds));
+      writeError(socket, tooManyRequests(text, limits.retryAfterSeconds));
       return;
     }
     open += 1;
@@ -93,7 +82,9 @@ export function upgradeHandler(serving: NodeServing): UpgradeHandler {
     };
     prepare(serving, call, request, () => began.value)
       .then((prepared) => accept(server, serving, prepared, { request, socket, head }))
-      .catch((thrown: unknown) => refuse(socket, StatusError.from(thrown)));
+      .catch((thrown: unknown) => {
+        if (!socket.destroyed) writeError(socket, thrown);
+      });
   };
 }
 
@@ -122,7 +113,7 @@ async function prepare(
       serve: (socket) => servePorts(forwarding, ports, kind, socket),
     };
   }
-  const options = optionsOf(target);
+  const options = sessionOptions(subresource, target);
   const session = await openSession(serving, call, pods, subresource, verb, options);
   requireWebSocket(request);
   const kind = chosen(sessionProtocols, offered);
@@ -165,25 +156,6 @@ function decoded(part: string): string {
   } catch {
     throw badRequest(`the path part ${JSON.stringify(part)} is not percent-encoded UTF-8`);
   }
-}
-
-function optionsOf({ name, namespace, subresource, query }: Target): ExecOptions {
-  const flag = (key: string) => {
-    const value = query.get(key);
-    return value !== null && value !== "0" && value.toLowerCase() !== "false";
-  };
-  const tty = flag("tty");
-  return {
-    name,
-    namespace,
-    container: query.get("container") ?? "",
-    command: subresource === "exec" ? query.getAll("command") : [],
-    stdin: flag("stdin"),
-    stdout: flag("stdout"),
-    // A terminal's output is one stream.
-    stderr: flag("stderr") && !tty,
-    tty,
-  };
 }
 
 function protocolsOf(request: IncomingMessage): readonly string[] {
