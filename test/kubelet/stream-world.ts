@@ -38,8 +38,8 @@ export interface StreamWorld extends AsyncDisposable {
 /** Users by the header `as`: `admin`, or any other without rights. */
 const byHeader: Authenticator = {
   name: "test",
-  authenticate({ header }) {
-    const [name = "admin"] = header("as");
+  authenticate(credentials) {
+    const [name = "admin"] = credentials.header("as");
     return { name, groups: name === "admin" ? ["system:masters"] : [] };
   },
 };

@@ -57,8 +57,9 @@ export function userOf(face: Pick<Face, "authenticators">, request: Identified):
 
 type Identified = Pick<RestRequest, "peer" | "headers">;
 
-export function credentialsOf({ peer, headers }: Identified): Credentials {
-  return { certificate: peer.certificate, header: headers };
+export function credentialsOf(request: Identified): Credentials {
+  const header = (name: string) => request.headers(name);
+  return { certificate: request.peer.certificate, header };
 }
 
 async function answer(
