@@ -23,8 +23,10 @@ import type { Authenticator } from "./auth/authenticate.ts";
 import { bearerAuthenticator } from "./auth/bearer.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
 import { frontProxyAuthenticator } from "./auth/front-proxy.ts";
+import { mastersAuthorizer } from "./auth/masters.ts";
 import { nodeAuthorizer, type PodLookup } from "./auth/node-authorizer.ts";
-import { tableAuthorizer } from "./auth/policy.ts";
+import { rbacAuthorizer } from "./auth/rbac/authorizer.ts";
+import { RbacPolicy } from "./auth/rbac/policy.ts";
 import { tokenFileAuthenticator } from "./auth/token-file.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { addClusterService, Readiness } from "./faces/grpc/cluster.ts";
@@ -174,6 +176,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   const registry = options.registry ?? builtInRegistry();
   const { bookmarkMillis, clock = productionClock } = options;
   const cache = new WatchCache({ store, registry, log, bookmarkMillis, clock });
+  const policy = RbacPolicy.of(registry, cache);
   const now = options.now ?? (() => clock.wallMillis());
   const random = options.random ?? ((limit: number) => randomInt(limit));
   const range = parseAddressRange(options.serviceRange ?? defaultServiceRange);
@@ -183,7 +186,12 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     store,
     cache,
     log,
-    authorizers: [tableAuthorizer(), nodeAuthorizer(podLookup(registry, cache))],
+    policy,
+    authorizers: [
+      mastersAuthorizer,
+      nodeAuthorizer(podLookup(registry, cache)),
+      rbacAuthorizer(policy),
+    ],
     flowControl: new FlowControl({
       seats: options.seats ?? limits.seats,
       queueLength: options.queueLength ?? limits.queueLength,

@@ -1,6 +1,7 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { type Document, systemPriorityClasses } from "../kinds/mod.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
+import { reconcilePolicy } from "./bootstrap-policy.ts";
 import { limits } from "./limits.ts";
 import { apiserverUser } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
@@ -9,7 +10,8 @@ import { type Backend, create, documentBody, internalCall } from "./verbs/mod.ts
 
 /**
  * Creates what every cluster has. Any master may do it, several at once, again at every start: what
- * exists already is left alone. Tries until the store can be written or the signal aborts.
+ * exists already is left alone, but for what upstream puts back into the default roles and bindings.
+ * Tries until the store can be written or the signal aborts.
  */
 export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<void> {
   let delay: number = limits.retryMinMillis;
@@ -25,6 +27,7 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
         metadata: { name: "kubernetes" },
         spec: { cidrs: [backend.serviceRange] },
       });
+      await reconcilePolicy(backend);
       return;
     } catch (thrown) {
       const error = StatusError.from(thrown);

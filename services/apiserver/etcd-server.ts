@@ -16,7 +16,7 @@ import {
 import type { Log } from "../../ha/runtime/types.ts";
 import type { DirectStore } from "../../ha/store/types.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
-import { tableAuthorizer } from "./auth/policy.ts";
+import { defaultAuthorizers } from "./auth/rbac/default-authorizers.ts";
 import { etcdHttp } from "./etcd-http.ts";
 import { addClusterService, Readiness } from "./faces/grpc/cluster.ts";
 import { limits } from "./limits.ts";
@@ -56,7 +56,7 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
   readiness.cacheFilled();
   // What a balancer in front steers by. Backups are taken through etcd's own Maintenance.
   const face = {
-    backend: { store, authorizers: [tableAuthorizer()] },
+    backend: { store, authorizers: defaultAuthorizers() },
     authenticators: tls === undefined ? undefined : [certificateAuthenticator(new Set())],
     snapshot: undefined,
     stopping: stopping.signal,

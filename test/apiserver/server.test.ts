@@ -29,7 +29,7 @@ import {
 import { NodeLivenessesClient } from "../../proto/gen/node.ts";
 import { authorize } from "../../services/apiserver/auth/authorize.ts";
 import { nodeAuthorizer } from "../../services/apiserver/auth/node-authorizer.ts";
-import { tableAuthorizer } from "../../services/apiserver/auth/policy.ts";
+import { defaultAuthorizers } from "../../services/apiserver/auth/rbac/default-authorizers.ts";
 import {
   type Apiserver,
   type Authority,
@@ -327,7 +327,7 @@ test("logs say what stands in their way", async () => {
   await fails(bad, "invalidArgument", "container x is not valid for pod q");
 });
 
-test("the policy table and the node authorizer", () => {
+test("the default roles and the node authorizer", () => {
   const bound = {
     metadata: { name: "mine" },
     spec: {
@@ -338,7 +338,7 @@ test("the policy table and the node authorizer", () => {
   };
   const elsewhere = { spec: { nodeName: "n2", imagePullSecrets: [{ name: "other" }] } };
   const authorizers = [
-    tableAuthorizer(),
+    ...defaultAuthorizers(),
     nodeAuthorizer({
       get: (_namespace, name) => (name === "mine" ? bound : { spec: {} }),
       list: () => [elsewhere, bound],

@@ -8,7 +8,7 @@ import type { Revision } from "../../ha/store/mod.ts";
 import { ClusterClient } from "../../proto/gen/cluster.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
 import { certificateAuthenticator } from "../../services/apiserver/auth/certificate.ts";
-import { tableAuthorizer } from "../../services/apiserver/auth/policy.ts";
+import { defaultAuthorizers } from "../../services/apiserver/auth/rbac/default-authorizers.ts";
 import { addClusterService, Readiness } from "../../services/apiserver/faces/grpc/cluster.ts";
 import type { Face } from "../../services/apiserver/faces/grpc/face.ts";
 import { createAuthority, serveEtcd } from "../../services/apiserver/mod.ts";
@@ -34,7 +34,7 @@ before(async () => {
   await store!.txn(put("k", "v"));
   const server = createRpcServer({ log: silentLog, tls });
   const face = {
-    backend: { store, authorizers: [tableAuthorizer()] },
+    backend: { store, authorizers: defaultAuthorizers() },
     authenticators: [certificateAuthenticator(new Set())],
     stopping: new AbortController().signal,
     snapshot: (since: Revision | undefined) => store!.admin.snapshot(since),

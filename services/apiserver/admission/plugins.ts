@@ -3,6 +3,8 @@ import type { Store } from "../../../ha/store/types.ts";
 import type { RuntimeClass } from "../../../proto/gen/node.ts";
 import type { PriorityClass } from "../../../proto/gen/scheduling.ts";
 import { type Registry, type Resource, systemPriorityClasses } from "../../kinds/mod.ts";
+import type { Authorizer } from "../auth/authorize.ts";
+import type { RbacPolicy } from "../auth/rbac/policy.ts";
 import { fetchObject } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
@@ -14,6 +16,7 @@ import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodePortsInUse } from "./node-ports-in-use.ts";
 import { type PriorityClasses, podPriority, priorityClasses } from "./pod-priority.ts";
 import type { PortRange } from "./port-range.ts";
+import { rbacEscalation } from "./rbac-escalation.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
@@ -24,6 +27,8 @@ interface AdmissionBackend {
   readonly registry: Registry;
   readonly store: Store;
   readonly cache: WatchCache;
+  readonly authorizers: readonly Authorizer[];
+  readonly policy: RbacPolicy;
 }
 
 export function admissionChain(
@@ -58,6 +63,12 @@ export function admissionChain(
       inUse: () => nodePortsInUse(backend.store),
     }),
     leaseFence(),
+    rbacEscalation({
+      authorizers: backend.authorizers,
+      policy: backend.policy,
+      roles: registry.required("rbac.authorization.k8s.io/v1", "Role"),
+      clusterRoles: registry.required("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    }),
   ]);
 }
 

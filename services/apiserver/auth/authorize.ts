@@ -16,20 +16,28 @@ export interface Authorizer {
   authorize(request: RequestInfo): Decision;
 }
 
-/** Throws Forbidden in upstream's words unless one of the authorizers allows the request. */
-export function authorize(authorizers: readonly Authorizer[], request: RequestInfo): void {
+/** The first that allows the request; otherwise what all of them had against it. */
+export function decide(authorizers: readonly Authorizer[], request: RequestInfo): Decision {
   const reasons: string[] = [];
   for (const authorizer of authorizers) {
     const decision = authorizer.authorize(request);
-    if (decision.allowed) return;
+    if (decision.allowed) return decision;
     if (decision.reason !== undefined) reasons.push(decision.reason);
   }
-  throw refusal(request, reasons);
+  return reasons.length === 0 ? refused : { allowed: false, reason: reasons.join("; ") };
 }
 
-function refusal(request: RequestInfo, reasons: readonly string[]): StatusError {
+const refused: Decision = { allowed: false };
+
+/** Throws Forbidden in upstream's words unless one of the authorizers allows the request. */
+export function authorize(authorizers: readonly Authorizer[], request: RequestInfo): void {
+  const decision = decide(authorizers, request);
+  if (!decision.allowed) throw refusal(request, decision.reason);
+}
+
+function refusal(request: RequestInfo, reason: string | undefined): StatusError {
   const { user, verb, group, resource, subresource, namespace, name, path } = request;
-  const why = reasons.length === 0 ? "" : `: ${reasons.join("; ")}`;
+  const why = reason === undefined ? "" : `: ${reason}`;
   if (resource === "") {
     const text = `forbidden: User "${user.name}" cannot ${verb} path "${path}"${why}`;
     return new StatusError(Code.permissionDenied, text, { reason: "Forbidden" });

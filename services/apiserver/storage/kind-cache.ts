@@ -14,6 +14,16 @@ interface Group {
 }
 
 /**
+ * Is told of every object that comes and goes, e.g. to keep an index; a change is a removal of the
+ * old state and an addition of the new one, with nothing in between. Called synchronously before any
+ * watcher is told; must be quick and must not throw.
+ */
+export interface ObjectObserver {
+  added(object: StoredObject): void;
+  removed(object: StoredObject): void;
+}
+
+/**
  * All objects of one stored kind at the watch cache's revision, its recent events, and its watchers.
  *
  * Watchers with equal selections form a group: a selector is evaluated once per event and group.
@@ -24,6 +34,7 @@ export class KindCache {
   readonly #objects = new SortedMap<StoredObject>();
   /** By resource and selection. */
   readonly #groups = new Map<Resource, Map<string, Group>>();
+  readonly #observers: ObjectObserver[] = [];
   #ring: CacheEvent[] = [];
   #ringHead = 0;
   #ringBytes = 0;
@@ -75,8 +86,12 @@ export class KindCache {
   /** Replaces everything; watchers end, because what happened in between is unknown here. */
   reset(objects: readonly StoredObject[], revision: number): void {
     this.endWatchers();
+    for (const object of this.#objects.from("", "")) this.#tellRemoved(object);
     this.#objects.clear();
-    for (const object of objects) this.#objects.set(object.key, object);
+    for (const object of objects) {
+      this.#objects.set(object.key, object);
+      for (const observer of this.#observers) observer.added(object);
+    }
     this.#ring = [];
     this.#ringHead = 0;
     this.#ringBytes = 0;
@@ -84,13 +99,36 @@ export class KindCache {
     this.#lastChange = revision;
   }
 
+  /** Begins with everything that is there. */
+  observe(observer: ObjectObserver): void {
+    this.#observers.push(observer);
+    for (const object of this.#objects.from("", "")) observer.added(object);
+  }
+
+  #change({ object, deleted }: CacheEvent): void {
+    const { key } = object;
+    if (this.#observers.length > 0) {
+      const before = this.#objects.get(key);
+      if (before !== undefined) this.#tellRemoved(before);
+    }
+    if (deleted) {
+      this.#objects.delete(key);
+      return;
+    }
+    this.#objects.set(key, object);
+    for (const observer of this.#observers) observer.added(object);
+  }
+
+  #tellRemoved(object: StoredObject): void {
+    for (const observer of this.#observers) observer.removed(object);
+  }
+
   /** The events of one revision, in order. */
   apply(events: readonly CacheEvent[]): void {
     for (const event of events) {
       assert(event.revision >= this.#lastChange, "events come in the order of revisions");
       this.#lastChange = event.revision;
-      if (event.deleted) this.#objects.delete(event.object.key);
-      else this.#objects.set(event.object.key, event.object);
+      this.#change(event);
       this.#ring.push(event);
       this.#ringBytes += event.size;
     }

@@ -4,6 +4,7 @@ import type { Registry } from "../../kinds/mod.ts";
 import type { AdmissionChain } from "../admission/chain.ts";
 import type { Authorizer } from "../auth/authorize.ts";
 import type { TokenAuthenticator } from "../auth/bearer.ts";
+import type { RbacPolicy } from "../auth/rbac/policy.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
 import type { FlowControl } from "./flow-control.ts";
 import type { TimeToLive } from "./time-to-live.ts";
@@ -18,6 +19,8 @@ export interface Backend {
   readonly store: Store;
   readonly cache: WatchCache;
   readonly authorizers: readonly Authorizer[];
+  /** The roles and bindings, for rights that are granted on. */
+  readonly policy: RbacPolicy;
   readonly admission: AdmissionChain;
   /** The kinds of bearer tokens that are known, and the audiences that stand for this API. */
   readonly tokens: {

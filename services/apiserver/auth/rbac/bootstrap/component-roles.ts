@@ -1,0 +1,134 @@
+/** The roles of the components, and what Trireme's need beyond upstream's. */
+import { controllerRoles } from "./controller-roles.ts";
+import { paths, type RoleEntry, read, recordEvents, rule } from "./notation.ts";
+
+const csr = rule("create get list watch", "certificates.k8s.io", "certificatesigningrequests");
+const reviewTokens = rule("create", "authentication.k8s.io", "tokenreviews");
+const reviewAccess = rule("create", "authorization.k8s.io", "subjectaccessreviews");
+const elect = (lease: string) => [
+  rule("create", "coordination.k8s.io", "leases"),
+  rule("get update", "coordination.k8s.io", "leases", lease),
+];
+const everyLease = rule(
+  "create delete get list patch update watch",
+  "coordination.k8s.io",
+  "leases",
+);
+const seeNodes = rule(read, "node.trireme.io", "nodelivenesses");
+
+/** Also what the Node authorizer allows a node, apart from what its graph decides. */
+export const nodeRole: RoleEntry = {
+  name: "system:node",
+  rules: [
+    reviewTokens,
+    rule("create", "authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews"),
+    rule(read, "core", "services"),
+    rule("create get list watch", "core", "nodes"),
+    rule("patch update", "core", "nodes/status"),
+    rule("patch update", "core", "nodes"),
+    rule("create patch update", "core", "events"),
+    rule(read, "core", "pods"),
+    rule("create delete", "core", "pods"),
+    rule("patch update", "core", "pods/status"),
+    rule("create", "core", "pods/eviction"),
+    rule(read, "core", "configmaps secrets"),
+    rule("get", "core", "persistentvolumeclaims persistentvolumes"),
+    rule("get", "core", "endpoints"),
+    csr,
+    rule("create delete get patch update", "coordination.k8s.io", "leases"),
+    rule("get", "storage.k8s.io", "volumeattachments"),
+    rule("create", "core", "serviceaccounts/token"),
+    rule("get patch update", "core", "persistentvolumeclaims/status"),
+    rule(read, "storage.k8s.io", "csidrivers"),
+    rule("create delete get patch update", "storage.k8s.io", "csinodes"),
+    rule(read, "node.k8s.io", "runtimeclasses"),
+  ],
+};
+
+export const componentRoles: readonly RoleEntry[] = [
+  nodeRole,
+  { name: "system:node-bootstrapper", rules: [csr] },
+  {
+    name: "system:node-proxier",
+    rules: [
+      rule("list watch", "core", "endpoints services"),
+      rule(read, "core", "nodes"),
+      recordEvents,
+      rule("list watch", "discovery.k8s.io", "endpointslices"),
+    ],
+  },
+  { name: "system:kube-dns", rules: [rule("list watch", "core", "endpoints services")] },
+  {
+    name: "system:kube-controller-manager",
+    rules: [
+      recordEvents,
+      ...elect("kube-controller-manager"),
+      rule("create", "core", "secrets serviceaccounts"),
+      rule("delete", "core", "secrets"),
+      rule("get", "core", "configmaps namespaces secrets serviceaccounts"),
+      rule("update", "core", "secrets serviceaccounts"),
+      reviewTokens,
+      reviewAccess,
+      rule("list watch", "*", "*"),
+      rule("create", "core", "serviceaccounts/token"),
+    ],
+  },
+  {
+    name: "system:kube-scheduler",
+    rules: [
+      recordEvents,
+      ...elect("kube-scheduler"),
+      rule(read, "core", "nodes"),
+      rule("delete get list watch", "core", "pods"),
+      rule("create", "core", "bindings pods/binding"),
+      rule("patch update", "core", "pods/status"),
+      rule(read, "core", "replicationcontrollers services"),
+      rule(read, "apps extensions", "replicasets"),
+      rule(read, "apps", "statefulsets"),
+      rule(read, "policy", "poddisruptionbudgets"),
+      rule(read, "core", "persistentvolumeclaims persistentvolumes"),
+      reviewTokens,
+      reviewAccess,
+      rule(read, "storage.k8s.io", "csinodes"),
+      rule(read, "core", "namespaces"),
+      rule(read, "storage.k8s.io", "csidrivers"),
+      rule(read, "storage.k8s.io", "csistoragecapacities"),
+    ],
+  },
+  {
+    name: "system:volume-scheduler",
+    rules: [
+      rule("get list patch update watch", "core", "persistentvolumes"),
+      rule(read, "storage.k8s.io", "storageclasses"),
+      rule("get list patch update watch", "core", "persistentvolumeclaims"),
+    ],
+  },
+];
+
+/** Beside upstream's roles of the same components, which stay as they are. */
+export const triremeRoles: readonly RoleEntry[] = [
+  {
+    name: "trireme:kube-scheduler",
+    rules: [
+      everyLease,
+      seeNodes,
+      rule("create", "core", "pods/eviction"),
+      rule(read, "core", "configmaps endpoints"),
+      rule(read, "apps", "deployments"),
+    ],
+  },
+  {
+    // All controllers share one identity, so it has what each of upstream's has.
+    name: "trireme:kube-controller-manager",
+    rules: [
+      ...controllerRoles.flatMap(({ rules }) => rules),
+      everyLease,
+      seeNodes,
+      rule("create", "core", "pods/eviction"),
+    ],
+  },
+  { name: "trireme:kube-proxy", rules: [rule(read, "core", "endpoints nodes services")] },
+  { name: "trireme:cluster-status", rules: [paths("get", "/cluster/status")] },
+  // What must be known before one can say who one is.
+  { name: "trireme:public-discovery", rules: [paths("get", "/api /apis /healthz*")] },
+];
