@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import type { TriremeClient } from "../client/mod.ts";
 import type { BackupFlags } from "./commands/backup.ts";
 import type { CertsFlags } from "./commands/certs.ts";
+import type { KubeconfigFlags } from "./commands/kubeconfig.ts";
 import type { DeleteFlags, GetFlags, LogFlags, ScopeFlags } from "./commands/objects.ts";
 import type { ProtosFlags } from "./commands/protos.ts";
 import type { RestoreFlags } from "./commands/restore.ts";
@@ -106,6 +107,7 @@ function defineCluster(program: Command): void {
       await (await import("./commands/status.ts")).status(flags);
     });
   defineCerts(program);
+  defineKubeconfig(program);
   defineProtos(program);
   defineBackups(program);
 }
@@ -268,6 +270,22 @@ function defineCerts(program: Command): void {
     .action(async (flags: CertsFlags) => {
       await (await import("./commands/certs.ts")).certs(flags);
     });
+}
+
+function defineKubeconfig(program: Command): void {
+  verb(program, "kubeconfig", "write a kubeconfig for a user of the local cluster")
+    .requiredOption("--user <name>", "the user's name")
+    .option("--group <name>", "a group of the user; may be repeated", repeated, [])
+    .option("--out <file>", "where it is written; default: to the output", directory)
+    .option("--server <url>", "the API's https:// URL; default: that of the running cluster")
+    .option("--days <days>", "how long the certificate is valid", whole, 365)
+    .action(async (flags: KubeconfigFlags) => {
+      await (await import("./commands/kubeconfig.ts")).kubeconfig(flags);
+    });
+}
+
+function repeated(text: string, previous: string[]): string[] {
+  return [...previous, text];
 }
 
 function defineProtos(program: Command): void {

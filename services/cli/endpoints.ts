@@ -12,6 +12,11 @@ export interface Endpoints {
   /** `host:port` of every balancer: a client that knows them all outlives each. */
   readonly grpcEndpoints: readonly string[];
   readonly etcdEndpoints: readonly string[];
+  /** `host:port` of Kubernetes' REST API over HTTPS, and of all that serve it. */
+  readonly https: string;
+  readonly httpsEndpoints: readonly string[];
+  /** An administrator's kubeconfig. */
+  readonly kubeconfig: string;
   /** PEM files of the cluster's CA and of an administrator's certificate. */
   readonly ca: string;
   readonly clientCert: string;
@@ -23,6 +28,8 @@ export interface Endpoints {
     readonly peer: string;
     /** For etcd clients, with the certificate of an administrator. */
     readonly etcd: string;
+    /** Kubernetes' REST API. */
+    readonly https: string;
     readonly leader: boolean;
   }[];
   readonly schedulers: readonly { readonly name: string; readonly pid: number | undefined }[];

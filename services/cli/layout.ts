@@ -125,6 +125,7 @@ export function ports(shape: ClusterShape) {
 export function directories(dataDirectory: string) {
   return {
     endpoints: join(dataDirectory, "endpoints.json"),
+    kubeconfig: join(dataDirectory, "kubeconfig"),
     lock: join(dataDirectory, "supervisor.json"),
     shape: join(dataDirectory, "cluster.json"),
     pki: join(dataDirectory, "pki"),

@@ -6,6 +6,7 @@ import type { Log } from "../../ha/runtime/types.ts";
 import { Child } from "./child.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Endpoints } from "./endpoints.ts";
+import { restAddresses } from "./kubeconfig.ts";
 import {
   addressRanges,
   balancerCount,
@@ -145,11 +146,15 @@ export class LocalCluster {
       grpc: `${host}:${at.balancer(i).grpc}`,
       etcd: `${host}:${at.balancer(i).etcd}`,
     }));
+    const https = restAddresses(shape);
     return {
       grpc: `${host}:${at.balancer(0).grpc}`,
       etcd: `${host}:${at.balancer(0).etcd}`,
       grpcEndpoints: balancers.map(({ grpc }) => grpc),
       etcdEndpoints: balancers.map(({ etcd }) => etcd),
+      https: https[0] ?? "",
+      httpsEndpoints: https,
+      kubeconfig: directories(shape.dataDirectory).kubeconfig,
       ca: credentials.ca,
       clientCert: credentials.admin.cert,
       clientKey: credentials.admin.key,
@@ -159,6 +164,7 @@ export class LocalCluster {
         grpc: `${host}:${at.master(i).grpc}`,
         peer: `${host}:${at.master(i).peer}`,
         etcd: `${host}:${at.master(i).etcd}`,
+        https: `${host}:${at.master(i).https}`,
         leader: name === this.leader,
       })),
       schedulers: named(this.schedulers),

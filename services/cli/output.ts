@@ -37,8 +37,10 @@ export function errorText(thrown: unknown): string {
 export function printEndpoints(endpoints: Endpoints, file: string, say = print): void {
   say(`  gRPC (TLS)     ${endpoints.grpcEndpoints.join(",")}`);
   say(`  etcd (TLS)     ${endpoints.etcdEndpoints.join(",")}`);
+  say(`  REST (TLS)     ${endpoints.httpsEndpoints.join(",")}`);
   say(`  CA             ${endpoints.ca}`);
   say(`  client cert    ${endpoints.clientCert}`);
   say(`  client key     ${endpoints.clientKey}`);
   say(`  everything     ${file}`);
+  say(`  for kubectl    export KUBECONFIG=${endpoints.kubeconfig}`);
 }

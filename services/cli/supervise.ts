@@ -8,6 +8,7 @@ import { createProcessRuntime } from "../kubelet/mod.ts";
 import { adminTls } from "./connect.ts";
 import { ensureCredentials } from "./credentials.ts";
 import { type Lock, writeJson } from "./endpoints.ts";
+import { kubeconfigText, pem, restAddresses, writeKubeconfig } from "./kubeconfig.ts";
 import { type ClusterShape, directories, host, memberNames } from "./layout.ts";
 import { LocalCluster } from "./local-cluster.ts";
 import { print, printEndpoints } from "./output.ts";
@@ -29,6 +30,11 @@ export async function supervise(shape: ClusterShape, nodeReturnMillis: number): 
     nodes: memberNames("node", shape.nodes),
     hosts: [host, "localhost"],
   });
+  const { admin, ca } = credentials;
+  const pair = { cert: pem(admin.cert), key: pem(admin.key) };
+  const servers = restAddresses(shape).map((each) => `https://${each}`);
+  const text = kubeconfigText({ servers, ca: pem(ca), user: "kubernetes-admin", pair });
+  writeKubeconfig(paths.kubeconfig, text);
   const interactive = process.stdout.isTTY === true;
   const log = createLog({ component: "supervisor" }, { level: interactive ? "error" : "warn" });
   const view = createView(process.stdout, `trireme · ${dataDirectory}`);
