@@ -1,4 +1,4 @@
-/** Bodies of requests: JSON, or YAML. */
+/** Bodies of requests: JSON, YAML, or the protobuf encoding of client-go's typed clients. */
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { WriteOptions } from "../../../../proto/gen/meta.ts";
 import { type Document, parseJson, parseYaml, type Resource } from "../../../kinds/mod.ts";
@@ -7,6 +7,7 @@ import { limits } from "../../limits.ts";
 import type { Body } from "../../verbs/body.ts";
 import { checkDocument, metadataOf } from "../../verbs/documents.ts";
 import type { Call } from "../../verbs/mod.ts";
+import { decodeProtobuf } from "./protobuf/decode.ts";
 import type { ResourceTarget } from "./target.ts";
 import type { RestRequest } from "./types.ts";
 
@@ -28,9 +29,22 @@ export function contentOf(request: RestRequest): Content | undefined {
   if (request.body.length === 0) return undefined;
   if (type === "application/json") return parseJson(textOf(request.body), limits.restBodyBytes);
   if (type === "application/yaml") return { value: yamlOf(request.body), duplicates: [] };
+  if (type === protobufType) return protobufOf(request.body);
   throw unsupportedMediaType(
     "the body of the request was in an unknown format - accepted media types include: " +
-      `application/json, application/yaml; it was ${JSON.stringify(type)}`,
+      `application/json, application/yaml, ${protobufType}; it was ${JSON.stringify(type)}`,
+  );
+}
+
+const protobufType = "application/vnd.kubernetes.protobuf";
+
+/** Throws UnsupportedMediaType for a kind that is known in JSON alone. */
+function protobufOf(bytes: Uint8Array): Content {
+  const decoded = decodeProtobuf(bytes);
+  if (decoded !== undefined) return { value: decoded.value, duplicates: decoded.unknown };
+  throw unsupportedMediaType(
+    "the protobuf encoding of this kind is not known here - accepted media types include: " +
+      "application/json, application/yaml",
   );
 }
 
