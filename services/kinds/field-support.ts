@@ -1,4 +1,5 @@
 /** What becomes of every field of every built-in kind, and the warnings that follow from it. */
+import { admissionRegistrationFields } from "./admissionregistration/fields.ts";
 import { appsFields } from "./apps/fields.ts";
 import { authenticationFields } from "./authentication/fields.ts";
 import { batchFields } from "./batch/fields.ts";
@@ -33,6 +34,7 @@ export const fieldSupport: SupportTable = {
   ...discoveryFields,
   ...storageFields,
   ...networkingFields,
+  ...admissionRegistrationFields,
 };
 
 const warnings = new FieldWarnings(fieldSupport);

@@ -18,12 +18,14 @@ export function validateKeys(data: Data, field: string): FieldCause[] {
 }
 
 export function validateBase64(data: Data, field: string): FieldCause[] {
-  return Object.entries(data)
-    .filter(([, value]) => !base64.test(value))
-    .map(([key, value]) => {
-      const detail = `illegal base64 data at input byte ${faultOffset(value)}`;
-      return invalid(`${field}[${key}]`, "", detail);
-    });
+  return Object.entries(data).flatMap(([key, value]) =>
+    checkBase64(value).map((problem) => invalid(`${field}[${key}]`, "", problem)),
+  );
+}
+
+/** What is wrong with a text that should be base64; nothing: valid. */
+export function checkBase64(text: string): string[] {
+  return base64.test(text) ? [] : [`illegal base64 data at input byte ${faultOffset(text)}`];
 }
 
 /** Removes line ends from base64, which a YAML block brings along and every decoder passes over. */

@@ -1,0 +1,34 @@
+import {
+  type MutatingWebhook,
+  MutatingWebhookConfiguration,
+  MutatingWebhookConfigurationsService,
+} from "../../../proto/gen/admissionregistration.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import type { Document } from "../machinery/resource.ts";
+import { setWebhookDefaults, validateWebhooks } from "./webhooks.ts";
+
+const webhooksOf = (document: Document): MutatingWebhook[] =>
+  (document as MutatingWebhookConfiguration).webhooks ?? [];
+
+export const mutatingWebhookConfiguration = defineKind({
+  message: "trireme.admissionregistration.v1.MutatingWebhookConfiguration",
+  codec: MutatingWebhookConfiguration,
+  service: MutatingWebhookConfigurationsService,
+  categories: ["api-extensions"],
+
+  setDefaults(document) {
+    for (const webhook of webhooksOf(document)) {
+      setWebhookDefaults(webhook);
+      webhook.reinvocationPolicy ??= "Never";
+    }
+  },
+  prepareForCreate: beginGeneration,
+  prepareForUpdate: countGeneration,
+  validate: (document) => validateWebhooks(webhooksOf(document)),
+  columns: [
+    nameColumn,
+    { name: "Webhooks", value: (document) => String(webhooksOf(document).length) },
+    ageColumn,
+  ],
+});

@@ -1,0 +1,33 @@
+import {
+  type ValidatingWebhook,
+  ValidatingWebhookConfiguration,
+  ValidatingWebhookConfigurationsService,
+} from "../../../proto/gen/admissionregistration.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import type { Document } from "../machinery/resource.ts";
+import { setWebhookDefaults, validateWebhooks } from "./webhooks.ts";
+
+const webhooksOf = (document: Document): ValidatingWebhook[] =>
+  (document as ValidatingWebhookConfiguration).webhooks ?? [];
+
+export const validatingWebhookConfiguration = defineKind({
+  message: "trireme.admissionregistration.v1.ValidatingWebhookConfiguration",
+  codec: ValidatingWebhookConfiguration,
+  service: ValidatingWebhookConfigurationsService,
+  categories: ["api-extensions"],
+
+  setDefaults(document) {
+    for (const webhook of webhooksOf(document)) {
+      setWebhookDefaults(webhook);
+    }
+  },
+  prepareForCreate: beginGeneration,
+  prepareForUpdate: countGeneration,
+  validate: (document) => validateWebhooks(webhooksOf(document)),
+  columns: [
+    nameColumn,
+    { name: "Webhooks", value: (document) => String(webhooksOf(document).length) },
+    ageColumn,
+  ],
+});
