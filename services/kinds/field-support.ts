@@ -1,5 +1,6 @@
 /** What becomes of every field of every built-in kind, and the warnings that follow from it. */
 import { admissionRegistrationFields } from "./admissionregistration/fields.ts";
+import { apiextensionsFields } from "./apiextensions/fields.ts";
 import { appsFields } from "./apps/fields.ts";
 import { authenticationFields } from "./authentication/fields.ts";
 import { batchFields } from "./batch/fields.ts";
@@ -26,6 +27,7 @@ export const fieldSupport: SupportTable = {
   ...podStatusFields,
   ...appsFields,
   ...batchFields,
+  ...apiextensionsFields,
   ...coordinationFields,
   ...nodeFields,
   ...authenticationFields,

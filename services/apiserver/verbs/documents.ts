@@ -69,9 +69,15 @@ export function checkType(resource: Resource, document: Document): void {
   document.kind = resource.kind;
 }
 
-/** Has a spec whose changes `metadata.generation` counts. */
+/** Has a part whose changes `metadata.generation` counts. */
 export function countsGenerations(resource: Resource): boolean {
+  if (resource.desiredState !== undefined) return true;
   return resource.subresources.status && resource.schema.hasField("spec");
+}
+
+/** The part of a document whose changes `metadata.generation` counts. */
+export function desiredState(resource: Resource, document: Document): unknown {
+  return resource.desiredState?.(document) ?? document["spec"];
 }
 
 /** Equal but for metadata.resourceVersion; absent and empty lists and maps are told apart. */

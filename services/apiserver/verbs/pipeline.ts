@@ -37,10 +37,17 @@ function requestInfo(call: Call, target: Target): RequestInfo {
 export function allow(backend: Backend, call: Call, target: Target): void {
   authorize(backend.authorizers, requestInfo(call, target));
   checkVerb(target);
+  warnOfDeprecation(call, target.resource);
+}
+
+function warnOfDeprecation(call: Call, { deprecationWarning }: Resource): void {
+  if (deprecationWarning !== undefined) call.warnings.push(deprecationWarning);
 }
 
 /** Subresources have verbs of their own. */
 function checkVerb({ resource, verb, subresource = "" }: Target): void {
+  const refusal = resource.refusal?.(verb);
+  if (refusal !== undefined) throw methodNotAllowed(refusal);
   if (subresource !== "" || resource.verbs.includes(verb)) return;
   throw methodNotAllowed("the server does not allow this method on the requested resource");
 }
@@ -63,6 +70,7 @@ export async function run<T>(
   try {
     authorize(backend.authorizers, request);
     checkVerb(target);
+    warnOfDeprecation(call, target.resource);
     if (write && call.requestId !== undefined) {
       const { user, verb, group, resource, subresource, namespace, name } = request;
       const head = [user.name, verb, group, resource, subresource, namespace, name];

@@ -19,6 +19,7 @@ import {
   checkDocument,
   checkType,
   countsGenerations,
+  desiredState,
   dryRunOf,
   metadataOf,
   sameDocument,
@@ -145,18 +146,22 @@ export async function replace(
   const causes = [
     ...validateMetadata(resource, next),
     ...validateMetadataUpdate(next, stored.document),
-    ...resource.validate(next).filter(({ field }) => concerns(subresource, field)),
+    ...resource.validate(next, stored.document).filter(({ field }) => concerns(subresource, field)),
     ...resource.validateUpdate(next, stored.document),
   ];
   if (causes.length > 0) throw invalid(resource, stored.name, causes);
   await backend.admission.validate(about);
   if (isFinal(resource, next)) return { action: "delete" };
-  if (countsGenerations(resource) && !sameValue(next["spec"], stored.document["spec"])) {
+  if (countsGenerations(resource) && !sameDesire(resource, next, stored.document)) {
     const metadata = metadataOf(next);
     metadata.generation = (stored.document.metadata?.generation ?? 0) + 1;
   }
   if (sameDocument(next, stored.document)) return { action: "keep" };
   return { action: "put", document: next };
+}
+
+function sameDesire(resource: Resource, next: Document, stored: Document): boolean {
+  return sameValue(desiredState(resource, next), desiredState(resource, stored));
 }
 
 /** A write of the status cannot mend a spec that an older release accepted, so it is not held to it. */

@@ -3,7 +3,7 @@ import type { ServiceDefinition } from "@grpc/grpc-js";
 import { assert } from "../../../ha/runtime/assert.ts";
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { resources } from "../../../proto/gen/schema.ts";
-import type { Column, Document, MessageCodec, Resource } from "./resource.ts";
+import type { Column, Document, MessageCodec, Resource, ResourceSchema } from "./resource.ts";
 import { freeFormSchema, messageSchema } from "./resource-schema.ts";
 import { age } from "./time.ts";
 
@@ -27,6 +27,8 @@ type KindDefinition = Partial<
   /** The generated service; its paths name the typed service. */
   readonly service: object;
   readonly scale?: Resource["subresources"]["scale"];
+  /** For a message that does not say everything about its fields. */
+  readonly refineSchema?: (schema: ResourceSchema) => ResourceSchema;
 };
 
 type ResourceDefinition = Partial<Omit<Resource, Address>> & Pick<Resource, Address>;
@@ -72,14 +74,14 @@ export function defineResource(definition: ResourceDefinition): Resource {
 
 /** A resource with a message in `proto/`, whose `resource` option gives its address and verbs. */
 export function defineKind(definition: KindDefinition): Resource {
-  const { message, codec, service, scale, ...rest } = definition;
+  const { message, codec, service, scale, refineSchema, ...rest } = definition;
   const row = resources[message];
   assert(row !== undefined, `message ${message} is no resource`);
   const { group, version, kind, plural, singular, namespaced, hasStatus, verbs } = row;
   const resource = defineResource({
     ...rest,
     ...{ group, version, kind, plural, singular, namespaced },
-    schema: messageSchema(message),
+    schema: refineSchema?.(messageSchema(message)) ?? messageSchema(message),
     subresources: { status: hasStatus, scale },
     verbs,
     codec: codecOf(codec),

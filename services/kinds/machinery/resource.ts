@@ -113,10 +113,18 @@ interface Strategy {
   prepareForUpdate(next: Document, stored: Document): void;
   /** Marks a document whose deletion has begun but is not complete. */
   prepareForDelete(document: Document): void;
-  /** Everything wrong with a document; empty: valid. Metadata is checked by the pipeline. */
-  validate(document: Document): FieldCause[];
+  /**
+   * Everything wrong with a document; empty: valid. Metadata is checked by the pipeline. Told what
+   * the store holds, if the document replaces it.
+   */
+  validate(document: Document, stored?: Document): FieldCause[];
   /** What may not change, given the stored document. */
   validateUpdate(next: Document, stored: Document): FieldCause[];
+  /**
+   * The part of a document whose changes metadata.generation counts. Absent: the spec of a resource
+   * with the status subresource; others have no generation.
+   */
+  desiredState?(document: Document): unknown;
   /** False: an update must name the resourceVersion that it replaces. */
   readonly allowUnconditionalUpdate: boolean;
   /** The status of a new object is taken as it was sent; otherwise every status starts empty. */
@@ -147,6 +155,10 @@ export interface Resource extends Strategy {
   /** Groups of resources that are listed together, e.g. `all`. */
   readonly categories: readonly string[];
   readonly namespaced: boolean;
+  /** Told to every caller of the resource, because it is deprecated. */
+  readonly deprecationWarning?: string | undefined;
+  /** Why a verb is refused at present, as the message of MethodNotAllowed. */
+  refusal?(verb: string): string | undefined;
   /** The verbs that are served, of get, list, watch, create, update, patch, delete, deletecollection. */
   readonly verbs: readonly string[];
   /**
