@@ -15,7 +15,7 @@ import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
 import type { Pod } from "../../proto/gen/core.ts";
-import { builtInRegistry, type Registry } from "../kinds/mod.ts";
+import { builtInRegistry, type Registry, type Resource } from "../kinds/mod.ts";
 import { parseAddressRange } from "./admission/address-range.ts";
 import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
@@ -29,6 +29,9 @@ import { rbacAuthorizer } from "./auth/rbac/authorizer.ts";
 import { RbacPolicy } from "./auth/rbac/policy.ts";
 import { tokenFileAuthenticator } from "./auth/token-file.ts";
 import { bootstrap } from "./bootstrap.ts";
+import { conversionWebhooks } from "./extensions/conversion-webhook.ts";
+import { CustomResources } from "./extensions/custom-resources.ts";
+import { serviceLookup } from "./extensions/services.ts";
 import { addClusterService, Readiness } from "./faces/grpc/cluster.ts";
 import { addDynamicService } from "./faces/grpc/dynamic.ts";
 import type { Face } from "./faces/grpc/face.ts";
@@ -180,7 +183,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   const now = options.now ?? (() => clock.wallMillis());
   const random = options.random ?? ((limit: number) => randomInt(limit));
   const range = parseAddressRange(options.serviceRange ?? defaultServiceRange);
-  const backend: Omit<Backend, "admission"> = {
+  const backend: Omit<Backend, "admission" | "catchUp"> = {
     name: options.name,
     registry,
     store,
@@ -212,7 +215,21 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     newUid: options.newUid ?? (() => randomUUID()),
   };
   const nodePorts = parsePortRange(options.nodePortRange ?? defaultNodePortRange);
-  return { ...backend, admission: admissionChain(backend, { range, nodePorts, random }) };
+  const plugins = {
+    range,
+    nodePorts,
+    random,
+    originOf: (resource: Resource) => customResources.originOf(resource),
+  };
+  const complete: Backend = {
+    ...backend,
+    admission: admissionChain(backend, plugins),
+    catchUp: (withinMillis) => customResources.catchUp(withinMillis),
+  };
+  const webhooks = conversionWebhooks(serviceLookup(registry, cache, random));
+  const customResources = new CustomResources(complete, webhooks);
+  customResources.start();
+  return complete;
 }
 
 function podLookup(registry: Registry, cache: WatchCache): PodLookup {

@@ -64,6 +64,14 @@ export const limits = {
   /** The store watch and the first fill are tried again after these. */
   retryMinMillis: 50,
   retryMaxMillis: 2_000,
+  /** How long discovery waits for custom resources that this master has not seen yet. */
+  discoveryMillis: 500,
+  /** How long masters that do not lead leave the status of definitions to the one that does. */
+  definitionStandbyMillis: 1_000,
+  /** Webhooks that convert objects: calls at once, bytes of an answer, and how long one may take. */
+  conversionCalls: 32,
+  conversionAnswerBytes: 64 * 1024 * 1024,
+  conversionMillis: 30_000,
   /** Node heartbeats. */
   heartbeatIntervalMillis: 5_000,
   heartbeatNodes: 5_000,

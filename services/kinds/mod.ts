@@ -34,6 +34,7 @@ export { applyPatch, PatchType } from "./machinery/patches/apply.ts";
 export * from "./machinery/quantity.ts";
 export {
   apiVersionOf,
+  listKindOf,
   Registry,
   serviceNameOf,
   storageOf,

@@ -11,6 +11,7 @@ import { createSelection } from "../storage/selection.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
 import { AdmissionChain } from "./chain.ts";
+import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodePortsInUse } from "./node-ports-in-use.ts";
@@ -33,10 +34,14 @@ interface AdmissionBackend {
 
 export function admissionChain(
   backend: AdmissionBackend,
-  services: ServiceAddressOptions & { readonly nodePorts: PortRange },
+  services: ServiceAddressOptions & {
+    readonly nodePorts: PortRange;
+    readonly originOf: (resource: Resource) => string | undefined;
+  },
 ): AdmissionChain {
   const { registry } = backend;
   const namespaces = registry.required("v1", "Namespace");
+  const definitions = registry.required("apiextensions.k8s.io/v1", "CustomResourceDefinition");
   const accounts = registry.required("v1", "ServiceAccount");
   const find = async (resource: Resource, key: string, fresh: boolean) => {
     const cached: StoredObject | undefined = backend.cache.of(resource).get(key);
@@ -50,6 +55,10 @@ export function admissionChain(
     namespaceLifecycle(registry, (name, fresh) =>
       find(namespaces, objectKey(namespaces, "", name), fresh),
     ),
+    customResourceLifecycle({
+      originOf: services.originOf,
+      find: (key, fresh) => find(definitions, key, fresh),
+    }),
     serviceAccount(async (namespace, name) => {
       return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
     }),

@@ -22,7 +22,8 @@ function columnOf(definition: CustomResourceColumnDefinition): Column {
     name,
     type,
     format,
-    description: description ?? `Custom resource definition column (in JSONPath format): ${jsonPath}`,
+    description:
+      description ?? `Custom resource definition column (in JSONPath format): ${jsonPath}`,
     ...(priority > 0 && { wide: true as const }),
     priority,
     value: (document, now) => cellOf(type, path.find(document)[0], now),

@@ -10,8 +10,8 @@ import {
   type CompiledSchema,
   compiledSchema,
 } from "../../kinds/apiextensions/custom-resource-definition/schemas.ts";
-import { parseJsonPath } from "../../kinds/machinery/json-path.ts";
 import { isObject, type JsonObject, setField } from "../../kinds/machinery/json.ts";
+import { parseJsonPath } from "../../kinds/machinery/json-path.ts";
 import { applyDefaults } from "../../kinds/machinery/structural/defaults.ts";
 import { pruneUnknown } from "../../kinds/machinery/structural/prune.ts";
 import { structuralSchema } from "../../kinds/machinery/structural/resource-schema.ts";
@@ -83,7 +83,7 @@ function resourceOf(
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
     namespaced: storage.namespaced,
-    schema: structuralSchema({ group, version, kind }, schema.props, () => schema.node),
+    schema: structuralSchema(schema.props, () => schema.node),
     subresources: { status: apart, scale: scale && scaleOf(scale) },
     storedAs: {
       resource: storage,

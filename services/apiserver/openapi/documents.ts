@@ -3,7 +3,7 @@
  * and again after the resources of their group and version have changed.
  */
 import { createHash } from "node:crypto";
-import type { Registry, Resource } from "../../kinds/mod.ts";
+import { listKindOf, type Registry, type Resource } from "../../kinds/mod.ts";
 import { documentPath, nameOfCustom } from "./names.ts";
 import { pathsOf, type ResourceSchemas } from "./paths.ts";
 import { refTo, refToName, type SchemaObject, schemasOf } from "./schemas.ts";
@@ -159,7 +159,7 @@ function customSchemas(resource: Resource): Record<string, SchemaObject> {
         metadata: { allOf: [refTo(listMetaMessage)] },
         items: { type: "array", items: { allOf: [refToName(name)], default: {} } },
       },
-      "x-kubernetes-group-version-kind": [{ group, kind: `${kind}List`, version }],
+      "x-kubernetes-group-version-kind": [{ group, kind: listKindOf(resource), version }],
     },
   };
 }

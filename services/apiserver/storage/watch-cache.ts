@@ -133,6 +133,11 @@ export class WatchCache {
     });
   }
 
+  /** Aborted when the cache is closed. */
+  get closed(): AbortSignal {
+    return this.#stop.signal;
+  }
+
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
@@ -229,7 +234,12 @@ export class WatchCache {
     cache.endWatchers(resource);
     const shown = this.#shown.get(cache);
     shown?.delete(resource);
-    if (shown !== undefined && shown.size > 0) return;
+    // Another version of the resource may come in the place of this one at once.
+    queueMicrotask(() => this.#closeUnused(storage, cache));
+  }
+
+  #closeUnused(storage: Resource, cache: KindCache): void {
+    if (this.#caches.get(storage) !== cache || (this.#shown.get(cache)?.size ?? 0) > 0) return;
     this.#caches.delete(storage);
     this.#shown.delete(cache);
     this.#opening.delete(cache);

@@ -37,6 +37,12 @@ export interface Backend {
   readonly log: Log;
   /** Drives the time limits of requests and watches. */
   readonly clock: Clock;
+  /**
+   * Resolves when every custom resource that was established before the call is registered here:
+   * for requests of a resource that is not. With a time it resolves then at the latest, whatever is
+   * missing.
+   */
+  catchUp(withinMillis?: number): Promise<void>;
   /** Unix milliseconds. */
   now(): number;
   /** Uniform integer in 0..limit-1. */

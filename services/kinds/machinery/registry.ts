@@ -121,6 +121,10 @@ export function apiVersionOf(resource: Pick<Resource, "group" | "version">): str
   return group === "" ? version : `${group}/${version}`;
 }
 
+export function listKindOf({ kind, listKind }: Pick<Resource, "kind" | "listKind">): string {
+  return listKind ?? `${kind}List`;
+}
+
 /** The resource under whose keys objects of this one are kept: itself, for most. */
 export function storageOf(resource: Resource): Resource {
   return resource.storedAs?.resource ?? resource;

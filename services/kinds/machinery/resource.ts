@@ -149,6 +149,8 @@ export interface Resource extends Strategy {
   readonly group: string;
   readonly version: string;
   readonly kind: string;
+  /** The kind of its lists; default: the kind and List. */
+  readonly listKind?: string | undefined;
   readonly plural: string;
   readonly singular: string;
   readonly shortNames: readonly string[];

@@ -1,5 +1,6 @@
 import type { CallContext } from "../../../../ha/rpc/mod.ts";
 import { type RpcServer, serverStream, unary } from "../../../../ha/rpc/mod.ts";
+import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import {
   type CreateRequest,
   type DeleteCollectionRequest,
@@ -16,13 +17,20 @@ import {
   type WatchEvent,
   type WatchRequest,
 } from "../../../../proto/gen/dynamic.ts";
-import { apiVersionOf, parseJson, type Registry, type Resource } from "../../../kinds/mod.ts";
+import {
+  apiVersionOf,
+  listKindOf,
+  parseJson,
+  type Registry,
+  type Resource,
+} from "../../../kinds/mod.ts";
 import { identify } from "../../auth/authenticate.ts";
 import { authorize } from "../../auth/authorize.ts";
 import { badRequest, noSuchResource } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { pathInfo } from "../../request-info.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
+import type { Backend } from "../../verbs/backend.ts";
 import { type Body, jsonBody } from "../../verbs/body.ts";
 import { type Call, credentialsOf } from "../../verbs/call.ts";
 import {
@@ -44,10 +52,11 @@ export function addDynamicService(server: RpcServer, face: Face): void {
   const { backend } = face;
   const { registry } = backend;
   const enter = (context: CallContext) => callOf(context, face.authenticators);
+  const served = (ref: ResourceRef | undefined) => servedResource(backend, ref);
   const updater = (subresource: "" | "status") =>
     unary<UpdateRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const { resource, body } = writeOf(registry, request);
+      const { resource, body } = await writeOf(backend, request);
       const { namespace, options } = request;
       const write = { body, namespace, options, subresource, typed: false };
       return answer(call, await update(backend, call, resource, write));
@@ -55,25 +64,24 @@ export function addDynamicService(server: RpcServer, face: Face): void {
   server.addService(DynamicService, {
     get: unary<GetRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      return answer(
-        call,
-        await get(backend, call, resourceOf(registry, request.ref), request.get ?? {}),
-      );
+      return answer(call, await get(backend, call, await served(request.ref), request.get ?? {}));
     }),
     list: unary<ListRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const resource = resourceOf(registry, request.ref);
+      const resource = await served(request.ref);
       const page = await list(backend, call, resource, request.list ?? {});
       return { json: listJson(resource, page), warnings: call.warnings };
     }),
-    watch: serverStream<WatchRequest, WatchEvent>((request, context) =>
-      events(
-        watch(backend, enter(context), resourceOf(registry, request.ref), request.watch ?? {}),
-      ),
-    ),
+    watch: serverStream<WatchRequest, WatchEvent>(async function* (request, context) {
+      const call = enter(context);
+      const resource = await served(request.ref);
+      for await (const { type, object } of watch(backend, call, resource, request.watch ?? {})) {
+        yield { type, json: object.json };
+      }
+    }),
     create: unary<CreateRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const { resource, body } = writeOf(registry, request);
+      const { resource, body } = await writeOf(backend, request);
       const { namespace, options } = request;
       return answer(call, await create(backend, call, resource, { body, namespace, options }));
     }),
@@ -83,23 +91,24 @@ export function addDynamicService(server: RpcServer, face: Face): void {
       const call = enter(context);
       return answer(
         call,
-        await patch(backend, call, resourceOf(registry, request.ref), request.patch ?? {}),
+        await patch(backend, call, await served(request.ref), request.patch ?? {}),
       );
     }),
     delete: unary<DeleteRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const resource = resourceOf(registry, request.ref);
+      const resource = await served(request.ref);
       return text(call, await remove(backend, call, resource, request.delete ?? {}));
     }),
     deleteCollection: unary<DeleteCollectionRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
-      const resource = resourceOf(registry, request.ref);
+      const resource = await served(request.ref);
       const selection = request.deleteCollection ?? {};
       return text(call, await removeCollection(backend, call, resource, selection));
     }),
     discover: unary<DiscoverRequest, DiscoverResponse>(async (request, context) => {
       const user = identify(face.authenticators, credentialsOf(context));
       authorize(backend.authorizers, pathInfo(user, "/apis"));
+      await backend.catchUp(limits.discoveryMillis);
       return discover(registry, request);
     }),
   });
@@ -113,14 +122,10 @@ function text(call: Call, document: object): DocumentMessage {
   return { json: Buffer.from(JSON.stringify(document)), warnings: call.warnings };
 }
 
-async function* events(items: ReturnType<typeof watch>): AsyncGenerator<WatchEvent, void> {
-  for await (const { type, object } of items) yield { type, json: object.json };
-}
-
 /** The items are pasted in as the text the cache holds. */
 function listJson(resource: Resource, page: ListPage): Buffer {
   const { metadata } = page;
-  const head = { apiVersion: apiVersionOf(resource), kind: `${resource.kind}List`, metadata };
+  const head = { apiVersion: apiVersionOf(resource), kind: listKindOf(resource), metadata };
   const parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
   const comma = Buffer.from(",");
   for (const [index, object] of page.items.entries()) {
@@ -148,15 +153,26 @@ function resourceOf(registry: Registry, ref: ResourceRef | undefined): Resource 
   return found;
 }
 
+/** As `resourceOf`, after another look for what may be served only now. */
+async function servedResource(backend: Backend, ref: ResourceRef | undefined): Promise<Resource> {
+  try {
+    return resourceOf(backend.registry, ref);
+  } catch (thrown) {
+    if (StatusError.from(thrown).code !== Code.notFound) throw thrown;
+  }
+  await backend.catchUp();
+  return resourceOf(backend.registry, ref);
+}
+
 /** Without a reference, the object itself says what it is. */
-function writeOf(
-  registry: Registry,
+async function writeOf(
+  backend: Backend,
   request: { ref?: ResourceRef | undefined; json?: Uint8Array | undefined },
-): { readonly resource: Resource; readonly body: Body } {
+): Promise<{ readonly resource: Resource; readonly body: Body }> {
   const { json = Buffer.alloc(0), ref } = request;
   if (json.length === 0) throw badRequest("json: the object is required");
   if (ref?.kind || ref?.resource) {
-    const resource = resourceOf(registry, ref);
+    const resource = await servedResource(backend, ref);
     return { resource, body: jsonBody(resource, json) };
   }
   const { value } = parseJson(Buffer.from(json).toString("utf8"), limits.objectBytes);
@@ -164,7 +180,7 @@ function writeOf(
   if (typeof apiVersion !== "string" || typeof kind !== "string") {
     throw badRequest("json: apiVersion and kind are required when there is no ref");
   }
-  const resource = resourceOf(registry, { apiVersion, kind });
+  const resource = await servedResource(backend, { apiVersion, kind });
   return { resource, body: jsonBody(resource, json) };
 }
 

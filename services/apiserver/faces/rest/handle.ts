@@ -101,6 +101,8 @@ async function answerPath(
   if (verb !== "get" && verb !== "head") {
     throw methodNotAllowed(`the server does not allow the method ${request.method} on ${path}`);
   }
+  // What another master has established shows here as well.
+  if (/^\/(apis|openapi)/.test(path)) await face.backend.catchUp(limits.discoveryMillis);
   const headers = (name: string) => request.headers(name);
   return handler({ method: request.method, path, query, user, headers });
 }

@@ -1,5 +1,5 @@
 /** Objects and lists in the form that the client asked for. */
-import { apiVersionOf, type Document, type Resource } from "../../../kinds/mod.ts";
+import { apiVersionOf, type Document, listKindOf, type Resource } from "../../../kinds/mod.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import type { ListPage } from "../../verbs/mod.ts";
 import type { Accepted } from "./negotiate.ts";
@@ -31,7 +31,7 @@ export function listBytes(resource: Resource, page: ListPage, form: Form): Uint8
   const { as, apiVersion } = form.accepted;
   const { metadata } = page;
   if (as === undefined) {
-    const head = { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata };
+    const head = { kind: listKindOf(resource), apiVersion: apiVersionOf(resource), metadata };
     return pasted(head, page.items);
   }
   const documents = page.items.map(({ document }) => document);

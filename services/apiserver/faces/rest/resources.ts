@@ -43,7 +43,12 @@ export async function answerResource(about: Omit<Exchange, "resource">): Promise
   const { face, target } = about;
   const { group, version, plural } = target;
   const apiVersion = apiVersionOf({ group, version });
-  const resource = face.backend.registry.byPlural(apiVersion, plural);
+  const { backend } = face;
+  let resource = backend.registry.byPlural(apiVersion, plural);
+  if (resource === undefined) {
+    await backend.catchUp();
+    resource = backend.registry.byPlural(apiVersion, plural);
+  }
   if (resource === undefined || !isPlaced(resource, target)) return notFoundResponse();
   const exchange = { ...about, resource };
   if (target.subresource !== "") return answerSubresource(exchange);

@@ -56,7 +56,8 @@ function valuesAt(
   let node: SchemaNode | true | undefined = root;
   let pair = { next, stored };
   for (const part of parts) {
-    const present = typeof part === "number" ? elementPair(node, part, pair) : fieldPair(part, pair);
+    const present =
+      typeof part === "number" ? elementPair(node, part, pair) : fieldPair(part, pair);
     if (present === undefined) return undefined;
     if (node !== true && node !== undefined) {
       node = typeof part === "number" ? node.items : childOf(node, part);
