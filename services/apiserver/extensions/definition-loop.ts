@@ -13,7 +13,6 @@ import type {
 import { cleanupFinalizer } from "../../kinds/apiextensions/custom-resource-definition/custom-resource-definition.ts";
 import { type Document, isConditionTrue, type Resource, withCondition } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
-import { apiserverUser } from "../nodes/liveness.ts";
 import { createSelection } from "../storage/selection.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "../verbs/backend.ts";
@@ -23,6 +22,9 @@ import { removeCollection } from "../verbs/delete.ts";
 import { waitForCache } from "../verbs/resource-version.ts";
 import { update } from "../verbs/update.ts";
 import { statusOf, type UsedNames } from "./names.ts";
+
+/** As whom a master writes of definitions (upstream's loopback user). */
+const loopUser = { name: "system:apiserver", groups: ["system:masters", "system:authenticated"] };
 
 export class DefinitionLoop {
   readonly #backend: Backend;
@@ -126,7 +128,7 @@ export class DefinitionLoop {
 
   async #write(object: StoredObject, status: CustomResourceDefinitionStatus): Promise<void> {
     const document: Document = { ...object.copy(), status };
-    await update(this.#backend, internalCall(apiserverUser), this.#definitions, {
+    await update(this.#backend, internalCall(loopUser), this.#definitions, {
       body: documentBody(document),
       subresource: "status",
       typed: false,
@@ -159,7 +161,7 @@ export class DefinitionLoop {
       finalizers: (next.metadata?.finalizers ?? []).filter((each) => each !== cleanupFinalizer),
     };
     next["status"] = { ...status, conditions };
-    await update(this.#backend, internalCall(apiserverUser), this.#definitions, {
+    await update(this.#backend, internalCall(loopUser), this.#definitions, {
       body: documentBody(next),
       subresource: "",
       typed: false,
@@ -189,7 +191,7 @@ export class DefinitionLoop {
     }
     for (const namespace of namespaces) {
       const selection = { namespace };
-      await removeCollection(this.#backend, internalCall(apiserverUser), resource, { selection });
+      await removeCollection(this.#backend, internalCall(loopUser), resource, { selection });
     }
     if (!left) return true;
     await waitForCache(this.#backend, resource, undefined);
