@@ -113,7 +113,7 @@ export class ServiceProxy {
       await listener.listen();
     } catch (error) {
       if (entry.closed) return;
-      const { message } = error as Error;
+      const message = explainBind(rule.port, error as NodeJS.ErrnoException);
       log.warn("a service address cannot be bound; it is tried again", { rule: rule.key, message });
       if (!entry.told) bindFailed(rule, message);
       entry.told = true;
@@ -136,3 +136,16 @@ export class ServiceProxy {
     }
   }
 }
+
+/** Why an address could not be bound, and what a person can do where the system forbids it. */
+export function explainBind(port: number, { code, message }: NodeJS.ErrnoException): string {
+  if (code !== "EACCES" || port >= firstOpenPort) return message;
+  return (
+    `${message}: ports below ${firstOpenPort} are for privileged programs on this system. Give the ` +
+    "Service a higher port, run Trireme as root, or open them to all with " +
+    `\`sysctl net.ipv4.ip_unprivileged_port_start=${port}\``
+  );
+}
+
+/** Linux's default of net.ipv4.ip_unprivileged_port_start. */
+const firstOpenPort = 1024;

@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { after, describe, test } from "node:test";
 import { productionClock as systemClock } from "../../ha/runtime/production/clock.ts";
 import { AffinityTable } from "../../services/kube-proxy/affinity.ts";
-import { ServiceProxy } from "../../services/kube-proxy/proxy.ts";
+import { explainBind, ServiceProxy } from "../../services/kube-proxy/proxy.ts";
 import type { Rule, Target } from "../../services/kube-proxy/rules.ts";
 import { until } from "../contract/container-runtime.ts";
 import { FakeClock, settle, silent } from "../kubelet/support.ts";
@@ -206,6 +206,12 @@ describe("kube-proxy userspace", () => {
       return proxy.listening.length === 1;
     });
     assert.equal((await talk(ip, 80)).text, "one\n");
+  });
+
+  test("a port that only privileged programs may bind is explained", () => {
+    const denied = Object.assign(new Error("listen EACCES: permission denied"), { code: "EACCES" });
+    assert.match(explainBind(80, denied), /EACCES.*below 1024.*ip_unprivileged_port_start=80/s);
+    assert.equal(explainBind(8080, denied), denied.message);
   });
 
   test("a proxy that stands in gets every connection, and steps back without ending any", async () => {
