@@ -67,6 +67,13 @@ if ! [ -x "$bin/etcd" ] || ! [ -x "$bin/etcdctl" ]; then
   install "$work/root/usr/bin/etcd" "$work/root/usr/bin/etcdctl" "$bin"
 fi
 
+# kubectl knows what the newest stable Debian has: 1.32.
+if ! command -v kubectl >/dev/null && ! [ -x "$bin/kubectl" ]; then
+  say "kubectl"
+  packages trixie kubernetes-client
+  install "$work/root/usr/bin/kubectl" "$bin"
+fi
+
 if ! command -v h2load >/dev/null && ! [ -x "$bin/h2load" ]; then
   say "h2load"
   suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
@@ -133,6 +140,14 @@ go_program() {
 go_program buf github.com/bufbuild/buf/cmd/buf@v1.75.0
 go_program protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 go_program protoc-gen-go-grpc google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+
+# Both programs are called helm.
+for helm in v3.22.0 v4.3.2; do
+  major=${helm%%.*}
+  if [ -x "$bin/helm-$major" ]; then continue; fi
+  go_program helm "helm.sh/helm/$major/cmd/helm@$helm"
+  if [ -x "$bin/helm" ]; then mv "$bin/helm" "$bin/helm-$major"; fi
+done
 
 if ! [ -x "$bin/grpc-python" ]; then
   if python3 -c 'import venv, ensurepip' 2>/dev/null; then
