@@ -110,11 +110,9 @@ function askHttp2(world: RestWorld, path: string, ask: Ask): Promise<Answer> {
   });
   return new Promise<Answer>((resolve, reject) => {
     session.once("error", reject);
-    const stream = session.request({
-      ":path": path,
-      ":method": ask.method ?? "GET",
-      ...ask.headers,
-    });
+    const headers = { ":path": path, ":method": ask.method ?? "GET", ...ask.headers };
+    // A DELETE may have a body; Node ends such a request at once unless it is told not to.
+    const stream = session.request(headers, { endStream: false });
     const pieces: Buffer[] = [];
     let head: Record<string, string | string[] | undefined> = {};
     stream.once("response", (headers) => {

@@ -3,6 +3,7 @@ import { attachSocket } from "../../../../ha/http2/mod.ts";
 import { DeadlineWheel, Listener, RequestBytes, type ServerTls } from "../../../../ha/rpc/mod.ts";
 import type { Log } from "../../../../ha/runtime/types.ts";
 import { limits } from "../../limits.ts";
+import { OpenApi } from "../../openapi/mod.ts";
 import type { Readiness } from "../grpc/cluster.ts";
 import type { Face } from "../grpc/face.ts";
 import { jsonResponse } from "./answers.ts";
@@ -11,6 +12,7 @@ import { restHandler, userOf } from "./handle.ts";
 import { addHealthPaths } from "./health-paths.ts";
 import { Http1Transport, type OnUpgrade } from "./http1.ts";
 import { RestSession, type SessionOptions } from "./http2.ts";
+import { addOpenApiPaths } from "./openapi-paths.ts";
 import { PathTable, rootPaths } from "./paths.ts";
 import { versionDocument } from "./version.ts";
 
@@ -32,6 +34,7 @@ export class RestServer {
   readonly paths = new PathTable();
   readonly #listener: Listener;
   readonly #http1: Http1Transport;
+  readonly #openApi: OpenApi;
   readonly #sessions = new Set<RestSession>();
 
   constructor(options: RestServerOptions) {
@@ -46,6 +49,8 @@ export class RestServer {
       rootPaths(() => [...discovery.paths, ...paths.paths]),
     );
     addHealthPaths(paths, { readiness, store: face.backend.store });
+    this.#openApi = new OpenApi(face.backend.registry);
+    addOpenApiPaths(paths, this.#openApi);
     const handle = restHandler({ face, discovery, paths });
     const bodies = new RequestBytes(limits.restBodiesBytes, "this server");
     const deadlines = new DeadlineWheel();
@@ -88,6 +93,7 @@ export class RestServer {
   }
 
   async close(): Promise<void> {
+    this.#openApi.close();
     this.#listener.stop();
     this.#http1.close();
     this.#listener.destroyConnections();
