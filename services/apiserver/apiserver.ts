@@ -23,6 +23,7 @@ import type { Authenticator } from "./auth/authenticate.ts";
 import { bearerAuthenticator } from "./auth/bearer.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
 import { frontProxyAuthenticator } from "./auth/front-proxy.ts";
+import { impersonating } from "./auth/impersonation.ts";
 import { mastersAuthorizer } from "./auth/masters.ts";
 import { nodeAuthorizer, type PodLookup } from "./auth/node-authorizer.ts";
 import { rbacAuthorizer } from "./auth/rbac/authorizer.ts";
@@ -114,7 +115,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   const stopping = new AbortController();
   const face: Face = {
     backend,
-    authenticators: createAuthenticators(options, backend),
+    authenticators: [impersonating(createAuthenticators(options, backend), backend.authorizers)],
     kubeletTls: options.kubeletTls,
     heartbeats: liveness,
     snapshot: options.snapshot,

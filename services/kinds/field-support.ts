@@ -3,6 +3,7 @@ import { admissionRegistrationFields } from "./admissionregistration/fields.ts";
 import { apiextensionsFields } from "./apiextensions/fields.ts";
 import { appsFields } from "./apps/fields.ts";
 import { authenticationFields } from "./authentication/fields.ts";
+import { authorizationFields } from "./authorization/fields.ts";
 import { batchFields } from "./batch/fields.ts";
 import { coordinationFields } from "./coordination/fields.ts";
 import { coreFields } from "./core/fields.ts";
@@ -31,6 +32,7 @@ export const fieldSupport: SupportTable = {
   ...coordinationFields,
   ...nodeFields,
   ...authenticationFields,
+  ...authorizationFields,
   ...rbacFields,
   ...schedulingFields,
   ...discoveryFields,

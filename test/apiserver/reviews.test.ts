@@ -109,3 +109,139 @@ test("a token review tells whose token it is, or that it is nobody's", async () 
     "token is required for TokenReview in authentication",
   );
 });
+
+const authorization = "authorization.k8s.io/v1";
+const joe = { name: "joe", groups: ["devs", "system:authenticated"] };
+
+function review(name: string, spec: object, metadata: object = {}): Document {
+  return { apiVersion: authorization, kind: name, metadata, spec } as Document;
+}
+
+test("access reviews ask the authorizers as a request would", async () => {
+  await using w = await world();
+  const { backend } = w;
+  await make(backend, {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "RoleBinding",
+    metadata: { name: "view", namespace: "default" },
+    subjects: [{ kind: "Group", name: "devs" }],
+    roleRef: { kind: "ClusterRole", name: "view" },
+  } as Document);
+  await backend.cache.waitFor(await backend.store.readRevision());
+  const status = async (document: Document, call = adminCall()) =>
+    (await make(backend, document, call)).document["status"];
+  const reason =
+    'RBAC: allowed by RoleBinding "view/default" of ClusterRole "view" to Group "devs"';
+  const pods = { namespace: "default", verb: "get", resource: "pods" };
+  const self = (spec: object) =>
+    status(review("SelfSubjectAccessReview", spec), adminCall({ user: joe }));
+  assert.deepEqual(await self({ resourceAttributes: pods }), { allowed: true, reason });
+  assert.deepEqual(await self({ resourceAttributes: { ...pods, verb: "delete" } }), {
+    allowed: false,
+  });
+  assert.deepEqual(await self({ resourceAttributes: { ...pods, subresource: "log" } }), {
+    allowed: true,
+    reason,
+  });
+  assert.equal(
+    (
+      (await self({ nonResourceAttributes: { path: "/version", verb: "get" } })) as {
+        allowed: boolean;
+      }
+    ).allowed,
+    true,
+  );
+  const asked = { user: "joe", groups: ["devs"], resourceAttributes: pods };
+  assert.deepEqual(await status(review("SubjectAccessReview", asked)), { allowed: true, reason });
+  const local = { namespace: "default" };
+  assert.deepEqual(await status(review("LocalSubjectAccessReview", asked, local)), {
+    allowed: true,
+    reason,
+  });
+  assert.deepEqual(await status(review("SubjectAccessReview", { ...asked, groups: [] })), {
+    allowed: false,
+  });
+  await fails(
+    make(backend, review("SubjectAccessReview", asked), adminCall({ user: joe })),
+    "permissionDenied",
+    /cannot create resource "subjectaccessreviews" in API group "authorization.k8s.io"/,
+  );
+});
+
+test("bad questions are refused in upstream's words", async () => {
+  await using w = await world();
+  const pods = { namespace: "default", verb: "get", resource: "pods" };
+  const path = { path: "/x", verb: "get" };
+  const rows: [string, object, object, RegExp][] = [
+    ["SelfSubjectAccessReview", {}, {}, /exactly one of nonResourceAttributes or resourceAttri/],
+    [
+      "SelfSubjectAccessReview",
+      { resourceAttributes: pods, nonResourceAttributes: path },
+      {},
+      /cannot be specified in combination with resourceAttributes/,
+    ],
+    [
+      "SubjectAccessReview",
+      { resourceAttributes: pods },
+      {},
+      /spec.user: Invalid value: "": at least one of user or group must be specified/,
+    ],
+    [
+      "SubjectAccessReview",
+      { resourceAttributes: pods, user: "joe" },
+      { name: "x" },
+      /metadata: Invalid value: .*must be empty/,
+    ],
+    [
+      "LocalSubjectAccessReview",
+      { resourceAttributes: pods, user: "joe" },
+      { namespace: "other" },
+      /spec.resourceAttributes.namespace: Invalid value: "default": must match/,
+    ],
+    [
+      "LocalSubjectAccessReview",
+      { nonResourceAttributes: path, user: "joe" },
+      { namespace: "other" },
+      /spec.nonResourceAttributes: Invalid value: .*disallowed on this kind of request/,
+    ],
+  ];
+  for (const [name, spec, metadata, message] of rows) {
+    await fails(make(w.backend, review(name, spec, metadata)), "invalidArgument", message);
+  }
+  await fails(
+    make(w.backend, review("SelfSubjectRulesReview", {})),
+    "invalidArgument",
+    "no namespace on request",
+  );
+});
+
+test("a user is told all rules that it has in a namespace", async () => {
+  await using w = await world();
+  const rules = async (user: typeof joe) => {
+    const document = review("SelfSubjectRulesReview", { namespace: "default" });
+    const made = await make(w.backend, document, adminCall({ user }));
+    return made.document["status"] as {
+      resourceRules: object[];
+      nonResourceRules: { nonResourceURLs: string[] }[];
+      incomplete: boolean;
+      evaluationError?: string;
+    };
+  };
+  // Admission of the request itself needs system:basic-user, which joe has as one of all.
+  const own = await rules(joe);
+  assert.ok(own.nonResourceRules.some(({ nonResourceURLs }) => nonResourceURLs.includes("/api")));
+  assert.deepEqual(own.resourceRules[0], {
+    verbs: ["create"],
+    apiGroups: ["authorization.k8s.io"],
+    resources: ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+  });
+  assert.equal(own.incomplete, false);
+  const all = await rules({ name: "root", groups: ["system:masters", "system:authenticated"] });
+  const everything = { verbs: ["*"], apiGroups: ["*"], resources: ["*"] };
+  assert.deepEqual(all.resourceRules[0], everything);
+  const node = await rules({
+    name: "system:node:n1",
+    groups: ["system:nodes", "system:authenticated"],
+  });
+  assert.equal(node.incomplete, true);
+});

@@ -10,6 +10,8 @@ export interface Credentials {
     | undefined;
   /** Every value of a header or metadata key, which is given in lower case. */
   header(name: string): readonly string[];
+  /** The names of all headers, in lower case. */
+  names(): Iterable<string>;
 }
 
 /**
@@ -24,7 +26,9 @@ export interface Authenticator {
 
 export const authenticatedGroup = "system:authenticated";
 
-const anonymous: User = { name: "system:anonymous", groups: ["system:unauthenticated"] };
+const unauthenticatedGroup = "system:unauthenticated";
+
+export const anonymous: User = { name: "system:anonymous", groups: [unauthenticatedGroup] };
 
 /** For what anyone may ask: a caller without any proof is anonymous. Throws for a wrong proof. */
 export function identify(chain: readonly Authenticator[], credentials: Credentials): User {
@@ -37,14 +41,15 @@ export function identify(chain: readonly Authenticator[], credentials: Credentia
 
 /** A user whose identity is proven is in one more group. */
 export function withAuthenticatedGroup(user: User): User {
-  if (user.groups.includes(authenticatedGroup)) return user;
+  const { groups } = user;
+  if (groups.includes(authenticatedGroup) || groups.includes(unauthenticatedGroup)) return user;
   return { ...user, groups: [...user.groups, authenticatedGroup] };
 }
 
 /** The first authenticator that finds its proof decides. Throws Unauthenticated. */
 export function authenticate(chain: readonly Authenticator[], credentials: Credentials): User {
   const user = identify(chain, credentials);
-  if (user !== anonymous) return user;
+  if (!user.groups.includes(unauthenticatedGroup)) return user;
   throw unauthenticated(
     "Unauthorized: present a client certificate signed by the cluster's CA " +
       "(--client-certificate and --client-key)",

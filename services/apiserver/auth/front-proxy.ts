@@ -1,8 +1,11 @@
 import { unauthenticated } from "../errors.ts";
 import type { Authenticator } from "./authenticate.ts";
+import { extraOf } from "./extra-headers.ts";
 
 export const remoteUserHeader = "x-remote-user";
 const remoteGroupHeader = "x-remote-group";
+const remoteUidHeader = "x-remote-uid";
+const remoteExtraPrefix = "x-remote-extra-";
 const groupsMax = 64;
 
 /**
@@ -13,7 +16,8 @@ const groupsMax = 64;
 export function frontProxyAuthenticator(allowedNames: ReadonlySet<string>): Authenticator {
   return {
     name: "front-proxy",
-    authenticate({ certificate, header }) {
+    authenticate(credentials) {
+      const { certificate, header } = credentials;
       if (certificate === undefined || !allowedNames.has(certificate.commonName)) return undefined;
       const name = header(remoteUserHeader)[0];
       if (name === undefined || name === "") return undefined;
@@ -23,7 +27,9 @@ export function frontProxyAuthenticator(allowedNames: ReadonlySet<string>): Auth
           `Unauthorized: ${groups.length} groups, at most ${groupsMax} are taken`,
         );
       }
-      return { name, groups };
+      const uid = header(remoteUidHeader)[0];
+      const extra = extraOf(credentials, remoteExtraPrefix);
+      return { name, groups, ...(uid && { uid }), extra };
     },
   };
 }

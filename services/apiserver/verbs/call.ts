@@ -96,6 +96,7 @@ export function credentialsOf(context: CallContext): Credentials {
   return {
     certificate: context.peer.certificate,
     header: (name) => context.metadata.get(name).map(String),
+    names: () => Object.keys(context.metadata.getMap()),
   };
 }
 

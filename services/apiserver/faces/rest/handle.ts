@@ -55,11 +55,12 @@ export function userOf(face: Pick<Face, "authenticators">, request: Identified):
   return identify(face.authenticators, credentialsOf(request));
 }
 
-type Identified = Pick<RestRequest, "peer" | "headers">;
+type Identified = Pick<RestRequest, "peer" | "headers" | "headerNames">;
 
 export function credentialsOf(request: Identified): Credentials {
   const header = (name: string) => request.headers(name);
-  return { certificate: request.peer.certificate, header };
+  const names = () => request.headerNames();
+  return { certificate: request.peer.certificate, header, names };
 }
 
 async function answer(

@@ -31,7 +31,7 @@ export interface Http1Options {
   readonly bodyMillis: number;
   readonly onUpgrade: OnUpgrade | undefined;
   /** Throws Unauthenticated. */
-  readonly userOf: (request: Pick<RestRequest, "peer" | "headers">) => User;
+  readonly userOf: (request: Pick<RestRequest, "peer" | "headers" | "headerNames">) => User;
 }
 
 const anonymousPeer: PeerIdentity = { certificate: undefined, refusal: undefined };
@@ -145,6 +145,7 @@ export class Http1Transport {
       const user = userOf({
         peer: this.#peerOf(incoming),
         headers: (name) => valuesOf(incoming, name),
+        headerNames: () => Object.keys(incoming.headers),
       });
       if (onUpgrade === undefined)
         throw new StatusError(Code.unimplemented, "upgrades are not served here");
@@ -195,6 +196,10 @@ class Http1Request implements RestRequest {
 
   headers(name: string): readonly string[] {
     return valuesOf(this.#incoming, name);
+  }
+
+  headerNames(): Iterable<string> {
+    return Object.keys(this.#incoming.headers);
   }
 
   get signal(): AbortSignal {

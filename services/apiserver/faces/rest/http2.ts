@@ -142,6 +142,10 @@ class Exchange implements RestRequest, Expiring {
     return values;
   }
 
+  headerNames(): Iterable<string> {
+    return this.#block.fields.filter((_field, at) => at % 2 === 0).map(String);
+  }
+
   expectBody(): void {
     const declared = this.#block.contentLength;
     if (declared > limits.restBodyBytes) this.#refuse(bodyTooLarge());
