@@ -12,6 +12,7 @@ export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
 export { isReachedFromOutside } from "./core/service.ts";
 export { fieldWarnings } from "./field-support.ts";
 export {
+  forbidden,
   invalid,
   required,
 } from "./machinery/causes.ts";

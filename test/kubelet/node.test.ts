@@ -232,7 +232,10 @@ describe("kubelet API", () => {
     assert.throws(() => open({}), /choose one of: \[a b\]/);
     assert.throws(() => open({ container: "z" }), /container z is not valid for pod p/);
     assert.throws(() => open({ container: "a" }), /waiting to start/);
-    assert.throws(() => open({ container: "a", timestamps: true }), { code: Code.unimplemented });
+    assert.throws(() => open({ container: "a", limitBytes: 0 }), /limitBytes: 0/);
+    const both = { sinceSeconds: 1, sinceTime: "2026-01-01T00:00:00Z" };
+    assert.throws(() => open({ container: "a", ...both }), /at most one of/);
+    assert.throws(() => open({ container: "a", sinceTime: "noon" }), /"noon" is no time/);
     assert.throws(() => open({ container: "a", tailLines: -1 }), /tailLines: -1/);
     const config = {
       podUid: "u",

@@ -171,6 +171,7 @@ export const coreFields: SupportTable = {
   "trireme.core.v1.Eviction": behaves("the verb evict", "apiVersion kind metadata deleteOptions"),
   "trireme.core.v1.LogsRequest": behaves(
     "the kubelet",
-    "name namespace container follow previous tailLines sinceSeconds timestamps limitBytes",
+    "name namespace container follow previous tailLines sinceSeconds sinceTime timestamps " +
+      "limitBytes",
   ),
 };

@@ -163,6 +163,11 @@ export interface LogOptions {
   readonly follow: boolean;
   /** Whole lines from the end; absent: everything. */
   readonly tailLines?: number | undefined;
+  /** Only whole lines written then or later, in Unix milliseconds. */
+  readonly sinceMillis?: number | undefined;
+  /** Each line begins with its RFC 3339 time and a blank. */
+  readonly timestamps?: boolean | undefined;
+  /** Of all that is given, timestamps too. */
   readonly limitBytes?: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -262,7 +267,7 @@ export interface ContainerRuntime {
   /** CRI `PortForward` and its stream: one TCP connection to a port of the pod. */
   portForward(podUid: string, port: number, signal: AbortSignal): Promise<ByteStream>;
 
-  /** Raw output, stdout and stderr as written. Throws StatusError notFound. */
+  /** Output, stdout and stderr as written. Throws StatusError notFound. */
   logs(id: string, options: LogOptions): AsyncIterable<Uint8Array>;
   /** CRI `ListPodSandboxStats`. */
   resourceUse(): Promise<readonly PodResourceUse[]>;

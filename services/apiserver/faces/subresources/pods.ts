@@ -1,8 +1,8 @@
-import type { Binding, Eviction, LogsRequest } from "../../../../proto/gen/core.ts";
-import { parseTime } from "../../../kinds/mod.ts";
+import type { Binding, Eviction } from "../../../../proto/gen/core.ts";
 import { badRequest } from "../../errors.ts";
 import { openSession, sessionOptions } from "../../nodes/exec.ts";
-import { logs } from "../../nodes/logs.ts";
+import { logsRequestOf } from "../../nodes/log-options.ts";
+import { logSource, logsOf } from "../../nodes/logs.ts";
 import { openForwarding } from "../../nodes/port-forward.ts";
 import type { NodeServing } from "../../nodes/types.ts";
 import type { Call } from "../../verbs/call.ts";
@@ -52,7 +52,11 @@ export const podRows: readonly SubresourceRow[] = [
     name: "log",
     verbs: {
       get: async (serving, call, request) => {
-        const chunks = logs(serving, call, request.resource, logsRequest(request));
+        const wanted = logsRequestOf(request);
+        const { pod, container } = await logSource(serving, call, request.resource, wanted);
+        // A pod that has no node yet has written nothing.
+        if (!pod.spec.nodeName) return { status: 204, headers: [], body: new Uint8Array() };
+        const chunks = logsOf(serving, call, pod, { ...wanted, container });
         return {
           status: 200,
           headers: [["content-type", "text/plain"]],
@@ -103,53 +107,6 @@ function objectIn<T extends Binding | Eviction>(request: SubresourceRequest, kin
     throw badRequest(`namespace in URL does not match namespace in ${kind} object`);
   }
   return { ...object, metadata: { ...object.metadata, name, namespace } };
-}
-
-function logsRequest({ query, name, namespace }: SubresourceRequest): LogsRequest {
-  const container = query.get("container") || undefined;
-  return {
-    name,
-    namespace,
-    container,
-    follow: truth(query, "follow"),
-    previous: truth(query, "previous"),
-    timestamps: truth(query, "timestamps"),
-    tailLines: whole(query, "tailLines", 0),
-    sinceSeconds: sinceSeconds(query),
-    limitBytes: whole(query, "limitBytes", 1),
-  };
-}
-
-function sinceSeconds(query: URLSearchParams): number | undefined {
-  const seconds = whole(query, "sinceSeconds", 1);
-  const since = query.get("sinceTime");
-  if (since === null || since === "") return seconds;
-  if (seconds !== undefined) {
-    throw badRequest("PodLogOptions: at most one of sinceTime or sinceSeconds may be specified");
-  }
-  const millis = parseTime(since);
-  if (millis === undefined)
-    throw badRequest(`sinceTime: ${JSON.stringify(since)} is no RFC 3339 time`);
-  return Math.max(1, Math.ceil((Date.now() - millis) / 1000));
-}
-
-function truth(query: URLSearchParams, name: string): boolean | undefined {
-  const text = query.get(name);
-  if (text === null) return undefined;
-  return text !== "0" && text.toLowerCase() !== "false";
-}
-
-function whole(query: URLSearchParams, name: string, least: number): number | undefined {
-  const text = query.get(name);
-  if (text === null || text === "") return undefined;
-  const value = Number(text);
-  if (!/^-?\d{1,15}$/.test(text) || value < least) {
-    throw badRequest(
-      `PodLogOptions: ${name}: Invalid value: ${JSON.stringify(text)}: must be a whole number ` +
-        `greater than or equal to ${least}`,
-    );
-  }
-  return value;
 }
 
 async function* pieces(

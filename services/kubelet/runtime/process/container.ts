@@ -15,6 +15,7 @@ import { cgroupProcesses, oomKills, removeCgroups } from "./cgroup.ts";
 import { readIfThere } from "./files.ts";
 import { imageIdOf } from "./images.ts";
 import { firstWord, kill, lastOutput, startError, startOutputBytesMax } from "./launch-watch.ts";
+import { LogTimes } from "./log-times.ts";
 import { isAlive, type ProcessStat, parseStat, processesOfSession } from "./proc.ts";
 import type { ContainerEnd, ContainerRecord, StateDir } from "./records.ts";
 import { sessionsUnder } from "./terminal.ts";
@@ -47,6 +48,8 @@ export class ProcessContainer {
   #stopDeadline: number | undefined;
   #stopTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  /** When the log grew. */
+  readonly logTimes: LogTimes;
 
   constructor(
     record: ContainerRecord,
@@ -58,6 +61,9 @@ export class ProcessContainer {
     this.#state = state;
     this.#log = log;
     this.#onExit = onExit;
+    this.logTimes = new LogTimes(this.logPath, (error) =>
+      this.#log.debug("the times of a log could not be kept", { id: record.id, error }),
+    );
   }
 
   get dir(): string {
@@ -131,6 +137,7 @@ export class ProcessContainer {
     } finally {
       await file.close();
     }
+    void this.logTimes.start(false);
     await this.#readIdentity();
     this.#startedAt ??= Date.now();
     const child = this.#process;
@@ -148,6 +155,7 @@ export class ProcessContainer {
     if (this.exited) return;
     if (!this.record.launched) return; // created and never started: the pod worker decides
     if (await this.#look()) return;
+    await this.logTimes.start(true);
     this.#watcher = watch(this.dir, { persistent: false }, (_, name) => {
       if (name === "exit") void this.#look();
     });
@@ -183,6 +191,7 @@ export class ProcessContainer {
   /** Lets go; the processes run on. */
   close(): void {
     this.#closed = true;
+    this.logTimes.close();
     this.#watcher?.close();
     clearInterval(this.#poll);
     clearTimeout(this.#stopTimer);
@@ -271,6 +280,7 @@ export class ProcessContainer {
     clearInterval(this.#poll);
     clearTimeout(this.#stopTimer);
     this.#watcher?.close();
+    await this.logTimes.finish();
     await this.#state.writeContainer(this.record);
     for (const pid of await cgroupProcesses(this.record.cgroups)) kill(pid, "SIGKILL");
     if (!(await removeCgroups(this.record.cgroups))) {

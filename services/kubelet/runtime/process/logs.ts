@@ -4,13 +4,15 @@
  *
  * Rotation copies the file to `log.1` and truncates it (`copytruncate`): the processes hold the
  * descriptor, so it cannot be renamed away. What is written between the copy and the truncation, at
- * most a few milliseconds' worth, is lost. The output has no times and does not tell stdout from
- * stderr.
+ * most a few milliseconds' worth, is lost. The output does not tell stdout from stderr; its times
+ * are kept beside it (log-times.ts).
  */
 import { watch } from "node:fs";
 import { copyFile, open, rename, stat, truncate } from "node:fs/promises";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { LogOptions } from "../types.ts";
+import { type LogPiece, limited, stamped } from "./log-lines.ts";
+import { LogTimesReader } from "./log-times.ts";
 
 export const logLimits = {
   /** Kubelet defaults: containerLogMaxSize and containerLogMaxFiles. */
@@ -50,25 +52,40 @@ export async function* readLog(
   ended: () => boolean,
   from?: number,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const times = new LogTimesReader(path);
+  const pieces = readPieces(path, options, ended, times, from);
+  const texts = options.timestamps === true ? stamped(pieces, times) : plain(pieces);
+  yield* limited(texts, options.limitBytes ?? Number.POSITIVE_INFINITY);
+}
+
+async function* plain(pieces: AsyncIterable<LogPiece>): AsyncGenerator<Buffer, void, undefined> {
+  for await (const { data } of pieces) yield data;
+}
+
+async function* readPieces(
+  path: string,
+  options: LogOptions,
+  ended: () => boolean,
+  times: LogTimesReader,
+  from: number | undefined,
+): AsyncGenerator<LogPiece, void, undefined> {
   const file = await open(path, "r").catch((error: unknown) => {
     throw new StatusError(Code.notFound, `no log yet: ${(error as Error).message}`);
   });
   const changes = options.follow ? watchFile(path, options.signal) : undefined;
   try {
-    const { tailLines } = options;
-    let at = from ?? (tailLines === undefined ? 0 : await tailOffset(file, tailLines));
-    let left = options.limitBytes ?? Number.POSITIVE_INFINITY;
-    while (left > 0 && !options.signal.aborted) {
+    let at = from ?? (await startOffset(file, options, times));
+    while (!options.signal.aborted) {
       // Asked before the read: what was written before the end is then certainly read.
       const over = ended();
       const size = (await file.stat()).size;
       if (size < at) at = 0; // rotated
-      const want = Math.min(logLimits.chunkBytes, left, size - at);
+      const want = Math.min(logLimits.chunkBytes, size - at);
       if (want > 0) {
         const { bytesRead, buffer } = await file.read(Buffer.alloc(want), 0, want, at);
+        const offset = at;
         at += bytesRead;
-        left -= bytesRead;
-        if (bytesRead > 0) yield buffer.subarray(0, bytesRead);
+        if (bytesRead > 0) yield { data: buffer.subarray(0, bytesRead), offset };
       } else if (changes === undefined || over) return;
       else await changes.next();
     }
@@ -76,6 +93,35 @@ export async function* readLog(
     changes?.close();
     await file.close();
   }
+}
+
+/** The later of where the last lines begin and where those begin that are new enough. */
+async function startOffset(
+  file: ReadableFile,
+  { tailLines, sinceMillis }: LogOptions,
+  times: LogTimesReader,
+): Promise<number> {
+  const tail = tailLines === undefined ? 0 : await tailOffset(file, tailLines);
+  if (sinceMillis === undefined) return tail;
+  await times.refresh();
+  const { size } = await file.stat();
+  return Math.max(tail, await lineStart(file, Math.min(size, times.startOf(sinceMillis))));
+}
+
+/** Where the first line begins that begins there or later. */
+async function lineStart(file: ReadableFile, offset: number): Promise<number> {
+  const { size } = await file.stat();
+  const buffer = Buffer.alloc(logLimits.chunkBytes);
+  // A line begins behind the end of another, so one byte before counts.
+  for (let at = offset - 1; at < size; ) {
+    if (at < 0) return 0;
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+    if (bytesRead === 0) break;
+    const found = buffer.subarray(0, bytesRead).indexOf(0x0a);
+    if (found >= 0) return at + found + 1;
+    at += bytesRead;
+  }
+  return size;
 }
 
 interface Changes {

@@ -378,9 +378,11 @@ class ProcessRuntime implements ContainerRuntime {
   async #rotateLogs(): Promise<void> {
     const bytesMax = this.#options.logBytesMax ?? logLimits.fileBytesMax;
     for (const container of this.#containers.values()) {
-      await rotateLog(container.logPath, bytesMax).catch((error: unknown) =>
-        this.#log.error("could not rotate a container's log", { id: container.record.id, error }),
-      );
+      try {
+        if (await rotateLog(container.logPath, bytesMax)) await container.logTimes.reset();
+      } catch (error) {
+        this.#log.error("could not rotate a container's log", { id: container.record.id, error });
+      }
     }
   }
 }
