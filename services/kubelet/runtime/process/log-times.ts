@@ -1,7 +1,7 @@
 /**
- * When the bytes of a log were written. The processes append to the log themselves and no one is
- * between, so that the times are those at which the kubelet saw the log grow: an index beside it,
- * `log.times`, says up to which offset the log had grown at which time.
+ * When the bytes of a log were written. The processes append to the log themselves, so the
+ * times are those at which the kubelet saw the log grow: an index beside it, `log.times`, says up
+ * to which offset the log had grown at which time.
  *
  * A look follows a write at once, and then at most every `lookMillis`: that is how much too late a
  * line's time can be. What was written while no kubelet ran has the time of the log's last write.
