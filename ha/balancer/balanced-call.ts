@@ -3,12 +3,19 @@
  * and exactly one end.
  */
 import type { Expiring } from "../rpc/engine/deadline-wheel.ts";
+import { assert } from "../runtime/assert.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { ActiveCall, CallContext } from "./call-context.ts";
 import type { QueuedCall } from "./call-queue.ts";
-import type { Failure, IncomingCall, IncomingHandlers, OutgoingHandlers } from "./calls.ts";
-import type { Choice, Load, Master } from "./fleet.ts";
-import { errorTrailers } from "./replies.ts";
+import type {
+  Failure,
+  IncomingCall,
+  IncomingHandlers,
+  OutgoingCall,
+  OutgoingHandlers,
+} from "./calls.ts";
+import { type Choice, type Load, type Master, upstreamOf } from "./master.ts";
+import { describeFailure } from "./replies.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 import { formatTimeout, parseTimeout } from "./timeout.ts";
 
@@ -76,7 +83,8 @@ export abstract class BalancedCall
 
   /** False: the call has been answered already. */
   protected readDeadline(): boolean {
-    const { timeout } = this.call.head;
+    const { timeout, timeoutMillis } = this.call.head;
+    if (timeoutMillis !== undefined) this.#deadline = this.call.arrivedAt + timeoutMillis;
     if (timeout === undefined) return true;
     try {
       const millis = parseTimeout(timeout);
@@ -169,7 +177,32 @@ export abstract class BalancedCall
   protected refuse(code: Code, message: string): void {
     if (this.finished) return;
     this.context.counters.refusals++;
-    this.finish(errorTrailers(code, message));
+    this.fail(code, message);
+  }
+
+  /** Ends the call towards its client with an error of the balancer's own. */
+  protected fail(code: Code, message: string): void {
+    if (this.#settle()) this.call.fail(code, message);
+  }
+
+  /** Ends the call because of what became of its last attempt. */
+  protected failFor(failure: Failure, master: Master): void {
+    const { code, message } = describeFailure(failure, master.name);
+    this.fail(code, message);
+  }
+
+  /** What a master that is not ready says of itself is no fault. */
+  protected noteAnswer(end: ReplyFields): void {
+    if (this.call.head.route.method.anyMaster || this.master === undefined) return;
+    this.context.fleet.outliers.answered(this.master, end);
+  }
+
+  /** `fields`: those of this attempt alone, encoded. */
+  protected open(master: Master, fields: Uint8Array): OutgoingCall {
+    const { route } = this.call.head;
+    const upstream = upstreamOf(master, route.link);
+    assert(upstream !== undefined, `${master.name} was chosen for a protocol it does not serve`);
+    return upstream.open(route, fields, this);
   }
 
   /** The attempt is over: its master is free of it. */
@@ -181,16 +214,17 @@ export abstract class BalancedCall
 
   /** The time that is left, as the `grpc-timeout` for a master. */
   protected get timeout(): string | undefined {
-    if (this.#deadline === Number.POSITIVE_INFINITY) return this.call.head.timeout;
+    const { timeout, timeoutMillis } = this.call.head;
+    if (this.#deadline === Number.POSITIVE_INFINITY || timeoutMillis !== undefined) return timeout;
     return formatTimeout(this.#deadline - performance.now());
   }
 
   #choose(): Choice {
     const { fleet } = this.context;
-    const { forLeader, anyMaster } = this.call.head.route.method;
-    if (forLeader) return fleet.chooseForWrite(this.master);
-    if (anyMaster) return fleet.chooseAny(this.#load, this.master);
-    return fleet.choose(this.#load, this.master);
+    const { link, method } = this.call.head.route;
+    if (method.forLeader) return fleet.chooseForWrite(this.master, link);
+    if (method.anyMaster) return fleet.chooseAny(this.#load, this.master, link);
+    return fleet.choose(this.#load, this.master, link);
   }
 
   #occupy(master: Master): void {

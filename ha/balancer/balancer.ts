@@ -9,10 +9,14 @@ import { ActiveCalls, type CallContext, type Counters, newCounters } from "./cal
 import { CallQueue } from "./call-queue.ts";
 import type { IncomingCall } from "./calls.ts";
 import { ClientListener } from "./client-listener.ts";
-import { Fleet, isHealthy, type MasterAddress } from "./fleet.ts";
+import { Fleet } from "./fleet.ts";
+import { GrpcConnection } from "./grpc-connection.ts";
 import { HealthCall, isHealthPath, ownService } from "./health-call.ts";
 import { type BalancerLimits, makeLimits } from "./limits.ts";
-import { errorTrailers } from "./replies.ts";
+import { isHealthy, isSilent, type MasterAddress } from "./master.ts";
+import { RestConnection } from "./rest-connection.ts";
+import { RestHttp1 } from "./rest-http1.ts";
+import { Tunnel } from "./rest-tunnel.ts";
 import { StreamSpread } from "./spread.ts";
 import { StreamCall } from "./stream-call.ts";
 import { UnaryCall } from "./unary-call.ts";
@@ -25,6 +29,8 @@ export interface BalancerOptions {
     /** Absent: plaintext, for loopback only. */
     readonly tls?: ServerTls | undefined;
   };
+  /** Serves REST too, for the same masters, which then have a `rest` address. */
+  readonly rest?: BalancerOptions["listen"] | undefined;
   /** At least one; names are unique. */
   readonly masters: readonly MasterAddress[];
   /** How masters are reached: their CA, and the balancer's own front-proxy certificate. */
@@ -40,6 +46,8 @@ interface MasterReport {
   readonly healthy: boolean;
   /** The master does not answer the probe: its process may be stopped. */
   readonly silent: boolean;
+  /** The master is connected for REST; undefined: that is not served. */
+  readonly restConnected: boolean | undefined;
   /** The master is silent while another one is not; it gets no new calls. */
   readonly suspected: boolean;
   /** The master is healthy but fails calls; it gets no new ones for a while. */
@@ -71,6 +79,8 @@ interface BalancerStatus extends Readonly<Counters> {
 
 export interface Balancer {
   readonly port: number;
+  /** The port for REST; undefined: it is not served. */
+  readonly restPort: number | undefined;
   status(): BalancerStatus;
   /** Takes no new connections and calls; those under way get `graceMillis` to end; then closes. */
   drain(graceMillis: number): Promise<void>;
@@ -85,7 +95,13 @@ export async function startBalancer(options: BalancerOptions): Promise<Balancer>
     const text = `masters: one or more with different names are wanted, not "${names.join(", ")}"`;
     throw new StatusError(Code.invalidArgument, text);
   }
-  for (const { address } of options.masters) parseAddress(address);
+  for (const { name, address, rest } of options.masters) {
+    parseAddress(address);
+    if (rest !== undefined) parseAddress(rest);
+    else if (options.rest !== undefined) {
+      throw new StatusError(Code.invalidArgument, `masters: ${name} has no address for REST`);
+    }
+  }
   const balancer = new RunningBalancer(options);
   try {
     await balancer.listen();
@@ -100,10 +116,12 @@ class RunningBalancer implements Balancer {
   readonly #options: BalancerOptions;
   readonly #fleet: Fleet;
   readonly #clients: ClientListener;
+  readonly #restClients: ClientListener | undefined;
   readonly #context: CallContext;
   readonly #health = new HealthRegistry();
   readonly #spread: StreamSpread;
   #port = 0;
+  restPort: number | undefined;
   #draining = false;
   #closed = false;
 
@@ -134,12 +152,24 @@ class RunningBalancer implements Balancer {
       deadlines: new DeadlineWheel(),
     };
     this.#spread = new StreamSpread(this.#context);
+    const call = (incoming: IncomingCall) => this.#take(incoming);
+    const { deadlines } = this.#context;
     this.#clients = new ClientListener({
-      tls: options.listen.tls,
-      log,
-      limits,
-      deadlines: this.#context.deadlines,
-      call: (call) => this.#take(call),
+      ...{ log, limits, tls: options.listen.tls },
+      connect: (peer) => new GrpcConnection({ log, limits, deadlines, call }, peer),
+    });
+    if (options.rest === undefined) return;
+    this.#restClients = new ClientListener({
+      ...{ log, limits, tls: options.rest.tls },
+      connect: (peer) => new RestConnection({ log, limits, call }, peer),
+      http1: new RestHttp1({
+        limits,
+        call,
+        upgrade: (upgrade) => {
+          this.#context.counters.calls++;
+          new Tunnel(upgrade, this.#context, tls);
+        },
+      }),
     });
   }
 
@@ -151,6 +181,21 @@ class RunningBalancer implements Balancer {
     const { host, port } = this.#options.listen;
     this.#port = (await this.#clients.listen({ host, port })).port;
     this.#options.log.info("balancer listens", { host, port: this.#port });
+    const { rest } = this.#options;
+    if (rest === undefined || this.#restClients === undefined) return;
+    this.restPort = (await this.#restClients.listen(rest)).port;
+    this.#options.log.info("balancer listens for REST", { host: rest.host, port: this.restPort });
+  }
+
+  get #listeners(): readonly ClientListener[] {
+    return this.#restClients === undefined ? [this.#clients] : [this.#clients, this.#restClients];
+  }
+
+  /** Resolves when no connection of a client is left. */
+  async #empty(): Promise<void> {
+    const each = (listener: ClientListener) =>
+      new Promise<void>((resolve) => listener.whenEmpty(resolve));
+    await Promise.all(this.#listeners.map(each));
   }
 
   status(): BalancerStatus {
@@ -158,14 +203,15 @@ class RunningBalancer implements Balancer {
     return {
       ...this.#context.counters,
       draining: this.#draining,
-      connections: this.#clients.connections,
+      connections: this.#listeners.reduce((sum, { connections }) => sum + connections, 0),
       active: this.#context.active.size,
       waiting: this.#context.queue.size,
       masters: this.#fleet.masters.map((master) => ({
         name: master.name,
         address: master.address,
         healthy: isHealthy(master),
-        silent: master.upstream.silent,
+        restConnected: master.rest?.connected,
+        silent: isSilent(master),
         suspected: master.suspected,
         ejected: master.ejected,
         ejections: master.ejections,
@@ -187,8 +233,8 @@ class RunningBalancer implements Balancer {
     this.#spread.stop();
     this.#options.log.info("balancer drains", { graceMillis, active: this.#context.active.size });
     this.#health.shutDown();
-    this.#clients.stop();
-    const empty = new Promise<void>((resolve) => this.#clients.whenEmpty(resolve));
+    for (const listener of this.#listeners) listener.stop();
+    const empty = this.#empty();
     await within(empty, graceMillis);
     for (const call of this.#context.active.all()) call.shutDown("the balancer is shutting down");
     await within(empty, this.#context.limits.farewellMillis);
@@ -200,8 +246,8 @@ class RunningBalancer implements Balancer {
     this.#closed = true;
     this.#draining = true;
     this.#spread.stop();
-    this.#clients.destroy();
-    await new Promise<void>((resolve) => this.#clients.whenEmpty(resolve));
+    for (const listener of this.#listeners) listener.destroy();
+    await this.#empty();
     this.#fleet.close();
   }
 
@@ -210,8 +256,8 @@ class RunningBalancer implements Balancer {
     const { refusal } = call;
     if (refusal !== undefined) {
       this.#context.counters.refusals++;
-      call.finish(errorTrailers(Code.unauthenticated, refusal));
-    } else if (isHealthPath(call.head.route.path)) {
+      call.fail(Code.unauthenticated, refusal);
+    } else if (call.head.route.link === "grpc" && isHealthPath(call.head.route.path)) {
       new HealthCall(call, this.#context, this.#health, (request) => this.#forward(call, request));
     } else {
       this.#forward(call, nothingYet);

@@ -1,8 +1,9 @@
 import type { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
 import type { Log } from "../runtime/types.ts";
 import type { CallQueue } from "./call-queue.ts";
-import type { Fleet, Master } from "./fleet.ts";
+import type { Fleet } from "./fleet.ts";
 import type { BalancerLimits } from "./limits.ts";
+import type { Master } from "./master.ts";
 
 /** A call under way, as far as the end of the balancer is concerned. */
 export interface ActiveCall {

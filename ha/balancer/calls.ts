@@ -4,8 +4,35 @@
  * the method that registers it. Bytes are ranges of what a socket brought: they are never
  * overwritten or copied.
  */
+import type { Code } from "../runtime/status-error.ts";
+import type { Method } from "./methods.ts";
 import type { ReplyFields } from "./reply-fields.ts";
-import type { RequestHead } from "./request-head.ts";
+
+/** Which of a master's connections carries a call: each protocol has one. */
+export type Link = "grpc" | "rest";
+
+/** Where a call goes, and the fields that it has in common with others. */
+export interface Route {
+  readonly link: Link;
+  readonly path: string;
+  readonly method: Method;
+  /**
+   * The header block of a request by this route, to a master at this address (`host:port`), but for
+   * the fields of the single attempt; valid until the next call.
+   */
+  block(scheme: string, address: string): Uint8Array;
+}
+
+export interface RequestHead {
+  readonly route: Route;
+  /** The `grpc-timeout` as the client sent it. */
+  readonly timeout: string | undefined;
+  /** How long a REST call may take, from its arrival on. */
+  readonly timeoutMillis: number | undefined;
+  /** As the client sent them; several are joined by commas. */
+  readonly requestId: string | undefined;
+  readonly attempt: string | undefined;
+}
 
 export interface IncomingHandlers {
   /** A piece of the request's body, `bytes[start..end)`; `last`: the request is complete. */
@@ -33,6 +60,8 @@ export interface IncomingCall {
   write(bytes: Buffer, start: number, end: number): boolean;
   /** Ends the call with these trailers; without `sendHeaders` before, as a trailers-only reply. */
   finish(trailers: ReplyFields): void;
+  /** Ends the call with an error of the balancer's own, as its protocol tells errors. */
+  fail(code: Code, message: string): void;
 }
 
 /** Why an outgoing call failed before its trailers came. */

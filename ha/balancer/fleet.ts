@@ -2,19 +2,26 @@
 import type { MemberStatus } from "../../proto/gen/cluster.ts";
 import type { ClientTls } from "../rpc/client.ts";
 import type { Log } from "../runtime/types.ts";
+import type { Link } from "./calls.ts";
 import type { BalancerLimits } from "./limits.ts";
+import {
+  type Choice,
+  hasRoom,
+  isHealthy,
+  isSilent,
+  type Load,
+  type Master,
+  type MasterAddress,
+  silentMillisOf,
+  upstreamOf,
+} from "./master.ts";
+import { MasterCall } from "./master-call.ts";
 import { monitor } from "./monitor.ts";
 import { Outcomes, Outliers } from "./outliers.ts";
+import { RestMasterCall } from "./rest-master-call.ts";
 import { Runs } from "./runs.ts";
 import { SlowStart } from "./slow-start.ts";
 import { Upstream } from "./upstream.ts";
-
-export interface MasterAddress {
-  /** As the master names itself in `MemberStatus.name`. */
-  readonly name: string;
-  /** `host:port`. */
-  readonly address: string;
-}
 
 export interface FleetOptions {
   readonly masters: readonly MasterAddress[];
@@ -27,31 +34,12 @@ export interface FleetOptions {
   suspected(master: Master): void;
 }
 
-export interface Master {
-  readonly name: string;
-  readonly address: string;
-  readonly upstream: Upstream;
-  /** The last status that the master reported; undefined while its status stream is broken. */
-  status: MemberStatus | undefined;
-  /** Calls under way. */
-  unary: number;
-  streams: number;
-  /** Attempts so far, how many of them came to no reply, and how many count against it. */
-  attempts: number;
-  failures: number;
-  faults: number;
-  readonly outcomes: Outcomes;
-  /** The master is silent while another healthy one is not; it gets no new calls meanwhile. */
-  suspected: boolean;
-  /** The master is healthy but gets no new calls, and how often that has happened. */
-  ejected: boolean;
-  ejections: number;
+/** The masters that serve one protocol, and those of them that are left out as outliers. */
+interface Lane {
+  takers: readonly Master[];
+  ejected: readonly Master[];
+  readonly runs: Runs;
 }
-
-/** Which load is to be even: that of single calls or that of streams. */
-export type Load = "unary" | "streams";
-
-export type Choice = Master | "none" | "full";
 
 export class Fleet {
   readonly masters: readonly Master[];
@@ -59,8 +47,10 @@ export class Fleet {
   readonly #stops: (() => void)[] = [];
   readonly #slowStart: SlowStart;
   readonly outliers: Outliers;
-  #takers: readonly Master[] = [];
-  #ejected: readonly Master[] = [];
+  readonly #lanes: Readonly<Record<Link, Lane>> = {
+    grpc: { takers: [], ejected: [], runs: new Runs() },
+    rest: { takers: [], ejected: [], runs: new Runs() },
+  };
   /** Streams for which a master was chosen, so far. */
   streamsPlaced = 0;
   #leaderTimer: NodeJS.Timeout | undefined;
@@ -68,7 +58,6 @@ export class Fleet {
   #leaderWaitOver = false;
   #leader: Master | undefined;
   #turn = 0;
-  readonly #runs = new Runs();
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -93,12 +82,12 @@ export class Fleet {
    * master is healthy.
    */
   get takers(): readonly Master[] {
-    return this.#takers;
+    return this.#lanes.grpc.takers;
   }
 
   /** Percent of its fair share of unary calls that the master gets. */
   sharePercent(master: Master): number {
-    return this.#takers.includes(master) ? Math.floor(100 * this.#slowStart.share(master)) : 0;
+    return this.takers.includes(master) ? Math.floor(100 * this.#slowStart.share(master)) : 0;
   }
 
   /**
@@ -113,16 +102,18 @@ export class Fleet {
    * others have as much as they take. Single calls that come together stay together (see `Runs`),
    * but while a master warms up each is dealt on its own. It makes nothing: it runs for every call.
    */
-  choose(load: Load, except: Master | undefined): Choice {
-    const takers = this.#takers;
-    if (takers.length === 0) return "none";
-    const runs = load === "unary" && !this.#slowStart.active ? this.#runs : undefined;
+  choose(load: Load, except: Master | undefined, link: Link): Choice {
+    const lane = this.#lanes[link];
+    const { takers, ejected } = lane;
+    if (takers.length === 0 && ejected.length === 0) return "none";
+    const runs = load === "unary" && !this.#slowStart.active ? lane.runs : undefined;
     const master = runs?.master;
-    if (master !== undefined && master !== except && takesMore(master)) {
+    if (master !== undefined && master !== except && takesMore(master, link)) {
       runs?.step();
       return master;
     }
-    const best = this.#among(takers, load, except) ?? this.#among(this.#ejected, load, except);
+    const best =
+      this.#among(takers, load, except, link) ?? this.#among(ejected, load, except, link);
     if (best === undefined) return "full";
     if (load === "streams") {
       this.streamsPlaced++;
@@ -136,22 +127,24 @@ export class Fleet {
    * The leader. Without a leader it is no master until the leader wait is over, and then any
    * master: members forward writes.
    */
-  chooseForWrite(except: Master | undefined): Choice {
+  chooseForWrite(except: Master | undefined, link: Link): Choice {
     const leader = this.leader;
     if (leader === undefined) {
-      return this.#leaderWaitOver ? this.choose("unary", except) : "none";
+      return this.#leaderWaitOver ? this.choose("unary", except, link) : "none";
     }
-    return leader !== except && takesMore(leader) ? leader : this.choose("unary", except);
+    const first = leader !== except && takesMore(leader, link);
+    return first ? leader : this.choose("unary", except, link);
   }
 
   /** As `choose`, and without a taker any master that is connected and not silent. */
-  chooseAny(load: Load, except: Master | undefined): Choice {
-    const choice = this.choose(load, except);
+  chooseAny(load: Load, except: Master | undefined, link: Link): Choice {
+    const choice = this.choose(load, except, link);
     if (choice !== "none") return choice;
-    const heard = this.masters.filter(({ upstream }) => upstream.connected && !upstream.silent);
+    const connected = (master: Master) => upstreamOf(master, link)?.connected === true;
+    const heard = this.masters.filter((master) => connected(master) && !isSilent(master));
     if (heard.length === 0) return "none";
-    const best = this.#leastLoaded(heard, load, except);
-    return best ?? this.#leastLoaded(heard, load, undefined) ?? "full";
+    const best = this.#leastLoaded(heard, load, except, link);
+    return best ?? this.#leastLoaded(heard, load, undefined, link) ?? "full";
   }
 
   close(): void {
@@ -159,22 +152,31 @@ export class Fleet {
     this.#slowStart.close();
     this.outliers.close();
     for (const stop of this.#stops) stop();
-    for (const master of this.masters) master.upstream.close();
+    for (const { upstream, rest } of this.masters) {
+      upstream.close();
+      rest?.close();
+    }
   }
 
-  #among(masters: readonly Master[], load: Load, except: Master | undefined): Master | undefined {
+  #among(
+    masters: readonly Master[],
+    load: Load,
+    except: Master | undefined,
+    link: Link,
+  ): Master | undefined {
     const warming = load === "unary" && this.#slowStart.active;
     const best = warming
-      ? this.#slowStart.choose(masters, except)
-      : this.#leastLoaded(masters, load, except);
+      ? this.#slowStart.choose(masters, except, link)
+      : this.#leastLoaded(masters, load, except, link);
     if (best !== undefined || except === undefined) return best;
-    return hasRoom(except) && masters.includes(except) ? except : undefined;
+    return hasRoom(except, link) && masters.includes(except) ? except : undefined;
   }
 
   #leastLoaded(
     masters: readonly Master[],
     load: Load,
     except: Master | undefined,
+    link: Link,
   ): Master | undefined {
     // Equals take turns.
     const turn = this.#turn++;
@@ -182,7 +184,7 @@ export class Fleet {
     let best: Master | undefined;
     for (let n = 0; n < count; n++) {
       const master = masters[(turn + n) % count];
-      if (master === undefined || master === except || !hasRoom(master)) continue;
+      if (master === undefined || master === except || !hasRoom(master, link)) continue;
       if (best === undefined || master[load] < best[load]) best = master;
     }
     return best;
@@ -194,14 +196,18 @@ export class Fleet {
     return sum;
   }
 
-  #start({ name, address }: MasterAddress): Master {
+  #start({ name, address, rest: restAddress }: MasterAddress): Master {
     const { tls, limits } = this.#options;
     const log = this.#options.log.child({ master: name });
     const changed = () => this.#changed();
+    const connect = (at: string, Call: typeof MasterCall) =>
+      new Upstream({ address: at, tls, log, limits, changed, Call });
     const master: Master = {
       name,
       address,
-      upstream: new Upstream({ address, tls, log, limits, changed }),
+      restAddress,
+      upstream: connect(address, MasterCall),
+      rest: restAddress === undefined ? undefined : connect(restAddress, RestMasterCall),
       status: undefined,
       unary: 0,
       streams: 0,
@@ -253,10 +259,13 @@ export class Fleet {
     this.#watchLeader();
     this.outliers.review();
     const healthy = this.healthy;
-    const before = this.#takers;
-    this.#takers = healthy.filter(({ ejected }) => !ejected);
-    this.#ejected = healthy.filter(({ ejected }) => ejected);
-    for (const master of this.#takers) {
+    const before = this.takers;
+    const { grpc, rest } = this.#lanes;
+    grpc.takers = healthy.filter(({ ejected }) => !ejected);
+    grpc.ejected = healthy.filter(({ ejected }) => ejected);
+    rest.takers = grpc.takers.filter((master) => master.rest?.connected === true);
+    rest.ejected = grpc.ejected.filter((master) => master.rest?.connected === true);
+    for (const master of this.takers) {
       if (!before.includes(master)) this.#slowStart.begin(master);
     }
     this.#options.changed();
@@ -266,14 +275,14 @@ export class Fleet {
   /** The masters to suspect from now on. While all are silent, none is suspected. */
   #suspect(): readonly Master[] {
     const healthy = this.masters.filter(isHealthy);
-    const heard = healthy.some(({ upstream }) => !upstream.silent);
+    const heard = healthy.some((master) => !isSilent(master));
     const suspects: Master[] = [];
     for (const master of this.masters) {
-      const suspected = heard && master.upstream.silent;
+      const suspected = heard && isSilent(master);
       if (suspected === master.suspected) continue;
       master.suspected = suspected;
       if (suspected) suspects.push(master);
-      const { silentMillis } = master.upstream;
+      const silentMillis = silentMillisOf(master);
       const { log } = this.#options;
       if (suspected) log.warn("master is silent", { master: master.name, silentMillis });
       else log.info("master is heard again, or gone", { master: master.name });
@@ -298,17 +307,8 @@ export class Fleet {
   }
 }
 
-/** The master reports that it is ready, and is connected. */
-export function isHealthy(master: Master): boolean {
-  return master.status?.ready === true && master.upstream.connected;
-}
-
-function takesMore(master: Master): boolean {
-  return isHealthy(master) && !master.ejected && hasRoom(master);
-}
-
-function hasRoom({ suspected, upstream }: Master): boolean {
-  return !suspected && upstream.hasCapacity;
+function takesMore(master: Master, link: Link): boolean {
+  return isHealthy(master) && !master.ejected && hasRoom(master, link);
 }
 
 function isReachable(master: Master): boolean {

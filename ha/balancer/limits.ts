@@ -21,6 +21,22 @@ export const balancerLimits = {
   replyBytes: 64 * 1024,
   /** Time a client may take to send the body of a unary call. */
   requestBodyMillis: 60_000,
+  /** A REST request that is no watch, log or connection must be answered within this … */
+  restMillis: 60_000,
+  /** … and its master gets so much longer to say itself that it was not. */
+  restGraceMillis: 2_000,
+  /** What a REST client is told to wait before it tries again. */
+  retryAfterMillis: 1_000,
+  /** Bytes of an event of a REST watch that are held back until it is whole. */
+  heldLineBytes: 256 * 1024,
+  /** HTTP/1.1: bytes of a request's head, how long it may take, and how long a client may rest. */
+  http1HeaderBytes: 16 * 1024,
+  http1HeadMillis: 10_000,
+  http1IdleMillis: 120_000,
+  /** HTTP/1.1: a client that reads nothing for so long, while an answer waits, is cut off. */
+  http1StalledMillis: 60_000,
+  /** A REST connection that was upgraded ends when its master has been suspected for so long. */
+  suspectTunnelMillis: 5_000,
   /** Calls that wait for a master or a leader; the next one is answered UNAVAILABLE. */
   waitingCalls: 1_024,
   /** How long a call waits at most. */

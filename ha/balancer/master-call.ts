@@ -1,4 +1,4 @@
-/** A call on the connection to a master, and what its end says of the master. */
+/** A gRPC call on the connection to a master, and what its end says of the master. */
 import {
   type Connection,
   ErrorCode,
@@ -14,7 +14,7 @@ export class MasterCall implements OutgoingCall {
   readonly #connection: Connection;
   readonly #resets: PacedResets;
   readonly #stream: Stream;
-  #handlers: OutgoingHandlers | undefined;
+  protected handlers: OutgoingHandlers | undefined;
   #paused = false;
 
   constructor(
@@ -25,7 +25,7 @@ export class MasterCall implements OutgoingCall {
     this.#connection = connection;
     this.#resets = resets;
     this.#stream = stream;
-    this.#handlers = handlers;
+    this.handlers = handlers;
   }
 
   write(bytes: Buffer, start: number, end: number, last: boolean): boolean {
@@ -58,17 +58,27 @@ export class MasterCall implements OutgoingCall {
     // A reply of nothing but trailers has its status in the first header block.
     if (fields.final) this.completed(block);
     else if (endStream) this.broken(endedEarly);
-    else this.#handlers?.replyHeaders(fields);
+    else this.handlers?.replyHeaders(fields);
   }
 
   arrived(bytes: Buffer, start: number, end: number, endStream: boolean): void {
-    if (end > start) this.#handlers?.replyData(bytes, start, end);
-    if (!this.#paused) this.#connection.consume(this.#stream, end - start);
+    this.pass(bytes, start, end);
     if (endStream) this.broken(endedEarly);
   }
 
+  /** A piece of the reply's body. */
+  protected pass(bytes: Buffer, start: number, end: number): void {
+    if (end > start) this.handlers?.replyData(bytes, start, end);
+    if (!this.#paused) this.#connection.consume(this.#stream, end - start);
+  }
+
   completed(block: HeaderBlock): void {
-    this.#settle()?.replyEnd(ReplyFields.of(block));
+    this.complete(ReplyFields.of(block));
+  }
+
+  /** The reply has come to its end; `fields` say how it went. */
+  protected complete(fields: ReplyFields): void {
+    this.#settle()?.replyEnd(fields);
     // The master has answered without reading to the end: the rest need not be sent.
     const { localClosed, ending } = this.#stream;
     if (!localClosed || ending) this.#end(ErrorCode.noError);
@@ -83,7 +93,7 @@ export class MasterCall implements OutgoingCall {
   }
 
   writable(): void {
-    this.#handlers?.requestDrain();
+    this.handlers?.requestDrain();
   }
 
   broken(failure: Failure): void {
@@ -92,8 +102,8 @@ export class MasterCall implements OutgoingCall {
 
   /** The handlers, for the last time. */
   #settle(): OutgoingHandlers | undefined {
-    const handlers = this.#handlers;
-    this.#handlers = undefined;
+    const { handlers } = this;
+    this.handlers = undefined;
     return handlers;
   }
 }

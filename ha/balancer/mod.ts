@@ -3,4 +3,4 @@ export {
   type BalancerOptions,
   startBalancer,
 } from "./balancer.ts";
-export type { MasterAddress } from "./fleet.ts";
+export type { MasterAddress } from "./master.ts";

@@ -16,8 +16,8 @@
  */
 import type { Log } from "../runtime/types.ts";
 import type { Failure } from "./calls.ts";
-import type { Master } from "./fleet.ts";
 import type { BalancerLimits } from "./limits.ts";
+import type { Master } from "./master.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 
 /** The outcomes of a master's recent calls. */

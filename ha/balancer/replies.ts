@@ -18,16 +18,18 @@ export function errorTrailers(code: Code, message: string): ReplyFields {
 export const okTrailers = new ReplyFields(["grpc-status", "0"]);
 
 /** What a client is told of an outgoing call that failed for good. */
-export function failureTrailers(failure: Failure, master: string): ReplyFields {
-  if (failure.kind === "lost") return errorTrailers(Code.unavailable, `${master} went away`);
-  if (failure.kind === "refused") {
-    return errorTrailers(Code.unavailable, `${master} takes no more calls`);
-  }
+export function describeFailure(
+  failure: Failure,
+  master: string,
+): { readonly code: Code; readonly message: string } {
+  const unavailable = (message: string) => ({ code: Code.unavailable, message });
+  if (failure.kind === "lost") return unavailable(`${master} went away`);
+  if (failure.kind === "refused") return unavailable(`${master} takes no more calls`);
   const { code, text } = resetCodes[failure.code] ?? {
     code: Code.internal,
     text: `with HTTP/2 error ${failure.code}`,
   };
-  return errorTrailers(code, `${master} reset the call ${text}`);
+  return { code, message: `${master} reset the call ${text}` };
 }
 
 /** By HTTP/2 error code (RFC 9113 section 7); codes as in grpc/grpc `doc/PROTOCOL-HTTP2.md`. */

@@ -2,13 +2,16 @@ import { encodeHeaders, type HeaderBlock } from "../http2/mod.ts";
 import { fitTrailers, headerListBytes, trailerBudget } from "../rpc/trailers.ts";
 import { Code } from "../runtime/status-error.ts";
 
-/** On an UNAVAILABLE reply: `safe` says that nothing has been done. */
+/** On a reply that says UNAVAILABLE, or 503: `safe` says that nothing has been done. */
 const retryTrailer = "trireme-retry";
 
 /** Codes by which a server speaks of itself; all others are about the request or its sender. */
 const serverFaults: ReadonlySet<string | undefined> = new Set(
   [Code.unavailable, Code.internal, Code.unknown, Code.dataLoss].map(String),
 );
+
+/** HTTP statuses of REST answers by which a master speaks of itself. */
+const faultStatuses: ReadonlySet<string | undefined> = new Set(["500", "502", "503"]);
 
 /** Every master would give these answers: the cluster has no leader, or the request is garbage. */
 const blameless: readonly string[] = [
@@ -28,7 +31,7 @@ export class ReplyFields {
   /** The answer reports a fault of the master that sends it. */
   readonly tellsFault: boolean;
   /** Name and value alternately; no pseudo fields. */
-  readonly #fields: readonly string[];
+  readonly fields: readonly string[];
   readonly #secrets: readonly string[];
   /** Size by the rule for the header list limit, with the fields of the head. */
   #bytes: number | undefined;
@@ -37,13 +40,15 @@ export class ReplyFields {
   #only: Uint8Array | undefined;
 
   constructor(fields: readonly string[], secrets: readonly string[] = [], httpStatus?: string) {
-    this.#fields = fields;
+    this.fields = fields;
     this.#secrets = secrets;
     this.httpStatus = httpStatus;
     const status = this.#get("grpc-status");
     this.final = status !== undefined;
-    this.repeatable = status === String(Code.unavailable) && this.#get(retryTrailer) === "safe";
-    this.tellsFault = serverFaults.has(status) && !this.#isBlameless();
+    const unavailable = status === String(Code.unavailable) || httpStatus === "503";
+    this.repeatable = unavailable && this.#get(retryTrailer) === "safe";
+    const fault = serverFaults.has(status) && !this.#isBlameless();
+    this.tellsFault = fault || faultStatuses.has(httpStatus);
   }
 
   /** The fields of a block that a master has sent. Equal blocks share one object. */
@@ -67,13 +72,14 @@ export class ReplyFields {
 
   /** First value of a field. */
   #get(name: string): string | undefined {
-    const at = this.#fields.findIndex((field, index) => index % 2 === 0 && field === name);
-    return at < 0 ? undefined : this.#fields[at + 1];
+    const at = this.fields.findIndex((field, index) => index % 2 === 0 && field === name);
+    return at < 0 ? undefined : this.fields[at + 1];
   }
 
   /** The header block that begins a reply. */
   get head(): Uint8Array {
-    this.#head ??= encodeHeaders([":status", "200", ...this.#fields], this.#secrets);
+    const status = [":status", this.httpStatus ?? "200"];
+    this.#head ??= encodeHeaders([...status, ...this.fields], this.#secrets);
     return this.#head;
   }
 
@@ -83,7 +89,7 @@ export class ReplyFields {
    */
   trailers(peerHeaderListBytes: number): Uint8Array {
     if (!this.#fits(peerHeaderListBytes)) return this.#shortened([], peerHeaderListBytes);
-    this.#trailers ??= encodeHeaders(this.#fields, this.#secrets);
+    this.#trailers ??= encodeHeaders(this.fields, this.#secrets);
     return this.#trailers;
   }
 
@@ -93,17 +99,17 @@ export class ReplyFields {
     const first = typed ? statusFields : headFields;
     if (!this.#fits(peerHeaderListBytes)) return this.#shortened(first, peerHeaderListBytes);
     if (typed) return this.head;
-    this.#only ??= encodeHeaders([...first, ...this.#fields], this.#secrets);
+    this.#only ??= encodeHeaders([...first, ...this.fields], this.#secrets);
     return this.#only;
   }
 
   #fits(peerHeaderListBytes: number): boolean {
-    this.#bytes ??= headerListBytes([...headFields, ...this.#fields]);
+    this.#bytes ??= headerListBytes([...headFields, ...this.fields]);
     return this.#bytes <= trailerBudget(peerHeaderListBytes);
   }
 
   #shortened(first: readonly string[], peerHeaderListBytes: number): Uint8Array {
-    const fields = fitTrailers([...first, ...this.#fields], trailerBudget(peerHeaderListBytes));
+    const fields = fitTrailers([...first, ...this.fields], trailerBudget(peerHeaderListBytes));
     return encodeHeaders(fields, this.#secrets);
   }
 }

@@ -1,25 +1,18 @@
 /** What the header block of a request says, and the block by which a master is told. */
 import { encodeHeaders, FieldWriter, type HeaderBlock } from "../http2/mod.ts";
 import type { PeerCertificate } from "../rpc/types.ts";
+import type { RequestHead, Route } from "./calls.ts";
 import { identityFields, isReserved } from "./identity.ts";
 import { type Method, methodOf } from "./methods.ts";
 
 /** Names the write; masters answer one that they have done already from memory. */
-const requestIdHeader = "trireme-request-id";
+export const requestIdHeader = "trireme-request-id";
 /** On every further attempt: 2, 3, … */
-const attemptHeader = "trireme-attempt";
+export const attemptHeader = "trireme-attempt";
 const timeoutHeader = "grpc-timeout";
 
 /** Calls of one client differ in these alone. */
 const perCall: ReadonlySet<string> = new Set([timeoutHeader, requestIdHeader, attemptHeader]);
-
-export interface RequestHead {
-  readonly route: Route;
-  /** As the client sent them; several are joined by commas. */
-  readonly timeout: string | undefined;
-  readonly requestId: string | undefined;
-  readonly attempt: string | undefined;
-}
 
 interface Target {
   readonly path: string;
@@ -27,7 +20,8 @@ interface Target {
 }
 
 /** What many calls have in common: where they go, and all their fields but those of `perCall`. */
-export class Route {
+export class GrpcRoute implements Route {
+  readonly link = "grpc";
   readonly path: string;
   readonly authority: string;
   readonly method: Method;
@@ -45,7 +39,6 @@ export class Route {
     this.#secrets = secrets;
   }
 
-  /** The header block of a request by this route, to a master at this address (`host:port`). */
   block(scheme: string, address: string): Uint8Array {
     if (this.#block !== undefined && this.#scheme === scheme) return this.#block;
     const { authority, path } = this;
@@ -65,7 +58,7 @@ export class Route {
   }
 }
 
-function same(some: readonly string[], others: readonly string[]): boolean {
+export function same(some: readonly string[], others: readonly string[]): boolean {
   return some.length === others.length && some.every((text, at) => text === others[at]);
 }
 
@@ -75,7 +68,7 @@ const remembered = 8;
 /** Reads the requests of one client, whose certificate, if it has one, says who it is. */
 export class RequestReader {
   readonly #identity: readonly string[];
-  readonly #routes: Route[] = [];
+  readonly #routes: GrpcRoute[] = [];
   #next = 0;
 
   constructor(certificate: PeerCertificate | undefined) {
@@ -112,15 +105,16 @@ export class RequestReader {
     return {
       route: this.#route({ path, authority: authority ?? host }, kept, block.secrets ?? []),
       timeout: own[timeoutHeader],
+      timeoutMillis: undefined,
       requestId: own[requestIdHeader],
       attempt: own[attemptHeader],
     };
   }
 
-  #route(target: Target, fields: readonly string[], secrets: readonly string[]): Route {
+  #route(target: Target, fields: readonly string[], secrets: readonly string[]): GrpcRoute {
     const known = this.#routes.find((route) => route.equals(target, fields, secrets));
     if (known !== undefined) return known;
-    const route = new Route(target, fields, secrets);
+    const route = new GrpcRoute(target, fields, secrets);
     this.#routes[this.#next++ % remembered] = route;
     return route;
   }

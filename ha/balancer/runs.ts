@@ -1,4 +1,4 @@
-import type { Master } from "./fleet.ts";
+import type { Master } from "./master.ts";
 
 /** While no more than so many calls have been under way at once, each is dealt on its own. */
 const dealtAlone = 8;

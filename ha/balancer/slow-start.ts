@@ -9,8 +9,9 @@
  * they last, and `spread.ts` levels their number, which two different ideas of the level would keep
  * moving. Nor are writes for the leader: no other master can carry them out.
  */
-import type { Master } from "./fleet.ts";
+import type { Link } from "./calls.ts";
 import type { BalancerLimits } from "./limits.ts";
+import { hasRoom, type Master } from "./master.ts";
 
 /** The weight of a master that began so long ago to warm up, as a share of a whole one. */
 export function warmShare(
@@ -54,13 +55,13 @@ export class SlowStart {
   /**
    * The one of these whose turn it is, but not `except`; undefined when none has room for a call.
    */
-  choose(masters: readonly Master[], except: Master | undefined): Master | undefined {
+  choose(masters: readonly Master[], except: Master | undefined, link: Link): Master | undefined {
     const now = performance.now();
     let best: Master | undefined;
     let most = Number.NEGATIVE_INFINITY;
     let total = 0;
     for (const master of masters) {
-      if (master === except || master.suspected || !master.upstream.hasCapacity) continue;
+      if (master === except || !hasRoom(master, link)) continue;
       const weight = this.share(master, now) / (master.unary + 1);
       const credit = (this.#credits.get(master) ?? 0) + weight;
       this.#credits.set(master, credit);

@@ -8,7 +8,7 @@
  */
 import type { Log } from "../runtime/types.ts";
 import type { CallContext } from "./call-context.ts";
-import { isHealthy, type Master } from "./fleet.ts";
+import { isHealthy, type Master, silentMillisOf } from "./master.ts";
 import { StreamCall } from "./stream-call.ts";
 
 /** Rounds in which the moved ones are waited for before more are moved. */
@@ -87,8 +87,7 @@ export class StreamSpread {
       // It takes no new calls, and is still there: it drains.
       const drains = !isHealthy(master) && master.upstream.connected && master.streams > 0;
       if (drains && master.status !== undefined) leaving.set(master, master.streams);
-      const stopped =
-        master.suspected && master.upstream.silentMillis >= limits.suspectStreamMillis;
+      const stopped = master.suspected && silentMillisOf(master) >= limits.suspectStreamMillis;
       if (stopped && master.streams > 0) leaving.set(master, master.streams);
     }
     const difference = Math.max(...counts) - Math.min(...counts);

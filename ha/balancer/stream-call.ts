@@ -7,18 +7,20 @@
  * nothing, so a watch that has had only headers is begun again; the client gets the first headers.
  *
  * When the client of a stream resumes it by itself (a watch, from its last revision), the balancer
- * may end the stream between two messages: to move it, or because its master is gone.
+ * may end the stream between two messages: to move it, or because its master is gone. The messages
+ * of a REST watch are lines.
  */
 
 import { Code } from "../runtime/status-error.ts";
 import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
 import type { CallContext } from "./call-context.ts";
 import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
-import type { Master } from "./fleet.ts";
+import type { Master } from "./master.ts";
 import { MessageBoundary } from "./message-boundary.ts";
-import { errorTrailers, failureTrailers, okTrailers } from "./replies.ts";
+import { okTrailers } from "./replies.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 import { attemptFields } from "./request-head.ts";
+import { LineBoundary, WholeLines } from "./whole-lines.ts";
 
 /** Bytes of a request that are remembered until the master has reacted to it. */
 const replayBytes = 64 * 1024;
@@ -31,11 +33,12 @@ export class StreamCall extends BalancedCall {
   #replay: Piece[] | undefined = [];
   #replayed = 0;
   #ended = false;
-  #headersSent = false;
+  #headers: ReplyFields | undefined;
   /** The client has been sent a part of a message. */
   #delivered = false;
   /** Between which messages of the reply the stream stands; only known of one that may be moved. */
-  readonly #boundary: MessageBoundary | undefined;
+  #boundary: MessageBoundary | LineBoundary | undefined;
+  #lines: WholeLines | undefined;
   #leaving = false;
 
   constructor(call: IncomingCall, context: CallContext, request: RequestSoFar = nothingYet) {
@@ -43,7 +46,8 @@ export class StreamCall extends BalancedCall {
     this.#replay = [...request.pieces];
     for (const { start, end } of request.pieces) this.#replayed += end - start;
     this.#ended = request.ended;
-    if (call.head.route.method.resumed !== undefined) this.#boundary = new MessageBoundary();
+    const { link, method } = call.head.route;
+    if (method.resumed !== undefined && link === "grpc") this.#boundary = new MessageBoundary();
     if (!this.readDeadline()) return;
     this.expireWithin(Number.POSITIVE_INFINITY);
     call.handle(this);
@@ -68,13 +72,40 @@ export class StreamCall extends BalancedCall {
   }
 
   replyHeaders(fields: ReplyFields): void {
-    if (!this.#harmless) this.#replay = undefined;
-    if (this.#headersSent) return;
-    this.#headersSent = true;
+    if (fields.repeatable && this.#replayable && this.#headers === undefined) {
+      this.noteAnswer(fields);
+      this.#giveUpAttempt();
+      this.#beginAgain();
+      return;
+    }
+    const { link, method } = this.call.head.route;
+    if (method.resumed === undefined || !method.singleRequest) this.#replay = undefined;
+    if (this.#headers !== undefined) {
+      // The client has the first headers already; it hears of this answer when it begins anew.
+      if (fields.httpStatus !== this.#headers.httpStatus) this.#leave();
+      return;
+    }
+    this.#headers = fields;
+    if (link === "rest" && method.resumed !== undefined && fields.httpStatus === "200") {
+      this.#boundary = new LineBoundary();
+      this.#lines = new WholeLines(this.context.limits.heldLineBytes);
+    }
     this.call.sendHeaders(fields);
   }
 
   replyData(bytes: Buffer, start: number, end: number): void {
+    if (this.#lines === undefined) this.#pass(bytes, start, end);
+    else this.#passAll(this.#lines.take(bytes, start, end));
+  }
+
+  #passAll(pieces: readonly Piece[]): void {
+    for (const { bytes, start, end } of pieces) {
+      if (this.finished) return;
+      this.#pass(bytes, start, end);
+    }
+  }
+
+  #pass(bytes: Buffer, start: number, end: number): void {
     this.#delivered = true;
     this.#replay = undefined;
     if (this.#leaving && this.#boundary !== undefined) {
@@ -99,8 +130,13 @@ export class StreamCall extends BalancedCall {
   }
 
   #leave(): void {
-    const text = "the stream is moved to another master";
-    this.finish(this.#resumesAtEnd ? okTrailers : errorTrailers(Code.unavailable, text));
+    if (this.#resumesAtEnd) this.finish(okTrailers);
+    else this.fail(Code.unavailable, "the stream is moved to another master");
+  }
+
+  override shutDown(message: string): void {
+    if (this.#headers !== undefined && this.#resumesAtEnd) this.finish(okTrailers);
+    else super.shutDown(message);
   }
 
   /** No message is under way, and to its client an end is a reason to begin anew where it was. */
@@ -110,8 +146,8 @@ export class StreamCall extends BalancedCall {
 
   /** Two masters may begin the call with the same effect as one. */
   get #harmless(): boolean {
-    const { method } = this.call.head.route;
-    return method.resumed !== undefined && method.singleRequest;
+    const { singleRequest, resumed, repeatable } = this.call.head.route.method;
+    return singleRequest && (resumed !== undefined || repeatable === "read");
   }
 
   /** The client has no part of a message yet, all that it has sent is at hand, and tries are left. */
@@ -125,18 +161,33 @@ export class StreamCall extends BalancedCall {
     return failure.kind === "refused" || (failure.kind === "lost" && this.#harmless);
   }
 
+  #giveUpAttempt(): void {
+    this.#outgoing?.cancel();
+    this.#outgoing = undefined;
+  }
+
   #beginAgain(): void {
     this.leaveMaster();
     this.call.pause();
     this.placeCall();
   }
 
-  /** A stream waits longer than a single call, then moves with the other streams of its master. */
-  suspected(): void {}
+  /**
+   * A stream that has not begun to answer is begun elsewhere. Any other waits longer than a single
+   * call, then moves with the other streams of its master.
+   */
+  suspected(master: Master): void {
+    if (this.#outgoing === undefined || this.master !== master) return;
+    if (this.#headers !== undefined || !this.#harmless || !this.#replayable) return;
+    this.context.counters.suspicions++;
+    this.#giveUpAttempt();
+    this.#beginAgain();
+  }
 
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
-    this.context.fleet.outliers.answered(this.master as Master, trailers);
+    this.noteAnswer(trailers);
+    if (this.#lines !== undefined) this.#passAll(this.#lines.rest());
     if (trailers.repeatable && this.#replayable) this.#beginAgain();
     else this.finish(trailers);
   }
@@ -152,15 +203,16 @@ export class StreamCall extends BalancedCall {
     if (this.#mayBeginAgain(failure)) {
       this.#beginAgain();
     } else {
-      const hidden = failure.kind === "lost" && this.#headersSent && this.#resumesAtEnd;
-      this.finish(hidden ? okTrailers : failureTrailers(failure, master.name));
+      const begun = this.#headers !== undefined;
+      if (failure.kind === "lost" && begun && this.#resumesAtEnd) this.finish(okTrailers);
+      else this.failFor(failure, master);
     }
   }
 
   protected dispatch(master: Master): void {
-    const { route, requestId, attempt } = this.call.head;
+    const { requestId, attempt } = this.call.head;
     const fields = attemptFields(this.timeout, requestId, attempt);
-    const outgoing = master.upstream.open(route, fields, this);
+    const outgoing = this.open(master, fields);
     this.#outgoing = outgoing;
     let room = true;
     for (const { bytes, start, end } of this.#replay ?? []) {

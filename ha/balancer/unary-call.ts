@@ -14,9 +14,8 @@ import { randomFillSync } from "node:crypto";
 import { Code } from "../runtime/status-error.ts";
 import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
 import type { CallContext } from "./call-context.ts";
-import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
-import type { Master } from "./fleet.ts";
-import { failureTrailers } from "./replies.ts";
+import type { Failure, IncomingCall, Link, OutgoingCall } from "./calls.ts";
+import type { Master } from "./master.ts";
 import { ReplyFields } from "./reply-fields.ts";
 import { attemptFields } from "./request-head.ts";
 import { StreamCall } from "./stream-call.ts";
@@ -26,10 +25,13 @@ const nothing = Buffer.alloc(0);
 const noPieces: readonly Piece[] = [];
 
 /**
- * etcd's words for a write whose outcome its server does not know. Calls that may not be repeated
- * are etcd's alone, and its clients know the text.
+ * What the client of a call is told that may not be repeated, and of which nobody knows whether it
+ * was done. By gRPC such calls are etcd's alone, and its clients know its text.
  */
-const outcomeUnknown = "etcdserver: request timed out";
+const outcomeUnknown: Readonly<Record<Link, string>> = {
+  grpc: "etcdserver: request timed out",
+  rest: "the master does not answer, and whether it has done this is not known",
+};
 
 /** Most bodies are of one piece: an array that was empty before would have room for many. */
 function added(pieces: Piece[] | undefined, piece: Piece): Piece[] {
@@ -99,7 +101,7 @@ export class UnaryCall extends BalancedCall {
 
   replyEnd(trailers: ReplyFields): void {
     this.#outgoing = undefined;
-    this.context.fleet.outliers.answered(this.master as Master, trailers);
+    this.noteAnswer(trailers);
     if (trailers.repeatable && this.#mayRepeat()) {
       this.#repeat();
       return;
@@ -123,7 +125,7 @@ export class UnaryCall extends BalancedCall {
       return;
     }
     this.context.log.debug("call failed", { path, master: master.name, ...failure });
-    this.finish(failureTrailers(failure, master.name));
+    this.failFor(failure, master);
   }
 
   /**
@@ -138,7 +140,7 @@ export class UnaryCall extends BalancedCall {
     this.#suspicions++;
     counters.suspicions++;
     if (this.call.head.route.method.repeatable === "opaque") {
-      this.refuse(Code.unavailable, outcomeUnknown);
+      this.refuse(Code.unavailable, outcomeUnknown[this.call.head.route.link]);
       return;
     }
     this.#outgoing.cancel();
@@ -155,7 +157,7 @@ export class UnaryCall extends BalancedCall {
     this.#requestId ??= requestId;
     if (route.method.repeatable === "write") this.#requestId ??= newRequestId();
     const fields = attemptFields(this.timeout, this.#requestId, this.#attemptAfter(attempt));
-    const outgoing = master.upstream.open(route, fields, this);
+    const outgoing = this.open(master, fields);
     this.#outgoing = outgoing;
     const request = this.#request ?? noPieces;
     const last = request.length - 1;

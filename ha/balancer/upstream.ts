@@ -12,11 +12,10 @@ import {
 import { type ClientTls, parseAddress } from "../rpc/client.ts";
 import { rpcLimits } from "../rpc/limits.ts";
 import type { Log } from "../runtime/types.ts";
-import type { Failure, OutgoingCall, OutgoingHandlers } from "./calls.ts";
+import type { Failure, OutgoingCall, OutgoingHandlers, Route } from "./calls.ts";
 import type { BalancerLimits } from "./limits.ts";
-import { failureOf, MasterCall } from "./master-call.ts";
+import { failureOf, type MasterCall } from "./master-call.ts";
 import { PacedResets } from "./paced-resets.ts";
-import type { Route } from "./request-head.ts";
 import { SilenceProbe } from "./silence.ts";
 
 export interface UpstreamOptions {
@@ -25,6 +24,8 @@ export interface UpstreamOptions {
   readonly tls?: ClientTls | undefined;
   readonly log: Log;
   readonly limits: BalancerLimits;
+  /** How the connection's protocol answers calls. */
+  readonly Call: typeof MasterCall;
   /** `connected` or `silent` has changed. */
   changed(): void;
 }
@@ -95,7 +96,8 @@ export class Upstream {
       process.nextTick(() => handlers.failed(notConnected));
       return deadCall;
     }
-    const call = new MasterCall({ connection, resets }, stream, handlers);
+    const { Call } = this.#options;
+    const call = new Call({ connection, resets }, stream, handlers);
     stream.user = call;
     return call;
   }

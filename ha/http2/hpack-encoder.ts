@@ -61,13 +61,23 @@ export class FieldWriter {
     this.#at = 0;
   }
 
+  /** Fields that `encodeHeaders` has encoded. */
+  append(block: Uint8Array): void {
+    this.#reserve(block.length);
+    this.#target.set(block, this.#at);
+    this.#at += block.length;
+  }
+
+  #reserve(length: number): void {
+    const room = this.#at + length;
+    if (room <= this.#target.length) return;
+    const larger = Buffer.allocUnsafeSlow(2 * room);
+    this.#target.copy(larger, 0, 0, this.#at);
+    this.#target = larger;
+  }
+
   add(name: string, value: string): void {
-    const room = this.#at + name.length + value.length + 12;
-    if (room > this.#target.length) {
-      const larger = Buffer.allocUnsafeSlow(2 * room);
-      this.#target.copy(larger, 0, 0, this.#at);
-      this.#target = larger;
-    }
+    this.#reserve(name.length + value.length + 12);
     this.#at = encodeLiteral(this.#target, this.#at, name, value, secretNames.has(name));
   }
 }

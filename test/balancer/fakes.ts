@@ -29,7 +29,7 @@ import { EchoService } from "../rpc/echo.ts";
 import { eventually, type LogLine, memoryLog } from "../rpc/helpers.ts";
 
 /** A wire to a master that can go dead without a word. */
-export async function startWire(master: FakeMaster) {
+export async function startWire(master: { readonly port: number }) {
   const sockets = new Set<Socket>();
   let dead = false;
   const server = createServer((near) => {
@@ -228,6 +228,8 @@ export async function startCluster(
     readonly maxConcurrentStreams?: number;
     /** Where the balancer finds a master, when not at its own port. */
     readonly portOf?: (master: FakeMaster) => Promise<number>;
+    /** Where a master serves REST; with it, the balancer does too. */
+    readonly restPortOf?: (master: FakeMaster) => Promise<number>;
   } = {},
 ) {
   const masters = ["master-0", "master-1", "master-2"].map(
@@ -238,7 +240,9 @@ export async function startCluster(
     master.maxConcurrentStreams = options.maxConcurrentStreams;
     await master.start(options.masterTls);
     const port = (await options.portOf?.(master)) ?? master.port;
-    addresses.push({ name: master.name, address: `127.0.0.1:${port}` });
+    const restPort = await options.restPortOf?.(master);
+    const rest = restPort === undefined ? undefined : `127.0.0.1:${restPort}`;
+    addresses.push({ name: master.name, address: `127.0.0.1:${port}`, rest });
   }
   const lines: LogLine[] = [];
   const balancers: Balancer[] = [];
@@ -246,6 +250,7 @@ export async function startCluster(
   const open = async (port = 0): Promise<Balancer> => {
     const opened = await startBalancer({
       listen: { host: "127.0.0.1", port, tls: options.tls },
+      rest: options.restPortOf && { host: "127.0.0.1", port: 0, tls: options.tls },
       masters: addresses,
       upstreamTls: options.upstreamTls,
       log: memoryLog(lines),

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Failure } from "../../ha/balancer/calls.ts";
-import type { Master } from "../../ha/balancer/fleet.ts";
 import { type BalancerLimits, makeLimits } from "../../ha/balancer/limits.ts";
+import type { Master } from "../../ha/balancer/master.ts";
 import { Outcomes, Outliers } from "../../ha/balancer/outliers.ts";
 import { ReplyFields } from "../../ha/balancer/reply-fields.ts";
 import { call, serverStreamIterable } from "../../ha/rpc/mod.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Master } from "../../ha/balancer/fleet.ts";
+import type { Master } from "../../ha/balancer/master.ts";
 import { Runs } from "../../ha/balancer/runs.ts";
 import { call } from "../../ha/rpc/mod.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";

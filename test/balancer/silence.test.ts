@@ -104,6 +104,28 @@ describe("a stopped master", () => {
     assert.equal(said.length, 1, holder);
   });
 
+  test("a watch that has not begun to answer is begun elsewhere", async () => {
+    const { masters, client, balancer } = await begin({ portOf });
+    for (const master of masters) master.watch = () => ({ [Symbol.asyncIterator]: () => silent });
+    const silent = { next: never };
+    const watches = masters.map(() => client(LeasesClient).watch({}));
+    for (const watch of watches) watch.on("error", () => {});
+    const streams = () => balancer.status().masters.map((master) => master.streams);
+    const arrived = () => masters.every(({ seen }) => seen.length === 1);
+    await eventually("one on each", () => streams().join() === "1,1,1" && arrived());
+    for (const master of masters.slice(1)) {
+      master.watch = async function* () {
+        yield { type: "ADDED" };
+      };
+    }
+    let events = 0;
+    for (const watch of watches) watch.on("data", () => events++);
+    freeze("master-0");
+    await eventually("it has begun elsewhere", () => events === 1);
+    assert.equal(balancer.status().suspicions, 1);
+    for (const watch of watches) watch.cancel();
+  });
+
   test("etcd's reads are repeated elsewhere, and its writes fail at once in etcd's words", async () => {
     const { masters, client, balancer } = await begin({ portOf });
     const release = deferred();
@@ -162,14 +184,14 @@ describe("a stopped master", () => {
       };
     }
     const leases = client(LeasesClient);
-    let ended = 0;
+    let [events, ended] = [0, 0];
     const watches = masters.map(() => {
       const watch = leases.watch({});
-      watch.on("data", () => {}).on("end", () => ended++);
+      watch.on("data", () => events++).on("end", () => ended++);
       return watch;
     });
     const streams = () => balancer.status().masters.map((master) => master.streams);
-    await eventually("one on each", () => streams().join() === "1,1,1");
+    await eventually("one on each", () => streams().join() === "1,1,1" && events === 3);
     freeze("master-1");
     await eventually("one has ended", () => ended === 1);
     assert.deepEqual(streams(), [1, 0, 1]);
