@@ -4,6 +4,7 @@ import {
   type ConnectionError,
   type ConnectionHandler,
   type HeaderBlock,
+  type Http2Limits,
   type Stream,
 } from "../http2/mod.ts";
 import type { StreamOwner } from "../rpc/engine/foreign-request.ts";
@@ -19,18 +20,20 @@ export interface ClientConnectionOptions {
   readonly limits: BalancerLimits;
 }
 
+/** Of a request's header block. */
+type HeadLimits = Pick<Http2Limits, "headerListBytes" | "headerFields">;
+
 export abstract class ClientConnection implements ConnectionHandler {
   readonly connection: Connection;
   readonly #log: Log;
 
-  constructor({ limits, log }: ClientConnectionOptions) {
+  constructor({ limits, log }: ClientConnectionOptions, head: HeadLimits) {
     this.#log = log;
     this.connection = new Connection("server", this, {
       limits: {
+        ...head,
         concurrentStreams: limits.concurrentStreams,
         streamWindowBytes: rpcLimits.streamWindowBytes,
-        headerListBytes: rpcLimits.metadataBytes,
-        headerFields: rpcLimits.metadataFields,
         resets: { burst: limits.clientResetBurst, perSecond: limits.clientResetsPerSecond },
         keepaliveMillis: limits.clientPingMillis,
         keepaliveTimeoutMillis: limits.clientPingTimeoutMillis,

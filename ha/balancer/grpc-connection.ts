@@ -2,6 +2,7 @@
 import type { HeaderBlock, Stream } from "../http2/mod.ts";
 import type { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
 import { ForeignRequest, foreignAnswer } from "../rpc/engine/foreign-request.ts";
+import { rpcLimits } from "../rpc/limits.ts";
 import type { PeerIdentity } from "../rpc/listener.ts";
 import type { Code } from "../runtime/status-error.ts";
 import type { IncomingCall } from "./calls.ts";
@@ -22,7 +23,8 @@ export class GrpcConnection extends ClientConnection {
   readonly #reader: RequestReader;
 
   constructor(options: GrpcConnectionOptions, peer: PeerIdentity) {
-    super(options);
+    const { metadataBytes: headerListBytes, metadataFields: headerFields } = rpcLimits;
+    super(options, { headerListBytes, headerFields });
     this.#options = options;
     this.#refusal = refusalOf(peer);
     this.#reader = new RequestReader(peer.certificate);

@@ -29,8 +29,10 @@ export const balancerLimits = {
   retryAfterMillis: 1_000,
   /** Bytes of an event of a REST watch that are held back until it is whole. */
   heldLineBytes: 256 * 1024,
-  /** HTTP/1.1: bytes of a request's head, how long it may take, and how long a client may rest. */
-  http1HeaderBytes: 16 * 1024,
+  /** Head of a REST request: bytes and fields; a master takes more, for what is added here. */
+  restHeaderBytes: 48 * 1024,
+  restHeaderFields: 128,
+  /** HTTP/1.1: how long a request's head may take, and how long a client may rest. */
   http1HeadMillis: 10_000,
   http1IdleMillis: 120_000,
   /** HTTP/1.1: a client that reads nothing for so long, while an answer waits, is cut off. */

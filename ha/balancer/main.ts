@@ -22,6 +22,11 @@ const balancer = program({
       required: true,
       help: "the masters' gRPC addresses: name=host:port, separated by commas",
     },
+    "https-port": {
+      type: "number",
+      help: "port of Kubernetes' REST API, with --https-masters; absent: none",
+    },
+    "https-masters": { type: "string", help: "as --masters: the masters' REST addresses" },
     "client-ca-file": {
       type: "string",
       required: true,
@@ -59,7 +64,10 @@ const balancer = program({
     const limits = streamLimits(values["max-concurrent-streams"]);
     const grpc: BalancerOptions = {
       listen: { host, port: values["grpc-port"], tls },
-      masters: parseMasters("masters", values.masters),
+      ...restOptions(values.masters, {
+        listen: { host, port: values["https-port"], tls },
+        masters: values["https-masters"],
+      }),
       upstreamTls: {
         ca,
         cert: await readPem("proxy-client-cert-file", values["proxy-client-cert-file"]),
@@ -101,6 +109,39 @@ const balancer = program({
 });
 
 export { balancer as program };
+
+/** The masters, with their addresses for REST where that is served. Throws a StatusError. */
+function restOptions(
+  grpcMasters: string,
+  rest: {
+    readonly listen: {
+      readonly host: string;
+      readonly port: number | undefined;
+      readonly tls: ServerTls;
+    };
+    readonly masters: string | undefined;
+  },
+): Pick<BalancerOptions, "masters" | "rest"> {
+  const masters = parseMasters("masters", grpcMasters);
+  const { port } = rest.listen;
+  if (port === undefined && rest.masters === undefined) return { masters };
+  if (port === undefined || rest.masters === undefined) {
+    const text = "--https-port and --https-masters are given together or not at all";
+    throw new StatusError(Code.invalidArgument, text);
+  }
+  const addresses = new Map(
+    parseMasters("https-masters", rest.masters).map(({ name, address }) => [name, address]),
+  );
+  const strange = [...addresses.keys()].find((name) => !masters.some((one) => one.name === name));
+  if (strange !== undefined) {
+    const text = `--https-masters: ${strange} is not among --masters`;
+    throw new StatusError(Code.invalidArgument, text);
+  }
+  return {
+    masters: masters.map((master) => ({ ...master, rest: addresses.get(master.name) })),
+    rest: { ...rest.listen, port },
+  };
+}
 
 interface EtcdFlags {
   readonly port: number | undefined;

@@ -20,7 +20,8 @@ export class RestConnection extends ClientConnection {
   readonly #reader: RestReader;
 
   constructor(options: RestConnectionOptions, peer: PeerIdentity) {
-    super(options);
+    const { restHeaderBytes: headerListBytes, restHeaderFields: headerFields } = options.limits;
+    super(options, { headerListBytes, headerFields });
     this.#options = options;
     this.#refusal = refusalOf(peer);
     this.#reader = new RestReader(peer.certificate, options.limits);

@@ -4,7 +4,6 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { rpcLimits } from "../rpc/limits.ts";
 import type { PeerIdentity } from "../rpc/listener.ts";
 import { Code } from "../runtime/status-error.ts";
 import type { IncomingCall, IncomingHandlers } from "./calls.ts";
@@ -48,7 +47,7 @@ export class RestHttp1 implements Http1Clients {
     this.#options = options;
     const { limits } = options;
     const server = createServer({
-      maxHeaderSize: limits.http1HeaderBytes,
+      maxHeaderSize: limits.restHeaderBytes,
       headersTimeout: limits.http1HeadMillis,
       requestTimeout: limits.requestBodyMillis,
       keepAliveTimeout: limits.http1IdleMillis,
@@ -76,9 +75,9 @@ export class RestHttp1 implements Http1Clients {
   #take(request: IncomingMessage, response: ServerResponse): void {
     const { limits } = this.#options;
     const client = this.#clients.get(request.socket);
-    const head = client && headOf(request, client.reader);
+    const head = client && headOf(request, client.reader, limits);
     if (client === undefined || head === undefined) {
-      answer(response, restErrorOf(Code.invalidArgument, malformed, limits));
+      answer(response, restErrorOf(Code.invalidArgument, malformed(limits), limits));
       return;
     }
     const call = new Http1Call(request, response, { head, refusal: client.refusal, limits });
@@ -89,12 +88,13 @@ export class RestHttp1 implements Http1Clients {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, rest: Buffer): void {
+    const { limits } = this.#options;
     const client = this.#clients.get(socket);
-    const head = client && headOf(request, client.reader);
+    const head = client && headOf(request, client.reader, limits);
     const { "content-length": length = "0", "transfer-encoding": encoding } = request.headers;
     if (client === undefined || head === undefined || length !== "0" || encoding !== undefined) {
-      const text = `${malformed}; a request for an upgrade has no body`;
-      refuseUpgrade(socket, restErrorOf(Code.invalidArgument, text, this.#options.limits));
+      const text = `${malformed(limits)}; a request for an upgrade has no body`;
+      refuseUpgrade(socket, restErrorOf(Code.invalidArgument, text, limits));
       return;
     }
     const { upgrade: protocol = "" } = request.headers;
@@ -102,15 +102,20 @@ export class RestHttp1 implements Http1Clients {
   }
 }
 
-const malformed =
-  `the target of a request is a path in printable ASCII, and ${rpcLimits.metadataFields} fields ` +
-  "are its most";
+function malformed({ restHeaderFields }: BalancerLimits): string {
+  const fields = `a request has at most ${restHeaderFields} fields`;
+  return `${fields}, and a path in printable ASCII as its target`;
+}
 
 /** Undefined: the request is malformed. */
-function headOf(request: IncomingMessage, reader: RestReader): RestHead | undefined {
+function headOf(
+  request: IncomingMessage,
+  reader: RestReader,
+  { restHeaderFields }: BalancerLimits,
+): RestHead | undefined {
   const path = pathOf(request.url ?? "");
   const { rawHeaders } = request;
-  if (path === undefined || rawHeaders.length > 2 * rpcLimits.metadataFields) return undefined;
+  if (path === undefined || rawHeaders.length > 2 * restHeaderFields) return undefined;
   const fields = [":method", request.method ?? "", ":path", path];
   for (let at = 0; at < rawHeaders.length; at += 2) {
     fields.push((rawHeaders[at] as string).toLowerCase(), rawHeaders[at + 1] as string);

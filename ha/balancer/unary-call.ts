@@ -25,8 +25,8 @@ const nothing = Buffer.alloc(0);
 const noPieces: readonly Piece[] = [];
 
 /**
- * What the client of a call is told that may not be repeated, and of which nobody knows whether it
- * was done. By gRPC such calls are etcd's alone, and its clients know its text.
+ * What a client is told whose call may not be repeated, when its master may or may not have done
+ * it. By gRPC such calls are etcd's alone, and its clients know its text.
  */
 const outcomeUnknown: Readonly<Record<Link, string>> = {
   grpc: "etcdserver: request timed out",

@@ -47,6 +47,7 @@ export interface Endpoints {
     readonly pid: number | undefined;
     readonly grpc: string;
     readonly etcd: string;
+    readonly https: string;
   }[];
   readonly supervisor: { readonly pid: number };
   /** Everything has come up once since the start. */

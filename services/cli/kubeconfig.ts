@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { stringify } from "yaml";
 import type { KeyPair } from "../apiserver/pki/mod.ts";
-import { host, ports } from "./layout.ts";
+import { balancerCount, host, ports } from "./layout.ts";
 
 export interface KubeconfigParts {
   /** URLs of the REST API; the first is the one of the current context. */
@@ -54,7 +54,8 @@ export function writeKubeconfig(file: string, text: string): void {
 
 /** Where the REST API of a local cluster is served, as `host:port`. */
 export function restAddresses(shape: Parameters<typeof ports>[0]): string[] {
-  return [`${host}:${ports(shape).master(0).https}`];
+  const at = ports(shape);
+  return Array.from({ length: balancerCount }, (_, i) => `${host}:${at.balancer(i).https}`);
 }
 
 /** The text of a PEM file. */

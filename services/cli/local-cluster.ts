@@ -145,6 +145,7 @@ export class LocalCluster {
       pid,
       grpc: `${host}:${at.balancer(i).grpc}`,
       etcd: `${host}:${at.balancer(i).etcd}`,
+      https: `${host}:${at.balancer(i).https}`,
     }));
     const https = restAddresses(shape);
     return {
@@ -238,13 +239,15 @@ function masterArgs(
 
 function balancerArgs(shape: ClusterShape, credentials: Credentials, i: number): string[] {
   const at = ports(shape);
-  const masters = (face: "grpc" | "etcd") =>
+  const masters = (face: "grpc" | "etcd" | "https") =>
     credentials.masters.map((m, j) => `${m.name}=${host}:${at.master(j)[face]}`).join(",");
   return [
     "balancer",
     ...["--bind-address", host],
     ...["--grpc-port", String(at.balancer(i).grpc)],
     ...["--masters", masters("grpc")],
+    ...["--https-port", String(at.balancer(i).https)],
+    ...["--https-masters", masters("https")],
     ...["--etcd-port", String(at.balancer(i).etcd)],
     ...["--etcd-masters", masters("etcd")],
     ...["--client-ca-file", credentials.ca],
