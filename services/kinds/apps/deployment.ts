@@ -55,11 +55,20 @@ export const deployment = defineKind({
     nameColumn,
     {
       name: "Ready",
+      description: "Ready replicas of those wanted.",
       value: (document) =>
         `${statusOf(document).readyReplicas ?? 0}/${specOf(document).replicas ?? 0}`,
     },
-    { name: "Up-to-date", value: (document) => String(statusOf(document).updatedReplicas ?? 0) },
-    { name: "Available", value: (document) => String(statusOf(document).availableReplicas ?? 0) },
+    {
+      name: "Up-to-date",
+      description: "Replicas of the current template.",
+      value: (document) => String(statusOf(document).updatedReplicas ?? 0),
+    },
+    {
+      name: "Available",
+      description: "Replicas that have been ready for minReadySeconds.",
+      value: (document) => String(statusOf(document).availableReplicas ?? 0),
+    },
     ageColumn,
     ...wideColumns(specOf),
   ],

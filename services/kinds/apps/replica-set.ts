@@ -35,9 +35,24 @@ export const replicaSet = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "Desired", type: "integer", value: (document) => specOf(document).replicas ?? 0 },
-    { name: "Current", type: "integer", value: (document) => statusOf(document).replicas ?? 0 },
-    { name: "Ready", type: "integer", value: (document) => statusOf(document).readyReplicas ?? 0 },
+    {
+      name: "Desired",
+      description: "Replicas wanted.",
+      type: "integer",
+      value: (document) => specOf(document).replicas ?? 0,
+    },
+    {
+      name: "Current",
+      description: "Replicas that exist.",
+      type: "integer",
+      value: (document) => statusOf(document).replicas ?? 0,
+    },
+    {
+      name: "Ready",
+      description: "Replicas that are ready.",
+      type: "integer",
+      value: (document) => statusOf(document).readyReplicas ?? 0,
+    },
     ageColumn,
     ...wideColumns(specOf),
   ],

@@ -78,7 +78,12 @@ export function validateSelectorUpdate(next: WorkloadSpec, stored: WorkloadSpec)
 export function wideColumns(specOf: (document: Document) => WorkloadSpec | undefined): Column[] {
   return [
     ...containerColumns((document) => specOf(document)?.template),
-    { name: "Selector", wide: true, value: (document) => shownSelector(specOf(document)) },
+    {
+      name: "Selector",
+      description: "Label selector of its pods.",
+      wide: true,
+      value: (document) => shownSelector(specOf(document)),
+    },
   ];
 }
 

@@ -28,7 +28,11 @@ export const lease = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "Holder", value: (document) => (document as Lease).spec?.holderIdentity ?? "" },
+    {
+      name: "Holder",
+      description: "Who holds the lease.",
+      value: (document) => (document as Lease).spec?.holderIdentity ?? "",
+    },
     ageColumn,
   ],
 });

@@ -33,6 +33,7 @@ export const configMap = defineKind({
     nameColumn,
     {
       name: "Data",
+      description: "Number of entries, binary ones included.",
       value: (document) => {
         const { data = {}, binaryData = {} } = document as ConfigMap;
         return String(Object.keys(data).length + Object.keys(binaryData).length);

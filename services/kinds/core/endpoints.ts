@@ -31,6 +31,7 @@ export const endpoints = defineKind({
     nameColumn,
     {
       name: "Endpoints",
+      description: "The first addresses with their ports, and how many more there are.",
       value: (document) => addressesText((document as Endpoints).subsets ?? []),
     },
     ageColumn,

@@ -35,23 +35,56 @@ export const event = defineKind({
     type: (document) => asEvent(document).type ?? "",
   },
   columns: [
-    { name: "Last Seen", value: (document, now) => age(lastSeen(asEvent(document)), now) },
-    { name: "Type", value: (document) => asEvent(document).type ?? "" },
-    { name: "Reason", value: (document) => asEvent(document).reason ?? "" },
-    { name: "Object", value: (document) => objectText(asEvent(document)) },
+    {
+      name: "Last Seen",
+      description: "Time since it happened last.",
+      value: (document, now) => age(lastSeen(asEvent(document)), now),
+    },
+    {
+      name: "Type",
+      description: "Normal or Warning.",
+      value: (document) => asEvent(document).type ?? "",
+    },
+    {
+      name: "Reason",
+      description: "Why it happened, as one word for programs.",
+      value: (document) => asEvent(document).reason ?? "",
+    },
+    {
+      name: "Object",
+      description: "What it is about.",
+      value: (document) => objectText(asEvent(document)),
+    },
     {
       name: "Subobject",
+      description: "The part of the object that it is about.",
       wide: true,
       value: (document) => asEvent(document).involvedObject?.fieldPath ?? "",
     },
-    { name: "Source", wide: true, value: (document) => sourceText(asEvent(document)) },
-    { name: "Message", value: (document) => (asEvent(document).message ?? "").trim() },
+    {
+      name: "Source",
+      description: "The component that reports it.",
+      wide: true,
+      value: (document) => sourceText(asEvent(document)),
+    },
+    {
+      name: "Message",
+      description: "What happened, for people.",
+      value: (document) => (asEvent(document).message ?? "").trim(),
+    },
     {
       name: "First Seen",
+      description: "Time since it happened first.",
       wide: true,
       value: (document, now) => age(firstSeen(asEvent(document)), now),
     },
-    { name: "Count", wide: true, value: (document) => String(countOf(asEvent(document))) },
+    {
+      name: "Count",
+      type: "integer",
+      description: "How often it has happened.",
+      wide: true,
+      value: (document) => String(countOf(asEvent(document))),
+    },
     { ...nameColumn, wide: true },
   ],
 });

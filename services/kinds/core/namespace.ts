@@ -60,7 +60,11 @@ export const namespace = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "Status", value: (document) => (document as Namespace).status?.phase ?? "" },
+    {
+      name: "Status",
+      description: "Active, or Terminating while its objects are deleted.",
+      value: (document) => (document as Namespace).status?.phase ?? "",
+    },
     ageColumn,
   ],
 });

@@ -70,27 +70,49 @@ export const node = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "Status", value: (document) => statusText(asNode(document)) },
-    { name: "Roles", value: (document) => rolesText(asNode(document)) },
+    {
+      name: "Status",
+      description: "Whether the node is ready, and whether it takes new pods.",
+      value: (document) => statusText(asNode(document)),
+    },
+    {
+      name: "Roles",
+      description: "From the labels node-role.kubernetes.io/<role>.",
+      value: (document) => rolesText(asNode(document)),
+    },
     ageColumn,
     {
       name: "Version",
+      description: "Of the kubelet.",
       value: (document) => asNode(document).status?.nodeInfo?.kubeletVersion ?? "",
     },
-    { name: "Internal-IP", wide: true, value: (document) => addressOf(document, "InternalIP") },
-    { name: "External-IP", wide: true, value: (document) => addressOf(document, "ExternalIP") },
+    {
+      name: "Internal-IP",
+      description: "Its address within the cluster.",
+      wide: true,
+      value: (document) => addressOf(document, "InternalIP"),
+    },
+    {
+      name: "External-IP",
+      description: "Its address outside of the cluster.",
+      wide: true,
+      value: (document) => addressOf(document, "ExternalIP"),
+    },
     {
       name: "OS-Image",
+      description: "The operating system, as the node reports it.",
       wide: true,
       value: (document) => asNode(document).status?.nodeInfo?.osImage || "<unknown>",
     },
     {
       name: "Kernel-Version",
+      description: "As the node reports it.",
       wide: true,
       value: (document) => asNode(document).status?.nodeInfo?.kernelVersion || "<unknown>",
     },
     {
       name: "Container-Runtime",
+      description: "Name and version of what runs its containers.",
       wide: true,
       value: (document) =>
         asNode(document).status?.nodeInfo?.containerRuntimeVersion || "<unknown>",

@@ -59,9 +59,14 @@ export const secret = defineKind({
   selectableFields: { type: (document) => asSecret(document).type ?? "" },
   columns: [
     nameColumn,
-    { name: "Type", value: (document) => asSecret(document).type ?? "" },
+    {
+      name: "Type",
+      description: "What the data are for; it decides which keys must be there.",
+      value: (document) => asSecret(document).type ?? "",
+    },
     {
       name: "Data",
+      description: "Number of entries.",
       value: (document) => String(Object.keys(asSecret(document).data ?? {}).length),
     },
     ageColumn,

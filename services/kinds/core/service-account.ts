@@ -11,6 +11,7 @@ export const serviceAccount = defineKind({
     nameColumn,
     {
       name: "Secrets",
+      description: "Number of secrets that it names.",
       value: (document) => String(((document as ServiceAccount).secrets ?? []).length),
     },
     ageColumn,

@@ -49,13 +49,30 @@ export const service = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "Type", value: (document) => specOf(document).type ?? "" },
-    { name: "Cluster-IP", value: (document) => specOf(document).clusterIP || "<none>" },
-    { name: "External-IP", value: (document) => externalAddress(document as Service) },
-    { name: "Port(s)", value: (document) => portsText(specOf(document).ports ?? []) },
+    {
+      name: "Type",
+      description: "ClusterIP, NodePort, LoadBalancer or ExternalName.",
+      value: (document) => specOf(document).type ?? "",
+    },
+    {
+      name: "Cluster-IP",
+      description: "The address of the service within the cluster.",
+      value: (document) => specOf(document).clusterIP || "<none>",
+    },
+    {
+      name: "External-IP",
+      description: "Addresses outside of the cluster that lead to it.",
+      value: (document) => externalAddress(document as Service),
+    },
+    {
+      name: "Port(s)",
+      description: "Ports, with their node ports and protocols.",
+      value: (document) => portsText(specOf(document).ports ?? []),
+    },
     ageColumn,
     {
       name: "Selector",
+      description: "Labels of the pods behind it.",
       wide: true,
       value: (document) => {
         const labels = Object.entries(specOf(document).selector ?? {});

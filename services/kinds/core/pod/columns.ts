@@ -13,14 +13,20 @@ export const podColumns: readonly Column[] = [
   nameColumn,
   {
     name: "Ready",
+    description: "Ready containers of all.",
     value: (document) => {
       const { ready, total } = summarise(asPod(document));
       return `${ready}/${total}`;
     },
   },
-  { name: "Status", value: (document) => summarise(asPod(document)).status },
+  {
+    name: "Status",
+    description: "Phase of the pod, or what keeps it from the next.",
+    value: (document) => summarise(asPod(document)).status,
+  },
   {
     name: "Restarts",
+    description: "Restarts of its containers together, and when the last one was.",
     value: (document, now) => {
       const { restarts, lastRestart } = summarise(asPod(document));
       const when =
@@ -31,19 +37,31 @@ export const podColumns: readonly Column[] = [
   ageColumn,
   {
     name: "IP",
+    description: "Address of the pod.",
     wide: true,
     value: (document) => {
       const { status } = asPod(document);
       return status?.podIPs?.[0]?.ip || status?.podIP || none;
     },
   },
-  { name: "Node", wide: true, value: (document) => asPod(document).spec?.nodeName || none },
+  {
+    name: "Node",
+    description: "Where it is bound to.",
+    wide: true,
+    value: (document) => asPod(document).spec?.nodeName || none,
+  },
   {
     name: "Nominated Node",
+    description: "Where a pod of lower priority makes room for it.",
     wide: true,
     value: (document) => asPod(document).status?.nominatedNodeName || none,
   },
-  { name: "Readiness Gates", wide: true, value: (document) => readinessGates(asPod(document)) },
+  {
+    name: "Readiness Gates",
+    description: "Conditions that are met, of those that must be.",
+    wide: true,
+    value: (document) => readinessGates(asPod(document)),
+  },
 ];
 
 function readinessGates(pod: Pod): string {
