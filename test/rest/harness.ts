@@ -110,9 +110,11 @@ function askHttp2(world: RestWorld, path: string, ask: Ask): Promise<Answer> {
   });
   return new Promise<Answer>((resolve, reject) => {
     session.once("error", reject);
-    const headers = { ":path": path, ":method": ask.method ?? "GET", ...ask.headers };
-    // A DELETE may have a body; Node ends such a request at once unless it is told not to.
-    const stream = session.request(headers, { endStream: false });
+    const body = bytesOf(ask);
+    const stream = session.request(
+      { ":path": path, ":method": ask.method ?? "GET", ...ask.headers },
+      { endStream: body === undefined },
+    );
     const pieces: Buffer[] = [];
     let head: Record<string, string | string[] | undefined> = {};
     stream.once("response", (headers) => {
@@ -121,7 +123,7 @@ function askHttp2(world: RestWorld, path: string, ask: Ask): Promise<Answer> {
     stream.on("data", (piece: Buffer) => pieces.push(piece));
     stream.once("error", reject);
     stream.once("end", () => resolve(answerOf(Number(head[":status"]), head, pieces)));
-    stream.end(bytesOf(ask));
+    if (body !== undefined) stream.end(body);
   }).finally(() => session.close());
 }
 
