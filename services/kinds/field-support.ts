@@ -4,6 +4,7 @@ import { apiextensionsFields } from "./apiextensions/fields.ts";
 import { appsFields } from "./apps/fields.ts";
 import { authenticationFields } from "./authentication/fields.ts";
 import { authorizationFields } from "./authorization/fields.ts";
+import { autoscalingFields } from "./autoscaling/fields.ts";
 import { batchFields } from "./batch/fields.ts";
 import { coordinationFields } from "./coordination/fields.ts";
 import { coreFields } from "./core/fields.ts";
@@ -16,6 +17,7 @@ import { metaFields } from "./machinery/meta-fields.ts";
 import type { Document } from "./machinery/resource.ts";
 import { networkingFields } from "./networking/fields.ts";
 import { nodeFields } from "./node/fields.ts";
+import { policyFields } from "./policy/fields.ts";
 import { rbacFields } from "./rbac/fields.ts";
 import { schedulingFields } from "./scheduling/fields.ts";
 import { storageFields } from "./storage/fields.ts";
@@ -29,6 +31,8 @@ export const fieldSupport: SupportTable = {
   ...appsFields,
   ...batchFields,
   ...apiextensionsFields,
+  ...policyFields,
+  ...autoscalingFields,
   ...coordinationFields,
   ...nodeFields,
   ...authenticationFields,

@@ -281,10 +281,10 @@ test("the generation of a daemon set's template counts its changes, whatever a c
   const stored = created(daemonSet());
   const next = structuredClone(stored);
   next.metadata.annotations = { mine: "1", "deprecated.daemonset.template.generation": "9" };
-  kind.prepareForUpdate(next, stored);
+  kind.prepareForUpdate(next, stored, 0);
   assert.equal(next.metadata.annotations["deprecated.daemonset.template.generation"], "1");
   next.spec.template.spec.containers[0].image = "nginx:2";
-  kind.prepareForUpdate(next, stored);
+  kind.prepareForUpdate(next, stored, 0);
   assert.equal(next.metadata.annotations["deprecated.daemonset.template.generation"], "2");
   assert.equal(next.metadata.annotations.mine, "1");
 });

@@ -99,10 +99,10 @@ test("an endpoint slice: defaults, generation, what may not change", () => {
   assert.equal(stored.endpoints[0].deprecatedTopology, undefined);
   const next = structuredClone(stored);
   next.metadata.labels = { a: "b" };
-  kind.prepareForUpdate(next, stored);
+  kind.prepareForUpdate(next, stored, 0);
   assert.equal(next.metadata.generation, 1);
   next.ports = [];
-  kind.prepareForUpdate(next, stored);
+  kind.prepareForUpdate(next, stored, 0);
   assert.equal(next.metadata.generation, 2);
   assert.deepEqual(
     updateFaults(at("IPv4", "10.0.0.1"), (changed) => (changed.addressType = "FQDN")),

@@ -61,6 +61,9 @@ export function updateProblems(stored: Document, change: (next: Loose) => void):
   return kind.validateUpdate(next, before).map(({ reason, field }) => `${reason} ${field}`);
 }
 
+/** When changes are made, Unix milliseconds. */
+const updateTime = Date.UTC(2026, 0, 2);
+
 const uid = "7b5f2a0e-6f0f-4c38-9d8c-3a1a4ff1e0a2";
 
 /** What the apiserver would store for a new document, if it is valid. */
@@ -89,7 +92,7 @@ export function updateFaults(stored: Document, change: (next: Loose) => void): s
   const next = copyJson(before);
   change(next);
   kind.setDefaults(next);
-  kind.prepareForUpdate(next, before);
+  kind.prepareForUpdate(next, before, updateTime);
   return [...kind.validate(next), ...kind.validateUpdate(next, before)].map(shown);
 }
 

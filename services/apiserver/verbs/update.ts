@@ -142,7 +142,7 @@ export async function replace(
   resource.setDefaults(next);
   const about = { ...admission, document: next };
   await backend.admission.mutate(about);
-  resource.prepareForUpdate(next, stored.document);
+  resource.prepareForUpdate(next, stored.document, backend.now());
   const causes = [
     ...validateMetadata(resource, next),
     ...validateMetadataUpdate(next, stored.document),

@@ -6,12 +6,15 @@ import {
   warned,
   without,
 } from "../machinery/field-support.ts";
+import { volumeSourceFields } from "./volume-source-fields.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
 const status = "information that its owner writes and clients show";
 const information = "information for clients";
 const proxy = "kube-proxy";
 const volumes = "the volume controllers";
+const admission = "the admission chain";
+const noController = "no controller of this cluster makes pods of it, it has no effect";
 const noVolumes = "no controller of this cluster binds volumes, it has no effect";
 const noLoadBalancer = "this cluster has no load balancers, it has no effect";
 
@@ -166,6 +169,69 @@ export const coreFields: SupportTable = {
     "type status lastProbeTime lastTransitionTime reason message",
   ),
   "trireme.core.v1.ModifyVolumeStatus": behaves(status, "targetVolumeAttributesClassName status"),
+
+  "trireme.core.v1.PersistentVolume": {
+    ...behaves(address, "apiVersion kind metadata status"),
+    ...pending("spec", noVolumes, without("accessModes")),
+  },
+  "trireme.core.v1.PersistentVolumeSpec": behaves(
+    volumes,
+    "capacity gcePersistentDisk awsElasticBlockStore hostPath glusterfs nfs rbd iscsi cinder " +
+      "cephfs fc flocker flexVolume azureFile vsphereVolume quobyte azureDisk " +
+      "photonPersistentDisk portworxVolume scaleIO local storageos csi accessModes claimRef " +
+      "persistentVolumeReclaimPolicy storageClassName mountOptions volumeMode nodeAffinity " +
+      "volumeAttributesClassName",
+  ),
+  "trireme.core.v1.VolumeNodeAffinity": behaves(volumes, "required"),
+  "trireme.core.v1.PersistentVolumeStatus": behaves(
+    status,
+    "phase message reason lastPhaseTransitionTime",
+  ),
+  ...volumeSourceFields(),
+
+  "trireme.core.v1.ReplicationController": {
+    ...behaves(address, "apiVersion kind metadata status"),
+    ...pending("spec", noController, without("template")),
+  },
+  "trireme.core.v1.ReplicationControllerSpec": behaves(
+    "the replication controller",
+    "replicas minReadySeconds selector template",
+  ),
+  "trireme.core.v1.ReplicationControllerStatus": behaves(
+    status,
+    "replicas fullyLabeledReplicas readyReplicas availableReplicas observedGeneration conditions",
+  ),
+  "trireme.core.v1.ReplicationControllerCondition": behaves(
+    status,
+    "type status lastTransitionTime reason message",
+  ),
+
+  "trireme.core.v1.PodTemplate": behaves(
+    "clients that make pods from it",
+    "apiVersion kind metadata template",
+  ),
+
+  "trireme.core.v1.ResourceQuota": {
+    ...behaves(address, "apiVersion kind metadata status"),
+    ...pending("spec", "nothing is counted against quotas, it has no effect", without("hard")),
+  },
+  "trireme.core.v1.ResourceQuotaSpec": behaves(admission, "hard scopes scopeSelector"),
+  "trireme.core.v1.ScopeSelector": behaves(admission, "matchExpressions"),
+  "trireme.core.v1.ScopedResourceSelectorRequirement": behaves(
+    admission,
+    "scopeName operator values",
+  ),
+  "trireme.core.v1.ResourceQuotaStatus": behaves(status, "hard used"),
+
+  "trireme.core.v1.LimitRange": {
+    ...behaves(address, "apiVersion kind metadata"),
+    ...pending("spec", "nothing is held to limit ranges, it has no effect", without("limits")),
+  },
+  "trireme.core.v1.LimitRangeSpec": behaves(admission, "limits"),
+  "trireme.core.v1.LimitRangeItem": behaves(
+    admission,
+    "type max min default defaultRequest maxLimitRequestRatio",
+  ),
 
   "trireme.core.v1.Binding": behaves("the verb bind", "apiVersion kind metadata target"),
   "trireme.core.v1.Eviction": behaves("the verb evict", "apiVersion kind metadata deleteOptions"),

@@ -112,6 +112,14 @@ export const nameColumn: Column = {
   value: (document) => document.metadata?.name ?? "",
 };
 
+/** The second column of kinds for which upstream has no columns of their own. */
+export const createdColumn: Column = {
+  name: "Created At",
+  type: "date",
+  description: "When the server created the object.",
+  value: (document) => document.metadata?.creationTimestamp ?? "",
+};
+
 export const ageColumn: Column = {
   name: "Age",
   description: "Time since the server created the object.",

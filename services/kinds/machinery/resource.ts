@@ -110,7 +110,8 @@ interface Strategy {
   setDefaults(document: Document): void;
   /** Sets what the user may not choose. The status has been emptied unless `statusOnCreate`. */
   prepareForCreate(document: Document): void;
-  prepareForUpdate(next: Document, stored: Document): void;
+  /** `now`: Unix milliseconds. */
+  prepareForUpdate(next: Document, stored: Document, now: number): void;
   /** Marks a document whose deletion has begun but is not complete. */
   prepareForDelete(document: Document): void;
   /**

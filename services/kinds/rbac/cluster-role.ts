@@ -1,9 +1,9 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { ClusterRole, ClusterRolesService } from "../../../proto/gen/rbac.ts";
 import { required } from "../machinery/causes.ts";
-import { defineKind, nameColumn } from "../machinery/define.ts";
+import { createdColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { validateLabelSelector } from "../machinery/label-selector.ts";
-import { createdColumn, validateRules } from "./rules.ts";
+import { validateRules } from "./rules.ts";
 
 export const clusterRole = defineKind({
   message: "trireme.rbac.v1.ClusterRole",

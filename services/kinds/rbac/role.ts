@@ -1,6 +1,6 @@
 import { Role, RolesService } from "../../../proto/gen/rbac.ts";
-import { defineKind, nameColumn } from "../machinery/define.ts";
-import { createdColumn, validateRules } from "./rules.ts";
+import { createdColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { validateRules } from "./rules.ts";
 
 export const role = defineKind({
   message: "trireme.rbac.v1.Role",

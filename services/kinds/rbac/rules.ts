@@ -99,11 +99,6 @@ export function validateBindingUpdate(next: Document, stored: Document): FieldCa
   return [invalid("roleRef", roleRef, "cannot change roleRef")];
 }
 
-export const createdColumn: Column = {
-  name: "Created At",
-  value: (document) => document.metadata?.creationTimestamp ?? "",
-};
-
 export const roleColumn: Column = {
   name: "Role",
   value: (document) => {

@@ -2,6 +2,7 @@
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import type {
   Container,
+  NodeSelector,
   NodeSelectorTerm,
   PodAffinityTerm,
   PodSpec,
@@ -214,14 +215,8 @@ function validateAffinity(spec: PodSpec, path: string): FieldCause[] {
   const mustBe = node?.requiredDuringSchedulingIgnoredDuringExecution;
   const nodePath = `${path}.nodeAffinity`;
   if (mustBe !== undefined) {
-    const at = `${nodePath}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`;
-    const terms = mustBe.nodeSelectorTerms ?? [];
-    if (terms.length === 0) {
-      causes.push(required(at, "must have at least one node selector term"));
-    }
-    terms.forEach((term, index) => {
-      causes.push(...validateNodeTerm(term, `${at}[${index}]`));
-    });
+    const at = `${nodePath}.requiredDuringSchedulingIgnoredDuringExecution`;
+    causes.push(...validateNodeSelector(mustBe, at));
   }
   node?.preferredDuringSchedulingIgnoredDuringExecution?.forEach((term, index) => {
     const at = `${nodePath}.preferredDuringSchedulingIgnoredDuringExecution[${index}]`;
@@ -241,6 +236,14 @@ function validateAffinity(spec: PodSpec, path: string): FieldCause[] {
     });
   }
   return causes;
+}
+
+/** Also of persistent volumes. */
+export function validateNodeSelector(selector: NodeSelector, path: string): FieldCause[] {
+  const { nodeSelectorTerms: terms = [] } = selector;
+  const at = `${path}.nodeSelectorTerms`;
+  if (terms.length === 0) return [required(at, "must have at least one node selector term")];
+  return terms.flatMap((term, index) => validateNodeTerm(term, `${at}[${index}]`));
 }
 
 function validateWeight(weight: number | undefined, path: string): FieldCause[] {

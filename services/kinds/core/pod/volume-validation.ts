@@ -1,6 +1,6 @@
 /** Volumes of a pod (upstream `validation.ValidateVolumes`). */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
-import type { KeyToPath, Volume } from "../../../../proto/gen/core.ts";
+import type { HostPathVolumeSource, KeyToPath, Volume } from "../../../../proto/gen/core.ts";
 import { duplicate, forbidden, invalid, required } from "../../machinery/causes.ts";
 import { isObject } from "../../machinery/json.ts";
 import { checkLabelName } from "../../machinery/names.ts";
@@ -53,11 +53,7 @@ function validateSource(volume: Volume, path: string): FieldCause[] {
     }
   }
   if (volume.hostPath !== undefined) {
-    const { path: hostPath = "", type } = volume.hostPath;
-    if (hostPath.split("/").includes("..")) {
-      causes.push(invalid(`${path}.hostPath.path`, hostPath, "must not contain '..'"));
-    }
-    causes.push(...oneOf(type, hostPathTypes, `${path}.hostPath.type`));
+    causes.push(...validateHostPath(volume.hostPath, `${path}.hostPath`));
   }
   const sizeLimit = volume.emptyDir?.sizeLimit;
   if (sizeLimit !== undefined) {
@@ -89,6 +85,14 @@ function validateSource(volume: Volume, path: string): FieldCause[] {
     causes.push(invalid(field, seconds, "may not specify a duration less than 10 minutes"));
   });
   return causes;
+}
+
+/** What is wrong beyond a path that is missing; also of persistent volumes. */
+export function validateHostPath(source: HostPathVolumeSource, path: string): FieldCause[] {
+  const { path: hostPath = "", type } = source;
+  const causes = oneOf(type, hostPathTypes, `${path}.type`);
+  if (!hostPath.split("/").includes("..")) return causes;
+  return [invalid(`${path}.path`, hostPath, "must not contain '..'"), ...causes];
 }
 
 function validateItems(items: readonly KeyToPath[] | undefined, path: string): FieldCause[] {

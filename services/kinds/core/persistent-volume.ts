@@ -1,0 +1,195 @@
+import { posix } from "node:path";
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import {
+  PersistentVolume,
+  type PersistentVolumeSpec,
+  PersistentVolumesService,
+} from "../../../proto/gen/core.ts";
+import { forbidden, invalid, notSupported, required } from "../machinery/causes.ts";
+import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { unchanged } from "../machinery/field-rules.ts";
+import { equalJson } from "../machinery/json.ts";
+import { parseQuantity, quantityMessage } from "../machinery/quantity.ts";
+import type { Document } from "../machinery/resource.ts";
+import { rfc3339Seconds } from "../machinery/time.ts";
+import { canonicalise } from "./pod/defaults.ts";
+import { oneOf } from "./pod/field-checks.ts";
+import { validateNodeSelector } from "./pod/validation.ts";
+import {
+  differences,
+  shownAccessModes,
+  storageClassOf,
+  validateAccessModes,
+  validateClassName,
+  volumeModes,
+} from "./volume-claims.ts";
+import { setSourceDefaults, sourceOf, validateSources } from "./volume-sources.ts";
+
+type Status = NonNullable<PersistentVolume["status"]>;
+
+const specOf = (document: Document): PersistentVolumeSpec =>
+  (document as PersistentVolume).spec ?? {};
+const statusOf = (document: Document): Status => (document as PersistentVolume).status ?? {};
+
+export const persistentVolume = defineKind({
+  message: "trireme.core.v1.PersistentVolume",
+  codec: PersistentVolume,
+  service: PersistentVolumesService,
+  shortNames: ["pv"],
+
+  setDefaults(document) {
+    const volume = document as PersistentVolume;
+    volume.spec ??= {};
+    volume.spec.persistentVolumeReclaimPolicy ||= "Retain";
+    volume.spec.volumeMode ??= "Filesystem";
+    canonicalise(volume.spec.capacity);
+    setSourceDefaults(volume.spec);
+    volume.status ??= {};
+    volume.status.phase ||= "Pending";
+  },
+  prepareForCreate(document) {
+    const lastPhaseTransitionTime = document.metadata?.creationTimestamp;
+    document["status"] = { phase: "Pending", lastPhaseTransitionTime } satisfies Status;
+  },
+  prepareForUpdate(next, stored, now) {
+    const [status, before] = [statusOf(next), statusOf(stored)];
+    const { lastPhaseTransitionTime: since } = status;
+    if (status.phase === before.phase) {
+      if (since === undefined) setTransition(next, before.lastPhaseTransitionTime);
+    } else if (since === undefined || since === before.lastPhaseTransitionTime) {
+      setTransition(next, rfc3339Seconds(now));
+    }
+  },
+  validate: (document) => validateSpec(document),
+  validateUpdate: (next, stored) => validateSpecUpdate(specOf(next), specOf(stored)),
+  columns: [
+    nameColumn,
+    { name: "Capacity", value: (document) => specOf(document).capacity?.["storage"] ?? "0" },
+    { name: "Access Modes", value: (document) => shownAccessModes(specOf(document).accessModes) },
+    {
+      name: "Reclaim Policy",
+      value: (document) => specOf(document).persistentVolumeReclaimPolicy ?? "",
+    },
+    {
+      name: "Status",
+      value: (document) =>
+        document.metadata?.deletionTimestamp === undefined
+          ? (statusOf(document).phase ?? "")
+          : "Terminating",
+    },
+    { name: "Claim", value: claimOf },
+    {
+      name: "StorageClass",
+      value: (document) => storageClassOf(document, specOf(document).storageClassName),
+    },
+    {
+      name: "VolumeAttributesClass",
+      value: (document) => specOf(document).volumeAttributesClassName ?? "<unset>",
+    },
+    { name: "Reason", value: (document) => statusOf(document).reason ?? "" },
+    ageColumn,
+    {
+      name: "VolumeMode",
+      wide: true,
+      value: (document) => specOf(document).volumeMode ?? "<unset>",
+    },
+  ],
+});
+
+function setTransition(document: Document, time: string | undefined): void {
+  if (time === undefined) return;
+  document["status"] = { ...statusOf(document), lastPhaseTransitionTime: time };
+}
+
+function claimOf(document: Document): string {
+  const { claimRef } = specOf(document);
+  return claimRef === undefined ? "" : `${claimRef.namespace ?? ""}/${claimRef.name ?? ""}`;
+}
+
+function validateSpec(document: Document): FieldCause[] {
+  const spec = specOf(document);
+  const { accessModes = [], nodeAffinity, persistentVolumeReclaimPolicy: reclaim } = spec;
+  const path = "spec.persistentVolumeReclaimPolicy";
+  const causes = accessModes.length === 0 ? [required("spec.accessModes")] : [];
+  causes.push(
+    ...validateAccessModes(accessModes, "spec.accessModes"),
+    ...validateCapacity(spec.capacity ?? {}),
+    ...oneOf(reclaim, ["Delete", "Recycle", "Retain"], path),
+  );
+  if (nodeAffinity?.required !== undefined) {
+    causes.push(...validateNodeSelector(nodeAffinity.required, "spec.nodeAffinity.required"));
+  } else if (nodeAffinity !== undefined) {
+    const detail = "must specify required node constraints";
+    causes.push(required("spec.nodeAffinity.required", detail));
+  }
+  causes.push(...validateSources(spec, document.metadata?.name ?? ""));
+  const root = spec.hostPath?.path && posix.normalize(spec.hostPath.path) === "/";
+  if (root && reclaim === "Recycle") {
+    causes.push(forbidden(path, "may not be 'recycle' for a hostPath mount of '/'"));
+  }
+  return [
+    ...causes,
+    ...validateClassName(spec.storageClassName, "spec.storageClassName"),
+    ...oneOf(spec.volumeMode, volumeModes, "spec.volumeMode"),
+    ...validateAttributes(spec),
+  ];
+}
+
+function validateCapacity(capacity: Readonly<Record<string, string>>): FieldCause[] {
+  const path = "spec.capacity";
+  const names = Object.keys(capacity);
+  const causes = names.length === 0 ? [required(path)] : [];
+  if (capacity["storage"] === undefined || names.length > 1) {
+    causes.push(notSupported(path, capacity, ["storage"]));
+  }
+  for (const [name, text] of Object.entries(capacity)) {
+    const quantity = parseQuantity(text);
+    const at = `${path}[${name}]`;
+    if (quantity === undefined) causes.push(invalid(at, text, quantityMessage));
+    else if (quantity.nanos <= 0n) causes.push(invalid(at, text, "must be greater than zero"));
+  }
+  return causes;
+}
+
+function validateAttributes(spec: PersistentVolumeSpec): FieldCause[] {
+  const { volumeAttributesClassName: name } = spec;
+  const path = "spec.volumeAttributesClassName";
+  if (name === undefined) return [];
+  const causes =
+    name === "" ? [required(path, "an empty string is disallowed")] : validateClassName(name, path);
+  if (spec.csi !== undefined) return causes;
+  const detail = "has to be specified when using volumeAttributesClassName";
+  return [...causes, required("spec.csi", detail)];
+}
+
+function validateSpecUpdate(
+  next: PersistentVolumeSpec,
+  stored: PersistentVolumeSpec,
+): FieldCause[] {
+  const [source, before] = [sourceOf(next), sourceOf(stored)];
+  // The secret for expansion may be added.
+  if (
+    before.csi !== undefined &&
+    before.csi.controllerExpandSecretRef === undefined &&
+    source.csi
+  ) {
+    const { controllerExpandSecretRef: _, ...csi } = source.csi;
+    source.csi = csi;
+  }
+  const causes: FieldCause[] = [];
+  if (!equalJson(source, before)) {
+    const rule = "spec.persistentvolumesource is immutable after creation";
+    const detail = `${rule}\n${differences(before, source)}`;
+    causes.push(forbidden("spec.persistentvolumesource", detail));
+  }
+  causes.push(...unchanged("volumeMode", next.volumeMode, stored.volumeMode));
+  if (stored.nodeAffinity !== undefined && !equalJson(next.nodeAffinity, stored.nodeAffinity)) {
+    const detail = "field is immutable, except for updating from beta label to GA";
+    causes.push(invalid("nodeAffinity", next.nodeAffinity, detail));
+  }
+  if (stored.volumeAttributesClassName && next.volumeAttributesClassName === undefined) {
+    const detail = "update from non-nil value to nil is forbidden";
+    causes.push(forbidden("spec.volumeAttributesClassName", detail));
+  }
+  return causes;
+}

@@ -1,0 +1,32 @@
+import { PodTemplate, PodTemplatesService } from "../../../proto/gen/core.ts";
+import { defineKind, nameColumn } from "../machinery/define.ts";
+import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import type { Document } from "../machinery/resource.ts";
+import { formatLabels } from "../machinery/selectors.ts";
+import { containerColumns, setPodTemplateDefaults, validatePodTemplate } from "./pod/template.ts";
+
+const templateOf = (document: Document): NonNullable<PodTemplate["template"]> =>
+  (document as PodTemplate).template ?? {};
+
+export const podTemplate = defineKind({
+  message: "trireme.core.v1.PodTemplate",
+  codec: PodTemplate,
+  service: PodTemplatesService,
+
+  setDefaults(document) {
+    const template = document as PodTemplate;
+    template.template ??= {};
+    setPodTemplateDefaults(template.template);
+  },
+  prepareForCreate: beginGeneration,
+  prepareForUpdate: countGeneration,
+  validate: (document) => validatePodTemplate(templateOf(document), "template"),
+  columns: [
+    nameColumn,
+    ...containerColumns(templateOf).map(({ wide: _, ...column }) => column),
+    {
+      name: "Pod Labels",
+      value: (document) => formatLabels(templateOf(document).metadata?.labels),
+    },
+  ],
+});
