@@ -58,6 +58,7 @@ function messageSchema(type, option, resource) {
   const { group, version, kind, plural } = resource ?? {};
   return {
     ...(resource && { resource: { group, version, kind, plural } }),
+    ...(option(type, "atomic_struct") && { atomic: true }),
     fields: Object.fromEntries(
       type.fields.map((field) => [field.jsonName, fieldSchema(field, option)]),
     ),
@@ -93,6 +94,9 @@ function fieldSchema(field, option) {
   const keys = option(field, "list_map_keys");
   if (keys?.length) schema.listMapKeys = keys;
   if (option(field, "list_set")) schema.listSet = true;
+  if (option(field, "atomic")) schema.atomic = true;
+  const keyDefault = option(field, "key_default");
+  if (keyDefault) schema.keyDefault = keyDefault;
   return schema;
 }
 
@@ -128,6 +132,10 @@ export interface FieldSchema {
   readonly mergeKey?: string;
   readonly listMapKeys?: readonly string[];
   readonly listSet?: true;
+  /** A map that apply owns as a whole. */
+  readonly atomic?: true;
+  /** What the field stands for as a key of a list when it is absent. */
+  readonly keyDefault?: string;
 }
 
 export interface MessageSchema {
@@ -137,6 +145,8 @@ export interface MessageSchema {
     readonly kind: string;
     readonly plural: string;
   };
+  /** Apply owns values of it as a whole. */
+  readonly atomic?: true;
   readonly fields: Readonly<Record<string, FieldSchema>>;
 }
 
