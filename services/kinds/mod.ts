@@ -26,10 +26,20 @@ export {
 } from "./machinery/conditions.ts";
 export { ageColumn, defineResource, nameColumn } from "./machinery/define.ts";
 export { percentOf } from "./machinery/int-or-string.ts";
-export { copyJson } from "./machinery/json.ts";
+export { copyJson, equalJson } from "./machinery/json.ts";
 export { parseJson } from "./machinery/json-text.ts";
 export { selectorOf, validateLabelSelector } from "./machinery/label-selector.ts";
 export { limits } from "./machinery/limits.ts";
+export {
+  type Application,
+  apply as applyConfiguration,
+} from "./machinery/managed-fields/apply.ts";
+export { checkApplied } from "./machinery/managed-fields/check.ts";
+export { conflictCauses, conflictMessage } from "./machinery/managed-fields/conflicts.ts";
+export { setOf as fieldSetOf } from "./machinery/managed-fields/field-set.ts";
+export { sameOwnership } from "./machinery/managed-fields/managers.ts";
+export { MisfitError } from "./machinery/managed-fields/path-element.ts";
+export { trackUpdate } from "./machinery/managed-fields/update.ts";
 export { generateName, validateMetadata, validateMetadataUpdate } from "./machinery/metadata.ts";
 export { applyPatch, PatchType } from "./machinery/patches/apply.ts";
 export * from "./machinery/quantity.ts";

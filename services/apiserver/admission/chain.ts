@@ -8,6 +8,8 @@ import type { User } from "../request-info.ts";
 /** One write, as plugins see it (upstream `admission.Attributes`). */
 export interface AdmissionRequest {
   readonly user: User;
+  /** Who comes to manage the fields that an update changes. */
+  readonly manager?: string;
   readonly operation: "create" | "update" | "delete";
   readonly resource: Resource;
   readonly subresource: string;

@@ -128,7 +128,10 @@ class NodeReporter {
     const { object } = await change(
       backend,
       this.#call,
-      { resource: this.#nodes, key, name: this.node, dryRun: false, subresource: "status" },
+      {
+        ...{ resource: this.#nodes, key, name: this.node, dryRun: false },
+        ...{ subresource: "status", manager: "kubelet" },
+      },
       (present, admission) => {
         const next = present.copy();
         const status = mergeNode(next["status"] as NodeStatus | undefined, this.#reported ?? {});
@@ -176,7 +179,10 @@ class NodeReporter {
     const key = objectKey(pods, namespace, name);
     if (!report.uid) throw badRequest(`pods: the report of ${namespace}/${name} has no uid`);
     const preconditions = { uid: report.uid };
-    const request = { resource: pods, key, name, dryRun: false, subresource: "status" };
+    const request = {
+      ...{ resource: pods, key, name, dryRun: false },
+      ...{ subresource: "status", manager: "kubelet" },
+    };
     const checked = (present: { document: Document }) => {
       const spec = present.document["spec"] as { nodeName?: string } | undefined;
       if (spec?.nodeName === this.node) return;

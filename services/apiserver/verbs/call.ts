@@ -30,6 +30,10 @@ export interface Call {
   /** 1 for the first, 2 and more for repeats. */
   readonly attempt: number;
   readonly fence: Fence | undefined;
+  /** E.g. `kubectl/v1.33.0 (linux/amd64)`: who manages the fields of a write that does not say so. */
+  readonly userAgent?: string | undefined;
+  /** True once the call has made an object that was not there. */
+  created?: boolean;
   /** Told to the user although the request succeeds. */
   readonly warnings: string[];
   /**
@@ -84,6 +88,7 @@ export function callFrom(source: CallSource, user: User): Call {
     requestId: requestIdOf(source.header(headers.requestId)),
     attempt: attemptOf(source.header(headers.attempt), source.header(headers.previousAttempts)),
     fence: fence === undefined ? undefined : fenceOf(fence),
+    userAgent: header("user-agent"),
     warnings: [],
     digest: undefined,
     proposed: false,
@@ -100,6 +105,8 @@ export function credentialsOf(context: CallContext): Credentials {
   };
 }
 
+const internalAgent = "trireme-apiserver";
+
 /** A call of the apiserver itself: bootstrap, heartbeats. */
 export function internalCall(user: User): Call {
   return {
@@ -108,6 +115,7 @@ export function internalCall(user: User): Call {
     requestId: undefined,
     attempt: 1,
     fence: undefined,
+    userAgent: internalAgent,
     warnings: [],
     digest: undefined,
     proposed: false,

@@ -9,6 +9,7 @@ import { encodeStored, type StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { commit, recall, WriteId } from "./commit.ts";
+import { managerOf } from "./managed-fields.ts";
 import { leaseOf } from "./time-to-live.ts";
 
 /** What a verb wants to become of a stored object. */
@@ -23,6 +24,8 @@ export interface ChangeRequest {
   readonly name: string;
   readonly dryRun: boolean;
   readonly subresource?: string | undefined;
+  /** Who manages the fields that change; absent: what the caller's program calls itself. */
+  readonly manager?: string | undefined;
   /** Overrides the call's request id, for calls that write several objects. */
   readonly requestId?: string | undefined;
 }
@@ -119,9 +122,10 @@ function admissionRequest(
   document: Document | undefined,
   notes: Map<string, unknown>,
 ): AdmissionRequest {
-  const { resource, key, name, dryRun, subresource = "" } = request;
+  const { resource, key, name, dryRun, subresource = "", manager } = request;
   return {
     user: call.user,
+    manager: manager ?? managerOf(call, undefined),
     operation: document === undefined ? "delete" : "update",
     resource,
     subresource,

@@ -1,5 +1,5 @@
 import type { Compare, Operation } from "../../../ha/store/types.ts";
-import type { WriteOptions } from "../../../proto/gen/meta.ts";
+import type { ManagedFieldsEntry, WriteOptions } from "../../../proto/gen/meta.ts";
 import {
   type Document,
   generateName,
@@ -19,6 +19,7 @@ import type { Call } from "./call.ts";
 import { encodeChecked, recalled } from "./change.ts";
 import { commit, recall, WriteId } from "./commit.ts";
 import { checkType, countsGenerations, dryRunOf, metadataOf, schemaModeOf } from "./documents.ts";
+import { managerOf, trackedFields } from "./managed-fields.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
 import { computeCreate } from "./virtual.ts";
@@ -49,16 +50,32 @@ export async function create(
     checkType(resource, document);
     warnOfFields(call, resource, document, options);
     if (!resource.stored) return computeCreate(backend, call, resource, document, namespace);
-    prepare(backend, resource, document, namespace);
-    const id = new WriteId(call.requestId);
-    try {
-      return await attempts(backend, call, resource, document, dryRun, id);
-    } catch (thrown) {
-      const revision = await recall(backend, call, call.requestId, thrown);
-      if (revision === undefined) throw thrown;
-      return createdAt(backend, resource, document, revision);
-    }
+    const manager = managerOf(call, options);
+    const own: Own = (next, given) => trackedFields(backend, { resource, next, given, manager });
+    return createDocument(backend, call, resource, document, { namespace, dryRun, own });
   });
+}
+
+/** What becomes of `managedFields`, given the defaulted document and those that were sent. */
+type Own = (document: Document, given: ManagedFieldsEntry[] | undefined) => ManagedFieldsEntry[];
+
+/** Defaults, admits, validates and writes a new object. */
+export async function createDocument(
+  backend: Backend,
+  call: Call,
+  resource: Resource,
+  document: Document,
+  about: { readonly namespace: string; readonly dryRun: boolean; readonly own: Own },
+): Promise<StoredObject> {
+  prepare(backend, resource, document, about);
+  const id = new WriteId(call.requestId);
+  try {
+    return await attempts(backend, call, resource, document, about.dryRun, id);
+  } catch (thrown) {
+    const revision = await recall(backend, call, call.requestId, thrown);
+    if (revision === undefined) throw thrown;
+    return createdAt(backend, resource, document, revision);
+  }
 }
 
 /** What tells one write of an object from another. */
@@ -71,9 +88,10 @@ function prepare(
   backend: Backend,
   resource: Resource,
   document: Document,
-  namespace: string,
+  { namespace, own }: { readonly namespace: string; readonly own: Own },
 ): void {
   const metadata = metadataOf(document);
+  const { managedFields: given } = metadata;
   if (metadata.resourceVersion) {
     throw badRequest("resourceVersion should not be set on objects to be created");
   }
@@ -85,6 +103,8 @@ function prepare(
   if (countsGenerations(resource)) metadata.generation = 1;
   if (resource.subresources.status && !resource.statusOnCreate) delete document["status"];
   resource.setDefaults(document);
+  const managedFields = own(document, given);
+  if (managedFields.length > 0) metadata.managedFields = managedFields;
 }
 
 const serverFields = [

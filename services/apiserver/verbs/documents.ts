@@ -1,6 +1,12 @@
-import { isDeepStrictEqual } from "node:util";
 import type { ObjectMeta, WriteOptions } from "../../../proto/gen/meta.ts";
-import { apiVersionOf, type Document, type Resource, type SchemaMode } from "../../kinds/mod.ts";
+import {
+  apiVersionOf,
+  type Document,
+  equalJson,
+  type Resource,
+  type SchemaMode,
+  sameOwnership,
+} from "../../kinds/mod.ts";
 import { badRequest, invalid } from "../errors.ts";
 import type { Call } from "./call.ts";
 import { warn } from "./warnings.ts";
@@ -82,20 +88,25 @@ export function desiredState(resource: Resource, document: Document): unknown {
 
 /** Equal but for metadata.resourceVersion; absent and empty lists and maps are told apart. */
 export function sameDocument(one: Document, other: Document): boolean {
-  return isDeepStrictEqual(comparable(one), comparable(other));
+  const { metadata: left, ...rest } = one;
+  const { metadata: right, ...others } = other;
+  const { resourceVersion: _one, ...own } = left ?? {};
+  const { resourceVersion: _other, ...theirs } = right ?? {};
+  return equalJson(own, theirs) && equalJson(rest, others);
 }
 
-function comparable(document: Document): unknown {
-  // JSON drops what is undefined, which deep equality would count as a difference.
-  const copy = JSON.parse(JSON.stringify(document)) as Document;
-  if (copy.metadata !== undefined) delete copy.metadata.resourceVersion;
-  return copy;
+/** The same, and times at which the same managers came to manage the same fields count for nothing. */
+export function sameButForTimes(one: Document, other: Document): boolean {
+  const [left, right] = [one.metadata?.managedFields, other.metadata?.managedFields];
+  if (left === right) return sameDocument(one, other);
+  return sameOwnership(left, right) && sameDocument(withoutManagers(one), withoutManagers(other));
+}
+
+function withoutManagers(document: Document): Document {
+  const { managedFields: _, ...metadata } = document.metadata ?? {};
+  return { ...document, metadata };
 }
 
 export function sameValue(one: unknown, other: unknown): boolean {
-  if (one === other) return true;
-  return isDeepStrictEqual(
-    JSON.parse(JSON.stringify(one ?? null)),
-    JSON.parse(JSON.stringify(other ?? null)),
-  );
+  return equalJson(one ?? null, other ?? null);
 }

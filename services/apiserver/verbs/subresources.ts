@@ -18,6 +18,7 @@ import type { Call } from "./call.ts";
 import { change } from "./change.ts";
 import { contentOf, type WriteRequest } from "./create.ts";
 import { dryRunOf, metadataOf, sameDocument } from "./documents.ts";
+import { managerOf, trackedFields } from "./managed-fields.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 import { checkPreconditions, isFinal, replace } from "./update.ts";
@@ -38,6 +39,7 @@ export async function finalize(
     const key = objectKey(resource, "", name);
     const dryRun = dryRunOf(request.options);
     const wanted = document["spec"] as { finalizers?: string[] } | undefined;
+    const manager = managerOf(call, request.options);
     const about = { resource, key, name, dryRun, subresource };
     const { object } = await change(backend, call, about, (stored) => {
       const { uid, resourceVersion } = metadataOf(document);
@@ -49,6 +51,10 @@ export async function finalize(
       };
       if (isFinal(resource, next)) return { action: "delete" };
       if (sameDocument(next, stored.document)) return { action: "keep" };
+      const live = stored.document;
+      const write = { resource, live, next, given: undefined, manager, subresource };
+      const managedFields = trackedFields(backend, write);
+      if (managedFields.length > 0) metadataOf(next).managedFields = managedFields;
       return { action: "put", document: next };
     });
     return object;
@@ -92,7 +98,8 @@ export async function updateScale(
     checkReplicas(resource, name, replicas);
     const key = objectKey(resource, namespace, name);
     const dryRun = dryRunOf(request.options);
-    const about = { resource, key, name, dryRun };
+    const manager = managerOf(call, request.options);
+    const about = { resource, key, name, dryRun, subresource: "scale", manager };
     const { object } = await change(backend, call, about, (stored, admission) => {
       const { uid, resourceVersion } = metadata;
       checkPreconditions(resource, stored, { uid, resourceVersion });

@@ -1,6 +1,5 @@
-import type { PatchRequest } from "../../../proto/gen/meta.ts";
+import type { ManagedFieldsEntry } from "../../../proto/gen/meta.ts";
 import {
-  applyPatch,
   type Document,
   invalid as invalidCause,
   type Resource,
@@ -8,7 +7,7 @@ import {
   validateMetadataUpdate,
 } from "../../kinds/mod.ts";
 import type { AdmissionRequest } from "../admission/chain.ts";
-import { badRequest, conflict, invalid, methodNotAllowed } from "../errors.ts";
+import { conflict, invalid, methodNotAllowed } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
@@ -16,21 +15,21 @@ import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";
 import { contentOf, type WriteRequest } from "./create.ts";
 import {
-  checkDocument,
   checkType,
   countsGenerations,
   desiredState,
   dryRunOf,
   metadataOf,
-  sameDocument,
+  sameButForTimes,
   sameValue,
   schemaModeOf,
 } from "./documents.ts";
+import { managerOf, trackedFields } from "./managed-fields.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion } from "./resource-version.ts";
 import { warnOfFields } from "./warnings.ts";
 
-type Subresource = "" | "status";
+export type Subresource = "" | "status";
 
 export interface UpdateRequest extends WriteRequest {
   readonly subresource: Subresource;
@@ -60,7 +59,8 @@ export async function update(
     const version = parseResourceVersion(metadata.resourceVersion, "metadata.resourceVersion");
     if (resource.namespaced) metadata.namespace = namespace;
     const key = objectKey(resource, namespace, name);
-    const about = { resource, key, name, dryRun, subresource };
+    const manager = managerOf(call, options);
+    const about = { resource, key, name, dryRun, subresource, manager };
     const { object } = await change(backend, call, about, async (stored, admission) => {
       if (version === undefined && !resource.allowUnconditionalUpdate) {
         throw invalid(resource, name, [unconditional]);
@@ -80,58 +80,23 @@ const unconditional = invalidCause(
   "must be specified for an update",
 );
 
-/**
- * Applies a patch to the object as it is; when it has changed by the time of writing, applies it
- * again to what it has become.
- */
-export async function patch(
-  backend: Backend,
-  call: Call,
-  resource: Resource,
-  request: PatchRequest,
-): Promise<StoredObject> {
-  const namespace = namespaceOf(resource, request.namespace);
-  const name = nameOf(request.name);
-  const subresource = subresourceOf(request.subresource);
-  const { patch: bytes = Buffer.alloc(0), ...rest } = request;
-  const target = { verb: "patch", resource, subresource, namespace, name };
-  return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
-    checkSubresource(resource, subresource);
-    if (bytes.length === 0) throw badRequest("patch is required");
-    const key = objectKey(resource, namespace, name);
-    const dryRun = dryRunOf(request.options);
-    const about = { resource, key, name, dryRun, subresource };
-    const { object } = await change(backend, call, about, async (stored, admission) => {
-      const patched = applyPatch(resource, request.patchType ?? "", stored.copy(), bytes);
-      const tolerated = new Set(resource.schema.check(stored.document, "warn").unknown);
-      const checked = checkDocument(call, resource, patched, request.options, { tolerated });
-      const next = resource.schema.keepUnknown(checked, stored.document);
-      checkType(resource, next);
-      if (subresource === "") warnOfFields(call, resource, next, request.options);
-      return replace(backend, stored, admission(next));
-    });
-    return object;
-  });
-}
-
-function subresourceOf(text: string | undefined): Subresource {
-  if (text === undefined || text === "") return "";
-  if (text === "status") return text;
-  throw badRequest(`subresource "${text}" cannot be patched, only "status" can`);
-}
-
-function checkSubresource(resource: Resource, subresource: Subresource): void {
+export function checkSubresource(resource: Resource, subresource: Subresource): void {
   if (subresource === "" || resource.subresources.status) return;
   throw methodNotAllowed(`${resource.plural} have no status subresource`);
 }
 
-/** What a new version of an object becomes; the request's document is changed in place. */
+/**
+ * What a new version of an object becomes; the request's document is changed in place. `owned`: its
+ * managedFields, if they are known already; otherwise the request's manager gets what it changes.
+ */
 export async function replace(
   backend: Backend,
   stored: StoredObject,
   admission: AdmissionRequest,
+  owned?: ManagedFieldsEntry[],
 ): Promise<Outcome> {
-  const { resource, subresource, document: incoming = {} } = admission;
+  const { resource, subresource, manager = "", document: incoming = {} } = admission;
+  const given = subresource === "" ? incoming.metadata?.managedFields : undefined;
   checkPreconditions(resource, stored, {
     uid: incoming.metadata?.uid || undefined,
     resourceVersion: incoming.metadata?.resourceVersion || undefined,
@@ -140,6 +105,10 @@ export async function replace(
   keepServerFields(resource, next, stored.document);
   if (subresource === "" && resource.subresources.status) keepStatus(next, stored.document);
   resource.setDefaults(next);
+  const live = stored.document;
+  const write = { resource, live, next, given, manager, subresource };
+  const managedFields = owned ?? trackedFields(backend, write);
+  if (managedFields.length > 0) metadataOf(next).managedFields = managedFields;
   const about = { ...admission, document: next };
   await backend.admission.mutate(about);
   resource.prepareForUpdate(next, stored.document, backend.now());
@@ -156,7 +125,7 @@ export async function replace(
     const metadata = metadataOf(next);
     metadata.generation = (stored.document.metadata?.generation ?? 0) + 1;
   }
-  if (sameDocument(next, stored.document)) return { action: "keep" };
+  if (sameButForTimes(next, stored.document)) return { action: "keep" };
   return { action: "put", document: next };
 }
 
@@ -208,13 +177,13 @@ const kept = [
   "generation",
   "generateName",
   "selfLink",
-  "managedFields",
 ] as const;
 
 function keepServerFields(resource: Resource, next: Document, stored: Document): void {
   const from = stored.metadata ?? {};
   const metadata = { ...metadataOf(next) };
   for (const field of kept) delete metadata[field];
+  delete metadata.managedFields;
   delete metadata.resourceVersion;
   const entries = kept.filter((field) => from[field] !== undefined);
   Object.assign(metadata, Object.fromEntries(entries.map((field) => [field, from[field]])));

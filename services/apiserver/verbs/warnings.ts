@@ -24,11 +24,11 @@ export function warnOfFields(
 }
 
 /** Upstream's `FieldManagerMaxLength`. */
-const fieldManagerLengthMax = 128;
+export const fieldManagerLengthMax = 128;
 
 /** Throws BadRequest (apimachinery `meta/v1/validation.ValidateFieldManager`). */
-function checkFieldManager(manager: string): void {
-  if (manager.length > fieldManagerLengthMax) {
+export function checkFieldManager(manager: string): void {
+  if (Buffer.byteLength(manager) > fieldManagerLengthMax) {
     throw badRequest(`fieldManager: Too long: may not be more than ${fieldManagerLengthMax} bytes`);
   }
   if (!/^\P{C}*$/u.test(manager)) {

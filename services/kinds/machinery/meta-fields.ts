@@ -15,8 +15,12 @@ export const metaFields: SupportTable = {
     ...behaves("the garbage collector follows it", "ownerReferences"),
     ...behaves("the apiserver holds a deletion until it is empty", "finalizers"),
     ...warned("selfLink", "deprecated, it is not stored"),
-    ...warned("managedFields", "the ownership of fields is not tracked, it is not stored"),
+    ...behaves("the apiserver keeps in it who manages which fields", "managedFields"),
   },
+  "trireme.meta.v1.ManagedFieldsEntry": behaves(
+    "server-side apply reads it",
+    "manager operation apiVersion time fieldsType fieldsV1 subresource",
+  ),
   "trireme.meta.v1.OwnerReference": behaves(
     "validation and the garbage collector read it",
     "apiVersion kind name uid controller blockOwnerDeletion",
@@ -54,10 +58,10 @@ export const metaFields: SupportTable = {
   ),
   "trireme.meta.v1.PatchRequest": behaves(
     "the verb patch",
-    "name namespace patchType patch subresource options",
+    "name namespace patchType patch subresource options force",
   ),
-  "trireme.meta.v1.WriteOptions": {
-    ...behaves("the verbs create, update and patch", "dryRun fieldValidation"),
-    ...warned("fieldManager", "the ownership of fields is not tracked, so it has no effect"),
-  },
+  "trireme.meta.v1.WriteOptions": behaves(
+    "the verbs create, update and patch",
+    "dryRun fieldManager fieldValidation",
+  ),
 };

@@ -1,0 +1,48 @@
+/** Who manages the fields that a write sets. */
+import type { ManagedFieldsEntry, WriteOptions } from "../../../proto/gen/meta.ts";
+import { type Document, type Resource, rfc3339Seconds, trackUpdate } from "../../kinds/mod.ts";
+import type { Backend } from "./backend.ts";
+import type { Call } from "./call.ts";
+import { checkFieldManager, fieldManagerLengthMax } from "./warnings.ts";
+
+/** The caller's fieldManager, or else what its program calls itself. Throws BadRequest. */
+export function managerOf(
+  call: Pick<Call, "userAgent">,
+  options: WriteOptions | undefined,
+): string {
+  const { fieldManager } = options ?? {};
+  if (!fieldManager) return nameOfAgent(call.userAgent ?? "");
+  checkFieldManager(fieldManager);
+  return fieldManager;
+}
+
+/** E.g. `kubectl` of `kubectl/v1.33.0 (linux/amd64)`. */
+function nameOfAgent(userAgent: string): string {
+  const [name = ""] = userAgent.split("/", 1);
+  const printable = name.replace(/\p{C}/gu, "");
+  let text = "";
+  for (const character of printable) {
+    if (Buffer.byteLength(text + character) > fieldManagerLengthMax) break;
+    text += character;
+  }
+  return text;
+}
+
+/** An ordinary write: creation, update, or a patch that is no application. */
+export interface TrackedWrite {
+  readonly resource: Resource;
+  /** Absent: the object is created. */
+  readonly live?: Document;
+  /** Defaulted. */
+  readonly next: Document;
+  /** The managedFields that were sent, where they may be. */
+  readonly given: ManagedFieldsEntry[] | undefined;
+  readonly manager: string;
+  readonly subresource?: string;
+}
+
+export function trackedFields(backend: Backend, write: TrackedWrite): ManagedFieldsEntry[] {
+  const { resource, live, next, given, manager, subresource = "" } = write;
+  const time = rfc3339Seconds(backend.now());
+  return trackUpdate({ resource, live, next, given }, { manager, subresource, time }) ?? [];
+}
