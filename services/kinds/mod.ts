@@ -36,7 +36,7 @@ export {
 } from "./machinery/managed-fields/apply.ts";
 export { checkApplied } from "./machinery/managed-fields/check.ts";
 export { conflictCauses, conflictMessage } from "./machinery/managed-fields/conflicts.ts";
-export { setOf as fieldSetOf } from "./machinery/managed-fields/field-set.ts";
+export { type FieldSet, setOf as fieldSetOf } from "./machinery/managed-fields/field-set.ts";
 export { sameOwnership } from "./machinery/managed-fields/managers.ts";
 export { MisfitError } from "./machinery/managed-fields/path-element.ts";
 export { trackUpdate } from "./machinery/managed-fields/update.ts";

@@ -12,6 +12,7 @@ import {
   update,
   updateScale,
 } from "../../services/apiserver/verbs/mod.ts";
+import { patchScale } from "../../services/apiserver/verbs/subresources.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { adminCall, callAs, configMap, fails, failure, kind, make, world } from "./harness.ts";
 
@@ -264,6 +265,29 @@ test("status and scale have managers of their own", async () => {
   );
   const without = await applying(w.backend, web());
   assert.equal((without.document["spec"] as { replicas: number }).replicas, 4);
+});
+
+test("replicas are applied by the scale subresource", async () => {
+  await using w = await world();
+  await applying(w.backend, web({ replicas: 1 }));
+  const scale = (replicas: number) => ({
+    ...{ ...at, name: "web", patchType: "application/apply-patch+yaml" },
+    patch: Buffer.from(
+      `apiVersion: autoscaling/v1\nkind: Scale\nmetadata: {name: web}\nspec: {replicas: ${replicas}}`,
+    ),
+    options: { fieldManager: "scaler" },
+  });
+  await fails(
+    patchScale(w.backend, adminCall(), deployments, scale(5)),
+    "aborted",
+    'Apply failed with 1 conflict: conflict with "me": .spec.replicas',
+  );
+  const forced = { ...scale(5), force: true };
+  const result = await patchScale(w.backend, adminCall(), deployments, forced);
+  assert.equal(result.spec?.replicas, 5);
+  const { document } = await get(w.backend, adminCall(), deployments, { ...at, name: "web" });
+  assert.ok(managers(document).includes("scaler Apply scale"));
+  assert.deepEqual(fieldsOf(document, "scaler"), { "f:spec": { "f:replicas": {} } });
 });
 
 test("a status is applied by its subresource, and claims nothing of the rest", async () => {

@@ -9,6 +9,7 @@ import {
   conflictMessage,
   copyJson,
   type Document,
+  type FieldSet,
   fieldSetOf,
   MisfitError,
   parseJson,
@@ -68,14 +69,30 @@ function invalidOptions(cause: { reason: string; field: string; message: string 
 export async function applied(
   backend: Backend,
   call: Call,
-  target: Target & { readonly name: string },
+  target: NamedTarget,
   request: PatchRequest,
+): Promise<StoredObject> {
+  const { resource, subresource = "" } = target;
+  const configuration = configurationOf(call, target, request);
+  if (subresource === "") warnOfFields(call, resource, configuration, request.options);
+  const ignored = ignoredBy(resource, subresource, configuration);
+  return applyConfigured(backend, call, target, request, configuration, ignored);
+}
+
+export type NamedTarget = Target & { readonly name: string };
+
+/** `ignored`: fields of the configuration that the request cannot write. */
+export async function applyConfigured(
+  backend: Backend,
+  call: Call,
+  target: NamedTarget,
+  request: PatchRequest,
+  configuration: Document,
+  ignored: FieldSet = fieldSetOf(),
 ): Promise<StoredObject> {
   const { resource, subresource = "", namespace, name } = target;
   const manager = managerOf(call, request.options);
   const dryRun = dryRunOf(request.options);
-  const configuration = configurationOf(call, target, request);
-  if (subresource === "") warnOfFields(call, resource, configuration, request.options);
   const about = {
     ...{ resource, key: objectKey(resource, namespace, name), name, dryRun, subresource, manager },
   };
@@ -84,7 +101,7 @@ export async function applied(
   for (let attempt = 1; ; attempt++) {
     try {
       const { object } = await change(backend, call, about, async (stored, admission) => {
-        const next = applyTo(work, stored.copy(), ignoredBy(resource, subresource, configuration));
+        const next = applyTo(work, stored.copy(), ignored);
         const document = next.document ?? stored.copy();
         const checked =
           next.document === undefined ? document : settled(work, document, stored.document);
@@ -116,7 +133,7 @@ interface Work {
 /** Undefined: somebody else has created the object meanwhile. */
 async function tryCreate(
   backend: Backend,
-  target: Target & { readonly name: string },
+  target: NamedTarget,
   work: Work,
   dryRun: boolean,
 ): Promise<StoredObject | undefined> {
@@ -150,7 +167,7 @@ async function tryCreate(
 function applyTo(
   { request, resource, configuration, writer }: Work,
   live: Document | undefined,
-  ignored: ReturnType<typeof fieldSetOf>,
+  ignored: FieldSet,
 ): { document: Document | undefined; managedFields: ManagedFieldsEntry[] | undefined } {
   const force = request.force === true;
   // What is put into the object is changed there afterwards, and applied again on a lost race.
@@ -188,10 +205,10 @@ function ignoredBy(resource: Resource, subresource: string, configuration: Docum
   return fieldSetOf(...others.map((name) => [`f:${name}`]));
 }
 
-/** Throws BadRequest, Invalid. */
-function configurationOf(
+/** What a request applies. Throws BadRequest, Invalid. */
+export function configurationOf(
   call: Call,
-  target: Target & { readonly name: string },
+  target: NamedTarget,
   { patch = Buffer.alloc(0), options }: PatchRequest,
 ): Document {
   const { resource, namespace, name } = target;

@@ -88,7 +88,7 @@ export function callFrom(source: CallSource, user: User): Call {
     requestId: requestIdOf(source.header(headers.requestId)),
     attempt: attemptOf(source.header(headers.attempt), source.header(headers.previousAttempts)),
     fence: fence === undefined ? undefined : fenceOf(fence),
-    userAgent: header("user-agent"),
+    userAgent: source.header("user-agent"),
     warnings: [],
     digest: undefined,
     proposed: false,

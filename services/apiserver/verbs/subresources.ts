@@ -13,6 +13,13 @@ import { badRequest, invalid, methodNotAllowed, notFound } from "../errors.ts";
 import { ready } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
+import {
+  applyConfigured,
+  checkPatchOptions,
+  configurationOf,
+  isApply,
+  type NamedTarget,
+} from "./apply.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change } from "./change.ts";
@@ -124,9 +131,13 @@ export async function patchScale(
   const { patch: bytes = Buffer.alloc(0), ...rest } = request;
   return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
     if (bytes.length === 0) throw badRequest("patch is required");
+    checkPatchOptions(request);
+    if (isApply(request.patchType))
+      return scaleOf(await applyScale(backend, call, target, request));
     const key = objectKey(resource, namespace, name);
     const dryRun = dryRunOf(request.options);
-    const about = { resource, key, name, dryRun };
+    const manager = managerOf(call, request.options);
+    const about = { resource, key, name, dryRun, subresource: "scale", manager };
     const { object } = await change(backend, call, about, (stored, admission) => {
       const scale = scaleOf(stored) as Document;
       const patched = applyPatch(scales, request.patchType ?? "", scale, bytes) as Scale;
@@ -140,6 +151,25 @@ export async function patchScale(
     });
     return scaleOf(object);
   });
+}
+
+/** A Scale's replicas are applied as the field of the object that they stand for. */
+function applyScale(
+  backend: Backend,
+  call: Call,
+  target: NamedTarget,
+  request: PatchRequest,
+): Promise<StoredObject> {
+  const { resource, name } = target;
+  const scale = configurationOf(call, { ...target, resource: scales }, request);
+  const { resourceVersion, uid } = scale.metadata ?? {};
+  const configuration: Document = { metadata: { name, resourceVersion, uid } };
+  const replicas = (scale["spec"] as { replicas?: number } | undefined)?.replicas;
+  if (replicas !== undefined) {
+    checkReplicas(resource, name, replicas);
+    scaleViewOf(resource).setReplicas(configuration, replicas);
+  }
+  return applyConfigured(backend, call, target, request, configuration);
 }
 
 /** Throws Invalid. */

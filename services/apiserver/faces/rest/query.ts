@@ -95,6 +95,11 @@ export function writeOptions(query: Query): WriteOptions {
   };
 }
 
+/** Of a patch: whether an application takes over what others manage. */
+export function forceOf(query: Query): { readonly force?: boolean } {
+  return truth(query, "force");
+}
+
 /** DeleteOptions as they stand in a body. */
 interface DeleteOptions {
   readonly gracePeriodSeconds?: unknown;

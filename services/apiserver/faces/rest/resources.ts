@@ -117,7 +117,8 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
     if (name === "") throw notServed();
     const form = formOf(exchange);
     const change = { name, namespace, ...patchOf(request, target.query) };
-    return objectResponse(await patch(face.backend, call, resource, change), form);
+    const object = await patch(face.backend, call, resource, change);
+    return objectResponse(object, form, call.created ? 201 : 200);
   },
   delete: async (exchange) => {
     const { face, call, request, target, resource } = exchange;

@@ -1,6 +1,7 @@
 import type { Scale } from "../../../../proto/gen/autoscaling.ts";
 import { badRequest } from "../../errors.ts";
 import { getScale, patchScale, updateScale } from "../../verbs/subresources.ts";
+import { forceOf } from "../rest/query.ts";
 import type { SubresourceRequest, SubresourceRow } from "./table.ts";
 
 /** The wanted replicas of any resource that scales, as autoscaling/v1 Scale. */
@@ -23,6 +24,7 @@ export const scaleRow: SubresourceRow = {
       const { resource, namespace, name, contentType, body, options } = request;
       const document = await patchScale(backend, call, resource, {
         ...{ name, namespace, patchType: contentType, patch: Buffer.from(body.bytes), options },
+        ...forceOf(request.query),
       });
       return { document };
     },

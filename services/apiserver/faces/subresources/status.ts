@@ -1,6 +1,8 @@
 import { get } from "../../verbs/get.ts";
+import { patch } from "../../verbs/patch.ts";
 import { finalize } from "../../verbs/subresources.ts";
-import { patch, update } from "../../verbs/update.ts";
+import { update } from "../../verbs/update.ts";
+import { forceOf } from "../rest/query.ts";
 import type { SubresourceRow } from "./table.ts";
 
 /** The status of any resource that has one. */
@@ -21,6 +23,7 @@ export const statusRow: SubresourceRow = {
       const object = await patch(backend, call, resource, {
         ...{ name, namespace, patchType: contentType, subresource: "status", options },
         patch: Buffer.from(body.bytes),
+        ...forceOf(request.query),
       });
       return { object };
     },
