@@ -242,7 +242,7 @@ test("a lone applier gets just its configuration, whatever it applied before", (
   );
 });
 
-/** Without what is empty: a list or object that somebody emptied may stay as an empty one. */
+/** Without what is empty: a list or object that a manager emptied may stay as an empty one. */
 function pruned(value: unknown): unknown {
   if (Array.isArray(value)) return value.length === 0 ? undefined : value.map(pruned);
   if (typeof value !== "object" || value === null) return value;

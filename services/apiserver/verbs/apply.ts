@@ -130,7 +130,7 @@ interface Work {
   };
 }
 
-/** Undefined: somebody else has created the object meanwhile. */
+/** Undefined: another request has created the object meanwhile. */
 async function tryCreate(
   backend: Backend,
   target: NamedTarget,

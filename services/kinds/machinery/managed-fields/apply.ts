@@ -110,7 +110,7 @@ function attempt(application: Application, writer: Writer, force: boolean): Appl
   return { document, managedFields: writeManagers(managers) };
 }
 
-/** An object that was never tracked has one manager: whoever wrote it before the first apply. */
+/** An object that was never tracked has one manager: "before-first-apply". */
 function managersOf(application: Application, type: FieldType, writer: Writer): Managers {
   const { resource, live } = application;
   const managers = storedManagers(live?.metadata?.managedFields);
@@ -160,7 +160,7 @@ function settle(
   return conflictsOf(conflicts);
 }
 
-/** Without what the manager's last configuration had, this one has not, and nobody else owns. */
+/** Without what the manager's last configuration had, this one has not, and no other manager owns. */
 function prune(type: FieldType, merged: unknown, managers: Managers, last: FieldSet): unknown {
   if (isEmpty(last)) return merged;
   const named = (set: FieldSet) => withNamedFields(type, set);

@@ -11,7 +11,7 @@ import { typeOf } from "./types.ts";
 export interface AppliedCheck {
   /** Values of the wrong type. */
   readonly errors: readonly FieldCause[];
-  /** In upstream's words: fields nobody knows, elements that cannot be told apart. */
+  /** In upstream's words: fields that are not in the type, elements that cannot be told apart. */
   readonly misfit: string | undefined;
   /** With its nulls, which claim a field without giving it a value. */
   readonly document: Document;

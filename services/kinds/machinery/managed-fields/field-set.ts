@@ -215,7 +215,7 @@ export function sorted(set: FieldSet): FieldSet {
 }
 
 /**
- * Reads what somebody sent as `fieldsV1`: elements in their one normal form, "." only where it says
+ * Reads what a client sent as `fieldsV1`: elements in their one normal form, "." only where it says
  * something. Undefined: it is no set of fields.
  */
 export function parseFieldSet(json: unknown): FieldSet | undefined {

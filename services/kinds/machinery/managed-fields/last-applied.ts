@@ -1,7 +1,7 @@
 /**
  * Objects that kubectl applied client-side before: their annotation says what was applied, so that
  * `kubectl apply --server-side` takes just those fields over without a conflict, and goes on keeping
- * the annotation for whoever returns to the old way.
+ * the annotation for users who return to the old way.
  */
 import type { FieldType } from "../field-type.ts";
 import { canonicalJson, isObject } from "../json.ts";
@@ -30,7 +30,7 @@ export function allowedByLastApplied(
     for (const changed of [added, modified, removed]) fields = difference(fields, changed);
     return fields;
   } catch (thrown) {
-    // Whoever wrote the annotation by hand gets the conflicts.
+    // An annotation that was written by hand allows nothing.
     if (thrown instanceof SyntaxError || thrown instanceof MisfitError) return undefined;
     throw thrown;
   }

@@ -29,7 +29,7 @@ export type Managers = Map<string, Manager>;
 
 export function idOf(manager: Omit<Manager, "time" | "fields">): string {
   const { name, operation, apiVersion, subresource } = manager;
-  // Whoever applies under another version applies the same configuration.
+  // A manager that applies under another version applies the same configuration.
   const version = operation === "Apply" ? "" : apiVersion;
   return `${operation} ${version} ${subresource} ${name}`;
 }
@@ -118,7 +118,7 @@ export function sameOwnership(
   });
 }
 
-/** Fields that belong to the server or to the address of an object: nobody manages them. */
+/** Fields that belong to the server or to the address of an object: they have no manager. */
 export const unmanagedFields: FieldSet = setOf(
   ["f:apiVersion"],
   ["f:kind"],

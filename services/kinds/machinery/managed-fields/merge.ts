@@ -60,7 +60,7 @@ function mergeItems(type: ListType, live: readonly unknown[], applied: readonly 
   const lives = live.map((item) => itemElement(type, item));
   const wanted = applied.map((item) => itemElement(type, item));
   const liveBy = new Map<string, unknown>();
-  // An element that stands there twice has no one value to merge with.
+  // An element that stands there twice has no single value to merge with.
   lives.forEach((element, at) => {
     liveBy.set(element, liveBy.has(element) ? undefined : live[at]);
   });

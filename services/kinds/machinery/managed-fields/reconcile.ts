@@ -1,4 +1,4 @@
-/** Fields whose type has become atomic since somebody came to own parts of them. */
+/** Fields whose type has become atomic since managers came to own parts of them. */
 import type { FieldType } from "../field-type.ts";
 import {
   emptySet,

@@ -81,7 +81,7 @@ function listMapType(keys: readonly string[], message: string): FieldType {
 
 /**
  * Messages that every value of their parent has, if only empty: upstream holds them by value, so
- * nobody comes to own them by setting something in them. By the message around and the field.
+ * no manager comes to own them by setting something in them. By the message around and the field.
  */
 const always: Readonly<Record<string, readonly string[]>> = {
   "apps.v1.DaemonSetSpec": ["template", "updateStrategy"],

@@ -40,7 +40,7 @@ export interface Change {
 
 /**
  * The managedFields of `next`. What was added or modified is the writer's from now on, and the
- * others lose it, as they lose what was removed. Objects that nobody tracks stay so until they are
+ * others lose it, as they lose what was removed. Objects that are not tracked stay so until they are
  * applied. `given`, when it is sound, replaces the managers; an empty list forgets them all.
  */
 export function trackUpdate(change: Change, writer: Writer): ManagedFieldsEntry[] | undefined {
