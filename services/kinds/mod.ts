@@ -3,6 +3,7 @@ export { builtInRegistry } from "./builtin.ts";
 export { summarise as summarisePod } from "./core/pod/columns.ts";
 export { isSidecar } from "./core/pod/containers.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";
+export { ephemeralContainersPart } from "./core/pod/ephemeral-containers.ts";
 export { type HostPort, hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
 export { isActive, isFinished } from "./core/pod/phase.ts";
 export { qosClassOf } from "./core/pod/qos.ts";

@@ -126,7 +126,6 @@ describe("fields", () => {
     dnsPolicy: "None",
     setHostnameAsFQDN: true,
     imagePullSecrets: [{ name: "s" }],
-    ephemeralContainers: [{ name: "e" }],
     resources: { limits: { cpu: "1" } },
     volumes: [{ emptyDir: { medium: "Memory" } }, { emptyDir: { medium: "HugePages-2Mi" } }],
     securityContext: {

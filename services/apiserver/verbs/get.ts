@@ -16,7 +16,7 @@ export async function get(
   call: Call,
   resource: Resource,
   request: GetRequest,
-  subresource: "" | "status" = "",
+  subresource = "",
 ): Promise<StoredObject> {
   const name = nameOf(request.name);
   const namespace = namespaceOf(resource, request.namespace);

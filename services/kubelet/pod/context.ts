@@ -53,6 +53,8 @@ export function graceMillisOf(pod: Pod): number {
 }
 
 export function containerNamed(pod: Pod, name: string): Container | undefined {
-  const { containers = [], initContainers = [] } = pod.spec ?? {};
-  return [...containers, ...initContainers].find((one) => one.name === name);
+  const { containers = [], initContainers = [], ephemeralContainers = [] } = pod.spec ?? {};
+  return [...containers, ...initContainers, ...ephemeralContainers].find(
+    (one) => one.name === name,
+  );
 }

@@ -144,13 +144,6 @@ export const podRules: readonly Rule<PodSpec>[] = [
     because: "images are names of programs on this machine: no registry is asked",
   },
   {
-    field: "spec.ephemeralContainers",
-    asks: (spec) => isSet(spec.ephemeralContainers),
-    needs: "never",
-    otherwise: "warned",
-    because: "ephemeral containers are not run",
-  },
-  {
     field: "spec.resources",
     asks: (spec) => isSet(spec.resources?.limits),
     needs: "never",
@@ -319,6 +312,7 @@ export function unfulfilled(spec: PodSpec, features: RuntimeFeatures): readonly 
   const lists = [
     ["spec.initContainers", spec.initContainers ?? []],
     ["spec.containers", spec.containers ?? []],
+    ["spec.ephemeralContainers", spec.ephemeralContainers ?? []],
   ] as const;
   return [
     ...broken(podRules, spec, features, "warned", ""),

@@ -66,6 +66,7 @@ export function planPod(facts: PlanFacts): Plan {
     }
   }
   if (initialized) for (const one of mains) planner.keepRunning(one, spec.restartPolicy);
+  for (const one of spec.ephemeralContainers ?? []) planner.startOnce(one);
   return planner.plan(false);
 }
 
@@ -103,6 +104,13 @@ class Planner {
     // An init container that failed is tried again whatever the policy, unless it is Never.
     this.keepRunning(container, "Always");
     return "wait";
+  }
+
+  /** A container for debugging runs once, whatever the others do. */
+  startOnce(container: Container): void {
+    const latest = this.latest(container);
+    if (latest !== undefined && latest.state !== "created") return;
+    this.#start.push({ container, attempt: latest?.attempt ?? 0, restart: false });
   }
 
   /** Starts it when it should run and does not. True: it runs and has started. */

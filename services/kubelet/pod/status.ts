@@ -90,6 +90,8 @@ export function generateStatus(facts: StatusFacts): PodStatus {
   };
   if (pod.metadata?.generation !== undefined) status.observedGeneration = pod.metadata.generation;
   if (initContainers.length > 0) status.initContainerStatuses = initStatuses;
+  const ephemeral = (spec.ephemeralContainers ?? []).map(statusOf("ContainerCreating"));
+  if (ephemeral.length > 0) status.ephemeralContainerStatuses = ephemeral.map(notCounted);
   const podIP = facts.podIP ?? previous?.podIP;
   if (podIP !== undefined) {
     status.podIP = podIP;
@@ -99,6 +101,11 @@ export function generateStatus(facts: StatusFacts): PodStatus {
   if (failure?.reason !== undefined) status.reason = failure.reason;
   if (failure?.message !== undefined) status.message = failure.message;
   return status;
+}
+
+/** A container for debugging says nothing of the pod's service. */
+function notCounted({ started: _, ...status }: ContainerStatus): ContainerStatus {
+  return { ...status, ready: false };
 }
 
 /** A pod that has failed or succeeded stays so. */
@@ -139,8 +146,9 @@ function initializationDone(facts: StatusFacts): boolean {
 
 /** The pod's containers share a budget, so that a status has a bounded size. */
 function messageOf(facts: StatusFacts, run: RuntimeContainer): string | undefined {
-  const { containers = [], initContainers = [] } = facts.pod.spec ?? {};
-  const count = Math.max(1, containers.length + initContainers.length);
+  const { containers = [], initContainers = [], ephemeralContainers = [] } = facts.pod.spec ?? {};
+  const all = containers.length + initContainers.length + ephemeralContainers.length;
+  const count = Math.max(1, all);
   const bytesMax = Math.floor(kubeletLimits.terminationMessagesBytesOfPod / count);
   const text = facts.message(run);
   if (text === undefined || Buffer.byteLength(text) <= bytesMax) return text;
@@ -213,8 +221,11 @@ function waitingState(waiting: Waiting) {
 }
 
 function reported(facts: StatusFacts, name: string): ContainerStatus | undefined {
-  const { containerStatuses = [], initContainerStatuses = [] } = facts.previous ?? {};
-  return [...containerStatuses, ...initContainerStatuses].find((status) => status.name === name);
+  const { previous = {} } = facts;
+  const { containerStatuses, initContainerStatuses, ephemeralContainerStatuses } = previous;
+  return [containerStatuses, initContainerStatuses, ephemeralContainerStatuses]
+    .flatMap((list) => list ?? [])
+    .find((status) => status.name === name);
 }
 
 function podPhase(

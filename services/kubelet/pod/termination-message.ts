@@ -55,12 +55,13 @@ export class TerminationMessages {
 
   /** Reads what containers that have ended left; once for each. */
   async collect(pod: Pod, runs: readonly RuntimeContainer[]): Promise<void> {
-    const { containers = [], initContainers = [] } = pod.spec ?? {};
+    const { containers = [], initContainers = [], ephemeralContainers = [] } = pod.spec ?? {};
+    const all = [...initContainers, ...containers, ...ephemeralContainers];
     const known = new Set(runs.map(({ id }) => id));
     for (const id of [...this.#messages.keys()]) if (!known.has(id)) this.#messages.delete(id);
     for (const run of runs) {
       if (run.state !== "exited" || this.#messages.has(run.id)) continue;
-      const container = [...initContainers, ...containers].find(({ name }) => name === run.name);
+      const container = all.find(({ name }) => name === run.name);
       const text = readTail(this.#path(run.name, run.attempt));
       const fallback =
         text === "" &&

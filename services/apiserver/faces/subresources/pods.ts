@@ -1,4 +1,5 @@
 import type { Binding, Eviction } from "../../../../proto/gen/core.ts";
+import { ephemeralContainersPart } from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
 import { openSession, sessionOptions } from "../../nodes/exec.ts";
 import { logsRequestOf } from "../../nodes/log-options.ts";
@@ -6,6 +7,8 @@ import { logSource, logsOf } from "../../nodes/logs.ts";
 import { openForwarding } from "../../nodes/port-forward.ts";
 import type { NodeServing } from "../../nodes/types.ts";
 import type { Call } from "../../verbs/call.ts";
+import { get } from "../../verbs/get.ts";
+import { patchPart, updatePart } from "../../verbs/part.ts";
 import { bind, evict } from "../../verbs/pods.ts";
 import type { SubresourceHandler, SubresourceRequest, SubresourceRow } from "./table.ts";
 
@@ -48,6 +51,31 @@ export const podRows: readonly SubresourceRow[] = [
   streamRow("portforward", "PodPortForwardOptions", async (serving, call, request) => {
     await openForwarding(serving, call, request.resource, request.verb, request);
   }),
+  {
+    name: "ephemeralcontainers",
+    verbs: {
+      get: async ({ backend }, call, { resource, namespace, name, query }) => {
+        const request = { name, namespace, resourceVersion: query.get("resourceVersion") ?? "" };
+        return {
+          object: await get(backend, call, resource, request, ephemeralContainersPart.name),
+        };
+      },
+      update: async ({ backend }, call, { resource, body, namespace, options }) => {
+        const write = { body, namespace, options };
+        return {
+          object: await updatePart(backend, call, resource, ephemeralContainersPart, write),
+        };
+      },
+      patch: async ({ backend }, call, request) => {
+        const { resource, namespace, name, contentType, body, options } = request;
+        const object = await patchPart(backend, call, resource, ephemeralContainersPart, {
+          ...{ name, namespace, patchType: contentType, options },
+          patch: Buffer.from(body.bytes),
+        });
+        return { object };
+      },
+    },
+  },
   {
     name: "log",
     verbs: {

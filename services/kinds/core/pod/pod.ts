@@ -38,7 +38,8 @@ export const pod = defineKind({
     const gates = pod.spec?.schedulingGates ?? [];
     if (gates.length > 0) pod.status.conditions = [{ ...gated }];
   },
-  validate: (document) => validatePod((document as Pod).spec ?? {}),
+  validate: (document, stored) =>
+    validatePod((document as Pod).spec ?? {}, (stored as Pod | undefined)?.spec),
   validateUpdate: (next, stored) =>
     validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
   deletionGraceSeconds(document, requested) {

@@ -34,9 +34,10 @@ export const restartPolicies = ["Always", "OnFailure", "Never"];
 export const taintEffects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /** A pod's own spec: beyond that of a template, what only a real pod must keep. */
-export function validatePod(spec: PodSpec): FieldCause[] {
+/** `stored`: the spec before an update. */
+export function validatePod(spec: PodSpec, stored?: PodSpec): FieldCause[] {
   const causes = validatePodSpec(spec, "spec");
-  if ((spec.ephemeralContainers ?? []).length > 0) {
+  if (stored === undefined && (spec.ephemeralContainers ?? []).length > 0) {
     causes.push(forbidden("spec.ephemeralContainers", "cannot be set on create"));
   }
   if (spec.nodeName && (spec.schedulingGates ?? []).length > 0) {
