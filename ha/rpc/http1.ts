@@ -22,6 +22,8 @@ export class Http1 {
       response.end(`${refusal ?? `${request.method}: only GET is served`}\n`);
     });
     this.#server.keepAliveTimeout = requestTimeout;
+    // Node checks its timeouts from this event on, and this server listens nowhere itself.
+    this.#server.emit("listening");
     this.#server.maxHeadersCount = rpcLimits.metadataFields;
   }
 

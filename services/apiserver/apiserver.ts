@@ -38,7 +38,7 @@ import { addDynamicService } from "./faces/grpc/dynamic.ts";
 import type { Face } from "./faces/grpc/face.ts";
 import { addTypedServices } from "./faces/grpc/typed.ts";
 import type { OnUpgrade } from "./faces/rest/http1.ts";
-import { RestServer } from "./faces/rest/server.ts";
+import { type RestBounds, RestServer } from "./faces/rest/server.ts";
 import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
 import { limits } from "./limits.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
@@ -57,6 +57,8 @@ export interface ApiserverOptions {
   readonly tls: ServerTls;
   /** Where the REST API is served over HTTPS; absent: it is not. */
   readonly https?: { readonly host: string; readonly port: number } | undefined;
+  /** Times of the REST API's requests, and its connections; default: limits.ts. */
+  readonly restBounds?: RestBounds | undefined;
   /** Takes over connections of the REST API that are to be upgraded. */
   readonly onUpgrade?: OnUpgrade | undefined;
   /** Common names that may speak for other users; default `trireme:balancer`. */
@@ -268,7 +270,7 @@ function createServer(
 
 function createRest(options: ApiserverOptions, face: Face, readiness: Readiness): RestServer {
   const { log, tls, onUpgrade = upgradeHandler(face) } = options;
-  return new RestServer({ face, readiness, log, tls, onUpgrade });
+  return new RestServer({ face, readiness, log, tls, onUpgrade, ...options.restBounds });
 }
 
 function setHealth(health: HealthRegistry, server: RpcServer, ready: boolean): void {

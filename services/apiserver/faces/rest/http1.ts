@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import type { PeerIdentity, RequestBytes } from "../../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Log } from "../../../../ha/runtime/types.ts";
-import { timeout } from "../../errors.ts";
+import { badRequest, timeout } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import type { User } from "../../request-info.ts";
 import { errorResponse } from "./answers.ts";
@@ -54,8 +54,11 @@ export class Http1Transport {
       },
       (request, response) => void this.#serve(request, response),
     );
-    this.#server.maxHeadersCount = limits.restHeaderFields;
+    // Node would drop what is beyond a limit; here such a request is refused.
+    this.#server.maxHeadersCount = 0;
     this.#server.keepAliveTimeout = keepAliveMillis;
+    // Node checks its timeouts from this event on, and this server listens nowhere itself.
+    this.#server.emit("listening");
     this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
     this.#server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
       if (declaredBytes(request) <= limits.restBodyBytes) response.writeContinue();
@@ -76,6 +79,8 @@ export class Http1Transport {
 
   close(): void {
     this.#server.closeAllConnections();
+    // It says that the server does not listen, and ends the checks.
+    this.#server.close(() => {});
     for (const socket of this.#upgraded) socket.destroy();
   }
 
@@ -101,6 +106,8 @@ export class Http1Transport {
   /** Undefined, or why the body is refused; rejects when the client has gone. */
   #readBody(request: Http1Request, incoming: IncomingMessage): Promise<StatusError | undefined> {
     const { bodies, bodyMillis } = this.#options;
+    const fields = incoming.rawHeaders.length / 2;
+    if (fields > limits.restHeaderFields) return Promise.resolve(tooManyFields(fields));
     if (declaredBytes(incoming) > limits.restBodyBytes) return Promise.resolve(bodyTooLarge());
     const pieces: Buffer[] = [];
     let bytes = 0;
@@ -154,6 +161,12 @@ export class Http1Transport {
       writeError(socket, thrown);
     }
   }
+}
+
+function tooManyFields(count: number): StatusError {
+  return badRequest(
+    `the request has ${count} header fields, at most ${limits.restHeaderFields} are taken`,
+  );
 }
 
 const keepAliveMillis = 90_000;

@@ -16,17 +16,21 @@ import { addOpenApiPaths } from "./openapi-paths.ts";
 import { PathTable, rootPaths } from "./paths.ts";
 import { versionDocument } from "./version.ts";
 
-export interface RestServerOptions {
+/** What one client may take; default: limits.ts. */
+export interface RestBounds {
+  /** How long a request's head (HTTP/1.1) and its body may take to come. */
+  readonly headMillis?: number | undefined;
+  readonly bodyMillis?: number | undefined;
+  readonly maxConnections?: number | undefined;
+}
+
+export interface RestServerOptions extends RestBounds {
   readonly face: Face;
   readonly readiness: Readiness;
   readonly log: Log;
   /** Absent: plaintext, for loopback only. */
   readonly tls?: ServerTls | undefined;
   readonly onUpgrade?: OnUpgrade | undefined;
-  /** How long a request's head (HTTP/1.1) and its body may take to come; default: limits.ts. */
-  readonly headMillis?: number | undefined;
-  readonly bodyMillis?: number | undefined;
-  readonly maxConnections?: number | undefined;
 }
 
 export class RestServer {
