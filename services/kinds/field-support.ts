@@ -6,6 +6,7 @@ import { authenticationFields } from "./authentication/fields.ts";
 import { authorizationFields } from "./authorization/fields.ts";
 import { autoscalingFields } from "./autoscaling/fields.ts";
 import { batchFields } from "./batch/fields.ts";
+import { certificatesFields } from "./certificates/fields.ts";
 import { coordinationFields } from "./coordination/fields.ts";
 import { coreFields } from "./core/fields.ts";
 import { containerFields } from "./core/pod/container-fields.ts";
@@ -43,6 +44,7 @@ export const fieldSupport: SupportTable = {
   ...storageFields,
   ...networkingFields,
   ...admissionRegistrationFields,
+  ...certificatesFields,
 };
 
 const warnings = new FieldWarnings(fieldSupport);

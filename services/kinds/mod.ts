@@ -1,5 +1,6 @@
 /** The kinds of the API: what each is, and everything documents are checked and changed with. */
 export { builtInRegistry } from "./builtin.ts";
+export { requestedOrganizations } from "./certificates/pkcs10.ts";
 export { summarise as summarisePod } from "./core/pod/columns.ts";
 export { isSidecar } from "./core/pod/containers.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";
@@ -57,6 +58,7 @@ export type {
   Document,
   Resource,
   ScaleSubresource,
+  WriteContext,
 } from "./machinery/resource.ts";
 export { checkSchema, type SchemaMode } from "./machinery/schema.ts";
 export {

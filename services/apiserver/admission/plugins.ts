@@ -10,6 +10,7 @@ import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
+import { certificates } from "./certificates.ts";
 import { AdmissionChain } from "./chain.ts";
 import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
 import { leaseFence } from "./lease-fence.ts";
@@ -65,6 +66,7 @@ export function admissionChain(
     podPriority(priorities),
     priorityClasses(priorities, systemClassNames),
     runtimeClass(async (name) => (await byName(runtimes, name)) as RuntimeClass | undefined),
+    certificates(backend.authorizers),
     serviceAddresses(services),
     serviceNodePorts({
       range: services.nodePorts,

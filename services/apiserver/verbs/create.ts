@@ -18,7 +18,14 @@ import type { Body } from "./body.ts";
 import type { Call } from "./call.ts";
 import { encodeChecked, recalled } from "./change.ts";
 import { commit, recall, WriteId } from "./commit.ts";
-import { checkType, countsGenerations, dryRunOf, metadataOf, schemaModeOf } from "./documents.ts";
+import {
+  checkType,
+  contextOf,
+  countsGenerations,
+  dryRunOf,
+  metadataOf,
+  schemaModeOf,
+} from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
@@ -200,7 +207,7 @@ async function admit(
 ): Promise<void> {
   const { resource } = admission;
   await backend.admission.mutate(admission);
-  resource.prepareForCreate(document);
+  resource.prepareForCreate(document, contextOf(admission));
   const causes = [...validateMetadata(resource, document), ...resource.validate(document)];
   const { name, generateName: prefix } = metadataOf(document);
   if (causes.length > 0) throw invalid(resource, name || prefix || "", causes);

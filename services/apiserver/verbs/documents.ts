@@ -6,7 +6,9 @@ import {
   type Resource,
   type SchemaMode,
   sameOwnership,
+  type WriteContext,
 } from "../../kinds/mod.ts";
+import type { AdmissionRequest } from "../admission/chain.ts";
 import { badRequest, invalid } from "../errors.ts";
 import type { Call } from "./call.ts";
 import { warn } from "./warnings.ts";
@@ -73,6 +75,11 @@ export function checkType(resource: Resource, document: Document): void {
   }
   document.apiVersion = apiVersion;
   document.kind = resource.kind;
+}
+
+/** What a resource's hooks are told of a write. */
+export function contextOf({ user, subresource }: AdmissionRequest): WriteContext {
+  return { user, subresource };
 }
 
 /** Has a part whose changes `metadata.generation` counts. */

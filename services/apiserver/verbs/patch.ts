@@ -10,7 +10,7 @@ import { change } from "./change.ts";
 import { checkDocument, checkType, dryRunOf } from "./documents.ts";
 import { managerOf } from "./managed-fields.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
-import { checkSubresource, replace, type Subresource } from "./update.ts";
+import { checkSubresource, replace, type Subresource, writesStatus } from "./update.ts";
 import { warnOfFields } from "./warnings.ts";
 
 /**
@@ -25,7 +25,7 @@ export async function patch(
 ): Promise<StoredObject> {
   const namespace = namespaceOf(resource, request.namespace);
   const name = nameOf(request.name);
-  const subresource = subresourceOf(request.subresource);
+  const subresource = subresourceOf(resource, request.subresource);
   const { patch: bytes = Buffer.alloc(0), ...rest } = request;
   const target = { verb: "patch", resource, subresource, namespace, name };
   return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
@@ -50,8 +50,8 @@ export async function patch(
   });
 }
 
-function subresourceOf(text: string | undefined): Subresource {
+function subresourceOf(resource: Resource, text: string | undefined): Subresource {
   if (text === undefined || text === "") return "";
-  if (text === "status") return text;
+  if (writesStatus(resource, text)) return text;
   throw badRequest(`subresource "${text}" cannot be patched, only "status" can`);
 }

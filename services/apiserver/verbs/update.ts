@@ -16,6 +16,7 @@ import { change, type Outcome } from "./change.ts";
 import { contentOf, type WriteRequest } from "./create.ts";
 import {
   checkType,
+  contextOf,
   countsGenerations,
   desiredState,
   dryRunOf,
@@ -29,7 +30,8 @@ import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion } from "./resource-version.ts";
 import { warnOfFields } from "./warnings.ts";
 
-export type Subresource = "" | "status";
+/** "" or one that writes the status: `status`, or one of the resource's `statusSubresources`. */
+export type Subresource = string;
 
 export interface UpdateRequest extends WriteRequest {
   readonly subresource: Subresource;
@@ -101,7 +103,7 @@ export async function replace(
     uid: incoming.metadata?.uid || undefined,
     resourceVersion: incoming.metadata?.resourceVersion || undefined,
   });
-  const next = subresource === "status" ? withStatus(stored, incoming) : incoming;
+  const next = writesStatus(resource, subresource) ? withStatus(stored, incoming) : incoming;
   keepServerFields(resource, next, stored.document);
   if (subresource === "" && resource.subresources.status) keepStatus(next, stored.document);
   resource.setDefaults(next);
@@ -111,12 +113,13 @@ export async function replace(
   if (managedFields.length > 0) metadataOf(next).managedFields = managedFields;
   const about = { ...admission, document: next };
   await backend.admission.mutate(about);
-  resource.prepareForUpdate(next, stored.document, backend.now());
+  const context = contextOf(admission);
+  resource.prepareForUpdate(next, stored.document, backend.now(), context);
   const causes = [
     ...validateMetadata(resource, next),
     ...validateMetadataUpdate(next, stored.document),
-    ...resource.validate(next, stored.document).filter(({ field }) => concerns(subresource, field)),
-    ...resource.validateUpdate(next, stored.document),
+    ...resource.validate(next, stored.document).filter(({ field }) => concerns(about, field)),
+    ...resource.validateUpdate(next, stored.document, context),
   ];
   if (causes.length > 0) throw invalid(resource, stored.name, causes);
   await backend.admission.validate(about);
@@ -134,8 +137,12 @@ function sameDesire(resource: Resource, next: Document, stored: Document): boole
 }
 
 /** A write of the status cannot mend a spec that an older release accepted, so it is not held to it. */
-function concerns(subresource: string, field: string): boolean {
-  return subresource !== "status" || !field.startsWith("spec");
+function concerns({ resource, subresource }: AdmissionRequest, field: string): boolean {
+  return !writesStatus(resource, subresource) || !field.startsWith("spec");
+}
+
+export function writesStatus(resource: Resource, subresource: string): boolean {
+  return subresource === "status" || (resource.statusSubresources ?? []).includes(subresource);
 }
 
 export interface Preconditions {

@@ -20,7 +20,7 @@ export async function computeCreate(
   const compute = virtualKindOf(backend, resource).create ?? notServed();
   if (resource.namespaced) metadataOf(document).namespace = namespace;
   resource.setDefaults(document);
-  resource.prepareForCreate(document);
+  resource.prepareForCreate(document, { user: call.user, subresource: "" });
   const { name = "" } = document.metadata ?? {};
   const named = name === "" ? [] : validateMetadata(resource, document);
   const causes = [...named, ...resource.validate(document)];

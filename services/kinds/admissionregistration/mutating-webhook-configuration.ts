@@ -4,7 +4,7 @@ import {
   MutatingWebhookConfigurationsService,
 } from "../../../proto/gen/admissionregistration.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import { allButMetadata } from "../machinery/generation.ts";
 import type { Document } from "../machinery/resource.ts";
 import { setWebhookDefaults, validateWebhooks } from "./webhooks.ts";
 
@@ -23,8 +23,7 @@ export const mutatingWebhookConfiguration = defineKind({
       webhook.reinvocationPolicy ??= "Never";
     }
   },
-  prepareForCreate: beginGeneration,
-  prepareForUpdate: countGeneration,
+  desiredState: allButMetadata,
   validate: (document) => validateWebhooks(webhooksOf(document)),
   columns: [
     nameColumn,

@@ -9,7 +9,7 @@ import { oneOf } from "../core/pod/field-checks.ts";
 import { duplicate, forbidden, invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { wrong } from "../machinery/field-rules.ts";
-import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import { allButMetadata } from "../machinery/generation.ts";
 import { selectorOf, validateLabelSelector } from "../machinery/label-selector.ts";
 import { checkPathSegment, checkSubdomain } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
@@ -31,8 +31,7 @@ export const validatingAdmissionPolicyBinding = defineKind({
     const { matchResources } = specOf(document);
     if (matchResources !== undefined) setMatchDefaults(matchResources);
   },
-  prepareForCreate: beginGeneration,
-  prepareForUpdate: countGeneration,
+  desiredState: allButMetadata,
   validate(document) {
     const { policyName = "", paramRef, matchResources, validationActions } = specOf(document);
     return [

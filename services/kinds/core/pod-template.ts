@@ -1,6 +1,6 @@
 import { PodTemplate, PodTemplatesService } from "../../../proto/gen/core.ts";
 import { defineKind, nameColumn } from "../machinery/define.ts";
-import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import { allButMetadata } from "../machinery/generation.ts";
 import type { Document } from "../machinery/resource.ts";
 import { formatLabels } from "../machinery/selectors.ts";
 import { containerColumns, setPodTemplateDefaults, validatePodTemplate } from "./pod/template.ts";
@@ -18,8 +18,7 @@ export const podTemplate = defineKind({
     template.template ??= {};
     setPodTemplateDefaults(template.template);
   },
-  prepareForCreate: beginGeneration,
-  prepareForUpdate: countGeneration,
+  desiredState: allButMetadata,
   validate: (document) => validatePodTemplate(templateOf(document), "template"),
   columns: [
     nameColumn,

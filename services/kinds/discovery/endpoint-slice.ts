@@ -12,7 +12,7 @@ import { protocols } from "../core/pod/port-validation.ts";
 import { duplicate, invalid, required, tooMany } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged, wrong } from "../machinery/field-rules.ts";
-import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import { allButMetadata } from "../machinery/generation.ts";
 import {
   checkLabelName,
   checkLabelValue,
@@ -41,14 +41,9 @@ export const endpointSlice = defineKind({
       port.protocol ??= "TCP";
     }
   },
-  prepareForCreate(document) {
-    dropTopology(asSlice(document));
-    beginGeneration(document);
-  },
-  prepareForUpdate(next, stored) {
-    dropTopology(asSlice(next));
-    countGeneration(next, stored);
-  },
+  prepareForCreate: (document) => dropTopology(asSlice(document)),
+  prepareForUpdate: (next) => dropTopology(asSlice(next)),
+  desiredState: allButMetadata,
   validate(document) {
     const { addressType = "", endpoints = [], ports = [] } = asSlice(document);
     return [

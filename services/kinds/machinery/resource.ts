@@ -97,6 +97,19 @@ interface Subresources {
   readonly scale?: ScaleSubresource | undefined;
 }
 
+/** The circumstances of a write. The verbs always give them to the hooks. */
+export interface WriteContext {
+  /** Who writes. */
+  readonly user: {
+    readonly name: string;
+    readonly groups: readonly string[];
+    readonly uid?: string | undefined;
+    readonly extra?: Readonly<Record<string, readonly string[]>> | undefined;
+  };
+  /** "", `status`, or another one that the resource names in `statusSubresources`. */
+  readonly subresource: string;
+}
+
 /**
  * How the verbs treat documents of a resource (upstream's `rest.RESTCreateStrategy` and its
  * siblings). Every hook is synchronous and pure but for the document it is told to change; a hook
@@ -109,9 +122,9 @@ interface Strategy {
   /** Fills in what the user left out. Idempotent; changes the document in place. */
   setDefaults(document: Document): void;
   /** Sets what the user may not choose. The status has been emptied unless `statusOnCreate`. */
-  prepareForCreate(document: Document): void;
+  prepareForCreate(document: Document, context?: WriteContext): void;
   /** `now`: Unix milliseconds. */
-  prepareForUpdate(next: Document, stored: Document, now: number): void;
+  prepareForUpdate(next: Document, stored: Document, now: number, context?: WriteContext): void;
   /** Marks a document whose deletion has begun but is not complete. */
   prepareForDelete(document: Document): void;
   /**
@@ -120,7 +133,7 @@ interface Strategy {
    */
   validate(document: Document, stored?: Document): FieldCause[];
   /** What may not change, given the stored document. */
-  validateUpdate(next: Document, stored: Document): FieldCause[];
+  validateUpdate(next: Document, stored: Document, context?: WriteContext): FieldCause[];
   /**
    * The part of a document whose changes metadata.generation counts. Absent: the spec of a resource
    * with the status subresource; others have no generation.
@@ -173,6 +186,8 @@ export interface Resource extends Strategy {
   readonly storedAs?: StoredAs | undefined;
   readonly schema: ResourceSchema;
   readonly subresources: Subresources;
+  /** Further subresources that write the status, in a way of their own, e.g. `approval`. */
+  readonly statusSubresources?: readonly string[] | undefined;
   /** Absent: the resource is served by the dynamic service and REST alone. */
   readonly codec?: MessageCodec | undefined;
   /** The generated definition of its typed service. */

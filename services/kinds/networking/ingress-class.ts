@@ -8,7 +8,7 @@ import {
 import { forbidden, invalid, notSupported, required, tooLong } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged, wrong } from "../machinery/field-rules.ts";
-import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import { allButMetadata } from "../machinery/generation.ts";
 import { checkLabelName, checkSubdomain } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 import { validateReference } from "./reference.ts";
@@ -29,8 +29,7 @@ export const ingressClass = defineKind({
     const { parameters } = specOf(document);
     if (parameters !== undefined) parameters.scope ??= "Cluster";
   },
-  prepareForCreate: beginGeneration,
-  prepareForUpdate: countGeneration,
+  desiredState: allButMetadata,
   validate(document) {
     const { controller = "", parameters } = specOf(document);
     const causes =

@@ -13,7 +13,7 @@ import { forbidden, invalid, required } from "../machinery/causes.ts";
 import { checkCidr, isStrictSubset, parseCidr } from "../machinery/cidr.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { wrong } from "../machinery/field-rules.ts";
-import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import { allButMetadata } from "../machinery/generation.ts";
 import { selectorOf, validateLabelSelector } from "../machinery/label-selector.ts";
 import { checkPort, checkPortName } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
@@ -41,8 +41,7 @@ export const networkPolicy = defineKind({
       for (const port of ports) port.protocol ??= "TCP";
     }
   },
-  prepareForCreate: beginGeneration,
-  prepareForUpdate: countGeneration,
+  desiredState: allButMetadata,
   validate(document) {
     const {
       podSelector = {},

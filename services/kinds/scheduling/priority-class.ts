@@ -4,7 +4,6 @@ import { oneOf } from "../core/pod/field-checks.ts";
 import { forbidden } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged } from "../machinery/field-rules.ts";
-import { beginGeneration } from "../machinery/generation.ts";
 import type { Document } from "../machinery/resource.ts";
 
 /** Upstream `HighestUserDefinablePriority`. */
@@ -38,7 +37,8 @@ export const priorityClass = defineKind({
     one.value ??= 0;
     one.preemptionPolicy ??= "PreemptLowerPriority";
   },
-  prepareForCreate: beginGeneration,
+  // What it asks for may not change, so that the generation stays 1 (upstream).
+  desiredState: (document) => asClass(document).value,
   validate(document) {
     const one = asClass(document);
     const policies = ["PreemptLowerPriority", "Never"];

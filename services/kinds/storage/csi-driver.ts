@@ -9,7 +9,7 @@ import { oneOf } from "../core/pod/field-checks.ts";
 import { duplicate, invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged } from "../machinery/field-rules.ts";
-import { beginGeneration, countGeneration } from "../machinery/generation.ts";
+import { allButMetadata } from "../machinery/generation.ts";
 import type { Document } from "../machinery/resource.ts";
 
 const groupPolicies = ["File", "None", "ReadWriteOnceWithFSType"];
@@ -36,8 +36,7 @@ export const csiDriver = defineKind({
     spec.requiresRepublish ??= false;
     spec.seLinuxMount ??= false;
   },
-  prepareForCreate: beginGeneration,
-  prepareForUpdate: countGeneration,
+  desiredState: allButMetadata,
   validate(document) {
     const spec = specOf(document);
     const { fsGroupPolicy, volumeLifecycleModes = [] } = spec;

@@ -19,6 +19,7 @@ export const encodedRequests: readonly string[] = [
   "create",
   "update",
   "updateStatus",
+  "updateApproval",
   "patch",
   "delete",
   "deleteCollection",

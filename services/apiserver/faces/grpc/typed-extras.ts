@@ -15,7 +15,7 @@ import { session } from "../../nodes/exec.ts";
 import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
 import { portForward } from "../../nodes/port-forward.ts";
-import { bind, callOf, evict, finalize, getScale, updateScale } from "../../verbs/mod.ts";
+import { bind, callOf, evict, finalize, getScale, update, updateScale } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
 import { decoding, tellWarnings, writeOf } from "./requests.ts";
 
@@ -51,6 +51,11 @@ export function extraMethods(
     heartbeat: bidiStream((requests: AsyncIterable<HeartbeatRequest>, context) =>
       heartbeat(face, enter(context), resource, requests, context.signal),
     ),
+    updateApproval: unary(async (request: Buffer, context) => {
+      const call = enter(context);
+      const write = { ...writeOf(resource, request), typed: true, subresource: "approval" };
+      return tellWarnings(call, await update(backend, call, resource, write)).protobuf;
+    }),
     getScale: unary((request: GetRequest, context) =>
       getScale(backend, enter(context), resource, request),
     ),

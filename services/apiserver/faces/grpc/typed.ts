@@ -40,7 +40,9 @@ export function addTypedServices(server: RpcServer, face: Face): void {
 }
 
 /** Methods that answer with an encoded message; reads give the bytes of the watch cache. */
-const encodedAnswers = ["get", "list", "watch", "create", "update", "updateStatus", "patch"];
+const encodedAnswers = [
+  ...["get", "list", "watch", "create", "update", "updateStatus", "updateApproval", "patch"],
+];
 
 function encodedDefinition(service: ServiceDefinition): ServiceDefinition {
   const methods = Object.entries(service).map(([name, method]) => {

@@ -80,6 +80,7 @@ export function subresourcesOf(resource: Resource): readonly SubresourceRow[] {
     ...own,
     ...(subresources.scale === undefined ? [] : [scaleRow]),
     ...(subresources.status ? [statusRow] : []),
+    ...(resource.statusSubresources ?? []).map((name) => ({ ...statusRow, name })),
   ].toSorted((one, other) => (one.name < other.name ? -1 : 1));
 }
 
