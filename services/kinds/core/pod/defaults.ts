@@ -13,22 +13,39 @@ import { canonicalQuantity } from "../../machinery/quantity.ts";
 
 const fileMode = 0o644;
 
+/**
+ * Of pods themselves: what a template leaves to the pods that are made from it (upstream
+ * `SetDefaults_Pod`).
+ */
+export function setPodDefaults(spec: PodSpec): void {
+  setPodSpecDefaults(spec);
+  spec.enableServiceLinks ??= true;
+  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
+    const { resources } = container;
+    if (resources !== undefined) setRequestDefaults(resources);
+    if (spec.hostNetwork !== true) continue;
+    for (const port of container.ports ?? []) {
+      if (port.containerPort !== undefined) port.hostPort ||= port.containerPort;
+    }
+  }
+}
+
+/** Of pods and of templates (upstream `SetDefaults_PodSpec`). */
 export function setPodSpecDefaults(spec: PodSpec): void {
   spec.restartPolicy ??= "Always";
   spec.terminationGracePeriodSeconds ??= 30;
   spec.dnsPolicy ??= "ClusterFirst";
   spec.schedulerName ??= "default-scheduler";
   spec.securityContext ??= {};
-  spec.enableServiceLinks ??= true;
   if (spec.serviceAccountName !== undefined) spec.serviceAccount ??= spec.serviceAccountName;
   else if (spec.serviceAccount !== undefined) spec.serviceAccountName = spec.serviceAccount;
   canonicalise(spec.overhead);
   canonicalise(spec.resources?.limits);
   canonicalise(spec.resources?.requests);
   for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
-    setContainerDefaults(container, spec.hostNetwork === true);
+    setContainerDefaults(container);
   }
-  for (const container of spec.ephemeralContainers ?? []) setContainerDefaults(container, false);
+  for (const container of spec.ephemeralContainers ?? []) setContainerDefaults(container);
   for (const volume of spec.volumes ?? []) setVolumeDefaults(volume);
   for (const constraint of spec.topologySpreadConstraints ?? []) {
     constraint.nodeAffinityPolicy ??= "Honor";
@@ -36,16 +53,16 @@ export function setPodSpecDefaults(spec: PodSpec): void {
   }
 }
 
-function setContainerDefaults(container: Container, hostNetwork: boolean): void {
+function setContainerDefaults(container: Container): void {
   container.imagePullPolicy ??= pullPolicyOf(container.image ?? "");
   container.terminationMessagePath ??= "/dev/termination-log";
   container.terminationMessagePolicy ??= "File";
   for (const port of container.ports ?? []) {
     port.protocol ??= "TCP";
-    if (hostNetwork && port.containerPort !== undefined) port.hostPort ||= port.containerPort;
   }
   container.resources ??= {};
-  setResourceDefaults(container.resources);
+  canonicalise(container.resources.limits);
+  canonicalise(container.resources.requests);
   for (const variable of container.env ?? []) {
     const { valueFrom } = variable;
     setFieldRefDefaults(valueFrom?.fieldRef);
@@ -58,18 +75,16 @@ function setContainerDefaults(container: Container, hostNetwork: boolean): void 
   setLifecycleDefaults(container.lifecycle);
 }
 
-/** Always for the tag `latest`, spoken or not; an image by digest never changes. */
+/** Always for the tag `latest`, which an image has that names neither tag nor digest. */
 export function pullPolicyOf(image: string): "Always" | "IfNotPresent" {
-  const name = image.slice(image.lastIndexOf("/") + 1);
-  if (name.includes("@")) return "IfNotPresent";
-  const colon = name.indexOf(":");
-  return colon < 0 || name.slice(colon + 1) === "latest" ? "Always" : "IfNotPresent";
+  const [name = "", digest] = image.split("@");
+  const [, tag] = name.slice(name.lastIndexOf("/") + 1).split(":");
+  const meant = tag ?? (digest === undefined ? "latest" : "");
+  return meant === "latest" ? "Always" : "IfNotPresent";
 }
 
 /** Requests default to the limits, resource by resource. */
-function setResourceDefaults(resources: ResourceRequirements): void {
-  canonicalise(resources.limits);
-  canonicalise(resources.requests);
+function setRequestDefaults(resources: ResourceRequirements): void {
   for (const [name, limit] of Object.entries(resources.limits ?? {})) {
     resources.requests ??= {};
     resources.requests[name] ??= limit;

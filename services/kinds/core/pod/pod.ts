@@ -2,7 +2,7 @@ import { Pod, PodsService } from "../../../../proto/gen/core.ts";
 import { defineKind } from "../../machinery/define.ts";
 import type { Document } from "../../machinery/resource.ts";
 import { podColumns } from "./columns.ts";
-import { setPodSpecDefaults } from "./defaults.ts";
+import { setPodDefaults } from "./defaults.ts";
 import { isFinished } from "./phase.ts";
 import { qosClassOf } from "./qos.ts";
 import { validatePod, validatePodSpecUpdate } from "./validation.ts";
@@ -27,7 +27,7 @@ export const pod = defineKind({
   setDefaults(document) {
     const pod = document as Pod;
     pod.spec ??= {};
-    setPodSpecDefaults(pod.spec);
+    setPodDefaults(pod.spec);
     pod.status ??= {};
     pod.status.phase ??= "Pending";
     pod.status.qosClass ??= qosClassOf(pod);
