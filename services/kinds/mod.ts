@@ -10,6 +10,7 @@ export { isActive, isFinished } from "./core/pod/phase.ts";
 export { qosClassOf } from "./core/pod/qos.ts";
 export { referencesOf } from "./core/pod/references.ts";
 export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";
+export { resizePart } from "./core/pod/resize.ts";
 export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
 export { isReachedFromOutside } from "./core/service.ts";
 export { fieldWarnings } from "./field-support.ts";

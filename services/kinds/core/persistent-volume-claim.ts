@@ -7,6 +7,7 @@ import {
 } from "../../../proto/gen/core.ts";
 import { forbidden, invalid, notSupported, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { differences } from "../machinery/differences.ts";
 import { unchanged } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
 import { validateLabelSelector } from "../machinery/label-selector.ts";
@@ -16,7 +17,6 @@ import type { Document } from "../machinery/resource.ts";
 import { canonicalise } from "./pod/defaults.ts";
 import { oneOf } from "./pod/field-checks.ts";
 import {
-  differences,
   shownAccessModes,
   storageClassOf,
   validateAccessModes,

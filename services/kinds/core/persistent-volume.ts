@@ -7,6 +7,7 @@ import {
 } from "../../../proto/gen/core.ts";
 import { forbidden, invalid, notSupported, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { differences } from "../machinery/differences.ts";
 import { unchanged } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
 import { parseQuantity, quantityMessage } from "../machinery/quantity.ts";
@@ -16,7 +17,6 @@ import { canonicalise } from "./pod/defaults.ts";
 import { oneOf } from "./pod/field-checks.ts";
 import { validateNodeSelector } from "./pod/validation.ts";
 import {
-  differences,
   shownAccessModes,
   storageClassOf,
   validateAccessModes,

@@ -1,7 +1,6 @@
 /** What claims and volumes share: access modes, classes, sizes. */
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { forbidden, invalid, notSupported } from "../machinery/causes.ts";
-import { canonicalJson, equalJson } from "../machinery/json.ts";
 import { checkSubdomain } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 
@@ -52,17 +51,4 @@ export function validateAccessModes(modes: readonly string[], path: string): Fie
 export function validateClassName(name: string | undefined, path: string): FieldCause[] {
   if (!name) return [];
   return checkSubdomain(name).map((problem) => invalid(path, name, problem));
-}
-
-/** Lines `- field: before` and `+ field: after` for the fields that differ. */
-export function differences(before: object, after: object): string {
-  const [old, now] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
-  const lines: string[] = [];
-  for (const name of new Set([...old.keys(), ...now.keys()])) {
-    const [was, is] = [old.get(name) as unknown, now.get(name) as unknown];
-    if (equalJson(was, is)) continue;
-    if (was !== undefined) lines.push(`- ${name}: ${canonicalJson(was)}`);
-    if (is !== undefined) lines.push(`+ ${name}: ${canonicalJson(is)}`);
-  }
-  return lines.join("\n");
 }

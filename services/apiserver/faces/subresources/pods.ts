@@ -1,5 +1,5 @@
 import type { Binding, Eviction } from "../../../../proto/gen/core.ts";
-import { ephemeralContainersPart } from "../../../kinds/mod.ts";
+import { ephemeralContainersPart, resizePart } from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
 import { openSession, sessionOptions } from "../../nodes/exec.ts";
 import { logsRequestOf } from "../../nodes/log-options.ts";
@@ -8,7 +8,7 @@ import { openForwarding } from "../../nodes/port-forward.ts";
 import type { NodeServing } from "../../nodes/types.ts";
 import type { Call } from "../../verbs/call.ts";
 import { get } from "../../verbs/get.ts";
-import { patchPart, updatePart } from "../../verbs/part.ts";
+import { type ObjectPart, patchPart, updatePart } from "../../verbs/part.ts";
 import { bind, evict } from "../../verbs/pods.ts";
 import type { SubresourceHandler, SubresourceRequest, SubresourceRow } from "./table.ts";
 
@@ -51,31 +51,8 @@ export const podRows: readonly SubresourceRow[] = [
   streamRow("portforward", "PodPortForwardOptions", async (serving, call, request) => {
     await openForwarding(serving, call, request.resource, request.verb, request);
   }),
-  {
-    name: "ephemeralcontainers",
-    verbs: {
-      get: async ({ backend }, call, { resource, namespace, name, query }) => {
-        const request = { name, namespace, resourceVersion: query.get("resourceVersion") ?? "" };
-        return {
-          object: await get(backend, call, resource, request, ephemeralContainersPart.name),
-        };
-      },
-      update: async ({ backend }, call, { resource, body, namespace, options }) => {
-        const write = { body, namespace, options };
-        return {
-          object: await updatePart(backend, call, resource, ephemeralContainersPart, write),
-        };
-      },
-      patch: async ({ backend }, call, request) => {
-        const { resource, namespace, name, contentType, body, options } = request;
-        const object = await patchPart(backend, call, resource, ephemeralContainersPart, {
-          ...{ name, namespace, patchType: contentType, options },
-          patch: Buffer.from(body.bytes),
-        });
-        return { object };
-      },
-    },
-  },
+  partRow(ephemeralContainersPart),
+  partRow(resizePart),
   {
     name: "log",
     verbs: {
@@ -94,6 +71,31 @@ export const podRows: readonly SubresourceRow[] = [
     },
   },
 ];
+
+/** A subresource that is one part of the pod. */
+function partRow(part: ObjectPart): SubresourceRow {
+  return {
+    name: part.name,
+    verbs: {
+      get: async ({ backend }, call, { resource, namespace, name, query }) => {
+        const request = { name, namespace, resourceVersion: query.get("resourceVersion") ?? "" };
+        return { object: await get(backend, call, resource, request, part.name) };
+      },
+      update: async ({ backend }, call, { resource, body, namespace, options }) => {
+        const write = { body, namespace, options };
+        return { object: await updatePart(backend, call, resource, part, write) };
+      },
+      patch: async ({ backend }, call, request) => {
+        const { resource, namespace, name, contentType, body, options } = request;
+        const object = await patchPart(backend, call, resource, part, {
+          ...{ name, namespace, patchType: contentType, options },
+          patch: Buffer.from(body.bytes),
+        });
+        return { object };
+      },
+    },
+  };
+}
 
 /**
  * A subresource that lives on upgraded connections (faces/rest/streams). Any other request is

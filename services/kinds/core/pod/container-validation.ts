@@ -30,6 +30,8 @@ export interface ContainerScope extends HookScope {
   readonly hostUsers: boolean;
   /** Names of the pod's resource claims. */
   readonly claims: ReadonlySet<string>;
+  /** That of the pod. */
+  readonly restartPolicy: string | undefined;
 }
 
 export function validateContainer(
@@ -65,6 +67,7 @@ export function validateContainer(
     ...validateEnvFrom(container, `${path}.envFrom`),
     ...validateMounts(container.volumeMounts ?? [], `${path}.volumeMounts`, scope.volumes),
     ...validateResources(container.resources, `${path}.resources`, scope.claims),
+    ...validateResizePolicy(container, `${path}.resizePolicy`, scope.restartPolicy),
     ...validateHooks(container, path, scope),
   );
   if (container.securityContext !== undefined) {
@@ -77,6 +80,32 @@ export function validateContainer(
     else causes.push(forbidden(field, "may not be set for non-init containers"));
   }
   return causes;
+}
+
+/** Upstream's `validateResizePolicy`, which names the list and not its elements. */
+function validateResizePolicy(
+  container: Container,
+  path: string,
+  podRestartPolicy: string | undefined,
+): FieldCause[] {
+  const seen = new Set<string>();
+  return (container.resizePolicy ?? []).flatMap((policy, index) => {
+    const { resourceName = "", restartPolicy = "" } = policy;
+    const causes = seen.has(resourceName) ? [duplicate(`${path}[${index}]`, resourceName)] : [];
+    seen.add(resourceName);
+    for (const [value, supported] of [
+      [resourceName, ["cpu", "memory"]],
+      [restartPolicy, ["NotRequired", "RestartContainer"]],
+    ] as const) {
+      if (value === "") causes.push(required(path));
+      else causes.push(...oneOf(value, supported, path));
+    }
+    if (podRestartPolicy === "Never" && restartPolicy !== "NotRequired") {
+      const detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+      causes.push(invalid(path, restartPolicy, detail));
+    }
+    return causes;
+  });
 }
 
 function validatePorts(

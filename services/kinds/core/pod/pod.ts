@@ -5,7 +5,8 @@ import { podColumns } from "./columns.ts";
 import { setPodDefaults } from "./defaults.ts";
 import { isFinished } from "./phase.ts";
 import { qosClassOf } from "./qos.ts";
-import { validatePod, validatePodSpecUpdate } from "./validation.ts";
+import { validatePodSpecUpdate } from "./update-validation.ts";
+import { validatePod } from "./validation.ts";
 
 const graceSecondsDefault = 30;
 

@@ -1,15 +1,15 @@
-/** Pod specs, alone or in a template (upstream `ValidatePodSpec` and `ValidatePodUpdate`). */
+/** Pod specs, alone or in a template (upstream `ValidatePodSpec`). */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import type {
   Container,
   NodeSelector,
   NodeSelectorTerm,
   PodAffinityTerm,
+  PodResourceClaim,
   PodSpec,
   Toleration,
 } from "../../../../proto/gen/core.ts";
 import { duplicate, forbidden, invalid, notSupported, required } from "../../machinery/causes.ts";
-import { copyJson, equalJson } from "../../machinery/json.ts";
 import { validateLabelSelector } from "../../machinery/label-selector.ts";
 import { validateLabels } from "../../machinery/metadata.ts";
 import {
@@ -70,6 +70,7 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
     ...validateHostNetwork(spec, path),
     ...validatePodSecurity(spec, path),
     ...validateDns(spec, path),
+    ...validateResourceClaims(spec.resourceClaims ?? [], `${path}.resourceClaims`),
     ...validateOs(spec, `${path}.os`),
   ];
   if (grace < 0) {
@@ -101,6 +102,7 @@ function validateContainers(spec: PodSpec, path: string): FieldCause[] {
     claims: new Set((spec.resourceClaims ?? []).map(({ name = "" }) => name)),
     graceSeconds: spec.terminationGracePeriodSeconds,
     os: spec.os?.name,
+    restartPolicy: spec.restartPolicy,
   };
   const check = (list: readonly Container[], field: string, init: boolean): FieldCause[] =>
     list.flatMap((container, index) =>
@@ -118,6 +120,39 @@ function validateContainers(spec: PodSpec, path: string): FieldCause[] {
     ...check(spec.initContainers ?? [], "initContainers", true),
     ...check(spec.ephemeralContainers ?? [], "ephemeralContainers", false),
   ];
+}
+
+function validateResourceClaims(claims: readonly PodResourceClaim[], path: string): FieldCause[] {
+  const seen = new Set<string>();
+  return claims.flatMap((claim, index) => {
+    const { name = "", resourceClaimName, resourceClaimTemplateName } = claim;
+    const at = `${path}[${index}]`;
+    const causes: FieldCause[] = [];
+    if (name === "") causes.push(required(`${at}.name`));
+    else if (seen.has(name)) causes.push(duplicate(`${at}.name`, name));
+    else {
+      for (const problem of checkLabelName(name)) {
+        causes.push(invalid(`${at}.name`, name, problem));
+      }
+    }
+    seen.add(name);
+    const sources = { resourceClaimName, resourceClaimTemplateName };
+    const given = Object.entries(sources).filter(([, source]) => source !== undefined);
+    if (given.length === 2) {
+      const detail =
+        "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+      causes.push(invalid(at, claim, detail));
+    } else if (given.length === 0) {
+      const detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
+      causes.push(invalid(at, claim, detail));
+    }
+    for (const [field, source = ""] of given) {
+      for (const problem of checkSubdomain(source)) {
+        causes.push(invalid(`${at}.${field}`, source, problem));
+      }
+    }
+    return causes;
+  });
 }
 
 /** Under hostNetwork a container listens on the ports of the node. */
@@ -319,82 +354,4 @@ function validateSpread(spec: PodSpec, path: string): FieldCause[] {
       causes.push(...validateLabelSelector(selector, `${at}.labelSelector`));
     return causes;
   });
-}
-
-const updateRule =
-  "pod updates may not change fields other than `spec.containers[*].image`," +
-  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only " +
-  "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 " +
-  "if it was previously negative)";
-
-/** What of a pod's spec may change once it exists; binding to a node goes another way. */
-export function validatePodSpecUpdate(next: PodSpec, stored: PodSpec): FieldCause[] {
-  const causes: FieldCause[] = [];
-  for (const name of ["containers", "initContainers"] as const) {
-    if ((next[name] ?? []).length === (stored[name] ?? []).length) continue;
-    causes.push(forbidden(`spec.${name}`, "pod updates may not add or remove containers"));
-  }
-  if (causes.length > 0) return causes;
-  causes.push(...validateDeadlineUpdate(next.activeDeadlineSeconds, stored.activeDeadlineSeconds));
-  causes.push(...validateTolerationsUpdate(next.tolerations ?? [], stored.tolerations ?? []));
-  const gates = new Set((stored.schedulingGates ?? []).map(({ name }) => name));
-  for (const { name = "" } of next.schedulingGates ?? []) {
-    if (gates.has(name)) continue;
-    const detail = `only deletion is allowed, but found new scheduling gate '${name}'`;
-    causes.push(forbidden("spec.schedulingGates", detail));
-  }
-  const expected = copyJson(stored);
-  for (const name of ["containers", "initContainers"] as const) {
-    expected[name]?.forEach((container, index) => {
-      const image = next[name]?.[index]?.image;
-      if (image !== undefined) container.image = image;
-    });
-  }
-  expected.activeDeadlineSeconds = next.activeDeadlineSeconds;
-  expected.tolerations = next.tolerations;
-  expected.schedulingGates = next.schedulingGates;
-  const grace = stored.terminationGracePeriodSeconds ?? 0;
-  if (grace < 0 && next.terminationGracePeriodSeconds === 1) {
-    expected.terminationGracePeriodSeconds = 1;
-  }
-  if (!equalJson(expected, next)) {
-    const changed = changedFields(expected, next).join(", ");
-    causes.push(forbidden("spec", `${updateRule}: changed: ${changed}`));
-  }
-  return causes;
-}
-
-function changedFields(expected: PodSpec, next: PodSpec): string[] {
-  const names = new Set([...Object.keys(expected), ...Object.keys(next)]);
-  const [before, after] = [new Map(Object.entries(expected)), new Map(Object.entries(next))];
-  return [...names].filter((name) => !equalJson(before.get(name), after.get(name)));
-}
-
-function validateDeadlineUpdate(
-  next: number | undefined,
-  stored: number | undefined,
-): FieldCause[] {
-  const field = "spec.activeDeadlineSeconds";
-  if (stored === undefined || next === stored) return [];
-  if (next === undefined) {
-    return [invalid(field, next, "must not update from a positive integer to nil value")];
-  }
-  if (next <= stored) return [];
-  return [invalid(field, next, "must be less than or equal to previous value")];
-}
-
-function validateTolerationsUpdate(
-  next: readonly Toleration[],
-  stored: readonly Toleration[],
-): FieldCause[] {
-  const withoutSeconds = (toleration: Toleration): Toleration => {
-    const { tolerationSeconds: _, ...rest } = toleration;
-    return rest;
-  };
-  const kept = stored.every((before) =>
-    next.some((after) => equalJson(withoutSeconds(before), withoutSeconds(after))),
-  );
-  if (kept) return [];
-  const detail = "existing toleration can not be modified except its tolerationSeconds";
-  return [forbidden("spec.tolerations", detail)];
 }
