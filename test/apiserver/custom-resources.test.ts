@@ -254,6 +254,64 @@ test("values are held to the schema, in upstream's words", async () => {
   assert.deepEqual(pruned.document["spec"], { length: 3, wood: "ash", replicas: 1 });
 });
 
+test("rules of the schema hold for creations and updates", async () => {
+  await using w = await masters();
+  const { backend } = w;
+  const grip = {
+    type: "object",
+    properties: { width: { type: "integer" }, shape: { type: "string", maxLength: 20 } },
+    "x-kubernetes-validations": [
+      { rule: "self.width > 1", message: "a grip is wider" },
+      { rule: "self.shape == oldSelf.shape", messageExpression: "'stays ' + oldSelf.shape" },
+    ],
+  };
+  await define(backend, definition({}, { schema: { openAPIV3Schema: oarSchema({ grip }) } }));
+  const oars = await established(backend);
+  const round = { length: 3, grip: { width: 3, shape: "round" } };
+  await fails(
+    send(backend, oars, oar("a", { ...round, grip: { width: 1, shape: "round" } })),
+    "invalidArgument",
+    'Oar.fleet.example.com "a" is invalid: spec.grip: Invalid value: "object": a grip is wider',
+  );
+  await fails(
+    send(backend, oars, oar("a", { length: "x", grip: { width: 1, shape: "round" } })),
+    "invalidArgument",
+    /must be of type integer: "string", <nil>: Invalid value: "null": some validation rules were not checked/,
+  );
+  await send(backend, oars, oar("a", round));
+  const change = (grip: Loose) =>
+    patch(backend, adminCall(), oars, {
+      ...at("a"),
+      patchType: "application/merge-patch+json",
+      patch: Buffer.from(JSON.stringify({ spec: { grip } })),
+    });
+  await fails(
+    change({ shape: "flat" }),
+    "invalidArgument",
+    'Oar.fleet.example.com "a" is invalid: spec.grip: Invalid value: "object": stays round',
+  );
+  await change({ width: 9 });
+  const broken = definition(
+    { plural: "paddles" },
+    {
+      schema: {
+        openAPIV3Schema: oarSchema({
+          grip: {
+            type: "string",
+            maxLength: 5,
+            "x-kubernetes-validations": [{ rule: "self.nope" }],
+          },
+        }),
+      },
+    },
+  );
+  await fails(
+    define(backend, broken),
+    "invalidArgument",
+    /spec\.validation\.openAPIV3Schema\.properties\[spec\]\.properties\[grip\]\.x-kubernetes-validations\[0\]\.rule: Invalid value: .*compilation failed: ERROR: <input>:1:5/s,
+  );
+});
+
 test("status and scale are written apart, and generations count changes of the rest", async () => {
   await using w = await masters();
   const { backend } = w;

@@ -8,7 +8,7 @@ import type {
 } from "../../../../proto/gen/apiextensions.ts";
 import { forbidden, invalid, required } from "../../machinery/causes.ts";
 import { checkPort } from "../../machinery/names.ts";
-import { unsupported } from "../../machinery/structural/open-api-check.ts";
+import { unsupported } from "../../machinery/structural/unsupported.ts";
 import { checkDnsLabel } from "./name-validation.ts";
 
 const path = "spec.conversion";

@@ -6,6 +6,7 @@ import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import { forbidden, invalid, required } from "../causes.ts";
 import { isSchema, resourceFields } from "./node.ts";
 import type { SchemaProps } from "./props.ts";
+import { unsupported } from "./unsupported.ts";
 
 interface Place {
   readonly path: string;
@@ -222,15 +223,4 @@ function checkMapKey(
   if (property.nullable === true) {
     causes.push(forbidden(`${at}.nullable`, `${isKey} cannot be nullable`));
   }
-}
-
-/** As upstream, in the order in which the values are given. */
-export function unsupported(
-  field: string,
-  value: unknown,
-  supported: readonly string[],
-): FieldCause {
-  const list = supported.map((each) => JSON.stringify(each)).join(", ");
-  const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${list}`;
-  return { reason: "FieldValueNotSupported", field, message };
 }
