@@ -114,10 +114,9 @@ test("texts that cannot be compiled are refused in upstream's form", () => {
   assert.throws(() => evaluate(`${"(".repeat(500)}1${")".repeat(500)}`), /compilation failed/);
 });
 
-const text = (
-  rule: string,
-  extra: Partial<ValidationRule> = {},
-): SchemaProps["x-kubernetes-validations"] => [{ rule, ...extra }];
+const text = (rule: string, extra: Partial<ValidationRule> = {}): ValidationRule[] => [
+  { rule, ...extra },
+];
 
 function object(properties: Record<string, SchemaProps>, extra: SchemaProps = {}): SchemaProps {
   return { type: "object", properties, ...extra };

@@ -74,7 +74,8 @@ function compileMessage(text: string, thrown: unknown): string {
   const start = Math.min(range?.start ?? 0, text.length);
   const message = translated(summary ?? String((thrown as Error).message), code);
   // A selected field is placed by the dot before it.
-  const at = code === "no_such_key" && start > 0 ? start - 1 : start;
+  const selects = code === "no_such_key" || code === "cannot_index_type";
+  const at = selects && start > 0 ? start - 1 : start;
   const before = text.slice(0, at);
   const line = before.split("\n").length;
   const column = at - (before.lastIndexOf("\n") + 1);
@@ -90,6 +91,10 @@ function translated(summary: string, code: string): string {
   switch (code) {
     case "no_such_key":
       return `undefined field '${text.replace(/^No such key: /, "")}'`;
+    case "cannot_index_type": {
+      const type = /'(.*)'/.exec(text)?.[1] ?? "";
+      return `type '${type}' does not support field selection`;
+    }
     case "unknown_variable": {
       const name = text.replace(/^Unknown variable: /, "");
       return `undeclared reference to '${name}' (in container '')`;
