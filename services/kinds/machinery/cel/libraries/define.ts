@@ -1,8 +1,8 @@
 import type { Environment } from "@marcbachmann/cel-js";
 import { spend } from "../budget.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: the arguments are of the types in the signature.
-type Handler = (...values: any[]) => unknown;
+/** Its arguments are of the types in the signature, which the language checks. */
+type Handler = (...values: never[]) => unknown;
 
 /** Registers functions by their signatures. */
 export function define(environment: Environment, functions: Record<string, Handler>): void {
@@ -22,7 +22,7 @@ export function defineNamespace(
   environment.registerType(type, namespace);
   environment.registerConstant(name, type, new namespace());
   for (const [signature, handler] of Object.entries(functions)) {
-    const call: Handler = (_namespace, ...values) => handler(...values);
+    const call = (_namespace: unknown, ...values: never[]) => handler(...values);
     environment.registerFunction(`${type}.${signature}`, call as never);
   }
 }
