@@ -20,7 +20,7 @@ import { parseAddressRange } from "./admission/address-range.ts";
 import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
-import { bearerAuthenticator } from "./auth/bearer.ts";
+import { bearerAuthenticator, type TokenAuthenticator } from "./auth/bearer.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
 import { frontProxyAuthenticator } from "./auth/front-proxy.ts";
 import { impersonating } from "./auth/impersonation.ts";
@@ -28,6 +28,14 @@ import { mastersAuthorizer } from "./auth/masters.ts";
 import { nodeAuthorizer, type PodLookup } from "./auth/node-authorizer.ts";
 import { rbacAuthorizer } from "./auth/rbac/authorizer.ts";
 import { RbacPolicy } from "./auth/rbac/policy.ts";
+import {
+  type ObjectLookup,
+  serviceAccountAuthenticator,
+} from "./auth/service-accounts/authenticator.ts";
+import {
+  type ServiceAccountTokenOptions,
+  ServiceAccountTokens,
+} from "./auth/service-accounts/tokens.ts";
 import { tokenFileAuthenticator } from "./auth/token-file.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { conversionWebhooks } from "./extensions/conversion-webhook.ts";
@@ -38,6 +46,7 @@ import { addDynamicService } from "./faces/grpc/dynamic.ts";
 import type { Face } from "./faces/grpc/face.ts";
 import { addTypedServices } from "./faces/grpc/typed.ts";
 import type { OnUpgrade } from "./faces/rest/http1.ts";
+import { addIssuerPaths } from "./faces/rest/issuer-paths.ts";
 import { type RestBounds, RestServer } from "./faces/rest/server.ts";
 import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
 import { limits } from "./limits.ts";
@@ -78,6 +87,8 @@ export interface ApiserverOptions {
   readonly registry?: Registry | undefined;
   /** Bearer tokens: lines of token,user,uid,"groups". */
   readonly tokens?: string | undefined;
+  /** The keys and rules of service accounts' tokens; absent: there are none. */
+  readonly serviceAccounts?: ServiceAccountTokenOptions | undefined;
   /** Requests under way at once, and how many of one user may wait for their turn. */
   readonly seats?: number | undefined;
   readonly queueLength?: number | undefined;
@@ -182,6 +193,8 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   const registry = options.registry ?? builtInRegistry();
   const { bookmarkMillis, clock = productionClock } = options;
   const cache = new WatchCache({ store, registry, log, bookmarkMillis, clock });
+  const { serviceAccounts } = options;
+  const serviceAccountTokens = serviceAccounts && new ServiceAccountTokens(serviceAccounts);
   const policy = RbacPolicy.of(registry, cache);
   const now = options.now ?? (() => clock.wallMillis());
   const random = options.random ?? ((limit: number) => randomInt(limit));
@@ -206,9 +219,10 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     }),
     virtual: virtualKinds,
     tokens: {
-      kinds: options.tokens === undefined ? [] : [tokenFileAuthenticator(options.tokens)],
-      audiences: [],
+      kinds: tokenKinds(options, registry, cache, serviceAccountTokens, now),
+      audiences: serviceAccountTokens?.audiences ?? [],
     },
+    serviceAccountTokens,
     timeToLive: new TimeToLive(store, now),
     serviceRange: range.text,
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,
@@ -233,6 +247,26 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   const customResources = new CustomResources(complete, webhooks);
   customResources.start();
   return complete;
+}
+
+/** Asked in this order; those that answer for one form of token alone come first. */
+function tokenKinds(
+  options: Pick<ApiserverOptions, "tokens">,
+  registry: Registry,
+  cache: WatchCache,
+  serviceAccountTokens: ServiceAccountTokens | undefined,
+  now: () => number,
+): TokenAuthenticator[] {
+  const lookup: ObjectLookup = (kind, namespace, name) => {
+    const resource = registry.required("v1", kind);
+    return cache.of(resource).get(objectKey(resource, namespace, name))?.document;
+  };
+  return [
+    ...(serviceAccountTokens === undefined
+      ? []
+      : [serviceAccountAuthenticator(serviceAccountTokens, lookup, now)]),
+    ...(options.tokens === undefined ? [] : [tokenFileAuthenticator(options.tokens)]),
+  ];
 }
 
 function podLookup(registry: Registry, cache: WatchCache): PodLookup {
@@ -270,7 +304,9 @@ function createServer(
 
 function createRest(options: ApiserverOptions, face: Face, readiness: Readiness): RestServer {
   const { log, tls, onUpgrade = upgradeHandler(face) } = options;
-  return new RestServer({ face, readiness, log, tls, onUpgrade, ...options.restBounds });
+  const rest = new RestServer({ face, readiness, log, tls, onUpgrade, ...options.restBounds });
+  addIssuerPaths(rest.paths, face.backend.serviceAccountTokens);
+  return rest;
 }
 
 function setHealth(health: HealthRegistry, server: RpcServer, ready: boolean): void {

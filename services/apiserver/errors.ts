@@ -8,7 +8,7 @@ export function resourceName(kind: Resource): string {
 }
 
 /** `Pod`, `Deployment.apps`. */
-function kindName(kind: Resource): string {
+function kindName(kind: Pick<Resource, "group" | "kind">): string {
   return kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
 }
 
@@ -43,7 +43,11 @@ export function conflict(kind: Resource, name: string, why: string = modifiedTex
   );
 }
 
-export function invalid(kind: Resource, name: string, causes: readonly FieldCause[]): StatusError {
+export function invalid(
+  kind: Pick<Resource, "group" | "kind">,
+  name: string,
+  causes: readonly FieldCause[],
+): StatusError {
   const texts = causes.map((cause) => `${cause.field}: ${cause.message}`);
   const all = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
   return new StatusError(Code.invalidArgument, `${kindName(kind)} "${name}" is invalid: ${all}`, {

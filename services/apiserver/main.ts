@@ -7,6 +7,7 @@ import { serveEtcd } from "./etcd-thread.ts";
 import { limits } from "./limits.ts";
 import { endOf, openStore, readPem } from "./open-store.ts";
 import { checkCertificate } from "./pki/mod.ts";
+import { defaultIssuer, serviceAccountOptions } from "./service-account-flags.ts";
 
 const apiserver = program({
   name: "apiserver",
@@ -85,6 +86,31 @@ const apiserver = program({
       default: "trireme",
       help: "gRPC server: trireme, or grpc-js as the reference",
     },
+    "service-account-signing-key-file": {
+      type: "string",
+      help: "private key in PEM that signs tokens of service accounts; absent: none are made",
+    },
+    "service-account-key-file": {
+      type: "string",
+      help: "keys in PEM that prove them, files separated by commas; default: the signing key",
+    },
+    "service-account-issuer": {
+      type: "string",
+      default: defaultIssuer,
+      help: "issuers separated by commas: the first makes tokens, all are accepted",
+    },
+    "service-account-jwks-uri": {
+      type: "string",
+      help: "URL of the keys for others; default: /openid/v1/jwks below the issuer",
+    },
+    "api-audiences": {
+      type: "string",
+      help: "audiences of the API, separated by commas; default: the issuers",
+    },
+    "service-account-max-token-expiration": {
+      type: "string",
+      help: "longest life of a token, e.g. 24h; longer requests are cut to it",
+    },
     "token-auth-file": {
       type: "string",
       help: 'bearer tokens: a file of lines token,user,uid[,"group1,group2"]',
@@ -119,6 +145,7 @@ const apiserver = program({
     );
     const tokenFile = values["token-auth-file"];
     const tokens = tokenFile && (await readPem("token-auth-file", tokenFile));
+    const serviceAccounts = await serviceAccountOptions(values);
     const host = values["bind-address"];
     const etcdPort = values["etcd-port"];
     const httpsPort = values["https-port"];
@@ -143,6 +170,7 @@ const apiserver = program({
         nodePortRange: values["service-node-port-range"],
         kubeletTls,
         tokens,
+        serviceAccounts,
         seats: countOf("max-requests-inflight", values["max-requests-inflight"], 10),
         queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,

@@ -1,11 +1,19 @@
 /** Who everybody in a cluster is: certificates from its CA, and the masters' peer keys. */
 import { join } from "node:path";
 import { loadOrCreateIdentity } from "../../ha/runtime/production/mod.ts";
-import { type ClusterLayout, ensureClusterPki, type KeyPairFiles } from "../apiserver/pki/mod.ts";
+import {
+  type ClusterLayout,
+  ensureClusterPki,
+  ensureServiceAccountKey,
+  type KeyPairFiles,
+  type ServiceAccountKeyFiles,
+} from "../apiserver/pki/mod.ts";
 
 /** Everything as files; PEM. */
 export interface Credentials {
   readonly ca: string;
+  /** Signs and proves the tokens of service accounts. */
+  readonly serviceAccountKey: ServiceAccountKeyFiles;
   readonly admin: KeyPairFiles;
   readonly scheduler: KeyPairFiles & { readonly ca: string };
   readonly controllerManager: KeyPairFiles & { readonly ca: string };
@@ -54,6 +62,7 @@ export async function ensureCredentials(
   );
   return {
     ca,
+    serviceAccountKey: await ensureServiceAccountKey(directory),
     admin: pair("admin"),
     scheduler: client("scheduler"),
     controllerManager: client("controller-manager"),

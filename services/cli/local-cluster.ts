@@ -234,6 +234,8 @@ function masterArgs(
     ...["--service-cluster-ip-range", addressRanges(shape).services],
     ...["--kubelet-client-certificate", master.client.cert],
     ...["--kubelet-client-key", master.client.key],
+    ...["--service-account-signing-key-file", credentials.serviceAccountKey.privateKey],
+    ...["--service-account-key-file", credentials.serviceAccountKey.publicKey],
   ];
 }
 

@@ -18,6 +18,7 @@ const requests = [
   "meta.v1.DeleteCollectionRequest",
   "meta.v1.PatchRequest",
   "meta.v1.WriteOptions",
+  "core.v1.TokenRequest",
   "core.v1.Binding",
   "core.v1.Eviction",
   "core.v1.LogsRequest",

@@ -104,7 +104,8 @@ export async function writeKeyPair(files: KeyPairFiles, pair: KeyPair): Promise<
   await writeWhole(files.cert, pair.cert);
 }
 
-async function writeWhole(file: string, text: string): Promise<void> {
+/** Readable by its owner alone; the file appears whole or not at all. */
+export async function writeWhole(file: string, text: string): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`;
   await writeFile(temporary, text, { mode: 0o600 });
   await rename(temporary, file);

@@ -10,3 +10,4 @@ export {
   type ClusterLayout,
   ensureClusterPki,
 } from "./components.ts";
+export { ensureServiceAccountKey, type ServiceAccountKeyFiles } from "./service-account-key.ts";

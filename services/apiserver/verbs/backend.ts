@@ -5,6 +5,7 @@ import type { AdmissionChain } from "../admission/chain.ts";
 import type { Authorizer } from "../auth/authorize.ts";
 import type { TokenAuthenticator } from "../auth/bearer.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
+import type { ServiceAccountTokens } from "../auth/service-accounts/tokens.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
 import type { FlowControl } from "./flow-control.ts";
 import type { TimeToLive } from "./time-to-live.ts";
@@ -27,6 +28,8 @@ export interface Backend {
     readonly kinds: readonly TokenAuthenticator[];
     readonly audiences: readonly string[];
   };
+  /** Absent: service accounts have no tokens here. */
+  readonly serviceAccountTokens: ServiceAccountTokens | undefined;
   /** Answers for the resources that are not stored. */
   readonly virtual: VirtualKinds;
   readonly flowControl: FlowControl;

@@ -234,6 +234,22 @@ export const coreFields: SupportTable = {
   ),
 
   "trireme.core.v1.Binding": behaves("the verb bind", "apiVersion kind metadata target"),
+  "trireme.core.v1.TokenRequest": {
+    ...behaves("the verb that makes tokens", "apiVersion kind metadata spec"),
+    ...behaves("the apiserver answers with it", "status"),
+  },
+  "trireme.core.v1.TokenRequestSpec": behaves(
+    "the verb that makes tokens",
+    "audiences expirationSeconds boundObjectRef",
+  ),
+  "trireme.core.v1.BoundObjectReference": behaves(
+    "the verb that makes tokens",
+    "kind apiVersion name uid",
+  ),
+  "trireme.core.v1.TokenRequestStatus": behaves(
+    "the apiserver answers with it",
+    "token expirationTimestamp",
+  ),
   "trireme.core.v1.Eviction": behaves("the verb evict", "apiVersion kind metadata deleteOptions"),
   "trireme.core.v1.LogsRequest": behaves(
     "the kubelet",

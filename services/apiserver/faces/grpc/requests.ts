@@ -27,6 +27,7 @@ export const encodedRequests: readonly string[] = [
   "evict",
   "finalize",
   "updateScale",
+  "createToken",
 ];
 
 /** The envelope is read; the object in it stays encoded until the verb wants it. */

@@ -8,6 +8,7 @@ import type {
   HeartbeatRequest,
   LogsRequest,
   PortForwardRequest,
+  TokenRequest,
 } from "../../../../proto/gen/core.ts";
 import type { GetRequest } from "../../../../proto/gen/meta.ts";
 import type { Resource } from "../../../kinds/mod.ts";
@@ -16,6 +17,7 @@ import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
 import { portForward } from "../../nodes/port-forward.ts";
 import { bind, callOf, evict, finalize, getScale, update, updateScale } from "../../verbs/mod.ts";
+import { createToken } from "../../verbs/tokens.ts";
 import type { Face } from "./face.ts";
 import { decoding, tellWarnings, writeOf } from "./requests.ts";
 
@@ -58,6 +60,9 @@ export function extraMethods(
     }),
     getScale: unary((request: GetRequest, context) =>
       getScale(backend, enter(context), resource, request),
+    ),
+    createToken: decoded("createToken", (call, request: TokenRequest) =>
+      createToken(backend, call, resource, request),
     ),
     updateScale: decoded("updateScale", (call, request: ScaleWrite) =>
       updateScale(backend, call, resource, request),

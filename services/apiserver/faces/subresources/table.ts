@@ -10,6 +10,7 @@ import type { Body } from "../../verbs/body.ts";
 import type { Call } from "../../verbs/call.ts";
 import { podRows } from "./pods.ts";
 import { scaleRow } from "./scale.ts";
+import { tokenRow } from "./service-accounts.ts";
 import { finalizeRow, statusRow } from "./status.ts";
 
 /** A request for a subresource, apart from the wire. */
@@ -69,6 +70,7 @@ export interface SubresourceRow {
 const rows: Readonly<Record<string, readonly SubresourceRow[]>> = {
   namespaces: [finalizeRow],
   pods: podRows,
+  serviceaccounts: [tokenRow],
 };
 
 /** Those of a resource, in the order of their names. */
