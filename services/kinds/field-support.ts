@@ -1,6 +1,7 @@
 /** What becomes of every field of every built-in kind, and the warnings that follow from it. */
 import { admissionRegistrationFields } from "./admissionregistration/fields.ts";
 import { apiextensionsFields } from "./apiextensions/fields.ts";
+import { apiRegistrationFields } from "./apiregistration/fields.ts";
 import { appsFields } from "./apps/fields.ts";
 import { authenticationFields } from "./authentication/fields.ts";
 import { authorizationFields } from "./authorization/fields.ts";
@@ -13,6 +14,7 @@ import { containerFields } from "./core/pod/container-fields.ts";
 import { podSpecFields } from "./core/pod/spec-fields.ts";
 import { podStatusFields } from "./core/pod/status-fields.ts";
 import { discoveryFields } from "./discovery/fields.ts";
+import { eventsFields } from "./events/fields.ts";
 import { FieldWarnings, type SupportTable } from "./machinery/field-support.ts";
 import { metaFields } from "./machinery/meta-fields.ts";
 import type { Document } from "./machinery/resource.ts";
@@ -45,6 +47,8 @@ export const fieldSupport: SupportTable = {
   ...networkingFields,
   ...admissionRegistrationFields,
   ...certificatesFields,
+  ...eventsFields,
+  ...apiRegistrationFields,
 };
 
 const warnings = new FieldWarnings(fieldSupport);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { byVersion } from "../../services/apiserver/faces/rest/groups.ts";
+import { byVersion } from "../../services/apiserver/verbs/groups.ts";
 import { builtInRegistry, defineResource } from "../../services/kinds/mod.ts";
 import { restWorld } from "./harness.ts";
 

@@ -1,5 +1,7 @@
 /** The resources that are computed for each request: one row per kind, one file each. */
 import type { VirtualKinds } from "../verbs/virtual-kind.ts";
+import { apiService } from "./api-service.ts";
+import { componentStatus } from "./component-status.ts";
 import { selfSubjectAccessReview } from "./self-subject-access-review.ts";
 import { selfSubjectReview } from "./self-subject-review.ts";
 import { selfSubjectRulesReview } from "./self-subject-rules-review.ts";
@@ -7,6 +9,8 @@ import { subjectAccessReview } from "./subject-access-review.ts";
 import { tokenReview } from "./token-review.ts";
 
 export const virtualKinds: VirtualKinds = {
+  "apiservices.apiregistration.k8s.io": apiService,
+  componentstatuses: componentStatus,
   "localsubjectaccessreviews.authorization.k8s.io": subjectAccessReview,
   "selfsubjectaccessreviews.authorization.k8s.io": selfSubjectAccessReview,
   "selfsubjectreviews.authentication.k8s.io": selfSubjectReview,

@@ -2,11 +2,13 @@ import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Event, EventsService } from "../../../proto/gen/core.ts";
 import { invalid, required } from "../machinery/causes.ts";
 import { defineKind, nameColumn } from "../machinery/define.ts";
+import { wrong } from "../machinery/field-rules.ts";
+import { checkQualifiedName } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 import { age } from "../machinery/time.ts";
-import { oneOf } from "./pod/field-checks.ts";
 
-const reasonLengthMax = 128;
+/** Of the reason, the action and the reporting instance. */
+const nameLengthMax = 128;
 const messageLengthMax = 1024;
 
 const asEvent = (document: Document): Event => document as Event;
@@ -89,31 +91,42 @@ export const event = defineKind({
   ],
 });
 
+/** Upstream `legacyValidateEvent`: what both versions ask of an event. */
 function validateEvent(event: Event): FieldCause[] {
-  const causes: FieldCause[] = [];
   const namespace = event.metadata?.namespace ?? "";
   const involved = event.involvedObject?.namespace ?? "";
+  const isNewer = event.eventTime !== undefined;
   // Events about cluster-scoped objects live in the namespace "default".
-  const matches = involved === "" ? ["", "default"].includes(namespace) : involved === namespace;
+  const homes = isNewer ? ["default", "kube-system"] : ["", "default"];
+  const matches = involved === "" ? homes.includes(namespace) : isNewer || involved === namespace;
+  const causes: FieldCause[] = [];
   if (!matches) {
     const detail = "does not match event.namespace";
     causes.push(invalid("involvedObject.namespace", involved, detail));
   }
-  if (event.eventTime === undefined) return causes;
-  // From here on the newer form, events.k8s.io, which upstream checks more strictly.
-  const { reason = "", message = "", action = "", type = "" } = event;
-  if (!event.reportingComponent) causes.push(required("reportingController"));
-  if (!event.reportingInstance) causes.push(required("reportingInstance"));
-  if (action === "") causes.push(required("action"));
-  if (reason === "") causes.push(required("reason"));
-  if (reason.length > reasonLengthMax) {
-    causes.push(invalid("reason", reason, `can have at most ${reasonLengthMax} characters`));
-  }
-  if (message.length > messageLengthMax) {
-    const detail = `can have at most ${messageLengthMax} characters`;
-    causes.push(invalid("message", message, detail));
-  }
-  return [...causes, ...oneOf(type, ["Normal", "Warning"], "type")];
+  return isNewer ? [...causes, ...validateNewer(event)] : causes;
+}
+
+function validateNewer(event: Event): FieldCause[] {
+  const { reportingComponent: controller = "", reportingInstance: instance = "" } = event;
+  const { reason = "", message = "", action = "" } = event;
+  const field = "reportingController";
+  return [
+    ...(controller === "" ? [required(field)] : []),
+    ...wrong(field, controller, checkQualifiedName(controller)),
+    ...(instance === "" ? [required("reportingInstance")] : []),
+    ...atMost("reportingInstance", instance, nameLengthMax),
+    ...(action === "" ? [required("action")] : []),
+    ...atMost("action", action, nameLengthMax),
+    ...(reason === "" ? [required("reason")] : []),
+    ...atMost("reason", reason, nameLengthMax),
+    ...atMost("message", message, messageLengthMax),
+  ];
+}
+
+function atMost(field: string, text: string, bytesMax: number): FieldCause[] {
+  if (Buffer.byteLength(text) <= bytesMax) return [];
+  return [invalid(field, "", `can have at most ${bytesMax} characters`)];
 }
 
 function lastSeen(event: Event): string | undefined {

@@ -130,6 +130,9 @@ export const coreFields: SupportTable = {
   "trireme.core.v1.EventSource": behaves(information, "component host"),
   "trireme.core.v1.EventSeries": behaves(information, "count lastObservedTime"),
 
+  "trireme.core.v1.ComponentStatus": behaves(information, "apiVersion kind metadata conditions"),
+  "trireme.core.v1.ComponentCondition": behaves(information, "type status message error"),
+
   "trireme.core.v1.ConfigMap": {
     ...behaves(address, "apiVersion kind metadata"),
     ...behaves("the kubelet", "data binaryData"),

@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { apiVersionOf, type Registry, type Resource } from "../../../kinds/mod.ts";
+import { groupsOf, type ServedGroup } from "../../verbs/groups.ts";
 import { subresourcesOf } from "../subresources/table.ts";
 import { jsonResponse, notFoundResponse, withHeaders } from "./answers.ts";
-import { groupsOf, type ServedGroup } from "./groups.ts";
 import { acceptable } from "./negotiate.ts";
 import type { PlainPath, PlainRequest } from "./paths.ts";
 import type { RestResponse } from "./types.ts";

@@ -1,5 +1,5 @@
 /** The groups of the API in the order in which clients look through them. */
-import type { Registry } from "../../../kinds/mod.ts";
+import type { Registry } from "../../kinds/mod.ts";
 
 export interface ServedGroup {
   /** "": the core group. */
@@ -60,6 +60,11 @@ function byPriority(one: ServedGroup, other: ServedGroup): number {
 }
 
 function priorityOf({ name }: ServedGroup): number {
+  return groupPriority(name);
+}
+
+/** The higher one comes first. */
+export function groupPriority(name: string): number {
   return Object.hasOwn(priorities, name) ? (priorities[name] ?? otherPriority) : otherPriority;
 }
 
