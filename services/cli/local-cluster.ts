@@ -68,6 +68,8 @@ export class LocalCluster {
         "controller-manager",
         ...clientArgs(shape, credentials.controllerManager),
         ...["--cluster-cidr", addressRanges(shape).pods],
+        ...["--root-ca-file", credentials.ca],
+        ...["--service-account-private-key-file", credentials.serviceAccountKey.privateKey],
       ]),
     );
     this.kubelets = memberNames("node", shape.nodes).map((name, i) =>

@@ -1,6 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
+import { clusterRoleAggregation } from "./clusterrole-aggregation.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
@@ -10,6 +12,9 @@ import { nodeIpamController } from "./node-ipam.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { podGcController } from "./pod-gc.ts";
 import { replicaSetController } from "./replica-set.ts";
+import { rootCaPublisher } from "./root-ca-publisher.ts";
+import { serviceAccountController } from "./service-account.ts";
+import { serviceAccountTokenController } from "./service-account-token/controller.ts";
 import type { Controller } from "./types.ts";
 
 const flags = {
@@ -56,10 +61,25 @@ const flags = {
   "concurrent-deployment-syncs": { type: "number", default: 5, help: "deployments at a time" },
   "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
+  "root-ca-file": {
+    type: "string",
+    help: "CA certificate in PEM that is published in every namespace; absent: none is",
+  },
+  "service-account-private-key-file": {
+    type: "string",
+    help: "private key in PEM that signs the tokens in secrets; absent: secrets are not filled",
+  },
+  "concurrent-serviceaccount-token-syncs": {
+    type: "number",
+    default: 5,
+    help: "secrets at a time",
+  },
   "concurrent-gc-syncs": { type: "number", default: 20, help: "objects at a time" },
 } as const;
 
-function controllersByFlags(values: FlagValues<typeof flags>): readonly Controller[] {
+async function controllersByFlags(
+  values: FlagValues<typeof flags>,
+): Promise<readonly Controller[]> {
   const graceMillis = parseDuration(
     values["node-monitor-grace-period"],
     "--node-monitor-grace-period",
@@ -72,6 +92,9 @@ function controllersByFlags(values: FlagValues<typeof flags>): readonly Controll
         `--node-monitor-grace-period (${graceMillis} ms)`,
     );
   }
+  const rootCa = await readPem("root-ca-file", values["root-ca-file"]);
+  const keyFlag = "service-account-private-key-file";
+  const privateKey = await readPem(keyFlag, values[keyFlag]);
   return [
     nodeIpamController({
       clusterCidr: values["cluster-cidr"],
@@ -89,6 +112,17 @@ function controllersByFlags(values: FlagValues<typeof flags>): readonly Controll
     endpointsController(values["concurrent-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),
+    clusterRoleAggregation(1),
+    serviceAccountController(1),
+    ...(rootCa === undefined ? [] : [rootCaPublisher(rootCa, 1)]),
+    ...(privateKey === undefined
+      ? []
+      : [
+          serviceAccountTokenController({
+            ...{ privateKey, rootCa },
+            workers: values["concurrent-serviceaccount-token-syncs"],
+          }),
+        ]),
     podGcController({
       terminatedThreshold: values["terminated-pod-gc-threshold"],
       periodMillis: 20_000,
@@ -97,12 +131,22 @@ function controllersByFlags(values: FlagValues<typeof flags>): readonly Controll
   ];
 }
 
+async function readPem(flag: string, file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const text = `--${flag}: ${file} cannot be read: ${(error as Error).message}`;
+    throw new StatusError(Code.invalidArgument, text, undefined, { cause: error });
+  }
+}
+
 export const program = define({
   name: "controller-manager",
   summary: "runs the control loops that keep the cluster as it was asked to be",
   flags,
   async start(values, log) {
-    const controllers = controllersByFlags(values);
+    const controllers = await controllersByFlags(values);
     const identity = "kube-controller-manager";
     return runElectedProgram({
       values,
