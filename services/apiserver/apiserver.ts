@@ -14,7 +14,6 @@ import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
-import type { Pod } from "../../proto/gen/core.ts";
 import { builtInRegistry, type Registry, type Resource } from "../kinds/mod.ts";
 import { parseAddressRange } from "./admission/address-range.ts";
 import { admissionChain } from "./admission/plugins.ts";
@@ -25,7 +24,8 @@ import { certificateAuthenticator } from "./auth/certificate.ts";
 import { frontProxyAuthenticator } from "./auth/front-proxy.ts";
 import { impersonating } from "./auth/impersonation.ts";
 import { mastersAuthorizer } from "./auth/masters.ts";
-import { nodeAuthorizer, type PodLookup } from "./auth/node-authorizer.ts";
+import { nodeAuthorizer } from "./auth/node-authorizer.ts";
+import { NodeGraph } from "./auth/node-graph.ts";
 import { rbacAuthorizer } from "./auth/rbac/authorizer.ts";
 import { RbacPolicy } from "./auth/rbac/policy.ts";
 import {
@@ -52,7 +52,6 @@ import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
 import { limits } from "./limits.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
-import { createSelection } from "./storage/selection.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
 import { type Backend, FlowControl, TimeToLive } from "./verbs/mod.ts";
 import { virtualKinds } from "./virtual/mod.ts";
@@ -195,6 +194,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   const cache = new WatchCache({ store, registry, log, bookmarkMillis, clock });
   const { serviceAccounts } = options;
   const serviceAccountTokens = serviceAccounts && new ServiceAccountTokens(serviceAccounts);
+  const graph = NodeGraph.of(registry, cache);
   const policy = RbacPolicy.of(registry, cache);
   const now = options.now ?? (() => clock.wallMillis());
   const random = options.random ?? ((limit: number) => randomInt(limit));
@@ -206,11 +206,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     cache,
     log,
     policy,
-    authorizers: [
-      mastersAuthorizer,
-      nodeAuthorizer(podLookup(registry, cache)),
-      rbacAuthorizer(policy),
-    ],
+    authorizers: [mastersAuthorizer, nodeAuthorizer(graph), rbacAuthorizer(policy)],
     flowControl: new FlowControl({
       seats: options.seats ?? limits.seats,
       queueLength: options.queueLength ?? limits.queueLength,
@@ -240,7 +236,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   };
   const complete: Backend = {
     ...backend,
-    admission: admissionChain(backend, plugins),
+    admission: admissionChain({ ...backend, graph }, plugins),
     catchUp: (withinMillis) => customResources.catchUp(withinMillis),
   };
   const webhooks = conversionWebhooks(serviceLookup(registry, cache, random));
@@ -267,18 +263,6 @@ function tokenKinds(
       : [serviceAccountAuthenticator(serviceAccountTokens, lookup, now)]),
     ...(options.tokens === undefined ? [] : [tokenFileAuthenticator(options.tokens)]),
   ];
-}
-
-function podLookup(registry: Registry, cache: WatchCache): PodLookup {
-  const pods = registry.required("v1", "Pod");
-  return {
-    get: (namespace, name) =>
-      cache.of(pods).get(objectKey(pods, namespace, name))?.document as Pod | undefined,
-    *list(namespace) {
-      const selection = createSelection(pods, { namespace });
-      for (const object of cache.of(pods).select(selection)) yield object.document as Pod;
-    },
-  };
 }
 
 function createServer(

@@ -29,6 +29,7 @@ import {
 import { NodeLivenessesClient } from "../../proto/gen/node.ts";
 import { authorize } from "../../services/apiserver/auth/authorize.ts";
 import { nodeAuthorizer } from "../../services/apiserver/auth/node-authorizer.ts";
+import { NodeGraph } from "../../services/apiserver/auth/node-graph.ts";
 import { defaultAuthorizers } from "../../services/apiserver/auth/rbac/default-authorizers.ts";
 import {
   type Apiserver,
@@ -329,21 +330,20 @@ test("logs say what stands in their way", async () => {
 
 test("the default roles and the node authorizer", () => {
   const bound = {
-    metadata: { name: "mine" },
+    metadata: { name: "mine", namespace: "default" },
     spec: {
       nodeName: "n1",
       volumes: [{ name: "v", secret: { secretName: "s" } }],
       containers: [{ name: "c", envFrom: [{ configMapRef: { name: "cm" } }] }],
     },
   };
-  const elsewhere = { spec: { nodeName: "n2", imagePullSecrets: [{ name: "other" }] } };
-  const authorizers = [
-    ...defaultAuthorizers(),
-    nodeAuthorizer({
-      get: (_namespace, name) => (name === "mine" ? bound : { spec: {} }),
-      list: () => [elsewhere, bound],
-    }),
-  ];
+  const elsewhere = {
+    metadata: { name: "e", namespace: "default" },
+    spec: { nodeName: "n2", imagePullSecrets: [{ name: "other" }] },
+  };
+  const graph = new NodeGraph();
+  for (const document of [elsewhere, bound]) graph.pods.added({ document });
+  const authorizers = [...defaultAuthorizers(), nodeAuthorizer(graph)];
   const node = "system:node:n1";
   const rows: [user: string, verb: string, resource: string, name: string, allowed: boolean][] = [
     ["system:kube-scheduler", "create", "pods/binding", "p", true],

@@ -4,6 +4,7 @@ import type { RuntimeClass } from "../../../proto/gen/node.ts";
 import type { PriorityClass } from "../../../proto/gen/scheduling.ts";
 import { type Registry, type Resource, systemPriorityClasses } from "../../kinds/mod.ts";
 import type { Authorizer } from "../auth/authorize.ts";
+import type { NodeGraph } from "../auth/node-graph.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
 import { fetchObject } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
@@ -16,6 +17,7 @@ import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodePortsInUse } from "./node-ports-in-use.ts";
+import { nodeRestriction } from "./node-restriction.ts";
 import { type PriorityClasses, podPriority, priorityClasses } from "./pod-priority.ts";
 import type { PortRange } from "./port-range.ts";
 import { rbacEscalation } from "./rbac-escalation.ts";
@@ -31,6 +33,7 @@ interface AdmissionBackend {
   readonly cache: WatchCache;
   readonly authorizers: readonly Authorizer[];
   readonly policy: RbacPolicy;
+  readonly graph: NodeGraph;
 }
 
 export function admissionChain(
@@ -74,6 +77,7 @@ export function admissionChain(
       inUse: () => nodePortsInUse(backend.store),
     }),
     leaseFence(),
+    nodeRestriction(backend.graph),
     rbacEscalation({
       authorizers: backend.authorizers,
       policy: backend.policy,

@@ -1,7 +1,8 @@
-import type { Pod } from "../../../proto/gen/core.ts";
-import { referencesOf } from "../../kinds/mod.ts";
 import type { RequestInfo } from "../request-info.ts";
 import type { Authorizer, Decision } from "./authorize.ts";
+import type { NeededKind, NodeGraph } from "./node-graph.ts";
+import { nodeRole } from "./rbac/bootstrap/component-roles.ts";
+import { ReadyRole } from "./rbac/rule.ts";
 
 const userPrefix = "system:node:";
 
@@ -11,97 +12,148 @@ export function nodeNameOf(user: { name: string; groups: readonly string[] }): s
   return user.name.slice(userPrefix.length);
 }
 
-/** Pods as the watch cache has them. */
-export interface PodLookup {
-  get(namespace: string, name: string): Pod | undefined;
-  /** Every pod of a namespace. */
-  list(namespace: string): Iterable<Pod>;
-}
+const readVerbs = ["get", "list", "watch"];
+const allowed: Decision = { allowed: true };
+const refused: Decision = { allowed: false };
 
-const readVerbs = new Set(["get", "list", "watch"]);
-const eventVerbs = new Set(["create", "update", "patch"]);
-const refusedByGraph = "no relationship found between node";
+/** Decides about one kind of object, for a node. */
+type NodeRule = (graph: NodeGraph, node: string, request: RequestInfo) => Decision;
+
+/** By `plural[.group]`: what depends on the node. Everything else is as the role system:node says. */
+const rules: Readonly<Record<string, NodeRule>> = {
+  nodes: ownNode,
+  pods: ownPods,
+  secrets: (graph, node, request) => needed(graph, node, request, "secrets", readVerbs),
+  configmaps: (graph, node, request) => needed(graph, node, request, "configmaps", readVerbs),
+  persistentvolumeclaims(graph, node, request) {
+    const verbs = request.subresource === "status" ? ["get", "update", "patch"] : ["get"];
+    return needed(graph, node, request, "persistentvolumeclaims", verbs);
+  },
+  persistentvolumes: (graph, node, { verb, name, subresource }) => {
+    if (verb !== "get" || subresource !== "") return refused;
+    return graph.needsVolume(node, name) ? allowed : unrelated(node);
+  },
+  serviceaccounts(graph, node, request) {
+    const verbs = request.subresource === "token" ? ["create"] : readVerbs;
+    return needed(graph, node, request, "serviceaccounts", verbs);
+  },
+  "volumeattachments.storage.k8s.io": (graph, node, { verb, name, subresource }) => {
+    if (verb !== "get" || subresource !== "") return refused;
+    return graph.nodeOfAttachment(name) === node ? allowed : unrelated(node);
+  },
+  "csinodes.storage.k8s.io": (_graph, node, { verb, name }) => {
+    const verbs = ["get", "create", "update", "patch", "delete"];
+    if (!verbs.includes(verb)) {
+      return refusal("can only get, create, update, patch, or delete a CSINode");
+    }
+    // The name of a new one may come with its body, which admission sees.
+    if (name === node || (verb === "create" && name === "")) return allowed;
+    return refusal("can only access CSINode with the same name as the requesting node");
+  },
+  "leases.coordination.k8s.io": (_graph, node, { verb, name, namespace }) => {
+    const verbs = ["get", "create", "update", "patch", "delete"];
+    if (!verbs.includes(verb)) {
+      return refusal("can only get, create, update, patch, or delete a node lease");
+    }
+    if (namespace !== "kube-node-lease") {
+      return refusal('can only access leases in the "kube-node-lease" system namespace');
+    }
+    if (name === node || (verb === "create" && name === "")) return allowed;
+    return refusal("can only access node lease with the same name as the requesting node");
+  },
+};
+
+/** Beside upstream's role: what Trireme's kubelet reads. */
+const role = new ReadyRole([
+  ...nodeRole.rules,
+  { verbs: ["list", "watch"], apiGroups: [""], resources: ["endpoints"] },
+]);
 
 /**
- * What a kubelet may do (upstream's Node authorizer and NodeRestriction): its own Node and Lease,
- * the pods bound to it, and reading the objects that those pods name.
+ * What a kubelet may do (upstream's Node authorizer): its own Node, Lease and CSINode, the pods bound
+ * to it, and reading the objects that those pods need. Admission's NodeRestriction looks into bodies.
  */
-export function nodeAuthorizer(pods: PodLookup): Authorizer {
+export function nodeAuthorizer(graph: NodeGraph): Authorizer {
   return {
     authorize(request): Decision {
       const node = nodeNameOf(request.user);
-      if (node === undefined) return { allowed: false };
-      if (request.group === "coordination.k8s.io") return leaseDecision(node, request);
-      if (request.group !== "") return { allowed: false };
-      const reads = readVerbs.has(request.verb);
-      switch (request.resource) {
-        case "nodes":
-          return nodeDecision(node, request);
-        case "pods":
-          return podDecision(node, request, pods);
-        case "events":
-          return { allowed: eventVerbs.has(request.verb) };
-        case "services":
-        case "endpoints":
-          return { allowed: reads };
-        case "secrets":
-        case "configmaps":
-        case "serviceaccounts":
-          return reads ? referenceDecision(node, request, pods) : { allowed: false };
-        default:
-          return { allowed: false };
-      }
+      if (node === undefined) return refused;
+      const { group, resource } = request;
+      const name = group === "" ? resource : `${resource}.${group}`;
+      const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
+      if (rule !== undefined) return rule(graph, node, request);
+      return role.allows(request) ? allowed : refused;
     },
   };
 }
 
-function nodeDecision(node: string, request: RequestInfo): Decision {
-  const { verb, name } = request;
-  if (readVerbs.has(verb)) return { allowed: true };
-  if (!["create", "update", "patch"].includes(verb)) {
-    return { allowed: false, reason: "nodes may not delete nodes" };
+function ownNode(_graph: NodeGraph, node: string, request: RequestInfo): Decision {
+  const { verb, name, subresource } = request;
+  if (subresource === "status") {
+    if (!["update", "patch"].includes(verb)) return refused;
+  } else if (subresource !== "" || verb === "delete" || verb === "deletecollection") {
+    return refusal("nodes may not delete nodes");
   }
-  if (name === node) return { allowed: true };
-  return { allowed: false, reason: `node "${node}" is not allowed to modify node "${name}"` };
+  if (verb === "list" || verb === "watch") {
+    if (selected(request.fieldSelector, "metadata.name") === node) return allowed;
+    return refusal(`node '${node}' cannot read all nodes, only its own Node object`);
+  }
+  if (name === node || (verb === "create" && name === "")) return allowed;
+  if (verb === "get") {
+    return refusal(`node '${node}' cannot read '${name}', only its own Node object`);
+  }
+  return refusal(`node "${node}" is not allowed to modify node "${name}"`);
 }
 
-function podDecision(node: string, request: RequestInfo, pods: PodLookup): Decision {
-  const { verb, name, namespace, subresource } = request;
+function ownPods(graph: NodeGraph, node: string, request: RequestInfo): Decision {
+  const { verb, name, namespace, subresource, fieldSelector } = request;
   if (verb === "list" || verb === "watch") {
-    const own = request.fieldSelector.split(",").includes(`spec.nodeName=${node}`);
-    if (own) return { allowed: true };
-    const reason = `can only list pods of its own, with field selector spec.nodeName=${node}`;
-    return { allowed: false, reason };
+    if (selected(fieldSelector, "spec.nodeName") === node) return allowed;
+    return refusal(`can only list pods of its own, with field selector spec.nodeName=${node}`);
   }
+  if (verb === "create" && subresource === "") return allowed;
   const wanted =
     (subresource === "" && (verb === "get" || verb === "delete")) ||
-    (subresource === "status" && (verb === "update" || verb === "patch"));
-  if (!wanted) return { allowed: false };
-  if (pods.get(namespace, name)?.spec?.nodeName === node) return { allowed: true };
-  return { allowed: false, reason: `${refusedByGraph} "${node}" and this object` };
+    (subresource === "status" && (verb === "update" || verb === "patch")) ||
+    (subresource === "eviction" && verb === "create");
+  if (!wanted) return refused;
+  return graph.nodeOfPod(namespace, name) === node ? allowed : unrelated(node);
 }
 
 /** A list or watch must name one object by its field selector, as upstream demands. */
-function referenceDecision(node: string, request: RequestInfo, pods: PodLookup): Decision {
-  const { resource, namespace } = request;
-  const selected = /^metadata\.name=([^,=]+)$/.exec(request.fieldSelector)?.[1] ?? "";
-  const name = request.verb === "get" ? request.name : selected;
+function needed(
+  graph: NodeGraph,
+  node: string,
+  request: RequestInfo,
+  kind: NeededKind,
+  verbs: readonly string[],
+): Decision {
+  const { verb, namespace, subresource, fieldSelector } = request;
+  const whole = subresource === "" || subresource === "status" || subresource === "token";
+  if (!verbs.includes(verb) || !whole) return refused;
+  const byName = verb !== "list" && verb !== "watch";
+  const name = byName ? request.name : (selected(fieldSelector, "metadata.name") ?? "");
   if (name === "" || namespace === "") {
-    const reason = `can only read individual resources of this type, by name or metadata.name=NAME`;
-    return { allowed: false, reason };
+    return refusal(
+      "can only read individual resources of this type, by name or metadata.name=NAME",
+    );
   }
-  for (const pod of pods.list(namespace)) {
-    if (pod.spec?.nodeName !== node) continue;
-    const { secrets, configMaps, serviceAccount } = referencesOf(pod);
-    if (resource === "secrets" && secrets.has(name)) return { allowed: true };
-    if (resource === "configmaps" && configMaps.has(name)) return { allowed: true };
-    if (resource === "serviceaccounts" && serviceAccount === name) return { allowed: true };
-  }
-  return { allowed: false, reason: `${refusedByGraph} "${node}" and this object` };
+  return graph.needs(node, kind, namespace, name) ? allowed : unrelated(node);
 }
 
-function leaseDecision(node: string, request: RequestInfo): Decision {
-  const { verb, name, namespace } = request;
-  const own = namespace === "kube-node-lease" && name === node;
-  return { allowed: own && ["get", "create", "update", "patch"].includes(verb) };
+/** The value that a field selector demands of a field. */
+function selected(fieldSelector: string, field: string): string | undefined {
+  for (const term of fieldSelector.split(",")) {
+    const [name, value] = term.split(/==?/);
+    if (name === field && value !== undefined && !term.includes("!=")) return value;
+  }
+  return undefined;
+}
+
+function unrelated(node: string): Decision {
+  return refusal(`no relationship found between node '${node}' and this object`);
+}
+
+function refusal(reason: string): Decision {
+  return { allowed: false, reason };
 }

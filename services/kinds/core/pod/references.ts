@@ -4,6 +4,8 @@ import type { Container, Pod } from "../../../../proto/gen/core.ts";
 export interface PodReferences {
   readonly secrets: ReadonlySet<string>;
   readonly configMaps: ReadonlySet<string>;
+  /** PersistentVolumeClaims; that of an ephemeral volume is named after pod and volume. */
+  readonly claims: ReadonlySet<string>;
   readonly serviceAccount: string;
 }
 
@@ -11,6 +13,7 @@ export interface PodReferences {
 export function referencesOf(pod: Pod): PodReferences {
   const secrets = new Set<string>();
   const configMaps = new Set<string>();
+  const claims = new Set<string>();
   const note = (set: Set<string>, name: string | undefined) => {
     if (name !== undefined && name !== "") set.add(name);
   };
@@ -19,6 +22,8 @@ export function referencesOf(pod: Pod): PodReferences {
   for (const volume of spec.volumes ?? []) {
     note(secrets, volume.secret?.secretName);
     note(configMaps, volume.configMap?.name);
+    note(claims, volume.persistentVolumeClaim?.claimName);
+    if (volume.ephemeral) note(claims, `${pod.metadata?.name}-${volume.name}`);
     for (const source of volume.projected?.sources ?? []) {
       note(secrets, source.secret?.name);
       note(configMaps, source.configMap?.name);
@@ -38,5 +43,5 @@ export function referencesOf(pod: Pod): PodReferences {
       note(configMaps, configMapRef?.name);
     }
   }
-  return { secrets, configMaps, serviceAccount: spec.serviceAccountName || "default" };
+  return { secrets, configMaps, claims, serviceAccount: spec.serviceAccountName || "default" };
 }
