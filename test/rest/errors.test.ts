@@ -124,6 +124,27 @@ test("every refusal has upstream's code, reason and words", async () => {
   }
 });
 
+test("a document of the wrong shape cannot be decoded", async () => {
+  await using world = await restWorld();
+  const body = { metadata: { name: "web" }, spec: { replicas: "many", selector: [] } };
+  const { status, json } = await world.ask(deployments, { method: "POST", body });
+  assert.deepEqual([status, json.reason], [400, "BadRequest"]);
+  assert.match(
+    json.message,
+    /^Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal spec\.replicas: .*spec\.selector: /,
+  );
+});
+
+test("a client's own time limit holds, if it is one", async () => {
+  await using world = await restWorld();
+  const odd = await world.ask(`${configMaps}?timeout=soon`);
+  assert.deepEqual([odd.status, odd.json.reason], [400, "BadRequest"]);
+  assert.match(odd.json.message, /^invalid timeout specified in the request URL/);
+  for (const timeout of ["32s", "1m30s", "0", "2h"]) {
+    assert.equal((await world.ask(`${configMaps}?timeout=${timeout}`)).status, 200, timeout);
+  }
+});
+
 test("all that is wrong with a document is told at once, by field", async () => {
   await using world = await restWorld();
   const { status, json } = await world.ask(deployments, {

@@ -27,10 +27,16 @@ function requestInfo(call: Call, target: Target): RequestInfo {
     resource: target.resource.plural,
     subresource: target.subresource ?? "",
     namespace: target.namespace,
-    name: target.name ?? "",
+    name: target.name ?? selectedName(target.fieldSelector),
     fieldSelector: target.fieldSelector ?? "",
     path: "",
   };
+}
+
+/** A collection of which one object is selected is about that object, as upstream has it. */
+function selectedName(fieldSelector: string | undefined): string {
+  if (fieldSelector === undefined) return "";
+  return /(?:^|,)metadata\.name==?([^,=!]+)(?:,|$)/.exec(fieldSelector)?.[1] ?? "";
 }
 
 /** Throws Forbidden, MethodNotAllowed. */

@@ -19,7 +19,7 @@ export interface Content {
 
 /** The media type without its parameters; JSON where the client says nothing. */
 export function mediaTypeOf(request: RestRequest): string {
-  const [text = ""] = request.headers("content-type");
+  const text = request.header("content-type") ?? "";
   return (text.split(";")[0] ?? "").trim().toLowerCase() || "application/json";
 }
 
@@ -98,9 +98,30 @@ export class RestBody implements Body {
 
   decode(call: Call, options: WriteOptions | undefined): Document {
     const { value, duplicates } = this.#read();
-    const document = checkDocument(call, this.#resource, value, options, { problems: duplicates });
+    const document = this.#checked(call, options, value, duplicates);
     this.#checkAddress(document);
     return document;
+  }
+
+  /** A built-in kind's document of the wrong shape cannot be decoded, which is no matter of values. */
+  #checked(
+    call: Call,
+    options: WriteOptions | undefined,
+    value: unknown,
+    problems: readonly string[],
+  ): Document {
+    try {
+      return checkDocument(call, this.#resource, value, options, { problems });
+    } catch (thrown) {
+      const { detail } = StatusError.from(thrown);
+      if (detail?.reason !== "Invalid" || this.#resource.codec === undefined) throw thrown;
+      const { kind, version } = this.#resource;
+      const causes = (detail.causes ?? []).map(({ field, message }) => `${field}: ${message}`);
+      throw badRequest(
+        `${kind} in version "${version}" cannot be handled as a ${kind}: ` +
+          `json: cannot unmarshal ${causes.join(", ")}`,
+      );
+    }
   }
 
   #read(): Content {

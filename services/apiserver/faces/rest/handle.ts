@@ -8,7 +8,7 @@ import { gzip } from "node:zlib";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import { type Credentials, identify } from "../../auth/authenticate.ts";
 import { authorize } from "../../auth/authorize.ts";
-import { methodNotAllowed, unauthenticated } from "../../errors.ts";
+import { badRequest, methodNotAllowed, timeout, unauthenticated } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { pathInfo, type User } from "../../request-info.ts";
 import { callFrom } from "../../verbs/mod.ts";
@@ -38,14 +38,18 @@ async function respond(core: RestCore, request: RestRequest): Promise<RestRespon
     if (target.kind === "resource") return await answer(core, request, user, target);
     return await answerPath(core, request, user, target);
   } catch (thrown) {
-    const error = StatusError.from(thrown);
-    if (error.code === Code.unknown) {
-      const { log } = core.face.backend;
-      const failure = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-      log.error("a REST request failed unexpectedly", { target: request.target, error: failure });
-    }
-    return errorResponse(error);
+    return failed(core, request, thrown);
   }
+}
+
+/** What nobody expected is logged with its stack. */
+function failed({ face }: RestCore, request: RestRequest, thrown: unknown): RestResponse {
+  if (StatusError.from(thrown).code === Code.unknown) {
+    const error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    const { method, target } = request;
+    face.backend.log.error("a REST request failed unexpectedly", { method, target, error });
+  }
+  return errorResponse(thrown);
 }
 
 /** Who sends the request. Throws Unauthenticated for a wrong proof; without one it is anonymous. */
@@ -64,18 +68,20 @@ export function credentialsOf(request: Identified): Credentials {
 }
 
 async function answer(
-  { face }: RestCore,
+  core: RestCore,
   request: RestRequest,
   user: User,
   target: ResourceTarget,
 ): Promise<RestResponse> {
+  const { face } = core;
   const begun = Promise.withResolvers<void>();
+  const limit = timeLimitOf(target);
   const trailers: [string, string][] = [];
   const call = callFrom(
     {
-      header: (name) => request.headers(name)[0],
+      header: (name) => request.header(name),
       get signal() {
-        return request.signal;
+        return limit === undefined ? request.signal : AbortSignal.any([request.signal, limit]);
       },
       setTrailer: (key, value) => trailers.push([key, value]),
       streamBegun: begun.resolve,
@@ -86,8 +92,43 @@ async function answer(
     const response = await answerResource({ face, call, begun: begun.promise, request, target });
     return withHeaders(response, warningHeaders(call.warnings));
   } catch (thrown) {
-    return withHeaders(errorResponse(thrown), trailers);
+    return withHeaders(failed(core, request, limit?.aborted ? tooSlow() : thrown), trailers);
   }
+}
+
+/** The client's own time limit, if it has one. A watch's is `timeoutSeconds`. Throws BadRequest. */
+function timeLimitOf({ query, verb }: ResourceTarget): AbortSignal | undefined {
+  const text = query.get("timeout");
+  if (text === null || text === "" || verb === "watch") return undefined;
+  const millis = durationMillis(text);
+  if (millis === undefined) {
+    throw badRequest(`invalid timeout specified in the request URL: ${JSON.stringify(text)}`);
+  }
+  return millis === 0 || millis > limits.requestTimeoutMillis
+    ? undefined
+    : AbortSignal.timeout(millis);
+}
+
+function tooSlow(): StatusError {
+  return timeout("Timeout: request did not complete within requested timeout");
+}
+
+const durationPart = /(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)/y;
+const unitMillis = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1, us: 1e-3, µs: 1e-3, ns: 1e-6 };
+
+/** Of a duration as Go writes it, e.g. `1m30s`. */
+function durationMillis(text: string): number | undefined {
+  if (text === "0") return 0;
+  let millis = 0;
+  let at = 0;
+  while (at < text.length) {
+    durationPart.lastIndex = at;
+    const match = durationPart.exec(text);
+    if (match === null) return undefined;
+    millis += Number(match[1]) * unitMillis[match[2] as keyof typeof unitMillis];
+    at = durationPart.lastIndex;
+  }
+  return Math.ceil(millis);
 }
 
 async function answerPath(
@@ -135,6 +176,6 @@ function takesGzip(request: RestRequest): boolean {
 }
 
 function auditIdOf(request: RestRequest): string {
-  const [given = ""] = request.headers("audit-id");
+  const given = request.header("audit-id") ?? "";
   return /^[\x21-\x7e]+$/.test(given) ? given.slice(0, auditIdLengthMax) : randomUUID();
 }

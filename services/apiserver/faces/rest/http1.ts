@@ -207,6 +207,10 @@ class Http1Request implements RestRequest {
     this.#outgoing = outgoing;
   }
 
+  header(name: string): string | undefined {
+    return valuesOf(this.#incoming, name)[0];
+  }
+
   headers(name: string): readonly string[] {
     return valuesOf(this.#incoming, name);
   }

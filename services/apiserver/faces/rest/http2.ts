@@ -133,6 +133,10 @@ class Exchange implements RestRequest, Expiring {
     return this.#controller.signal;
   }
 
+  header(name: string): string | undefined {
+    return this.#block.get(name);
+  }
+
   headers(name: string): readonly string[] {
     const values: string[] = [];
     const { fields } = this.#block;

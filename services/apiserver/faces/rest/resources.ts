@@ -175,7 +175,7 @@ function respond(json: Uint8Array, { accepted, pretty }: Form, status = 200) {
 function isPretty(request: RestRequest, query: URLSearchParams): boolean {
   const asked = query.get("pretty");
   if (asked !== null && asked !== "") return /^(1|t|true)$/i.test(asked);
-  return /^(curl|Wget|Mozilla\/5\.0)/.test(request.headers("user-agent")[0] ?? "");
+  return /^(curl|Wget|Mozilla\/5\.0)/.test(request.header("user-agent") ?? "");
 }
 
 async function answerSubresource(exchange: Exchange): Promise<RestResponse> {

@@ -7,6 +7,8 @@ export interface RestRequest {
   readonly target: string;
   /** Who the transport says that the peer is. */
   readonly peer: PeerIdentity;
+  /** The first value of a header, which is named in lower case. */
+  header(name: string): string | undefined;
   /** Every value of a header, which is named in lower case. */
   headers(name: string): readonly string[];
   /** In lower case; a name may come twice. */
