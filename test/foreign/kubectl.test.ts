@@ -147,6 +147,20 @@ suite("kubectl", needs("kubectl", "kubernetes-client"), () => {
         /^clusterrolebinding.rbac.authorization.k8s.io\/made created/,
       ],
       ["create priorityclass made --value=1000", /^priorityclass.scheduling.k8s.io\/made created/],
+      ["create quota made --hard=pods=10", /^resourcequota\/made created/],
+      [
+        "create poddisruptionbudget made --selector=app=made --min-available=1",
+        /^poddisruptionbudget.policy\/made created/,
+      ],
+      ["create job made --image=busybox -- date", /^job.batch\/made created/],
+      [
+        "create cronjob made --image=busybox --schedule=@daily -- date",
+        /^cronjob.batch\/made created/,
+      ],
+      [
+        "autoscale deployment made --min=1 --max=3",
+        /^horizontalpodautoscaler.autoscaling\/made autoscaled/,
+      ],
       ["create ingress made --rule=foo.com/*=made:80", /^ingress.networking.k8s.io\/made created/],
     ];
     for (const [line, made] of lines) assert.match(await ok(line), made);
@@ -196,6 +210,25 @@ suite("kubectl", needs("kubectl", "kubernetes-client"), () => {
       await ok("replace --validate=false -f -", { input: JSON.stringify(shown) }),
       /replaced/,
     );
+  });
+
+  test("server-side apply, diff, rollout, explain, auth", async () => {
+    const applied = await ok("apply --server-side --force-conflicts -f -", { input: manifest });
+    assert.match(
+      applied,
+      /^configmap\/web serverside-applied\ndeployment.apps\/web serverside-applied\n/,
+    );
+    assert.equal(await ok("diff --server-side --force-conflicts -f -", { input: manifest }), "");
+    assert.match(await ok("get deploy web --show-managed-fields -o yaml"), /managedFields:/);
+    assert.match(await ok("rollout pause deploy web"), /paused/);
+    assert.match(await ok("rollout resume deploy web"), /resumed/);
+    assert.match(await ok("rollout restart deploy web"), /restarted/);
+    assert.match(await ok("explain deployment.spec.replicas"), /^FIELD: replicas <integer>/m);
+    assert.match(await ok("explain pod.spec --recursive"), /^ {2}containers\t/m);
+    assert.equal(await ok("auth can-i create pods"), "yes\n");
+    assert.match(await ok("auth whoami"), /^Username +admin$/m);
+    const denied = await run("auth can-i create pods --as=jane");
+    assert.deepEqual([denied.code, denied.out], [1, "no\n"]);
   });
 
   test("describe, wait and delete", async () => {

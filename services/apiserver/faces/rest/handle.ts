@@ -42,7 +42,7 @@ async function respond(core: RestCore, request: RestRequest): Promise<RestRespon
   }
 }
 
-/** What nobody expected is logged with its stack. */
+/** A fault of this program is logged with its stack. */
 function failed({ face }: RestCore, request: RestRequest, thrown: unknown): RestResponse {
   if (StatusError.from(thrown).code === Code.unknown) {
     const error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
