@@ -162,14 +162,15 @@ export async function get(
     );
   }
   const [typed, named] = splitOnce(word, "/");
-  const resource = await resolve(client, typed);
   const wanted = named === undefined ? names : [named, ...names];
-  const namespace = resource.namespaced && !flags.allNamespaces ? flags.namespace : undefined;
-  const options = {
-    ...(namespace && { namespace }),
-    ...(flags.selector && { labelSelector: flags.selector }),
-    ...(flags.fieldSelector && { fieldSelector: flags.fieldSelector }),
-  };
+  const category = await categoryOf(client, typed);
+  if (category.length > 0) {
+    await getCategory(client, typed, category, wanted, flags);
+    return;
+  }
+  const resource = await resolve(client, typed);
+  const options = optionsOf(resource, flags);
+  const { namespace } = options;
   let version = "";
   let objects: JsonObject[] = [];
   if (wanted.length > 0) {
@@ -189,6 +190,62 @@ export async function get(
     if (wanted.length > 0 && !wanted.includes(event.object.metadata?.name ?? "")) continue;
     if (event.type !== "BOOKMARK") show(resource, [event.object], flags, true, false);
   }
+}
+
+function optionsOf(resource: DiscoveredResource, flags: GetFlags) {
+  const namespace = resource.namespaced && !flags.allNamespaces ? flags.namespace : undefined;
+  return {
+    ...(namespace && { namespace }),
+    ...(flags.selector && { labelSelector: flags.selector }),
+    ...(flags.fieldSelector && { fieldSelector: flags.fieldSelector }),
+  };
+}
+
+/** The resources that a word such as `all` stands for. */
+async function categoryOf(client: TriremeClient, word: string): Promise<DiscoveredResource[]> {
+  const resources = await client.dynamic.discover();
+  return resources.filter(({ categories }) => categories?.includes(word.toLowerCase()));
+}
+
+/** A table for each resource that has objects, their names with the resource's. */
+async function getCategory(
+  client: TriremeClient,
+  word: string,
+  resources: readonly DiscoveredResource[],
+  names: readonly string[],
+  flags: GetFlags,
+): Promise<void> {
+  if (names.length > 0 || flags.watch) {
+    const what = names.length > 0 ? "name" : "--watch";
+    throw new StatusError(
+      Code.invalidArgument,
+      `"${word}" is several resources: it takes no ${what}`,
+    );
+  }
+  const lists = await Promise.all(
+    resources.map(async (resource) => {
+      const list = await client.dynamic.list(refOf(resource), optionsOf(resource, flags));
+      return { resource, items: list.items };
+    }),
+  );
+  const filled = lists.filter(({ items }) => items.length > 0);
+  if (flags.output === "json" || flags.output === "yaml") {
+    const list = { apiVersion: "v1", kind: "List", items: filled.flatMap(({ items }) => items) };
+    print(flags.output === "json" ? JSON.stringify(list, null, 2) : stringify(list).trimEnd());
+    return;
+  }
+  if (filled.length === 0) {
+    const where = flags.allNamespaces ? "." : ` in ${flags.namespace} namespace.`;
+    complain(`No resources found${where}`);
+  }
+  filled.forEach(({ resource, items }, index) => {
+    if (index > 0 && flags.output !== "name") print("");
+    const titled = items.map((item) => ({
+      ...item,
+      metadata: { ...item.metadata, name: titleOf(resource, item.metadata?.name ?? "") },
+    }));
+    show(resource, flags.output === "name" ? items : titled, flags, false, true);
+  });
 }
 
 function show(

@@ -191,7 +191,8 @@ function discover(registry: Registry, request: DiscoverRequest): DiscoverRespons
   const resources = wanted.map((resource) => {
     const { group, version, kind, plural, singular, namespaced, verbs } = resource;
     const shortNames = [...resource.shortNames];
-    return { group, version, kind, plural, singular, shortNames, namespaced, verbs: [...verbs] };
+    const lists = { shortNames, verbs: [...verbs], categories: [...resource.categories] };
+    return { group, version, kind, plural, singular, namespaced, ...lists };
   });
   return { resources };
 }
