@@ -127,3 +127,26 @@ test("scale and columns", () => {
     ["2/4", "3", "1", "nginx:1.27", "app=web"],
   );
 });
+
+test("the status of a deployment and a replica set is coherent", () => {
+  const problems = (kind: string, status: Loose) =>
+    updateProblems(deploymentDocument(kind), (next) => (next.status = status));
+  for (const kind of ["Deployment", "ReplicaSet"]) {
+    assert.deepEqual(problems(kind, { replicas: 3, readyReplicas: 2, availableReplicas: 1 }), []);
+    assert.deepEqual(problems(kind, { replicas: 1, readyReplicas: -1 }), [
+      "FieldValueInvalid status.readyReplicas",
+      "FieldValueInvalid status.availableReplicas",
+    ]);
+    assert.deepEqual(problems(kind, { replicas: 1, readyReplicas: 2 }), [
+      "FieldValueInvalid status.readyReplicas",
+    ]);
+    assert.deepEqual(problems(kind, { replicas: 1, availableReplicas: 1 }), [
+      "FieldValueInvalid status.availableReplicas",
+    ]);
+  }
+  const stored = { ...deploymentDocument(), status: { collisionCount: 2 } };
+  assert.deepEqual(
+    updateProblems(stored, (next) => (next.status = { collisionCount: 1 })),
+    ["FieldValueInvalid status.collisionCount"],
+  );
+});

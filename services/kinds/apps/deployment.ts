@@ -1,10 +1,12 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Deployment, type DeploymentSpec, DeploymentsService } from "../../../proto/gen/apps.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
+import { validateReplicaStatus } from "../core/replica-status.ts";
 import { forbidden, invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { notNegative } from "../machinery/field-rules.ts";
+import { notDecremented, notNegative } from "../machinery/field-rules.ts";
 import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
+import { equalJson } from "../machinery/json.ts";
 import type { Document } from "../machinery/resource.ts";
 import {
   replicaScale,
@@ -14,9 +16,10 @@ import {
   wideColumns,
 } from "./workload.ts";
 
+type Status = NonNullable<Deployment["status"]>;
+
 const specOf = (document: Document): DeploymentSpec => (document as Deployment).spec ?? {};
-const statusOf = (document: Document): NonNullable<Deployment["status"]> =>
-  (document as Deployment).status ?? {};
+const statusOf = (document: Document): Status => (document as Deployment).status ?? {};
 
 export const deployment = defineKind({
   message: "trireme.apps.v1.Deployment",
@@ -50,7 +53,11 @@ export const deployment = defineKind({
       ...validateDeadline(spec),
     ];
   },
-  validateUpdate: (next, stored) => validateSelectorUpdate(specOf(next), specOf(stored)),
+  validateUpdate(next, stored) {
+    const causes = validateSelectorUpdate(specOf(next), specOf(stored));
+    if (equalJson(statusOf(next), statusOf(stored))) return causes;
+    return [...causes, ...validateStatus(statusOf(next), statusOf(stored))];
+  },
   columns: [
     nameColumn,
     {
@@ -74,6 +81,25 @@ export const deployment = defineKind({
   ],
   scale: replicaScale(specOf, statusOf),
 });
+
+const counters = [
+  "observedGeneration",
+  "replicas",
+  "updatedReplicas",
+  "readyReplicas",
+  "availableReplicas",
+  "unavailableReplicas",
+  "terminatingReplicas",
+  "collisionCount",
+];
+
+function validateStatus(next: Status, stored: Status): FieldCause[] {
+  const parts = ["updatedReplicas", "readyReplicas", "availableReplicas"];
+  return [
+    ...validateReplicaStatus(next, counters, parts),
+    ...notDecremented(next.collisionCount, stored.collisionCount, "status.collisionCount"),
+  ];
+}
 
 function validateStrategy({ strategy = {} }: DeploymentSpec): FieldCause[] {
   const path = "spec.strategy";

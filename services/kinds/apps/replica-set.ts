@@ -1,5 +1,7 @@
 import { ReplicaSet, ReplicaSetsService } from "../../../proto/gen/apps.ts";
+import { validateReplicaStatus } from "../core/replica-status.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { equalJson } from "../machinery/json.ts";
 import type { Document } from "../machinery/resource.ts";
 import {
   replicaScale,
@@ -13,6 +15,10 @@ const specOf = (document: Document): NonNullable<ReplicaSet["spec"]> =>
   (document as ReplicaSet).spec ?? {};
 const statusOf = (document: Document): NonNullable<ReplicaSet["status"]> =>
   (document as ReplicaSet).status ?? {};
+
+/** Fields of the status that count some of the replicas. */
+const parts = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+const counters = ["replicas", ...parts, "observedGeneration", "terminatingReplicas"];
 
 export const replicaSet = defineKind({
   message: "trireme.apps.v1.ReplicaSet",
@@ -29,7 +35,11 @@ export const replicaSet = defineKind({
     replicaSet.status.replicas ??= 0;
   },
   validate: (document) => validateWorkload(specOf(document), "deployment", "ReplicaSet"),
-  validateUpdate: (next, stored) => validateSelectorUpdate(specOf(next), specOf(stored)),
+  validateUpdate(next, stored) {
+    const causes = validateSelectorUpdate(specOf(next), specOf(stored));
+    if (equalJson(statusOf(next), statusOf(stored))) return causes;
+    return [...causes, ...validateReplicaStatus(statusOf(next), counters, parts)];
+  },
   selectableFields: {
     "status.replicas": (document) => String(statusOf(document).replicas ?? 0),
   },

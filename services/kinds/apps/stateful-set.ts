@@ -4,9 +4,10 @@ import type { PodTemplateSpec } from "../../../proto/gen/core.ts";
 import { setClaimDefaults, validateClaimSpec } from "../core/persistent-volume-claim.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { containerColumns } from "../core/pod/template.ts";
+import { validateReplicaStatus } from "../core/replica-status.ts";
 import { forbidden, invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { countersNotNegative, notDecremented, notNegative } from "../machinery/field-rules.ts";
+import { notDecremented, notNegative } from "../machinery/field-rules.ts";
 import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
 import { equalJson } from "../machinery/json.ts";
 import { checkLabelName } from "../machinery/names.ts";
@@ -193,23 +194,10 @@ const counters = [
 ];
 
 function validateStatus(next: Status, stored: Status): FieldCause[] {
-  const causes = countersNotNegative(next, counters, "status");
-  const { replicas = 0, readyReplicas = 0, availableReplicas = 0 } = next;
-  const bounded = [
-    "readyReplicas",
-    "currentReplicas",
-    "updatedReplicas",
-    "availableReplicas",
-  ] as const;
-  for (const name of bounded) {
-    const count = next[name] ?? 0;
-    if (count <= replicas) continue;
-    causes.push(invalid(`status.${name}`, count, "cannot be greater than status.replicas"));
-  }
-  if (availableReplicas > readyReplicas) {
-    const detail = "cannot be greater than status.readyReplicas";
-    causes.push(invalid("status.availableReplicas", availableReplicas, detail));
-  }
+  const parts = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
   const path = "status.collisionCount";
-  return [...causes, ...notDecremented(next.collisionCount, stored.collisionCount, path)];
+  return [
+    ...validateReplicaStatus(next, counters, parts, "status.readyReplicas"),
+    ...notDecremented(next.collisionCount, stored.collisionCount, path),
+  ];
 }

@@ -4,9 +4,9 @@ import {
   type ReplicationControllerSpec,
   ReplicationControllersService,
 } from "../../../proto/gen/core.ts";
-import { invalid, required } from "../machinery/causes.ts";
+import { required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { countersNotNegative, notNegative } from "../machinery/field-rules.ts";
+import { notNegative } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
 import { selectorOf } from "../machinery/label-selector.ts";
 import type { Document } from "../machinery/resource.ts";
@@ -18,6 +18,7 @@ import {
   validateMatch,
   validatePodTemplate,
 } from "./pod/template.ts";
+import { validateReplicaStatus } from "./replica-status.ts";
 
 type Status = NonNullable<ReplicationController["status"]>;
 
@@ -107,14 +108,6 @@ const counters = [
 ];
 
 function validateStatus(status: Status): FieldCause[] {
-  const causes = countersNotNegative(status, counters, "status");
-  const { replicas = 0, readyReplicas = 0, availableReplicas = 0 } = status;
-  for (const name of ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] as const) {
-    const count = status[name] ?? 0;
-    if (count <= replicas) continue;
-    causes.push(invalid(`status.${name}`, count, "cannot be greater than status.replicas"));
-  }
-  if (availableReplicas <= readyReplicas) return causes;
-  const detail = "cannot be greater than readyReplicas";
-  return [...causes, invalid("status.availableReplicas", availableReplicas, detail)];
+  const parts = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+  return validateReplicaStatus(status, counters, parts);
 }
