@@ -20,6 +20,7 @@ import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { bearerAuthenticator, type TokenAuthenticator } from "./auth/bearer.ts";
+import { bootstrapTokenAuthenticator } from "./auth/bootstrap-tokens.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
 import { frontProxyAuthenticator } from "./auth/front-proxy.ts";
 import { impersonating } from "./auth/impersonation.ts";
@@ -86,6 +87,8 @@ export interface ApiserverOptions {
   readonly registry?: Registry | undefined;
   /** Bearer tokens: lines of token,user,uid,"groups". */
   readonly tokens?: string | undefined;
+  /** Further kinds of bearer tokens, e.g. of an OpenID Connect provider. */
+  readonly tokenKinds?: readonly TokenAuthenticator[] | undefined;
   /** The keys and rules of service accounts' tokens; absent: there are none. */
   readonly serviceAccounts?: ServiceAccountTokenOptions | undefined;
   /** Requests under way at once, and how many of one user may wait for their turn. */
@@ -182,7 +185,7 @@ function createAuthenticators(options: ApiserverOptions, { tokens }: Backend): A
   return [
     frontProxyAuthenticator(frontProxies),
     certificateAuthenticator(frontProxies),
-    ...(tokens.kinds.length === 0 ? [] : [bearerAuthenticator(tokens.kinds, tokens.audiences)]),
+    bearerAuthenticator(tokens.kinds, tokens.audiences),
   ];
 }
 
@@ -247,7 +250,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
 
 /** Asked in this order; those that answer for one form of token alone come first. */
 function tokenKinds(
-  options: Pick<ApiserverOptions, "tokens">,
+  options: Pick<ApiserverOptions, "tokens" | "tokenKinds">,
   registry: Registry,
   cache: WatchCache,
   serviceAccountTokens: ServiceAccountTokens | undefined,
@@ -261,6 +264,8 @@ function tokenKinds(
     ...(serviceAccountTokens === undefined
       ? []
       : [serviceAccountAuthenticator(serviceAccountTokens, lookup, now)]),
+    bootstrapTokenAuthenticator((name) => lookup("Secret", "kube-system", name), now),
+    ...(options.tokenKinds ?? []),
     ...(options.tokens === undefined ? [] : [tokenFileAuthenticator(options.tokens)]),
   ];
 }

@@ -1,7 +1,10 @@
 import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
+import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Log } from "../../ha/runtime/types.ts";
 import { defaultNodePortRange, defaultServiceRange, startApiserver } from "./apiserver.ts";
+import { oidcOptions, openOidc } from "./auth/oidc/mod.ts";
 import type { EtcdServer } from "./etcd-server.ts";
 import { serveEtcd } from "./etcd-thread.ts";
 import { limits } from "./limits.ts";
@@ -111,6 +114,26 @@ const apiserver = program({
       type: "string",
       help: "longest life of a token, e.g. 24h; longer requests are cut to it",
     },
+    "oidc-issuer-url": {
+      type: "string",
+      help: "URL of an OpenID Connect provider, https:// alone, whose ID tokens are taken",
+    },
+    "oidc-client-id": { type: "string", help: "for whom the provider's tokens must be" },
+    "oidc-username-claim": { type: "string", help: "claim that names the user; default: sub" },
+    "oidc-username-prefix": {
+      type: "string",
+      help: 'put before the name; default: the issuer and "#", but for email; "-": none',
+    },
+    "oidc-groups-claim": { type: "string", help: "claim that lists the groups; default: none" },
+    "oidc-groups-prefix": { type: "string", help: "put before each group" },
+    "oidc-required-claim": {
+      type: "string",
+      help: "claim=value, pairs separated by commas, that a token must have",
+    },
+    "oidc-ca-file": {
+      type: "string",
+      help: "CA certificate in PEM of the provider; default: those that the machine trusts",
+    },
     "token-auth-file": {
       type: "string",
       help: 'bearer tokens: a file of lines token,user,uid[,"group1,group2"]',
@@ -146,6 +169,7 @@ const apiserver = program({
     const tokenFile = values["token-auth-file"];
     const tokens = tokenFile && (await readPem("token-auth-file", tokenFile));
     const serviceAccounts = await serviceAccountOptions(values);
+    const oidc = await oidcProvider(values, log);
     const host = values["bind-address"];
     const etcdPort = values["etcd-port"];
     const httpsPort = values["https-port"];
@@ -171,6 +195,7 @@ const apiserver = program({
         kubeletTls,
         tokens,
         serviceAccounts,
+        tokenKinds: oidc && [oidc.authenticator],
         seats: countOf("max-requests-inflight", values["max-requests-inflight"], 10),
         queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,
@@ -180,6 +205,7 @@ const apiserver = program({
       return {
         ...(member && { ended: endOf(member) }),
         async stop() {
+          oidc?.close();
           await etcd?.close();
           await server.close();
           // Closing the store hands leadership over.
@@ -187,6 +213,7 @@ const apiserver = program({
         },
       };
     } catch (thrown) {
+      oidc?.close();
       await etcd?.close();
       await store.close();
       throw thrown;
@@ -199,6 +226,15 @@ export { apiserver as program };
 function rpcEngine(name: string): RpcEngine {
   if (name === "trireme" || name === "grpc-js") return name;
   throw new StatusError(Code.invalidArgument, `--rpc-engine ${name}: must be trireme or grpc-js`);
+}
+
+async function oidcProvider(flags: Readonly<Record<string, unknown>>, log: Log) {
+  const texts = Object.entries(flags).filter(([name]) => name.startsWith("oidc-"));
+  const given = Object.fromEntries(texts) as Record<string, string | undefined>;
+  const options = oidcOptions(given);
+  const file = given["oidc-ca-file"];
+  const ca = file === undefined ? undefined : await readPem("oidc-ca-file", file);
+  return options && openOidc({ ...options, ca }, { clock: productionClock, log });
 }
 
 const countMax = 100_000;
