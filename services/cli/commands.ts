@@ -1,20 +1,27 @@
 /** What people type: verbs, their flags, and how a failure ends. */
 import { readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
-import type { TriremeClient } from "../client/mod.ts";
+import { dirname, join } from "node:path";
+import { Command, CommanderError } from "commander";
 import type { BackupFlags } from "./commands/backup.ts";
 import type { CertsFlags } from "./commands/certs.ts";
 import type { KubeconfigFlags } from "./commands/kubeconfig.ts";
-import type { DeleteFlags, GetFlags, LogFlags, ScopeFlags } from "./commands/objects.ts";
+import type { DeleteFlags, GetFlags, ScopeFlags } from "./commands/objects.ts";
 import type { ProtosFlags } from "./commands/protos.ts";
 import type { RestoreFlags } from "./commands/restore.ts";
 import type { StatusFlags } from "./commands/status.ts";
 import type { UpFlags } from "./commands/up.ts";
-import type { ConnectionFlags } from "./connect.ts";
+import { defineStreams } from "./define-streams.ts";
 import { complain, errorText } from "./output.ts";
+import {
+  type Connected,
+  connected,
+  directory,
+  objectVerb,
+  verb,
+  whole,
+  withClient,
+} from "./verbs.ts";
 
-type Connected<F> = F & ConnectionFlags;
 type ApplyFlags = Connected<ScopeFlags & { readonly filename: readonly string[] }>;
 
 /** What a command needs is loaded when it is called: most of a short command's time is loading. */
@@ -46,6 +53,7 @@ function define(components: readonly string[]): Command {
     .addHelpText("after", `\nComponents (each with --help): ${components.join(", ")}`);
   defineCluster(program);
   defineObjects(program);
+  defineStreams(program);
   return program;
 }
 
@@ -53,33 +61,6 @@ function define(components: readonly string[]): Command {
 function version(): string {
   const file = join(dirname(dirname(import.meta.dirname)), "package.json");
   return (JSON.parse(readFileSync(file, "utf8")) as { readonly version: string }).version;
-}
-
-const defaultDataDir = ".trireme";
-
-/** Relative paths are relative to where the user is, even under `npm run`. */
-function directory(text: string): string {
-  return resolve(process.env["INIT_CWD"] ?? process.cwd(), text);
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0) {
-    throw new InvalidArgumentError("a whole number is wanted.");
-  }
-  return value;
-}
-
-function verb(program: Command, usage: string, description: string): Command {
-  return program
-    .command(usage)
-    .description(description)
-    .option(
-      "--data-dir <directory>",
-      "state of the local cluster",
-      directory,
-      directory(defaultDataDir),
-    );
 }
 
 function defineCluster(program: Command): void {
@@ -161,23 +142,6 @@ function defineBackups(program: Command): void {
     });
 }
 
-/** Adds the flags by which a command finds its servers. */
-function connected(command: Command): Command {
-  return command
-    .option("--server <host:port,…>", "balancers or masters, instead of the local cluster")
-    .option("--certificate-authority <file>", "CA of the servers (PEM)", directory)
-    .option("--client-certificate <file>", "own certificate (PEM)", directory)
-    .option("--client-key <file>", "own key (PEM)", directory);
-}
-
-function objectVerb(program: Command, usage: string, description: string): Command {
-  return connected(verb(program, usage, description)).option(
-    "-n, --namespace <name>",
-    "namespace",
-    "default",
-  );
-}
-
 function several(text: string, previous: string[] = []): string[] {
   return [...previous, ...text.split(",")];
 }
@@ -224,37 +188,11 @@ function defineObjects(program: Command): void {
         },
       ),
     );
-  objectVerb(program, "logs <pod>", "print what a container wrote")
-    .option("-c, --container <name>", "container")
-    .option("-f, --follow", "go on with what it writes")
-    .option("-p, --previous", "of the container before its last restart")
-    .option("--tail <lines>", "the last lines only", whole)
-    .option("--limit-bytes <bytes>", "at most so many", whole)
-    .action(
-      withClient(async (client, flags: Connected<LogFlags>, pod: string) => {
-        await (await objects()).logs(client, pod, flags);
-      }),
-    );
 }
 
 function files(text: string, previous: string[] = []): string[] {
   const absolute = (file: string) => (file === "-" ? file : directory(file));
   return [...previous, ...several(text).map(absolute)];
-}
-
-/** Commander calls with the arguments, then the flags, then the command itself. */
-function withClient<F extends ConnectionFlags, A extends readonly unknown[]>(
-  run: (client: TriremeClient, flags: F, ...args: A) => Promise<void>,
-): (...all: unknown[]) => Promise<void> {
-  return async (...all) => {
-    const flags = all.at(-2) as F;
-    const client = (await import("./connect.ts")).connect(flags);
-    try {
-      await run(client, flags, ...(all.slice(0, -2) as unknown as A));
-    } finally {
-      client.close();
-    }
-  };
 }
 
 function defineCerts(program: Command): void {

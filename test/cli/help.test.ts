@@ -15,7 +15,10 @@ const tools = {
   sim: "test/sim/main.ts",
   bench: "test/bench/main.ts",
 };
-const verbs = "up down status certs protos backup restore check apply get delete logs".split(" ");
+const verbs =
+  "up down status certs protos backup restore check apply get delete logs exec attach port-forward".split(
+    " ",
+  );
 /** Commander names a missing flag before a wrong one. */
 const required: Readonly<Record<string, readonly string[]>> = {
   certs: ["--dir", "x"],

@@ -29,6 +29,8 @@ export interface StreamWorld extends AsyncDisposable {
   readonly world: World;
   readonly face: Face;
   readonly runtime: ContainerRuntime;
+  /** Of the apiserver's gRPC port. */
+  readonly address: string;
   /** A client whose calls are those of this user; default: an administrator. */
   pods(user?: string): { readonly client: PodsClient; readonly metadata: Metadata };
   /** Starts a container of the pod `web`; its spec must name it. Resolves to its id. */
@@ -82,6 +84,7 @@ export async function streamWorld(): Promise<StreamWorld> {
   return {
     world: space,
     face,
+    address: `127.0.0.1:${port}`,
     runtime,
     pods(user = "admin") {
       const metadata = new Metadata();

@@ -1,4 +1,4 @@
-/** `apply`, `get`, `delete`, `logs`: objects, as kubectl words them. */
+/** `apply`, `get`, `delete`: objects, as kubectl words them. */
 import { stringify } from "yaml";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { DiscoveredResource } from "../../../proto/gen/dynamic.ts";
@@ -390,27 +390,4 @@ async function untilGone(client: TriremeClient, target: Target): Promise<void> {
     Code.deadlineExceeded,
     `${titleOf(target.resource, target.name)} is still there after ${deletionMillisMax / 1000} s`,
   );
-}
-
-export interface LogFlags {
-  readonly namespace: string;
-  readonly container?: string;
-  readonly follow?: boolean;
-  readonly previous?: boolean;
-  readonly tail?: number;
-  readonly limitBytes?: number;
-}
-
-export async function logs(client: TriremeClient, pod: string, flags: LogFlags): Promise<void> {
-  const name = pod.startsWith("pod/") ? pod.slice(4) : pod;
-  const request = {
-    name,
-    namespace: flags.namespace,
-    ...(flags.container && { container: flags.container }),
-    ...(flags.follow && { follow: true }),
-    ...(flags.previous && { previous: true }),
-    ...(flags.tail !== undefined && flags.tail >= 0 && { tailLines: flags.tail }),
-    ...(flags.limitBytes !== undefined && { limitBytes: flags.limitBytes }),
-  };
-  for await (const bytes of client.logs(request)) process.stdout.write(bytes);
 }
