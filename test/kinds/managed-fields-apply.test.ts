@@ -59,12 +59,20 @@ function applied(live: Document | undefined, manager: string, config: object, fo
     { manager, subresource: "", time: time(1) },
   );
   if ("conflicts" in outcome) throw new Error(conflictMessage(outcome.conflicts));
-  const document = copyJson(outcome.document ?? live ?? {});
+  const document = withoutNulls(copyJson(outcome.document ?? live ?? {})) as Document;
   const { managedFields } = outcome;
   document.metadata = { ...document.metadata };
   if (managedFields === undefined) delete document.metadata.managedFields;
   else document.metadata.managedFields = managedFields;
   return document;
+}
+
+/** As the schema of a kind has it. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([, each]) => each !== null);
+  return Object.fromEntries(entries.map(([key, each]) => [key, withoutNulls(each)]));
 }
 
 function updated(live: Document, manager: string, change: object, second = 2): Document {
@@ -115,14 +123,14 @@ test("elements of both lists stand in the configuration's order, others behind w
   assert.equal(order("abc", "cxa"), "bcxa");
 });
 
-test("taking fields away leaves no empty shells", () => {
+test("taking fields away leaves null where all is gone and the field itself is not taken", () => {
   const value = { deep: { map: { a: "1" }, scalar: 1 }, items: [{ name: "a" }, { name: "b" }] };
   const gone = setOf(["f:deep", "f:map", "f:a"], ["f:items", 'k:{"name":"a"}']);
   assert.deepEqual(withoutFields(type, value, gone), {
-    deep: { scalar: 1 },
+    deep: { map: null, scalar: 1 },
     items: [{ name: "b" }],
   });
-  assert.equal(withoutFields(type, { scalar: 1 }, setOf(["f:scalar"])), undefined);
+  assert.equal(withoutFields(type, { scalar: 1 }, setOf(["f:scalar"])), null);
 });
 
 test("what an applier drops goes, unless somebody else owns it", () => {

@@ -66,7 +66,7 @@ class Comparer implements Comparison {
   /** Both are there. Null counts as an object or list without entries. */
   value(type: FieldType, before: unknown, after: unknown): void {
     if (before === after) return;
-    const [left, right] = [viewOf(type, before), viewOf(type, after)];
+    const [left, right] = [viewOf(type, before ?? after), viewOf(type, after ?? before)];
     if (left.as !== right.as) this.#reshaped(type, left, before, right, after);
     else if (right.as === "entries") this.#entries(right.type, before, after);
     else if (right.as === "items") this.#items(right.type, before, after);

@@ -22,7 +22,7 @@ type ListType = Extract<FieldType, { kind: "set" | "list-map" }>;
 export function merge(type: FieldType, live: unknown, applied: unknown): unknown {
   if (applied === undefined) return live;
   if (live === undefined) return applied;
-  const view = viewOf(type, applied);
+  const view = viewOf(type, applied ?? live);
   if (view.as === "entries") return mergeEntries(view.type, live, applied);
   if (view.as === "items") {
     const [left, right] = [listOf(live), listOf(applied)];
@@ -105,7 +105,10 @@ function mergeItems(type: ListType, live: readonly unknown[], applied: readonly 
   return result;
 }
 
-/** The value without the members of `taken` and all below them; undefined when nothing is left. */
+/**
+ * The value without the members of `taken` and all below them. What is no member but loses all it
+ * had becomes null: its owner goes on owning it.
+ */
 export function withoutFields(type: FieldType, value: unknown, taken: FieldSet): unknown {
   const view = viewOf(type, value);
   if (view.as === "items") {
@@ -113,9 +116,12 @@ export function withoutFields(type: FieldType, value: unknown, taken: FieldSet):
     for (const item of listOf(value)) {
       const node = childOf(taken, itemElement(view.type, item));
       if (node === undefined) left.push(item);
-      else if (!isMember(node)) left.push(withoutFields(itemType(view.type), item, node) ?? {});
+      if (node === undefined || isMember(node)) continue;
+      const kept = withoutFields(itemType(view.type), item, node);
+      // Without its keys it would be no element any more.
+      if (kept !== null) left.push(kept);
     }
-    return left.length === 0 ? undefined : left;
+    return left.length === 0 ? null : left;
   }
   if (view.as !== "entries" || !isObject(value)) return value;
   const left: JsonObject = {};
@@ -125,11 +131,10 @@ export function withoutFields(type: FieldType, value: unknown, taken: FieldSet):
     if (node !== undefined && isMember(node)) continue;
     const part = value[name];
     const kept = node === undefined ? part : withoutFields(entryType(view.type, name), part, node);
-    if (kept === undefined) continue;
     setField(left, name, kept);
     any = true;
   }
-  return any ? left : undefined;
+  return any ? left : null;
 }
 
 /** With the named fields on the way to every member as members too: they go when all below goes. */
