@@ -59,12 +59,72 @@ function serialized<T>(
 }
 `;
 
+/** With this the generated files write and read a Struct that is the same for many messages. */
+const keptStructs = `
+const structsMax = 2_000;
+/** The least recently used first. */
+const structs = new Map<string, { [key: string]: any }>();
+const structBytes = new WeakMap<object, Uint8Array>();
+
+/** Encoded once if it is frozen, and so can never change. */
+function bytesOfStruct(value: { [key: string]: any }): Uint8Array {
+  let bytes = structBytes.get(value);
+  if (bytes !== undefined) return bytes;
+  bytes = Struct.encode(Struct.wrap(value)).finish();
+  if (Object.isFrozen(value)) structBytes.set(value, bytes);
+  return bytes;
+}
+
+/** The same frozen object for the same bytes. */
+function structOfBytes(bytes: Uint8Array): { [key: string]: any } {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+  let value = structs.get(text);
+  if (value !== undefined) {
+    structs.delete(text);
+    structs.set(text, value);
+    return value;
+  }
+  value = frozen(Struct.unwrap(Struct.decode(bytes)));
+  structs.set(text, value);
+  if (structs.size > structsMax) {
+    for (const oldest of structs.keys()) {
+      structs.delete(oldest);
+      break;
+    }
+  }
+  return value;
+}
+
+function frozen<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const each of Object.values(value)) frozen(each);
+  return Object.freeze(value);
+}
+`;
+
+/**
+ * Sets of managed fields are large, and equal for most objects of a kind: each is decoded and
+ * encoded once.
+ */
+function keepStructs(text) {
+  const kept = text
+    .replace(
+      /Struct\.encode\(Struct\.wrap\(message\.fieldsV1\), writer\.uint32\((\d+)\)\.fork\(\)\)\.join\(\);/,
+      "writer.uint32($1).bytes(bytesOfStruct(message.fieldsV1));",
+    )
+    .replace(
+      "message.fieldsV1 = Struct.unwrap(Struct.decode(reader, reader.uint32()))",
+      "message.fieldsV1 = structOfBytes(reader.bytes())",
+    );
+  return kept === text ? text : kept + keptStructs;
+}
+
 /** Rewrites every TypeScript file below `out`. */
 export function useViews(out) {
   for (const name of readdirSync(out, { recursive: true })) {
     if (!name.endsWith(".ts")) continue;
     const file = join(out, name);
-    writeFileSync(file, viewBytes(readFileSync(file, "utf8")));
+    writeFileSync(file, keepStructs(viewBytes(readFileSync(file, "utf8"))));
   }
 }
 

@@ -42,6 +42,10 @@ export { conflictCauses, conflictMessage } from "./machinery/managed-fields/conf
 export { type FieldSet, setOf as fieldSetOf } from "./machinery/managed-fields/field-set.ts";
 export { sameOwnership } from "./machinery/managed-fields/managers.ts";
 export { MisfitError } from "./machinery/managed-fields/path-element.ts";
+export {
+  sharedFromText as sharedFieldsFromText,
+  textOf as sharedFieldsText,
+} from "./machinery/managed-fields/shared.ts";
 export { trackUpdate } from "./machinery/managed-fields/update.ts";
 export { generateName, validateMetadata, validateMetadataUpdate } from "./machinery/metadata.ts";
 export { applyPatch, PatchType } from "./machinery/patches/apply.ts";

@@ -3,6 +3,7 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { apiVersionOf, type Document, type Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
 import { partsOf } from "./keys.ts";
+import { managedText, parseManaged } from "./managed-text.ts";
 
 /**
  * One object at one revision, in up to three forms: the stored JSON text with its resourceVersion,
@@ -164,18 +165,27 @@ export function vestige(resource: Resource, key: string, revision: number): Stor
 
 /**
  * The text under which a document is stored. apiVersion, kind and metadata come first, so that the
- * resourceVersion can be spliced in without parsing.
+ * resourceVersion can be spliced in without parsing; managedFields are first in the metadata.
  */
 export function encodeStored(resource: Resource, document: Document): Buffer {
   const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = document;
-  const { resourceVersion: _resourceVersion, ...kept } = metadata ?? {};
+  const { resourceVersion: _resourceVersion, managedFields, ...kept } = metadata ?? {};
+  const managed = managedText(managedFields);
+  if (managed === "") {
+    return Buffer.from(
+      JSON.stringify({
+        apiVersion: apiVersionOf(resource),
+        kind: resource.kind,
+        metadata: kept,
+        ...rest,
+      }),
+    );
+  }
+  const start = headText(resource) + managed;
+  const text = JSON.stringify(kept).slice(1);
+  const others = JSON.stringify(rest).slice(1);
   return Buffer.from(
-    JSON.stringify({
-      apiVersion: apiVersionOf(resource),
-      kind: resource.kind,
-      metadata: kept,
-      ...rest,
-    }),
+    `${start}${text === "}" ? "" : ","}${text}${others === "}" ? "" : ","}${others}`,
   );
 }
 
@@ -184,11 +194,15 @@ const heads = new WeakMap<Resource, Buffer>();
 function headOf(resource: Resource): Buffer {
   let head = heads.get(resource);
   if (head === undefined) {
-    const text = JSON.stringify({ apiVersion: apiVersionOf(resource), kind: resource.kind });
-    head = Buffer.from(`${text.slice(0, -1)},"metadata":{`);
+    head = Buffer.from(headText(resource));
     heads.set(resource, head);
   }
   return head;
+}
+
+function headText(resource: Resource): string {
+  const text = JSON.stringify({ apiVersion: apiVersionOf(resource), kind: resource.kind });
+  return `${text.slice(0, -1)},"metadata":{`;
 }
 
 const closingBrace = 0x7d;
@@ -210,7 +224,7 @@ function withResourceVersion(resource: Resource, value: Uint8Array, revision: nu
 
 function parseStored(key: string, text: Buffer): Document {
   try {
-    const parsed: unknown = JSON.parse(text.toString("utf8"));
+    const parsed = parseManaged(text);
     if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
       return parsed as Document;
     }

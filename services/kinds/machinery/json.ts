@@ -41,8 +41,12 @@ export function equalJson(left: unknown, right: unknown): boolean {
     return left.every((value, index) => equalJson(value, right[index]));
   }
   if (!isObject(left) || !isObject(right)) return false;
-  for (const name of new Set([...Object.keys(left), ...Object.keys(right)])) {
-    if (!equalJson(getField(left, name), getField(right, name))) return false;
+  for (const name of Object.keys(left)) {
+    const [one, other] = [left[name], getField(right, name)];
+    if (one !== other && !equalJson(one, other)) return false;
+  }
+  for (const name of Object.keys(right)) {
+    if (right[name] !== undefined && !Object.hasOwn(left, name)) return false;
   }
   return true;
 }

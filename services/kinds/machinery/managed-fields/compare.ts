@@ -9,10 +9,35 @@ const untyped: FieldType = { kind: "untyped" };
 type MapType = Extract<FieldType, { kind: "struct" | "map" | "untyped" }>;
 type ListType = Extract<FieldType, { kind: "set" | "list-map" }>;
 
-/** The type of an entry of an object; what a type does not know is untyped. */
+interface Entry {
+  /** The same text each time, which costs least as the name of a property. */
+  readonly element: string;
+  readonly type: FieldType;
+}
+
+const entries = new WeakMap<FieldType, Map<string, Entry>>();
+
+/** An entry of an object; what a type does not know is untyped. */
+function entryOf(type: MapType, name: string): Entry {
+  if (type.kind === "map") return { element: fieldElement(name), type: type.element };
+  if (type.kind === "untyped") return { element: fieldElement(name), type };
+  let known = entries.get(type);
+  if (known === undefined) {
+    known = new Map();
+    entries.set(type, known);
+  }
+  let entry = known.get(name);
+  if (entry === undefined) {
+    const below = type.field(name);
+    entry = { element: fieldElement(name), type: below ?? untyped };
+    // Names that the type does not know come from outside, any number of them.
+    if (below !== undefined) known.set(name, entry);
+  }
+  return entry;
+}
+
 export function entryType(type: MapType, name: string): FieldType {
-  if (type.kind === "map") return type.element;
-  return (type.kind === "struct" ? type.field(name) : undefined) ?? untyped;
+  return entryOf(type, name).type;
 }
 
 const scalar: FieldType = { kind: "leaf" };
@@ -83,8 +108,8 @@ class Comparer implements Comparison {
   #below(set: GrowingSet, type: FieldType, value: unknown): void {
     if (!isObject(value)) return;
     for (const name of Object.keys(value)) {
-      const below = entryType(type as MapType, name);
-      this.#at(fieldElement(name), () => insert(set, this.#path, everyField(below, value[name])));
+      const entry = entryOf(type as MapType, name);
+      this.#at(entry.element, () => insert(set, this.#path, everyField(entry.type, value[name])));
     }
   }
 
@@ -98,9 +123,10 @@ class Comparer implements Comparison {
       empty = false;
       const next = getField(right, name);
       if (next === value) continue;
-      this.#path.push(fieldElement(name));
-      if (next !== undefined) this.value(entryType(type, name), value, next);
-      else insert(this.removed, this.#path, everyField(entryType(type, name), value));
+      const entry = entryOf(type, name);
+      this.#path.push(entry.element);
+      if (next !== undefined) this.value(entry.type, value, next);
+      else insert(this.removed, this.#path, everyField(entry.type, value));
       this.#path.pop();
     }
     for (const name of Object.keys(right)) {
@@ -108,8 +134,9 @@ class Comparer implements Comparison {
       if (value === undefined) continue;
       empty = false;
       if (getField(left, name) !== undefined) continue;
-      this.#path.push(fieldElement(name));
-      insert(this.added, this.#path, everyField(entryType(type, name), value));
+      const entry = entryOf(type, name);
+      this.#path.push(entry.element);
+      insert(this.added, this.#path, everyField(entry.type, value));
       this.#path.pop();
     }
     if (empty && !equalJson(before, after)) insert(this.modified, this.#path);
@@ -122,6 +149,7 @@ class Comparer implements Comparison {
       if (!equalJson(before, after)) insert(this.modified, this.#path);
       return;
     }
+    if (equalJson(left, right)) return;
     const [lefts, rights] = [byElement(type, left), byElement(type, right)];
     for (const [element, items] of lefts) {
       this.#at(element, () => this.#item(type, items, rights.get(element) ?? []));
@@ -176,22 +204,26 @@ export function byElement(type: ListType, list: readonly unknown[]): Map<string,
 function everyField(type: FieldType, value: unknown): FieldSet {
   const view = viewOf(type, value);
   if (view.as === "whole") return emptySet;
-  const set: GrowingSet = {};
+  const set: GrowingSet = { [self]: emptySet };
+  let empty = true;
   if (view.as === "entries") {
     if (!isObject(value)) return emptySet;
     for (const name of Object.keys(value)) {
       const part = value[name];
-      if (part !== undefined)
-        set[fieldElement(name)] = everyField(entryType(view.type, name), part);
+      if (part === undefined) continue;
+      const entry = entryOf(view.type, name);
+      set[entry.element] = everyField(entry.type, part);
+      empty = false;
     }
   } else {
-    for (const [element, items] of byElement(view.type, listOf(value))) {
-      set[element] = items.length > 1 ? emptySet : everyField(itemType(view.type), items[0]);
+    const below = itemType(view.type);
+    for (const item of listOf(value)) {
+      const element = itemElement(view.type, item);
+      set[element] = Object.hasOwn(set, element) ? emptySet : everyField(below, item);
+      empty = false;
     }
   }
-  if (isEmpty(set)) return emptySet;
-  set[self] = emptySet;
-  return set;
+  return empty ? emptySet : set;
 }
 
 /**
@@ -220,16 +252,16 @@ function claimedBelow(type: FieldType, value: unknown): GrowingSet {
 function claimEntry(type: MapType, value: JsonObject, name: string, set: GrowingSet): void {
   const part = value[name];
   if (part === undefined) return;
-  const below = entryType(type, name);
+  const { element, type: below } = entryOf(type, name);
   const node = claimedBelow(below, part);
   const named = type.kind === "struct" && type.field(name) !== undefined;
   const view = viewOf(below, part);
   const bare = part === null || (isObject(part) && Object.keys(part).length === 0);
   if (isEmpty(node)) {
     // A named field with nothing claimed below it, e.g. an empty list of a map type, claims nothing.
-    if (view.as === "whole" || bare || !named) set[fieldElement(name)] = emptySet;
+    if (view.as === "whole" || bare || !named) set[element] = emptySet;
     return;
   }
   if (!named) node[self] = emptySet;
-  set[fieldElement(name)] = node;
+  set[element] = node;
 }

@@ -5,15 +5,8 @@
 import type { ManagedFieldsEntry } from "../../../../proto/gen/meta.ts";
 import { equalJson } from "../json.ts";
 import { parseTime } from "../time.ts";
-import {
-  emptySet,
-  type FieldSet,
-  isEmpty,
-  parseFieldSet,
-  setOf,
-  sorted,
-  union,
-} from "./field-set.ts";
+import { emptySet, type FieldSet, isEmpty, parseFieldSet, setOf, union } from "./field-set.ts";
+import { shared } from "./shared.ts";
 
 export interface Manager {
   readonly name: string;
@@ -75,7 +68,7 @@ export function writeManagers(managers: Managers): ManagedFieldsEntry[] | undefi
     apiVersion,
     ...(time !== undefined && { time }),
     fieldsType: "FieldsV1",
-    fieldsV1: sorted(fields),
+    fieldsV1: shared(fields),
     ...(subresource !== "" && { subresource }),
   }));
 }

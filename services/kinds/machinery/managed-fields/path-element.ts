@@ -52,7 +52,7 @@ function keyElement(type: Extract<FieldType, { kind: "list-map" }>, item: unknow
   for (const key of keysInOrder(type.keys)) {
     const value = getField(item, key) ?? getField(type.defaults as JsonObject, key);
     if (value === undefined || value === null) continue;
-    text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${JSON.stringify(value)}`;
+    text += `${text === "" ? "" : ","}"${key}":${JSON.stringify(value)}`;
   }
   if (text === "") {
     const keys = type.keys.map((key) => JSON.stringify(key)).join(" ");

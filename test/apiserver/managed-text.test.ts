@@ -1,0 +1,87 @@
+/** Stored documents with their managedFields in front, parsed with shared sets. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { parseManaged } from "../../services/apiserver/storage/managed-text.ts";
+import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import type { Document } from "../../services/kinds/mod.ts";
+import { kind } from "./harness.ts";
+
+const maps = kind("configmaps");
+
+const text = fc.string({ unit: "grapheme", maxLength: 12 });
+const odd = fc.constantFrom(
+  '"managedFields":[',
+  '"fieldsV1":{',
+  '\\"fieldsV1":{',
+  "]}",
+  "\\",
+  '\\"',
+  "__proto__",
+);
+const words = fc.oneof(text, odd);
+const element = words.map((word) => `f:${word}`);
+const leaf = fc.constant({});
+const fields = [1, 2, 3].reduce<fc.Arbitrary<object>>(
+  (below) => fc.dictionary(element, fc.oneof(leaf, below), { maxKeys: 3 }),
+  leaf,
+);
+const entry = fc.record(
+  {
+    manager: words,
+    operation: fc.constantFrom("Apply", "Update"),
+    fieldsType: fc.constant("FieldsV1"),
+    fieldsV1: fields,
+    subresource: words,
+  },
+  { requiredKeys: [] },
+);
+const document = fc.record({
+  metadata: fc.record(
+    {
+      name: words,
+      managedFields: fc.array(entry, { maxLength: 3 }),
+      annotations: fc.dictionary(
+        words.filter((word) => word !== "__proto__"),
+        words,
+      ),
+    },
+    { requiredKeys: ["name"] },
+  ),
+  data: fc.record({ managedFields: fc.array(entry, { maxLength: 1 }), other: words }),
+});
+
+test("what is stored comes back the same, whatever stands in it", () => {
+  fc.assert(
+    fc.property(document, (sent) => {
+      const given = JSON.parse(JSON.stringify(sent)) as Document;
+      const value = encodeStored(maps, given);
+      if (given.metadata?.managedFields?.length === 0) delete given.metadata.managedFields;
+      const expected = { apiVersion: "v1", kind: "ConfigMap", ...given };
+      assert.deepEqual(JSON.parse(value.toString()), expected);
+      const object = new StoredObject(maps, "/registry/configmaps/default/a", value, 7);
+      const { document: read } = object;
+      assert.deepEqual(JSON.parse(JSON.stringify(read)), {
+        ...expected,
+        metadata: { resourceVersion: "7", ...given.metadata },
+      });
+      assert.deepEqual(JSON.parse(object.json.toString()), JSON.parse(JSON.stringify(read)));
+    }),
+  );
+});
+
+test("equal sets of fields are one object, which cannot be changed", () => {
+  const fieldsV1 = { "f:data": { ".": {}, "f:k": {} } };
+  const stored = (name: string) =>
+    parseManaged(
+      encodeStored(maps, {
+        metadata: { name, managedFields: [{ manager: "m", operation: "Update", fieldsV1 }] },
+      }),
+    ) as Document;
+  const [one, other] = [stored("a"), stored("b")].map(
+    ({ metadata }) => metadata?.managedFields?.[0]?.fieldsV1,
+  );
+  assert.equal(one, other);
+  assert.deepEqual(one, fieldsV1);
+  assert.throws(() => Object.assign(one ?? {}, { "f:x": {} }), TypeError);
+});
