@@ -7,7 +7,6 @@
  */
 import { type ClientRequest, type IncomingMessage, request as requestHttp1 } from "node:http";
 import { connect as connectTcp, type Socket } from "node:net";
-import { pipeline } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { type ClientTls, parseAddress } from "../rpc/client.ts";
 import { Code } from "../runtime/status-error.ts";
@@ -147,12 +146,9 @@ export class Tunnel implements ActiveCall, QueuedCall {
     socket.write(headOf(response));
     if (rest.length > 0) socket.write(rest);
     if (sent.length > 0) far.write(sent);
-    let open = 2;
-    const closed = (error: NodeJS.ErrnoException | null | undefined) => {
-      if (--open === 0 || error) this.#end();
-    };
-    pipeline(socket, far, closed);
-    pipeline(far, socket, closed);
+    far.on("error", () => this.#end()).on("close", () => this.#end());
+    relay(socket, far);
+    relay(far, socket);
   }
 
   /** The master has said something else, and that is the end of it. */
@@ -160,7 +156,11 @@ export class Tunnel implements ActiveCall, QueuedCall {
     const { socket } = this.#upgrade;
     if (!socket.writable) return;
     socket.write(headOf(response, "close"));
-    pipeline(response, socket, () => this.#end());
+    response.on("data", (piece: Buffer) => {
+      if (!socket.write(piece)) response.pause();
+    });
+    socket.on("drain", () => response.resume());
+    response.on("close", () => this.#end());
   }
 
   #refuse(code: Code, message: string): void {
@@ -192,6 +192,14 @@ export class Tunnel implements ActiveCall, QueuedCall {
     this.#far?.destroy();
     this.#upgrade.socket.destroySoon();
   }
+}
+
+function relay(from: Socket, to: Socket): void {
+  from.on("data", (piece: Buffer) => {
+    if (!to.write(piece)) from.pause();
+  });
+  to.on("drain", () => from.resume());
+  from.on("end", () => to.end());
 }
 
 /** Its status line and fields; `connection`: what it says of the connection instead. */

@@ -12,7 +12,7 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from "node:http2";
-import type { Socket } from "node:net";
+import { Server as NetServer, type Socket } from "node:net";
 import { afterEach } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { ClientTls, ServerTls } from "../../ha/rpc/mod.ts";
@@ -50,7 +50,6 @@ export class FakeRest {
   port = 0;
   readonly #tls: ServerTls;
   readonly #sockets = new Set<Socket>();
-  readonly #sessions = new Set<{ close(): void }>();
   #server: Http2SecureServer | undefined;
 
   constructor(master: FakeMaster, tls: ServerTls) {
@@ -66,10 +65,6 @@ export class FakeRest {
     const { cert, key, clientCa: ca } = this.#tls;
     const server = createSecureServer({ cert, key, ca, requestCert: true, allowHTTP1: true });
     this.#server = server;
-    server.on("session", (session) => {
-      this.#sessions.add(session);
-      session.on("close", () => this.#sessions.delete(session));
-    });
     server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket)).on("error", () => {});
@@ -84,14 +79,16 @@ export class FakeRest {
     this.port = address !== null && typeof address === "object" ? address.port : 0;
   }
 
-  /** Takes no new calls on the present connections, as at a shutdown; the others go on. */
-  leave(): void {
-    for (const session of this.#sessions) session.close();
+  /** Takes no new connections; the present ones go on. */
+  async refuse(): Promise<void> {
+    const server = this.#server;
+    if (server !== undefined) NetServer.prototype.close.call(server);
+    await eventually("it does not listen", () => server?.listening === false);
   }
 
   /** Every connection breaks at once, as when the process is killed. */
   async kill(): Promise<void> {
-    this.#server?.close();
+    if (this.#server?.listening === true) this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
   }
 
