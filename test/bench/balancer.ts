@@ -1,6 +1,7 @@
 /**
  * What the balancer costs: the same load on three members of the store, once spread evenly over
- * them by h2load itself, once through a balancer in front of them; on loopback, without TLS.
+ * them by h2load itself, once through a balancer in front of them; on loopback, without TLS. Then a
+ * REST call beside a gRPC call, in front of masters that do nothing.
  *
  *   npm run bench -- balancer [--seconds 5] [--rounds 3] [--quick] [--profile FOLDER]
  *
@@ -12,6 +13,7 @@ import { parseArgs } from "node:util";
 import { call, connect } from "../../ha/rpc/mod.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
 import { freePort } from "../ports.ts";
+import { compareFaces } from "./balancer/faces.ts";
 import { type Cluster, startTrireme } from "./store/clusters.ts";
 import type { Shape } from "./store/h2load.ts";
 import { type Case, getFromLeader, type Measured, measureAt, putToLeader } from "./store/loads.ts";
@@ -50,6 +52,7 @@ export async function run(args: readonly string[]): Promise<void> {
       console.log(`three members, 256-byte values, medians of ${rounds} runs of ${seconds} s\n`);
       const place = { folder, signal: processes.signal };
       await compare(cluster, balancer, { ...place, shapes, seconds, rounds });
+      await compareFaces({ folder, processes, shapes, seconds, rounds });
     } finally {
       cluster.close();
     }

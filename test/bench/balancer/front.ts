@@ -8,14 +8,23 @@ const front = program({
   flags: {
     port: { type: "number", required: true, help: "port clients connect to" },
     masters: { type: "string", required: true, help: "name=host:port, separated by commas" },
+    "rest-port": { type: "number", help: "port for REST; absent: none" },
+    "rest-masters": { type: "string", default: "", help: "as --masters, for REST" },
   },
   async start(values, log) {
-    const masters = values.masters.split(",").map((part) => {
-      const [name = "", address = ""] = part.split("=");
-      return { name, address };
+    const pairs = (text: string) => text.split(",").map((part) => part.split("="));
+    const rests = new Map(pairs(values["rest-masters"]).map(([name, at]) => [name, at]));
+    const masters = pairs(values.masters).map(([name = "", address = ""]) => {
+      return { name, address, rest: rests.get(name) };
     });
-    const listen = { host: "127.0.0.1", port: values.port };
-    const balancer = await startBalancer({ listen, masters, log });
+    const host = "127.0.0.1";
+    const restPort = values["rest-port"];
+    const balancer = await startBalancer({
+      listen: { host, port: values.port },
+      rest: restPort === undefined ? undefined : { host, port: restPort },
+      masters,
+      log,
+    });
     return { stop: () => balancer.close() };
   },
 });

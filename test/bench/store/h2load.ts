@@ -11,10 +11,12 @@ export interface Shape {
 }
 
 export interface Load extends Shape {
-  /** `/package.Service/Method`. */
+  /** `/package.Service/Method`, or the path of a REST request. */
   readonly path: string;
-  /** One gRPC message with its prefix. */
-  readonly body: Buffer;
+  /** One gRPC message with its prefix, or what is posted; undefined: a GET. */
+  readonly body: Buffer | undefined;
+  /** Fields of each request; default: those of a gRPC call. */
+  readonly fields?: readonly string[] | undefined;
   readonly endpoints: readonly string[];
   readonly seconds: number;
   /** Requests a second over all connections; undefined: as many as it takes. */
@@ -41,8 +43,8 @@ export function grpcFrame(message: Uint8Array): Buffer {
 
 /** Throws when a request failed, and when h2load takes far longer than it was told to. */
 export async function h2load(folder: string, load: Load): Promise<LoadResult> {
-  const body = join(folder, "body");
-  writeFileSync(body, load.body);
+  const body = load.body && join(folder, "body");
+  if (body !== undefined) writeFileSync(body, load.body ?? "");
   const shares = split(load.connections, load.endpoints.length);
   const runs = load.endpoints.flatMap((endpoint, index) => {
     const connections = shares[index] ?? 0;
@@ -70,12 +72,20 @@ interface OneLoad extends Load {
   readonly perConnection: number | undefined;
 }
 
-async function runOne(log: string, endpoint: string, load: OneLoad, body: string): Promise<Run> {
-  const { perConnection } = load;
+const grpcFields = ["content-type: application/grpc", "te: trailers"];
+
+async function runOne(
+  log: string,
+  endpoint: string,
+  load: OneLoad,
+  body: string | undefined,
+): Promise<Run> {
+  const { perConnection, fields = grpcFields } = load;
   const args = [
     ...(perConnection === undefined ? [] : [`--rps=${perConnection.toFixed(1)}`]),
     ...["-D", String(load.seconds), "-c", String(load.connections), "-m", String(load.streams)],
-    ...["-d", body, "-H", "content-type: application/grpc", "-H", "te: trailers"],
+    ...(body === undefined ? [] : ["-d", body]),
+    ...fields.flatMap((field) => ["-H", field]),
     ...[`--log-file=${log}`, `http://${endpoint}${load.path}`],
   ];
   rmSync(log, { force: true });
