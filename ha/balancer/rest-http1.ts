@@ -57,6 +57,8 @@ export class RestHttp1 implements Http1Clients {
     server.maxHeadersCount = 0;
     server.on("request", (request, response) => this.#take(request, response));
     server.on("upgrade", (request, socket, rest) => this.#upgrade(request, socket as Socket, rest));
+    // The server gets its connections from elsewhere; this makes it watch over their timeouts.
+    server.emit("listening");
     this.#server = server;
   }
 
@@ -68,7 +70,8 @@ export class RestHttp1 implements Http1Clients {
 
   drain(): void {
     this.#draining = true;
-    this.#server.closeIdleConnections();
+    // Idle connections are closed, and the timeouts are no longer watched.
+    this.#server.close();
     for (const call of this.#calls) call.lastOfConnection();
   }
 

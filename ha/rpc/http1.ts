@@ -10,7 +10,8 @@ export class Http1 {
 
   constructor(handler: RequestListener) {
     const { http1HeaderBytes: maxHeaderSize, http1RequestMillis: requestTimeout } = rpcLimits;
-    const options = { maxHeaderSize, requestTimeout, headersTimeout: requestTimeout };
+    const timeouts = { requestTimeout, headersTimeout: requestTimeout };
+    const options = { maxHeaderSize, ...timeouts, connectionsCheckingInterval: 1_000 };
     this.#server = createServer(options, (request, response) => {
       const refusal = this.#refusals.get(request.socket);
       // These pages are read only: every method but GET and HEAD is refused.
@@ -25,6 +26,8 @@ export class Http1 {
     // Node checks its timeouts from this event on, and this server listens nowhere itself.
     this.#server.emit("listening");
     this.#server.maxHeadersCount = rpcLimits.metadataFields;
+    // The server gets its connections from elsewhere; this makes it watch over their timeouts.
+    this.#server.emit("listening");
   }
 
   accept(socket: Socket, peer: PeerIdentity): void {

@@ -53,6 +53,14 @@ test("where HTTP/1.1 is served too, a third protocol is hung up on without a wor
   );
 });
 
+test("over HTTP/1.1 a head that does not come to its end is given up", async () => {
+  const { port } = await start({}, { http1: (_, reply) => reply.end("one") });
+  const socket = connectTcp(port, "127.0.0.1");
+  socket.write("GET / HTTP/1.1\r\nhost: x\r\n");
+  socket.resume();
+  await once(socket, "close");
+});
+
 for (const [name, open] of Object.entries(ports)) {
   describe(`not gRPC, ${name}`, () => {
     let session: ClientHttp2Session | undefined;
