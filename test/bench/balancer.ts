@@ -3,9 +3,9 @@
  * them by h2load itself, once through a balancer in front of them; on loopback, without TLS. Then a
  * REST call beside a gRPC call, in front of masters that do nothing.
  *
- *   npm run bench -- balancer [--seconds 5] [--rounds 3] [--quick] [--profile FOLDER]
+ *   npm run bench -- balancer [--seconds 5] [--rounds 3] [--quick] [--faces] [--profile FOLDER]
  *
- * `--quick`: 4×16 alone. `--profile`: the balancer leaves a CPU profile there.
+ * `--quick`: 4×16 alone. `--faces`: REST beside gRPC alone. `--profile`: the balancer leaves a CPU profile there.
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,19 +36,24 @@ interface Options {
   readonly seconds: number;
   readonly rounds: number;
   readonly quick: boolean;
+  readonly faces: boolean;
   readonly profile: string | undefined;
 }
 
 export async function run(args: readonly string[]): Promise<void> {
   const options = parse(args);
   await withPlace(async ({ folder, processes }) => {
+    const { seconds, rounds, quick, faces } = options;
+    const shapes = quick ? [{ connections: 4, streams: 16 }] : allShapes;
+    if (faces) {
+      await compareFaces({ folder, processes, shapes, seconds, rounds });
+      return;
+    }
     const cluster = await startTrireme(processes, join(folder, "trireme"));
     try {
       await cluster.put(key, value);
       await cluster.checkReads(key);
       const balancer = await startFront(cluster, processes, { folder, profile: options.profile });
-      const { seconds, rounds, quick } = options;
-      const shapes = quick ? [{ connections: 4, streams: 16 }] : allShapes;
       console.log(`three members, 256-byte values, medians of ${rounds} runs of ${seconds} s\n`);
       const place = { folder, signal: processes.signal };
       await compare(cluster, balancer, { ...place, shapes, seconds, rounds });
@@ -158,6 +163,7 @@ function parse(args: readonly string[]): Options {
       seconds: { type: "string", default: "5" },
       rounds: { type: "string", default: "3" },
       quick: { type: "boolean", default: false },
+      faces: { type: "boolean", default: false },
       profile: { type: "string" },
     },
   });
@@ -167,6 +173,6 @@ function parse(args: readonly string[]): Options {
     throw new Error(`--${name} ${values[name]}: must be a whole number in 1..${most}`);
   };
   program("h2load");
-  const { quick, profile } = values;
-  return { seconds: number("seconds", 60), rounds: number("rounds", 9), quick, profile };
+  const { quick, faces, profile } = values;
+  return { seconds: number("seconds", 60), rounds: number("rounds", 9), quick, faces, profile };
 }
