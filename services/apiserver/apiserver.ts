@@ -39,6 +39,7 @@ import {
 } from "./auth/service-accounts/tokens.ts";
 import { tokenFileAuthenticator } from "./auth/token-file.ts";
 import { bootstrap } from "./bootstrap.ts";
+import { unavailable } from "./errors.ts";
 import { conversionWebhooks } from "./extensions/conversion-webhook.ts";
 import { CustomResources } from "./extensions/custom-resources.ts";
 import { serviceLookup } from "./extensions/services.ts";
@@ -257,6 +258,9 @@ function tokenKinds(
   now: () => number,
 ): TokenAuthenticator[] {
   const lookup: ObjectLookup = (kind, namespace, name) => {
+    // Otherwise a token would be refused for good that is only not known yet.
+    if (!cache.filled)
+      throw unavailable("the apiserver is starting: its watch cache is not filled yet");
     const resource = registry.required("v1", kind);
     return cache.of(resource).get(objectKey(resource, namespace, name))?.document;
   };

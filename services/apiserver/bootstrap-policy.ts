@@ -20,6 +20,9 @@ export async function reconcilePolicy(backend: Backend): Promise<void> {
   const { roles, bindings } = bootstrapPolicy();
   await each(roles, (document) => reconcile(backend, document, withRules));
   await each(bindings, (document) => reconcile(backend, document, withSubjects));
+  // What was just written must have come back before it decides.
+  await backend.cache.waitFor(await backend.store.readRevision());
+  backend.policy.complete = true;
 }
 
 async function each(

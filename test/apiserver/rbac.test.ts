@@ -370,3 +370,22 @@ test("two masters may bring in the default roles at once", async () => {
   });
   assert.equal(view.name, "view");
 });
+
+test("a master that starts does not refuse what it may allow in a moment", async () => {
+  await using w = await world();
+  const starting = await w.another();
+  const status = pathInfo({ name: "lb", groups: ["system:authenticated"] }, "/cluster/status");
+  assert.equal(decide(starting.authorizers, status).allowed, true);
+  const snapshot = pathInfo(status.user, "/cluster/snapshot");
+  assert.equal(decide(starting.authorizers, snapshot).allowed, false);
+  const unknown = request("jane", "get pods default/p");
+  assert.throws(() => decide(starting.authorizers, unknown), {
+    message: "the apiserver is starting: its roles have not been read yet",
+  });
+  assert.equal(
+    decide(starting.authorizers, request("system:kube-proxy", "list services ")).allowed,
+    true,
+  );
+  await bootstrap(starting, new AbortController().signal);
+  assert.equal(decide(starting.authorizers, unknown).allowed, false);
+});

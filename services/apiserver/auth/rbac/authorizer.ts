@@ -1,5 +1,8 @@
+import { unavailable } from "../../errors.ts";
+import type { RequestInfo } from "../../request-info.ts";
 import type { Authorizer, Decision } from "../authorize.ts";
-import type { Grant, RbacPolicy } from "./policy.ts";
+import { bootstrapPolicy } from "./bootstrap/mod.ts";
+import { type Grant, RbacPolicy } from "./policy.ts";
 
 /** Allows what a role allows that is bound to the user or to one of its groups. */
 export function rbacAuthorizer(policy: RbacPolicy): Authorizer {
@@ -18,6 +21,7 @@ export function rbacAuthorizer(policy: RbacPolicy): Authorizer {
         missing,
       );
       const grant = found;
+      if (grant === undefined && !policy.complete) return whileStarting(request);
       if (grant === undefined) return refusal(missing);
       return {
         allowed: true,
@@ -27,6 +31,23 @@ export function rbacAuthorizer(policy: RbacPolicy): Authorizer {
       };
     },
   };
+}
+
+let defaults: Authorizer | undefined;
+
+/**
+ * Health, discovery and the status that balancers steer by are as the default roles say. Throws
+ * Unavailable for everything else: the answer is not known yet.
+ */
+function whileStarting(request: RequestInfo): Decision {
+  if (request.resource !== "") {
+    throw unavailable("the apiserver is starting: its roles have not been read yet");
+  }
+  if (defaults === undefined) {
+    const { roles, bindings } = bootstrapPolicy();
+    defaults = rbacAuthorizer(RbacPolicy.holding([...roles, ...bindings]));
+  }
+  return defaults.authorize(request);
 }
 
 function refusal(missing: readonly string[]): Decision {

@@ -46,6 +46,11 @@ interface Follower {
 type BySubject = Map<string, Map<string, Grant[]>>;
 
 export class RbacPolicy {
+  /**
+   * False while this master starts: roles may not have been read, or not been made, yet, so that
+   * what they do not allow may still be allowed in a moment.
+   */
+  complete = false;
   readonly #clusterRoles = new Map<string, ReadyRole>();
   /** By `namespace/name`. */
   readonly #roles = new Map<string, ReadyRole>();
@@ -69,6 +74,7 @@ export class RbacPolicy {
       const { name = "", namespace = "" } = document.metadata ?? {};
       policy.#followerOf(document.kind ?? "").added({ name, namespace, document });
     }
+    policy.complete = true;
     return policy;
   }
 
