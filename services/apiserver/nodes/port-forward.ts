@@ -7,7 +7,7 @@ import type {
 import type { Resource } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
 import type { Call } from "../verbs/call.ts";
-import { kubeletOf, podFor } from "./kubelet-client.ts";
+import { type FoundPod, kubeletOf, podFor } from "./kubelet-client.ts";
 import { openedBy, piecesOf, RelayEnd, restOf } from "./relay.ts";
 import type { NodeServing } from "./types.ts";
 
@@ -39,6 +39,11 @@ export async function openForwarding(
   request: { readonly name?: string | undefined; readonly namespace?: string | undefined },
 ): Promise<Forwarding> {
   const pod = await podFor(serving, call, pods, request, { verb, subresource: "portforward" });
+  return forwardingOf(serving, call, pod);
+}
+
+/** Of a pod that the caller may reach. Throws BadRequest. */
+export function forwardingOf(serving: NodeServing, call: Call, pod: FoundPod): Forwarding {
   const { name, namespace, uid } = pod;
   if (!pod.spec.nodeName) throw badRequest(`pod ${name} does not have a host assigned`);
   return {
@@ -53,7 +58,7 @@ export async function openForwarding(
 }
 
 /** Throws BadRequest. */
-export function checkPort(port: number): void {
+function checkPort(port: number): void {
   if (Number.isInteger(port) && port >= 1 && port <= 65_535) return;
   throw badRequest(`port ${port}: must be between 1 and 65535`);
 }

@@ -10,6 +10,7 @@ import type { Call } from "../../verbs/call.ts";
 import { get } from "../../verbs/get.ts";
 import { type ObjectPart, patchPart, updatePart } from "../../verbs/part.ts";
 import { bind, evict } from "../../verbs/pods.ts";
+import { podProxyRow } from "./proxy.ts";
 import type { SubresourceHandler, SubresourceRequest, SubresourceRow } from "./table.ts";
 
 export const podRows: readonly SubresourceRow[] = [
@@ -53,6 +54,7 @@ export const podRows: readonly SubresourceRow[] = [
   }),
   partRow(ephemeralContainersPart),
   partRow(resizePart),
+  podProxyRow,
   {
     name: "log",
     verbs: {

@@ -9,6 +9,7 @@ import type { StoredObject } from "../../storage/stored-object.ts";
 import type { Body } from "../../verbs/body.ts";
 import type { Call } from "../../verbs/call.ts";
 import { podRows } from "./pods.ts";
+import { serviceProxyRow } from "./proxy.ts";
 import { scaleRow } from "./scale.ts";
 import { tokenRow } from "./service-accounts.ts";
 import { finalizeRow, statusRow } from "./status.ts";
@@ -71,6 +72,7 @@ const rows: Readonly<Record<string, readonly SubresourceRow[]>> = {
   namespaces: [finalizeRow],
   pods: podRows,
   serviceaccounts: [tokenRow],
+  services: [serviceProxyRow],
 };
 
 /** Those of a resource, in the order of their names. */

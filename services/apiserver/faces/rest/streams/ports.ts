@@ -5,9 +5,9 @@
 import { StatusError } from "../../../../../ha/runtime/status-error.ts";
 import { badRequest } from "../../../errors.ts";
 import { limits } from "../../../limits.ts";
+import { InputQueue } from "../../../nodes/input-queue.ts";
 import type { Forwarding } from "../../../nodes/port-forward.ts";
 import { type ChannelProtocol, decodeFrame, encodeFrame } from "./channels.ts";
-import { InputQueue } from "./input-queue.ts";
 import { CloseCode, type StreamSocket } from "./socket.ts";
 
 /** The ports of a request: repeated, or separated by commas. Throws BadRequest. */

@@ -5,8 +5,8 @@
 
 import type { Clock } from "../../../../../ha/runtime/types.ts";
 import { limits } from "../../../limits.ts";
+import { InputQueue } from "../../../nodes/input-queue.ts";
 import type { Forwarding } from "../../../nodes/port-forward.ts";
-import { InputQueue } from "./input-queue.ts";
 import { forwardFailure } from "./ports.ts";
 import { CloseCode, type StreamSocket } from "./socket.ts";
 import { SpdyConnection } from "./spdy/connection.ts";

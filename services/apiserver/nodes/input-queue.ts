@@ -1,6 +1,6 @@
 /** What a client sends to one forwarded connection, until the kubelet takes it. */
-import type { PortForwardRequest } from "../../../../../proto/gen/core.ts";
-import { limits } from "../../../limits.ts";
+import type { PortForwardRequest } from "../../../proto/gen/core.ts";
+import { limits } from "../limits.ts";
 
 export class InputQueue implements AsyncIterator<PortForwardRequest> {
   readonly #messages: PortForwardRequest[] = [];
