@@ -21,6 +21,7 @@ import { nodeRestriction } from "./node-restriction.ts";
 import { type PriorityClasses, podPriority, priorityClasses } from "./pod-priority.ts";
 import type { PortRange } from "./port-range.ts";
 import { rbacEscalation } from "./rbac-escalation.ts";
+import { resourceQuota } from "./resource-quota.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
@@ -83,6 +84,14 @@ export function admissionChain(
       policy: backend.policy,
       roles: registry.required("rbac.authorization.k8s.io/v1", "Role"),
       clusterRoles: registry.required("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    }),
+    // The last of them: what another one refuses must not be counted.
+    resourceQuota({
+      registry,
+      list: (resource, namespace) =>
+        backend.cache.of(resource).select(createSelection(resource, { namespace })),
+      fetch: (resource, key) => fetchObject(backend, resource, key),
+      waitFor: (revision) => backend.cache.waitFor(revision),
     }),
   ]);
 }

@@ -13,6 +13,7 @@ import { limits } from "../limits.ts";
 import { fetchObject, ready, storedAt } from "../storage/fetch.ts";
 import { keyBytes, listPrefix, objectKey, prefixEnd } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
+import { pause } from "../storage/watch-cache.ts";
 import type { Backend } from "./backend.ts";
 import type { Body } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -172,9 +173,18 @@ async function attempts(
     }
     const refused = companions.explain?.(result.found);
     if (refused !== undefined) throw refused;
+    if (attempt >= limits.nameAttempts) await goApart(backend, call);
   }
   throw timeout(`${resource.plural} "${metadata.name}": no free name or address was found in time`);
 }
+
+/** Others want the same address, or count against the same quota: they go apart by chance. */
+function goApart(backend: Backend, call: Call): Promise<void> {
+  const millis = backend.random(limits.createBackoffMillis);
+  return pause(backend.clock, millis, call.signal ?? neverAborted);
+}
+
+const neverAborted = new AbortController().signal;
 
 function admissionRequest(
   call: Call,

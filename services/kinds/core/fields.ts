@@ -216,7 +216,7 @@ export const coreFields: SupportTable = {
 
   "trireme.core.v1.ResourceQuota": {
     ...behaves(address, "apiVersion kind metadata status"),
-    ...pending("spec", "nothing is counted against quotas, it has no effect", without("hard")),
+    ...behaves(admission, "spec"),
   },
   "trireme.core.v1.ResourceQuotaSpec": behaves(admission, "hard scopes scopeSelector"),
   "trireme.core.v1.ScopeSelector": behaves(admission, "matchExpressions"),
