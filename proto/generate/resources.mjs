@@ -96,12 +96,28 @@ function pluralOf(kind, plural) {
   return kind.slice(0, common) + plural.slice(common);
 }
 
+/** Versions as Kubernetes ranks them: v2, v1, v2beta1, v1beta1, v1alpha1. */
+function laterFirst(one, other) {
+  const rank = (version) => {
+    const [, major = "0", stage = "stable", minor = "0"] =
+      /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(version) ?? [];
+    return [["alpha", "beta", "stable"].indexOf(stage), Number(major), Number(minor)];
+  };
+  const [left, right] = [rank(one), rank(other)];
+  const differing = left.findIndex((part, index) => part !== right[index]);
+  return differing < 0 ? 0 : right[differing] - left[differing];
+}
+
 /**
  * Gives every kind a name of its own. Short names go to the core group first, then to the groups in
  * alphabetical order; a kind whose short name is taken has its group behind it.
  */
 function nameAll(resources) {
-  const order = (one, other) => (one.group < other.group ? -1 : Number(one.group > other.group));
+  const order = (one, other) => {
+    if (one.group !== other.group) return one.group < other.group ? -1 : 1;
+    // Of two versions of a kind, the later one has the short name.
+    return one.kind === other.kind ? laterFirst(one.version, other.version) : 0;
+  };
   const taken = new Set();
   for (const resource of [...resources].sort(order)) {
     const { kind, group, version, property } = resource;

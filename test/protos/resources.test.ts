@@ -135,7 +135,7 @@ test("a fault of the option is told with the message's name", () => {
   );
 });
 
-test("kinds of one name are told apart by their group", () => {
+test("kinds of one name are told apart by their group, and by the older version", () => {
   const types = [
     marked({ group: "navy" }, "trireme.navy.v1"),
     marked({ group: "" }),
@@ -146,7 +146,7 @@ test("kinds of one name are told apart by their group", () => {
   assert.deepEqual(names, [
     ["Oar.navy", "oars.navy"],
     ["Oar", "oars"],
+    ["Oar.v1beta1.fleet", "oars.v1beta1.fleet"],
     ["Oar.fleet", "oars.fleet"],
-    ["Oar.v2.fleet", "oars.v2.fleet"],
   ]);
 });

@@ -204,7 +204,10 @@ function optionsOf(resource: DiscoveredResource, flags: GetFlags) {
 /** The resources that a word such as `all` stands for. */
 async function categoryOf(client: TriremeClient, word: string): Promise<DiscoveredResource[]> {
   const resources = await client.dynamic.discover();
-  return resources.filter(({ categories }) => categories?.includes(word.toLowerCase()));
+  const named = resources.filter(({ categories }) => categories?.includes(word.toLowerCase()));
+  // Of several versions, the first one is preferred.
+  const id = ({ group, plural }: DiscoveredResource) => `${plural}.${group}`;
+  return named.filter((one) => named.find((each) => id(each) === id(one)) === one);
 }
 
 /** A table for each resource that has objects, their names with the resource's. */

@@ -6,6 +6,21 @@ const status = "information that the controller writes and clients show";
 const noController = "no controller of this cluster scales workloads, it has no effect";
 
 export const autoscalingFields: SupportTable = {
+  "trireme.autoscaling.v1.HorizontalPodAutoscaler": {
+    ...behaves("the apiserver: type, name and metadata of an object", "apiVersion kind metadata"),
+    ...pending("spec", noController, without("scaleTargetRef")),
+    ...behaves(status, "status"),
+  },
+  "trireme.autoscaling.v1.HorizontalPodAutoscalerSpec": behaves(
+    autoscaler,
+    "scaleTargetRef minReplicas maxReplicas targetCPUUtilizationPercentage",
+  ),
+  "trireme.autoscaling.v1.CrossVersionObjectReference": behaves(autoscaler, "kind name apiVersion"),
+  "trireme.autoscaling.v1.HorizontalPodAutoscalerStatus": behaves(
+    status,
+    "observedGeneration lastScaleTime currentReplicas desiredReplicas " +
+      "currentCPUUtilizationPercentage",
+  ),
   "trireme.autoscaling.v2.HorizontalPodAutoscaler": {
     ...behaves("the apiserver: type, name and metadata of an object", "apiVersion kind metadata"),
     ...pending("spec", noController, without("scaleTargetRef")),
