@@ -146,7 +146,7 @@ test("kinds of one name are told apart by their group, and by the older version"
   assert.deepEqual(names, [
     ["Oar.navy", "oars.navy"],
     ["Oar", "oars"],
-    ["Oar.v1beta1.fleet", "oars.v1beta1.fleet"],
+    ["Oar.v1.fleet", "oars.v1.fleet"],
     ["Oar.fleet", "oars.fleet"],
   ]);
 });
