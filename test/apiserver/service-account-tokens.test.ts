@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import type { TokenRequestSpec } from "../../proto/gen/core.ts";
 import { authenticateToken } from "../../services/apiserver/auth/bearer.ts";
 import { signJwt } from "../../services/apiserver/auth/jwt.ts";
 import { signingKeyOf } from "../../services/apiserver/auth/service-accounts/keys.ts";
+import { ServiceAccountTokens } from "../../services/apiserver/auth/service-accounts/tokens.ts";
+import { ensureServiceAccountKey } from "../../services/apiserver/pki/mod.ts";
+import { serviceAccountOptions } from "../../services/apiserver/service-account-flags.ts";
 import { type Backend, remove } from "../../services/apiserver/verbs/mod.ts";
 import { createToken } from "../../services/apiserver/verbs/tokens.ts";
 import type { Document } from "../../services/kinds/mod.ts";
@@ -243,4 +249,52 @@ test("a token in a secret is valid while the secret holds it", async () => {
   await remove(backend, adminCall(), kind("secrets"), { namespace: "default", name: "s" });
   await shown(backend);
   assert.throws(() => known(backend, token), /its secret is gone/);
+});
+
+test("the key is made once, private, and kept", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "trireme-sa-"));
+  try {
+    const first = await ensureServiceAccountKey(directory);
+    const pem = await readFile(first.privateKey, "utf8");
+    assert.equal((await stat(first.privateKey)).mode & 0o777, 0o600);
+    await ensureServiceAccountKey(directory);
+    assert.equal(await readFile(first.privateKey, "utf8"), pem);
+    const options = await serviceAccountOptions({
+      "service-account-signing-key-file": first.privateKey,
+      "service-account-key-file": first.publicKey,
+      "service-account-issuer": `${issuer},https://old.example.com`,
+      "service-account-max-token-expiration": "1h30m",
+    });
+    assert.ok(options);
+    assert.equal(options.maxExpirationSeconds, 5_400);
+    const tokens = new ServiceAccountTokens(options);
+    assert.equal(tokens.keys.length, 1, "the signing key and its public half are one");
+    assert.deepEqual(tokens.audiences, [issuer, "https://old.example.com"]);
+    await writeFile(first.privateKey, "no key");
+    await assert.rejects(ensureServiceAccountKey(directory), /sa.key holds no private key in PEM/);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("flags about tokens are checked at the start", async () => {
+  assert.equal(await serviceAccountOptions({ "service-account-issuer": issuer }), undefined);
+  const flags = { "service-account-issuer": issuer, "service-account-key-file": "/nowhere" };
+  await assert.rejects(serviceAccountOptions(flags), /\/nowhere/);
+  const small = generateKeyPairSync("rsa", { modulusLength: 1_024 }).privateKey;
+  const weak = small.export({ type: "pkcs8", format: "pem" }) as string;
+  const refused: [string[], RegExp][] = [
+    [["no key"], /--service-account-key-file: holds no key in PEM/],
+    [[weak], /neither ECDSA P-256 nor RSA of 2048 bits/],
+  ];
+  for (const [keys, why] of refused) {
+    assert.throws(() => new ServiceAccountTokens({ keys, issuers: [issuer] }), why);
+  }
+  const times = { ...flags, "service-account-key-file": import.meta.filename };
+  for (const time of ["10m", "1x", "h"]) {
+    await assert.rejects(
+      serviceAccountOptions({ ...times, "service-account-max-token-expiration": time }),
+      /--service-account-max-token-expiration: .* (must be 1h to 2\^32 seconds|is no duration)/,
+    );
+  }
 });

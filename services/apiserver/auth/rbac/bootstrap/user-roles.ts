@@ -88,7 +88,7 @@ const aggregateToView: RoleEntry = {
 /** What a role that aggregates begins with; the clusterrole-aggregation controller keeps it so. */
 const viewRules = aggregateToView.rules;
 const editRules = [...aggregateToEdit.rules, ...viewRules];
-const adminRules = [...aggregateToAdmin.rules, ...editRules];
+const adminRules = [...editRules, ...aggregateToAdmin.rules];
 
 export const userRoles: readonly RoleEntry[] = [
   { name: "cluster-admin", rules: [rule("*", "*", "*"), paths("*", "*")] },
