@@ -35,6 +35,8 @@ export interface RestWorld extends AsyncDisposable {
   readonly admin: KeyPair;
   readonly server: Apiserver;
   user(name: string, ...groups: string[]): Promise<KeyPair>;
+  /** For one more server on loopback. */
+  serverPair(): Promise<KeyPair>;
   ask(path: string, ask?: Ask, protocol?: Protocol): Promise<Answer>;
 }
 
@@ -44,7 +46,8 @@ export async function restWorld(
   const directory = await mkdtemp(join(tmpdir(), "trireme-rest-"));
   const authority = await createAuthority(directory);
   const hosts = ["127.0.0.1", "localhost"];
-  const { cert, key } = await authority.issue({ commonName: "master-0", hosts, use: "server" });
+  const serverPair = () => authority.issue({ commonName: "master-0", hosts, use: "server" });
+  const { cert, key } = await serverPair();
   const user = (commonName: string, ...organizations: string[]) =>
     authority.issue({ commonName, organizations, use: "client" });
   const admin = await user("admin", "system:masters");
@@ -58,7 +61,7 @@ export async function restWorld(
   });
   const port = server.httpsPort as number;
   const world: RestWorld = {
-    ...{ port, ca: authority.cert, admin, server, user },
+    ...{ port, ca: authority.cert, admin, server, user, serverPair },
     ask: (path, ask = {}, protocol = "h2") =>
       protocol === "h2" ? askHttp2(world, path, ask) : askHttp1(world, path, ask),
     async [Symbol.asyncDispose]() {
