@@ -64,6 +64,12 @@ export class ReplyFields {
     return block.attachment as ReplyFields;
   }
 
+  /** The body is lines of JSON, as that of a watch. */
+  get isLines(): boolean {
+    if (this.httpStatus !== "200" || this.#get("content-encoding") !== undefined) return false;
+    return this.#get("content-type")?.startsWith("application/json") === true;
+  }
+
   #isBlameless(): boolean {
     // grpc-message is percent-encoded; some leave the spaces as they are.
     const message = this.#get("grpc-message")?.replaceAll("%20", " ") ?? "";

@@ -86,7 +86,7 @@ export class StreamCall extends BalancedCall {
       return;
     }
     this.#headers = fields;
-    if (link === "rest" && method.resumed !== undefined && fields.httpStatus === "200") {
+    if (link === "rest" && method.resumed !== undefined && fields.isLines) {
       this.#boundary = new LineBoundary();
       this.#lines = new WholeLines(this.context.limits.heldLineBytes);
     }

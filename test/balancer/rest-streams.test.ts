@@ -161,7 +161,7 @@ describe("a REST watch", () => {
     for (const [index, rest] of rests.entries()) {
       rest.handle = (_, reply) => {
         served.push(index);
-        reply.writeHead(200);
+        reply.writeHead(200, { "content-type": "application/json" });
         if (served.length === 1) reply.write("");
         else reply.write('{"whole":1}\n{"half":');
       };
@@ -180,6 +180,24 @@ describe("a REST watch", () => {
     last.handle = (_, reply) => void reply.writeHead(410).end('{"code":410}');
     const { status, text } = await client.ask("GET", watchPath);
     assert.deepEqual([status, text], [410, '{"code":410}']);
+  });
+
+  test("in another encoding than lines of JSON goes on as it comes", async () => {
+    const at = await begin();
+    for (const headers of [
+      { "content-type": "application/vnd.kubernetes.protobuf;stream=watch" },
+      { "content-type": "application/json", "content-encoding": "gzip" },
+    ]) {
+      for (const rest of at.rests) {
+        rest.handle = (_, reply) => {
+          reply.writeHead(200, headers);
+          reply.write("no line");
+        };
+      }
+      const watch = openWatch(at);
+      await eventually("it has come", () => watch.text === "no line");
+      watch.stream.close();
+    }
   });
 
   test("survives a master that says it has done nothing", async () => {

@@ -271,6 +271,17 @@ describe("a REST request is sent again elsewhere", () => {
   });
 });
 
+test("a master that fails REST calls is left out for a while, for all protocols", async () => {
+  const { rests, client, balancer } = await begin();
+  rests[1].handle = (_, reply) => void reply.writeHead(500).end("{}");
+  const ejected = () => balancer.status().masters.map((master) => master.ejected);
+  for (let n = 0; n < 40 && !ejected()[1]; n++) await client.ask("GET", pods);
+  assert.deepEqual(ejected(), [false, true, false]);
+  const before = rests[1].seen.length;
+  for (let n = 0; n < 6; n++) assert.equal((await client.ask("GET", pods)).status, 200);
+  assert.equal(rests[1].seen.length, before);
+});
+
 describe("without a master", () => {
   test("a REST client is told when to come back; health is answered by any", async () => {
     const { masters, rests, client, cluster, port, ca } = await begin({
