@@ -1,9 +1,23 @@
 /** How server-side apply sees the values of a structural schema. */
 import type { FieldType } from "../field-type.ts";
+import { messageType } from "../managed-fields/types.ts";
 import type { SchemaNode } from "./node.ts";
 
 const leaf: FieldType = { kind: "leaf" };
 const untyped: FieldType = { kind: "untyped" };
+
+/** Of a whole resource, at the root or embedded: its metadata are known whatever the schema says. */
+export function resourceType(node: SchemaNode): FieldType {
+  const own = ofObject(node);
+  return {
+    kind: "struct",
+    field(name) {
+      if (name === "metadata") return messageType("trireme.meta.v1.ObjectMeta");
+      if (name === "apiVersion" || name === "kind") return leaf;
+      return own.kind === "struct" ? own.field(name) : undefined;
+    },
+  };
+}
 
 const known = new WeakMap<SchemaNode, FieldType>();
 
@@ -21,7 +35,7 @@ function derive(node: SchemaNode): FieldType {
   if (node.intOrString) return leaf;
   switch (node.props.type) {
     case "object":
-      return ofObject(node);
+      return node.embedded ? resourceType(node) : ofObject(node);
     case "array":
       return ofList(node);
     case undefined:
@@ -38,7 +52,7 @@ function ofObject(node: SchemaNode): FieldType {
   if (properties.size === 0 && additional !== undefined) {
     return { kind: "map", element: additional === true ? untyped : fieldTypeOf(additional) };
   }
-  if (properties.size === 0 && !node.embedded) return untyped;
+  if (properties.size === 0) return untyped;
   return {
     kind: "struct",
     field(name) {

@@ -1,9 +1,10 @@
 /** A structural schema as the schema of a resource. */
+import type { FieldType } from "../field-type.ts";
 import { isObject } from "../json.ts";
 import { limits } from "../limits.ts";
 import type { Document, ResourceSchema } from "../resource.ts";
 import { freeFormSchema } from "../resource-schema.ts";
-import { fieldTypeOf } from "./field-types.ts";
+import { resourceType } from "./field-types.ts";
 import { resourceFields, type SchemaNode } from "./node.ts";
 import type { SchemaProps } from "./props.ts";
 import { pruneUnknown } from "./prune.ts";
@@ -13,6 +14,7 @@ import { pruneUnknown } from "./prune.ts";
  * complete, by `validateValue`. `compile` is called when the schema is first needed.
  */
 export function structuralSchema(props: SchemaProps, compile: () => SchemaNode): ResourceSchema {
+  let type: FieldType | undefined;
   let openApi: Readonly<Record<string, unknown>> | undefined;
   return {
     message: undefined,
@@ -29,7 +31,8 @@ export function structuralSchema(props: SchemaProps, compile: () => SchemaNode):
       return node.properties.has(name) || node.preserve || resourceFields.has(name);
     },
     get type() {
-      return fieldTypeOf(compile());
+      type ??= resourceType(compile());
+      return type;
     },
     get openApi() {
       openApi ??= publishedSchema(props);
