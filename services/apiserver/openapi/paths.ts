@@ -166,7 +166,9 @@ function operation(
   const scope = namespaced && suffix !== "ForAllNamespaces" ? "Namespaced" : "";
   const subject =
     suffix === "Collection" ? `Collection${scope}${kind}` : `${scope}${kind}${suffix}`;
-  const body = text.patch ? patchBody : text.body && contentOf(text.body, ["*/*"]);
+  // Clients look here whether they may send strategic merge patches: they need a message's keys.
+  const patches = resource.schema.message === undefined ? plainPatchBody : patchBody;
+  const body = text.patch ? patches : text.body && contentOf(text.body, ["*/*"]);
   return {
     tags: [tagOf(resource)],
     description: text.description,
@@ -207,10 +209,14 @@ function contentOf(schema: SchemaObject, types: readonly string[]): SchemaObject
   return Object.fromEntries(types.map((type) => [type, { schema }]));
 }
 
-const patchBody = contentOf({ type: "object" }, [
+const plainPatches: readonly string[] = [
   "application/apply-patch+yaml",
   "application/json-patch+json",
   "application/merge-patch+json",
+];
+const plainPatchBody = contentOf({ type: "object" }, plainPatches);
+const patchBody = contentOf({ type: "object" }, [
+  ...plainPatches,
   "application/strategic-merge-patch+json",
 ]);
 

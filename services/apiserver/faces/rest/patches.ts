@@ -1,6 +1,6 @@
 /** Bodies of PATCH requests: which patch it is, and its bytes. */
 import type { PatchRequest } from "../../../../proto/gen/meta.ts";
-import { PatchType } from "../../../kinds/mod.ts";
+import { PatchType, type Resource } from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
 import { mediaTypeOf, unsupportedMediaType } from "./content.ts";
 import { forceOf, writeOptions } from "./query.ts";
@@ -10,16 +10,19 @@ const applyYaml = "application/apply-patch+yaml";
 
 const supported = [PatchType.json, PatchType.merge, PatchType.strategicMerge, applyYaml] as const;
 
-/** Throws UnsupportedMediaType, BadRequest. */
-export function patchOf(request: RestRequest, query: URLSearchParams) {
+/** Throws UnsupportedMediaType, also for patches that need a message's merge keys; BadRequest. */
+export function patchOf(request: RestRequest, query: URLSearchParams, resource: Resource) {
   const type = mediaTypeOf(request);
   const options = writeOptions(query);
   const force = forceOf(query);
   if (request.body.length === 0) throw badRequest("the body is empty, a patch is required");
-  if (!supported.some((each) => each === type)) {
+  const taken = supported.filter(
+    (each) => each !== PatchType.strategicMerge || resource.schema.message !== undefined,
+  );
+  if (!taken.some((each) => each === type)) {
     throw unsupportedMediaType(
       "the body of the request was in an unknown format - accepted media types include: " +
-        `${supported.join(", ")}; it was ${JSON.stringify(type)}`,
+        `${taken.join(", ")}; it was ${JSON.stringify(type)}`,
     );
   }
   return {

@@ -116,7 +116,7 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
     const { namespace, name } = target;
     if (name === "") throw notServed();
     const form = formOf(exchange);
-    const change = { name, namespace, ...patchOf(request, target.query) };
+    const change = { name, namespace, ...patchOf(request, target.query, resource) };
     const object = await patch(face.backend, call, resource, change);
     return objectResponse(object, form, call.created ? 201 : 200);
   },
@@ -187,7 +187,7 @@ async function answerSubresource(exchange: Exchange): Promise<RestResponse> {
   if (handler === undefined) throw notServed();
   const { namespace, name, subresource, rest, query } = target;
   const isPatch = verb === "patch";
-  const patched = isPatch ? patchOf(request, query) : undefined;
+  const patched = isPatch ? patchOf(request, query, resource) : undefined;
   const asked: SubresourceRequest = {
     ...{ resource, subresource, verb, namespace, name, rest, query },
     options: patched?.options ?? writeOptions(query),
