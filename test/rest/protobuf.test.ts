@@ -106,6 +106,22 @@ test("an object is created from protobuf, and what cannot be decoded is refused 
   assert.match(strict.json.message, /number 99/);
 });
 
+test("options of a deletion come under the version of every group", async () => {
+  await using world = await restWorld();
+  const headers = { "content-type": "application/vnd.kubernetes.protobuf" };
+  const path = "/apis/apps/v1/namespaces/default/deployments";
+  await world.ask(path, { method: "POST", headers, body: deployment });
+  const preconditions = message([1, "another"]);
+  const body = envelope("apps/v1", "DeleteOptions", message([1, 0], [2, preconditions]));
+  const refused = await world.ask(`${path}/web`, { method: "DELETE", headers, body });
+  assert.equal(refused.status, 409, refused.text);
+  assert.match(refused.json.message, /UID in precondition: another/);
+  const foreground = envelope("apps/v1", "DeleteOptions", message([4, "Foreground"]));
+  const begun = await world.ask(`${path}/web`, { method: "DELETE", headers, body: foreground });
+  assert.equal(begun.status, 200, begun.text);
+  assert.deepEqual(begun.json.metadata.finalizers, ["foregroundDeletion"]);
+});
+
 test("whatever bytes come, the decoder answers or refuses", () => {
   const bytes = fc.uint8Array({ maxLength: 200 });
   fc.assert(

@@ -32,7 +32,11 @@ let messages: Messages | undefined;
 /** Of `v1/Pod`, `apps/v1/Deployment`; undefined: its encoding is not known. */
 export function messageOfKind(apiVersion: string, kind: string): Message | undefined {
   messages ??= read();
-  const name = messages.byKind.get(`${apiVersion}/${kind}`);
+  const { byKind } = messages;
+  // Every group has the kinds of the meta group, such as DeleteOptions, under its own version.
+  const shared = byKind.get(`v1/${kind}`);
+  const own = byKind.get(`${apiVersion}/${kind}`);
+  const name = own ?? (shared?.startsWith("meta.") ? shared : undefined);
   return name === undefined ? undefined : messages.byName.get(name);
 }
 
