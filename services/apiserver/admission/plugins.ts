@@ -1,7 +1,9 @@
 /** The admission plugins of this apiserver, in the order in which they run. */
 import type { Store } from "../../../ha/store/types.ts";
+import type { LimitRange } from "../../../proto/gen/core.ts";
 import type { RuntimeClass } from "../../../proto/gen/node.ts";
 import type { PriorityClass } from "../../../proto/gen/scheduling.ts";
+import type { StorageClass } from "../../../proto/gen/storage.ts";
 import { type Registry, type Resource, systemPriorityClasses } from "../../kinds/mod.ts";
 import type { Authorizer } from "../auth/authorize.ts";
 import type { NodeGraph } from "../auth/node-graph.ts";
@@ -14,7 +16,9 @@ import type { WatchCache } from "../storage/watch-cache.ts";
 import { certificates } from "./certificates.ts";
 import { AdmissionChain } from "./chain.ts";
 import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
+import { defaultStorageClass } from "./default-storage-class.ts";
 import { leaseFence } from "./lease-fence.ts";
+import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodePortsInUse } from "./node-ports-in-use.ts";
 import { nodeRestriction } from "./node-restriction.ts";
@@ -56,6 +60,12 @@ export function admissionChain(
     (await find(resource, objectKey(resource, "", name), false))?.document;
   const priorities = priorityLookup(backend, byName);
   const runtimes = registry.required("node.k8s.io/v1", "RuntimeClass");
+  const limitRanges = registry.required("v1", "LimitRange");
+  const storageClasses = registry.required("storage.k8s.io/v1", "StorageClass");
+  const cached = function* <T>(resource: Resource, namespace: string): Generator<T> {
+    const selection = createSelection(resource, { namespace });
+    for (const { document } of backend.cache.of(resource).select(selection)) yield document as T;
+  };
   return new AdmissionChain([
     namespaceLifecycle(registry, (name, fresh) =>
       find(namespaces, objectKey(namespaces, "", name), fresh),
@@ -64,11 +74,13 @@ export function admissionChain(
       originOf: services.originOf,
       find: (key, fresh) => find(definitions, key, fresh),
     }),
+    limitRanger((namespace) => cached<LimitRange>(limitRanges, namespace)),
     serviceAccount(async (namespace, name) => {
       return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
     }),
     podPriority(priorities),
     priorityClasses(priorities, systemClassNames),
+    defaultStorageClass(() => cached<StorageClass>(storageClasses, "")),
     runtimeClass(async (name) => (await byName(runtimes, name)) as RuntimeClass | undefined),
     certificates(backend.authorizers),
     serviceAddresses(services),

@@ -228,7 +228,7 @@ export const coreFields: SupportTable = {
 
   "trireme.core.v1.LimitRange": {
     ...behaves(address, "apiVersion kind metadata"),
-    ...pending("spec", "nothing is held to limit ranges, it has no effect", without("limits")),
+    ...behaves(admission, "spec"),
   },
   "trireme.core.v1.LimitRangeSpec": behaves(admission, "limits"),
   "trireme.core.v1.LimitRangeItem": behaves(
