@@ -94,10 +94,10 @@ export class TypedResourceClient<T extends ApiObject> implements ResourceClient<
   }
 
   #write(method: Resource<T>["service"]["create"], object: T, options: WriteOptions): Promise<T> {
-    const { apiVersion, kind } = this.#resource;
+    const { apiVersion, objectKind } = this.#resource;
     return this.#transport.unary(
       method,
-      { object: { apiVersion, kind, ...object }, options: wireOptions(options) },
+      { object: { apiVersion, kind: objectKind, ...object }, options: wireOptions(options) },
       writing(options),
     );
   }

@@ -50,7 +50,10 @@ export type ObjectTypes = Pick<KindTypes, KindName>;
 
 export interface Resource<T extends ApiObject> {
   readonly apiVersion: string;
+  /** As typed clients know it: the kind's group stands behind it where its name is taken. */
   readonly kind: KindName;
+  /** As its objects carry it. */
+  readonly objectKind: string;
   readonly plural: string;
   /** Name of the kind's property in typed clients. */
   readonly property: string;
@@ -71,9 +74,16 @@ export const kindNames = (Object.keys(kindCode) as KindName[]).filter((kind) =>
 
 export const resources = Object.fromEntries(
   kindNames.map((kind) => {
-    const { group, version, plural, property, namespaced } = kindCode[kind].schema;
+    const {
+      group,
+      version,
+      plural,
+      property,
+      namespaced,
+      kind: objectKind,
+    } = kindCode[kind].schema;
     const apiVersion = group === "" ? version : `${group}/${version}`;
     const { service } = services[kind];
-    return [kind, { apiVersion, kind, plural, property, namespaced, service }];
+    return [kind, { apiVersion, kind, objectKind, plural, property, namespaced, service }];
   }),
 ) as unknown as Resources;

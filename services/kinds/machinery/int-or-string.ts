@@ -4,7 +4,7 @@ import { invalid } from "./causes.ts";
 import { notNegative } from "./field-rules.ts";
 
 /** True for a percentage as Kubernetes reads it: digits and a percent sign, e.g. "25%". */
-export function isPercent(value: unknown): value is string {
+function isPercent(value: unknown): value is string {
   return typeof value === "string" && /^[0-9]+%$/.test(value);
 }
 
