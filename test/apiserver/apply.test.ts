@@ -392,6 +392,22 @@ test("an application may be rehearsed, and creating by it needs the right to cre
   );
 });
 
+test("null claims a field, takes its value away, and contests nothing where there is none", async () => {
+  await using w = await world();
+  const stamped = web({ replicas: null, paused: true });
+  const { template } = stamped["spec"] as { template: { metadata: Record<string, unknown> } };
+  template.metadata["creationTimestamp"] = null;
+  const made = await applying(w.backend, stamped);
+  assert.equal((made.document["spec"] as { replicas: number }).replicas, 1);
+  const owned = JSON.stringify(fieldsOf(made.document, "me"));
+  assert.ok(owned.includes('"f:replicas":{}') && owned.includes('"f:creationTimestamp":{}'), owned);
+  const { paused: _, replicas: _replicas, ...spec } = stamped["spec"] as Record<string, unknown>;
+  const same = await applying(w.backend, deployment(spec), { manager: "other" });
+  assert.deepEqual(managers(same.document), ["me Apply", "other Apply"]);
+  const none = await applying(w.backend, web({ paused: null }));
+  assert.ok(!("paused" in (none.document["spec"] as object)));
+});
+
 test("an object from before tracking has one owner for everything", async () => {
   await using w = await world();
   const made = await make(w.backend, configMap("a", { k: "1" }));

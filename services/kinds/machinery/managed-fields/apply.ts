@@ -92,7 +92,7 @@ function attempt(application: Application, writer: Writer, force: boolean): Appl
   const id = idOf(claim);
   const last = managers.get(id);
   managers.set(id, { ...claim, time: last?.time });
-  const merged = merge(type, live, applied);
+  const merged = merge(type, live, applied, resource.schema.message !== undefined);
   const next = last === undefined ? merged : prune(type, merged, managers, last.fields);
   const conflicts = settle(type, managers, id, live, next, ignored);
   if (!force && conflicts.length > 0) return { conflicts };

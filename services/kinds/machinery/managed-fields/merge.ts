@@ -17,17 +17,23 @@ type ListType = Extract<FieldType, { kind: "set" | "list-map" }>;
 
 /**
  * The document with the configuration laid over it: what the configuration says wins, entries and
- * elements it does not mention stay. Shares parts with both. Throws MisfitError.
+ * elements it does not mention stay. Shares parts with both. `plain`: documents of the kind hold no
+ * nulls, so that null where there is nothing changes nothing. Throws MisfitError.
  */
-export function merge(type: FieldType, live: unknown, applied: unknown): unknown {
+export function merge(
+  type: FieldType,
+  live: unknown,
+  applied: unknown,
+  plain: boolean = false,
+): unknown {
   if (applied === undefined) return live;
   if (live === undefined) return applied;
   const view = viewOf(type, applied ?? live);
-  if (view.as === "entries") return mergeEntries(view.type, live, applied);
+  if (view.as === "entries") return mergeEntries(view.type, live, applied, plain);
   if (view.as === "items") {
     const [left, right] = [listOf(live), listOf(applied)];
     if (left.length === 0 && right.length === 0) return applied;
-    return mergeItems(view.type, left, right);
+    return mergeItems(view.type, left, right, plain);
   }
   return applied;
 }
@@ -36,6 +42,7 @@ function mergeEntries(
   type: Parameters<typeof entryType>[0],
   live: unknown,
   applied: unknown,
+  plain: boolean,
 ): unknown {
   const left = isObject(live) ? live : {};
   const right = isObject(applied) ? applied : {};
@@ -43,11 +50,13 @@ function mergeEntries(
   const result: JsonObject = {};
   for (const name of Object.keys(left)) {
     const next = getField(right, name);
-    const value = next === undefined ? left[name] : merge(entryType(type, name), left[name], next);
+    const value =
+      next === undefined ? left[name] : merge(entryType(type, name), left[name], next, plain);
     setField(result, name, value);
   }
   for (const name of Object.keys(right)) {
-    if (!Object.hasOwn(left, name)) setField(result, name, right[name]);
+    if (Object.hasOwn(left, name) || (plain && right[name] === null)) continue;
+    setField(result, name, right[name]);
   }
   return result;
 }
@@ -56,7 +65,12 @@ function mergeEntries(
  * Both lists keep their own order; elements of both stand in the order of the configuration, and
  * elements of the document alone stay behind the ones they followed.
  */
-function mergeItems(type: ListType, live: readonly unknown[], applied: readonly unknown[]) {
+function mergeItems(
+  type: ListType,
+  live: readonly unknown[],
+  applied: readonly unknown[],
+  plain: boolean,
+) {
   const lives = live.map((item) => itemElement(type, item));
   const wanted = applied.map((item) => itemElement(type, item));
   const liveBy = new Map<string, unknown>();
@@ -74,7 +88,7 @@ function mergeItems(type: ListType, live: readonly unknown[], applied: readonly 
     const [present, want] = [lives[left], wanted[right]];
     if (present !== undefined && want !== undefined) {
       if (present === want) {
-        result.push(merge(below, liveBy.get(present), appliedBy.get(want)));
+        result.push(merge(below, liveBy.get(present), appliedBy.get(want), plain));
         done.add(present);
         left += 1;
         right += 1;
@@ -96,7 +110,7 @@ function mergeItems(type: ListType, live: readonly unknown[], applied: readonly 
       if (done.has(present)) left += 1;
     }
     if (want !== undefined) {
-      result.push(merge(below, liveBy.get(want), appliedBy.get(want)));
+      result.push(merge(below, liveBy.get(want), appliedBy.get(want), plain));
       done.add(want);
       right += 1;
       if (shared[next] === want) next += 1;
