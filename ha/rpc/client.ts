@@ -45,6 +45,8 @@ export interface ConnectOptions {
   readonly repeated?: readonly MethodName[] | undefined;
   readonly tls?: ClientTls | undefined;
   readonly maxMessageBytes?: number | undefined;
+  /** What the program calls itself, e.g. `kubelet/1`; before the library's own name. */
+  readonly userAgent?: string | undefined;
   /** Delay before a broken connection is dialled again, first and at most. */
   readonly reconnectMinMillis?: number | undefined;
   readonly reconnectMaxMillis?: number | undefined;
@@ -96,6 +98,7 @@ function clientOptions(options: Partial<ConnectOptions> = {}): Partial<ClientOpt
     "grpc.max_reconnect_backoff_ms": options.reconnectMaxMillis ?? rpcLimits.reconnectMaxMillis,
     "grpc.max_receive_message_length": messageBytes,
     "grpc.max_send_message_length": messageBytes,
+    ...(options.userAgent !== undefined && { "grpc.primary_user_agent": options.userAgent }),
   };
 }
 

@@ -51,11 +51,15 @@ export const electionFlags = {
   },
 } as const;
 
-/** Reads the PEM files and connects. Rejects with the flag and file that are wrong. */
+/**
+ * Reads the PEM files and connects. Rejects with the flag and file that are wrong. `program`: what
+ * every instance of the component is called, where that is not its identity.
+ */
 export async function connectByFlags(
   values: FlagValues<typeof clientFlags>,
   identity: string,
   log: Log,
+  program: string = identity,
 ): Promise<TriremeClient> {
   const servers = values.server.split(",").map((server) => server.trim());
   for (const server of servers) {
@@ -79,7 +83,7 @@ export async function connectByFlags(
     );
   }
   const tls = ca === undefined ? undefined : { ca, cert, key };
-  return connectClient({ servers, log, identity, tls });
+  return connectClient({ servers, log, identity, program, tls });
 }
 
 export interface ElectionSettings {

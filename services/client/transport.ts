@@ -29,6 +29,8 @@ export interface ConnectOptions {
   readonly log: Log;
   /** Name of the component, e.g. `scheduler`, in what the transport logs. */
   readonly identity?: string | undefined;
+  /** The program, e.g. `kubelet`: the manager of the fields that it writes. Default: `identity`. */
+  readonly program?: string | undefined;
 }
 
 const transportLimits = {
@@ -95,6 +97,7 @@ export class Transport implements ClientTransport {
     }
     this.#servers = servers;
     const { identity, log } = options;
+    const program = options.program ?? identity;
     this.#log = identity === undefined ? log : log.child({ client: identity });
     this.#current = randomInt(servers.length);
     this.#clients = servers.map((server) =>
@@ -102,6 +105,7 @@ export class Transport implements ClientTransport {
         addresses: [server],
         tls: options.tls,
         maxMessageBytes: transportLimits.messageBytesMax,
+        userAgent: program === undefined ? undefined : `${program}/trireme`,
         reconnectMinMillis: transportLimits.reconnectMillis,
         reconnectMaxMillis: transportLimits.retryCeilingMillis,
       }),

@@ -33,7 +33,7 @@ const kubeProxy = program({
       );
     }
     const nodeName = values["hostname-override"] ?? hostname();
-    const client = await connectByFlags(values, `kube-proxy-${nodeName}`, log);
+    const client = await connectByFlags(values, `kube-proxy-${nodeName}`, log, "kube-proxy");
     const proxy = new KubeProxy({
       client,
       clock: productionClock,

@@ -77,7 +77,7 @@ const kubelet = program({
       "--shutdown-grace-period",
     );
     const tls = await servingTls(values);
-    const client = await connectByFlags(values, `kubelet-${nodeName}`, log);
+    const client = await connectByFlags(values, `kubelet-${nodeName}`, log, "kubelet");
     const root = resolve(dataDir);
     const runtime = createProcessRuntime({ root: `${root}/runtime`, log });
     await runtime.load();
