@@ -87,12 +87,15 @@ test("over gRPC, typed and dynamic, whose clients are known by their user agent"
     });
     assert.deepEqual(managers(updated as Document), ["one Apply", "robot Update"]);
     const ref = { apiVersion: "v1", kind: "ConfigMap" };
-    await assert.rejects(call(dynamic, "patch", { ref, patch: patch("l: two", "two") }), (thrown) => {
-      const error = StatusError.from(thrown);
-      assert.equal(error.detail?.reason, "Conflict");
-      assert.equal(error.detail?.causes?.[0]?.message, 'conflict with "robot" using v1');
-      return true;
-    });
+    await assert.rejects(
+      call(dynamic, "patch", { ref, patch: patch("l: two", "two") }),
+      (thrown) => {
+        const error = StatusError.from(thrown);
+        assert.equal(error.detail?.reason, "Conflict");
+        assert.equal(error.detail?.causes?.[0]?.message, 'conflict with "robot" using v1');
+        return true;
+      },
+    );
     const { json } = await call(dynamic, "patch", { ref, patch: patch("l: two", "two", true) });
     const forced = JSON.parse(Buffer.from(json ?? []).toString()) as Document;
     assert.deepEqual(managers(forced), ["one Apply", "two Apply"]);
