@@ -9,6 +9,7 @@ import {
   documentBody,
   get,
   internalCall,
+  patch,
   remove,
   update,
 } from "../../services/apiserver/verbs/mod.ts";
@@ -388,4 +389,28 @@ test("a master that starts does not refuse what it may allow in a moment", async
   );
   await bootstrap(starting, new AbortController().signal);
   assert.equal(decide(starting.authorizers, unknown).allowed, false);
+});
+
+test("server-side apply and patches are held to the rights of their user too", async () => {
+  await using w = await world();
+  const { backend } = w;
+  await make(backend, binding("jane", "ClusterRole admin", [user("jane")], "default"));
+  await make(backend, role("r", [core("get", "pods")]));
+  await shown(backend);
+  const over = role("r", [core("*", "*")]);
+  const apply = "application/apply-patch+yaml";
+  const attempt = (patchType: string, name: string, document: object) =>
+    patch(backend, callAs("jane"), kind("roles"), {
+      ...{ namespace: "default", name, patchType },
+      patch: Buffer.from(JSON.stringify(document)),
+      ...(patchType === apply && { force: true }),
+      options: { fieldManager: "jane" },
+    });
+  const why = /is attempting to grant RBAC permissions not currently held/;
+  const made = { ...over, metadata: { name: "new", namespace: "default" } };
+  await fails(attempt(apply, "new", made), "permissionDenied", why);
+  await fails(attempt(apply, "r", over), "permissionDenied", why);
+  const { rules } = over as { rules?: object };
+  await fails(attempt("application/merge-patch+json", "r", { rules }), "permissionDenied", why);
+  await attempt("application/merge-patch+json", "r", { metadata: { labels: { a: "b" } } });
 });
