@@ -1,5 +1,6 @@
 /** Calls of HTTPS webhooks: by URL or by Service, with a CA of their own, bounded in time and size. */
 import { request } from "node:https";
+import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 
@@ -64,7 +65,7 @@ export async function callWebhook(
         port: connect.port,
         path: `${url.pathname}${url.search}`,
         method: "POST",
-        servername: url.hostname.replace(/^\[|\]$/g, ""),
+        ...(isIP(hostOf(url)) === 0 && { servername: hostOf(url) }),
         headers: {
           host: url.host,
           "content-type": "application/json",
@@ -113,8 +114,8 @@ function reasonOf(error: Error, seconds: number): string {
 function placeOf({ url, service }: WebhookTarget, services: ServiceLookup): Place {
   if (url !== undefined) {
     const parsed = new URL(url);
-    const host = parsed.hostname.replace(/^\[|\]$/g, "");
-    return { url: parsed, connect: { host, port: Number(parsed.port || 443) } };
+    const connect = { host: hostOf(parsed), port: Number(parsed.port || 443) };
+    return { url: parsed, connect };
   }
   const { namespace = "", name = "", path = "/", port = 443 } = service ?? {};
   const named = new URL(`https://${name}.${namespace}.svc:${port}${path}`);
@@ -125,6 +126,10 @@ function placeOf({ url, service }: WebhookTarget, services: ServiceLookup): Plac
     `Post ${JSON.stringify(named.href)}: no endpoints available for service ${JSON.stringify(name)}`,
     { reason: "InternalError" },
   );
+}
+
+function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, "");
 }
 
 /** Lets a number of tasks run at once; the others wait, up to a number of them. */
