@@ -212,3 +212,87 @@ test("a kind is added, used and removed while three masters run", async () => {
     assert.deepEqual(await client.dynamic.discover("galley.example.com"), []);
   }
 });
+
+test("a kind that a user defines is served by each master as soon as one calls it established", async () => {
+  const [first, second, third] = clients;
+  assert.ok(first && second && third);
+  const definitions = { apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition" };
+  const group = "harbour.example.com";
+  const sails = { apiVersion: `${group}/v1`, kind: "Sail" };
+  const name = `sails.${group}`;
+  const established = (async () => {
+    for await (const { object } of second.dynamic.watch(definitions, {})) {
+      const status = object["status"] as { conditions?: { type?: string; status?: string }[] };
+      const found = status?.conditions?.find(({ type }) => type === "Established");
+      if (object.metadata?.name === name && found?.status === "True") return;
+    }
+  })();
+  await first.dynamic.create({
+    ...definitions,
+    metadata: { name },
+    spec: {
+      group,
+      scope: "Namespaced",
+      names: { plural: "sails", kind: "Sail" },
+      versions: ["v1", "v1beta1"].map((version) => ({
+        name: version,
+        served: true,
+        storage: version === "v1",
+        schema: {
+          openAPIV3Schema: {
+            type: "object",
+            properties: { spec: { type: "object", properties: { area: { type: "integer" } } } },
+          },
+        },
+      })),
+    },
+  });
+  await established;
+  // Whichever master it is: what another has called established is served.
+  const [found] = await third.dynamic.discover(group);
+  assert.equal(found?.version, "v1");
+  const owner = await first.configMaps.create({ metadata: { name: "mast", namespace: "default" } });
+  const { uid = "" } = owner.metadata ?? {};
+  await third.dynamic.create({
+    ...sails,
+    metadata: {
+      name: "main",
+      namespace: "default",
+      ownerReferences: [{ apiVersion: "v1", kind: "ConfigMap", name: "mast", uid }],
+    },
+    spec: { area: 40 },
+  });
+  await first.namespaces.create({ metadata: { name: "dock" } });
+  await second.dynamic.create({
+    ...sails,
+    metadata: { name: "spare", namespace: "dock" },
+    spec: { area: 20 },
+  });
+  await assert.rejects(
+    first.dynamic.create({
+      ...sails,
+      metadata: { name: "bad", namespace: "default" },
+      spec: { area: "x" },
+    }),
+    /spec\.area in body must be of type integer: "string"/,
+  );
+  const all = async () => (await first.dynamic.list(sails, { namespace: "" })).items;
+  assert.equal((await all()).length, 2);
+  await first.configMaps.delete("mast", "default");
+  await until(async () => (await all()).length === 1, "what the config map owned is collected");
+  await first.namespaces.delete("dock");
+  await until(async () => (await all()).length === 0, "the namespace takes its sails along");
+  await third.dynamic.create({ ...sails, metadata: { name: "last", namespace: "default" } });
+  await second.dynamic.delete(definitions, name, "");
+  for (const client of clients) {
+    await until(
+      () => client.dynamic.discover(group).then((kinds) => kinds.length === 0),
+      "the kind is gone on each master",
+    );
+  }
+  const left = await store.range({
+    key: Buffer.from(`/registry/${group}/`),
+    rangeEnd: Buffer.from(`/registry/${group}0`),
+  });
+  assert.equal(left.kvs.length, 0);
+});
