@@ -54,8 +54,9 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
     return out;
   };
   /** A command line that goes on; its output so far. */
-  const start = (line: string) => {
-    const child = spawn("kubectl", ["--kubeconfig", node.kubeconfig, ...line.split(" ")]);
+  const start = (line: string, more: Record<string, string> = {}) => {
+    const all = ["--kubeconfig", node.kubeconfig, ...line.split(" ")];
+    const child = spawn("kubectl", all, { env: { ...process.env, ...more } });
     children.push(child);
     const output = { text: "" };
     for (const stream of [child.stdout, child.stderr]) {
@@ -101,6 +102,28 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
     assert.match(out, /\/dev\/pts\/\d+\r\n/);
     assert.match(out, /command terminated with exit code 4/);
     assert.equal(code, 4);
+  });
+
+  test("over SPDY, as older clients do it", async () => {
+    const env = {
+      KUBECTL_REMOTE_COMMAND_WEBSOCKETS: "false",
+      KUBECTL_PORT_FORWARD_WEBSOCKETS: "false",
+    };
+    const told = ["exec", "-i", "web", "-c", "main", "--", "sh", "-c", "cat; echo err >&2; exit 5"];
+    const { code, out, err } = await kubectl(node.kubeconfig, told, { input: "in\n", env });
+    assert.deepEqual([code, out], [5, "in\n"]);
+    assert.equal(err, "err\ncommand terminated with exit code 5\n");
+    const podIP = await ok("get pod web -o jsonpath={.status.podIP}");
+    const server = createServer((_, response) => response.end("over SPDY"));
+    await new Promise<void>((resolve) => server.listen(0, podIP, resolve));
+    const { port } = server.address() as AddressInfo;
+    const { child, output } = start(`port-forward pod/web :${port}`, env);
+    const local = await until("the port", () => /127\.0\.0\.1:(\d+) ->/.exec(output.text)?.[1]);
+    const got = await fetch(`http://127.0.0.1:${local}/`).then((response) => response.text());
+    assert.equal(got, "over SPDY");
+    child.kill();
+    server.closeAllConnections();
+    server.close();
   });
 
   const refusals: [string, RegExp][] = [

@@ -153,26 +153,95 @@ interface TunnelStream {
   reset: boolean;
 }
 
-/** The client's side of a tunnel, as kubectl has it. */
-export class TunnelClient {
-  readonly protocol: string;
+/** The client's side of a SPDY connection. */
+abstract class SpdyStreams {
   readonly streams = new Map<number, TunnelStream>();
   pongs = 0;
   goneAway = false;
   closed = false;
-  closeCode: number | undefined;
-  readonly #sender: WebSocketSender;
-  readonly #socket: Socket;
   readonly #writer = new FrameWriter();
   readonly #reader = new FrameReader();
   #next = 1;
 
+  /** Raw bytes of SPDY. */
+  abstract write(bytes: Buffer): void;
+
+  openStream(headers: Record<string, string>, fin = false): number {
+    const id = this.#next;
+    this.#next += 2;
+    this.streams.set(id, { data: Buffer.alloc(0), replied: false, ended: false, reset: false });
+    this.write(this.#writer.synStream(id, new Map(Object.entries(headers)), fin));
+    return id;
+  }
+
+  send(stream: number, data: Uint8Array, fin = false): void {
+    this.write(this.#writer.data(stream, data, fin));
+  }
+
+  reset(stream: number): void {
+    this.write(this.#writer.rstStream(stream, 5));
+  }
+
+  ping(id: number): void {
+    this.write(this.#writer.ping(id));
+  }
+
+  stream(id: number): TunnelStream {
+    const found = this.streams.get(id);
+    assert.ok(found);
+    return found;
+  }
+
+  protected take(bytes: Buffer): void {
+    for (const frame of this.#reader.push(bytes)) {
+      if (frame.type === "ping") this.pongs += 1;
+      if (frame.type === "goAway") this.goneAway = true;
+      const stream = "stream" in frame ? this.streams.get(frame.stream) : undefined;
+      if (stream === undefined) continue;
+      if (frame.type === "synReply") stream.replied = true;
+      if (frame.type === "rstStream") stream.reset = true;
+      if (frame.type === "data") {
+        stream.data = Buffer.concat([stream.data, frame.data]);
+        stream.ended ||= frame.fin;
+      }
+    }
+  }
+}
+
+/** SPDY on the connection itself. */
+export class SpdyClient extends SpdyStreams {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    super();
+    this.#socket = socket;
+    socket.on("data", (bytes: Buffer) => this.take(bytes));
+    socket.on("error", () => undefined);
+    socket.on("end", () => socket.end());
+    socket.on("close", () => {
+      this.closed = true;
+    });
+  }
+
+  write(bytes: Buffer): void {
+    this.#socket.write(bytes);
+  }
+}
+
+/** SPDY in WebSocket messages, as kubectl has it. */
+export class TunnelClient extends SpdyStreams {
+  readonly protocol: string;
+  closeCode: number | undefined;
+  readonly #sender: WebSocketSender;
+  readonly #socket: Socket;
+
   private constructor(socket: Socket, protocol: string) {
+    super();
     this.protocol = protocol;
     this.#socket = socket;
     this.#sender = new Sender(socket);
     const receiver = new Receiver({ isServer: false });
-    receiver.on("message", (data: Buffer) => this.#take(data));
+    receiver.on("message", (data: Buffer) => this.take(data));
     receiver.on("conclude", (code: number) => {
       this.closeCode = code;
       socket.end();
@@ -200,17 +269,8 @@ export class TunnelClient {
     return new TunnelClient(socket, String(response.headers["sec-websocket-protocol"]));
   }
 
-  /** Raw bytes of SPDY. */
   write(bytes: Buffer): void {
     this.#sender.send(bytes, { binary: true, mask: true, fin: true, compress: false });
-  }
-
-  openStream(headers: Record<string, string>, fin = false): number {
-    const id = this.#next;
-    this.#next += 2;
-    this.streams.set(id, { data: Buffer.alloc(0), replied: false, ended: false, reset: false });
-    this.write(this.#writer.synStream(id, new Map(Object.entries(headers)), fin));
-    return id;
   }
 
   /** A forwarded connection: the ids of its error and data streams. */
@@ -220,40 +280,7 @@ export class TunnelClient {
     return { error, data: this.openStream({ ...common, streamtype: "data" }) };
   }
 
-  send(stream: number, data: Uint8Array, fin = false): void {
-    this.write(this.#writer.data(stream, data, fin));
-  }
-
-  reset(stream: number): void {
-    this.write(this.#writer.rstStream(stream, 5));
-  }
-
-  ping(id: number): void {
-    this.write(this.#writer.ping(id));
-  }
-
-  stream(id: number): TunnelStream {
-    const found = this.streams.get(id);
-    assert.ok(found);
-    return found;
-  }
-
   close(): void {
     this.#socket.destroy();
-  }
-
-  #take(bytes: Buffer): void {
-    for (const frame of this.#reader.push(bytes)) {
-      if (frame.type === "ping") this.pongs += 1;
-      if (frame.type === "goAway") this.goneAway = true;
-      const stream = "stream" in frame ? this.streams.get(frame.stream) : undefined;
-      if (stream === undefined) continue;
-      if (frame.type === "synReply") stream.replied = true;
-      if (frame.type === "rstStream") stream.reset = true;
-      if (frame.type === "data") {
-        stream.data = Buffer.concat([stream.data, frame.data]);
-        stream.ended ||= frame.fin;
-      }
-    }
   }
 }

@@ -7,6 +7,7 @@ import { podAddress, type StreamWorld, streamWorld } from "../kubelet/stream-wor
 import {
   ChannelClient,
   refusalOf,
+  SpdyClient,
   TunnelClient,
   type UpgradeServer,
   upgrade,
@@ -257,20 +258,81 @@ describe("refusals before the upgrade", () => {
     });
   }
 
-  test("SPDY by itself, and only after everything else has been checked", async () => {
-    const headers = { Connection: "Upgrade", Upgrade: "SPDY/3.1" };
-    const refused = await upgrade(server.port, { method: "POST", path: execPath(["ls"]), headers });
-    assert.equal(refused.response.statusCode, 400);
-    assert.match(JSON.parse(refused.body).message, /^upgrades to "SPDY\/3.1" are not served/);
+  test("other upgrades, and SPDY without a protocol that both know", async () => {
+    const ask = (headers: Record<string, string>, path = execPath(["ls"])) =>
+      upgrade(server.port, {
+        method: "POST",
+        path,
+        headers: { Connection: "Upgrade", ...headers },
+      });
+    const other = await ask({ Upgrade: "h2c" });
+    assert.equal(other.response.statusCode, 400);
+    assert.match(JSON.parse(other.body).message, /^upgrades to "h2c" are not served/);
+    const foreign = { Upgrade: "SPDY/3.1", "X-Stream-Protocol-Version": "v9.channel.k8s.io" };
+    const unknown = await ask(foreign);
+    assert.equal(unknown.response.statusCode, 403);
+    assert.match(JSON.parse(unknown.body).message, /client supports \[v9.channel.k8s.io\], server/);
     const path = `${base}/exec?container=nope&command=ls&stdout=1`;
-    const other = await upgrade(server.port, { method: "POST", path, headers });
-    assert.equal(JSON.parse(other.body).message, "container nope is not valid for pod web");
-    const denied = await upgrade(server.port, {
-      method: "POST",
-      path,
-      headers: { ...headers, as: "mallory" },
-    });
+    const checked = await ask({ Upgrade: "SPDY/3.1" }, path);
+    assert.equal(JSON.parse(checked.body).message, "container nope is not valid for pod web");
+    const denied = await ask({ Upgrade: "SPDY/3.1", as: "mallory" }, path);
     assert.match(JSON.parse(denied.body).message, /"mallory" cannot create resource "pods\/exec"/);
+  });
+});
+
+describe("exec over SPDY", () => {
+  async function open(path: string, version = "v4.channel.k8s.io") {
+    const headers = {
+      ...{ Connection: "Upgrade", Upgrade: "SPDY/3.1" },
+      "X-Stream-Protocol-Version": version,
+    };
+    const { response, socket } = await upgrade(server.port, { method: "POST", path, headers });
+    assert.ok(socket);
+    assert.equal(response.headers["x-stream-protocol-version"], version);
+    return new SpdyClient(socket);
+  }
+
+  test("outputs apart, input and its end, the status on the error stream", async () => {
+    const command = ["sh", "-c", "cat; echo err >&2; exit 6"];
+    const client = await open(execPath(command, "stdin=1&stdout=1&stderr=1"));
+    const [error, stdin, stdout, stderr] = ["error", "stdin", "stdout", "stderr"].map((type) =>
+      client.openStream({ streamtype: type }),
+    ) as [number, number, number, number];
+    const data = Buffer.alloc(300_000, "spdy ");
+    for (let at = 0; at < data.length; at += 30_000)
+      client.send(stdin, data.subarray(at, at + 30_000));
+    client.send(stdin, Buffer.alloc(0), true);
+    await until("the end", () => client.stream(error).ended && client.stream(stdout).ended);
+    assert.ok(client.stream(stdout).data.equals(data));
+    assert.equal(client.stream(stderr).data.toString(), "err\n");
+    const status = JSON.parse(client.stream(error).data.toString());
+    assert.deepEqual(status.details.causes, [{ reason: "ExitCode", message: "6" }]);
+    await until("the close", () => client.closed);
+  });
+
+  test("before v4 the error stream has words", async () => {
+    const client = await open(execPath(["false"], "stdout=1"), "v2.channel.k8s.io");
+    const error = client.openStream({ streamtype: "error" });
+    client.openStream({ streamtype: "stdout" });
+    assert.equal(client.stream(client.openStream({ streamtype: "stdin" })).reset, false);
+    await until("the end", () => client.stream(error).ended);
+    assert.match(
+      client.stream(error).data.toString(),
+      /^command terminated with non-zero exit code/,
+    );
+  });
+
+  test("the kubelet's refusal, and what is no SPDY", async () => {
+    const refused = await open(
+      `${base}/exec?container=solo&command=ls&stdout=1`.replace("solo", "setup"),
+    );
+    const error = refused.openStream({ streamtype: "error" });
+    refused.openStream({ streamtype: "stdout" });
+    await until("the end", () => refused.stream(error).ended);
+    assert.match(refused.stream(error).data.toString(), /container not found/);
+    const hostile = await open(execPath(["sleep", "100"]));
+    hostile.write(Buffer.from("GET / HTTP/1.1\r\n\r\n"));
+    await until("the close", () => hostile.closed);
   });
 });
 

@@ -1,12 +1,12 @@
 /** A forwarded connection as a Node stream, for what speaks a protocol on it. */
 import { Duplex } from "node:stream";
 import { StatusError } from "../../../ha/runtime/status-error.ts";
-import type { PortForwardResponse } from "../../../proto/gen/core.ts";
+import type { PortForwardRequest, PortForwardResponse } from "../../../proto/gen/core.ts";
 import { InputQueue } from "./input-queue.ts";
 import type { Forwarding } from "./port-forward.ts";
 
 export class ForwardedSocket extends Duplex {
-  readonly #input = new InputQueue();
+  readonly #input = new InputQueue<PortForwardRequest>();
   readonly #dropped = new AbortController();
   readonly #responses: AsyncGenerator<PortForwardResponse, void>;
   #reading = false;
@@ -18,8 +18,14 @@ export class ForwardedSocket extends Duplex {
   }
 
   override _write(data: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#input.push(data);
-    this.#input.ready().then(() => done(), done);
+    this.#input.push({ data }, data.length);
+    void this.#whenTaken(done);
+  }
+
+  /** The queue's promise never rejects. */
+  async #whenTaken(done: () => void): Promise<void> {
+    await this.#input.ready();
+    done();
   }
 
   override _final(done: (error?: Error | null) => void): void {

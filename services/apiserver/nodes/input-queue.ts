@@ -1,18 +1,18 @@
-/** What a client sends to one forwarded connection, until the kubelet takes it. */
-import type { PortForwardRequest } from "../../../proto/gen/core.ts";
+/** What a client sends on one stream, until the kubelet takes it. */
 import { limits } from "../limits.ts";
 
-export class InputQueue implements AsyncIterator<PortForwardRequest> {
-  readonly #messages: PortForwardRequest[] = [];
+export class InputQueue<Message> implements AsyncIterator<Message> {
+  readonly #messages: { readonly message: Message; readonly bytes: number }[] = [];
   readonly #waiting: (() => void)[] = [];
   #bytes = 0;
   #ended = false;
   #wake: () => void = () => undefined;
 
-  push(data: Buffer): void {
+  /** `bytes`: what the message holds on to. */
+  push(message: Message, bytes: number): void {
     if (this.#ended) return;
-    this.#messages.push({ data });
-    this.#bytes += data.length;
+    this.#messages.push({ message, bytes });
+    this.#bytes += bytes;
     this.#wake();
   }
 
@@ -36,15 +36,15 @@ export class InputQueue implements AsyncIterator<PortForwardRequest> {
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  async next(): Promise<IteratorResult<PortForwardRequest>> {
+  async next(): Promise<IteratorResult<Message>> {
     for (;;) {
-      const message = this.#messages.shift();
-      if (message !== undefined) {
-        this.#bytes -= message.data?.length ?? 0;
+      const first = this.#messages.shift();
+      if (first !== undefined) {
+        this.#bytes -= first.bytes;
         if (this.#bytes < limits.streamQueueBytes) {
           for (const resolve of this.#waiting.splice(0)) resolve();
         }
-        return { value: message, done: false };
+        return { value: first.message, done: false };
       }
       if (this.#ended) return { value: undefined, done: true };
       await new Promise<void>((resolve) => {

@@ -3,6 +3,7 @@
  * channel 2n + 1 its errors. The first message of each says the port in two bytes, low byte first.
  */
 import { StatusError } from "../../../../../ha/runtime/status-error.ts";
+import type { PortForwardRequest } from "../../../../../proto/gen/core.ts";
 import { badRequest } from "../../../errors.ts";
 import { limits } from "../../../limits.ts";
 import { InputQueue } from "../../../nodes/input-queue.ts";
@@ -34,11 +35,11 @@ export async function servePorts(
   kind: ChannelProtocol,
   socket: StreamSocket,
 ): Promise<void> {
-  const inputs = ports.map(() => new InputQueue());
+  const inputs = ports.map(() => new InputQueue<PortForwardRequest>());
   const taken = takeInput(kind, socket, inputs);
   await Promise.all(
     ports.map((port, index) => {
-      const input = inputs[index] ?? new InputQueue();
+      const input = inputs[index] ?? new InputQueue<PortForwardRequest>();
       return servePort(forwarding, port, index, input, kind, socket);
     }),
   );
@@ -50,7 +51,7 @@ async function servePort(
   forwarding: Forwarding,
   port: number,
   index: number,
-  input: InputQueue,
+  input: InputQueue<PortForwardRequest>,
   kind: ChannelProtocol,
   socket: StreamSocket,
 ): Promise<void> {
@@ -82,14 +83,14 @@ export function forwardFailure(forwarding: Forwarding, port: number, thrown: unk
 async function takeInput(
   kind: ChannelProtocol,
   socket: StreamSocket,
-  inputs: readonly InputQueue[],
+  inputs: readonly InputQueue<PortForwardRequest>[],
 ): Promise<void> {
   try {
     for await (const message of socket.messages()) {
       const frame = decodeFrame(kind, message);
       if (frame?.type !== "data" || frame.channel % 2 === 1) continue;
       const input = inputs[frame.channel / 2];
-      input?.push(frame.data);
+      input?.push({ data: frame.data }, frame.data.length);
       await input?.ready();
     }
   } catch (thrown) {

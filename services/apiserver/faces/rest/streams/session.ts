@@ -78,7 +78,8 @@ export function requestOf(
   }
 }
 
-function sizeOf(data: Buffer): { width: number; height: number } {
+/** Throws ChannelError. */
+export function sizeOf(data: Buffer): { width: number; height: number } {
   let size: unknown;
   try {
     size = JSON.parse(data.toString("utf8"));

@@ -1,4 +1,5 @@
 /** A WebSocket with bounds: what waits on either side, and how long a client may be silent. */
+import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import type { Clock } from "../../../../../ha/runtime/types.ts";
 import { limits } from "../../../limits.ts";
@@ -108,6 +109,59 @@ export class BoundedSocket implements StreamSocket {
     this.#stopTimer();
     this.#wake();
     this.#gone.abort();
+  }
+}
+
+/** A connection that was upgraded to a protocol of bytes. */
+export class RawSocket implements StreamSocket {
+  readonly #socket: Duplex;
+  readonly #head: Buffer;
+  readonly #gone = new AbortController();
+
+  /** `head`: what came behind the request's head. */
+  constructor(socket: Duplex, head: Buffer) {
+    this.#socket = socket;
+    this.#head = head;
+    socket.once("close", () => this.#gone.abort());
+    if (socket.destroyed) this.#gone.abort();
+  }
+
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  async *messages(): AsyncGenerator<Buffer, void> {
+    if (this.#head.length > 0) yield this.#head;
+    try {
+      for await (const piece of this.#socket.iterator({ destroyOnReturn: false })) {
+        yield piece as Buffer;
+      }
+    } catch (thrown) {
+      // A connection that broke has ended, as its close tells.
+      if (!this.#socket.destroyed) throw thrown;
+    }
+  }
+
+  async send(message: Buffer | string): Promise<void> {
+    const socket = this.#socket;
+    if (!socket.writable || socket.write(message)) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        socket.off("drain", done);
+        socket.off("close", done);
+        resolve();
+      };
+      socket.on("drain", done);
+      socket.on("close", done);
+    });
+  }
+
+  close(): void {
+    const socket = this.#socket;
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), limits.drainMillis);
+    timer.unref();
+    socket.once("close", () => clearTimeout(timer));
   }
 }
 

@@ -4,6 +4,7 @@
  */
 
 import type { Clock } from "../../../../../ha/runtime/types.ts";
+import type { PortForwardRequest } from "../../../../../proto/gen/core.ts";
 import { limits } from "../../../limits.ts";
 import { InputQueue } from "../../../nodes/input-queue.ts";
 import type { Forwarding } from "../../../nodes/port-forward.ts";
@@ -24,7 +25,7 @@ interface Pair {
 
 /** One end of a data stream. */
 interface DataStream {
-  readonly input: InputQueue;
+  readonly input: InputQueue<PortForwardRequest>;
   readonly dropped: AbortController;
 }
 
@@ -55,7 +56,7 @@ class Tunnel {
     this.#spdy = new SpdyConnection(
       {
         opened: (stream, headers) => this.#opened(stream, headers),
-        data: (stream, data) => this.#data.get(stream)?.input.push(data),
+        data: (stream, data) => this.#data.get(stream)?.input.push({ data }, data.length),
         ended: (stream) => this.#data.get(stream)?.input.end(),
         reset: (stream) => this.#drop(stream),
         leaving: () => {

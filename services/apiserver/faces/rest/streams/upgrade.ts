@@ -6,6 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
+import { Code, StatusError } from "../../../../../ha/runtime/status-error.ts";
 import { badRequest, methodNotAllowed, tooManyRequests } from "../../../errors.ts";
 import { limits } from "../../../limits.ts";
 import { openSession, sessionOptions } from "../../../nodes/exec.ts";
@@ -16,8 +17,12 @@ import { type OnUpgrade, writeError } from "../http1.ts";
 import { type ChannelProtocol, portProtocols, sessionProtocols } from "./channels.ts";
 import { portsOf, servePorts } from "./ports.ts";
 import { serveSession } from "./session.ts";
-import { BoundedSocket, CloseCode, type StreamSocket } from "./socket.ts";
+import { BoundedSocket, CloseCode, RawSocket, type StreamSocket } from "./socket.ts";
+import { serveSpdySession, spdySessionProtocols } from "./spdy-session.ts";
 import { serveTunnel } from "./tunnel.ts";
+
+/** Of SPDY connections that forward ports. */
+const spdyPortProtocol = "portforward.k8s.io";
 
 /** SPDY/3.1 within WebSocket messages. */
 const tunnelProtocol = "SPDY/3.1+portforward.k8s.io";
@@ -37,7 +42,7 @@ interface Target {
 
 /** A connection that may be upgraded. */
 interface Prepared {
-  /** What is answered as Sec-WebSocket-Protocol; "": nothing. */
+  /** What is answered as the protocol within the connection; "": nothing. */
   readonly protocol: string;
   serve(socket: StreamSocket): Promise<void>;
 }
@@ -97,12 +102,15 @@ async function prepare(
   const target = targetOf(request);
   const { namespace, name, subresource, query, verb } = target;
   const pods = serving.backend.registry.required("v1", "Pod");
-  const offered = protocolsOf(request);
+  const { clock } = serving.backend;
   if (subresource === "portforward") {
     const forwarding = await openForwarding(serving, call, pods, verb, { name, namespace });
-    requireWebSocket(request);
+    if (isSpdy(request)) {
+      const protocol = spdyProtocol(request, [spdyPortProtocol]);
+      return { protocol, serve: (socket) => serveTunnel(forwarding, socket, clock) };
+    }
+    const offered = protocolsOf(request, "sec-websocket-protocol");
     if (offered.includes(tunnelProtocol)) {
-      const { clock } = serving.backend;
       const serve = (socket: StreamSocket) => serveTunnel(forwarding, socket, clock);
       return { protocol: tunnelProtocol, serve };
     }
@@ -115,8 +123,14 @@ async function prepare(
   }
   const options = sessionOptions(subresource, target);
   const session = await openSession(serving, call, pods, subresource, verb, options);
-  requireWebSocket(request);
-  const kind = chosen(sessionProtocols, offered);
+  if (isSpdy(request)) {
+    const protocol = spdyProtocol(request, spdySessionProtocols);
+    return {
+      protocol,
+      serve: (socket) => serveSpdySession(session, options, protocol, socket, clock, begun),
+    };
+  }
+  const kind = chosen(sessionProtocols, protocolsOf(request, "sec-websocket-protocol"));
   return {
     protocol: kind.name,
     serve: (socket) => serveSession(session, options, kind, socket, begun),
@@ -158,21 +172,31 @@ function decoded(part: string): string {
   }
 }
 
-function protocolsOf(request: IncomingMessage): readonly string[] {
-  const header = request.headers["sec-websocket-protocol"] ?? "";
-  return header
-    .split(",")
+function protocolsOf(request: IncomingMessage, header: string): readonly string[] {
+  return (request.headersDistinct[header] ?? [])
+    .flatMap((value) => value.split(","))
     .map((each) => each.trim())
     .filter((each) => each !== "");
 }
 
-function requireWebSocket(request: IncomingMessage): void {
-  const upgrade = request.headers.upgrade ?? "";
-  if (upgrade.toLowerCase() === "websocket") return;
-  throw badRequest(
-    `upgrades to ${JSON.stringify(upgrade.slice(0, pathLengthTold))} are not served: connect by ` +
-      "WebSocket (v5.channel.k8s.io, or SPDY/3.1+portforward.k8s.io to forward ports), as kubectl " +
-      "and client-go do since 1.31",
+/** True: SPDY/3.1; false: WebSocket. Throws BadRequest for anything else. */
+function isSpdy(request: IncomingMessage): boolean {
+  const upgrade = (request.headers.upgrade ?? "").toLowerCase();
+  if (upgrade === "spdy/3.1") return true;
+  if (upgrade === "websocket") return false;
+  const told = JSON.stringify(upgrade.slice(0, pathLengthTold));
+  throw badRequest(`upgrades to ${told} are not served, only those to websocket and SPDY/3.1`);
+}
+
+/** The server's best of those that the client speaks. Throws Forbidden, in upstream's words. */
+function spdyProtocol(request: IncomingMessage, served: readonly string[]): string {
+  const offered = protocolsOf(request, "x-stream-protocol-version");
+  const found = served.find((name) => offered.includes(name));
+  if (found !== undefined) return found;
+  throw new StatusError(
+    Code.permissionDenied,
+    `unable to upgrade: unable to negotiate protocol: client supports [${offered.join(" ")}], ` +
+      `server accepts [${served.join(" ")}]`,
   );
 }
 
@@ -197,17 +221,27 @@ function accept(
   { request, socket, head }: { request: IncomingMessage; socket: Duplex; head: Buffer },
 ): void {
   if (socket.destroyed) return;
-  delete request.headers["sec-websocket-protocol"];
-  protocolChosen.set(request, protocol);
-  server.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
-    const bounded = new BoundedSocket(webSocket, serving.backend.clock);
-    const stop = () => bounded.close(CloseCode.goingAway, "the apiserver stops");
+  const begin = (stream: StreamSocket) => {
+    const stop = () => stream.close(CloseCode.goingAway, "the apiserver stops");
     serving.stopping.addEventListener("abort", stop, { once: true });
-    serve(bounded)
+    serve(stream)
       .catch((error: unknown) => {
         serving.backend.log.error("a stream failed unexpectedly", { error });
-        bounded.close(CloseCode.internalError, "internal error");
+        stream.close(CloseCode.internalError, "internal error");
       })
       .finally(() => serving.stopping.removeEventListener("abort", stop));
-  });
+  };
+  if (isSpdy(request)) {
+    const lines = ["Connection: Upgrade", "Upgrade: SPDY/3.1"];
+    const chosenLine = `X-Stream-Protocol-Version: ${protocol}`;
+    const all = ["HTTP/1.1 101 Switching Protocols", ...lines, chosenLine, "", ""];
+    socket.write(all.join("\r\n"));
+    begin(new RawSocket(socket, head));
+    return;
+  }
+  delete request.headers["sec-websocket-protocol"];
+  protocolChosen.set(request, protocol);
+  server.handleUpgrade(request, socket, head, (webSocket: WebSocket) =>
+    begin(new BoundedSocket(webSocket, serving.backend.clock)),
+  );
 }
