@@ -27,7 +27,7 @@ export const mutatingWebhookConfiguration = defineKind({
   validate: (document) => validateWebhooks(webhooksOf(document)),
   columns: [
     nameColumn,
-    { name: "Webhooks", value: (document) => String(webhooksOf(document).length) },
+    { name: "Webhooks", type: "integer", value: (document) => String(webhooksOf(document).length) },
     ageColumn,
   ],
 });

@@ -44,7 +44,11 @@ export const validatingAdmissionPolicy = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "Validations", value: (document) => `${specOf(document).validations?.length ?? 0}` },
+    {
+      name: "Validations",
+      type: "integer",
+      value: (document) => `${specOf(document).validations?.length ?? 0}`,
+    },
     { name: "ParamKind", value: (document) => kindText(specOf(document).paramKind) },
     ageColumn,
   ],

@@ -26,7 +26,7 @@ export const validatingWebhookConfiguration = defineKind({
   validate: (document) => validateWebhooks(webhooksOf(document)),
   columns: [
     nameColumn,
-    { name: "Webhooks", value: (document) => String(webhooksOf(document).length) },
+    { name: "Webhooks", type: "integer", value: (document) => String(webhooksOf(document).length) },
     ageColumn,
   ],
 });

@@ -52,9 +52,10 @@ export const priorityClass = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "Value", value: (document) => String(asClass(document).value ?? 0) },
+    { name: "Value", type: "integer", value: (document) => String(asClass(document).value ?? 0) },
     {
       name: "Global-Default",
+      type: "boolean",
       value: (document) => String(asClass(document).globalDefault ?? false),
     },
     ageColumn,

@@ -63,15 +63,25 @@ export const csiDriver = defineKind({
   },
   columns: [
     nameColumn,
-    { name: "AttachRequired", value: (document) => `${specOf(document).attachRequired ?? true}` },
-    { name: "PodInfoOnMount", value: (document) => `${specOf(document).podInfoOnMount ?? false}` },
+    {
+      name: "AttachRequired",
+      type: "boolean",
+      value: (document) => `${specOf(document).attachRequired ?? true}`,
+    },
+    {
+      name: "PodInfoOnMount",
+      type: "boolean",
+      value: (document) => `${specOf(document).podInfoOnMount ?? false}`,
+    },
     {
       name: "StorageCapacity",
+      type: "boolean",
       value: (document) => `${specOf(document).storageCapacity ?? false}`,
     },
     { name: "TokenRequests", value: (document) => audiences(specOf(document).tokenRequests) },
     {
       name: "RequiresRepublish",
+      type: "boolean",
       value: (document) => `${specOf(document).requiresRepublish ?? false}`,
     },
     {

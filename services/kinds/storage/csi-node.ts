@@ -34,7 +34,7 @@ export const csiNode = defineKind({
     }),
   columns: [
     nameColumn,
-    { name: "Drivers", value: (document) => String(driversOf(document).length) },
+    { name: "Drivers", type: "integer", value: (document) => String(driversOf(document).length) },
     ageColumn,
   ],
 });

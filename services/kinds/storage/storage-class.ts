@@ -65,6 +65,7 @@ export const storageClass = defineKind({
     },
     {
       name: "AllowVolumeExpansion",
+      type: "boolean",
       value: (document) => String(asClass(document).allowVolumeExpansion ?? false),
     },
     ageColumn,

@@ -45,7 +45,11 @@ export const volumeAttachment = defineKind({
     { name: "Attacher", value: (document) => specOf(document).attacher ?? "" },
     { name: "PV", value: (document) => specOf(document).source?.persistentVolumeName ?? "" },
     { name: "Node", value: (document) => specOf(document).nodeName ?? "" },
-    { name: "Attached", value: (document) => String(statusOf(document).attached ?? false) },
+    {
+      name: "Attached",
+      type: "boolean",
+      value: (document) => String(statusOf(document).attached ?? false),
+    },
     ageColumn,
   ],
 });
