@@ -38,6 +38,8 @@ export const limits = {
   restStreams: 10_000,
   /** Answers from this size on are compressed for clients that take it (upstream: 128 KiB). */
   gzipBytes: 128 * 1024,
+  /** Lists from this size on are made while they are sent. */
+  streamedListBytes: 512 * 1024,
   /** Objects of one page, and of one read of the store behind it. */
   listPageMax: 10_000,
   /** Objects that another program is asked to convert at a time. */
@@ -109,6 +111,7 @@ assert(limits.cacheWaitMillis < limits.requestTimeoutMillis, "cache wait < reque
 assert(limits.queueMillis < limits.requestTimeoutMillis, "time in the queue < request timeout");
 assert(limits.storePage <= limits.listPageMax, "store page <= list page");
 assert(limits.objectBytes < limits.requestBytes, "object < request");
+assert(limits.gzipBytes < limits.streamedListBytes, "compressed < streamed");
 assert(limits.objectBytes < limits.restBodyBytes, "object < REST body");
 assert(limits.restBodyBytes < limits.restBodiesBytes, "REST body < all REST bodies");
 assert(limits.requestBytes <= limits.messageBytes, "request <= message");

@@ -3,7 +3,7 @@ import { connect } from "node:http2";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { parse } from "yaml";
-import { type RestWorld, restWorld } from "./harness.ts";
+import { protocols, type RestWorld, restWorld } from "./harness.ts";
 
 const table = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const partial = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
@@ -135,4 +135,32 @@ test("large answers are compressed for who takes it; people's programs get legib
     headers: { "user-agent": "curl/8.0" },
   });
   assert.equal(curl.text, pretty.text);
+});
+
+test("a long list is the same document, made while it is sent, compressed or not", async () => {
+  await using world = await restWorld();
+  const path = "/api/v1/namespaces/default/configmaps";
+  const data = { text: "trireme ".repeat(10_000) };
+  for (let i = 0; i < 10; i++) {
+    await world.ask(path, { method: "POST", body: { metadata: { name: `long-${i}` }, data } });
+  }
+  for (const protocol of protocols) {
+    const { status, headers, json, text } = await world.ask(path, {}, protocol);
+    assert.deepEqual([status, headers["content-length"]], [200, undefined]);
+    const names = json.items.map((each: { metadata: { name: string } }) => each.metadata.name);
+    assert.deepEqual(
+      names.filter((name: string) => name.startsWith("long-")),
+      Array.from({ length: 10 }, (_, i) => `long-${i}`),
+    );
+    const head = await world.ask(path, { method: "HEAD" }, protocol);
+    assert.deepEqual([head.status, head.text], [200, ""]);
+    if (protocol !== "h2") continue;
+    const session = connect(`https://127.0.0.1:${world.port}`, { ca: world.ca, ...world.admin });
+    const stream = session.request({ ":path": path, "accept-encoding": "gzip" });
+    const pieces: Buffer[] = [];
+    for await (const piece of stream) pieces.push(piece as Buffer);
+    session.close();
+    const { items } = JSON.parse(gunzipSync(Buffer.concat(pieces)).toString());
+    assert.deepEqual(items, JSON.parse(text).items);
+  }
 });

@@ -3,8 +3,9 @@
  * that every answer has.
  */
 import { randomUUID } from "node:crypto";
+import { pipeline, Readable } from "node:stream";
 import { promisify } from "node:util";
-import { gzip } from "node:zlib";
+import { createGzip, gzip } from "node:zlib";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import { type Credentials, identify } from "../../auth/authenticate.ts";
 import { authorize } from "../../auth/authorize.ts";
@@ -19,7 +20,13 @@ import type { Discovery } from "./discovery.ts";
 import type { PathTable } from "./paths.ts";
 import { answerResource } from "./resources.ts";
 import { parseTarget, type ResourceTarget, type Target } from "./target.ts";
-import { isStream, type RestHandler, type RestRequest, type RestResponse } from "./types.ts";
+import {
+  type ByteStream,
+  isStream,
+  type RestHandler,
+  type RestRequest,
+  type RestResponse,
+} from "./types.ts";
 
 export interface RestCore {
   readonly face: Face;
@@ -158,7 +165,13 @@ async function finished(request: RestRequest, response: RestResponse): Promise<R
   const has = (name: string) => response.headers.some(([each]) => each === name);
   if (!has("cache-control")) headers.push(["cache-control", "no-cache, private"]);
   let { body } = response;
-  if (!isStream(body)) {
+  if (isStream(body)) {
+    if (request.method === "HEAD") body = Buffer.alloc(0);
+    else if (response.isDocument && takesGzip(request)) {
+      body = gzipped(body);
+      headers.push(["content-encoding", "gzip"], ["vary", "Accept-Encoding"]);
+    }
+  } else {
     if (body.length >= limits.gzipBytes && !has("content-encoding") && takesGzip(request)) {
       body = await compress(body, { level: 1 });
       headers.push(["content-encoding", "gzip"], ["vary", "Accept-Encoding"]);
@@ -167,6 +180,13 @@ async function finished(request: RestRequest, response: RestResponse): Promise<R
     if (request.method === "HEAD") body = Buffer.alloc(0);
   }
   return { status: response.status, headers: [...response.headers, ...headers], body };
+}
+
+/** A fault of the source, or the reader's end, ends the other side. */
+function gzipped(body: ByteStream): ByteStream {
+  const compressing = createGzip({ level: 1 });
+  pipeline(Readable.from(body), compressing, () => {});
+  return compressing;
 }
 
 function takesGzip(request: RestRequest): boolean {

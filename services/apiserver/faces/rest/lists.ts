@@ -1,10 +1,12 @@
 /** Objects and lists in the form that the client asked for. */
 import { apiVersionOf, type Document, listKindOf, type Resource } from "../../../kinds/mod.ts";
+import { limits } from "../../limits.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import type { ListPage } from "../../verbs/mod.ts";
 import type { Accepted } from "./negotiate.ts";
 import { notAcceptable } from "./negotiate.ts";
 import { type IncludeObject, partialMetadata, tableOf } from "./table.ts";
+import type { ByteStream } from "./types.ts";
 
 /** How one answer is to look. */
 export interface Form {
@@ -57,6 +59,47 @@ function pasted(head: object, items: readonly StoredObject[]): Buffer {
   }
   parts.push(end);
   return Buffer.concat(parts);
+}
+
+const pieceBytes = 64 * 1024;
+
+/**
+ * A long page as pieces that are made while it is sent: however many clients read it at once, what
+ * is held is the cache's own text. Undefined for a short one, and for other forms than JSON.
+ */
+export function listPieces(
+  resource: Resource,
+  page: ListPage,
+  { accepted, pretty }: Form,
+): ByteStream | undefined {
+  if (accepted.as !== undefined || accepted.format !== "json" || pretty) return undefined;
+  let bytes = 0;
+  for (const { size } of page.items) bytes += size;
+  if (bytes < limits.streamedListBytes) return undefined;
+  const { metadata, items } = page;
+  return pieces(
+    { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata },
+    items,
+  );
+}
+
+async function* pieces(
+  head: object,
+  items: readonly StoredObject[],
+): AsyncGenerator<Uint8Array, void> {
+  let parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
+  let bytes = 0;
+  for (const [index, { json }] of items.entries()) {
+    if (index > 0) parts.push(comma);
+    parts.push(json);
+    bytes += json.length;
+    if (bytes < pieceBytes) continue;
+    yield Buffer.concat(parts);
+    parts = [];
+    bytes = 0;
+  }
+  parts.push(end);
+  yield Buffer.concat(parts);
 }
 
 function encode(document: unknown): Buffer {

@@ -17,7 +17,7 @@ import type { Face } from "../grpc/face.ts";
 import { type SubresourceRequest, subresourceOf } from "../subresources/table.ts";
 import { documentResponse, notFoundResponse, streamResponse } from "./answers.ts";
 import { contentOf, mediaTypeOf, RestBody } from "./content.ts";
-import { type Form, listBytes, objectBytes } from "./lists.ts";
+import { type Form, listBytes, listPieces, objectBytes } from "./lists.ts";
 import { negotiate, notAcceptable } from "./negotiate.ts";
 import { opened } from "./opened.ts";
 import { patchOf } from "./patches.ts";
@@ -81,7 +81,9 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
     const { namespace, query } = target;
     const form = formOf(exchange);
     const page = await list(face.backend, call, resource, listOptions(query, namespace));
-    return respond(listBytes(resource, page, form), form);
+    const pieces = listPieces(resource, page, form);
+    if (pieces === undefined) return respond(listBytes(resource, page, form), form);
+    return { ...streamResponse("application/json", pieces), isDocument: true };
   },
   watch: async (exchange) => {
     const { face, call, begun, target, resource } = exchange;

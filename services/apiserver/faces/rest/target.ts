@@ -105,7 +105,7 @@ function verbOf(method: string, name: string, watching: boolean): string {
   switch (method) {
     case "GET":
     case "HEAD":
-      if (watching) return "watch";
+      if (watching && method === "GET") return "watch";
       return name === "" ? "list" : "get";
     case "POST":
       return "create";

@@ -29,6 +29,8 @@ export interface RestResponse {
   /** Names in lower case. */
   readonly headers: RestHeaders;
   readonly body: Uint8Array | ByteStream;
+  /** The stream is one document, and may be compressed as such. */
+  readonly isDocument?: true;
 }
 
 export function isStream(body: RestResponse["body"]): body is ByteStream {
