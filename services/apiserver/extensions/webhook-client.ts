@@ -20,7 +20,7 @@ export interface WebhookTarget {
 }
 
 /** An address behind a Service. */
-export interface ServiceBackend {
+interface ServiceBackend {
   readonly host: string;
   readonly port: number;
 }

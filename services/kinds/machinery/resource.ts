@@ -71,7 +71,7 @@ export interface ScaleSubresource {
  * another kind, or in whatever version they were once written in. Objects, keys, resource versions
  * and events are those of `resource`.
  */
-export interface StoredAs {
+interface StoredAs {
   /** Whose keys and watch cache are used. It may be served or not; it is not stored as another. */
   readonly resource: Resource;
   /** A document of this resource as it is kept. May change its argument. Throws a StatusError. */

@@ -3,7 +3,7 @@
  * budget of the evaluation under way, and more for long texts and lists, so no expression holds the
  * event loop for long whatever it loops over (upstream: KEP-2876, "actual cost limit").
  */
-export class BudgetExceeded extends Error {
+class BudgetExceeded extends Error {
   constructor() {
     super("operation cancelled: actual cost limit exceeded");
   }

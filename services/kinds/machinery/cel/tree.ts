@@ -2,7 +2,7 @@
 import { spendOn } from "./budget.ts";
 
 /** A node of the parser's tree, as far as it is looked at here. */
-export interface ExpressionNode {
+interface ExpressionNode {
   readonly op: string;
   args: unknown;
   evaluate(evaluator: unknown, node: unknown, context: unknown): unknown;

@@ -24,7 +24,7 @@ const reserved: ReadonlySet<string> = new Set([
 ]);
 
 /** A field's name as expressions write it; undefined: it cannot be written. */
-export function escapedName(name: string): string | undefined {
+function escapedName(name: string): string | undefined {
   if (reserved.has(name)) return `__${name}__`;
   if (!/^[A-Za-z_][A-Za-z0-9_./-]*$/.test(name)) return undefined;
   return name
@@ -202,7 +202,7 @@ function textValue({ props, intOrString }: SchemaNode, text: string): unknown {
 }
 
 /** Of a value without a schema: whole numbers are ints. */
-export function plainValue(value: unknown): unknown {
+function plainValue(value: unknown): unknown {
   if (typeof value === "number") return Number.isSafeInteger(value) ? BigInt(value) : value;
   if (Array.isArray(value)) return value.map(plainValue);
   if (!isObject(value)) return value ?? null;

@@ -42,7 +42,7 @@ export function isFormat(format: string, text: string): boolean {
   return (format === "byte" || text.length <= textMax) && check(text);
 }
 
-export function isCidr(text: string): boolean {
+function isCidr(text: string): boolean {
   const [address = "", bits = "", more] = text.split("/");
   const width = isIP(address) === 4 ? 32 : 128;
   return (
@@ -62,7 +62,7 @@ export function isUri(text: string): boolean {
   return text.startsWith("/") || URL.canParse(text);
 }
 
-export function isHostName(text: string): boolean {
+function isHostName(text: string): boolean {
   if (text.length > 255) return false;
   return text.split(".").every((part) => /^[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?$/i.test(part));
 }
