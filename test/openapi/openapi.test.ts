@@ -152,3 +152,17 @@ test("the protobuf form names every definition and every path", () => {
   assert.deepEqual(found.get(8), new Set(Object.keys(swagger["paths"] as Json)));
   assert.deepEqual(found.get(9), new Set(Object.keys(swagger["definitions"] as Json)));
 });
+
+test("every schema and every field of it says what it is", () => {
+  const silent = new Set<string>();
+  for (const path of pathsOfIndex) {
+    const schemas = at(parsed(api.document(path)?.bytes), "components", "schemas") as Json;
+    for (const [name, schema] of Object.entries(schemas)) {
+      if (!at(schema, "description")) silent.add(name);
+      for (const [field, property] of Object.entries(at(schema, "properties") ?? {})) {
+        if (!at(property, "description")) silent.add(`${name}.${field}`);
+      }
+    }
+  }
+  assert.deepEqual([...silent], []);
+});
