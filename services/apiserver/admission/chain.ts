@@ -23,6 +23,8 @@ export interface AdmissionRequest {
   readonly dryRun: boolean;
   /** Told to the caller although the request succeeds. */
   readonly warnings: string[];
+  /** Notes something in the audit log; absent where there is none. */
+  annotate?(key: string, value: string): void;
   /** What plugins note about this request between their hooks and between attempts, by plugin. */
   readonly notes: Map<string, unknown>;
 }

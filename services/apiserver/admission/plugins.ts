@@ -1,6 +1,6 @@
 /** The admission plugins of this apiserver, in the order in which they run. */
 import type { Store } from "../../../ha/store/types.ts";
-import type { LimitRange } from "../../../proto/gen/core.ts";
+import type { LimitRange, Namespace, Pod } from "../../../proto/gen/core.ts";
 import type { RuntimeClass } from "../../../proto/gen/node.ts";
 import type { PriorityClass } from "../../../proto/gen/scheduling.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
@@ -23,6 +23,7 @@ import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodePortsInUse } from "./node-ports-in-use.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { type PriorityClasses, podPriority, priorityClasses } from "./pod-priority.ts";
+import { podSecurity } from "./pod-security.ts";
 import type { PortRange } from "./port-range.ts";
 import { rbacEscalation } from "./rbac-escalation.ts";
 import { resourceQuota } from "./resource-quota.ts";
@@ -59,6 +60,7 @@ export function admissionChain(
   const byName = async (resource: Resource, name: string) =>
     (await find(resource, objectKey(resource, "", name), false))?.document;
   const priorities = priorityLookup(backend, byName);
+  const pods = registry.required("v1", "Pod");
   const runtimes = registry.required("node.k8s.io/v1", "RuntimeClass");
   const limitRanges = registry.required("v1", "LimitRange");
   const storageClasses = registry.required("storage.k8s.io/v1", "StorageClass");
@@ -77,6 +79,11 @@ export function admissionChain(
     limitRanger((namespace) => cached<LimitRange>(limitRanges, namespace)),
     serviceAccount(async (namespace, name) => {
       return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
+    }),
+    podSecurity({
+      labelsOf: async (namespace) =>
+        ((await byName(namespaces, namespace)) as Namespace | undefined)?.metadata?.labels,
+      podsOf: (namespace) => cached<Pod>(pods, namespace),
     }),
     podPriority(priorities),
     priorityClasses(priorities, systemClassNames),
