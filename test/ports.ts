@@ -6,6 +6,7 @@
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
+import { ports } from "../services/cli/layout.ts";
 
 const lowest = 23_000;
 const highest = 32_000;
@@ -25,6 +26,17 @@ export async function freePorts(count: number): Promise<number[]> {
 export async function freePort(): Promise<number> {
   const [port] = await freePorts(1);
   return port as number;
+}
+
+/** A base port for a whole local cluster, all of whose ports are free on loopback. */
+export async function freeBasePort(masters = 3, nodes = 3): Promise<number> {
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const basePort = randomInt(lowest + 1_000, highest - 100);
+    const all = ports({ dataDirectory: "", basePort, masters, nodes }).all();
+    const free = await Promise.all(all.map(isFree));
+    if (!free.includes(false)) return basePort;
+  }
+  throw new Error("no free ports on loopback for a cluster");
 }
 
 async function isFree(port: number): Promise<boolean> {

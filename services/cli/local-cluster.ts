@@ -48,6 +48,8 @@ export class LocalCluster {
   readonly #late: NodeJS.Timeout[] = [];
   /** Name of the leading master, as the masters say. */
   leader: string | undefined;
+  /** Masters that serve and nodes that are ready, as the masters say. */
+  serving: Endpoints["serving"] = { masters: 0, nodes: 0 };
   ready = false;
 
   constructor(options: LocalClusterOptions) {
@@ -179,6 +181,7 @@ export class LocalCluster {
       })),
       balancers,
       supervisor: { pid: process.pid },
+      serving: this.serving,
       ready: this.ready,
     };
   }

@@ -7,7 +7,7 @@ import type { Log } from "../../ha/runtime/types.ts";
 import { createProcessRuntime } from "../kubelet/mod.ts";
 import { adminTls } from "./connect.ts";
 import { ensureCredentials } from "./credentials.ts";
-import { type Lock, writeJson } from "./endpoints.ts";
+import { type Endpoints, type Lock, writeJson } from "./endpoints.ts";
 import { kubeconfigText, pem, restAddresses, writeKubeconfig } from "./kubeconfig.ts";
 import { type ClusterShape, directories, host, memberNames } from "./layout.ts";
 import { LocalCluster } from "./local-cluster.ts";
@@ -60,13 +60,17 @@ export async function supervise(shape: ClusterShape, nodeReturnMillis: number): 
   const changed = (now: ClusterView) => {
     const leaderChanged = now.leader !== cluster.leader;
     cluster.leader = now.leader;
+    const serving = servingOf(now);
+    const { masters: mastersBefore, nodes: nodesBefore } = cluster.serving;
+    const servingChanged = serving.masters !== mastersBefore || serving.nodes !== nodesBefore;
+    cluster.serving = serving;
     if (now.leader !== undefined) cluster.startRest();
     const becameReady = !cluster.ready && isReady(now, shape);
     if (becameReady) {
       cluster.startStandbys();
       cluster.ready = true;
     }
-    if (leaderChanged || becameReady) write();
+    if (leaderChanged || servingChanged || becameReady) write();
     if (becameReady) {
       view.say(`ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
       printEndpoints(cluster.endpoints(), paths.endpoints, (text) => view.say(text));
@@ -100,8 +104,13 @@ async function stopContainers(nodeDirectory: string, graceMillis: number, log: L
 
 /** All masters serve, one of them leads, and every node is ready. */
 function isReady(view: ClusterView, shape: ClusterShape): boolean {
-  const serving = [...view.masters.values()].filter((status) => status?.ready).length;
-  return serving === shape.masters && view.leader !== undefined && view.nodes.ready >= shape.nodes;
+  const { masters, nodes } = servingOf(view);
+  return masters === shape.masters && view.leader !== undefined && nodes >= shape.nodes;
+}
+
+function servingOf({ masters, nodes }: ClusterView): Endpoints["serving"] {
+  const serving = [...masters.values()].filter((status) => status?.ready).length;
+  return { masters: serving, nodes: nodes.ready };
 }
 
 function stopSignal(): Promise<void> {

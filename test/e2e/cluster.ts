@@ -21,7 +21,7 @@ export function trireme(args: readonly string[], input?: string): Promise<Comman
     const child = execFile(
       process.execPath,
       [join(root, "services/cli/main.ts"), ...args],
-      { maxBuffer: 64 * 1024 * 1024, timeout: 120_000 },
+      { maxBuffer: 64 * 1024 * 1024, timeout: 200_000 },
       (error, stdout, stderr) => {
         const code = error ? (typeof error.code === "number" ? error.code : 1) : 0;
         resolve({ code, stdout, stderr });

@@ -26,7 +26,9 @@ export interface UpFlags {
   readonly nodeReturnSeconds: number;
 }
 
-const readyMillisMax = 60_000;
+/** Under load a start takes long; it is given up when nothing advances, or at the latest then. */
+const standstillMillisMax = 60_000;
+const readyMillisMax = 180_000;
 
 export async function up(flags: UpFlags): Promise<void> {
   const shape = shapeOf(flags);
@@ -160,7 +162,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     exited = signal ?? `code ${code}`;
   });
   const began = performance.now();
-  const deadline = Date.now() + readyMillisMax;
+  const patience = new Patience(began);
   for (;;) {
     const endpoints = readJson<Endpoints>(paths.endpoints);
     if (endpoints?.ready) {
@@ -169,10 +171,10 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
       printEndpoints(endpoints, paths.endpoints);
       return;
     }
-    if (exited !== undefined || Date.now() > deadline) {
+    const tired = patience.lost(performance.now(), endpoints);
+    if (exited !== undefined || tired !== undefined) {
       const tail = readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-5).join("\n");
-      const what =
-        exited === undefined ? `not ready after ${readyMillisMax / 1000} s` : `ended (${exited})`;
+      const what = exited === undefined ? tired : `ended (${exited})`;
       throw new StatusError(
         Code.unavailable,
         `the cluster is ${what}; the end of ${logFile}:\n${tail}`,
@@ -180,4 +182,44 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** How long a start is waited for: as long as more of the cluster comes up, within a limit. */
+export class Patience {
+  readonly #began: number;
+  #advanced: number;
+  #steps = 0;
+
+  /** Times are in ms, of one clock. */
+  constructor(began: number) {
+    this.#began = began;
+    this.#advanced = began;
+  }
+
+  /** Why there is nothing more to wait for; undefined while there is. */
+  lost(now: number, endpoints: Endpoints | undefined): string | undefined {
+    const steps = endpoints === undefined ? 0 : stepsOf(endpoints);
+    // A process that ends and starts over and over is no advance.
+    if (steps > this.#steps) {
+      this.#steps = steps;
+      this.#advanced = now;
+    }
+    const waited = now - this.#began;
+    const stood = now - this.#advanced;
+    if (waited <= readyMillisMax && stood <= standstillMillisMax) return undefined;
+    const seconds = (millis: number) => `${Math.round(millis / 1000)} s`;
+    const serving = endpoints?.serving ?? { masters: 0, nodes: 0 };
+    return (
+      `not ready after ${seconds(waited)}, and has not advanced for ${seconds(stood)} ` +
+      `(masters that serve: ${serving.masters}, nodes that are ready: ${serving.nodes})`
+    );
+  }
+}
+
+/** How far the start has come. */
+function stepsOf({ masters, nodes, balancers, schedulers, ...rest }: Endpoints): number {
+  const processes = [...masters, ...nodes, ...balancers, ...schedulers, ...rest.controllerManagers];
+  const running = processes.filter(({ pid }) => pid !== undefined).length;
+  const led = masters.some(({ leader }) => leader) ? 1 : 0;
+  return 1 + running + led + rest.serving.masters + rest.serving.nodes;
 }
