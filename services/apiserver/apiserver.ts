@@ -39,6 +39,7 @@ import {
 } from "./auth/service-accounts/tokens.ts";
 import { tokenFileAuthenticator } from "./auth/token-file.ts";
 import { bootstrap } from "./bootstrap.ts";
+import { type ApiEndpoint, keepClusterService } from "./cluster-service.ts";
 import { unavailable } from "./errors.ts";
 import { conversionWebhooks } from "./extensions/conversion-webhook.ts";
 import { CustomResources } from "./extensions/custom-resources.ts";
@@ -75,6 +76,8 @@ export interface ApiserverOptions {
   readonly frontProxyNames?: readonly string[] | undefined;
   /** Default 127.32.0.0/12. */
   readonly serviceRange?: string | undefined;
+  /** To which the service `kubernetes` leads; absent: there is no such service. */
+  readonly apiEndpoints?: readonly ApiEndpoint[] | undefined;
   /** Ports that services of type NodePort and LoadBalancer get; default 30000-32767. */
   readonly nodePortRange?: string | undefined;
   /** With which kubelets are called; absent: without TLS. */
@@ -146,7 +149,10 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   readiness.onChange(() => setHealth(health, server, readiness.ready));
   setHealth(health, server, readiness.ready);
   backend.cache.start();
-  const prepared = prepare(backend, readiness, stopping.signal);
+  const prepared = (async () => {
+    await prepare(backend, readiness, stopping.signal);
+    await keepClusterService(backend, options.apiEndpoints ?? [], stopping.signal);
+  })();
   const { port } = await server.listen(options.listen);
   const rest = options.https && createRest(options, face, readiness);
   const httpsPort = options.https && (await rest?.listen(options.https))?.port;

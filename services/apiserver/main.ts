@@ -5,6 +5,7 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { defaultNodePortRange, defaultServiceRange, startApiserver } from "./apiserver.ts";
 import { oidcOptions, openOidc } from "./auth/oidc/mod.ts";
+import { parseApiEndpoints } from "./cluster-service.ts";
 import type { EtcdServer } from "./etcd-server.ts";
 import { serveEtcd } from "./etcd-thread.ts";
 import { limits } from "./limits.ts";
@@ -73,6 +74,12 @@ const apiserver = program({
       type: "string",
       default: defaultServiceRange,
       help: "IPv4 range from which services get their cluster IP",
+    },
+    "kubernetes-service-endpoints": {
+      type: "string",
+      help:
+        "ip:port,… of the REST API to which the service kubernetes leads, the same for all " +
+        "masters; default: this master",
     },
     "service-node-port-range": {
       type: "string",
@@ -173,6 +180,8 @@ const apiserver = program({
     const host = values["bind-address"];
     const etcdPort = values["etcd-port"];
     const httpsPort = values["https-port"];
+    const own = httpsPort === undefined ? undefined : { host, port: httpsPort };
+    const apiEndpoints = parseApiEndpoints(values["kubernetes-service-endpoints"], own);
     const { store, member } = await openStore(values, log);
     let etcd: EtcdServer | undefined;
     try {
@@ -188,9 +197,10 @@ const apiserver = program({
         snapshot: member && ((since) => member.admin.snapshot(since)),
         listen: { host, port: values["grpc-port"] },
         tls: { cert, key, clientCa: ca },
-        https: httpsPort === undefined ? undefined : { host, port: httpsPort },
+        https: own,
         frontProxyNames: values["requestheader-allowed-names"].split(","),
         serviceRange: values["service-cluster-ip-range"],
+        apiEndpoints,
         nodePortRange: values["service-node-port-range"],
         kubeletTls,
         tokens,

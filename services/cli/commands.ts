@@ -203,6 +203,7 @@ function defineCerts(program: Command): void {
     .option("--masters <names>", "names of the masters", "master-0,master-1,master-2")
     .option("--nodes <names>", "names of the nodes", "node-0,node-1,node-2")
     .option("--hosts <hosts>", "DNS names and addresses of all servers", "127.0.0.1,localhost")
+    .option("--service-cluster-ip-range <cidr>", "of the apiservers' flag", "127.32.0.0/12")
     .option("--peers <host:port,…>", "the masters' peer addresses: prints their --initial-cluster")
     .option("--days <days>", "how long certificates are valid", whole, 365)
     .action(async (flags: CertsFlags) => {

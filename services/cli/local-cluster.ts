@@ -237,6 +237,7 @@ function masterArgs(
     ...["--tls-cert-file", master.server.cert],
     ...["--tls-private-key-file", master.server.key],
     ...["--service-cluster-ip-range", addressRanges(shape).services],
+    ...["--kubernetes-service-endpoints", restAddresses(shape).join(",")],
     ...["--kubelet-client-certificate", master.client.cert],
     ...["--kubelet-client-key", master.client.key],
     ...["--service-account-signing-key-file", credentials.serviceAccountKey.privateKey],

@@ -9,7 +9,7 @@ import { adminTls } from "./connect.ts";
 import { ensureCredentials } from "./credentials.ts";
 import { type Endpoints, type Lock, writeJson } from "./endpoints.ts";
 import { kubeconfigText, pem, restAddresses, writeKubeconfig } from "./kubeconfig.ts";
-import { type ClusterShape, directories, host, memberNames } from "./layout.ts";
+import { addressRanges, type ClusterShape, directories, host, memberNames } from "./layout.ts";
 import { LocalCluster } from "./local-cluster.ts";
 import { print, printEndpoints } from "./output.ts";
 import { createView } from "./view.ts";
@@ -29,6 +29,7 @@ export async function supervise(shape: ClusterShape, nodeReturnMillis: number): 
     masters: memberNames("master", shape.masters),
     nodes: memberNames("node", shape.nodes),
     hosts: [host, "localhost"],
+    serviceRange: addressRanges(shape).services,
   });
   const { admin, ca } = credentials;
   const pair = { cert: pem(admin.cert), key: pem(admin.key) };

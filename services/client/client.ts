@@ -11,6 +11,9 @@ import {
   PodsService,
   type PortForwardRequest,
   type PortForwardResponse,
+  ServiceAccountsService,
+  type TokenRequest,
+  type TokenRequestSpec,
 } from "../../proto/gen/core.ts";
 import type { KindProperties } from "../../proto/gen/resources.ts";
 import { type DynamicClient, dynamicClient } from "./dynamic-client.ts";
@@ -46,6 +49,12 @@ export interface TriremeClient extends ResourceClients {
   /** Assigns a pod to a node; `failedPrecondition` when the fence has moved on. */
   bind(pod: PodReference, nodeName: string, options?: WriteOptions): Promise<void>;
   evict(pod: PodReference, options?: DeleteOptions): Promise<void>;
+  /** A token of the service account, in the answer's status. */
+  createToken(
+    account: { readonly namespace: string; readonly name: string },
+    spec: TokenRequestSpec,
+    options?: CallOptions,
+  ): Promise<TokenRequest>;
   /** Replaces the namespace's `spec.finalizers`. */
   finalizeNamespace(namespace: Namespace, options?: WriteOptions): Promise<Namespace>;
   /** Opens a node's heartbeat stream; the caller opens a new one when it breaks. */
@@ -103,6 +112,16 @@ export function createClient(transport: ClientTransport): TriremeClient {
         deleteOptions: deleteRequest(name, namespace, { ...write, preconditions }),
       };
       await transport.unary(PodsService.evict, request, writing(write));
+    },
+    createToken(account, spec, call = {}) {
+      const { namespace, name } = account;
+      const request = {
+        apiVersion: "authentication.k8s.io/v1",
+        kind: "TokenRequest",
+        metadata: { namespace, name },
+        spec,
+      };
+      return transport.unary(ServiceAccountsService.createToken, request, call);
     },
     finalizeNamespace(namespace, write = {}) {
       const request = { object: namespace, options: wireOptions(write) };

@@ -34,6 +34,7 @@ import {
 } from "./node/node-status.ts";
 import { registerNode } from "./node/registration.ts";
 import { createUsageSampler } from "./node/usage.ts";
+import type { AccountToken, AccountTokenRequest } from "./pod/account-tokens.ts";
 import type { ConfigSource } from "./pod/environment.ts";
 import type { ClusterDns } from "./pod/network-files.ts";
 import { probeRunner } from "./pod/probe-actions.ts";
@@ -119,6 +120,7 @@ export class Kubelet implements PodSource {
       probeRunner: probeRunner(runtime),
       events: this.#events,
       config: configSource(client),
+      askForToken: (request) => askForToken(client, request),
       services: () => this.#informers.informer("Service").lister.list(),
       nodeName: node.nodeName,
       hostIP: node.nodeIP,
@@ -324,4 +326,22 @@ function configSource(client: Pick<TriremeClient, "configMaps" | "secrets">): Co
       client.configMaps.get(name, namespace, options).catch(orNothing),
     secret: (namespace, name) => client.secrets.get(name, namespace, options).catch(orNothing),
   };
+}
+
+/** The token ends with the pod. Throws what the API answers. */
+async function askForToken(
+  client: Pick<TriremeClient, "createToken">,
+  request: AccountTokenRequest,
+): Promise<AccountToken> {
+  const { namespace, serviceAccountName, podName, podUid: uid, audience } = request;
+  const account = { namespace, name: serviceAccountName };
+  const spec = {
+    audiences: audience === "" ? [] : [audience],
+    expirationSeconds: request.expirationSeconds,
+    boundObjectRef: { apiVersion: "v1", kind: "Pod", name: podName, uid },
+  };
+  const options = { timeoutMillis: configReadMillis };
+  const { status } = await client.createToken(account, spec, options);
+  const { token = "", expirationTimestamp = "" } = status ?? {};
+  return { token, expiresAtMillis: Date.parse(expirationTimestamp) };
 }

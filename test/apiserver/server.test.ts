@@ -216,7 +216,7 @@ test("the request id makes a repeat harmless over the wire", async () => {
 
 test("a typed write brings its warnings in a trailer", async () => {
   const pods = client(PodsClient, "admin");
-  const spec = { containers: [{ name: "c", image: "i" }], automountServiceAccountToken: true };
+  const spec = { containers: [{ name: "c", image: "i" }], imagePullSecrets: [{ name: "s" }] };
   const trailer = await new Promise<Metadata>((resolve, reject) => {
     const sent = pods.create({ object: { metadata: { name: "w" }, spec }, ...at }, (error) => {
       if (error !== null) reject(error);
@@ -224,7 +224,7 @@ test("a typed write brings its warnings in a trailer", async () => {
     sent.on("status", ({ metadata }) => resolve(metadata));
   });
   assert.deepEqual(trailer.get("warning"), [
-    '299 - "spec.automountServiceAccountToken: no tokens are mounted, it has no effect"',
+    '299 - "spec.imagePullSecrets: no images are pulled from registries, it has no effect"',
   ]);
   await call(pods, "delete", { name: "w", ...at });
 });

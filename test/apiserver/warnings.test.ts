@@ -11,10 +11,10 @@ test("create, update and patch name each field that has no effect, once", async 
   const created = adminCall();
   const object = await make(
     w.backend,
-    pod("p", {}, { automountServiceAccountToken: true }),
+    pod("p", {}, { imagePullSecrets: [{ name: "s" }] }),
     created,
   );
-  const expected = "spec.automountServiceAccountToken: no tokens are mounted, it has no effect";
+  const expected = "spec.imagePullSecrets: no images are pulled from registries, it has no effect";
   assert.deepEqual(created.warnings, [expected]);
 
   const updated = adminCall();
@@ -36,7 +36,7 @@ test("create, update and patch name each field that has no effect, once", async 
 
 test("a write of the status is about nothing else", async () => {
   await using w = await world();
-  const object = await make(w.backend, pod("p", {}, { automountServiceAccountToken: true }));
+  const object = await make(w.backend, pod("p", {}, { imagePullSecrets: [{ name: "s" }] }));
   const call = adminCall();
   const write = {
     body: documentBody(object.copy()),

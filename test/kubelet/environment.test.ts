@@ -5,6 +5,10 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { Container, Pod, Service } from "../../proto/gen/core.ts";
 import {
+  type AccountTokenRequest,
+  AccountTokens,
+} from "../../services/kubelet/pod/account-tokens.ts";
+import {
   containerEnvironment,
   expand,
   fieldValue,
@@ -13,6 +17,7 @@ import {
 } from "../../services/kubelet/pod/environment.ts";
 import { containerConfig } from "../../services/kubelet/pod/start.ts";
 import { mountsOf, prepareVolumes } from "../../services/kubelet/pod/volumes.ts";
+import { FakeClock } from "../client/fake-clock.ts";
 
 const pod: Pod = {
   metadata: { name: "p", namespace: "d", uid: "u", labels: { app: "web", tier: 'a"b' } },
@@ -162,6 +167,51 @@ describe("environment", () => {
 });
 
 describe("volumes", () => {
+  const clock = new FakeClock();
+  const asked: AccountTokenRequest[] = [];
+  let away = false;
+  const tokens = new AccountTokens(async (request) => {
+    if (away) throw new Error("the API is away");
+    asked.push(request);
+    const expiresAtMillis = clock.wallMillis() + 1000 * request.expirationSeconds;
+    return { token: `token-${asked.length}`, expiresAtMillis };
+  }, clock);
+
+  test("the token of the account is asked for once, and anew before it expires", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "trireme-tokens-"));
+    const projection = { path: "token", expirationSeconds: 1000, audience: "vault" };
+    const sources = [{ serviceAccountToken: projection }, { configMap: { name: "cm" } }];
+    const volumes = [{ name: "access", projected: { sources, defaultMode: 0o440 } }];
+    const withToken = { ...facts, pod: { ...pod, spec: { ...pod.spec, volumes } } };
+    const token = async () => {
+      await prepareVolumes(withToken, dir, source, tokens, false);
+      return readFile(join(dir, "access", "token"), "utf8");
+    };
+    assert.equal(await token(), "token-1");
+    assert.deepEqual(asked[0], {
+      namespace: "d",
+      serviceAccountName: "sa",
+      podName: "p",
+      podUid: "u",
+      audience: "vault",
+      expirationSeconds: 1000,
+    });
+    assert.equal((await stat(join(dir, "access", "token"))).mode & 0o777, 0o440);
+    assert.equal(await readFile(join(dir, "access", "a"), "utf8"), "1");
+    await clock.advance(799_000);
+    assert.equal(await token(), "token-1");
+    await clock.advance(1_000);
+    away = true;
+    assert.equal(await token(), "token-1", "an old one that is valid serves on");
+    away = false;
+    assert.equal(await token(), "token-2");
+    away = true;
+    await clock.advance(1_000_000);
+    await assert.rejects(token(), /the API is away/);
+    away = false;
+    await rm(dir, { recursive: true });
+  });
+
   test("content, modes, refresh at once, subPath; no way out of the directory", async () => {
     const dir = await mkdtemp(join(tmpdir(), "trireme-volumes-"));
     let data: Record<string, string> = { a: "1", b: "2" };
@@ -189,7 +239,7 @@ describe("volumes", () => {
       },
     ];
     const withVolumes = { ...facts, pod: { ...pod, spec: { volumes } } };
-    const paths = await prepareVolumes(withVolumes, dir, live, false);
+    const paths = await prepareVolumes(withVolumes, dir, live, tokens, false);
     const text = (...path: string[]) => readFile(join(dir, ...path), "utf8");
     assert.equal(await text("cm", "a"), "1");
     assert.equal(await text("sec", "in", "pw"), "geheim");
@@ -198,7 +248,7 @@ describe("volumes", () => {
     assert.equal(paths.get("host"), dir);
 
     data = { a: "3", c: "4" };
-    await prepareVolumes(withVolumes, dir, live, false);
+    await prepareVolumes(withVolumes, dir, live, tokens, false);
     assert.equal(await text("cm", "a"), "3");
     const names = (await readdir(join(dir, "cm"))).filter((name) => !name.startsWith(".."));
     assert.deepEqual(names.sort(), ["a", "c"]);
@@ -224,7 +274,7 @@ describe("volumes", () => {
     );
     const evil = { ...source, configMap: async () => ({ data: { "../../evil": "x" } }) };
     await assert.rejects(
-      prepareVolumes(withVolumes, join(dir, "e"), evil, false),
+      prepareVolumes(withVolumes, join(dir, "e"), evil, tokens, false),
       /must not contain/,
     );
     const nfs = {
@@ -232,7 +282,7 @@ describe("volumes", () => {
       pod: { ...pod, spec: { volumes: [{ name: "n", nfs: { server: "s", path: "/" } }] } },
     };
     await assert.rejects(
-      prepareVolumes(nfs, dir, source, false),
+      prepareVolumes(nfs, dir, source, tokens, false),
       /volume "n": nfs is not supported/,
     );
     await rm(dir, { recursive: true });

@@ -347,6 +347,7 @@ describe("pod worker", () => {
         probeRunner: async () => ({ ok: true, message: "" }),
         events: { event: () => undefined },
         config: { configMap: async () => undefined, secret: async () => undefined },
+        askForToken: async () => assert.fail("no token is asked for"),
         services: () => [],
         nodeName: "n",
         hostIP: "127.0.0.1",

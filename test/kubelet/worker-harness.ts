@@ -1,4 +1,5 @@
 /** A pod worker on a fake runtime and a clock turned by hand. */
+import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,6 +55,7 @@ export function harness(pod: Pod) {
           missing.configMaps.has(name) ? undefined : { data: { key: "value" } },
         secret: async () => undefined,
       },
+      askForToken: async () => assert.fail("no token is asked for"),
       services: () => [],
       nodeName: "n",
       hostIP: "127.0.0.1",

@@ -3,6 +3,8 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 /** A range of IPv4 addresses, e.g. that of the services' cluster IPs. */
 export interface AddressRange {
   readonly text: string;
+  /** That of the service `kubernetes`; never picked for another. */
+  readonly first: string;
   contains(address: string): boolean;
   /** A uniformly chosen address that services may have. */
   pick(random: (limit: number) => number): string;
@@ -23,11 +25,12 @@ export function parseAddressRange(text: string): AddressRange {
   const usable = size - 2;
   return {
     text: `${base}/${bits}`,
+    first: ipv4Text(address + 1),
     contains(candidate) {
       const number = ipv4Number(candidate);
       return number !== undefined && number > address && number <= address + usable;
     },
-    pick: (random) => ipv4Text(address + 1 + random(usable)),
+    pick: (random) => ipv4Text(address + 2 + random(usable - 1)),
   };
 }
 

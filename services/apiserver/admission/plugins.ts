@@ -8,6 +8,7 @@ import { type Registry, type Resource, systemPriorityClasses } from "../../kinds
 import type { Authorizer } from "../auth/authorize.ts";
 import type { NodeGraph } from "../auth/node-graph.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
+import type { ServiceAccountTokens } from "../auth/service-accounts/tokens.ts";
 import { fetchObject } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
@@ -40,6 +41,7 @@ interface AdmissionBackend {
   readonly authorizers: readonly Authorizer[];
   readonly policy: RbacPolicy;
   readonly graph: NodeGraph;
+  readonly serviceAccountTokens: ServiceAccountTokens | undefined;
 }
 
 export function admissionChain(
@@ -77,8 +79,11 @@ export function admissionChain(
       find: (key, fresh) => find(definitions, key, fresh),
     }),
     limitRanger((namespace) => cached<LimitRange>(limitRanges, namespace)),
-    serviceAccount(async (namespace, name) => {
-      return (await find(accounts, objectKey(accounts, namespace, name), false)) !== undefined;
+    serviceAccount({
+      find: async (namespace, name) =>
+        (await find(accounts, objectKey(accounts, namespace, name), false))?.document,
+      makesTokens: backend.serviceAccountTokens?.makesTokens ?? false,
+      random: services.random,
     }),
     podSecurity({
       labelsOf: async (namespace) =>

@@ -1,5 +1,8 @@
+import { X509Certificate } from "node:crypto";
 import { mkdir } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join } from "node:path";
+import { parseAddressRange } from "../admission/address-range.ts";
 import {
   type Authority,
   type CertificateRequest,
@@ -22,12 +25,25 @@ export interface ClusterLayout {
   readonly hosts: readonly string[];
   /** As `hosts`, per node; default: `hosts`. */
   readonly nodeHosts?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** Range of the services' addresses: the first is that of the API itself. */
+  readonly serviceRange?: string | undefined;
   readonly days?: number | undefined;
 }
 
+/** The names of the service `kubernetes`, by which programs in pods reach the API. */
+const serviceNames = [
+  "kubernetes",
+  "kubernetes.default",
+  "kubernetes.default.svc",
+  "kubernetes.default.svc.cluster.local",
+];
+
 /** The credentials of every component, with the names that upstream's components have. */
 function clusterCredentials(layout: ClusterLayout): Credential[] {
-  const { hosts, days } = layout;
+  const { hosts, serviceRange, days } = layout;
+  const serviceAddresses =
+    serviceRange === undefined ? [] : [parseAddressRange(serviceRange).first];
+  const apiHosts = [...hosts, ...serviceNames, ...serviceAddresses];
   const client = (file: string, commonName: string, ...organizations: string[]): Credential => {
     return { file, commonName, organizations, days, use: "client" };
   };
@@ -39,9 +55,9 @@ function clusterCredentials(layout: ClusterLayout): Credential[] {
     client("front-proxy-client", "trireme:balancer"),
     client("front-proxy-etcd-client", "trireme:balancer", "system:masters"),
     client("apiserver-kubelet-client", "system:kube-apiserver"),
-    { file: "balancer", commonName: "trireme:balancer", hosts, days, use: "server" },
+    { file: "balancer", commonName: "trireme:balancer", hosts: apiHosts, days, use: "server" },
     ...layout.masters.map((name): Credential => {
-      return { file: `apiserver-${name}`, commonName: name, hosts, days, use: "server" };
+      return { file: `apiserver-${name}`, commonName: name, hosts: apiHosts, days, use: "server" };
     }),
     ...layout.nodes.map((name) => client(`kubelet-${name}`, `system:node:${name}`, "system:nodes")),
     ...layout.nodes.map((name): Credential => {
@@ -61,7 +77,7 @@ export interface ClusterPki {
 
 /**
  * Makes the authority and whatever credential is missing in `directory`; what is there is checked
- * and kept. Throws a StatusError that names an unreadable or expired file.
+ * and kept, but for a server's that lacks one of its hosts. Throws a StatusError that names an unreadable or expired file.
  */
 export async function ensureClusterPki(
   directory: string,
@@ -86,6 +102,15 @@ async function ensureCredential(
     key: join(directory, `${credential.file}.key`),
   };
   const present = await loadKeyPair(files);
-  if (present === undefined) await writeKeyPair(files, await authority.issue(credential));
+  const names = credential.use === "client" ? [] : (credential.hosts ?? []);
+  // A server that gets one more name needs another certificate.
+  const lacking = present !== undefined && !names.every((host) => isFor(present.cert, host));
+  if (present === undefined || lacking)
+    await writeKeyPair(files, await authority.issue(credential));
   return files;
+}
+
+function isFor(pem: string, host: string): boolean {
+  const certificate = new X509Certificate(pem);
+  return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
 }

@@ -8,6 +8,7 @@ export interface CertsFlags {
   readonly masters: string;
   readonly nodes: string;
   readonly hosts: string;
+  readonly serviceClusterIpRange: string;
   readonly days: number;
   readonly peers?: string;
 }
@@ -25,6 +26,7 @@ export async function certs(flags: CertsFlags): Promise<void> {
     masters,
     nodes: names("--nodes", flags.nodes),
     hosts: flags.hosts.split(","),
+    serviceRange: flags.serviceClusterIpRange,
     days: flags.days,
   });
   const { balancer } = credentials;

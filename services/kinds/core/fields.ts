@@ -146,8 +146,8 @@ export const coreFields: SupportTable = {
   "trireme.core.v1.ServiceAccount": {
     ...behaves(address, "apiVersion kind metadata"),
     ...behaves(information, "secrets"),
-    ...warned("imagePullSecrets", "no images are pulled, it has no effect"),
-    ...warned("automountServiceAccountToken", "no tokens are mounted, it has no effect"),
+    ...behaves("admission, which gives them to pods", "imagePullSecrets"),
+    ...behaves("admission, which mounts the token", "automountServiceAccountToken"),
   },
 
   "trireme.core.v1.PersistentVolumeClaim": {

@@ -3,6 +3,7 @@ import type { Log } from "../../../ha/runtime/types.ts";
 import type { Container, Pod, PodStatusReport, Service } from "../../../proto/gen/core.ts";
 import type { EventRecorder, LoopClock } from "../../client/mod.ts";
 import type { ContainerRuntime, Container as RuntimeContainer } from "../runtime/types.ts";
+import type { AskForToken } from "./account-tokens.ts";
 import type { ConfigSource } from "./environment.ts";
 import type { ClusterDns } from "./network-files.ts";
 import type { ProbeRunner } from "./probes.ts";
@@ -14,6 +15,7 @@ export interface WorkerContext {
   readonly probeRunner: ProbeRunner;
   readonly events: Pick<EventRecorder, "event">;
   readonly config: ConfigSource;
+  readonly askForToken: AskForToken;
   readonly services: () => readonly Service[];
   readonly nodeName: string;
   readonly hostIP: string;

@@ -25,6 +25,14 @@ interface Rule<Asker> {
 const ownMounts = "private mounts do not work on this machine";
 const notRoot = "the kubelet is not root";
 
+/** Where the apiserver mounts the token of the pod's service account. */
+const accountMountPath = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/** A mount that no user asked for: where it cannot be made, the container runs without it. */
+export function isAccountMount(mount: { readonly mountPath?: string | undefined }): boolean {
+  return mount.mountPath === accountMountPath;
+}
+
 function isSet(value: object | string | undefined): boolean {
   return value !== undefined && Object.keys(value).length > 0;
 }
@@ -182,6 +190,13 @@ export const containerRules: readonly Rule<Container>[] = [
     needs: "never",
     otherwise: "refused",
     because: "mounts made in a container do not reach the machine",
+  },
+  {
+    field: "volumeMounts[].mountPath",
+    asks: (one) => (one.volumeMounts ?? []).some(isAccountMount),
+    needs: "privateMounts",
+    otherwise: "warned",
+    because: `${ownMounts}; the programs find no token at ${accountMountPath}`,
   },
   {
     field: "volumeMounts[].recursiveReadOnly",

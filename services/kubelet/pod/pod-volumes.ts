@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { kubeletLimits } from "../limits.ts";
 import type { Mount } from "../runtime/types.ts";
+import { AccountTokens } from "./account-tokens.ts";
 import type { WorkerView } from "./context.ts";
 import { overLimit, unmountVolumes } from "./empty-dir.ts";
 import type { PodFacts } from "./environment.ts";
@@ -12,6 +13,7 @@ import { hasRefreshableVolumes, prepareVolumes } from "./volumes.ts";
 export class PodVolumes {
   readonly #view: WorkerView;
   readonly #podDir: string;
+  readonly #tokens: AccountTokens;
   #paths: ReadonlyMap<string, string> | undefined;
   #preparedAt = 0;
   #measureAt: number | undefined;
@@ -19,6 +21,7 @@ export class PodVolumes {
   constructor(view: WorkerView, podDir: string) {
     this.#view = view;
     this.#podDir = podDir;
+    this.#tokens = new AccountTokens(view.context.askForToken, view.context.clock);
   }
 
   /** Directories on the node by volume name. */
@@ -35,7 +38,8 @@ export class PodVolumes {
     if (this.#paths !== undefined && fresh) return true;
     try {
       const able = runtime.features().changeIdentity;
-      this.#paths = await prepareVolumes(facts, join(this.#podDir, "volumes"), config, able);
+      const dir = join(this.#podDir, "volumes");
+      this.#paths = await prepareVolumes(facts, dir, config, this.#tokens, able);
       this.#preparedAt = now;
       this.#view.retriesOver("volumes");
       if (runtime.features().privateMounts) {

@@ -5,7 +5,7 @@ import { kubeletLimits } from "../limits.ts";
 import { ContainerConfigError, type Container as RuntimeContainer } from "../runtime/types.ts";
 import type { WorkerView } from "./context.ts";
 import type { PodFacts } from "./environment.ts";
-import { refuseUnfulfillable } from "./fields.ts";
+import { isAccountMount, refuseUnfulfillable } from "./fields.ts";
 import { runHook } from "./hooks.ts";
 import type { PodVolumes } from "./pod-volumes.ts";
 import { containerConfig } from "./start.ts";
@@ -111,8 +111,10 @@ export class ContainerStarter {
 
   async #create(facts: PodFacts, step: StartStep): Promise<string> {
     const { runtime, config, services } = this.#view.context;
-    const { container, attempt } = step;
-    refuseUnfulfillable(facts.pod.spec ?? {}, container, runtime.features());
+    const { attempt } = step;
+    const features = runtime.features();
+    refuseUnfulfillable(facts.pod.spec ?? {}, step.container, features);
+    const container = features.privateMounts ? step.container : withoutToken(step.container);
     await this.#ensureImage(container);
     const wanted = await containerConfig(
       facts,
@@ -180,4 +182,9 @@ export class ContainerStarter {
       this.#messages.remove(run);
     }
   }
+}
+
+function withoutToken(container: Container): Container {
+  const { volumeMounts = [] } = container;
+  return { ...container, volumeMounts: volumeMounts.filter((mount) => !isAccountMount(mount)) };
 }

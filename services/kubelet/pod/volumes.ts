@@ -13,13 +13,17 @@ import type {
   Pod,
   Volume,
   VolumeMount,
+  VolumeProjection,
 } from "../../../proto/gen/core.ts";
 import { ContainerConfigError, type Mount } from "../runtime/types.ts";
+import type { AccountTokens } from "./account-tokens.ts";
 import { giveToGroup, prepareEmptyDir } from "./empty-dir.ts";
 import { type ConfigSource, fieldValue, type PodFacts, resourceValue } from "./environment.ts";
 import { safeRelative, type VolumeFile, writePayload } from "./payload.ts";
 
 const defaultFileMode = 0o644;
+/** Upstream's default for a projected token. */
+const tokenSecondsDefault = 3_600;
 
 /**
  * Materialises every volume of the pod; run again it refreshes their content. `root`: the kubelet
@@ -29,6 +33,7 @@ export async function prepareVolumes(
   facts: PodFacts,
   volumesDir: string,
   source: ConfigSource,
+  tokens: AccountTokens,
   root: boolean,
 ): Promise<ReadonlyMap<string, string>> {
   const fsGroup = root ? facts.pod.spec?.securityContext?.fsGroup : undefined;
@@ -40,7 +45,7 @@ export async function prepareVolumes(
       paths.set(name, await hostPath(volume.hostPath, name));
       continue;
     }
-    const files = await filesOf(facts, volume, source);
+    const files = await filesOf(facts, volume, source, tokens);
     const isNew = !existsSync(dir);
     if (files === undefined) await prepareEmptyDir(dir, volume.emptyDir ?? {}, root);
     else {
@@ -68,6 +73,7 @@ async function filesOf(
   facts: PodFacts,
   volume: Volume,
   source: ConfigSource,
+  tokens: AccountTokens,
 ): Promise<readonly VolumeFile[] | undefined> {
   const namespace = facts.pod.metadata?.namespace ?? "";
   const { configMap, secret, downwardAPI, projected } = volume;
@@ -82,29 +88,43 @@ async function filesOf(
     return downwardFiles(facts, downwardAPI.items ?? [], downwardAPI.defaultMode);
   }
   if (projected !== undefined) {
-    const files: VolumeFile[] = [];
-    for (const part of projected.sources ?? []) {
-      const mode = projected.defaultMode;
-      if (part.configMap)
-        files.push(...(await configMapFiles(namespace, part.configMap, mode, source)));
-      else if (part.secret)
-        files.push(...(await secretFiles(namespace, part.secret, mode, source)));
-      else if (part.downwardAPI) {
-        files.push(...downwardFiles(facts, part.downwardAPI.items ?? [], mode));
-      } else {
-        throw new ContainerConfigError(
-          `volume "${volume.name}": projected serviceAccountToken and clusterTrustBundle sources ` +
-            "are not supported by this kubelet",
-        );
-      }
-    }
-    return files;
+    const parts = (projected.sources ?? []).map((part) => {
+      return projectedFiles(facts, volume, part, projected.defaultMode, source, tokens);
+    });
+    return (await Promise.all(parts)).flat();
   }
   const kind = Object.keys(volume).find((key) => key !== "name" && key !== "emptyDir");
   const asked = kind === undefined ? undefined : (volume as Record<string, unknown>)[kind];
   if (asked === undefined) return undefined;
   throw new ContainerConfigError(
     `volume "${volume.name}": ${kind} is not supported by this kubelet`,
+  );
+}
+
+async function projectedFiles(
+  facts: PodFacts,
+  volume: Volume,
+  part: VolumeProjection,
+  mode: number | undefined,
+  source: ConfigSource,
+  tokens: AccountTokens,
+): Promise<readonly VolumeFile[]> {
+  const namespace = facts.pod.metadata?.namespace ?? "";
+  const { configMap, secret, downwardAPI, serviceAccountToken } = part;
+  if (configMap !== undefined) return configMapFiles(namespace, configMap, mode, source);
+  if (secret !== undefined) return secretFiles(namespace, secret, mode, source);
+  if (downwardAPI !== undefined) return downwardFiles(facts, downwardAPI.items ?? [], mode);
+  if (serviceAccountToken !== undefined) {
+    const {
+      audience = "",
+      path = "",
+      expirationSeconds = tokenSecondsDefault,
+    } = serviceAccountToken;
+    const token = await tokens.get(facts, audience, expirationSeconds);
+    return [{ path, content: Buffer.from(token), mode: mode ?? defaultFileMode }];
+  }
+  throw new ContainerConfigError(
+    `volume "${volume.name}": projected clusterTrustBundle sources are not supported by this kubelet`,
   );
 }
 

@@ -105,9 +105,13 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.DownwardAPIVolumeFile": behaves(kubelet, "path fieldRef resourceFieldRef mode"),
   "trireme.core.v1.ProjectedVolumeSource": behaves(kubelet, "sources defaultMode"),
   "trireme.core.v1.VolumeProjection": {
-    ...behaves(kubelet, "secret downwardAPI configMap"),
-    ...warned("serviceAccountToken clusterTrustBundle", notASource, () => false),
+    ...behaves(kubelet, "secret downwardAPI configMap serviceAccountToken"),
+    ...warned("clusterTrustBundle", notASource, () => false),
   },
+  "trireme.core.v1.ServiceAccountTokenProjection": behaves(
+    kubelet,
+    "audience expirationSeconds path",
+  ),
   "trireme.core.v1.SecretProjection": behaves(kubelet, "name items optional"),
   "trireme.core.v1.ConfigMapProjection": behaves(kubelet, "name items optional"),
   "trireme.core.v1.DownwardAPIProjection": behaves(kubelet, "items"),

@@ -1,0 +1,178 @@
+/**
+ * The Service `kubernetes` of the namespace `default`, by which programs in pods reach the API: its
+ * address is the first of the services' range (upstream `controlplane/controller/kubernetesservice`).
+ */
+import { isIPv4 } from "node:net";
+import { networkInterfaces } from "node:os";
+import { isDeepStrictEqual } from "node:util";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Endpoints } from "../../proto/gen/core.ts";
+import type { EndpointSlice } from "../../proto/gen/discovery.ts";
+import type { Document } from "../kinds/mod.ts";
+import { parseAddressRange } from "./admission/address-range.ts";
+import { limits } from "./limits.ts";
+import { apiserverUser } from "./nodes/liveness.ts";
+import { objectKey } from "./storage/keys.ts";
+import { pause } from "./storage/watch-cache.ts";
+import { type Backend, create, documentBody, internalCall, remove, update } from "./verbs/mod.ts";
+
+/** Where the REST API is served. */
+export interface ApiEndpoint {
+  readonly ip: string;
+  readonly port: number;
+}
+
+const namespace = "default";
+const name = "kubernetes";
+const portName = "https";
+const servicePort = 443;
+const labels = { component: "apiserver", provider: "kubernetes" };
+const skipMirror = "endpointslice.kubernetes.io/skip-mirror";
+const serviceLabel = "kubernetes.io/service-name";
+const endpointsMax = 18;
+
+/**
+ * `ip:port,…`: IPv4. Absent: this master itself, at an address of the machine when it listens on all
+ * of them. Throws a StatusError naming the flag.
+ */
+export function parseApiEndpoints(
+  text: string | undefined,
+  own: { readonly host: string; readonly port: number } | undefined,
+): readonly ApiEndpoint[] {
+  if (text === undefined) {
+    if (own === undefined) return [];
+    const ip = own.host === "0.0.0.0" || own.host === "::" ? machineAddress() : own.host;
+    return isIPv4(ip) ? [{ ip, port: own.port }] : [];
+  }
+  const flag = "--kubernetes-service-endpoints";
+  const parts = text.split(",");
+  if (parts.length > endpointsMax) {
+    throw refused(`${flag}: ${parts.length} endpoints, at most ${endpointsMax} are taken`);
+  }
+  return parts.map((part) => {
+    const [ip = "", digits = ""] = part.split(":");
+    const port = Number(digits);
+    const valid = isIPv4(ip) && /^\d{1,5}$/.test(digits) && port >= 1 && port <= 65_535;
+    if (!valid || part !== `${ip}:${digits}`) {
+      throw refused(
+        `${flag} ${text}: "${part}" is no IPv4 address and port, such as 10.0.0.1:6443`,
+      );
+    }
+    return { ip, port };
+  });
+}
+
+function refused(message: string): StatusError {
+  return new StatusError(Code.invalidArgument, message);
+}
+
+function machineAddress(): string {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const outer = all.find(({ family, internal }) => family === "IPv4" && !internal);
+  return outer?.address ?? "127.0.0.1";
+}
+
+/** Puts the Service and its endpoints back whenever they are missing or other than they should be. */
+export async function keepClusterService(
+  backend: Backend,
+  endpoints: readonly ApiEndpoint[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (endpoints.length === 0) return;
+  while (!signal.aborted) {
+    try {
+      await reconcileClusterService(backend, endpoints);
+    } catch (thrown) {
+      const error = StatusError.from(thrown).message;
+      backend.log.warn("the service kubernetes could not be kept; trying again", { error });
+    }
+    await pause(backend.clock, limits.clusterServiceMillis, signal);
+  }
+}
+
+export async function reconcileClusterService(
+  backend: Backend,
+  endpoints: readonly ApiEndpoint[],
+): Promise<void> {
+  await reconcile(backend, "v1", "Service", wantedService(backend), "spec", "created");
+  const byPort = Map.groupBy(endpoints, ({ port }) => port);
+  const groups = [...byPort].sort(([one], [other]) => one - other);
+  const ports = (port: number) => [{ name: portName, port, protocol: "TCP" }];
+  const subsets: Endpoints["subsets"] = groups.map(([port, list]) => ({
+    addresses: list.map(({ ip }) => ({ ip })),
+    ports: ports(port),
+  }));
+  const metadata = { name, namespace, labels: { [skipMirror]: "true" } };
+  await reconcile(backend, "v1", "Endpoints", { metadata, subsets }, "subsets", "kept");
+  const slices = groups.map(([port, list], index): EndpointSlice => {
+    return {
+      metadata: {
+        name: index === 0 ? name : `${name}-${index}`,
+        namespace,
+        labels: { [serviceLabel]: name },
+      },
+      addressType: "IPv4",
+      endpoints: list.map(({ ip }) => ({ addresses: [ip], conditions: { ready: true } })),
+      ports: ports(port),
+    };
+  });
+  const version = "discovery.k8s.io/v1";
+  for (const slice of slices) {
+    await reconcile(backend, version, "EndpointSlice", slice, "ports", "kept");
+    await reconcile(backend, version, "EndpointSlice", slice, "endpoints", "kept");
+  }
+  await removeSlice(backend, version, `${name}-${slices.length}`);
+}
+
+function wantedService(backend: Backend): object {
+  const clusterIP = parseAddressRange(backend.serviceRange).first;
+  return {
+    metadata: { name, namespace, labels },
+    spec: {
+      type: "ClusterIP",
+      clusterIP,
+      clusterIPs: [clusterIP],
+      ports: [{ name: portName, port: servicePort, protocol: "TCP", targetPort: 6443 }],
+      sessionAffinity: "None",
+    },
+  };
+}
+
+/** Creates the object; `kept`: also puts its field back when it differs. */
+async function reconcile(
+  backend: Backend,
+  apiVersion: string,
+  kind: string,
+  wanted: object,
+  field: string,
+  mode: "created" | "kept",
+): Promise<void> {
+  const resource = backend.registry.required(apiVersion, kind);
+  const document = { apiVersion, kind, ...structuredClone(wanted) } as Document;
+  const own = document.metadata?.name ?? "";
+  const stored = backend.cache.of(resource).get(objectKey(resource, namespace, own));
+  const call = internalCall(apiserverUser);
+  if (stored === undefined) {
+    try {
+      await create(backend, call, resource, { body: documentBody(document) });
+    } catch (thrown) {
+      // Another master was faster.
+      if (StatusError.from(thrown).code !== Code.alreadyExists) throw thrown;
+    }
+    return;
+  }
+  if (mode === "created" || isDeepStrictEqual(stored.document[field], document[field])) return;
+  const next = { ...stored.copy(), [field]: document[field] };
+  await update(backend, call, resource, {
+    body: documentBody(next),
+    subresource: "",
+    typed: false,
+  });
+}
+
+/** The slice after the last: left over from a time with more ports. */
+async function removeSlice(backend: Backend, apiVersion: string, slice: string): Promise<void> {
+  const resource = backend.registry.required(apiVersion, "EndpointSlice");
+  if (backend.cache.of(resource).get(objectKey(resource, namespace, slice)) === undefined) return;
+  await remove(backend, internalCall(apiserverUser), resource, { name: slice, namespace });
+}
