@@ -1,0 +1,154 @@
+/** What programs in pods need to reach the API: a token, the service `kubernetes`, a certificate. */
+import assert from "node:assert/strict";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Endpoints, Pod, PodSpec, Service } from "../../proto/gen/core.ts";
+import type { EndpointSlice } from "../../proto/gen/discovery.ts";
+import {
+  parseApiEndpoints,
+  reconcileClusterService,
+} from "../../services/apiserver/cluster-service.ts";
+import { ensureClusterPki } from "../../services/apiserver/pki/mod.ts";
+import { type Backend, get, remove } from "../../services/apiserver/verbs/mod.ts";
+import type { Document } from "../../services/kinds/mod.ts";
+import { adminCall, kind, make, pod, world } from "./harness.ts";
+
+const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const signingKey = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+const serviceAccounts = { signingKey, keys: [], issuers: ["https://cluster.example.com"] };
+const path = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+function account(name: string, fields: object): Document {
+  const metadata = { name, namespace: "default" };
+  return { apiVersion: "v1", kind: "ServiceAccount", metadata, ...fields };
+}
+
+async function made(backend: Backend, name: string, spec: PodSpec = {}): Promise<PodSpec> {
+  const { document } = await make(backend, pod(name, {}, spec));
+  return (document as Pod).spec ?? {};
+}
+
+async function found<T>(backend: Backend, plural: string, name: string): Promise<T> {
+  const key = { namespace: "default", name };
+  return (await get(backend, adminCall(), kind(plural), key)).document as T;
+}
+
+async function caughtUp(backend: Backend): Promise<void> {
+  await backend.cache.waitFor(await backend.store.readRevision());
+}
+
+test("pods get a token, the CA and their namespace, where nothing else is mounted", async () => {
+  await using w = await world({ serviceAccounts });
+  const own = { name: "mine", mountPath: path };
+  const spec = await made(w.backend, "p", {
+    volumes: [{ name: "mine", emptyDir: {} }],
+    initContainers: [{ name: "i", image: "i" }],
+    containers: [
+      { name: "a", image: "i" },
+      { name: "b", image: "i", volumeMounts: [own] },
+    ],
+  });
+  const [, volume] = spec.volumes ?? [];
+  assert.match(volume?.name ?? "", /^kube-api-access-[a-z0-9]{5}$/);
+  assert.deepEqual(volume?.projected, {
+    defaultMode: 420,
+    sources: [
+      { serviceAccountToken: { expirationSeconds: 3607, path: "token" } },
+      { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
+      {
+        downwardAPI: {
+          items: [
+            { path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } },
+          ],
+        },
+      },
+    ],
+  });
+  const mount = [{ name: volume?.name, readOnly: true, mountPath: path }];
+  assert.deepEqual(spec.initContainers?.[0]?.volumeMounts, mount);
+  assert.deepEqual(spec.containers?.[0]?.volumeMounts, mount);
+  assert.deepEqual(spec.containers?.[1]?.volumeMounts, [own]);
+});
+
+test("the pod, or else the account, says whether a token is mounted", async () => {
+  await using w = await world({ serviceAccounts });
+  await make(w.backend, account("shy", { automountServiceAccountToken: false }));
+  await make(w.backend, account("open", { imagePullSecrets: [{ name: "registry" }] }));
+  const volumes = async (name: string, spec: PodSpec) =>
+    ((await made(w.backend, name, spec)).volumes ?? []).length;
+  assert.equal(await volumes("a", { serviceAccountName: "shy" }), 0);
+  const asked = { serviceAccountName: "shy", automountServiceAccountToken: true };
+  assert.equal(await volumes("b", asked), 1);
+  assert.equal(await volumes("c", { automountServiceAccountToken: false }), 0);
+  const given = await made(w.backend, "d", { serviceAccountName: "open" });
+  assert.deepEqual(given.imagePullSecrets, [{ name: "registry" }]);
+  const kept = { serviceAccountName: "open", imagePullSecrets: [{ name: "mine" }] };
+  assert.deepEqual((await made(w.backend, "e", kept)).imagePullSecrets, [{ name: "mine" }]);
+});
+
+test("without a key for tokens none is mounted", async () => {
+  await using w = await world();
+  assert.equal((await made(w.backend, "p")).volumes, undefined);
+});
+
+test("the service kubernetes leads to the API, and is put back", async () => {
+  await using w = await world({ serviceRange: "127.32.64.0/18" });
+  const both = parseApiEndpoints("127.0.0.1:6443,127.0.0.1:6444", undefined);
+  await reconcileClusterService(w.backend, both);
+  await caughtUp(w.backend);
+  const { spec } = await found<Service>(w.backend, "services", "kubernetes");
+  assert.equal(spec?.clusterIP, "127.32.64.1");
+  assert.deepEqual(spec?.ports, [{ name: "https", port: 443, protocol: "TCP", targetPort: 6443 }]);
+  const subset = (port: number) => ({
+    addresses: [{ ip: "127.0.0.1" }],
+    ports: [{ name: "https", port, protocol: "TCP" }],
+  });
+  const subsets = async () =>
+    (await found<Endpoints>(w.backend, "endpoints", "kubernetes")).subsets;
+  assert.deepEqual(await subsets(), [subset(6443), subset(6444)]);
+  const second = await found<EndpointSlice>(w.backend, "endpointslices", "kubernetes-1");
+  assert.equal(second.ports?.[0]?.port, 6444);
+
+  const revision = await w.backend.store.readRevision();
+  await reconcileClusterService(w.backend, both);
+  assert.equal(await w.backend.store.readRevision(), revision, "nothing is written again");
+
+  const key = { namespace: "default", name: "kubernetes" };
+  await remove(w.backend, adminCall(), kind("services"), key);
+  await caughtUp(w.backend);
+  await reconcileClusterService(w.backend, parseApiEndpoints("127.0.0.1:7000", undefined));
+  await caughtUp(w.backend);
+  const back = await found<Service>(w.backend, "services", "kubernetes");
+  assert.equal(back.spec?.clusterIP, "127.32.64.1");
+  assert.deepEqual(await subsets(), [subset(7000)]);
+  await assert.rejects(found(w.backend, "endpointslices", "kubernetes-1"), /not found/);
+});
+
+test("endpoints of the API are checked", () => {
+  const own = { host: "10.0.0.7", port: 6443 };
+  assert.deepEqual(parseApiEndpoints(undefined, own), [{ ip: "10.0.0.7", port: 6443 }]);
+  assert.deepEqual(parseApiEndpoints(undefined, undefined), []);
+  for (const wrong of ["", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:65536", "host:1", "1.2.3.4:1:2"]) {
+    assert.throws(() => parseApiEndpoints(wrong, own), /--kubernetes-service-endpoints/, wrong);
+  }
+});
+
+test("the servers' certificates are for the service's names, also those made before", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "trireme-pki-"));
+  const layout = { masters: ["m"], nodes: ["n"], hosts: ["127.0.0.1"] };
+  const before = await ensureClusterPki(dir, layout);
+  const text = (name: string) => readFile(before.files[name]?.cert ?? "", "utf8");
+  const [old, node] = [await text("apiserver-m"), await text("kubelet-server-n")];
+  assert.equal(new X509Certificate(old).checkIP("127.32.64.1"), undefined);
+  await ensureClusterPki(dir, { ...layout, serviceRange: "127.32.64.0/18" });
+  for (const name of ["apiserver-m", "balancer"]) {
+    const certificate = new X509Certificate(await text(name));
+    assert.equal(certificate.checkIP("127.32.64.1"), "127.32.64.1");
+    assert.equal(certificate.checkHost("kubernetes.default.svc"), "kubernetes.default.svc");
+  }
+  assert.equal(await text("kubelet-server-n"), node, "what is enough is kept");
+  await rm(dir, { recursive: true });
+});
