@@ -15,7 +15,7 @@ import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
 import { builtInRegistry, type Registry, type Resource } from "../kinds/mod.ts";
-import { parseAddressRange } from "./admission/address-range.ts";
+import { parseAddressRange } from "./address-range.ts";
 import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
 import type { Authenticator } from "./auth/authenticate.ts";

@@ -9,7 +9,7 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Endpoints } from "../../proto/gen/core.ts";
 import type { EndpointSlice } from "../../proto/gen/discovery.ts";
 import type { Document } from "../kinds/mod.ts";
-import { parseAddressRange } from "./admission/address-range.ts";
+import { parseAddressRange } from "./address-range.ts";
 import { limits } from "./limits.ts";
 import { apiserverUser } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Store } from "../../ha/store/types.ts";
-import { parseAddressRange } from "../../services/apiserver/admission/address-range.ts";
+import { parseAddressRange } from "../../services/apiserver/address-range.ts";
 import { parsePortRange } from "../../services/apiserver/admission/port-range.ts";
 import { parseInitialCluster } from "../../services/apiserver/mod.ts";
 import { get } from "../../services/apiserver/verbs/mod.ts";

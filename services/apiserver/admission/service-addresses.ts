@@ -1,9 +1,9 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { Operation } from "../../../ha/store/types.ts";
 import { type Document, invalid as invalidCause } from "../../kinds/mod.ts";
+import type { AddressRange } from "../address-range.ts";
 import { invalid } from "../errors.ts";
 import { keyBytes, serviceAddressKey } from "../storage/keys.ts";
-import type { AddressRange } from "./address-range.ts";
 import type { AdmissionPlugin, AdmissionRequest, Companions } from "./chain.ts";
 
 const name = "service-addresses";

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { parseAddressRange } from "../admission/address-range.ts";
+import { parseAddressRange } from "../address-range.ts";
 import {
   type Authority,
   type CertificateRequest,

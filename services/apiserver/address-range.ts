@@ -1,4 +1,4 @@
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 
 /** A range of IPv4 addresses, e.g. that of the services' cluster IPs. */
 export interface AddressRange {
