@@ -6,6 +6,7 @@ import { clusterRoleAggregation } from "./clusterrole-aggregation.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
+import { jobController } from "./job/controller.ts";
 import { ControllerManager } from "./manager.ts";
 import { namespaceController } from "./namespace/controller.ts";
 import { nodeIpamController } from "./node-ipam.ts";
@@ -59,6 +60,7 @@ const flags = {
   },
   "concurrent-replicaset-syncs": { type: "number", default: 5, help: "replica sets at a time" },
   "concurrent-deployment-syncs": { type: "number", default: 5, help: "deployments at a time" },
+  "concurrent-job-syncs": { type: "number", default: 5, help: "jobs at a time" },
   "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
   "root-ca-file": {
@@ -109,6 +111,7 @@ async function controllersByFlags(
     }),
     deploymentController(values["concurrent-deployment-syncs"]),
     replicaSetController(values["concurrent-replicaset-syncs"]),
+    jobController(values["concurrent-job-syncs"]),
     endpointsController(values["concurrent-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),

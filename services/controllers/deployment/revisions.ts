@@ -1,27 +1,16 @@
 /** How a Deployment's ReplicaSets are told apart, named and numbered. */
 import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
 import type { PodTemplateSpec } from "../../../proto/gen/core.ts";
+import { canonical, hashOf } from "../canonical.ts";
 
 export const hashLabel = "pod-template-hash";
 export const revisionAnnotation = "deployment.kubernetes.io/revision";
 export const desiredAnnotation = "deployment.kubernetes.io/desired-replicas";
 export const maxAnnotation = "deployment.kubernetes.io/max-replicas";
 
-/** Letters that make no words (kubernetes `rand.SafeEncodeString`). */
-const alphabet = "bcdfghjklmnpqrstvwxz2456789";
-
 /** Differs when the template does; `collisions` moves on from a name that is taken. */
 export function templateHash(template: PodTemplateSpec | undefined, collisions: number): string {
-  let hash = 0xcbf29ce484222325n;
-  for (const byte of Buffer.from(`${canonical(template)}#${collisions}`)) {
-    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
-  }
-  let text = "";
-  for (let length = 0; length < 10; length++) {
-    text += alphabet[Number(hash % 27n)];
-    hash /= 27n;
-  }
-  return text;
+  return hashOf(template, collisions);
 }
 
 export function sameTemplate(set: ReplicaSet, deployment: Deployment): boolean {
@@ -38,20 +27,6 @@ export function sameTemplate(set: ReplicaSet, deployment: Deployment): boolean {
       },
     })
   );
-}
-
-/** JSON with sorted keys, without what is absent or empty. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, each: unknown) => {
-    if (typeof each !== "object" || each === null || Array.isArray(each)) return each;
-    const entries = Object.entries(each).filter(([, field]) => !isEmpty(field));
-    return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
-}
-
-function isEmpty(value: unknown): boolean {
-  if (value === undefined) return true;
-  return Array.isArray(value) && value.length === 0;
 }
 
 export function revisionOf(set: ReplicaSet): number {

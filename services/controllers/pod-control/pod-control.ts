@@ -112,14 +112,21 @@ export class PodControl<T extends ApiObject> {
   /**
    * Creates `count` pods in batches of 1, 2, 4, …, and stops after the first batch with a failure.
    * Answers the first error; undefined when all went well, and when the namespace is going away.
+   * `done` is told of each pod that came about.
    */
-  async create(owner: T, count: number, pod: () => Pod): Promise<StatusError | undefined> {
+  async create(
+    owner: T,
+    count: number,
+    pod: () => Pod,
+    done?: (pod: Pod) => void,
+  ): Promise<StatusError | undefined> {
     const { client, recorder, write } = this.#context;
     const key = keyOf(owner);
     const about = this.#about(owner);
     this.#expectations.expectCreations(key, count);
     const { succeeded, error } = await slowStart(count, async () => {
       const created = await client.pods.create(pod(), write);
+      done?.(created);
       const text = `Created pod: ${created.metadata?.name}`;
       recorder.event(about, "Normal", "SuccessfulCreate", text);
     });

@@ -9,8 +9,7 @@ const noController = "no controller of this cluster starts it, it has no effect"
 
 export const batchFields: SupportTable = {
   "trireme.batch.v1.Job": {
-    ...behaves(address, "apiVersion kind metadata status"),
-    ...pending("spec", noController, without("template")),
+    ...behaves(address, "apiVersion kind metadata spec status"),
   },
   "trireme.batch.v1.JobSpec": behaves(
     job,
