@@ -3,6 +3,7 @@ import { program as define, type FlagValues } from "../../ha/runtime/production/
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
 import { clusterRoleAggregation } from "./clusterrole-aggregation.ts";
+import { cronJobController } from "./cron-job/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
@@ -16,6 +17,7 @@ import { replicaSetController } from "./replica-set.ts";
 import { rootCaPublisher } from "./root-ca-publisher.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { serviceAccountTokenController } from "./service-account-token/controller.ts";
+import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import type { Controller } from "./types.ts";
 
 const flags = {
@@ -61,6 +63,12 @@ const flags = {
   "concurrent-replicaset-syncs": { type: "number", default: 5, help: "replica sets at a time" },
   "concurrent-deployment-syncs": { type: "number", default: 5, help: "deployments at a time" },
   "concurrent-job-syncs": { type: "number", default: 5, help: "jobs at a time" },
+  "concurrent-cron-job-syncs": { type: "number", default: 5, help: "cron jobs at a time" },
+  "concurrent-ttl-after-finished-syncs": {
+    type: "number",
+    default: 5,
+    help: "finished jobs at a time",
+  },
   "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
   "root-ca-file": {
@@ -112,6 +120,8 @@ async function controllersByFlags(
     deploymentController(values["concurrent-deployment-syncs"]),
     replicaSetController(values["concurrent-replicaset-syncs"]),
     jobController(values["concurrent-job-syncs"]),
+    cronJobController(values["concurrent-cron-job-syncs"]),
+    ttlAfterFinishedController(values["concurrent-ttl-after-finished-syncs"]),
     endpointsController(values["concurrent-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),

@@ -1,4 +1,5 @@
 /** The kinds of the API: what each is, and everything documents are checked and changed with. */
+export { parseSchedule } from "./batch/schedule.ts";
 export { builtInRegistry } from "./builtin.ts";
 export { requestedOrganizations } from "./certificates/pkcs10.ts";
 export { summarise as summarisePod } from "./core/pod/columns.ts";

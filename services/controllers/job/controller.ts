@@ -24,6 +24,7 @@ import {
   millisToDeadline,
   take,
 } from "./census.ts";
+import { isJobFinished } from "./finished.ts";
 import { isTracked, uidOf } from "./job-pods.ts";
 import { JobPods } from "./manage.ts";
 import { track, withCounted } from "./tracking.ts";
@@ -46,10 +47,6 @@ export function jobController(workers: number): Controller {
         key.startsWith(leftover) ? loop.release(key.slice(leftover.length)) : loop.reconcile(key);
     },
   };
-}
-
-export function isJobFinished({ status }: Job): boolean {
-  return ["Complete", "Failed"].some((type) => isConditionTrue(status?.conditions, type));
 }
 
 class JobLoop {

@@ -1,11 +1,10 @@
 /** What becomes of the fields of the group batch's kinds. */
-import { behaves, pending, type SupportTable, without } from "../machinery/field-support.ts";
+import { behaves, type SupportTable } from "../machinery/field-support.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
 const status = "information that the controller writes and clients show";
 const job = "the job controller";
 const cronJob = "the cron job controller";
-const noController = "no controller of this cluster starts it, it has no effect";
 
 export const batchFields: SupportTable = {
   "trireme.batch.v1.Job": {
@@ -38,8 +37,7 @@ export const batchFields: SupportTable = {
   "trireme.batch.v1.UncountedTerminatedPods": behaves(status, "succeeded failed"),
 
   "trireme.batch.v1.CronJob": {
-    ...behaves(address, "apiVersion kind metadata status"),
-    ...pending("spec", noController, without("jobTemplate")),
+    ...behaves(address, "apiVersion kind metadata spec status"),
   },
   "trireme.batch.v1.CronJobSpec": behaves(
     cronJob,
