@@ -17,6 +17,7 @@ import { replicaSetController } from "./replica-set.ts";
 import { rootCaPublisher } from "./root-ca-publisher.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { serviceAccountTokenController } from "./service-account-token/controller.ts";
+import { statefulSetController } from "./stateful-set/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import type { Controller } from "./types.ts";
 
@@ -69,6 +70,7 @@ const flags = {
     default: 5,
     help: "finished jobs at a time",
   },
+  "concurrent-statefulset-syncs": { type: "number", default: 5, help: "stateful sets at a time" },
   "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
   "root-ca-file": {
@@ -122,6 +124,7 @@ async function controllersByFlags(
     jobController(values["concurrent-job-syncs"]),
     cronJobController(values["concurrent-cron-job-syncs"]),
     ttlAfterFinishedController(values["concurrent-ttl-after-finished-syncs"]),
+    statefulSetController(values["concurrent-statefulset-syncs"]),
     endpointsController(values["concurrent-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),

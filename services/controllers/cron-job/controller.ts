@@ -230,7 +230,7 @@ class CronJobLoop {
   }
 }
 
-/** Named after the minute, so that each time brings one job, whoever starts it. */
+/** Named after the minute, so that each time brings one job only. */
 function jobOf(cronJob: CronJob, scheduled: number): Job {
   const { name, namespace } = cronJob.metadata ?? {};
   const { jobTemplate, timeZone } = cronJob.spec ?? {};

@@ -43,8 +43,7 @@ export const appsFields: SupportTable = {
   ),
 
   "trireme.apps.v1.StatefulSet": {
-    ...behaves(address, "apiVersion kind metadata status"),
-    ...pending("spec", noController, without("template")),
+    ...behaves(address, "apiVersion kind metadata spec status"),
   },
   "trireme.apps.v1.StatefulSetSpec": behaves(
     statefulSet,
