@@ -151,7 +151,8 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   backend.cache.start();
   const prepared = (async () => {
     await prepare(backend, readiness, stopping.signal);
-    await keepClusterService(backend, options.apiEndpoints ?? [], stopping.signal);
+    const { apiEndpoints = [], tls } = options;
+    await keepClusterService(backend, apiEndpoints, tls.clientCa, stopping.signal);
   })();
   const { port } = await server.listen(options.listen);
   const rest = options.https && createRest(options, face, readiness);

@@ -10,6 +10,7 @@ import type { Endpoints } from "../../proto/gen/core.ts";
 import type { EndpointSlice } from "../../proto/gen/discovery.ts";
 import type { Document } from "../kinds/mod.ts";
 import { parseAddressRange } from "./address-range.ts";
+import { reconcileClusterInfo } from "./cluster-info.ts";
 import { limits } from "./limits.ts";
 import { apiserverUser } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
@@ -72,19 +73,28 @@ function machineAddress(): string {
   return outer?.address ?? "127.0.0.1";
 }
 
-/** Puts the Service and its endpoints back whenever they are missing or other than they should be. */
+/**
+ * Puts the Service, its endpoints and `cluster-info` back whenever they are missing or other than
+ * they should be. `ca`: PEM of the CA; absent: no `cluster-info` is made.
+ */
 export async function keepClusterService(
   backend: Backend,
   endpoints: readonly ApiEndpoint[],
+  ca: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  if (endpoints.length === 0) return;
+  const [first] = endpoints;
+  if (first === undefined) return;
   while (!signal.aborted) {
     try {
       await reconcileClusterService(backend, endpoints);
+      const server = `https://${first.ip}:${first.port}`;
+      if (ca !== undefined) await reconcileClusterInfo(backend, { server, ca });
     } catch (thrown) {
       const error = StatusError.from(thrown).message;
-      backend.log.warn("the service kubernetes could not be kept; trying again", { error });
+      backend.log.warn("the service kubernetes and cluster-info could not be kept; trying again", {
+        error,
+      });
     }
     await pause(backend.clock, limits.clusterServiceMillis, signal);
   }

@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
+import { tokenCleaner } from "./bootstrap-tokens/cleaner.ts";
+import { bootstrapSigner } from "./bootstrap-tokens/signer.ts";
 import { clusterRoleAggregation } from "./clusterrole-aggregation.ts";
 import { cronJobController } from "./cron-job/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
@@ -130,6 +132,8 @@ async function controllersByFlags(
     garbageCollector(values["concurrent-gc-syncs"]),
     clusterRoleAggregation(1),
     serviceAccountController(1),
+    bootstrapSigner(1),
+    tokenCleaner(1),
     ...(rootCa === undefined ? [] : [rootCaPublisher(rootCa, 1)]),
     ...(privateKey === undefined
       ? []

@@ -5,14 +5,15 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Endpoints, Pod, PodSpec, Service } from "../../proto/gen/core.ts";
+import type { ConfigMap, Endpoints, Pod, PodSpec, Service } from "../../proto/gen/core.ts";
 import type { EndpointSlice } from "../../proto/gen/discovery.ts";
+import { reconcileClusterInfo } from "../../services/apiserver/cluster-info.ts";
 import {
   parseApiEndpoints,
   reconcileClusterService,
 } from "../../services/apiserver/cluster-service.ts";
 import { ensureClusterPki } from "../../services/apiserver/pki/mod.ts";
-import { type Backend, get, remove } from "../../services/apiserver/verbs/mod.ts";
+import { type Backend, get, internalCall, remove } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { adminCall, kind, make, pod, world } from "./harness.ts";
 
@@ -125,6 +126,31 @@ test("the service kubernetes leads to the API, and is put back", async () => {
   assert.equal(back.spec?.clusterIP, "127.32.64.1");
   assert.deepEqual(await subsets(), [subset(7000)]);
   await assert.rejects(found(w.backend, "endpointslices", "kubernetes-1"), /not found/);
+});
+
+test("everyone reads in cluster-info where the API is, and its CA; nothing else", async () => {
+  await using w = await world();
+  const anonymous = () =>
+    internalCall({ name: "system:anonymous", groups: ["system:unauthenticated"] });
+  const read = (namespace: string, name: string) =>
+    get(w.backend, anonymous(), kind("configmaps"), { namespace, name });
+  const info = { server: "https://127.0.0.1:6443", ca: "CA" };
+  await reconcileClusterInfo(w.backend, info);
+  await caughtUp(w.backend);
+  const config = async () => {
+    const { data } = (await read("kube-public", "cluster-info")).document as ConfigMap;
+    return JSON.parse(data?.["kubeconfig"] ?? "").clusters[0].cluster;
+  };
+  const ca = Buffer.from("CA").toString("base64");
+  assert.deepEqual(await config(), {
+    "certificate-authority-data": ca,
+    server: "https://127.0.0.1:6443",
+  });
+  await reconcileClusterInfo(w.backend, { ...info, server: "https://127.0.0.1:7000" });
+  await caughtUp(w.backend);
+  assert.equal((await config()).server, "https://127.0.0.1:7000");
+  await assert.rejects(read("kube-public", "other"), /cannot get/);
+  await assert.rejects(read("kube-system", "cluster-info"), /cannot get/);
 });
 
 test("endpoints of the API are checked", () => {
