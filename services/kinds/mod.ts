@@ -18,7 +18,9 @@ export { fieldWarnings } from "./field-support.ts";
 export {
   forbidden,
   invalid,
+  notSupported,
   required,
+  tooLong,
 } from "./machinery/causes.ts";
 export {
   type Condition,

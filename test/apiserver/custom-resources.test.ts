@@ -448,7 +448,7 @@ test("versions show one object; what is stored in an old version is read in the 
   const text = JSON.parse(Buffer.from(stored.kvs[0]?.value ?? "").toString()) as Document;
   assert.equal(text.apiVersion, `${group}/v1`);
   const only = { ...next, spec: { ...next.spec, versions: next.spec?.versions?.slice(1) } };
-  delete only.metadata?.resourceVersion;
+  if (only.metadata) only.metadata.resourceVersion = changed.document.metadata?.resourceVersion;
   await fails(
     update(backend, adminCall(), resource, {
       body: documentBody(only as Document),

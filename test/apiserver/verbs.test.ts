@@ -113,7 +113,8 @@ test("generateName makes names, dryRun makes nothing", async () => {
       options: { dryRun: ["Some"] },
     }),
     "invalidArgument",
-    'dryRun: "Some" is not supported, only "All" is',
+    'CreateOptions.meta.k8s.io "" is invalid: ' +
+      'dryRun: Unsupported value: ["Some"]: supported values: "All"',
   );
 });
 
@@ -358,7 +359,7 @@ test("a deletion honours preconditions, grace and finalizers", async () => {
   await fails(
     remove(w.backend, adminCall(), maps, { ...name, preconditions: { uid: "other" } }),
     "aborted",
-    /Precondition failed: UID in precondition: other/,
+    /the UID in the precondition \(other\) does not match the UID in record/,
   );
   const status = await remove(w.backend, adminCall(), maps, name);
   assert.equal(status.status, "Success");

@@ -62,12 +62,12 @@ test("a field manager's name is checked", async () => {
   await fails(
     patch(w.backend, adminCall(), pods, options("x".repeat(129))),
     "invalidArgument",
-    "fieldManager: Too long: may not be more than 128 bytes",
+    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Too long: may not be more than 128 bytes',
   );
   await fails(
     patch(w.backend, adminCall(), pods, options("a\u0000b")),
     "invalidArgument",
-    /should only contain printable characters/,
+    /fieldManager: Invalid value: "a\\u0000b": invalid character U\+0000 \(at position 1\)/,
   );
 });
 

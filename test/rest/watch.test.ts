@@ -151,8 +151,8 @@ test("a watch that cannot begin is an answer of its own", async () => {
   const refused = [
     ["watch=true&resourceVersion=abc", 400],
     ["watch=true&labelSelector=a%20b%20c", 400],
-    ["watch=true&sendInitialEvents=true", 400],
-    ["watch=true&resourceVersionMatch=Exact", 400],
+    ["watch=true&sendInitialEvents=true", 422],
+    ["watch=true&resourceVersionMatch=Exact", 422],
     ["watch=true&timeoutSeconds=soon", 400],
   ] as const;
   for (const [query, wanted] of refused) {

@@ -85,6 +85,7 @@ function resourceOf(
     namespaced: storage.namespaced,
     schema: structuralSchema(schema.props, () => schema.node),
     subresources: { status: apart, scale: scale && scaleOf(scale) },
+    allowUnconditionalUpdate: false,
     storedAs: {
       resource: storage,
       toStored: (document) => document,

@@ -31,37 +31,6 @@ import { allow, type Target } from "./pipeline.ts";
 import { replace } from "./update.ts";
 import { warn, warnOfFields } from "./warnings.ts";
 
-const applyTypes: ReadonlySet<string> = new Set(["apply", "application/apply-patch+yaml"]);
-
-export function isApply(patchType: string | undefined): boolean {
-  return applyTypes.has(patchType ?? "");
-}
-
-/** Throws Invalid (apimachinery `ValidatePatchOptions`). */
-export function checkPatchOptions({ patchType, force, options }: PatchRequest): void {
-  if (isApply(patchType)) {
-    if (!options?.fieldManager) {
-      throw invalidOptions({
-        reason: "FieldValueRequired",
-        field: "fieldManager",
-        message: "Required value: is required for apply patch",
-      });
-    }
-  } else if (force !== undefined) {
-    throw invalidOptions({
-      reason: "FieldValueForbidden",
-      field: "force",
-      message: "Forbidden: may not be specified for non-apply patch",
-    });
-  }
-}
-
-const patchOptions = { group: "meta.k8s.io", kind: "PatchOptions" } as Resource;
-
-function invalidOptions(cause: { reason: string; field: string; message: string }): StatusError {
-  return invalid(patchOptions, "", [cause]);
-}
-
 /**
  * Applies the configuration to the object, or creates the object with it. Throws Conflict, with a
  * cause per field, when others manage what it would change.

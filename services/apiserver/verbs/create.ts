@@ -19,15 +19,9 @@ import type { Body } from "./body.ts";
 import type { Call } from "./call.ts";
 import { encodeChecked, recalled } from "./change.ts";
 import { commit, recall, WriteId } from "./commit.ts";
-import {
-  checkType,
-  contextOf,
-  countsGenerations,
-  dryRunOf,
-  metadataOf,
-  schemaModeOf,
-} from "./documents.ts";
+import { checkType, contextOf, countsGenerations, dryRunOf, metadataOf } from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
+import { checkWriteOptions } from "./options.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
 import { computeCreate } from "./virtual.ts";
@@ -52,7 +46,7 @@ export async function create(
   const name = resource.namespaced ? "" : (body.name ?? "");
   const target = { verb: "create", resource, namespace, name };
   return run(backend, call, target, contentOf(call, request), async () => {
-    schemaModeOf(options);
+    checkWriteOptions("CreateOptions", options);
     const dryRun = dryRunOf(options);
     const document = body.decode(call, options);
     checkType(resource, document);

@@ -1,13 +1,20 @@
 import { createHash } from "node:crypto";
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { Code, type FieldCause, StatusError } from "../../../ha/runtime/status-error.ts";
 import type {
   DeleteCollectionRequest,
   DeleteRequest,
+  ObjectMeta,
   Preconditions,
   Status,
 } from "../../../proto/gen/meta.ts";
-import { type Document, type Resource, rfc3339Seconds } from "../../kinds/mod.ts";
-import { badRequest, methodNotAllowed } from "../errors.ts";
+import {
+  type Document,
+  equalJson,
+  notSupported,
+  type Resource,
+  rfc3339Seconds,
+} from "../../kinds/mod.ts";
+import { badRequest, conflict, methodNotAllowed } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
@@ -16,9 +23,10 @@ import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { type Changed, change, type Outcome } from "./change.ts";
 import { countsGenerations, dryRunOf, metadataOf } from "./documents.ts";
+import { dryRunCauses, refuseOptions } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { waitForCache } from "./resource-version.ts";
-import { checkPreconditions, isFinal } from "./update.ts";
+import { isFinal } from "./update.ts";
 
 export interface Deletion {
   readonly gracePeriodSeconds?: number | undefined;
@@ -71,22 +79,45 @@ export function removeKey(
   const dryRun = dryRunOf(deletion);
   const about = { resource, key, name, dryRun, requestId };
   return change(backend, call, about, async (stored, admission) => {
-    checkPreconditions(resource, stored, deletion.preconditions ?? {});
+    checkDeleted(resource, stored, deletion.preconditions ?? {});
     await backend.admission.validate(admission(undefined));
     return deletionOf(backend, resource, stored, deletion);
   });
 }
 
-/** Also used by evictions. Throws BadRequest. */
+/** Throws Conflict (apiserver `BeforeDelete`). */
+function checkDeleted(
+  resource: Resource,
+  stored: StoredObject,
+  { uid, resourceVersion }: Preconditions,
+): void {
+  const presentUid = stored.document.metadata?.uid;
+  const kinds = { ...resource, plural: resource.kind };
+  if (uid && uid !== presentUid) {
+    const why =
+      `the UID in the precondition (${uid}) does not match the UID in record (${presentUid}). ` +
+      "The object might have been deleted and then recreated";
+    throw conflict(kinds, stored.name, why);
+  }
+  if (resourceVersion && resourceVersion !== String(stored.revision)) {
+    const why =
+      `the ResourceVersion in the precondition (${resourceVersion}) does not match the ` +
+      `ResourceVersion in record (${stored.revision}). The object might have been modified`;
+    throw conflict(kinds, stored.name, why);
+  }
+}
+
+/** Also used by evictions. Throws Invalid; BadRequest for a grace period beyond all times. */
 export function checkDeletion(request: Deletion): void {
-  const { gracePeriodSeconds: seconds, propagationPolicy: policy } = request;
-  if (seconds !== undefined && (seconds < 0 || seconds > graceSecondsMax)) {
-    throw badRequest(`gracePeriodSeconds is ${seconds}, must be 0 to ${graceSecondsMax}`);
-  }
+  const { gracePeriodSeconds: seconds = 0, propagationPolicy: policy } = request;
+  const causes: FieldCause[] = [];
   if (policy && !policies.includes(policy)) {
-    throw badRequest(`propagationPolicy is "${policy}", must be one of ${policies.join(", ")}`);
+    causes.push(notSupported("propagationPolicy", policy, [...policies, "nil"]));
   }
-  dryRunOf(request);
+  refuseOptions("DeleteOptions", [...causes, ...dryRunCauses(request.dryRun)]);
+  if (seconds > graceSecondsMax) {
+    throw badRequest(`gracePeriodSeconds is ${seconds}, must be at most ${graceSecondsMax}`);
+  }
 }
 
 const policies = ["Background", "Foreground", "Orphan"];
@@ -117,24 +148,34 @@ function deletionOf(
   const next = stored.copy();
   const metadata = metadataOf(next);
   const finalizers = finalizersFor(resource, metadata.finalizers ?? [], deletion);
-  const wanted = resource.deletionGraceSeconds(stored.document, deletion.gracePeriodSeconds) ?? 0;
+  const { gracePeriodSeconds: requested } = deletion;
   const begun = metadata.deletionTimestamp !== undefined;
   const present = metadata.deletionGracePeriodSeconds ?? 0;
-  // A second deletion may only shorten the grace period.
-  const grace = begun ? Math.min(wanted, present) : wanted;
+  const wanted = resource.deletionGraceSeconds(stored.document, requested) ?? 0;
+  // A second deletion may only shorten the grace period, and only if it says so.
+  const shortens = begun && wanted < present && (requested !== undefined || wanted === 0);
   if (finalizers.length > 0) metadata.finalizers = finalizers;
-  if (!begun || grace < present) {
-    metadata.deletionTimestamp = rfc3339Seconds(backend.now() + 1000 * grace);
-    metadata.deletionGracePeriodSeconds = grace;
+  else delete metadata.finalizers;
+  if (!begun) {
+    metadata.deletionTimestamp = rfc3339Seconds(backend.now() + 1000 * wanted);
+    metadata.deletionGracePeriodSeconds = wanted;
     if (countsGenerations(resource)) metadata.generation = (metadata.generation ?? 0) + 1;
   }
+  if (shortens) shorten(metadata, wanted, backend.now());
   resource.prepareForDelete(next);
   if (isFinal(resource, next)) return { action: "delete" };
   const nothingNew =
-    begun &&
-    grace >= present &&
-    finalizers.length === (stored.document.metadata?.finalizers ?? []).length;
+    begun && !shortens && equalJson(finalizers, stored.document.metadata?.finalizers ?? []);
   return nothingNew ? { action: "keep" } : put(next);
+}
+
+/** Moves the end of a grace period back, but not into the past. */
+function shorten(metadata: ObjectMeta, seconds: number, now: number): void {
+  const { deletionTimestamp = "", deletionGracePeriodSeconds: present = 0 } = metadata;
+  const end = Date.parse(deletionTimestamp) + 1000 * (seconds - present);
+  metadata.deletionTimestamp = rfc3339Seconds(Math.max(end, now));
+  // A grace period that is over before it is granted still leaves the last word to the kubelet.
+  metadata.deletionGracePeriodSeconds = end < now && seconds !== 0 ? 1 : seconds;
 }
 
 function put(document: Document): Outcome {

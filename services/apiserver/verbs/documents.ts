@@ -18,13 +18,9 @@ export function metadataOf(document: Document): ObjectMeta {
   return document.metadata;
 }
 
-/** Throws BadRequest for anything but `["All"]`. */
+/** Of options that have been checked. */
 export function dryRunOf(options: { dryRun?: string[] | undefined } | undefined): boolean {
-  const values = options?.dryRun ?? [];
-  for (const value of values) {
-    if (value !== "All") throw badRequest(`dryRun: "${value}" is not supported, only "All" is`);
-  }
-  return values.length > 0;
+  return (options?.dryRun ?? []).length > 0;
 }
 
 /** Throws BadRequest for an unknown mode. */

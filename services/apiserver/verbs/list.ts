@@ -12,6 +12,7 @@ import { createSelection, type Selection } from "../storage/selection.ts";
 import { convertAll, type StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
+import { checkListOptions } from "./options.ts";
 import { run } from "./pipeline.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 import { computeList } from "./virtual.ts";
@@ -34,6 +35,7 @@ export async function list(
   const namespace = resource.namespaced ? checkKeyPart("namespace", request.namespace ?? "") : "";
   const { fieldSelector } = request;
   return run(backend, call, { verb: "list", resource, namespace, fieldSelector }, [], async () => {
+    checkListOptions(request);
     const selection = createSelection(resource, { ...request, namespace });
     const limit = limitOf(request);
     if (!resource.stored) return computeList(backend, call, resource, selection, namespace);
@@ -46,8 +48,7 @@ export async function list(
       return pageAt(backend, resource, selection, { revision, start, limit, tooOld: tooOldToken });
     }
     const version = parseResourceVersion(request.resourceVersion, "resourceVersion");
-    const match = matchOf(request, version);
-    if (match === "Exact" && version !== undefined) {
+    if (request.resourceVersionMatch === "Exact" && version !== undefined) {
       const start = selection.prefix;
       const tooOld = `too old resource version: ${version}`;
       return pageAt(backend, resource, selection, { revision: version, start, limit, tooOld });
@@ -78,23 +79,6 @@ function limitOf(request: ListRequest): number {
   const limit = request.limit ?? 0;
   if (limit < 0) throw badRequest(`limit is ${limit}, must not be negative`);
   return limit === 0 ? Number.POSITIVE_INFINITY : Math.min(limit, limits.listPageMax);
-}
-
-function matchOf(request: ListRequest, version: number | undefined): string {
-  const match = request.resourceVersionMatch ?? "";
-  if (match === "") return match;
-  if (match !== "Exact" && match !== "NotOlderThan") {
-    throw badRequest(
-      `resourceVersionMatch is "${match}", supported values are "Exact" and "NotOlderThan"`,
-    );
-  }
-  if (version === undefined) {
-    throw badRequest("resourceVersionMatch is forbidden unless resourceVersion is provided");
-  }
-  if (match === "Exact" && version === 0) {
-    throw badRequest('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"');
-  }
-  return match;
 }
 
 /** `tooOld`: what the caller is told when the revision has been compacted. */

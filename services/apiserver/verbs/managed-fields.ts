@@ -3,17 +3,15 @@ import type { ManagedFieldsEntry, WriteOptions } from "../../../proto/gen/meta.t
 import { type Document, type Resource, rfc3339Seconds, trackUpdate } from "../../kinds/mod.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
-import { checkFieldManager, fieldManagerLengthMax } from "./warnings.ts";
+import { fieldManagerLengthMax } from "./options.ts";
 
-/** The caller's fieldManager, or else what its program calls itself. Throws BadRequest. */
+/** The caller's fieldManager, or else what its program calls itself. */
 export function managerOf(
   call: Pick<Call, "userAgent">,
   options: WriteOptions | undefined,
 ): string {
   const { fieldManager } = options ?? {};
-  if (!fieldManager) return nameOfAgent(call.userAgent ?? "");
-  checkFieldManager(fieldManager);
-  return fieldManager;
+  return fieldManager ? fieldManager : nameOfAgent(call.userAgent ?? "");
 }
 
 /** E.g. `kubectl` of `kubectl/v1.33.0 (linux/amd64)`. */

@@ -17,8 +17,8 @@ import {
   dryRunOf,
   metadataOf,
   sameDocument,
-  schemaModeOf,
 } from "./documents.ts";
+import { checkPatchOptions, checkWriteOptions } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { checkPreconditions } from "./update.ts";
 
@@ -45,7 +45,7 @@ export async function updatePart(
   const subresource = part.name;
   const target = { verb: "update", resource, subresource, namespace, name };
   return run(backend, call, target, contentOf(call, request), async () => {
-    schemaModeOf(options);
+    checkWriteOptions("UpdateOptions", options);
     const document = body.decode(call, options);
     checkType(resource, document);
     const key = objectKey(resource, namespace, name);
@@ -72,6 +72,7 @@ export async function patchPart(
   const target = { verb: "patch", resource, subresource, namespace, name };
   return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
     if (bytes.length === 0) throw badRequest("patch is required");
+    checkPatchOptions(request);
     const key = objectKey(resource, namespace, name);
     const about = { resource, key, name, dryRun: dryRunOf(request.options), subresource };
     const { object } = await change(backend, call, about, (stored, admission) => {

@@ -1,14 +1,20 @@
 import type { PatchRequest } from "../../../proto/gen/meta.ts";
-import { applyPatch, type Resource } from "../../kinds/mod.ts";
-import { badRequest } from "../errors.ts";
+import {
+  applyPatch,
+  type Document,
+  invalid as invalidCause,
+  type Resource,
+} from "../../kinds/mod.ts";
+import { badRequest, invalid } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
-import { applied, checkPatchOptions, isApply } from "./apply.ts";
+import { applied } from "./apply.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change } from "./change.ts";
-import { checkDocument, checkType, dryRunOf } from "./documents.ts";
+import { checkDocument, checkType, dryRunOf, metadataOf } from "./documents.ts";
 import { managerOf } from "./managed-fields.ts";
+import { checkPatchOptions, isApply } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { checkSubresource, replace, type Subresource, writesStatus } from "./update.ts";
 import { warnOfFields } from "./warnings.ts";
@@ -43,11 +49,39 @@ export async function patch(
       const checked = checkDocument(call, resource, patched, request.options, { tolerated });
       const next = resource.schema.keepUnknown(checked, stored.document);
       checkType(resource, next);
+      checkNamed(resource, next, stored);
       if (subresource === "") warnOfFields(call, resource, next, request.options);
       return replace(backend, stored, admission(next));
     });
     return object;
   });
+}
+
+/** What names an object stays as it is. Throws BadRequest, Invalid. */
+function checkNamed(resource: Resource, next: Document, stored: StoredObject): void {
+  const { name = "", namespace = "", uid } = next.metadata ?? {};
+  const present = stored.document.metadata ?? {};
+  if (resource.namespaced && namespace !== "" && namespace !== present.namespace) {
+    throw badRequest(
+      "the namespace of the provided object does not match the namespace sent on the request",
+    );
+  }
+  if (name === "") {
+    throw badRequest(
+      `the name of the object (${stored.name} based on URL) was undeterminable: ` +
+        "name must be provided",
+    );
+  }
+  if (name !== stored.name) {
+    throw badRequest(
+      `the name of the object (${name}) does not match the name on the URL (${stored.name})`,
+    );
+  }
+  if (uid && uid !== present.uid) {
+    const cause = invalidCause("metadata.uid", uid, "field is immutable");
+    throw invalid(resource, stored.name, [cause]);
+  }
+  if (resource.namespaced) metadataOf(next).namespace = present.namespace;
 }
 
 function subresourceOf(resource: Resource, text: string | undefined): Subresource {

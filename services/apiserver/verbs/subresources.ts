@@ -13,19 +13,14 @@ import { badRequest, invalid, methodNotAllowed, notFound } from "../errors.ts";
 import { ready } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
-import {
-  applyConfigured,
-  checkPatchOptions,
-  configurationOf,
-  isApply,
-  type NamedTarget,
-} from "./apply.ts";
+import { applyConfigured, configurationOf, type NamedTarget } from "./apply.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change } from "./change.ts";
 import { contentOf, type WriteRequest } from "./create.ts";
 import { dryRunOf, metadataOf, sameDocument } from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
+import { checkPatchOptions, checkWriteOptions, isApply } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 import { checkPreconditions, isFinal, replace } from "./update.ts";
@@ -42,6 +37,7 @@ export async function finalize(
   const subresource = "finalize";
   const target = { verb: "update", resource, subresource, namespace: "", name };
   return run(backend, call, target, contentOf(call, request), async () => {
+    checkWriteOptions("UpdateOptions", request.options);
     const document = request.body.decode(call, request.options);
     const key = objectKey(resource, "", name);
     const dryRun = dryRunOf(request.options);
@@ -101,6 +97,7 @@ export async function updateScale(
   const namespace = namespaceOf(resource, request.namespace, metadata.namespace);
   const target = { verb: "update", resource, subresource: "scale", namespace, name };
   return run(backend, call, target, [JSON.stringify(request)], async () => {
+    checkWriteOptions("UpdateOptions", request.options);
     const replicas = request.object?.spec?.replicas ?? 0;
     checkReplicas(resource, name, replicas);
     const key = objectKey(resource, namespace, name);

@@ -1,3 +1,4 @@
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { ManagedFieldsEntry } from "../../../proto/gen/meta.ts";
 import {
   type Document,
@@ -23,9 +24,9 @@ import {
   metadataOf,
   sameButForTimes,
   sameValue,
-  schemaModeOf,
 } from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
+import { checkWriteOptions } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion } from "./resource-version.ts";
 import { warnOfFields } from "./warnings.ts";
@@ -52,7 +53,7 @@ export async function update(
   const target = { verb: "update", resource, subresource, namespace, name };
   return run(backend, call, target, contentOf(call, request), async () => {
     checkSubresource(resource, subresource);
-    schemaModeOf(options);
+    checkWriteOptions("UpdateOptions", options);
     const dryRun = dryRunOf(options);
     const document = body.decode(call, options);
     checkType(resource, document);
@@ -64,8 +65,8 @@ export async function update(
     const manager = managerOf(call, options);
     const about = { resource, key, name, dryRun, subresource, manager };
     const { object } = await change(backend, call, about, async (stored, admission) => {
-      if (version === undefined && !resource.allowUnconditionalUpdate) {
-        throw invalid(resource, name, [unconditional]);
+      if (!version && !resource.allowUnconditionalUpdate) {
+        throw invalid({ group: resource.group, kind: resource.plural }, name, [unconditional]);
       }
       const known = request.typed
         ? resource.schema.keepUnknown(document, stored.document)
@@ -103,6 +104,7 @@ export async function replace(
     uid: incoming.metadata?.uid || undefined,
     resourceVersion: incoming.metadata?.resourceVersion || undefined,
   });
+  const early = subresource === "" ? startsDeletion(incoming, stored.document) : [];
   const next = writesStatus(resource, subresource) ? withStatus(stored, incoming) : incoming;
   keepServerFields(resource, next, stored.document);
   if (subresource === "" && resource.subresources.status) keepStatus(next, stored.document);
@@ -116,6 +118,7 @@ export async function replace(
   const context = contextOf(admission);
   resource.prepareForUpdate(next, stored.document, backend.now(), context);
   const causes = [
+    ...early,
     ...validateMetadata(resource, next),
     ...validateMetadataUpdate(next, stored.document),
     ...resource.validate(next, stored.document).filter(({ field }) => concerns(about, field)),
@@ -165,8 +168,25 @@ export function checkPreconditions(
       `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${presentUid}`,
     );
   }
-  const version = parseResourceVersion(resourceVersion, "resourceVersion");
-  if (version !== undefined && version !== stored.revision) throw conflict(resource, stored.name);
+  const version = parseResourceVersion(resourceVersion, "metadata.resourceVersion");
+  // 0 is upstream's other word for none.
+  if (version && version !== stored.revision) throw conflict(resource, stored.name);
+}
+
+/** Only a deletion sets these (apimachinery `ValidateObjectMetaAccessorUpdate`). */
+function startsDeletion(incoming: Document, stored: Document): FieldCause[] {
+  const { metadata = {} } = incoming;
+  const { deletionTimestamp, deletionGracePeriodSeconds } = stored.metadata ?? {};
+  const causes: FieldCause[] = [];
+  const why = "field is immutable";
+  if (deletionTimestamp === undefined && metadata.deletionTimestamp !== undefined) {
+    causes.push(invalidCause("metadata.deletionTimestamp", metadata.deletionTimestamp, why));
+  }
+  const seconds = metadata.deletionGracePeriodSeconds;
+  if (seconds !== undefined && seconds !== deletionGracePeriodSeconds) {
+    causes.push(invalidCause("metadata.deletionGracePeriodSeconds", seconds, why));
+  }
+  return causes;
 }
 
 function withStatus(stored: StoredObject, incoming: Document): Document {

@@ -1,7 +1,6 @@
 /** What a successful call tells its user: fields that have no effect, unknown fields in mode Warn. */
 import type { WriteOptions } from "../../../proto/gen/meta.ts";
 import { type Document, fieldWarnings, type Resource } from "../../kinds/mod.ts";
-import { badRequest } from "../errors.ts";
 import type { Call } from "./call.ts";
 
 /** A verb may decide several times about one request; each warning is given once. */
@@ -18,24 +17,8 @@ export function warnOfFields(
   document: Document,
   options: WriteOptions | undefined,
 ): void {
-  checkFieldManager(options?.fieldManager ?? "");
   warn(call, fieldWarnings(resource.schema.message, document));
   if (options !== undefined) warn(call, fieldWarnings("trireme.meta.v1.WriteOptions", options));
-}
-
-/** Upstream's `FieldManagerMaxLength`. */
-export const fieldManagerLengthMax = 128;
-
-/** Throws BadRequest (apimachinery `meta/v1/validation.ValidateFieldManager`). */
-export function checkFieldManager(manager: string): void {
-  if (Buffer.byteLength(manager) > fieldManagerLengthMax) {
-    throw badRequest(`fieldManager: Too long: may not be more than ${fieldManagerLengthMax} bytes`);
-  }
-  if (!/^\P{C}*$/u.test(manager)) {
-    throw badRequest(
-      `fieldManager: Invalid value: "${manager}": should only contain printable characters`,
-    );
-  }
 }
 
 const trailerLengthMax = 4_096;

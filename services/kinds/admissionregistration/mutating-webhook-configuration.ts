@@ -15,6 +15,7 @@ export const mutatingWebhookConfiguration = defineKind({
   message: "trireme.admissionregistration.v1.MutatingWebhookConfiguration",
   codec: MutatingWebhookConfiguration,
   service: MutatingWebhookConfigurationsService,
+  allowUnconditionalUpdate: false,
   categories: ["api-extensions"],
 
   setDefaults(document) {

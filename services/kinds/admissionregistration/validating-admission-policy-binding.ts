@@ -25,6 +25,7 @@ export const validatingAdmissionPolicyBinding = defineKind({
   message: "trireme.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
   codec: ValidatingAdmissionPolicyBinding,
   service: ValidatingAdmissionPolicyBindingsService,
+  allowUnconditionalUpdate: false,
   categories: ["api-extensions"],
 
   setDefaults(document) {

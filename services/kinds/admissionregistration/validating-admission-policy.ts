@@ -29,6 +29,7 @@ export const validatingAdmissionPolicy = defineKind({
   message: "trireme.admissionregistration.v1.ValidatingAdmissionPolicy",
   codec: ValidatingAdmissionPolicy,
   service: ValidatingAdmissionPoliciesService,
+  allowUnconditionalUpdate: false,
   categories: ["api-extensions"],
 
   setDefaults(document) {

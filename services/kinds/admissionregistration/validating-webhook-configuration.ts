@@ -15,6 +15,7 @@ export const validatingWebhookConfiguration = defineKind({
   message: "trireme.admissionregistration.v1.ValidatingWebhookConfiguration",
   codec: ValidatingWebhookConfiguration,
   service: ValidatingWebhookConfigurationsService,
+  allowUnconditionalUpdate: false,
   categories: ["api-extensions"],
 
   setDefaults(document) {

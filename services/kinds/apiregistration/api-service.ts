@@ -19,6 +19,7 @@ export const apiService = defineKind({
   message: "trireme.apiregistration.v1.APIService",
   codec: APIService,
   service: APIServicesService,
+  allowUnconditionalUpdate: false,
   categories: ["api-extensions"],
   nameRule: "path",
   stored: false,

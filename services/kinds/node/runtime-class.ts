@@ -14,6 +14,7 @@ export const runtimeClass = defineKind({
   message: "trireme.node.v1.RuntimeClass",
   codec: RuntimeClass,
   service: RuntimeClassesService,
+  allowUnconditionalUpdate: false,
 
   setDefaults: (document) => canonicalise(asClass(document).overhead?.podFixed),
   validate(document) {

@@ -23,6 +23,7 @@ export const csiDriver = defineKind({
   message: "trireme.storage.v1.CSIDriver",
   codec: CSIDriver,
   service: CSIDriversService,
+  allowUnconditionalUpdate: false,
 
   setDefaults(document) {
     const driver = document as CSIDriver;

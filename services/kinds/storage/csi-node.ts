@@ -15,6 +15,7 @@ export const csiNode = defineKind({
   message: "trireme.storage.v1.CSINode",
   codec: CSINode,
   service: CSINodesService,
+  allowUnconditionalUpdate: false,
 
   validate(document) {
     const names = new Set<string>();

@@ -15,6 +15,7 @@ export const csiStorageCapacity = defineKind({
   message: "trireme.storage.v1.CSIStorageCapacity",
   codec: CSIStorageCapacity,
   service: CSIStorageCapacitiesService,
+  allowUnconditionalUpdate: false,
 
   setDefaults(document) {
     const one = asCapacity(document);

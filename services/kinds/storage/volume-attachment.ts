@@ -24,6 +24,7 @@ export const volumeAttachment = defineKind({
   message: "trireme.storage.v1.VolumeAttachment",
   codec: VolumeAttachment,
   service: VolumeAttachmentsService,
+  allowUnconditionalUpdate: false,
 
   setDefaults(document) {
     const attachment = document as VolumeAttachment;

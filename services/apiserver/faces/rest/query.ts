@@ -1,4 +1,5 @@
 /** Parameters of a request as the options that verbs take. Throws BadRequest for what is none. */
+import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import type {
   DeleteCollectionRequest,
   ListRequest,
@@ -6,8 +7,10 @@ import type {
   WatchRequest,
   WriteOptions,
 } from "../../../../proto/gen/meta.ts";
+import { forbidden, invalid, notSupported } from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
 import type { Deletion } from "../../verbs/delete.ts";
+import { refuseOptions } from "../../verbs/options.ts";
 import { flagOf } from "./target.ts";
 
 type Query = URLSearchParams;
@@ -39,6 +42,10 @@ function several<K extends string>(query: Query, name: K): { [P in K]?: string[]
 }
 
 export function listOptions(query: Query, namespace: string): ListRequest {
+  if (flagOf(query, "sendInitialEvents") !== undefined) {
+    const cause = forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
+    refuseOptions("ListOptions", [cause]);
+  }
   return {
     namespace,
     ...text(query, "labelSelector"),
@@ -52,20 +59,7 @@ export function listOptions(query: Query, namespace: string): ListRequest {
 
 /** `name`: a watch of one object alone. */
 export function watchOptions(query: Query, namespace: string, name: string): WatchRequest {
-  const match = query.get("resourceVersionMatch") ?? "";
-  const initial = flagOf(query, "sendInitialEvents");
-  if (match !== "" && initial === undefined) {
-    throw invalidOptions(
-      "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless " +
-        "sendInitialEvents is provided",
-    );
-  }
-  if (initial !== undefined && match !== "NotOlderThan") {
-    throw invalidOptions(
-      "resourceVersionMatch: Forbidden: sendInitialEvents requires setting " +
-        "resourceVersionMatch to NotOlderThan",
-    );
-  }
+  checkWatchOptions(query);
   const request = {
     namespace,
     ...text(query, "labelSelector"),
@@ -82,8 +76,26 @@ export function watchOptions(query: Query, namespace: string, name: string): Wat
   return { ...request, fieldSelector: both };
 }
 
-function invalidOptions(message: string): Error {
-  return badRequest(`ListOptions.meta.k8s.io "" is invalid: ${message}`);
+/** Throws Invalid (apimachinery `internalversion/validation`). */
+function checkWatchOptions(query: Query): void {
+  const field = "resourceVersionMatch";
+  const match = query.get(field) ?? "";
+  const initial = flagOf(query, "sendInitialEvents");
+  const causes: FieldCause[] = [];
+  if (initial !== undefined && match !== "NotOlderThan") {
+    causes.push(forbidden(field, `sendInitialEvents requires setting ${field} to NotOlderThan`));
+  }
+  if (match !== "") {
+    if (initial === undefined) {
+      const why = `${field} is forbidden for watch unless sendInitialEvents is provided`;
+      causes.push(forbidden(field, why));
+    }
+    if (match !== "NotOlderThan") causes.push(notSupported(field, match, ["NotOlderThan"]));
+    if (query.get("continue")) {
+      causes.push(forbidden(field, `${field} is forbidden when continue is provided`));
+    }
+  }
+  refuseOptions("ListOptions", causes);
 }
 
 /** Unknown fields are warned of unless the request says otherwise, as upstream does. */
@@ -158,10 +170,8 @@ export function deleteOptions(
 
 function policyOf(policy: string | undefined, orphan: boolean | undefined) {
   if (policy !== undefined && orphan !== undefined) {
-    throw badRequest(
-      "DeleteOptions: orphanDependents and propagationPolicy cannot be both set: " +
-        "orphanDependents is deprecated",
-    );
+    const why = "orphanDependents and deletionPropagation cannot be both set";
+    refuseOptions("DeleteOptions", [invalid("propagationPolicy", policy, why)]);
   }
   const chosen = policy ?? (orphan === undefined ? undefined : orphan ? "Orphan" : "Background");
   return chosen === undefined ? {} : { propagationPolicy: chosen };

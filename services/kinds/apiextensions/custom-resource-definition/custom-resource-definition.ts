@@ -15,6 +15,7 @@ export const customResourceDefinition = defineKind({
   message: "trireme.apiextensions.v1.CustomResourceDefinition",
   codec: CustomResourceDefinition,
   service: CustomResourceDefinitionsService,
+  allowUnconditionalUpdate: false,
   shortNames: ["crd", "crds"],
   categories: ["api-extensions"],
   refineSchema,
