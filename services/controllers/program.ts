@@ -6,6 +6,7 @@ import { tokenCleaner } from "./bootstrap-tokens/cleaner.ts";
 import { bootstrapSigner } from "./bootstrap-tokens/signer.ts";
 import { clusterRoleAggregation } from "./clusterrole-aggregation.ts";
 import { cronJobController } from "./cron-job/controller.ts";
+import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
@@ -73,6 +74,7 @@ const flags = {
     help: "finished jobs at a time",
   },
   "concurrent-statefulset-syncs": { type: "number", default: 5, help: "stateful sets at a time" },
+  "concurrent-daemonset-syncs": { type: "number", default: 2, help: "daemon sets at a time" },
   "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
   "root-ca-file": {
@@ -127,6 +129,7 @@ async function controllersByFlags(
     cronJobController(values["concurrent-cron-job-syncs"]),
     ttlAfterFinishedController(values["concurrent-ttl-after-finished-syncs"]),
     statefulSetController(values["concurrent-statefulset-syncs"]),
+    daemonSetController(values["concurrent-daemonset-syncs"]),
     endpointsController(values["concurrent-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),

@@ -7,6 +7,7 @@ export { isSidecar } from "./core/pod/containers.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";
 export { ephemeralContainersPart } from "./core/pod/ephemeral-containers.ts";
 export { type HostPort, hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
+export { matchesTerm, selectsNode } from "./core/pod/node-selection.ts";
 export { isActive, isFinished } from "./core/pod/phase.ts";
 export { qosClassOf } from "./core/pod/qos.ts";
 export { referencesOf } from "./core/pod/references.ts";

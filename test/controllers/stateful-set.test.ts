@@ -129,7 +129,10 @@ test("a new template rolls out from the last pod, not beyond one that is not wel
   assert.equal(currentRevision, updateRevision);
   assert.equal(currentReplicas, 3);
   assert.deepEqual(
-    api.all("ControllerRevision").map(({ revision }) => Number(revision)),
+    api
+      .all("ControllerRevision")
+      .map(({ revision }) => Number(revision))
+      .sort(),
     [1, 2],
   );
   await end();

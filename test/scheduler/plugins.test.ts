@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Node, Pod, PodSpec } from "../../proto/gen/core.ts";
+import { matchesTerm } from "../../services/kinds/mod.ts";
 import { Cycle, Framework, type Plugin } from "../../services/scheduler/framework/mod.ts";
 import { NodeInfo } from "../../services/scheduler/node-info.ts";
 import { defaultPlugins } from "../../services/scheduler/plugins/mod.ts";
-import { matchesTerm } from "../../services/scheduler/plugins/node-affinity.ts";
 import { prioritySort } from "../../services/scheduler/plugins/priority-sort.ts";
 import { podInfo } from "../../services/scheduler/pod-info.ts";
 import { Snapshot } from "../../services/scheduler/snapshot.ts";

@@ -28,14 +28,23 @@ export class Expectations {
     return this.#clock.monotonicMillis() - expected.atMillis > millisMax;
   }
 
+  /** Adds to what is expected already. */
   expectCreations(key: string, count: number): void {
+    const { creations, deletions } = this.#pending(key);
     const atMillis = this.#clock.monotonicMillis();
-    this.#expected.set(key, { creations: count, deletions: new Set(), atMillis });
+    this.#expected.set(key, { creations: creations + count, deletions, atMillis });
   }
 
+  /** Adds to what is expected already. */
   expectDeletions(key: string, uids: Iterable<string>): void {
-    const atMillis = this.#clock.monotonicMillis();
-    this.#expected.set(key, { creations: 0, deletions: new Set(uids), atMillis });
+    const { creations, deletions } = this.#pending(key);
+    for (const uid of uids) deletions.add(uid);
+    this.#expected.set(key, { creations, deletions, atMillis: this.#clock.monotonicMillis() });
+  }
+
+  #pending(key: string): { readonly creations: number; readonly deletions: Set<string> } {
+    const known = this.fulfilled(key) ? undefined : this.#expected.get(key);
+    return known ?? { creations: 0, deletions: new Set() };
   }
 
   /** Seen, or known not to come. */

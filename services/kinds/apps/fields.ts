@@ -1,5 +1,5 @@
 /** What becomes of the fields of the group apps' kinds. */
-import { behaves, pending, type SupportTable, without } from "../machinery/field-support.ts";
+import { behaves, type SupportTable } from "../machinery/field-support.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
 const status = "information that the controller writes and clients show";
@@ -7,7 +7,6 @@ const deployment = "the deployment controller";
 const replicaSet = "the replica set controller";
 const statefulSet = "the stateful set controller";
 const daemonSet = "the daemon set controller";
-const noController = "no controller of this cluster makes pods of it, it has no effect";
 
 export const appsFields: SupportTable = {
   "trireme.apps.v1.ReplicaSet": behaves(address, "apiVersion kind metadata spec status"),
@@ -72,8 +71,7 @@ export const appsFields: SupportTable = {
   ),
 
   "trireme.apps.v1.DaemonSet": {
-    ...behaves(address, "apiVersion kind metadata status"),
-    ...pending("spec", noController, without("template")),
+    ...behaves(address, "apiVersion kind metadata spec status"),
   },
   "trireme.apps.v1.DaemonSetSpec": behaves(
     daemonSet,
