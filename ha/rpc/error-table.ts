@@ -58,6 +58,7 @@ export function reasonOf(error: StatusError): string {
  * HTTP code of an error, by its code and reason; by its code alone for a reason not in the table.
  */
 export function httpCodeOf(error: StatusError): number {
+  if (error.detail?.httpCode !== undefined) return error.detail.httpCode;
   const exact = byCodeAndReason.get(`${error.code} ${reasonOf(error)}`);
   return (exact ?? byCode.get(error.code))?.http ?? 500;
 }

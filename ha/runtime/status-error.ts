@@ -33,6 +33,8 @@ export interface FieldCause {
 export interface StatusDetail {
   /** e.g. `NotFound`, `AlreadyExists`, `Conflict`, `Invalid`, `Expired`. */
   readonly reason: string;
+  /** The HTTP code to answer with, where another program chose it; otherwise the reason's. */
+  readonly httpCode?: number;
   readonly group?: string;
   readonly kind?: string;
   readonly name?: string;

@@ -244,13 +244,14 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     nodePorts,
     random,
     originOf: (resource: Resource) => customResources.originOf(resource),
+    serviceLookup: serviceLookup(registry, cache, random),
   };
   const complete: Backend = {
     ...backend,
     admission: admissionChain({ ...backend, graph }, plugins),
     catchUp: (withinMillis) => customResources.catchUp(withinMillis),
   };
-  const webhooks = conversionWebhooks(serviceLookup(registry, cache, random));
+  const webhooks = conversionWebhooks(plugins.serviceLookup);
   const customResources = new CustomResources(complete, webhooks);
   customResources.start();
   return complete;

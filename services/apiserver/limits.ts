@@ -79,6 +79,9 @@ export const limits = {
   conversionCalls: 32,
   conversionAnswerBytes: 64 * 1024 * 1024,
   conversionMillis: 30_000,
+  /** Calls of one admission webhook at once, and bytes of an answer. */
+  webhookCalls: 64,
+  webhookAnswerBytes: 8 * 1024 * 1024,
   /** Node heartbeats. */
   heartbeatIntervalMillis: 5_000,
   heartbeatNodes: 5_000,

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Gate } from "../../services/apiserver/extensions/webhook-client.ts";
+import { Gate } from "../../services/apiserver/webhook-client.ts";
 import { createAuthority } from "../../services/apiserver/mod.ts";
 import { jsonBody } from "../../services/apiserver/verbs/body.ts";
 import {

@@ -10,7 +10,8 @@ export interface AdmissionRequest {
   readonly user: User;
   /** Who comes to manage the fields that an update changes. */
   readonly manager?: string;
-  readonly operation: "create" | "update" | "delete";
+  /** `connect`: a stream into a pod or through it begins; `document` has its options. */
+  readonly operation: "create" | "update" | "delete" | "connect";
   readonly resource: Resource;
   readonly subresource: string;
   readonly namespace: string;
@@ -64,10 +65,21 @@ export interface AdmissionPlugin {
   readonly resources?: readonly string[];
   /** Absent: every operation. */
   readonly operations?: readonly AdmissionRequest["operation"][];
+  /**
+   * It concerns whatever the cluster's users have configured, connections and the documents of
+   * subresources included: `check` calls these alone.
+   */
+  readonly dynamic?: true;
   mutate?(request: AdmissionRequest): void | Promise<void>;
   validate?(request: AdmissionRequest): void | Promise<void>;
   companions?(request: AdmissionRequest): Companions | undefined;
 }
+
+/**
+ * A note: a plugin that is not built in has changed the object, so that every `mutate` is called once
+ * more. It stands while that is done.
+ */
+export const againNote = "again";
 
 /** Runs its plugins in the order in which they are listed. */
 export class AdmissionChain {
@@ -79,7 +91,19 @@ export class AdmissionChain {
   }
 
   async mutate(request: AdmissionRequest): Promise<void> {
-    for (const plugin of this.#pluginsOf(request)) await plugin.mutate?.(request);
+    const plugins = this.#pluginsOf(request);
+    for (const plugin of plugins) await plugin.mutate?.(request);
+    if (!request.notes.has(againNote)) return;
+    for (const plugin of plugins) await plugin.mutate?.(request);
+    request.notes.delete(againNote);
+  }
+
+  /** For what is no write of the resource's objects: a connection, an eviction, a binding. */
+  async check(request: AdmissionRequest): Promise<void> {
+    const dynamic = this.#plugins.filter((plugin) => plugin.dynamic);
+    for (const plugin of dynamic) await plugin.mutate?.(request);
+    request.notes.delete(againNote);
+    for (const plugin of dynamic) await plugin.validate?.(request);
   }
 
   async validate(request: AdmissionRequest): Promise<void> {

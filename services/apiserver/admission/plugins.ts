@@ -4,20 +4,28 @@ import type { LimitRange, Namespace, Pod } from "../../../proto/gen/core.ts";
 import type { RuntimeClass } from "../../../proto/gen/node.ts";
 import type { PriorityClass } from "../../../proto/gen/scheduling.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
-import { type Registry, type Resource, systemPriorityClasses } from "../../kinds/mod.ts";
+import {
+  type Document,
+  type Registry,
+  type Resource,
+  systemPriorityClasses,
+} from "../../kinds/mod.ts";
 import type { Authorizer } from "../auth/authorize.ts";
 import type { NodeGraph } from "../auth/node-graph.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
 import type { ServiceAccountTokens } from "../auth/service-accounts/tokens.ts";
+import { notFound } from "../errors.ts";
 import { fetchObject } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
+import type { ServiceLookup } from "../webhook-client.ts";
 import { certificates } from "./certificates.ts";
 import { AdmissionChain } from "./chain.ts";
 import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
 import { defaultStorageClass } from "./default-storage-class.ts";
+import { mutatingWebhooks, validatingWebhooks } from "./dynamic/webhooks.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
@@ -49,6 +57,7 @@ export function admissionChain(
   services: ServiceAddressOptions & {
     readonly nodePorts: PortRange;
     readonly originOf: (resource: Resource) => string | undefined;
+    readonly serviceLookup: ServiceLookup;
   },
 ): AdmissionChain {
   const { registry } = backend;
@@ -69,6 +78,19 @@ export function admissionChain(
   const cached = function* <T>(resource: Resource, namespace: string): Generator<T> {
     const selection = createSelection(resource, { namespace });
     for (const { document } of backend.cache.of(resource).select(selection)) yield document as T;
+  };
+  const group = "admissionregistration.k8s.io/v1";
+  const mutating = registry.required(group, "MutatingWebhookConfiguration");
+  const validating = registry.required(group, "ValidatingWebhookConfiguration");
+  const webhooks = {
+    registry,
+    services: services.serviceLookup,
+    authorizers: backend.authorizers,
+    labelsOfNamespace: async (name: string) => {
+      const found = (await byName(namespaces, name)) as Namespace | undefined;
+      if (found === undefined) throw notFound(namespaces, name);
+      return found.metadata?.labels;
+    },
   };
   return new AdmissionChain([
     namespaceLifecycle(registry, (name, fresh) =>
@@ -95,6 +117,7 @@ export function admissionChain(
     defaultStorageClass(() => cached<StorageClass>(storageClasses, "")),
     runtimeClass(async (name) => (await byName(runtimes, name)) as RuntimeClass | undefined),
     certificates(backend.authorizers),
+    mutatingWebhooks(() => cached<Document>(mutating, ""), webhooks),
     serviceAddresses(services),
     serviceNodePorts({
       range: services.nodePorts,
@@ -109,6 +132,7 @@ export function admissionChain(
       roles: registry.required("rbac.authorization.k8s.io/v1", "Role"),
       clusterRoles: registry.required("rbac.authorization.k8s.io/v1", "ClusterRole"),
     }),
+    validatingWebhooks(() => cached<Document>(validating, ""), webhooks),
     // The last of them: what another one refuses must not be counted.
     resourceQuota({
       registry,

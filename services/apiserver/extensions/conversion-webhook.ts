@@ -4,8 +4,8 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { isObject } from "../../kinds/machinery/json.ts";
 import { copyJson, type Document } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
+import { callWebhook, Gate, type ServiceLookup } from "../webhook-client.ts";
 import type { RemoteConversion } from "./converter.ts";
-import { callWebhook, Gate, type ServiceLookup } from "./webhook-client.ts";
 
 /** Calls of one master share the bound. */
 export function conversionWebhooks(services: ServiceLookup): RemoteConversion {

@@ -3,7 +3,7 @@ import type { Endpoints, Service } from "../../../proto/gen/core.ts";
 import type { Registry } from "../../kinds/mod.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
-import type { ServiceLookup } from "./webhook-client.ts";
+import type { ServiceLookup } from "../webhook-client.ts";
 
 export function serviceLookup(
   registry: Registry,

@@ -31,7 +31,10 @@ export async function openSession(
   verb: string,
   options: ExecOptions,
 ): Promise<Session> {
-  const pod = await podFor(serving, call, pods, options, { verb, subresource: sort });
+  const { name: _name, namespace: _namespace, ...told } = options;
+  const kind = sort === "exec" ? "PodExecOptions" : "PodAttachOptions";
+  const purpose = { verb, subresource: sort, options: { kind, apiVersion: "v1", ...told } };
+  const pod = await podFor(serving, call, pods, options, purpose);
   const container = containerOf(pod, options.container);
   if (!pod.spec.nodeName) throw badRequest(`pod ${pod.name} does not have a host assigned`);
   checkOptions(sort, options);

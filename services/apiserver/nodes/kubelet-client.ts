@@ -3,10 +3,11 @@ import { connect } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { NodeStatus } from "../../../proto/gen/core.ts";
 import { KubeletClient } from "../../../proto/gen/kubelet.ts";
-import type { Resource } from "../../kinds/mod.ts";
+import type { Document, Resource } from "../../kinds/mod.ts";
 import { badRequest, notFound } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { Call } from "../verbs/call.ts";
+import { admitConnection } from "../verbs/connection.ts";
 import { allow, nameOf, namespaceOf } from "../verbs/pipeline.ts";
 import { waitForCache } from "../verbs/resource-version.ts";
 import type { NodeServing } from "./types.ts";
@@ -30,13 +31,21 @@ export interface FoundPod {
   readonly spec: PodSpecParts;
 }
 
+/** What a pod is asked for. */
+interface Purpose {
+  readonly verb: string;
+  readonly subresource: string;
+  /** Of a connection, as webhooks and policies see it; absent: there is none to be admitted. */
+  readonly options?: Document;
+}
+
 /** Throws Forbidden, NotFound, BadRequest. */
 export async function podFor(
   serving: NodeServing,
   call: Call,
   pods: Resource,
   request: { readonly name?: string | undefined; readonly namespace?: string | undefined },
-  { verb, subresource }: { readonly verb: string; readonly subresource: string },
+  { verb, subresource, options }: Purpose,
 ): Promise<FoundPod> {
   const { backend } = serving;
   const name = nameOf(request.name);
@@ -45,6 +54,9 @@ export async function podFor(
   await waitForCache(backend, pods, undefined);
   const pod = backend.cache.of(pods).get(objectKey(pods, namespace, name));
   if (pod === undefined) throw notFound(pods, name);
+  if (options !== undefined) {
+    await admitConnection(backend, call, { resource: pods, subresource, namespace, name, options });
+  }
   const { metadata, spec } = pod.document;
   return { name, namespace, uid: metadata?.uid ?? "", spec: (spec ?? {}) as PodSpecParts };
 }

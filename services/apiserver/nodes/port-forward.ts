@@ -38,7 +38,9 @@ export async function openForwarding(
   verb: string,
   request: { readonly name?: string | undefined; readonly namespace?: string | undefined },
 ): Promise<Forwarding> {
-  const pod = await podFor(serving, call, pods, request, { verb, subresource: "portforward" });
+  const options = { kind: "PodPortForwardOptions", apiVersion: "v1" };
+  const purpose = { verb, subresource: "portforward", options };
+  const pod = await podFor(serving, call, pods, request, purpose);
   return forwardingOf(serving, call, pod);
 }
 

@@ -11,6 +11,7 @@ import { badRequest, notFound, unavailable } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { Call } from "../verbs/call.ts";
+import { admitConnection } from "../verbs/connection.ts";
 import { allow } from "../verbs/pipeline.ts";
 import { waitForCache } from "../verbs/resource-version.ts";
 import { ForwardedSocket } from "./forwarded-socket.ts";
@@ -81,7 +82,12 @@ async function admitted(serving: NodeServing, call: Call, request: ProxyRequest)
   const { resource, verb, namespace, name } = request;
   allow(serving.backend, call, { verb, resource, subresource: "proxy", namespace, name });
   await waitForCache(serving.backend, resource, undefined);
-  return idIn(name, resource.kind.toLowerCase());
+  const id = idIn(name, resource.kind.toLowerCase());
+  await admitConnection(serving.backend, call, {
+    ...{ resource, subresource: "proxy", namespace, name },
+    options: { kind: `${resource.kind}ProxyOptions`, apiVersion: "v1", path: request.rest },
+  });
+  return id;
 }
 
 function idIn(text: string, kind: string): Id {

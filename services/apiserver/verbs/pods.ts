@@ -6,8 +6,9 @@ import { checkKeyPart, objectKey } from "../storage/keys.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";
+import type { Connection } from "./connection.ts";
 import { checkDeletion, deleted, removeKey } from "./delete.ts";
-import { metadataOf } from "./documents.ts";
+import { dryRunOf, metadataOf } from "./documents.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { checkPreconditions } from "./update.ts";
 
@@ -24,6 +25,7 @@ export async function bind(
   return run(backend, call, target, [JSON.stringify(binding)], async () => {
     const node = nodeOf(pods, name, binding);
     const key = objectKey(pods, namespace, name);
+    await admitBody(backend, call, target, { apiVersion: "v1", kind: "Binding", ...binding });
     const request = { resource: pods, key, name, dryRun: false };
     await change(backend, call, request, (stored) => {
       const { uid, resourceVersion } = binding.metadata ?? {};
@@ -31,6 +33,21 @@ export async function bind(
       return boundTo(backend, pods, stored.copy(), name, node, binding);
     });
     return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
+  });
+}
+
+/** Webhooks and policies are asked about the body that was posted. */
+async function admitBody(
+  backend: Backend,
+  call: Call,
+  target: Omit<Connection, "options">,
+  document: Document,
+  dryRun = false,
+): Promise<void> {
+  const { resource, subresource, namespace, name } = target;
+  await backend.admission.check({
+    ...{ user: call.user, operation: "create", resource, subresource, namespace, name },
+    ...{ document, stored: undefined, dryRun, warnings: call.warnings, notes: new Map() },
   });
 }
 
@@ -94,6 +111,8 @@ export async function evict(
     const deletion = eviction.deleteOptions ?? {};
     checkDeletion(deletion);
     const key = objectKey(pods, namespace, name);
+    const body = { apiVersion: "policy/v1", kind: "Eviction", ...eviction };
+    await admitBody(backend, call, target, body, dryRunOf(deletion));
     const { object } = await removeKey(backend, call, pods, key, deletion);
     return deleted(pods, object);
   });

@@ -1,5 +1,5 @@
+import { userInfoOf } from "../user-info.ts";
 import type { VirtualKind } from "../verbs/virtual-kind.ts";
-import { userInfoOf } from "./user-info.ts";
 
 export const selfSubjectReview: VirtualKind = {
   create: (_backend, call, document) => {

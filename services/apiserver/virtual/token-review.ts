@@ -3,9 +3,9 @@ import type { TokenReview, TokenReviewStatus } from "../../../proto/gen/authenti
 import { withAuthenticatedGroup } from "../auth/authenticate.ts";
 import { authenticateToken } from "../auth/bearer.ts";
 import { badRequest } from "../errors.ts";
+import { userInfoOf } from "../user-info.ts";
 import type { Backend } from "../verbs/backend.ts";
 import type { VirtualKind } from "../verbs/virtual-kind.ts";
-import { userInfoOf } from "./user-info.ts";
 
 /** A token that is wrong is an answer, not an error (upstream `registry/authentication/tokenreview`). */
 export const tokenReview: VirtualKind = {

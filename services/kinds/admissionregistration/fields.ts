@@ -3,8 +3,8 @@ import { behaves, type SupportTable, warned } from "../machinery/field-support.t
 
 const address = "the apiserver: type, name and metadata of an object";
 const validation = "validation";
+const admission = "admission by webhooks";
 const status = "information that its owner writes and clients show";
-const notCalled = "this apiserver calls no webhooks, the configuration has no effect";
 const notJudged = "this apiserver evaluates no admission policies, it has no effect";
 
 const webhook =
@@ -14,21 +14,19 @@ const rule = "operations apiGroups apiVersions resources scope";
 
 const messages: SupportTable = {
   MutatingWebhookConfiguration: {
-    ...behaves(address, "apiVersion metadata"),
-    ...warned("kind", notCalled),
-    ...behaves(validation, "webhooks"),
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves(admission, "webhooks"),
   },
   ValidatingWebhookConfiguration: {
-    ...behaves(address, "apiVersion metadata"),
-    ...warned("kind", notCalled),
-    ...behaves(validation, "webhooks"),
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves(admission, "webhooks"),
   },
-  MutatingWebhook: behaves(validation, `${webhook} reinvocationPolicy`),
-  ValidatingWebhook: behaves(validation, webhook),
-  WebhookClientConfig: behaves(validation, "url service caBundle"),
-  ServiceReference: behaves(validation, "namespace name path port"),
-  RuleWithOperations: behaves(validation, rule),
-  MatchCondition: behaves(validation, "name expression"),
+  MutatingWebhook: behaves(admission, `${webhook} reinvocationPolicy`),
+  ValidatingWebhook: behaves(admission, webhook),
+  WebhookClientConfig: behaves(admission, "url service caBundle"),
+  ServiceReference: behaves(admission, "namespace name path port"),
+  RuleWithOperations: behaves(admission, rule),
+  MatchCondition: behaves(admission, "name expression"),
 
   ValidatingAdmissionPolicy: {
     ...behaves(address, "apiVersion metadata"),

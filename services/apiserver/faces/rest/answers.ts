@@ -65,7 +65,9 @@ export function errorResponse(thrown: unknown): RestResponse {
 
 /** Upstream leaves empty fields of the details out. */
 export function statusOf(thrown: unknown): Status {
-  const document = toStatusDocument(StatusError.from(thrown));
+  const { reason, ...rest } = toStatusDocument(StatusError.from(thrown));
+  // An admission webhook may refuse without a reason.
+  const document = reason === "" ? rest : { ...rest, reason };
   const { details } = document;
   if (details === undefined) return document;
   const told = Object.entries(details).filter(([, value]) => value !== "");

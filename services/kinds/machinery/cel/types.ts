@@ -202,7 +202,7 @@ function textValue({ props, intOrString }: SchemaNode, text: string): unknown {
 }
 
 /** Of a value without a schema: whole numbers are ints. */
-function plainValue(value: unknown): unknown {
+export function plainValue(value: unknown): unknown {
   if (typeof value === "number") return Number.isSafeInteger(value) ? BigInt(value) : value;
   if (Array.isArray(value)) return value.map(plainValue);
   if (!isObject(value)) return value ?? null;

@@ -1,5 +1,5 @@
-import type { UserInfo } from "../../../proto/gen/authentication.ts";
-import type { User } from "../request-info.ts";
+import type { UserInfo } from "../../proto/gen/authentication.ts";
+import type { User } from "./request-info.ts";
 
 /** A user as reviews show it; what is not known is left out. */
 export function userInfoOf({ name, uid, groups, extra = {} }: User): UserInfo {

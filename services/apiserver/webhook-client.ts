@@ -2,7 +2,7 @@
 import { request } from "node:https";
 import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 
 /** Where a webhook is (upstream's `WebhookClientConfig`). */
 export interface WebhookTarget {

@@ -1,0 +1,152 @@
+/** One question to one webhook. */
+import { randomUUID } from "node:crypto";
+import { StatusError } from "../../../../ha/runtime/status-error.ts";
+import type { MutatingWebhook } from "../../../../proto/gen/admissionregistration.ts";
+import { memoized } from "../../../kinds/machinery/cel/memo.ts";
+import type { Document, Resource } from "../../../kinds/mod.ts";
+import type { Authorizer } from "../../auth/authorize.ts";
+import { badRequest, forbidden } from "../../errors.ts";
+import { limits } from "../../limits.ts";
+import { callWebhook, Gate, type ServiceLookup } from "../../webhook-client.ts";
+import type { AdmissionRequest } from "../chain.ts";
+import { type CompiledCondition, compileConditions, holds } from "./conditions.ts";
+import { Evaluation } from "./evaluation.ts";
+import { type MatchContext, matchedAs } from "./matching.ts";
+import { converted, isAboutObject, reviewRequest } from "./review.ts";
+import {
+  denial,
+  internalError,
+  readAnswer,
+  reviewVersion,
+  type WebhookAnswer,
+  WebhookFailure,
+} from "./webhook-answer.ts";
+
+export interface WebhookContext extends MatchContext {
+  readonly services: ServiceLookup;
+  readonly authorizers: readonly Authorizer[];
+}
+
+/** One webhook of one configuration. */
+export interface Hook {
+  /** Of this webhook, as long as its configuration stays as it is. */
+  readonly id: string;
+  readonly webhook: MutatingWebhook;
+  readonly gate: Gate;
+  conditions(): readonly CompiledCondition[];
+}
+
+/** Those of a configuration, made once per revision of it. */
+export const hooksOf: (configuration: Document) => readonly Hook[] = memoized((configuration) => {
+  const webhooks = (configuration["webhooks"] ?? []) as MutatingWebhook[];
+  return webhooks.map((webhook, index) => {
+    let compiled: readonly CompiledCondition[] | undefined;
+    return {
+      id: `${configuration.metadata?.uid ?? ""}/${index}`,
+      webhook,
+      gate: new Gate(limits.webhookCalls, limits.seats),
+      conditions() {
+        compiled ??= compileConditions(webhook.matchConditions, { authorizer: true });
+        return compiled;
+      },
+    };
+  });
+});
+
+/** What is asked, and as whose objects. */
+export interface Question {
+  readonly hook: Hook;
+  readonly resource: Resource;
+  readonly object: Document | undefined;
+  readonly oldObject: Document | undefined;
+}
+
+/** Undefined: the webhook is not about this request. Throws Forbidden for failing conditions. */
+export async function questionFor(
+  hook: Hook,
+  request: AdmissionRequest,
+  context: WebhookContext,
+): Promise<Question | undefined> {
+  const { webhook } = hook;
+  const match = { ...webhook, resourceRules: webhook.rules };
+  const resource = await matchedAs(request, match, context);
+  if (resource === undefined) return undefined;
+  const whole = isAboutObject(request);
+  const shown = async (document: Document | undefined) =>
+    whole ? converted(document, request.resource, resource) : document;
+  const [object, oldObject] = [await shown(request.document), await shown(request.stored)];
+  const question = { hook, resource, object, oldObject };
+  return conditionsHold(question, request, context) ? question : undefined;
+}
+
+function conditionsHold(
+  { hook, resource, object, oldObject }: Question,
+  request: AdmissionRequest,
+  { authorizers }: WebhookContext,
+): boolean {
+  const { webhook } = hook;
+  if ((webhook.matchConditions ?? []).length === 0) return true;
+  const review = reviewRequest(request, resource, "");
+  const evaluation = new Evaluation(request, review, { object, oldObject }, authorizers);
+  const { matches, error } = holds(hook.conditions(), evaluation);
+  if (error === undefined) return matches;
+  if (webhook.failurePolicy === "Ignore") return false;
+  throw forbidden(request.resource, request.name, error);
+}
+
+/**
+ * Undefined: it could not be asked, and its failure policy ignores that. Throws what refuses the
+ * request.
+ */
+export async function ask(
+  { hook, resource, object, oldObject }: Question,
+  request: AdmissionRequest,
+  { services }: WebhookContext,
+  mutating: boolean,
+): Promise<WebhookAnswer | undefined> {
+  const { webhook, gate } = hook;
+  const name = webhook.name ?? "";
+  const silent = webhook.sideEffects === "None" || webhook.sideEffects === "NoneOnDryRun";
+  if (request.dryRun && !silent) {
+    throw badRequest(`admission webhook ${JSON.stringify(name)} does not support dry run`);
+  }
+  const uid = randomUUID();
+  const apiVersion = reviewVersion(webhook.admissionReviewVersions);
+  const objects = { object: object ?? null, oldObject: oldObject ?? null };
+  const asked = { ...reviewRequest(request, resource, uid), ...objects };
+  let answer: WebhookAnswer;
+  try {
+    const review = { apiVersion, kind: "AdmissionReview", request: asked };
+    const response = await gate.run(() =>
+      callWebhook(webhook.clientConfig ?? {}, review, services, {
+        timeoutMillis: 1000 * (webhook.timeoutSeconds ?? 10),
+        answerBytes: limits.webhookAnswerBytes,
+      }),
+    );
+    answer = readAnswer(response, { apiVersion, uid, mutating });
+  } catch (thrown) {
+    return failed(thrown, webhook, request);
+  }
+  for (const text of answer.warnings) {
+    if (!request.warnings.includes(text)) request.warnings.push(text);
+  }
+  for (const [key, value] of Object.entries(answer.annotations)) {
+    request.annotate?.(`${name}/${key}`, value);
+  }
+  if (!answer.allowed) throw denial(name, answer.result);
+  return answer;
+}
+
+function failed(
+  thrown: unknown,
+  { name = "", failurePolicy }: MutatingWebhook,
+  request: AdmissionRequest,
+): undefined {
+  const { message } = thrown instanceof WebhookFailure ? thrown : StatusError.from(thrown);
+  const why = thrown instanceof WebhookFailure ? message : `failed to call webhook: ${message}`;
+  if (failurePolicy === "Ignore") {
+    request.annotate?.(`failed-open.webhook.admission.k8s.io/${name}`, why);
+    return undefined;
+  }
+  throw internalError(`failed calling webhook ${JSON.stringify(name)}: ${why}`);
+}
