@@ -15,7 +15,7 @@ import type { NodeGraph } from "../auth/node-graph.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
 import type { ServiceAccountTokens } from "../auth/service-accounts/tokens.ts";
 import { notFound } from "../errors.ts";
-import { fetchObject } from "../storage/fetch.ts";
+import { fetchObject, ready } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
@@ -25,6 +25,7 @@ import { certificates } from "./certificates.ts";
 import { AdmissionChain } from "./chain.ts";
 import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
 import { defaultStorageClass } from "./default-storage-class.ts";
+import { validatingPolicies } from "./dynamic/policies.ts";
 import { mutatingWebhooks, validatingWebhooks } from "./dynamic/webhooks.ts";
 import { leaseFence } from "./lease-fence.ts";
 import { limitRanger } from "./limit-ranger.ts";
@@ -82,6 +83,10 @@ export function admissionChain(
   const group = "admissionregistration.k8s.io/v1";
   const mutating = registry.required(group, "MutatingWebhookConfiguration");
   const validating = registry.required(group, "ValidatingWebhookConfiguration");
+  const shown = (resource: Resource, object: StoredObject | undefined) =>
+    ready(object?.as(resource));
+  const policies = registry.required(group, "ValidatingAdmissionPolicy");
+  const bindings = registry.required(group, "ValidatingAdmissionPolicyBinding");
   const webhooks = {
     registry,
     services: services.serviceLookup,
@@ -131,6 +136,24 @@ export function admissionChain(
       policy: backend.policy,
       roles: registry.required("rbac.authorization.k8s.io/v1", "Role"),
       clusterRoles: registry.required("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    }),
+    validatingPolicies({
+      ...webhooks,
+      bindings: () => cached<Document>(bindings, ""),
+      policy: (name) => byName(policies, name),
+      namespace: (name) => byName(namespaces, name),
+      param: async (resource, namespace, name) =>
+        (await shown(resource, await find(resource, objectKey(resource, namespace, name), false)))
+          ?.document,
+      params: async (resource, namespace) => {
+        const found: Document[] = [];
+        const selection = createSelection(resource, { namespace });
+        for (const each of backend.cache.of(resource).select(selection)) {
+          const object = await shown(resource, each);
+          if (object !== undefined) found.push(object.document);
+        }
+        return found;
+      },
     }),
     validatingWebhooks(() => cached<Document>(validating, ""), webhooks),
     // The last of them: what another one refuses must not be counted.

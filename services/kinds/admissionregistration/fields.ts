@@ -1,11 +1,10 @@
 /** What becomes of the fields of the group admissionregistration.k8s.io's kinds. */
-import { behaves, type SupportTable, warned } from "../machinery/field-support.ts";
+import { behaves, type SupportTable } from "../machinery/field-support.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
-const validation = "validation";
 const admission = "admission by webhooks";
 const status = "information that its owner writes and clients show";
-const notJudged = "this apiserver evaluates no admission policies, it has no effect";
+const policies = "admission by policies";
 
 const webhook =
   "name clientConfig rules failurePolicy matchPolicy namespaceSelector objectSelector " +
@@ -29,38 +28,36 @@ const messages: SupportTable = {
   MatchCondition: behaves(admission, "name expression"),
 
   ValidatingAdmissionPolicy: {
-    ...behaves(address, "apiVersion metadata"),
-    ...warned("kind", notJudged),
-    ...behaves(validation, "spec status"),
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves(policies, "spec status"),
   },
   ValidatingAdmissionPolicySpec: behaves(
-    validation,
+    policies,
     "paramKind matchConstraints validations failurePolicy auditAnnotations matchConditions " +
       "variables",
   ),
-  ParamKind: behaves(validation, "apiVersion kind"),
+  ParamKind: behaves(policies, "apiVersion kind"),
   MatchResources: behaves(
-    validation,
+    policies,
     "namespaceSelector objectSelector resourceRules excludeResourceRules matchPolicy",
   ),
-  NamedRuleWithOperations: behaves(validation, `resourceNames ${rule}`),
-  Validation: behaves(validation, "expression message reason messageExpression"),
-  AuditAnnotation: behaves(validation, "key valueExpression"),
-  Variable: behaves(validation, "name expression"),
+  NamedRuleWithOperations: behaves(policies, `resourceNames ${rule}`),
+  Validation: behaves(policies, "expression message reason messageExpression"),
+  AuditAnnotation: behaves(policies, "key valueExpression"),
+  Variable: behaves(policies, "name expression"),
   ValidatingAdmissionPolicyStatus: behaves(status, "observedGeneration typeChecking conditions"),
   TypeChecking: behaves(status, "expressionWarnings"),
   ExpressionWarning: behaves(status, "fieldRef warning"),
 
   ValidatingAdmissionPolicyBinding: {
-    ...behaves(address, "apiVersion metadata"),
-    ...warned("kind", notJudged),
-    ...behaves(validation, "spec"),
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves(policies, "spec"),
   },
   ValidatingAdmissionPolicyBindingSpec: behaves(
-    validation,
+    policies,
     "policyName paramRef matchResources validationActions",
   ),
-  ParamRef: behaves(validation, "name namespace selector parameterNotFoundAction"),
+  ParamRef: behaves(policies, "name namespace selector parameterNotFoundAction"),
 };
 
 export const admissionRegistrationFields: SupportTable = Object.fromEntries(

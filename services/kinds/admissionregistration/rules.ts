@@ -8,7 +8,7 @@ import type {
 } from "../../../proto/gen/admissionregistration.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { duplicate, invalid, required, tooMany } from "../machinery/causes.ts";
-import { checkCelSyntax } from "../machinery/cel-syntax.ts";
+import { type AdmissionScope, expressionProblems } from "../machinery/cel/admission.ts";
 import { wrong } from "../machinery/field-rules.ts";
 import { validateLabelSelector } from "../machinery/label-selector.ts";
 import { checkPathSegment, checkQualifiedName } from "../machinery/names.ts";
@@ -123,6 +123,7 @@ export function validateMatch(match: MatchResources, at: string): FieldCause[] {
 export function validateConditions(
   conditions: readonly MatchCondition[],
   at: string,
+  scope: AdmissionScope = { authorizer: true },
 ): FieldCause[] {
   const causes =
     conditions.length > matchConditionsMax
@@ -133,7 +134,8 @@ export function validateConditions(
     const text = expression.trim();
     const path = `${at}[${index}]`;
     if (text === "") causes.push(required(`${path}.expression`));
-    else causes.push(...wrong(`${path}.expression`, text, checkCelSyntax(text)));
+    else
+      causes.push(...wrong(`${path}.expression`, text, expressionProblems(scope, text, ["bool"])));
     if (name === "") causes.push(required(`${path}.name`));
     else causes.push(...wrong(`${path}.name`, name, checkQualifiedName(name)));
     if (name !== "" && names.has(name)) causes.push(duplicate(`${path}.name`, name));

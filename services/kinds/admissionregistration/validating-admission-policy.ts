@@ -11,7 +11,12 @@ import {
 } from "../../../proto/gen/admissionregistration.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { duplicate, invalid, required } from "../machinery/causes.ts";
-import { checkCelSyntax, isCelIdentifier } from "../machinery/cel-syntax.ts";
+import {
+  AdmissionCompiler,
+  type AdmissionScope,
+  expressionProblems,
+} from "../machinery/cel/admission.ts";
+import { isCelIdentifier } from "../machinery/cel-syntax.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { wrong } from "../machinery/field-rules.ts";
 import { checkQualifiedName, checkServiceName, checkSubdomain } from "../machinery/names.ts";
@@ -71,22 +76,30 @@ function validateSpec(spec: ValidatingAdmissionPolicySpec, name: string): FieldC
       causes.push(required("spec.matchConstraints.resourceRules"));
     }
   }
+  const scope = { params: paramKind !== undefined, namespaceObject: true, authorizer: true };
+  const known = new Map<string, string>();
   return [
     ...causes,
-    ...validateConditions(matchConditions, "spec.matchConditions"),
-    ...variables.flatMap((one, index) => validateVariable(one, `spec.variables[${index}]`)),
-    ...validateChecks(spec, name),
+    ...validateConditions(matchConditions, "spec.matchConditions", scope),
+    ...variables.flatMap((one, index) =>
+      validateVariable(one, `spec.variables[${index}]`, scope, known),
+    ),
+    ...validateChecks(spec, name, { ...scope, variables: known }),
   ];
 }
 
-function validateChecks(spec: ValidatingAdmissionPolicySpec, name: string): FieldCause[] {
+function validateChecks(
+  spec: ValidatingAdmissionPolicySpec,
+  name: string,
+  scope: AdmissionScope,
+): FieldCause[] {
   const { validations = [], auditAnnotations = [] } = spec;
   if (validations.length + auditAnnotations.length === 0) {
     const detail = "validations or auditAnnotations must contain at least one item";
     return [required("spec.validations", detail), required("spec.auditAnnotations", detail)];
   }
   const causes = validations.flatMap((one, index) =>
-    validateValidation(one, `spec.validations[${index}]`),
+    validateValidation(one, `spec.validations[${index}]`, scope),
   );
   if (auditAnnotations.length > annotationsMax) {
     const detail = `must not have more than ${annotationsMax} auditAnnotations`;
@@ -96,7 +109,7 @@ function validateChecks(spec: ValidatingAdmissionPolicySpec, name: string): Fiel
   auditAnnotations.forEach((annotation, index) => {
     const at = `spec.auditAnnotations[${index}]`;
     const { key = "" } = annotation;
-    causes.push(...validateAnnotation(annotation, name, at));
+    causes.push(...validateAnnotation(annotation, name, at, scope));
     if (keys.has(key)) causes.push(duplicate(`${at}.key`, key));
     keys.add(key);
   });
@@ -128,28 +141,54 @@ function joined(field: string, value: string, problems: readonly string[]): Fiel
   return problems.length === 0 ? [] : [invalid(field, value, problems.join(","))];
 }
 
-function validateVariable({ name = "", expression = "" }: Variable, at: string): FieldCause[] {
+/** Notes the variable's type in `known`, for what comes after it. */
+function validateVariable(
+  { name = "", expression = "" }: Variable,
+  at: string,
+  scope: AdmissionScope,
+  known: Map<string, string>,
+): FieldCause[] {
   const causes: FieldCause[] = [];
   if (name.trim() === "") causes.push(required(`${at}.name`, "name is not specified"));
   else if (!isCelIdentifier(name)) {
     causes.push(invalid(`${at}.name`, name, "name is not a valid CEL identifier"));
   }
-  return [...causes, ...validateExpression(expression, `${at}.expression`, "expression")];
+  if (known.has(name)) causes.push(duplicate(`${at}.name`, name));
+  const field = `${at}.expression`;
+  if (expression.trim() === "") return [...causes, required(field, "expression is not specified")];
+  try {
+    const compiler = new AdmissionCompiler({ ...scope, variables: new Map(known) });
+    known.set(name, compiler.compile(expression).type);
+  } catch (thrown) {
+    causes.push(invalid(field, expression, thrown instanceof Error ? thrown.message : `${thrown}`));
+    // What reads it is not blamed for that.
+    known.set(name, "dyn");
+  }
+  return causes;
 }
 
-function validateExpression(text: string, field: string, noun: string): FieldCause[] {
+function validateExpression(
+  text: string,
+  field: string,
+  noun: string,
+  scope: AdmissionScope,
+  types: readonly string[],
+): FieldCause[] {
   if (text.trim() === "") return [required(field, `${noun} is not specified`)];
-  return wrong(field, text, checkCelSyntax(text));
+  return wrong(field, text, expressionProblems(scope, text, types));
 }
 
-function validateValidation(one: Validation, at: string): FieldCause[] {
+function validateValidation(one: Validation, at: string, scope: AdmissionScope): FieldCause[] {
   const { expression = "", message = "", messageExpression = "", reason } = one;
-  const causes = validateExpression(expression, `${at}.expression`, "expression");
+  const causes = validateExpression(expression, `${at}.expression`, "expression", scope, ["bool"]);
   const field = `${at}.messageExpression`;
   if (messageExpression !== "" && messageExpression.trim() === "") {
     causes.push(invalid(field, messageExpression, "must be non-empty if specified"));
   } else if (messageExpression !== "") {
-    causes.push(...wrong(field, messageExpression, checkCelSyntax(messageExpression)));
+    const problems = expressionProblems({ ...scope, authorizer: false }, messageExpression, [
+      "string",
+    ]);
+    causes.push(...wrong(field, messageExpression, problems));
   }
   if (message !== "" && message.trim() === "") {
     causes.push(invalid(`${at}.message`, message, "message must be non-empty if specified"));
@@ -159,8 +198,12 @@ function validateValidation(one: Validation, at: string): FieldCause[] {
   return [...causes, ...oneOf(reason, reasons, `${at}.reason`)];
 }
 
-function validateAnnotation(one: AuditAnnotation, name: string, at: string): FieldCause[] {
-  const { key = "", valueExpression = "" } = one;
+function validateAnnotation(
+  { key = "", valueExpression = "" }: AuditAnnotation,
+  name: string,
+  at: string,
+  scope: AdmissionScope,
+): FieldCause[] {
   const full = `${name}/${key}`;
   const causes =
     name === ""
@@ -171,7 +214,11 @@ function validateAnnotation(one: AuditAnnotation, name: string, at: string): Fie
     const detail = `must not exceed ${valueExpressionBytesMax} bytes in length`;
     return [...causes, required(field, detail)];
   }
-  return [...causes, ...validateExpression(valueExpression, field, "valueExpression")];
+  const types = ["string", "null"];
+  return [
+    ...causes,
+    ...validateExpression(valueExpression, field, "valueExpression", scope, types),
+  ];
 }
 
 function validateStatus({ typeChecking }: ValidatingAdmissionPolicyStatus): FieldCause[] {
