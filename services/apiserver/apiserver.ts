@@ -16,6 +16,7 @@ import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
 import { builtInRegistry, type Registry, type Resource } from "../kinds/mod.ts";
 import { parseAddressRange } from "./address-range.ts";
+import type { TolerationSeconds } from "./admission/default-toleration-seconds.ts";
 import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
@@ -80,6 +81,8 @@ export interface ApiserverOptions {
   readonly apiEndpoints?: readonly ApiEndpoint[] | undefined;
   /** Ports that services of type NodePort and LoadBalancer get; default 30000-32767. */
   readonly nodePortRange?: string | undefined;
+  /** How long pods that say nothing stay on lost nodes; absent: not at all. */
+  readonly tolerationSeconds?: TolerationSeconds | undefined;
   /** With which kubelets are called; absent: without TLS. */
   readonly kubeletTls?: ClientTls | undefined;
   /** Which gRPC server; default: trireme. */
@@ -245,6 +248,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     random,
     originOf: (resource: Resource) => customResources.originOf(resource),
     serviceLookup: serviceLookup(registry, cache, random),
+    tolerationSeconds: options.tolerationSeconds,
   };
   const complete: Backend = {
     ...backend,

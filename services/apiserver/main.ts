@@ -86,6 +86,16 @@ const apiserver = program({
       default: defaultNodePortRange,
       help: "ports that services of type NodePort and LoadBalancer get on every node",
     },
+    "default-not-ready-toleration-seconds": {
+      type: "number",
+      default: 300,
+      help: "how long pods that do not say so themselves stay on a node that is not ready",
+    },
+    "default-unreachable-toleration-seconds": {
+      type: "number",
+      default: 300,
+      help: "how long pods that do not say so themselves stay on a node that is unreachable",
+    },
     "requestheader-allowed-names": {
       type: "string",
       default: "trireme:balancer",
@@ -202,6 +212,18 @@ const apiserver = program({
         serviceRange: values["service-cluster-ip-range"],
         apiEndpoints,
         nodePortRange: values["service-node-port-range"],
+        tolerationSeconds: {
+          notReady: countOf(
+            "default-not-ready-toleration-seconds",
+            values["default-not-ready-toleration-seconds"],
+            0,
+          ),
+          unreachable: countOf(
+            "default-unreachable-toleration-seconds",
+            values["default-unreachable-toleration-seconds"],
+            0,
+          ),
+        },
         kubeletTls,
         tokens,
         serviceAccounts,

@@ -237,6 +237,8 @@ function masterArgs(
     ...["--tls-cert-file", master.server.cert],
     ...["--tls-private-key-file", master.server.key],
     ...["--service-cluster-ip-range", addressRanges(shape).services],
+    ...["--default-not-ready-toleration-seconds", String(lostNodeSeconds)],
+    ...["--default-unreachable-toleration-seconds", String(lostNodeSeconds)],
     ...["--kubernetes-service-endpoints", restAddresses(shape).join(",")],
     ...["--kubelet-client-certificate", master.client.cert],
     ...["--kubelet-client-key", master.client.key],
@@ -244,6 +246,9 @@ function masterArgs(
     ...["--service-account-key-file", credentials.serviceAccountKey.publicKey],
   ];
 }
+
+/** A cluster on one machine heals at once: pods do not wait for a node that is lost. */
+const lostNodeSeconds = 0;
 
 function balancerArgs(shape: ClusterShape, credentials: Credentials, i: number): string[] {
   const at = ports(shape);

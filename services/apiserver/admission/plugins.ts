@@ -25,6 +25,7 @@ import { certificates } from "./certificates.ts";
 import { AdmissionChain } from "./chain.ts";
 import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
 import { defaultStorageClass } from "./default-storage-class.ts";
+import { defaultTolerationSeconds, type TolerationSeconds } from "./default-toleration-seconds.ts";
 import { validatingPolicies } from "./dynamic/policies.ts";
 import { mutatingWebhooks, validatingWebhooks } from "./dynamic/webhooks.ts";
 import { leaseFence } from "./lease-fence.ts";
@@ -59,6 +60,8 @@ export function admissionChain(
     readonly nodePorts: PortRange;
     readonly originOf: (resource: Resource) => string | undefined;
     readonly serviceLookup: ServiceLookup;
+    /** Absent: pods tolerate what they say themselves. */
+    readonly tolerationSeconds?: TolerationSeconds | undefined;
   },
 ): AdmissionChain {
   const { registry } = backend;
@@ -112,6 +115,9 @@ export function admissionChain(
       makesTokens: backend.serviceAccountTokens?.makesTokens ?? false,
       random: services.random,
     }),
+    ...(services.tolerationSeconds === undefined
+      ? []
+      : [defaultTolerationSeconds(services.tolerationSeconds)]),
     podSecurity({
       labelsOf: async (namespace) =>
         ((await byName(namespaces, namespace)) as Namespace | undefined)?.metadata?.labels,
