@@ -6,7 +6,6 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Gate } from "../../services/apiserver/webhook-client.ts";
 import { createAuthority } from "../../services/apiserver/mod.ts";
 import { jsonBody } from "../../services/apiserver/verbs/body.ts";
 import {
@@ -17,6 +16,7 @@ import {
   patch,
   watch,
 } from "../../services/apiserver/verbs/mod.ts";
+import { Gate } from "../../services/apiserver/webhook-client.ts";
 import { builtInRegistry, type Document, type Resource } from "../../services/kinds/mod.ts";
 import { adminCall, fails, Reader, until, world } from "./harness.ts";
 
