@@ -43,7 +43,7 @@ export class RestConnection extends ClientConnection {
 const nothing = Buffer.alloc(0);
 
 /** Whether an answer has no body, whatever its fields say of one (RFC 9110 section 6.4.1). */
-export function isBodiless(httpMethod: string, httpStatus: string | undefined): boolean {
+function isBodiless(httpMethod: string, httpStatus: string | undefined): boolean {
   return httpMethod === "HEAD" || httpStatus === "204" || httpStatus === "304";
 }
 

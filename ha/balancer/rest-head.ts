@@ -54,7 +54,7 @@ class SharedFields {
 
 const writer = new FieldWriter();
 
-export class RestRoute implements Route {
+class RestRoute implements Route {
   readonly link = "rest";
   readonly httpMethod: string;
   readonly path: string;

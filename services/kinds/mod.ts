@@ -37,10 +37,7 @@ export { copyJson, equalJson } from "./machinery/json.ts";
 export { parseJson } from "./machinery/json-text.ts";
 export { selectorOf, validateLabelSelector } from "./machinery/label-selector.ts";
 export { limits } from "./machinery/limits.ts";
-export {
-  type Application,
-  apply as applyConfiguration,
-} from "./machinery/managed-fields/apply.ts";
+export { apply as applyConfiguration } from "./machinery/managed-fields/apply.ts";
 export { checkApplied } from "./machinery/managed-fields/check.ts";
 export { conflictCauses, conflictMessage } from "./machinery/managed-fields/conflicts.ts";
 export { type FieldSet, setOf as fieldSetOf } from "./machinery/managed-fields/field-set.ts";

@@ -39,7 +39,7 @@ export function lastSeen(): RestSeen {
   return latest;
 }
 
-export class FakeRest {
+class FakeRest {
   readonly master: FakeMaster;
   readonly seen: RestSeen[] = [];
   /** By default a request is answered with the master's name. */

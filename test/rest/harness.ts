@@ -10,7 +10,7 @@ import { createAuthority, type KeyPair } from "../../services/apiserver/pki/mod.
 import { quietLog } from "../apiserver/harness.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
@@ -91,11 +91,7 @@ function bytesOf({ body }: Ask): Buffer | undefined {
   return Buffer.from(JSON.stringify(body));
 }
 
-export function answerOf(
-  status: number,
-  headers: Answer["headers"],
-  pieces: readonly Buffer[],
-): Answer {
+function answerOf(status: number, headers: Answer["headers"], pieces: readonly Buffer[]): Answer {
   const text = Buffer.concat(pieces).toString();
   const isJson = String(headers["content-type"]).startsWith("application/json") && text !== "";
   const encoded = headers["content-encoding"] !== undefined;

@@ -24,7 +24,7 @@ export interface Authenticator {
   authenticate(credentials: Credentials): User | undefined;
 }
 
-export const authenticatedGroup = "system:authenticated";
+const authenticatedGroup = "system:authenticated";
 
 const unauthenticatedGroup = "system:unauthenticated";
 

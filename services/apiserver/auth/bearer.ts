@@ -3,7 +3,7 @@ import { unauthenticated } from "../errors.ts";
 import type { User } from "../request-info.ts";
 import type { Authenticator } from "./authenticate.ts";
 
-export const tokenBytesMax = 16 * 1024;
+const tokenBytesMax = 16 * 1024;
 
 export interface TokenIdentity {
   readonly user: User;

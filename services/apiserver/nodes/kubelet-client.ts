@@ -16,7 +16,7 @@ interface Named {
   readonly name?: string | undefined;
 }
 
-export interface PodSpecParts {
+interface PodSpecParts {
   readonly nodeName?: string;
   readonly containers?: readonly Named[];
   readonly initContainers?: readonly Named[];

@@ -106,7 +106,7 @@ const indexName = "";
 const swaggerName = "v2";
 const messageName = "v2 message";
 
-export function documentOf(resources: readonly Resource[]): OpenApiDocument {
+function documentOf(resources: readonly Resource[]): OpenApiDocument {
   const messages = new Set<string>([statusMessage]);
   const custom: Record<string, SchemaObject> = {};
   const paths: Record<string, unknown> = {};

@@ -14,11 +14,6 @@ export function unchanged(field: string, next: unknown, stored: unknown): FieldC
   return equalJson(next, stored) ? [] : [invalid(field, next, "field is immutable")];
 }
 
-/** The field is there: for values of which `false` and 0 say something. */
-export function present(field: string, value: unknown): FieldCause[] {
-  return value === undefined ? [required(field)] : [];
-}
-
 const driverNameLengthMax = 63;
 
 /** The name of a storage driver (core `ValidateCSIDriverName`). */

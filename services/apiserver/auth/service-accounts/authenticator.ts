@@ -16,7 +16,7 @@ export type ObjectLookup = (
 ) => Document | undefined;
 
 /** The issuer of tokens that stand in secrets and never expire. */
-export const legacyIssuer = "kubernetes/serviceaccount";
+const legacyIssuer = "kubernetes/serviceaccount";
 const accountsGroup = "system:serviceaccounts";
 const extraPrefix = "authentication.kubernetes.io/";
 /** An object under deletion, and a clock that is a little behind, still count. */

@@ -3,7 +3,7 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "n
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 
 /** RFC 7518: ECDSA on P-256, and RSA with PKCS #1, both with SHA-256. */
-export type Algorithm = "ES256" | "RS256";
+type Algorithm = "ES256" | "RS256";
 
 export interface TokenKey {
   /** Base64url of the SHA-256 of the public key's DER form, as upstream names its keys. */

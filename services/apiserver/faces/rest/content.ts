@@ -49,7 +49,7 @@ function protobufOf(bytes: Uint8Array): Content {
 }
 
 /** One YAML document. Throws BadRequest. */
-export function yamlOf(bytes: Uint8Array): unknown {
+function yamlOf(bytes: Uint8Array): unknown {
   const documents = parseYaml(textOf(bytes)).filter((each) => each !== null);
   if (documents.length === 1) return documents[0];
   throw badRequest(`the body has ${documents.length} YAML documents, must have one`);

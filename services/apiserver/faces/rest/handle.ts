@@ -68,7 +68,7 @@ export function userOf(face: Pick<Face, "authenticators">, request: Identified):
 
 type Identified = Pick<RestRequest, "peer" | "headers" | "headerNames">;
 
-export function credentialsOf(request: Identified): Credentials {
+function credentialsOf(request: Identified): Credentials {
   const header = (name: string) => request.headers(name);
   const names = () => request.headerNames();
   return { certificate: request.peer.certificate, header, names };

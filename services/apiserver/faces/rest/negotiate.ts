@@ -2,7 +2,7 @@
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 
 /** The forms of upstream's `meta.k8s.io`. */
-export type Transform = "Table" | "PartialObjectMetadata" | "PartialObjectMetadataList";
+type Transform = "Table" | "PartialObjectMetadata" | "PartialObjectMetadataList";
 
 export interface Accepted {
   readonly format: "json" | "yaml";

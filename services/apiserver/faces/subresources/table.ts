@@ -41,7 +41,7 @@ export interface SubresourceRequest {
  * is a stream is begun when the call's `streamBegun` is called, or else with its first piece; what
  * it throws before that is answered as an error.
  */
-export type SubresourceAnswer =
+type SubresourceAnswer =
   | { readonly object: StoredObject; readonly status?: number }
   | { readonly document: object; readonly status?: number }
   | {

@@ -189,7 +189,7 @@ export function listOf(value: unknown): readonly unknown[] {
 }
 
 /** Throws MisfitError. */
-export function byElement(type: ListType, list: readonly unknown[]): Map<string, unknown[]> {
+function byElement(type: ListType, list: readonly unknown[]): Map<string, unknown[]> {
   const found = new Map<string, unknown[]>();
   for (const item of list) {
     const element = itemElement(type, item);

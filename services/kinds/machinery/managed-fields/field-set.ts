@@ -145,16 +145,6 @@ export function equalSets(one: FieldSet, other: FieldSet): boolean {
   return count === 0;
 }
 
-/** Whether the path is a member. */
-export function hasPath(set: FieldSet, path: readonly string[]): boolean {
-  let node: FieldSet | undefined = set;
-  for (const element of path) {
-    node = childOf(node, element);
-    if (node === undefined) return false;
-  }
-  return path.length > 0 && isMember(node);
-}
-
 /** The set with these members alone. */
 export function setOf(...paths: readonly (readonly string[])[]): FieldSet {
   const set: GrowingSet = {};

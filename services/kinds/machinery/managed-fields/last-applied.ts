@@ -12,7 +12,7 @@ import { claimedFields, compare } from "./compare.ts";
 import { difference, type FieldSet } from "./field-set.ts";
 import { MisfitError } from "./path-element.ts";
 
-export const lastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration";
+const lastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration";
 
 /** The fields that still are as the annotation says; undefined: it says nothing for this version. */
 export function allowedByLastApplied(

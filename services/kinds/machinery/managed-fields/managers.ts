@@ -130,7 +130,7 @@ export const unmanagedFields: FieldSet = setOf(
 );
 
 /** Updates of more managers than this share entries, the oldest first (`DefaultMaxUpdateManagers`). */
-export const updateManagersMax = 10;
+const updateManagersMax = 10;
 
 /** Merges the oldest updates of each version into one entry until few enough are left. */
 export function capUpdates(managers: Managers): void {

@@ -41,7 +41,7 @@ export const read = "get list watch";
 export const write = "create delete deletecollection patch update";
 export const recordEvents = rule("create patch update", "core events.k8s.io", "events");
 
-export function words(text: string): string[] {
+function words(text: string): string[] {
   return text.split(/\s+/).sort();
 }
 

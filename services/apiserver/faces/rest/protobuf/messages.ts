@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../../../../../ha/runtime/assert.ts";
 
-export type ScalarType = "s" | "b" | "i" | "d" | "bytes";
+type ScalarType = "s" | "b" | "i" | "d" | "bytes";
 /** Messages whose JSON form is a text, a number or free JSON. */
 export type SpecialType = "time" | "microtime" | "duration" | "quantity" | "intstr" | "raw";
 
@@ -13,7 +13,7 @@ export type FieldType =
   | { readonly form: "message"; readonly name: string }
   | { readonly form: "list" | "map"; readonly element: FieldType };
 
-export interface MessageField {
+interface MessageField {
   /** "": the fields of the message stand in the outer one. */
   readonly name: string;
   readonly omitZero: boolean;

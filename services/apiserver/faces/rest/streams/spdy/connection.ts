@@ -9,7 +9,7 @@ import { SpdyError } from "./error.ts";
 import { type Frame, FrameReader, FrameWriter, ResetStatus } from "./frames.ts";
 import type { Headers } from "./header-block.ts";
 
-export const connectionLimits = {
+const connectionLimits = {
   /** Streams open at a time; the next one is refused. */
   streams: 1_024,
   /** Bytes of data in one frame that is sent. */
