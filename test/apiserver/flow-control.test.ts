@@ -57,7 +57,7 @@ after(() => over.abort());
 
 /** Enters and says whether a seat was free. */
 function enter(control: FlowControl, info: RequestInfo) {
-  const entered = control.enter(info, over.signal);
+  const entered = control.enter(info, over);
   const free = !(entered instanceof Promise);
   if (!free) entered.catch(() => {});
   return { free, leave: entered };
@@ -104,11 +104,11 @@ test("a full queue and a long wait are refused with the level and when to come b
     }
   });
   assert.throws(
-    () => control.enter(person("flood"), undefined),
+    () => control.enter(person("flood"), { signal: undefined }),
     /Too many requests, please try again later: priority level "global-default" has 4 of the apiserver's seats, and 1 requests of this user are waiting already/,
   );
   const error = await fails(
-    Promise.resolve(control.enter(person("patient"), undefined)),
+    Promise.resolve(control.enter(person("patient"), { signal: undefined })),
     "resourceExhausted",
     /no request ended for 20 ms/,
   );
@@ -122,7 +122,7 @@ test("a caller that leaves gives up its place", async () => {
   const control = new FlowControl(options);
   const seats = Array.from({ length: 49 }, () => enter(control, person("flood")));
   const abort = new AbortController();
-  const waiting = Promise.resolve(control.enter(person("gone"), abort.signal));
+  const waiting = Promise.resolve(control.enter(person("gone"), abort));
   abort.abort();
   await fails(waiting, "cancelled", "the caller has left");
   for (const { free, leave } of seats) if (free) (leave as () => void)();

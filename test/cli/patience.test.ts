@@ -16,10 +16,10 @@ const at = (patience: Patience, seconds: number, seen: object | undefined) =>
   patience.lost(seconds * 1_000, seen as Endpoints | undefined);
 
 describe("how long a start is waited for", () => {
-  test("a minute in which nothing advances", () => {
+  test("a minute and a half in which nothing advances", () => {
     const patience = new Patience(0);
-    assert.equal(at(patience, 60, undefined), undefined);
-    assert.match(at(patience, 61, undefined) ?? "", /^not ready after 61 s, .*advanced for 61 s/);
+    assert.equal(at(patience, 90, undefined), undefined);
+    assert.match(at(patience, 91, undefined) ?? "", /^not ready after 91 s, .*advanced for 91 s/);
   });
 
   test("longer when more comes up", () => {
@@ -36,6 +36,6 @@ describe("how long a start is waited for", () => {
     assert.equal(at(patience, 10, endpoints([1, 2])), undefined);
     assert.equal(at(patience, 40, endpoints([1, undefined])), undefined);
     assert.equal(at(patience, 60, endpoints([1, 3])), undefined);
-    assert.match(at(patience, 71, endpoints([1, 4])) ?? "", /advanced for 61 s/);
+    assert.match(at(patience, 101, endpoints([1, 4])) ?? "", /advanced for 91 s/);
   });
 });

@@ -1,5 +1,5 @@
 import type { KeyValue, Revision, Store } from "../../../ha/store/types.ts";
-import { type Resource, storageOf } from "../../kinds/mod.ts";
+import { type Document, type Resource, storageOf } from "../../kinds/mod.ts";
 import { keyBytes } from "./keys.ts";
 import { convertAll, StoredObject } from "./stored-object.ts";
 
@@ -41,4 +41,19 @@ export function storedAt(
   revision: number,
 ): StoredObject {
   return new StoredObject(storageOf(resource), key, value, revision).as(resource);
+}
+
+/**
+ * The object that has just been written. Its document need not be read from its text again, unless
+ * the resource is stored in another form.
+ */
+export function writtenAt(
+  resource: Resource,
+  key: string,
+  value: Uint8Array,
+  revision: number,
+  document: Document,
+): StoredObject | Promise<StoredObject> {
+  const object = storedAt(resource, key, value, revision);
+  return storageOf(resource) === resource ? object.written(document) : ready(object);
 }

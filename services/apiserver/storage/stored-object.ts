@@ -69,6 +69,14 @@ export class StoredObject {
     return parseStored(this.key, this.json);
   }
 
+  /** Takes the document of which the stored text has just been made, which nobody changes any more. */
+  written(document: Document): this {
+    const { resourceVersion: _, ...metadata } = document.metadata ?? {};
+    const resourceVersion = String(this.revision);
+    this.#document = { ...document, metadata: { ...metadata, resourceVersion } };
+    return this;
+  }
+
   /** The same object with another resourceVersion: the last state of a deleted object. */
   at(revision: number): StoredObject {
     const source = this.#source ?? this;

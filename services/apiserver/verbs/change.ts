@@ -3,7 +3,7 @@ import { type Document, type Resource, storageOf } from "../../kinds/mod.ts";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { conflict, notFound, tooLarge } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { fetchObject, ready, storedAt, storedObject } from "../storage/fetch.ts";
+import { fetchObject, ready, storedAt, storedObject, writtenAt } from "../storage/fetch.ts";
 import { keyBytes, partsOf } from "../storage/keys.ts";
 import { encodeStored, type StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
@@ -183,10 +183,10 @@ async function write(
     return { present };
   }
   if (result.replayed) return { changed: await recalled(backend, request, result.revision) };
-  if (value === undefined) {
+  if (value === undefined || document === undefined) {
     return { changed: { action: "delete", object: stored.at(result.revision) } };
   }
-  const object = await ready(storedAt(resource, key, value, result.revision));
+  const object = await writtenAt(resource, key, value, result.revision, document);
   return { changed: { action: "put", object } };
 }
 

@@ -84,12 +84,16 @@ async function send(
 ): Promise<TxnResponse> {
   const before = call.proposed;
   call.proposed = true;
-  const deadline = new AbortController();
+  const ending = new AbortController();
   const cancel = backend.clock.after(backend.requestTimeoutMillis, () => {
-    deadline.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+    ending.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
   });
-  const signals = call.signal === undefined ? [] : [call.signal];
-  const signal = AbortSignal.any([deadline.signal, ...signals]);
+  const caller = call.signal;
+  const leave = () => ending.abort(caller?.reason);
+  // Less than half of what AbortSignal.any costs.
+  if (caller?.aborted) leave();
+  else caller?.addEventListener("abort", leave, { once: true });
+  const { signal } = ending;
   try {
     return await backend.store.txn(request, { requestId: storeRequestId(call, id), signal });
   } catch (thrown) {
@@ -100,6 +104,7 @@ async function send(
     throw error;
   } finally {
     cancel();
+    caller?.removeEventListener("abort", leave);
   }
 }
 

@@ -10,7 +10,7 @@ import {
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { alreadyExists, badRequest, invalid, timeout } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { fetchObject, ready, storedAt } from "../storage/fetch.ts";
+import { fetchObject, ready, storedAt, writtenAt } from "../storage/fetch.ts";
 import { keyBytes, listPrefix, objectKey, prefixEnd } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { pause } from "../storage/watch-cache.ts";
@@ -160,7 +160,7 @@ async function attempts(
     );
     if (result.committed) {
       if (result.replayed) return createdAt(backend, resource, document, result.revision);
-      return ready(storedAt(resource, key, value, result.revision));
+      return writtenAt(resource, key, value, result.revision, document);
     }
     if (result.found.get(key) !== undefined && (!prefix || attempt >= limits.nameAttempts)) {
       throw alreadyExists(resource, name);

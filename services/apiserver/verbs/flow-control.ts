@@ -21,6 +21,11 @@ interface Waiter {
   readonly admit: () => void;
 }
 
+/** The signal says that the caller has left. It is asked for only when the caller must wait. */
+interface Caller {
+  readonly signal: AbortSignal | undefined;
+}
+
 class Level {
   readonly priority: PriorityLevel;
   /** Seats that the level always gets. */
@@ -62,13 +67,13 @@ export class FlowControl {
   }
 
   /** Waits for a seat; the answer gives it back. Throws TooManyRequests. */
-  enter(request: RequestInfo, signal: AbortSignal | undefined): (() => void) | Promise<() => void> {
+  enter(request: RequestInfo, caller: Caller): (() => void) | Promise<() => void> {
     const priority = priorityLevelOf(request);
     if (priority === undefined) return () => {};
     const level = this.#byPriority.get(priority);
     assert(level !== undefined, "every priority level has seats");
     if (level.waiting === 0 && this.#hasSeat(level)) return this.#seat(level);
-    return this.#wait(level, flowOf(request), signal);
+    return this.#wait(level, flowOf(request), caller.signal);
   }
 
   #hasSeat(level: Level): boolean {

@@ -72,7 +72,7 @@ export async function run<T>(
 ): Promise<T> {
   const request = requestInfo(call, target);
   const write = !readVerbs.has(target.verb);
-  const leave = await backend.flowControl.enter(request, call.signal);
+  const leave = await backend.flowControl.enter(request, call);
   try {
     authorize(backend.authorizers, request);
     checkVerb(target);

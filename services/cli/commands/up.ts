@@ -27,7 +27,7 @@ export interface UpFlags {
 }
 
 /** Under load a start takes long; it is given up when nothing advances, or at the latest then. */
-const standstillMillisMax = 60_000;
+const standstillMillisMax = 90_000;
 const readyMillisMax = 180_000;
 
 export async function up(flags: UpFlags): Promise<void> {

@@ -97,6 +97,7 @@ async function answer(
   );
   try {
     const response = await answerResource({ face, call, begun: begun.promise, request, target });
+    if (call.warnings.length === 0) return response;
     return withHeaders(response, warningHeaders(call.warnings));
   } catch (thrown) {
     return withHeaders(failed(core, request, limit?.aborted ? tooSlow() : thrown), trailers);
@@ -157,13 +158,15 @@ async function answerPath(
 }
 
 const compress = promisify(gzip);
+const uncached = ["cache-control", "no-cache, private"] as const;
 const auditIdLengthMax = 64;
 
 /** Compressed if that is worth it, with the headers of every answer, and without a body for HEAD. */
 async function finished(request: RestRequest, response: RestResponse): Promise<RestResponse> {
-  const headers: [string, string][] = [["audit-id", auditIdOf(request)]];
   const has = (name: string) => response.headers.some(([each]) => each === name);
-  if (!has("cache-control")) headers.push(["cache-control", "no-cache, private"]);
+  const headers: (readonly [string, string])[] = [...response.headers];
+  if (!has("cache-control")) headers.push(uncached);
+  headers.push(["audit-id", auditIdOf(request)]);
   let { body } = response;
   if (isStream(body)) {
     if (request.method === "HEAD") body = Buffer.alloc(0);
@@ -179,7 +182,7 @@ async function finished(request: RestRequest, response: RestResponse): Promise<R
     if (response.status !== 304) headers.push(["content-length", String(body.length)]);
     if (request.method === "HEAD") body = Buffer.alloc(0);
   }
-  return { status: response.status, headers: [...response.headers, ...headers], body };
+  return { status: response.status, headers, body };
 }
 
 /** A fault of the source, or the reader's end, ends the other side. */

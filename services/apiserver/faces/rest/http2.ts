@@ -6,6 +6,7 @@ import {
   type ConnectionHandler,
   ErrorCode,
   encodeHeaders,
+  FieldWriter,
   type HeaderBlock,
   type Stream,
 } from "../../../../ha/http2/mod.ts";
@@ -21,7 +22,13 @@ import { timeout } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { errorResponse } from "./answers.ts";
 import { bodyTooLarge } from "./bodies.ts";
-import { isStream, type RestHandler, type RestRequest, type RestResponse } from "./types.ts";
+import {
+  isStream,
+  type RestHandler,
+  type RestHeaders,
+  type RestRequest,
+  type RestResponse,
+} from "./types.ts";
 
 export interface SessionOptions {
   readonly log: Log;
@@ -219,9 +226,7 @@ class Exchange implements RestRequest, Expiring {
     const { connection } = this.#session;
     const stream = this.#stream;
     if (this.#gone) return;
-    const fields = [":status", String(status)];
-    for (const [name, value] of headers) fields.push(name, value);
-    const block = encodeHeaders(fields);
+    const block = headOf(status, headers);
     if (!isStream(body)) {
       connection.headers(stream, block, body.length === 0);
       if (body.length > 0) connection.data(stream, body, true);
@@ -259,3 +264,28 @@ class Exchange implements RestRequest, Expiring {
 }
 
 const noBytes = Buffer.alloc(0);
+
+const writer = new FieldWriter();
+
+/** Fields that most answers have in common are encoded once. */
+const common = new Map<string, Uint8Array>();
+const commonMax = 256;
+const commonLengthMax = 1_024;
+const ownFields: ReadonlySet<string> = new Set(["audit-id", "content-length"]);
+
+/** Valid until the next answer's. */
+function headOf(status: number, headers: RestHeaders): Uint8Array {
+  let key = String(status);
+  for (const [name, value] of headers) if (!ownFields.has(name)) key += `\n${name}\n${value}`;
+  let block = common.get(key);
+  if (block === undefined) {
+    const shared = headers.filter(([name]) => !ownFields.has(name));
+    block = encodeHeaders([":status", String(status), ...shared.flat()]);
+    if (common.size >= commonMax) common.clear();
+    if (key.length <= commonLengthMax) common.set(key, block);
+  }
+  writer.clear();
+  writer.append(block);
+  for (const [name, value] of headers) if (ownFields.has(name)) writer.add(name, value);
+  return writer.bytes;
+}
