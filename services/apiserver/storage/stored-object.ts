@@ -69,7 +69,7 @@ export class StoredObject {
     return parseStored(this.key, this.json);
   }
 
-  /** Takes the document of which the stored text has just been made, which nobody changes any more. */
+  /** Takes the document of which the stored text has just been made, and which stays as it is. */
   written(document: Document): this {
     const { resourceVersion: _, ...metadata } = document.metadata ?? {};
     const resourceVersion = String(this.revision);
