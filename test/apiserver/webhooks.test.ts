@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConfigMap } from "../../proto/gen/core.ts";
+import { openSession } from "../../services/apiserver/nodes/exec.ts";
+import { openForwarding } from "../../services/apiserver/nodes/port-forward.ts";
+import type { NodeServing } from "../../services/apiserver/nodes/types.ts";
 import {
   documentBody,
   evict,
@@ -303,6 +306,37 @@ test("a Service's endpoints are asked, by the Service's name", async () => {
   });
   await make(w.backend, configMap("c"));
   assert.equal(hook.asked[0]?.path, "/by-service?timeout=10s");
+});
+
+test("connections are asked about with their options, and refused before they begin", async () => {
+  await using hook = await webhookServer();
+  await using w = await world();
+  await put(w, pod("p"));
+  hook.answer = () => ({ allowed: false, status: { message: "no shells" } });
+  await validating(w, hook, rule(["pods/exec", "pods/portforward"], ["CONNECT"]));
+  const serving = { backend: w.backend } as NodeServing;
+  const options = { name: "p", namespace: "default", container: "main", command: ["sh"] };
+  const why = 'admission webhook "hook.example.com" denied the request: no shells';
+  const exec = { ...options, stdout: true };
+  const pods = kind("pod");
+  const session = openSession(serving, adminCall(), pods, "exec", "create", exec);
+  await fails(session, "invalidArgument", why);
+  const place = { name: "p", namespace: "default" };
+  await fails(openForwarding(serving, adminCall(), pods, "create", place), "invalidArgument", why);
+  const [first, second] = hook.asked.map(({ request }) => request);
+  assert.deepEqual(
+    [first.operation, first.subResource, first.object, first.options],
+    [
+      "CONNECT",
+      "exec",
+      {
+        ...{ kind: "PodExecOptions", apiVersion: "v1" },
+        ...{ container: "main", command: ["sh"], stdout: true },
+      },
+      null,
+    ],
+  );
+  assert.equal(second.kind.kind, "PodPortForwardOptions");
 });
 
 test("evictions and bindings are asked about as what was posted", async () => {
