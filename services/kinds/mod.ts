@@ -66,7 +66,7 @@ export type {
   ScaleSubresource,
   WriteContext,
 } from "./machinery/resource.ts";
-export { checkSchema, type SchemaMode } from "./machinery/schema.ts";
+export { checkSchema, isTimeField, type SchemaMode } from "./machinery/schema.ts";
 export {
   formatSelector,
   matchesFields,

@@ -212,18 +212,21 @@ test("who may not is told so, without a certificate too; a foreign certificate i
 test("paths that lead nowhere", async () => {
   await using world = await restWorld();
   for (const protocol of protocols) {
+    for (const path of ["/nothing", "/api/v2/pods", "/apis/none/v1/things"]) {
+      const { status, text, headers } = await world.ask(path, {}, protocol);
+      assert.deepEqual([path, status, text], [path, 404, "404 page not found\n"]);
+      assert.equal(headers["content-type"], "text/plain; charset=utf-8");
+    }
     for (const path of [
-      "/nothing",
-      "/api/v2/pods",
       "/apis/apps/v1/namespaces/default/nothings",
-      "/apis/none/v1/things",
+      "/apis/apps/v9/deployments",
       "/api/v1/namespaces/default/nodes",
       "/api/v1/pods/one",
       `${configMaps}/a/odd`,
     ]) {
-      const { status, text, headers } = await world.ask(path, {}, protocol);
-      assert.deepEqual([path, status, text], [path, 404, "404 page not found\n"]);
-      assert.equal(headers["content-type"], "text/plain; charset=utf-8");
+      const { status, json } = await world.ask(path, {}, protocol);
+      const words = "the server could not find the requested resource";
+      assert.deepEqual([path, status, json.reason, json.message], [path, 404, "NotFound", words]);
     }
   }
 });

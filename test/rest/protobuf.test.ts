@@ -115,7 +115,7 @@ test("options of a deletion come under the version of every group", async () => 
   const body = envelope("apps/v1", "DeleteOptions", message([1, 0], [2, preconditions]));
   const refused = await world.ask(`${path}/web`, { method: "DELETE", headers, body });
   assert.equal(refused.status, 409, refused.text);
-  assert.match(refused.json.message, /UID in precondition: another/);
+  assert.match(refused.json.message, /the UID in the precondition \(another\)/);
   const foreground = envelope("apps/v1", "DeleteOptions", message([4, "Foreground"]));
   const begun = await world.ask(`${path}/web`, { method: "DELETE", headers, body: foreground });
   assert.equal(begun.status, 200, begun.text);

@@ -6,6 +6,7 @@ import {
   messages,
   resources,
 } from "../../../proto/gen/schema.ts";
+import { isTimeField } from "../../kinds/mod.ts";
 import { nameOfMessage } from "./names.ts";
 
 /** A schema object of OpenAPI, as JSON. */
@@ -123,13 +124,9 @@ function propertyOf(message: string, name: string, field: FieldSchema): SchemaOb
 function valueSchema(message: string, name: string, field: FieldSchema): SchemaObject {
   if (field.type === "message" && field.message !== undefined) return refTo(field.message);
   if (field.type === "value") return freeValues.test(message) ? {} : intOrString;
-  if (field.type === "string" && timeNames.test(name))
-    return { type: "string", format: "date-time" };
+  if (isTimeField(name, field)) return { type: "string", format: "date-time" };
   return scalars[field.type] ?? {};
 }
-
-/** Times are texts in the contract; these names tell them. */
-const timeNames = /(?:[a-z](?:Time|Timestamp)|^timeAdded|^time)$/;
 
 function listMarks({ mergeKey, listMapKeys, listSet, message }: FieldSchema): SchemaObject {
   const type = listMapKeys !== undefined ? "map" : listSet ? "set" : "atomic";

@@ -10,6 +10,7 @@ import { isIntOrString } from "./int-or-string.ts";
 import { copyJson, isObject, type JsonObject, setField } from "./json.ts";
 import { limits } from "./limits.ts";
 import type { Document } from "./resource.ts";
+import { parseTime } from "./time.ts";
 
 /** What to do about fields the message does not know; they are pruned in every mode. */
 export type SchemaMode = "strict" | "warn" | "ignore";
@@ -62,6 +63,13 @@ export function checkSchema(message: string, json: unknown, mode: SchemaMode): S
   const check = new Check(mode);
   const document = check.message(message, json, "", 0);
   return { errors: check.errors, unknown: check.unknown, document: document ?? {} };
+}
+
+/** Times are texts in the contract; these names tell them. */
+const timeNames = /(?:[a-z](?:Time|Timestamp)|^timeAdded|^time)$/;
+
+export function isTimeField(name: string, { type, repeated, map }: FieldSchema): boolean {
+  return type === "string" && !repeated && !map && timeNames.test(name);
 }
 
 export function messageSchema(name: string): MessageSchema {
@@ -122,7 +130,10 @@ class Check {
         continue;
       }
       const isQuantity = quantityFields.has(`${name}.${fieldName}`);
-      const value = this.field(field, json[fieldName], at, depth + 1, isQuantity);
+      const given = json[fieldName];
+      const value = isTimeField(fieldName, field)
+        ? this.time(given, at)
+        : this.field(field, given, at, depth + 1, isQuantity);
       if (value !== undefined) setField(result, fieldName, value);
     }
     return result;
@@ -150,7 +161,18 @@ class Check {
       const value = this.element(field, json[key], `${path}.${key}`, depth + 1, isQuantity);
       if (value !== undefined) setField(result, key, value);
     }
-    return result;
+    // A map without entries is as good as none, and no codec but JSON tells them apart.
+    return Object.keys(result).length === 0 ? undefined : result;
+  }
+
+  /** One that clients could not read would spoil every list it is on. */
+  private time(json: unknown, path: string): string | undefined {
+    if (json === null || json === undefined || json === "") return undefined;
+    if (typeof json !== "string") return this.wrong(path, json, "string");
+    if (parseTime(json) !== undefined) return json;
+    const detail = `${path} in body must be of type date-time: ${JSON.stringify(json)}`;
+    this.error(typeInvalid(path, json, detail));
+    return undefined;
   }
 
   /** An element of a list or map; null stands for the zero value of its type, as in Go's decoder. */

@@ -1,4 +1,5 @@
 /** Requests about resources: each goes to its verb, and the result into the form wanted. */
+import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import { apiVersionOf, type Resource } from "../../../kinds/mod.ts";
 import { badRequest, methodNotAllowed } from "../../errors.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
@@ -49,7 +50,7 @@ export async function answerResource(about: Omit<Exchange, "resource">): Promise
     await backend.catchUp();
     resource = backend.registry.byPlural(apiVersion, plural);
   }
-  if (resource === undefined || !isPlaced(resource, target)) return notFoundResponse();
+  if (resource === undefined || !isPlaced(resource, target)) return nowhere(about);
   const exchange = { ...about, resource };
   if (target.subresource !== "") return answerSubresource(exchange);
   const answer = verbs[target.verb];
@@ -62,6 +63,21 @@ function isPlaced(resource: Resource, { namespace, name, subresource, plural }: 
   // The path of a namespace itself names a namespace, too.
   if (!resource.namespaced) return namespace === "" || plural === "namespaces";
   return namespace !== "" || (name === "" && subresource === "");
+}
+
+/**
+ * Upstream answers for the groups of its own kinds with a Status, and for all other paths, those of
+ * custom resources among them, with a text.
+ */
+function nowhere({ face, target }: Pick<Exchange, "face" | "target">): RestResponse {
+  const { group, version } = target;
+  const own = [...face.backend.registry].some(
+    (each) => each.group === group && each.schema.message !== undefined,
+  );
+  if (!own || (group === "" && version !== "v1")) return notFoundResponse();
+  throw new StatusError(Code.notFound, "the server could not find the requested resource", {
+    reason: "NotFound",
+  });
 }
 
 function notServed() {
@@ -183,7 +199,7 @@ function isPretty(request: RestRequest, query: URLSearchParams): boolean {
 async function answerSubresource(exchange: Exchange): Promise<RestResponse> {
   const { face, call, begun, request, target, resource } = exchange;
   const row = subresourceOf(resource, target.subresource);
-  if (row === undefined) return notFoundResponse();
+  if (row === undefined) return nowhere(exchange);
   const verb = target.verb as keyof typeof row.verbs;
   const handler = Object.hasOwn(row.verbs, verb) ? row.verbs[verb] : undefined;
   if (handler === undefined) throw notServed();
