@@ -11,6 +11,7 @@ import type { RestoreFlags } from "./commands/restore.ts";
 import type { StatusFlags } from "./commands/status.ts";
 import type { UpFlags } from "./commands/up.ts";
 import { defineStreams } from "./define-streams.ts";
+import { defineTokens } from "./define-tokens.ts";
 import { complain, errorText } from "./output.ts";
 import {
   type Connected,
@@ -54,6 +55,7 @@ function define(components: readonly string[]): Command {
   defineCluster(program);
   defineObjects(program);
   defineStreams(program);
+  defineTokens(program);
   return program;
 }
 
