@@ -38,7 +38,11 @@ export class LeanClient implements ConnectionHandler {
   private constructor(endpoint: string, connectTo: (connection: Connection) => () => void) {
     this.#endpoint = endpoint;
     this.#connection = new Connection("client", this, {
-      limits: { connectionWindowBytes: 64 * 1024 * 1024, streamWindowBytes: 16 * 1024 * 1024 },
+      limits: {
+        keepaliveMillis: 0,
+        connectionWindowBytes: 64 * 1024 * 1024,
+        streamWindowBytes: 16 * 1024 * 1024,
+      },
     });
     this.#close = connectTo(this.#connection);
   }

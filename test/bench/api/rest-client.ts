@@ -35,7 +35,11 @@ export class RestClient implements ConnectionHandler {
   ) {
     this.#fields = fields;
     this.#connection = new Connection("client", this, {
-      limits: { connectionWindowBytes: 64 * 1024 * 1024, streamWindowBytes: 16 * 1024 * 1024 },
+      limits: {
+        keepaliveMillis: 0,
+        connectionWindowBytes: 64 * 1024 * 1024,
+        streamWindowBytes: 16 * 1024 * 1024,
+      },
     });
     this.#close = connectTo(this.#connection);
   }

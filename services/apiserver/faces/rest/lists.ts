@@ -78,7 +78,7 @@ export function listPieces(
   if (bytes < limits.streamedListBytes) return undefined;
   const { metadata, items } = page;
   return pieces(
-    { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata },
+    { kind: listKindOf(resource), apiVersion: apiVersionOf(resource), metadata },
     items,
   );
 }
