@@ -157,10 +157,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     const { apiEndpoints = [], tls } = options;
     await keepClusterService(backend, apiEndpoints, tls.clientCa, stopping.signal);
   })();
-  const { port } = await server.listen(options.listen);
   const rest = options.https && createRest(options, face, readiness);
-  const httpsPort = options.https && (await rest?.listen(options.https))?.port;
-  log.info("the apiserver listens", { ...options.listen, port, httpsPort });
 
   let drained: Promise<void> | undefined;
   const drain = () => {
@@ -174,21 +171,25 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     return drained;
   };
   let closed: Promise<void> | undefined;
-  return {
-    port,
-    httpsPort,
-    drain,
-    close: () => {
-      closed ??= (async () => {
-        await drain();
-        await prepared;
-        await liveness.close();
-        undoStatus();
-        await Promise.all([server.close(), rest?.close()]);
-      })();
-      return closed;
-    },
+  const close = () => {
+    closed ??= (async () => {
+      await drain();
+      await prepared;
+      await liveness.close();
+      undoStatus();
+      await Promise.all([server.close(), rest?.close()]);
+    })();
+    return closed;
   };
+  try {
+    const { port } = await server.listen(options.listen);
+    const httpsPort = options.https && (await rest?.listen(options.https))?.port;
+    log.info("the apiserver listens", { ...options.listen, port, httpsPort });
+    return { port, httpsPort, drain, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 function createAuthenticators(options: ApiserverOptions, { tokens }: Backend): Authenticator[] {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
 import { protocols, restWorld } from "./harness.ts";
 
@@ -62,3 +63,44 @@ for (const protocol of protocols) {
     });
   });
 }
+
+for (const protocol of protocols) {
+  test(`a collection deleted over ${protocol} is answered with the list that it was`, async () => {
+    await using world = await restWorld();
+    const ask = (path: string, method = "GET", body?: unknown) =>
+      world.ask(path, { method, body, headers: json }, protocol);
+    for (const name of ["a", "b"]) {
+      const made = await ask(configMaps, "POST", named(name));
+      // Every answer has the time (RFC 9110 section 6.6.1).
+      assert.ok(!Number.isNaN(Date.parse(String(made.headers["date"]))));
+    }
+    const gone = await ask(configMaps, "DELETE");
+    assert.equal(gone.status, 200, gone.text);
+    assert.equal(gone.json.kind, "ConfigMapList");
+    const names = gone.json.items.map(({ metadata }: { metadata: object }) => metadata);
+    assert.deepEqual(
+      names.map(({ name }: { name: string }) => name),
+      ["a", "b"],
+    );
+    assert.match(gone.json.metadata.resourceVersion, /^[0-9]+$/);
+    assert.deepEqual((await ask(configMaps)).json.items, []);
+  });
+}
+
+test("an apiserver that cannot have its HTTPS port leaves no other listener behind", async () => {
+  await using world = await restWorld();
+  const taken = { https: { host: "127.0.0.1", port: world.port } };
+  const free = createServer();
+  const port = await new Promise<number>((resolve) => {
+    free.listen(0, "127.0.0.1", () => resolve((free.address() as AddressInfo).port));
+  });
+  await new Promise((resolve) => free.close(resolve));
+  const listen = { host: "127.0.0.1", port };
+  await assert.rejects(restWorld({ ...taken, listen }), { code: "EADDRINUSE" });
+  const again = createServer();
+  await new Promise<void>((resolve, reject) => {
+    again.once("error", reject);
+    again.listen(port, "127.0.0.1", resolve);
+  });
+  again.close();
+});

@@ -23,6 +23,7 @@ import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { type Changed, change, type Outcome } from "./change.ts";
 import { countsGenerations, dryRunOf, metadataOf } from "./documents.ts";
+import type { ListPage } from "./list.ts";
 import { dryRunCauses, refuseOptions } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { waitForCache } from "./resource-version.ts";
@@ -197,16 +198,28 @@ function finalizersFor(
   return [...present];
 }
 
-/**
- * Deletes what the selection holds now, one by one. Throws MethodNotAllowed for resources that may
- * not be deleted by the lot, BadRequest without a namespace for resources that live in one.
- */
+/** As `removeSelected`, for callers that need no more than to know it done. */
 export async function removeCollection(
   backend: Backend,
   call: Call,
   resource: Resource,
   request: DeleteCollectionRequest,
 ): Promise<Status> {
+  await removeSelected(backend, call, resource, request);
+  return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
+}
+
+/**
+ * Deletes what the selection holds now, one by one, and gives the list as it was before. Throws
+ * MethodNotAllowed for resources that may not be deleted by the lot, BadRequest without a namespace
+ * for resources that live in one.
+ */
+export async function removeSelected(
+  backend: Backend,
+  call: Call,
+  resource: Resource,
+  request: DeleteCollectionRequest,
+): Promise<ListPage> {
   const selected = request.selection ?? {};
   if (!resource.verbs.includes("deletecollection")) {
     throw methodNotAllowed(
@@ -225,13 +238,14 @@ export async function removeCollection(
       await convertAll([...cache.select({ ...selection, filtered: false })]);
     }
     const objects = [...cache.select(selection)];
+    const metadata = { resourceVersion: String(backend.cache.revision) };
     await convertAll(objects);
     const pending = objects.values();
     const worker = async () => {
       for (const object of pending) await removeOne(backend, call, object, request);
     };
     await Promise.all(Array.from({ length: limits.deleteCollectionParallel }, worker));
-    return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
+    return { metadata, items: objects };
   });
 }
 

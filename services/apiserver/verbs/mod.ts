@@ -3,7 +3,7 @@ export type { Backend } from "./backend.ts";
 export { documentBody } from "./body.ts";
 export { type Call, callFrom, callOf, internalCall } from "./call.ts";
 export { create, type WriteRequest } from "./create.ts";
-export { remove, removeCollection, removeObject } from "./delete.ts";
+export { remove, removeCollection, removeObject, removeSelected } from "./delete.ts";
 export { FlowControl } from "./flow-control.ts";
 export { get } from "./get.ts";
 export { type ListPage, list } from "./list.ts";

@@ -22,6 +22,7 @@ import { timeout } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { errorResponse } from "./answers.ts";
 import { bodyTooLarge } from "./bodies.ts";
+import { httpDate } from "./dates.ts";
 import {
   isStream,
   type RestHandler,
@@ -286,6 +287,7 @@ function headOf(status: number, headers: RestHeaders): Uint8Array {
   }
   writer.clear();
   writer.append(block);
+  writer.add("date", httpDate(Date.now()));
   for (const [name, value] of headers) if (ownFields.has(name)) writer.add(name, value);
   return writer.bytes;
 }

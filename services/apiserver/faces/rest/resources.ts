@@ -7,10 +7,11 @@ import {
   type Call,
   create,
   get,
+  type ListPage,
   list,
   patch,
-  removeCollection,
   removeObject,
+  removeSelected,
   update,
   watch,
 } from "../../verbs/mod.ts";
@@ -97,9 +98,7 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
     const { namespace, query } = target;
     const form = formOf(exchange);
     const page = await list(face.backend, call, resource, listOptions(query, namespace));
-    const pieces = listPieces(resource, page, form);
-    if (pieces === undefined) return respond(listBytes(resource, page, form), form);
-    return { ...streamResponse("application/json", pieces), isDocument: true };
+    return listResponse(resource, page, form);
   },
   watch: async (exchange) => {
     const { face, call, begun, target, resource } = exchange;
@@ -162,8 +161,7 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
       throw badRequest("DeleteOptions: preconditions are of one object, not of a collection");
     }
     const about = { selection: listOptions(query, namespace), ...options };
-    const status = await removeCollection(face.backend, call, resource, about);
-    return respond(Buffer.from(JSON.stringify(status)), form);
+    return listResponse(resource, await removeSelected(face.backend, call, resource, about), form);
   },
 };
 
@@ -183,6 +181,12 @@ function acceptOf(request: RestRequest): string | undefined {
 
 function objectResponse(object: StoredObject, form: Form, status = 200) {
   return respond(objectBytes(object, form), form, status);
+}
+
+function listResponse(resource: Resource, page: ListPage, form: Form): RestResponse {
+  const pieces = listPieces(resource, page, form);
+  if (pieces === undefined) return respond(listBytes(resource, page, form), form);
+  return { ...streamResponse("application/json", pieces), isDocument: true };
 }
 
 function respond(json: Uint8Array, { accepted, pretty }: Form, status = 200) {
