@@ -7,8 +7,9 @@
 #
 # etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load
 # and haproxy from the system's own suite, unless the system has them; h2spec, grpc-go's interop
-# client, the checker of Envoy's configuration, buf and the generators of Go code are built with Go;
-# Python gets an environment of its own with gRPC's packages and generator.
+# client, the checker of Envoy's configuration, the checks of Kubernetes' own clients, helm, buf and
+# the generators of Go code are built with Go; Python gets an environment of its own with gRPC's
+# packages and generator.
 set -euo pipefail
 folder=${TRIREME_FOREIGN:-${XDG_CACHE_HOME:-$HOME/.cache}/trireme-foreign}
 bin=$folder/bin
@@ -116,15 +117,21 @@ if ! [ -x "$bin/grpc-interop-client" ]; then
   fi
 fi
 
-source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../test/foreign/envoy-check" && pwd)
-if ! [ "$bin/envoy-check" -nt "$source/main.go" ]; then
+# local_program NAME TEXT: a Go program of test/foreign/NAME, built again when its source is newer.
+local_program() {
+  local source
+  source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../test/foreign/$1" && pwd)
+  if [ -x "$bin/$1" ] && [ -z "$(find "$source" -newer "$bin/$1" -type f)" ]; then return; fi
   if command -v go >/dev/null; then
-    say "the checker of Envoy's configuration"
-    (cd "$source" && go build -o "$bin/envoy-check" . >&2)
+    say "$2"
+    (cd "$source" && go build -o "$bin/$1" . >&2)
   else
-    say "the checker of Envoy's configuration is left out: it takes Go to build it"
+    say "$2 is left out: it takes Go to build it"
   fi
-fi
+}
+
+local_program envoy-check "the checker of Envoy's configuration"
+local_program kubernetes-clients "the checks of Kubernetes' own Go clients"
 
 # go_program NAME PACKAGE@VERSION
 go_program() {

@@ -58,6 +58,10 @@ export async function restWorld(
     https: { host: "127.0.0.1", port: 0 },
     tls: { cert, key, clientCa: authority.cert },
     ...options,
+  }).catch(async (error) => {
+    await store.close();
+    await rm(directory, { recursive: true });
+    throw error;
   });
   const port = server.httpsPort as number;
   const world: RestWorld = {
