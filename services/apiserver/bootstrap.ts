@@ -27,6 +27,7 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
         metadata: { name: "kubernetes" },
         spec: { cidrs: [backend.serviceRange] },
       });
+      await createMissing(backend, "storage.k8s.io/v1", "StorageClass", standardClass);
       await reconcilePolicy(backend);
       return;
     } catch (thrown) {
@@ -39,6 +40,17 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
     delay = Math.min(delay * 2, limits.retryMaxMillis);
   }
 }
+
+/** Claims that name no class get a directory of the node. */
+const standardClass = {
+  metadata: {
+    name: "standard",
+    annotations: { "storageclass.kubernetes.io/is-default-class": "true" },
+  },
+  provisioner: "trireme.io/host-path",
+  reclaimPolicy: "Delete",
+  volumeBindingMode: "Immediate",
+};
 
 /** Cluster-scoped objects, whose document has a name. */
 async function createMissing(

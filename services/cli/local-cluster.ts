@@ -2,6 +2,7 @@
  * The processes of a local cluster, with the flags that join them: what `trireme up` supervises.
  * Each could as well be started by hand, on another machine, with the same flags.
  */
+import { join, resolve } from "node:path";
 import type { Log } from "../../ha/runtime/types.ts";
 import { Child } from "./child.ts";
 import type { Credentials } from "./credentials.ts";
@@ -71,6 +72,7 @@ export class LocalCluster {
         ...clientArgs(shape, credentials.controllerManager),
         ...["--cluster-cidr", addressRanges(shape).pods],
         ...["--root-ca-file", credentials.ca],
+        ...["--volume-host-path-dir", join(resolve(shape.dataDirectory), "volumes")],
         ...["--service-account-private-key-file", credentials.serviceAccountKey.privateKey],
       ]),
     );

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { isAbsolute, normalize } from "node:path";
 import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
@@ -8,6 +9,7 @@ import { clusterRoleAggregation } from "./clusterrole-aggregation.ts";
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
+import { disruptionController } from "./disruption.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
 import { jobController } from "./job/controller.ts";
@@ -17,12 +19,14 @@ import { nodeIpamController } from "./node-ipam.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { podGcController } from "./pod-gc.ts";
 import { replicaSetController } from "./replica-set.ts";
+import { replicationController } from "./replication-controller.ts";
 import { rootCaPublisher } from "./root-ca-publisher.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { serviceAccountTokenController } from "./service-account-token/controller.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import type { Controller } from "./types.ts";
+import { persistentVolumeController } from "./volumes/controller.ts";
 
 const flags = {
   ...clientFlags,
@@ -75,6 +79,13 @@ const flags = {
   },
   "concurrent-statefulset-syncs": { type: "number", default: 5, help: "stateful sets at a time" },
   "concurrent-daemonset-syncs": { type: "number", default: 2, help: "daemon sets at a time" },
+  "concurrent-rc-syncs": { type: "number", default: 5, help: "replication controllers at a time" },
+  "concurrent-disruption-syncs": { type: "number", default: 5, help: "budgets at a time" },
+  "volume-host-path-dir": {
+    type: "string",
+    default: "/var/lib/trireme/volumes",
+    help: "directory of the nodes in which volumes of the class standard are made",
+  },
   "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
   "root-ca-file": {
@@ -130,6 +141,9 @@ async function controllersByFlags(
     ttlAfterFinishedController(values["concurrent-ttl-after-finished-syncs"]),
     statefulSetController(values["concurrent-statefulset-syncs"]),
     daemonSetController(values["concurrent-daemonset-syncs"]),
+    replicationController(values["concurrent-rc-syncs"]),
+    disruptionController(values["concurrent-disruption-syncs"]),
+    persistentVolumeController({ root: volumeRoot(values["volume-host-path-dir"]), workers: 5 }),
     endpointsController(values["concurrent-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),
@@ -152,6 +166,12 @@ async function controllersByFlags(
       quarantineMillis: 40_000,
     }),
   ];
+}
+
+function volumeRoot(path: string): string {
+  if (isAbsolute(path) && normalize(path) !== "/") return normalize(path).replace(/\/$/, "");
+  const text = `--volume-host-path-dir: ${path} must be an absolute path below /`;
+  throw new StatusError(Code.invalidArgument, text);
 }
 
 async function readPem(flag: string, file: string | undefined): Promise<string | undefined> {

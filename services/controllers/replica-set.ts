@@ -1,7 +1,7 @@
 import type { StatusError } from "../../ha/runtime/status-error.ts";
 import type { ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from "../../proto/gen/apps.ts";
 import type { Pod } from "../../proto/gen/core.ts";
-import { type Again, keyOf, splitKey } from "../client/mod.ts";
+import { type Again, keyOf, type Reconcile, splitKey } from "../client/mod.ts";
 import {
   isActive,
   matchesLabels,
@@ -10,12 +10,20 @@ import {
   withoutCondition,
 } from "../kinds/mod.ts";
 import { controllerOf } from "./owners.ts";
-import { PodControl } from "./pod-control/pod-control.ts";
+import { PodControl, type PodOwnerKind } from "./pod-control/pod-control.ts";
 import { compareForDeletion, isAvailable, isReady } from "./pods.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
 /** Pods created or deleted in one reconciliation (upstream `BurstReplicas`). */
 const burstMax = 500;
+
+/** A kind whose objects keep a number of pods, seen as ReplicaSets. */
+export interface ReplicaKind extends PodOwnerKind<ReplicaSet> {
+  list(namespace: string | undefined): readonly ReplicaSet[];
+  /** Told of objects that appear, change and go. */
+  watch(changed: (set: ReplicaSet) => void, gone: (set: ReplicaSet) => void): void;
+  writeStatus(set: ReplicaSet, status: ReplicaSetStatus): Promise<void>;
+}
 
 /** Keeps as many pods as each ReplicaSet wants. */
 export function replicaSetController(workers: number): Controller {
@@ -23,39 +31,53 @@ export function replicaSetController(workers: number): Controller {
     name: "replicaset",
     informers: ["ReplicaSet", "Pod"],
     workers,
-    start(context) {
-      const loop = new ReplicaSetLoop(context);
-      loop.watch();
-      return (key) => loop.reconcile(key);
+    start: (context) => keepReplicas(context, replicaSets(context)),
+  };
+}
+
+function replicaSets({ client, informer, on, write }: ControllerContext): ReplicaKind {
+  return {
+    apiVersion: "apps/v1",
+    kind: "ReplicaSet",
+    cached: (name, namespace) => informer("ReplicaSet").lister.get(name, namespace),
+    read: (name, namespace) => client.replicaSets.get(name, namespace),
+    list: (namespace) => informer("ReplicaSet").lister.list(namespace),
+    watch(changed, gone) {
+      on("ReplicaSet", { added: changed, updated: (_, set) => changed(set), deleted: gone });
+    },
+    async writeStatus(set, status) {
+      await client.replicaSets.updateStatus({ ...set, status }, write);
     },
   };
 }
 
-class ReplicaSetLoop {
+/** Begins to follow the objects of the kind. */
+export function keepReplicas(context: ControllerContext, kind: ReplicaKind): Reconcile {
+  const loop = new ReplicaLoop(context, kind);
+  loop.watch();
+  return (key) => loop.reconcile(key);
+}
+
+class ReplicaLoop {
   readonly #context: ControllerContext;
+  readonly #kind: ReplicaKind;
   readonly #pods: PodControl<ReplicaSet>;
 
-  constructor(context: ControllerContext) {
-    const { client, informer } = context;
+  constructor(context: ControllerContext, kind: ReplicaKind) {
     this.#context = context;
-    this.#pods = new PodControl<ReplicaSet>(context, {
-      apiVersion: "apps/v1",
-      kind: "ReplicaSet",
-      cached: (name, namespace) => informer("ReplicaSet").lister.get(name, namespace),
-      read: (name, namespace) => client.replicaSets.get(name, namespace),
-    });
+    this.#kind = kind;
+    this.#pods = new PodControl<ReplicaSet>(context, kind);
   }
 
   watch(): void {
-    const { on, queue } = this.#context;
-    on("ReplicaSet", {
-      added: (set) => queue.add(keyOf(set)),
-      updated: (_, set) => queue.add(keyOf(set)),
-      deleted: (set) => {
+    const { queue } = this.#context;
+    this.#kind.watch(
+      (set) => queue.add(keyOf(set)),
+      (set) => {
         this.#pods.forget(keyOf(set));
         queue.add(keyOf(set));
       },
-    });
+    );
     this.#pods.watch({
       owned: (key, set, pod, previous) => {
         queue.add(key);
@@ -72,7 +94,7 @@ class ReplicaSetLoop {
   async reconcile(key: string): Promise<Again | undefined> {
     const { clock, informer } = this.#context;
     const { name, namespace = "" } = splitKey(key);
-    const set = informer("ReplicaSet").lister.get(name, namespace);
+    const set = this.#kind.cached(name, namespace);
     if (!set) {
       this.#pods.forget(key);
       return undefined;
@@ -120,8 +142,7 @@ class ReplicaSetLoop {
     terminatingReplicas: number,
     failure: StatusError | undefined,
   ): Promise<void> {
-    const { client, clock, write } = this.#context;
-    const now = clock.wallMillis();
+    const now = this.#context.clock.wallMillis();
     const templateLabels = Object.entries(set.spec?.template?.metadata?.labels ?? {});
     const minReadySeconds = set.spec?.minReadySeconds ?? 0;
     const ready = pods.filter(isReady);
@@ -140,12 +161,12 @@ class ReplicaSetLoop {
       ...(conditions.length > 0 && { conditions }),
     };
     if (sameStatus(set.status, status)) return;
-    await client.replicaSets.updateStatus({ ...set, status }, write);
+    await this.#kind.writeStatus(set, status);
   }
 
   #enqueueMatching(pod: Pod): void {
-    const { informer, queue } = this.#context;
-    for (const set of informer("ReplicaSet").lister.list(pod.metadata?.namespace)) {
+    const { queue } = this.#context;
+    for (const set of this.#kind.list(pod.metadata?.namespace)) {
       const selector = selectorOf(set.spec?.selector);
       if (matchesLabels(selector, pod.metadata?.labels)) queue.add(keyOf(set));
     }

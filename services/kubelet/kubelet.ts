@@ -315,7 +315,12 @@ function rank(pod: Pod, known: ReadonlySet<string>): number {
   return known.has(pod.metadata?.uid ?? "") ? 0 : 1;
 }
 
-function configSource(client: Pick<TriremeClient, "configMaps" | "secrets">): ConfigSource {
+type ConfigClient = Pick<
+  TriremeClient,
+  "configMaps" | "secrets" | "persistentVolumeClaims" | "persistentVolumes"
+>;
+
+function configSource(client: ConfigClient): ConfigSource {
   const options = { timeoutMillis: configReadMillis };
   const orNothing = (error: unknown) => {
     if (isNotFound(error)) return undefined;
@@ -325,6 +330,9 @@ function configSource(client: Pick<TriremeClient, "configMaps" | "secrets">): Co
     configMap: (namespace, name) =>
       client.configMaps.get(name, namespace, options).catch(orNothing),
     secret: (namespace, name) => client.secrets.get(name, namespace, options).catch(orNothing),
+    claim: (namespace, name) =>
+      client.persistentVolumeClaims.get(name, namespace, options).catch(orNothing),
+    volume: (name) => client.persistentVolumes.get(name, undefined, options).catch(orNothing),
   };
 }
 

@@ -37,6 +37,8 @@ const source = {
     name === "cm" ? { data: { a: "1", "b.c": "2", "bad key": "x" } } : undefined,
   secret: async (_: string, name: string) =>
     name === "s" ? { data: { password: Buffer.from("geheim").toString("base64") } } : undefined,
+  claim: async () => undefined,
+  volume: async () => undefined,
 };
 const environment = (container: Container, services: Service[] = []) =>
   containerEnvironment(facts, container, services, source);

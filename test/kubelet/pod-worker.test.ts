@@ -346,7 +346,12 @@ describe("pod worker", () => {
         runtime: h.runtime,
         probeRunner: async () => ({ ok: true, message: "" }),
         events: { event: () => undefined },
-        config: { configMap: async () => undefined, secret: async () => undefined },
+        config: {
+          configMap: async () => undefined,
+          secret: async () => undefined,
+          claim: async () => undefined,
+          volume: async () => undefined,
+        },
         askForToken: async () => assert.fail("no token is asked for"),
         services: () => [],
         nodeName: "n",

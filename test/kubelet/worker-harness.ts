@@ -54,6 +54,8 @@ export function harness(pod: Pod) {
         configMap: async (_, name) =>
           missing.configMaps.has(name) ? undefined : { data: { key: "value" } },
         secret: async () => undefined,
+        claim: async () => undefined,
+        volume: async () => undefined,
       },
       askForToken: async () => assert.fail("no token is asked for"),
       services: () => [],

@@ -1,4 +1,4 @@
-import type { Binding, Eviction } from "../../../proto/gen/core.ts";
+import type { Binding, Eviction, Pod } from "../../../proto/gen/core.ts";
 import type { Status } from "../../../proto/gen/meta.ts";
 import { type Document, type Resource, required, rfc3339Seconds } from "../../kinds/mod.ts";
 import { badRequest, conflict, invalid } from "../errors.ts";
@@ -9,6 +9,7 @@ import { change, type Outcome } from "./change.ts";
 import type { Connection } from "./connection.ts";
 import { checkDeletion, deleted, removeKey } from "./delete.ts";
 import { dryRunOf, metadataOf } from "./documents.ts";
+import { takeFromBudget } from "./eviction.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { checkPreconditions } from "./update.ts";
 
@@ -111,8 +112,11 @@ export async function evict(
     const deletion = eviction.deleteOptions ?? {};
     checkDeletion(deletion);
     const key = objectKey(pods, namespace, name);
+    const dryRun = dryRunOf(deletion);
     const body = { apiVersion: "policy/v1", kind: "Eviction", ...eviction };
-    await admitBody(backend, call, target, body, dryRunOf(deletion));
+    await admitBody(backend, call, target, body, dryRun);
+    const stored = backend.cache.of(pods).get(key);
+    if (stored) await takeFromBudget(backend, call, stored.document as Pod, dryRun);
     const { object } = await removeKey(backend, call, pods, key, deletion);
     return deleted(pods, object);
   });

@@ -1,11 +1,5 @@
 /** What becomes of the fields of the core group's kinds, pods apart. */
-import {
-  behaves,
-  pending,
-  type SupportTable,
-  warned,
-  without,
-} from "../machinery/field-support.ts";
+import { behaves, type SupportTable, warned } from "../machinery/field-support.ts";
 import { volumeSourceFields } from "./volume-source-fields.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
@@ -14,8 +8,6 @@ const information = "information for clients";
 const proxy = "kube-proxy";
 const volumes = "the volume controllers";
 const admission = "the admission chain";
-const noController = "no controller of this cluster makes pods of it, it has no effect";
-const noVolumes = "no controller of this cluster binds volumes, it has no effect";
 const noLoadBalancer = "this cluster has no load balancers, it has no effect";
 
 export const coreFields: SupportTable = {
@@ -151,8 +143,7 @@ export const coreFields: SupportTable = {
   },
 
   "trireme.core.v1.PersistentVolumeClaim": {
-    ...behaves(address, "apiVersion kind metadata status"),
-    ...pending("spec", noVolumes, without("accessModes")),
+    ...behaves(address, "apiVersion kind metadata spec status"),
   },
   "trireme.core.v1.PersistentVolumeClaimSpec": behaves(
     volumes,
@@ -174,8 +165,7 @@ export const coreFields: SupportTable = {
   "trireme.core.v1.ModifyVolumeStatus": behaves(status, "targetVolumeAttributesClassName status"),
 
   "trireme.core.v1.PersistentVolume": {
-    ...behaves(address, "apiVersion kind metadata status"),
-    ...pending("spec", noVolumes, without("accessModes")),
+    ...behaves(address, "apiVersion kind metadata spec status"),
   },
   "trireme.core.v1.PersistentVolumeSpec": behaves(
     volumes,
@@ -193,8 +183,7 @@ export const coreFields: SupportTable = {
   ...volumeSourceFields(),
 
   "trireme.core.v1.ReplicationController": {
-    ...behaves(address, "apiVersion kind metadata status"),
-    ...pending("spec", noController, without("template")),
+    ...behaves(address, "apiVersion kind metadata spec status"),
   },
   "trireme.core.v1.ReplicationControllerSpec": behaves(
     "the replication controller",

@@ -1,5 +1,5 @@
 /** What becomes of the fields of the group policy's kinds. */
-import { behaves, pending, type SupportTable } from "../machinery/field-support.ts";
+import { behaves, type SupportTable } from "../machinery/field-support.ts";
 
 const budget = "the disruption controller";
 const status = "information that the controller writes and clients show";
@@ -7,7 +7,7 @@ const status = "information that the controller writes and clients show";
 export const policyFields: SupportTable = {
   "trireme.policy.v1.PodDisruptionBudget": {
     ...behaves("the apiserver: type, name and metadata of an object", "apiVersion kind metadata"),
-    ...pending("spec", "evictions are not held to budgets, it has no effect"),
+    ...behaves(budget, "spec"),
     ...behaves(status, "status"),
   },
   "trireme.policy.v1.PodDisruptionBudgetSpec": behaves(

@@ -9,10 +9,9 @@ const noDrivers = (what: string) =>
 
 export const storageFields: SupportTable = {
   "trireme.storage.v1.StorageClass": {
-    ...behaves(address, "apiVersion metadata"),
-    ...warned("kind", "no controller of this cluster provisions volumes, classes have no effect"),
-    ...behaves(driver, "provisioner parameters reclaimPolicy mountOptions allowVolumeExpansion"),
-    ...behaves(driver, "volumeBindingMode allowedTopologies"),
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves("the volume controller", "provisioner reclaimPolicy volumeBindingMode"),
+    ...behaves(driver, "parameters mountOptions allowVolumeExpansion allowedTopologies"),
   },
   "trireme.storage.v1.TopologySelectorTerm": behaves(driver, "matchLabelExpressions"),
   "trireme.storage.v1.TopologySelectorLabelRequirement": behaves(driver, "key values"),

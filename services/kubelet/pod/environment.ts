@@ -4,6 +4,8 @@ import type {
   Container,
   EnvVar,
   ObjectFieldSelector,
+  PersistentVolume,
+  PersistentVolumeClaim,
   Pod,
   ResourceFieldSelector,
   Secret,
@@ -16,6 +18,8 @@ import { ContainerConfigError } from "../runtime/types.ts";
 export interface ConfigSource {
   configMap(namespace: string, name: string): Promise<ConfigMap | undefined>;
   secret(namespace: string, name: string): Promise<Secret | undefined>;
+  claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
+  volume(name: string): Promise<PersistentVolume | undefined>;
 }
 
 export interface PodFacts {

@@ -17,6 +17,7 @@ import type {
 } from "../../../proto/gen/core.ts";
 import { ContainerConfigError, type Mount } from "../runtime/types.ts";
 import type { AccountTokens } from "./account-tokens.ts";
+import { claimedPath } from "./claimed-volume.ts";
 import { giveToGroup, prepareEmptyDir } from "./empty-dir.ts";
 import { type ConfigSource, fieldValue, type PodFacts, resourceValue } from "./environment.ts";
 import { safeRelative, type VolumeFile, writePayload } from "./payload.ts";
@@ -43,6 +44,12 @@ export async function prepareVolumes(
     const dir = join(volumesDir, safeRelative(name, `volume name "${name}"`));
     if (volume.hostPath !== undefined) {
       paths.set(name, await hostPath(volume.hostPath, name));
+      continue;
+    }
+    if (volume.persistentVolumeClaim !== undefined) {
+      const claimName = volume.persistentVolumeClaim.claimName ?? "";
+      const namespace = facts.pod.metadata?.namespace ?? "";
+      paths.set(name, await claimedPath(source, namespace, claimName));
       continue;
     }
     const files = await filesOf(facts, volume, source, tokens);

@@ -75,17 +75,16 @@ export const containerFields: SupportTable = {
   },
   "trireme.core.v1.SleepAction": behaves(kubelet, "seconds"),
   "trireme.core.v1.Volume": {
-    ...behaves(kubelet, "name hostPath emptyDir secret configMap downwardAPI projected"),
+    ...behaves(
+      kubelet,
+      "name hostPath emptyDir secret configMap downwardAPI projected persistentVolumeClaim",
+    ),
     ...warned(
       "gcePersistentDisk awsElasticBlockStore gitRepo nfs iscsi glusterfs",
       notAVolume,
       () => false,
     ),
-    ...warned(
-      "persistentVolumeClaim rbd flexVolume cinder cephfs flocker fc",
-      notAVolume,
-      () => false,
-    ),
+    ...warned("rbd flexVolume cinder cephfs flocker fc", notAVolume, () => false),
     ...warned(
       "azureFile vsphereVolume quobyte azureDisk photonPersistentDisk",
       notAVolume,

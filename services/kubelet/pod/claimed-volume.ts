@@ -1,0 +1,43 @@
+/** Volumes that a pod has by a PersistentVolumeClaim: directories of this node. */
+import { existsSync } from "node:fs";
+import { chmod, mkdir } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+import { ContainerConfigError } from "../runtime/types.ts";
+import type { ConfigSource } from "./environment.ts";
+
+/** Made for the pods of any user; what is there keeps its owner and its mode. */
+const directoryMode = 0o777;
+
+/** Throws while the claim has no volume, and for volumes that are no directories of a node. */
+export async function claimedPath(
+  source: ConfigSource,
+  namespace: string,
+  name: string,
+): Promise<string> {
+  const refuse = (problem: string) =>
+    new ContainerConfigError(`persistentvolumeclaim "${name}" ${problem}`);
+  const claim = await source.claim(namespace, name);
+  if (claim === undefined) throw refuse("not found");
+  const volumeName = claim.spec?.volumeName ?? "";
+  if (claim.status?.phase !== "Bound" || volumeName === "")
+    throw refuse("is not bound to a volume");
+  const volume = await source.volume(volumeName);
+  if (volume === undefined) throw refuse(`is bound to volume ${volumeName}, which does not exist`);
+  if (volume.spec?.claimRef?.uid !== claim.metadata?.uid) {
+    throw refuse(`is bound to volume ${volumeName}, which belongs to another claim`);
+  }
+  const { hostPath, local, volumeMode = "Filesystem" } = volume.spec ?? {};
+  const path = hostPath?.path ?? local?.path;
+  if (path === undefined || volumeMode !== "Filesystem") {
+    const what = "only hostPath and local of volumeMode Filesystem are";
+    throw refuse(`is bound to volume ${volumeName}, whose source is not supported: ${what}`);
+  }
+  if (!isAbsolute(path)) throw refuse(`is bound to volume ${volumeName}: ${path} is not absolute`);
+  if (existsSync(path)) return path;
+  if (hostPath?.type !== "DirectoryOrCreate") {
+    throw refuse(`is bound to volume ${volumeName}: ${path} does not exist on this node`);
+  }
+  await mkdir(path, { recursive: true });
+  await chmod(path, directoryMode);
+  return path;
+}
