@@ -14,7 +14,7 @@ import type { Controller, ControllerContext } from "./types.ts";
 /** Addresses in one Endpoints object; more are cut, and an annotation says so (upstream). */
 const addressesMax = 1000;
 const overCapacity = "endpoints.kubernetes.io/over-capacity";
-const headlessLabel = "service.kubernetes.io/headless";
+export const headlessLabel = "service.kubernetes.io/headless";
 
 /** Lists the pods behind each Service that has a selector. */
 export function endpointsController(workers: number): Controller {
@@ -102,7 +102,7 @@ async function reconcile(context: ControllerContext, key: string): Promise<Again
   return undefined;
 }
 
-function selects(service: Service, pod: Pod): boolean {
+export function selects(service: Service, pod: Pod): boolean {
   const selector = Object.entries(service.spec?.selector ?? {});
   const labels = pod.metadata?.labels ?? {};
   return selector.length > 0 && selector.every(([key, value]) => labels[key] === value);
@@ -144,7 +144,7 @@ function subsetsOf(
 }
 
 /** Undefined: none of the service's ports is a port of this pod. */
-function portsOf(service: Service, pod: Pod): EndpointPort[] | undefined {
+export function portsOf(service: Service, pod: Pod): EndpointPort[] | undefined {
   const wanted = service.spec?.ports ?? [];
   // A headless service may do without ports.
   if (wanted.length === 0) return service.spec?.clusterIP === "None" ? [] : undefined;

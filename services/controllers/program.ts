@@ -10,6 +10,7 @@ import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { disruptionController } from "./disruption.ts";
+import { endpointSliceController } from "./endpoint-slice.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
 import { jobController } from "./job/controller.ts";
@@ -87,6 +88,11 @@ const flags = {
     help: "directory of the nodes in which volumes of the class standard are made",
   },
   "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
+  "concurrent-service-endpoint-syncs": {
+    type: "number",
+    default: 5,
+    help: "services whose slices are written at a time",
+  },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
   "root-ca-file": {
     type: "string",
@@ -145,6 +151,7 @@ async function controllersByFlags(
     disruptionController(values["concurrent-disruption-syncs"]),
     persistentVolumeController({ root: volumeRoot(values["volume-host-path-dir"]), workers: 5 }),
     endpointsController(values["concurrent-endpoint-syncs"]),
+    endpointSliceController(values["concurrent-service-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),
     clusterRoleAggregation(1),
