@@ -151,6 +151,7 @@ export const coreFields: SupportTable = {
       "dataSourceRef volumeAttributesClassName",
   ),
   "trireme.core.v1.VolumeResourceRequirements": behaves(volumes, "limits requests"),
+  "trireme.core.v1.LocalObjectReference": behaves(address, "name"),
   "trireme.core.v1.TypedLocalObjectReference": behaves(volumes, "apiGroup kind name"),
   "trireme.core.v1.TypedObjectReference": behaves(volumes, "apiGroup kind name namespace"),
   "trireme.core.v1.PersistentVolumeClaimStatus": behaves(
