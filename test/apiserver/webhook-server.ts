@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createAuthority } from "../../services/apiserver/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 
-export interface Asked {
+interface Asked {
   readonly path: string;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into requests of every shape.
   readonly request: any;

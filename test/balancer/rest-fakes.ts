@@ -262,8 +262,14 @@ export async function startRestCluster({
     ...{ cluster, masters, balancer, ca, port, connect: connectAs },
     rests: rests as [FakeRest, FakeRest, FakeRest],
     client: connectAs(jane),
-    freeze: (at) => lines[at]?.forEach((wire) => void wire.freeze()),
-    thaw: (at) => lines[at]?.forEach((wire) => void wire.thaw()),
+    freeze: (at) =>
+      lines[at]?.forEach((wire) => {
+        wire.freeze();
+      }),
+    thaw: (at) =>
+      lines[at]?.forEach((wire) => {
+        wire.thaw();
+      }),
     async kill(at) {
       await Promise.all([masters[at]?.kill(), rests[at]?.kill()]);
     },

@@ -101,7 +101,7 @@ test("an upgrade reaches a real apiserver, and its refusal comes back", async ()
     const socket = new WebSocket(url, "v5.channel.k8s.io", { ca: world.ca, ...world.admin });
     const said = await new Promise<string>((resolve) => {
       socket.on("unexpected-response", (_, response) => resolve(String(response.statusCode)));
-      socket.on("message", (data) => resolve(String(data)));
+      socket.on("message", (data) => resolve(Buffer.isBuffer(data) ? data.toString() : ""));
       socket.on("error", (error) => resolve(error.message));
     });
     assert.match(said, /404|not found/);

@@ -93,7 +93,9 @@ function judged({ metadata, spec = {} }: Pod): unknown {
     images: [initContainers, containers, ephemeralContainers].map((list) =>
       list.map(({ name = "", image = "" }) => [name, image]),
     ),
-    profiles: annotations.filter(([key]) => /\b(?:seccomp|apparmor)\.security\./.test(key)).sort(),
+    profiles: annotations
+      .filter(([key]) => /\b(?:seccomp|apparmor)\.security\./.test(key))
+      .sort(([one], [other]) => (one < other ? -1 : 1)),
   };
 }
 

@@ -105,7 +105,7 @@ function checked(
     if (before === after) continue;
     const must = `must have the same ${field === "uid" ? "UID" : field}`;
     throw internal(
-      `${about} returned invalid metadata at index ${index}: ${must}: ${before} != ${String(after)}`,
+      `${about} returned invalid metadata at index ${index}: ${must}: ${before} != ${JSON.stringify(after)}`,
     );
   }
   // Labels and annotations may change; the rest of the metadata are the server's.

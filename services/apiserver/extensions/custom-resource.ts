@@ -151,7 +151,8 @@ function selectableFieldsOf({
       const path = parseJsonPath(jsonPath);
       const value = (document: Document) => {
         const [found] = path.find(document);
-        return found === undefined || found === null ? "" : String(found);
+        if (found === undefined || found === null) return "";
+        return typeof found === "string" ? found : JSON.stringify(found);
       };
       return [jsonPath.replace(/^\./, ""), value];
     }),

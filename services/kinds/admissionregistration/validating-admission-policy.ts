@@ -160,7 +160,9 @@ function validateVariable(
     const compiler = new AdmissionCompiler({ ...scope, variables: new Map(known) });
     known.set(name, compiler.compile(expression).type);
   } catch (thrown) {
-    causes.push(invalid(field, expression, thrown instanceof Error ? thrown.message : `${thrown}`));
+    causes.push(
+      invalid(field, expression, thrown instanceof Error ? thrown.message : String(thrown)),
+    );
     // What reads it is not blamed for that.
     known.set(name, "dyn");
   }

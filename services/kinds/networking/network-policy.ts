@@ -107,7 +107,7 @@ function validatePort(one: NetworkPolicyPort, at: string): FieldCause[] {
   if (endPort !== undefined) {
     causes.push(invalid(end, endPort, "may not be specified when `port` is non-numeric"));
   }
-  const name = String(port);
+  const name = typeof port === "string" ? port : JSON.stringify(port);
   return [...causes, ...wrong(`${at}.port`, name, checkPortName(name))];
 }
 

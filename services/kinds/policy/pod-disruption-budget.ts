@@ -63,7 +63,8 @@ export const podDisruptionBudget = defineKind({
 });
 
 function shown(amount: unknown): string {
-  return amount === undefined ? "N/A" : String(amount);
+  if (amount === undefined) return "N/A";
+  return typeof amount === "string" ? amount : JSON.stringify(amount);
 }
 
 function validateSpec(spec: PodDisruptionBudgetSpec): FieldCause[] {

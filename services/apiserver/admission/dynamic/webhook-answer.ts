@@ -122,9 +122,9 @@ export function denial(webhook: string, result: JsonObject): StatusError {
 function causesIn(value: unknown): FieldCause[] {
   if (!Array.isArray(value)) return [];
   return value.filter(isObject).map(({ reason, message, field }) => ({
-    reason: String(reason ?? ""),
-    message: String(message ?? ""),
-    field: String(field ?? ""),
+    reason: textOf(reason),
+    message: textOf(message),
+    field: textOf(field),
   }));
 }
 
@@ -148,4 +148,8 @@ export function internalError(message: string): StatusError {
     reason: "InternalError",
     causes: [{ reason: "", message, field: "" }],
   });
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }

@@ -103,7 +103,7 @@ function validateDeprecation(version: CustomResourceDefinitionVersion, at: strin
   else {
     if (text.length > 256) problems.push("must be <= 256 characters long");
     if (text === "") problems.push("must not be an empty string");
-    const index = [...text].findIndex((each) => /\p{C}/u.test(each));
+    const index = Array.from(text).findIndex((each) => /\p{C}/u.test(each));
     if (index >= 0) {
       const rule = "must only contain printable UTF-8 characters";
       problems.push(`${rule}; non-printable character found at index ${index}`);

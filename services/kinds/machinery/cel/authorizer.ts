@@ -17,7 +17,7 @@ export interface AccessQuestion {
   readonly fieldSelector: string;
 }
 
-export interface AccessAnswer {
+interface AccessAnswer {
   readonly allowed: boolean;
   readonly reason: string;
 }

@@ -116,7 +116,7 @@ const reasons = [
 ];
 
 function textProblems(node: SchemaNode, definition: ValidationRule, at: string): FieldCause[] {
-  const { rule = "", message = "", messageExpression = "", reason, fieldPath = "" } = definition;
+  const { rule, message = "", messageExpression = "", reason, fieldPath = "" } = definition;
   const causes: FieldCause[] = [];
   const broken = /[\n\r]/;
   if (rule.trim() === "") causes.push(required(`${at}.rule`, "rule is not specified"));

@@ -21,7 +21,9 @@ export function equalValues(one: unknown, other: unknown): boolean {
   }
   if (isMap(one) && isMap(other)) return equalMaps(one, other);
   if (one.constructor !== other.constructor) return false;
-  const [left, right] = [String(one), String(other)];
+  // The libraries' own values (addresses, quantities, URLs) say all that they are as text.
+  const ownText = (value: object) => (value as { toString(): string }).toString();
+  const [left, right] = [ownText(one), ownText(other)];
   return left === right && left !== "[object Object]";
 }
 

@@ -70,7 +70,7 @@ function isHostName(text: string): boolean {
 function isIsbn10(text: string): boolean {
   const digits = text.replace(/[\s-]/g, "");
   if (!/^\d{9}[\dX]$/.test(digits)) return false;
-  const sum = [...digits].reduce(
+  const sum = Array.from(digits).reduce(
     (total, digit, index) => total + (10 - index) * (digit === "X" ? 10 : Number(digit)),
     0,
   );
@@ -80,7 +80,7 @@ function isIsbn10(text: string): boolean {
 function isIsbn13(text: string): boolean {
   const digits = text.replace(/[\s-]/g, "");
   if (!/^\d{13}$/.test(digits)) return false;
-  const sum = [...digits].reduce(
+  const sum = Array.from(digits).reduce(
     (total, digit, index) => total + Number(digit) * (index % 2 === 0 ? 1 : 3),
     0,
   );
@@ -91,7 +91,7 @@ function isCardNumber(text: string): boolean {
   const digits = text.replace(/\D/g, "");
   if (digits.length < 13 || digits.length > 19) return false;
   let sum = 0;
-  for (const [index, digit] of [...digits].reverse().entries()) {
+  for (const [index, digit] of Array.from(digits).reverse().entries()) {
     const doubled = Number(digit) * (index % 2 === 0 ? 1 : 2);
     sum += doubled > 9 ? doubled - 9 : doubled;
   }

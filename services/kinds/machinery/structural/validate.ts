@@ -181,7 +181,7 @@ function tooMany(path: string, actual: number, maximum: number): FieldCause {
 function text(node: SchemaNode, value: string, path: string, causes: FieldCause[]): void {
   const { minLength, maxLength, pattern, format } = node.props;
   if (maxLength !== undefined || minLength !== undefined) {
-    const length = value.length <= (minLength ?? 0) ? [...value].length : codePoints(value);
+    const length = value.length <= (minLength ?? 0) ? Array.from(value).length : codePoints(value);
     if (maxLength !== undefined && length > maxLength) causes.push(tooLong(path, maxLength));
     if (minLength !== undefined && length < minLength) {
       const detail = body(path, `should be at least ${minLength} chars long`);

@@ -138,7 +138,7 @@ async function prepare(
 }
 
 function targetOf(request: IncomingMessage): Target {
-  const [path = "", query = ""] = splitOnce(request.url ?? "", "?");
+  const [path, query] = splitOnce(request.url ?? "", "?");
   const match = pathShape.exec(path);
   const [, namespace = "", name = "", subresource] = match ?? [];
   if (subresource === undefined) {

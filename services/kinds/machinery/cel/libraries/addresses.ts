@@ -97,7 +97,8 @@ export function registerAddresses(environment: Environment): void {
   const [ip, cidr] = ["net.IP", "net.CIDR"];
   environment.registerType(ip, { ctor: AddressValue, fields: {} });
   environment.registerType(cidr, { ctor: RangeValue, fields: {} });
-  const same = (one: object, other: object) => String(one) === String(other);
+  type Address = AddressValue | RangeValue;
+  const same = (one: Address, other: Address) => one.toString() === other.toString();
   environment.registerOperator(`${ip} == ${ip}`, same);
   environment.registerOperator(`${cidr} == ${cidr}`, same);
   const is =

@@ -18,7 +18,7 @@ export function registerStrings(environment: Environment): void {
       findAll(text, pattern, -1n),
     "string.findAll(string, int): list<string>": findAll,
     "string.charAt(int): string": (text: string, index: bigint) => {
-      const points = [...text];
+      const points = Array.from(text);
       if (index < 0n || index > BigInt(points.length))
         throw new Error(`index out of range: ${index}`);
       return points[Number(index)] ?? "";
@@ -26,7 +26,7 @@ export function registerStrings(environment: Environment): void {
     "string.replace(string, string): string": (text: string, from: string, to: string) =>
       replace(text, from, to, -1n),
     "string.replace(string, string, int): string": replace,
-    "string.reverse(): string": (text: string) => [...text].reverse().join(""),
+    "string.reverse(): string": (text: string) => Array.from(text).reverse().join(""),
     "string.format(list): string": format,
   });
   defineNamespace(environment, "strings", {
@@ -62,7 +62,7 @@ function findAll(text: string, pattern: string, limit: bigint): string[] {
 function replace(text: string, from: string, to: string, limit: bigint): string {
   spendOnText(text, from, to);
   if (limit === 0n) return text;
-  const parts = from === "" ? ["", ...text, ""] : text.split(from);
+  const parts = from === "" ? ["", ...Array.from(text), ""] : text.split(from);
   const most = limit < 0n ? parts.length - 1 : Math.min(Number(limit), parts.length - 1);
   spendOnText("".padEnd(0), to.repeat(Math.min(most, 1)));
   if (most * to.length > textMax) throw new Error(`the text grows beyond ${textMax} characters`);
@@ -126,5 +126,5 @@ function shown(value: unknown): string {
     const entries = Object.entries(value).map(([name, each]) => `${name}: ${shown(each)}`);
     return `{${entries.sort().join(", ")}}`;
   }
-  return String(value);
+  return (value as { toString(): string }).toString();
 }
