@@ -55,6 +55,7 @@ import { type RestBounds, RestServer } from "./faces/rest/server.ts";
 import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
 import { limits } from "./limits.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
+import { UsageOfNodes } from "./nodes/usage.ts";
 import { objectKey } from "./storage/keys.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
 import { type Backend, FlowControl, TimeToLive } from "./verbs/mod.ts";
@@ -229,6 +230,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       clock,
     }),
     virtual: virtualKinds,
+    usage: new UsageOfNodes({ registry, cache, tls: options.kubeletTls, clock, log }),
     tokens: {
       kinds: tokenKinds(options, registry, cache, serviceAccountTokens, now),
       audiences: serviceAccountTokens?.audiences ?? [],

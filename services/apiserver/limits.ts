@@ -87,6 +87,10 @@ export const limits = {
   heartbeatNodes: 5_000,
   heartbeatPods: 1_000,
   heartbeatParallel: 8,
+  /** What a kubelet says its pods use is asked for anew after this, so many kubelets at a time. */
+  usageMillis: 10_000,
+  usageParallel: 16,
+  usageAnswerMillis: 5_000,
   /** Wait between two immediate liveness writes. */
   livenessMinMillis: 200,
   /** Watchers of the cluster status. */

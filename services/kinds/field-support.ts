@@ -18,6 +18,7 @@ import { eventsFields } from "./events/fields.ts";
 import { FieldWarnings, type SupportTable } from "./machinery/field-support.ts";
 import { metaFields } from "./machinery/meta-fields.ts";
 import type { Document } from "./machinery/resource.ts";
+import { metricsFields } from "./metrics/fields.ts";
 import { networkingFields } from "./networking/fields.ts";
 import { nodeFields } from "./node/fields.ts";
 import { policyFields } from "./policy/fields.ts";
@@ -49,6 +50,7 @@ export const fieldSupport: SupportTable = {
   ...certificatesFields,
   ...eventsFields,
   ...apiRegistrationFields,
+  ...metricsFields,
 };
 
 const warnings = new FieldWarnings(fieldSupport);

@@ -32,6 +32,7 @@ export {
   withoutCondition,
 } from "./machinery/conditions.ts";
 export { ageColumn, defineResource, nameColumn } from "./machinery/define.ts";
+export { formatGoDuration } from "./machinery/go-duration.ts";
 export { percentOf } from "./machinery/int-or-string.ts";
 export { copyJson, equalJson } from "./machinery/json.ts";
 export { parseJson } from "./machinery/json-text.ts";
@@ -77,5 +78,6 @@ export {
 export { formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
 export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";
 export { parseYaml } from "./machinery/yaml.ts";
+export { followedRelease, gitVersion } from "./release.ts";
 export { systemPriorityClasses } from "./scheduling/priority-class.ts";
 export { isDefaultStorageClass } from "./storage/storage-class.ts";

@@ -1,5 +1,5 @@
 /** trireme.kubelet.v1.Kubelet: what the apiserver asks of a node. */
-import { bidiStream, type CallContext, serverStream } from "../../ha/rpc/mod.ts";
+import { bidiStream, type CallContext, serverStream, unary } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type {
   ExecRequest,
@@ -9,6 +9,7 @@ import type {
   PortForwardRequest,
   PortForwardResponse,
 } from "../../proto/gen/core.ts";
+import type { NodeStats, StatsRequest } from "../../proto/gen/kubelet.ts";
 import { runSession } from "./exec.ts";
 import { kubeletLimits } from "./limits.ts";
 import { openLogs } from "./logs.ts";
@@ -62,6 +63,10 @@ export function kubeletHandlers(
     portForward: bidiStream<PortForwardRequest, PortForwardResponse>((requests, context) => {
       enter(context);
       return forwards.during(forwardPort(source, requests, context));
+    }),
+    stats: unary<StatsRequest, NodeStats>((_request, context) => {
+      enter(context);
+      return source.stats() ?? {};
     }),
   };
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Node, NodeStatus, Pod, PodStatusResult } from "../../proto/gen/core.ts";
+import type { NodeStats } from "../../proto/gen/kubelet.ts";
 import {
   Backoff,
   createEventRecorder,
@@ -33,7 +34,7 @@ import {
   nodeStatus,
 } from "./node/node-status.ts";
 import { registerNode } from "./node/registration.ts";
-import { createUsageSampler } from "./node/usage.ts";
+import { createUsageSampler, type UsageSampler } from "./node/usage.ts";
 import type { AccountToken, AccountTokenRequest } from "./pod/account-tokens.ts";
 import type { ConfigSource } from "./pod/environment.ts";
 import type { ClusterDns } from "./pod/network-files.ts";
@@ -66,6 +67,7 @@ export class Kubelet implements PodSource {
   readonly #informers: InformerFactory;
   readonly #events: EventRecorder;
   readonly #heartbeat: Heartbeat;
+  readonly #usage: UsageSampler;
   readonly #health: NodeHealth;
   readonly #workers = new Map<string, PodWorker>();
   readonly #context: WorkerContext;
@@ -90,6 +92,7 @@ export class Kubelet implements PodSource {
     });
     const shared = node.capacityCpu !== undefined || node.capacityMemory !== undefined;
     const usage = createUsageSampler(runtime, clock, shared);
+    this.#usage = usage;
     this.#health = new NodeHealth({
       runtime,
       machine: () => measureMachine(options.dataDir),
@@ -175,6 +178,10 @@ export class Kubelet implements PodSource {
 
   pod(namespace: string, name: string): Pod | undefined {
     return this.#podInformer().lister.get(name, namespace);
+  }
+
+  stats(): NodeStats {
+    return this.#usage.stats();
   }
 
   /**

@@ -21,6 +21,8 @@ export const kubeletLimits = {
   maxPods: 110,
   heartbeatMillis: 5_000,
   heartbeatMillisMin: 500,
+  /** CPU use is measured over at least this. */
+  statsWindowMillisMin: 1_000,
   heartbeatMillisMax: 60_000,
   /** An unanswered stream is a broken stream. */
   heartbeatAnswerMillis: 8_000,

@@ -7,7 +7,7 @@ import { program, type Running } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
-import { bytes } from "../kinds/mod.ts";
+import { bytes, gitVersion } from "../kinds/mod.ts";
 import { kubeletHandlers } from "./handlers.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
@@ -15,7 +15,6 @@ import { evictionHardDefault, parseThresholds } from "./node/health.ts";
 import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
 import { createProcessRuntime } from "./runtime/process/mod.ts";
 
-const version = "v1.34.0-trireme";
 const drainMillis = 1_000;
 
 const kubelet = program({
@@ -83,7 +82,11 @@ const kubelet = program({
     await runtime.load();
     const server = createRpcServer({ log, tls });
     let agent: Kubelet | undefined;
-    const source = { runtime, pod: (space: string, name: string) => agent?.pod(space, name) };
+    const source = {
+      runtime,
+      pod: (space: string, name: string) => agent?.pod(space, name),
+      stats: () => agent?.stats(),
+    };
     server.addService(KubeletService, kubeletHandlers(source, tls !== undefined));
     const { port } = await server.listen({ host: values["node-ip"], port: values.port });
     agent = new Kubelet({
@@ -113,7 +116,7 @@ const kubelet = program({
           : fileSystemBytes(root),
         reserved: parseReserved(values["system-reserved"], "--system-reserved"),
         runtimeVersion: `${runtime.name}://${runtime.version}`,
-        kubeletVersion: version,
+        kubeletVersion: gitVersion(),
       },
     });
     const running = agent;

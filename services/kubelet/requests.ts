@@ -1,6 +1,7 @@
 /** What the requests about a pod's containers have in common. */
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Pod } from "../../proto/gen/core.ts";
+import type { NodeStats } from "../../proto/gen/kubelet.ts";
 import { runsOf } from "./pod/status.ts";
 import type { ContainerRuntime, Container as RuntimeContainer } from "./runtime/types.ts";
 
@@ -8,6 +9,8 @@ import type { ContainerRuntime, Container as RuntimeContainer } from "./runtime/
 export interface PodSource {
   readonly runtime: ContainerRuntime;
   readonly pod: (namespace: string, name: string) => Pod | undefined;
+  /** What the node and its pods use; undefined: the kubelet does not measure yet. */
+  readonly stats: () => NodeStats | undefined;
 }
 
 export function badRequest(message: string): StatusError {

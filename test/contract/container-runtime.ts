@@ -270,6 +270,11 @@ export function containerRuntimeContract(
         const [use] = await runtime.resourceUse();
         return use !== undefined && use.cpuMillisTotal > 0 && use.memoryBytes > 0;
       });
+      const [use] = await runtime.resourceUse();
+      const [container] = use?.containers ?? [];
+      assert.equal(container?.id, id);
+      assert.equal(container?.cpuMillisTotal, use?.cpuMillisTotal);
+      assert.equal(container?.memoryBytes, use?.memoryBytes);
       await runtime.stopContainer(id, 0);
     });
 

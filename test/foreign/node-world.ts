@@ -6,6 +6,7 @@ import { createRpcServer } from "../../ha/rpc/mod.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { connectClient } from "../../services/client/mod.ts";
+import { gitVersion } from "../../services/kinds/mod.ts";
 import { kubeletHandlers } from "../../services/kubelet/handlers.ts";
 import { createProcessRuntime, Kubelet } from "../../services/kubelet/mod.ts";
 import { quietLog } from "../apiserver/harness.ts";
@@ -34,7 +35,11 @@ export async function nodeWorld(): Promise<NodeWorld> {
   const runtime = createProcessRuntime({ root: join(directory, "runtime"), log: quietLog });
   await runtime.load();
   let kubelet: Kubelet | undefined;
-  const source = { runtime, pod: (space: string, name: string) => kubelet?.pod(space, name) };
+  const source = {
+    runtime,
+    pod: (space: string, name: string) => kubelet?.pod(space, name),
+    stats: () => kubelet?.stats(),
+  };
   const server = createRpcServer({ log: quietLog });
   server.addService(KubeletService, kubeletHandlers(source, false));
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
@@ -43,7 +48,7 @@ export async function nodeWorld(): Promise<NodeWorld> {
     dataDir: directory,
     node: {
       ...{ nodeName: "n1", nodeIP: "127.0.0.1", port, maxPods: 110, labels: {}, taints: [] },
-      ...{ reserved: {}, runtimeVersion: "process://1", kubeletVersion: "v1.34.0" },
+      ...{ reserved: {}, runtimeVersion: "process://1", kubeletVersion: gitVersion() },
     },
   });
   await kubelet.start();

@@ -225,7 +225,11 @@ describe("kubelet API", () => {
       metadata: { uid: "u", name: "p" },
       spec: { containers: [{ name: "a" }, { name: "b" }] },
     };
-    const source = { runtime, pod: (_: string, name: string) => (name === "p" ? pod : undefined) };
+    const source = {
+      runtime,
+      pod: (_: string, name: string) => (name === "p" ? pod : undefined),
+      stats: () => undefined,
+    };
     const open = (request: object) =>
       openLogs(source, { name: "p", ...request }, new AbortController().signal);
     assert.throws(() => open({ name: "x" }), { code: Code.notFound });
@@ -264,7 +268,11 @@ describe("kubelet service", () => {
     const id = await runtime.createContainer({ ...config, command: ["x"], args: [], mounts: [] });
     await runtime.startContainer(id);
     const server = createRpcServer({ log: silent });
-    const source = { runtime, pod: (_: string, name: string) => (name === "p" ? pod : undefined) };
+    const source = {
+      runtime,
+      pod: (_: string, name: string) => (name === "p" ? pod : undefined),
+      stats: () => undefined,
+    };
     server.addService(KubeletService, kubeletHandlers(source, false));
     const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
     const client = new KubeletClient(`127.0.0.1:${port}`, credentials.createInsecure());

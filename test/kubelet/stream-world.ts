@@ -60,7 +60,10 @@ export async function streamWorld(): Promise<StreamWorld> {
     return stored?.document as unknown as Pod | undefined;
   };
   const kubelet = createRpcServer({ log: quietLog });
-  kubelet.addService(KubeletService, kubeletHandlers({ runtime, pod: found }, false, streamLimits));
+  kubelet.addService(
+    KubeletService,
+    kubeletHandlers({ runtime, pod: found, stats: () => undefined }, false, streamLimits),
+  );
   const kubeletPort = (await kubelet.listen({ host: "127.0.0.1", port: 0 })).port;
   await makeObjects(space, kubeletPort);
   const liveness = new Liveness(backend, {});

@@ -107,7 +107,7 @@ test("a resource is found as soon as it is registered, and gone as soon as it is
   const groups = JSON.parse(after.text).items.map(
     ({ metadata }: { metadata: Named }) => metadata.name,
   );
-  assert.deepEqual(groups.slice(-2), ["example.com", "node.trireme.io"]);
+  assert.deepEqual(groups.slice(-3), ["example.com", "node.trireme.io", "metrics.k8s.io"]);
   const listed = await world.ask("/apis/example.com/v1/namespaces/default/widgets");
   assert.equal(listed.json.kind, "WidgetList");
   registry.remove(widget);

@@ -6,6 +6,7 @@ import { KubeletClient } from "../../../proto/gen/kubelet.ts";
 import type { Document, Resource } from "../../kinds/mod.ts";
 import { badRequest, notFound } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
+import type { Backend } from "../verbs/backend.ts";
 import type { Call } from "../verbs/call.ts";
 import { admitConnection } from "../verbs/connection.ts";
 import { allow, nameOf, namespaceOf } from "../verbs/pipeline.ts";
@@ -84,15 +85,18 @@ function namesOf(list: readonly Named[] | undefined): readonly string[] {
 export function kubeletOf(serving: NodeServing, { name, spec }: FoundPod): KubeletClient {
   if (!spec.nodeName) throw badRequest(`pod ${name} does not have a host assigned`);
   return connect(KubeletClient, {
-    addresses: [kubeletAddress(serving, spec.nodeName)],
+    addresses: [kubeletAddress(serving.backend, spec.nodeName)],
     tls: serving.kubeletTls,
   });
 }
 
-/** Where the node's kubelet serves, as its status says. */
-function kubeletAddress(serving: NodeServing, nodeName: string): string {
-  const nodes = serving.backend.registry.required("v1", "Node");
-  const node = serving.backend.cache.of(nodes).get(objectKey(nodes, "", nodeName));
+/** Where the node's kubelet serves, as its status says. Throws NotFound, unavailable. */
+export function kubeletAddress(
+  { registry, cache }: Pick<Backend, "registry" | "cache">,
+  nodeName: string,
+): string {
+  const nodes = registry.required("v1", "Node");
+  const node = cache.of(nodes).get(objectKey(nodes, "", nodeName));
   if (node === undefined) throw notFound(nodes, nodeName);
   const status = (node.document["status"] ?? {}) as NodeStatus;
   const addressOf = (type: string) => status.addresses?.find((each) => each.type === type)?.address;

@@ -3,7 +3,7 @@
  * and again after the resources of their group and version have changed.
  */
 import { createHash } from "node:crypto";
-import { listKindOf, type Registry, type Resource } from "../../kinds/mod.ts";
+import { followedRelease, listKindOf, type Registry, type Resource } from "../../kinds/mod.ts";
 import { documentPath, nameOfCustom } from "./names.ts";
 import { pathsOf, type ResourceSchemas } from "./paths.ts";
 import { refTo, refToName, type SchemaObject, schemasOf } from "./schemas.ts";
@@ -24,7 +24,8 @@ export interface OpenApiDocument {
   readonly components: { readonly schemas: Readonly<Record<string, SchemaObject>> };
 }
 
-const info = { title: "Kubernetes", version: "v1.33.0" };
+const { major, minor, patch } = followedRelease;
+const info = { title: "Kubernetes", version: `v${major}.${minor}.${patch}` };
 const statusMessage = "trireme.meta.v1.Status";
 const metaMessage = "trireme.meta.v1.ObjectMeta";
 const listMetaMessage = "trireme.meta.v1.ListMeta";

@@ -6,6 +6,7 @@ const packages: Readonly<Record<string, string>> = {
   "trireme.meta.v1": "io.k8s.apimachinery.pkg.apis.meta.v1",
   "trireme.apiextensions.v1": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
   "trireme.apiregistration.v1": "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1",
+  "trireme.metrics.v1beta1": "io.k8s.metrics.pkg.apis.metrics.v1beta1",
 };
 
 /** E.g. `io.k8s.api.apps.v1.Deployment` for `trireme.apps.v1.Deployment`. */

@@ -6,6 +6,7 @@ import type { Authorizer } from "../auth/authorize.ts";
 import type { TokenAuthenticator } from "../auth/bearer.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
 import type { ServiceAccountTokens } from "../auth/service-accounts/tokens.ts";
+import type { UsageOfNodes } from "../nodes/usage.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
 import type { FlowControl } from "./flow-control.ts";
 import type { TimeToLive } from "./time-to-live.ts";
@@ -32,6 +33,8 @@ export interface Backend {
   readonly serviceAccountTokens: ServiceAccountTokens | undefined;
   /** Answers for the resources that are not stored. */
   readonly virtual: VirtualKinds;
+  /** What the kubelets say their pods use. */
+  readonly usage: UsageOfNodes;
   readonly flowControl: FlowControl;
   readonly timeToLive: TimeToLive;
   /** From which services get their addresses, e.g. `127.32.0.0/12`. */

@@ -34,6 +34,8 @@ const priorities: Readonly<Record<string, number>> = {
   "discovery.k8s.io": 16_200,
   "flowcontrol.apiserver.k8s.io": 16_100,
   apps: 17_800,
+  // As the manifest of upstream's metrics server has it.
+  "metrics.k8s.io": 100,
 };
 const otherPriority = 1_000;
 

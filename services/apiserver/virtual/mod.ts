@@ -2,6 +2,8 @@
 import type { VirtualKinds } from "../verbs/virtual-kind.ts";
 import { apiService } from "./api-service.ts";
 import { componentStatus } from "./component-status.ts";
+import { nodeMetrics } from "./node-metrics.ts";
+import { podMetrics } from "./pod-metrics.ts";
 import { selfSubjectAccessReview } from "./self-subject-access-review.ts";
 import { selfSubjectReview } from "./self-subject-review.ts";
 import { selfSubjectRulesReview } from "./self-subject-rules-review.ts";
@@ -12,6 +14,8 @@ export const virtualKinds: VirtualKinds = {
   "apiservices.apiregistration.k8s.io": apiService,
   componentstatuses: componentStatus,
   "localsubjectaccessreviews.authorization.k8s.io": subjectAccessReview,
+  "nodes.metrics.k8s.io": nodeMetrics,
+  "pods.metrics.k8s.io": podMetrics,
   "selfsubjectaccessreviews.authorization.k8s.io": selfSubjectAccessReview,
   "selfsubjectreviews.authentication.k8s.io": selfSubjectReview,
   "selfsubjectrulesreviews.authorization.k8s.io": selfSubjectRulesReview,

@@ -45,3 +45,13 @@ export function isDuration(text: string): boolean {
   if (parseGoDuration(text) !== undefined) return true;
   return text.length <= lengthMax && longForm.test(text);
 }
+
+/** As Go prints it: `5.001s`, `1m0s`, `1h2m3.5s`. Of whole milliseconds, not negative. */
+export function formatGoDuration(millis: number): string {
+  if (millis > 0 && millis < 1_000) return `${millis}ms`;
+  const minutes = Math.floor(millis / 60_000);
+  const seconds = `${(millis - minutes * 60_000) / 1_000}s`;
+  if (minutes === 0) return seconds;
+  const hours = Math.floor(minutes / 60);
+  return hours === 0 ? `${minutes}m${seconds}` : `${hours}h${minutes % 60}m${seconds}`;
+}

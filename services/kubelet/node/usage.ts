@@ -1,13 +1,17 @@
 /** Measured use of the node and its pods: rates between two looks. */
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
+import type { Clock } from "../../../ha/runtime/types.ts";
 import type { NodeUsage, PodUsage } from "../../../proto/gen/core.ts";
-import type { LoopClock } from "../../client/mod.ts";
+import type { NodeStats } from "../../../proto/gen/kubelet.ts";
 import type { ContainerRuntime } from "../runtime/types.ts";
 import { availableMemory } from "./health.ts";
+import { NodeStatsWindow } from "./stats.ts";
 
 export interface UsageSampler {
   sample(): Promise<NodeUsage>;
+  /** What the last samples give, by container. */
+  stats(): NodeStats;
 }
 
 /**
@@ -16,11 +20,13 @@ export interface UsageSampler {
  */
 export function createUsageSampler(
   runtime: ContainerRuntime,
-  clock: LoopClock,
+  clock: Pick<Clock, "monotonicMillis" | "wallMillis">,
   shared: boolean,
 ): UsageSampler {
+  const window = new NodeStatsWindow();
   let before: { at: number; busyMillis: number; pods: ReadonlyMap<string, number> } | undefined;
   return {
+    stats: () => window.latest,
     async sample() {
       const at = clock.monotonicMillis();
       const uses = await runtime.resourceUse();
@@ -48,6 +54,14 @@ export function createUsageSampler(
       const memoryBytes = shared
         ? pods.reduce((sum, pod) => sum + (pod.memoryBytes ?? 0), 0)
         : totalmem() - availableMemory();
+      window.observe({
+        monotonicMillis: at,
+        wallMillis: clock.wallMillis(),
+        busyMillis: shared ? undefined : busyMillis,
+        memoryBytes,
+        pods: uses,
+        sandboxes: names,
+      });
       before = {
         at,
         busyMillis,

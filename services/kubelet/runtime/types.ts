@@ -173,8 +173,17 @@ export interface LogOptions {
 }
 
 /** Totals since the container's start; a rate is the difference of two. */
+export interface ContainerResourceUse {
+  readonly id: string;
+  readonly name: string;
+  readonly cpuMillisTotal: number;
+  readonly memoryBytes: number;
+}
+
+/** The sums of what the pod's running containers use, and each of them. */
 export interface PodResourceUse {
   readonly podUid: string;
+  readonly containers: readonly ContainerResourceUse[];
   readonly cpuMillisTotal: number;
   readonly memoryBytes: number;
 }

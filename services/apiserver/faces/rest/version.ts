@@ -1,18 +1,12 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-
-const home = join(import.meta.dirname, "..", "..", "..", "..");
+import { followedRelease, gitVersion } from "../../../kinds/mod.ts";
 
 /** What `/version` answers with: the Kubernetes release that the API follows, and this program's. */
 export function versionDocument() {
-  const { version } = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as {
-    readonly version: string;
-  };
-  const { major, minor } = followed;
+  const { major, minor } = followedRelease;
   return {
     ...{ major, minor, emulationMajor: major, emulationMinor: minor },
     ...{ minCompatibilityMajor: major, minCompatibilityMinor: String(Number(minor) - 1) },
-    gitVersion: `v${major}.${minor}.${followed.patch}+trireme-${version}`,
+    gitVersion: gitVersion(),
     gitCommit: "",
     gitTreeState: "",
     buildDate: "",
@@ -21,5 +15,3 @@ export function versionDocument() {
     platform: `${process.platform}/${process.arch === "x64" ? "amd64" : process.arch}`,
   };
 }
-
-const followed = { major: "1", minor: "33", patch: "0" } as const;

@@ -52,7 +52,7 @@ import {
   type SandboxRecord,
   type StateDir,
 } from "./records.ts";
-import { usedBySessions } from "./resource-use.ts";
+import { type SessionOwner, usedBySessions } from "./resource-use.ts";
 import { terminalCommand } from "./shim.ts";
 import { sizeCommand } from "./terminal.ts";
 
@@ -329,11 +329,13 @@ class ProcessRuntime implements ContainerRuntime {
   }
 
   resourceUse(): Promise<readonly PodResourceUse[]> {
-    const podOfSession = new Map<number, string>();
+    const sessions = new Map<number, SessionOwner>();
     for (const { session, record } of this.#containers.values()) {
-      if (session !== undefined) podOfSession.set(session, record.config.podUid);
+      const { id, config } = record;
+      const { podUid, name } = config;
+      if (session !== undefined) sessions.set(session, { podUid, id, name });
     }
-    return usedBySessions(podOfSession);
+    return usedBySessions(sessions);
   }
 
   onEvent(handler: (event: RuntimeEvent) => void): Cancel {

@@ -1,36 +1,57 @@
 /** What the processes of pods use, from one pass over /proc. */
-import type { PodResourceUse } from "../types.ts";
+import type { ContainerResourceUse, PodResourceUse } from "../types.ts";
 import { allProcesses, type ProcessStat, ticksPerSecond } from "./proc.ts";
 
+/** The container whose program leads a session. */
+export interface SessionOwner {
+  readonly podUid: string;
+  readonly id: string;
+  readonly name: string;
+}
+
 /**
- * `podOfSession`: pods by the session of each container's program. A program on a terminal runs in
- * a session below that one, so a process counts for the pod of its nearest such ancestor, too.
+ * `owners`: containers by the session of each one's program. A program on a terminal runs in a
+ * session below that one, so a process counts for its nearest such ancestor, too.
  */
 export async function usedBySessions(
-  podOfSession: ReadonlyMap<number, string>,
+  owners: ReadonlyMap<number, SessionOwner>,
 ): Promise<readonly PodResourceUse[]> {
-  if (podOfSession.size === 0) return [];
-  const totals = new Map<string, { cpuMillisTotal: number; memoryBytes: number }>();
-  for (const uid of podOfSession.values()) totals.set(uid, { cpuMillisTotal: 0, memoryBytes: 0 });
+  if (owners.size === 0) return [];
+  const totals = new Map(
+    [...owners.values()].map((owner) => [owner, { cpuMillisTotal: 0, memoryBytes: 0 }]),
+  );
   const processes = await allProcesses();
   const byPid = new Map(processes.map((stat) => [stat.pid, stat]));
   for (const stat of processes) {
-    const total = totals.get(podOf(stat, byPid, podOfSession) ?? "");
+    const owner = ownerOf(stat, byPid, owners);
+    const total = owner && totals.get(owner);
     if (total === undefined) continue;
     total.cpuMillisTotal += (stat.cpuTicks * 1000) / ticksPerSecond;
     total.memoryBytes += stat.residentBytes;
   }
-  return [...totals].map(([podUid, total]) => ({ podUid, ...total }));
+  const pods = new Map<string, ContainerResourceUse[]>();
+  for (const [{ podUid, id, name }, total] of totals) {
+    const use = { id, name, ...total };
+    const known = pods.get(podUid);
+    if (known === undefined) pods.set(podUid, [use]);
+    else known.push(use);
+  }
+  return [...pods].map(([podUid, containers]) => ({
+    podUid,
+    containers,
+    cpuMillisTotal: containers.reduce((sum, one) => sum + one.cpuMillisTotal, 0),
+    memoryBytes: containers.reduce((sum, one) => sum + one.memoryBytes, 0),
+  }));
 }
 
-function podOf(
+function ownerOf(
   stat: ProcessStat,
   byPid: ReadonlyMap<number, ProcessStat>,
-  podOfSession: ReadonlyMap<number, string>,
-): string | undefined {
-  const own = podOfSession.get(stat.session);
+  owners: ReadonlyMap<number, SessionOwner>,
+): SessionOwner | undefined {
+  const own = owners.get(stat.session);
   if (own !== undefined) return own;
   // The leader of a terminal's session is a child of the container's program, script(1).
   const leader = byPid.get(stat.session);
-  return leader === undefined ? undefined : podOfSession.get(leader.parent);
+  return leader === undefined ? undefined : owners.get(leader.parent);
 }

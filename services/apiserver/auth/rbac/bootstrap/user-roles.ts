@@ -85,8 +85,15 @@ const aggregateToView: RoleEntry = {
   ],
 };
 
+/** As upstream's metrics server brings it. */
+const metricsReader: RoleEntry = {
+  name: "system:aggregated-metrics-reader",
+  aggregateTo: "view",
+  rules: [rule(read, "metrics.k8s.io", "nodes pods")],
+};
+
 /** What a role that aggregates begins with; the clusterrole-aggregation controller keeps it so. */
-const viewRules = aggregateToView.rules;
+const viewRules = [...aggregateToView.rules, ...metricsReader.rules];
 const editRules = [...aggregateToEdit.rules, ...viewRules];
 const adminRules = [...editRules, ...aggregateToAdmin.rules];
 
@@ -124,6 +131,7 @@ export const userRoles: readonly RoleEntry[] = [
   aggregateToAdmin,
   aggregateToEdit,
   aggregateToView,
+  metricsReader,
   {
     name: "system:heapster",
     rules: [
