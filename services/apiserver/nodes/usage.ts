@@ -4,9 +4,9 @@ import { type ClientTls, connect } from "../../../ha/rpc/mod.ts";
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../../ha/runtime/types.ts";
 import { KubeletClient, type NodeStats } from "../../../proto/gen/kubelet.ts";
-import { Gate } from "../extensions/webhook-client.ts";
 import { limits } from "../limits.ts";
 import type { Backend } from "../verbs/backend.ts";
+import { Gate } from "../webhook-client.ts";
 import { kubeletAddress } from "./kubelet-client.ts";
 
 export interface UsageOptions extends Pick<Backend, "registry" | "cache"> {
