@@ -45,7 +45,7 @@ function between(before: Look, look: Look, elapsed: number): NodeStats {
       containers.map(({ id, cpuMillisTotal }) => [id, cpuMillisTotal] as const),
     ),
   );
-  // A total falls when a process ends that nobody waited for.
+  // A total falls when a process ends and its parent has not waited for it.
   const nanoCores = (millis: number) => Math.round((Math.max(0, millis) / elapsed) * nanosPerCore);
   const pods = look.pods.flatMap((use): PodStats[] => {
     const { name, namespace } = look.sandboxes.get(use.podUid) ?? {};
