@@ -46,7 +46,7 @@ test("the tree has one folder per package, compiles by itself and has the kinds'
   const own = files.filter(({ name }) => !name?.startsWith("google/protobuf/"));
   assert.deepEqual(own.map(({ name }) => name).sort(), contractsIn(tree));
   for (const { name = "", package: packageName = "" } of own) {
-    assert.match(packageName, /^trireme\.[a-z]+\.v[12]$/);
+    assert.match(packageName, /^trireme\.[a-z]+\.v[12](?:beta1)?$/);
     assert.equal(dirname(name), packageName.replaceAll(".", "/"));
   }
   const services = own.flatMap((file) =>

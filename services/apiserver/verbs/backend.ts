@@ -1,12 +1,12 @@
 import type { Clock, Log } from "../../../ha/runtime/types.ts";
 import type { Store } from "../../../ha/store/types.ts";
+import type { NodeStats } from "../../../proto/gen/kubelet.ts";
 import type { Registry } from "../../kinds/mod.ts";
 import type { AdmissionChain } from "../admission/chain.ts";
 import type { Authorizer } from "../auth/authorize.ts";
 import type { TokenAuthenticator } from "../auth/bearer.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
 import type { ServiceAccountTokens } from "../auth/service-accounts/tokens.ts";
-import type { UsageOfNodes } from "../nodes/usage.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
 import type { FlowControl } from "./flow-control.ts";
 import type { TimeToLive } from "./time-to-live.ts";
@@ -34,7 +34,10 @@ export interface Backend {
   /** Answers for the resources that are not stored. */
   readonly virtual: VirtualKinds;
   /** What the kubelets say their pods use. */
-  readonly usage: UsageOfNodes;
+  readonly usage: {
+    /** Undefined: the kubelet does not answer, or has not measured yet. Never throws. */
+    of(node: string): Promise<NodeStats | undefined>;
+  };
   readonly flowControl: FlowControl;
   readonly timeToLive: TimeToLive;
   /** From which services get their addresses, e.g. `127.32.0.0/12`. */
