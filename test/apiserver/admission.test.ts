@@ -64,7 +64,7 @@ test("a Lease is updated only by its resourceVersion", async () => {
   await fails(
     write({}),
     "invalidArgument",
-    'Lease.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: ' +
+    'leases.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: ' +
       "must be specified for an update",
   );
   await write({ resourceVersion: String(stored.revision) });

@@ -103,14 +103,15 @@ test("a claim without a class gets the default one", async () => {
     apiVersion: "storage.k8s.io/v1",
     kind: "StorageClass",
     metadata: {
-      name: "usual",
+      // Of default classes, the newest is meant, and of those the first by name.
+      name: "fast",
       annotations: { "storageclass.kubernetes.io/is-default-class": "true" },
     },
     provisioner: "example.com/disk",
   });
   await w.backend.cache.waitFor(made.revision);
   const claimed = (await make(w.backend, claim("1Gi"))).document as PersistentVolumeClaim;
-  assert.equal(claimed.spec?.storageClassName, "usual");
+  assert.equal(claimed.spec?.storageClassName, "fast");
   const none = claim("1Gi");
   const own = { ...none, metadata: { ...none.metadata, name: "d" } };
   const spec = { ...none.spec, storageClassName: "" };

@@ -105,7 +105,7 @@ function checked(
     if (before === after) continue;
     const must = `must have the same ${field === "uid" ? "UID" : field}`;
     throw internal(
-      `${about} returned invalid metadata at index ${index}: ${must}: ${before} != ${JSON.stringify(after)}`,
+      `${about} returned invalid metadata at index ${index}: ${must}: ${before} != ${shown(after)}`,
     );
   }
   // Labels and annotations may change; the rest of the metadata are the server's.
@@ -119,4 +119,8 @@ function checked(
     changed[field] = map;
   }
   return copyJson({ ...converted, metadata: { ...kept, ...changed } }) as Document;
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
