@@ -1,6 +1,9 @@
 /** Exec, attach and port-forward over gRPC: client, apiserver, kubelet, processes. */
 import assert from "node:assert/strict";
+import { mkdtempSync } from "node:fs";
 import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { duplexIterable } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
@@ -145,10 +148,15 @@ describe("exec", () => {
   });
 
   test("what a program leaves behind does not hold the session", async () => {
-    const command = ["setsid", "sh", "-c", "setsid sh -c 'echo $$; exec sleep 1000' & sleep 0.2"];
-    const outcome = await run({ ...both, command });
+    // It ends only when what it leaves behind has said its pid.
+    const said = join(mkdtempSync(join(tmpdir(), "trireme-exec-")), "said");
+    const script = `setsid sh -c 'echo $$; touch ${said}; exec sleep 1000' &
+      while [ ! -e ${said} ]; do sleep 0.01; done`;
+    const outcome = await run({ ...both, command: ["sh", "-c", script] });
     const left = Number(outcome.stdout);
     assert.equal(outcome.exitCode, 0);
+    // A pid below 2 would mean this test's own process group.
+    assert.ok(left > 1, `"${outcome.stdout}" is the pid`);
     assert.ok(alive(left), "it runs on");
     process.kill(left);
   });
