@@ -139,7 +139,14 @@ describe("fields", () => {
     name: "c",
     tty: true,
     volumeDevices: [{ name: "d" }],
-    volumeMounts: [{ mountPropagation: "Bidirectional", recursiveReadOnly: "Enabled" }],
+    volumeMounts: [
+      { mountPropagation: "Bidirectional", recursiveReadOnly: "Enabled" },
+      {
+        name: "kube-api-access-abcde",
+        mountPath: "/var/run/secrets/kubernetes.io/serviceaccount",
+        readOnly: true,
+      },
+    ],
     ports: [{ hostPort: 80 }],
     resources: { limits: { cpu: "1", memory: "1", "ephemeral-storage": "1" } },
     securityContext: {
@@ -179,6 +186,7 @@ describe("fields", () => {
     const spec = { hostAliases: asking.hostAliases ?? [], containers: [container] };
     assert.deepEqual(fieldsOf(unfulfilled(spec, none)), [
       "spec.hostAliases",
+      "spec.containers[0].volumeMounts[].mountPath",
       "spec.containers[0].ports[].hostPort",
       "spec.containers[0].resources.limits.memory",
       "spec.containers[0].resources.limits.cpu",
