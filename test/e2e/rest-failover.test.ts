@@ -65,9 +65,14 @@ class Watcher {
   #take({ type, object }: Event): void {
     if (type === "ERROR") this.faults.push(`ERROR ${object.code}`);
     else this.#revision = object.metadata.resourceVersion;
-    if (type === "ADDED") this.added.push(object.metadata.name);
+    // The controllers publish a map of their own in every namespace.
+    const { name } = object.metadata;
+    if (type === "ADDED" && name.startsWith(prefix)) this.added.push(name);
   }
 }
+
+/** Of the names of what the writers make. */
+const prefix = "kept-";
 
 describe("REST through a balancer", { concurrency: 1 }, () => {
   const basePort = 26_000 + 100 * Math.floor(Math.random() * 20);
@@ -97,7 +102,7 @@ describe("REST through a balancer", { concurrency: 1 }, () => {
     });
     const load = clients.map(async (client, at) => {
       for (let n = 0; !stop; n++) {
-        const name = `kept-${at}-${n}`;
+        const name = `${prefix}${at}-${n}`;
         const body = JSON.stringify({ metadata: { name }, data: { n: String(n) } });
         const headers = { "content-type": "application/json" };
         try {
