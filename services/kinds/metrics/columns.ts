@@ -21,7 +21,7 @@ export function metricsColumns(usages: (document: Document) => readonly Usage[])
     {
       name: "Window",
       format: "duration",
-      value: (document) => String(document["window"] ?? ""),
+      value: ({ window }) => (typeof window === "string" ? window : ""),
     },
   ];
 }
