@@ -149,6 +149,12 @@ export function containerRuntimeContract(
       assert.match(end.message ?? "", /no-such-program-here/);
     });
 
+    test("arguments alone are the program, as with an image without an entrypoint", async () => {
+      const id = await run(shell("", { command: [], args: ["printf", "%s", "hello"] }));
+      assert.equal((await exited(id)).exitCode, 0);
+      assert.equal(await output(id), "hello");
+    });
+
     test("no command is a configuration error", async () => {
       await assert.rejects(runtime.createContainer(shell("", { command: [] })), {
         name: "ContainerConfigError",

@@ -23,10 +23,11 @@ export interface LaunchContext {
 /** Throws ContainerConfigError naming the field that this runtime cannot fulfil here. */
 export function checkConfig(config: ContainerConfig, able: Capabilities): void {
   const refuse = (problem: string) => new ContainerConfigError(problem);
-  if (config.command.length === 0) {
+  // Arguments alone are the program, as with an image that has no entrypoint.
+  if (config.command.length === 0 && config.args.length === 0) {
     throw refuse(
       `image "${config.image}": the process runtime runs programs of this machine and needs ` +
-        "spec.containers[].command",
+        "spec.containers[].command, or args that begin with the program",
     );
   }
   if (config.workingDir !== undefined && !isAbsolute(config.workingDir)) {
