@@ -66,7 +66,7 @@ export function callOf(context: CallContext, authenticators: readonly Authentica
   const credentials = credentialsOf(context);
   const user = authenticate(authenticators, credentials);
   const source = {
-    header: (key: string) => credentials.header(key)[0],
+    header: (key: string) => context.header(key),
     // A getter: most reads never need the signal, which costs an AbortController.
     get signal() {
       return context.signal;
@@ -97,13 +97,17 @@ export function callFrom(source: CallSource, user: User): Call {
   };
 }
 
+/** Most calls have few of the headers that are looked for, and need no metadata to be made. */
 export function credentialsOf(context: CallContext): Credentials {
   return {
     certificate: context.peer.certificate,
-    header: (name) => context.metadata.get(name).map(String),
+    header: (name) =>
+      context.header(name) === undefined ? none : context.metadata.get(name).map(String),
     names: () => Object.keys(context.metadata.getMap()),
   };
 }
+
+const none: readonly string[] = [];
 
 const internalAgent = "trireme-apiserver";
 
