@@ -21,6 +21,7 @@ import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { podGcController } from "./pod-gc.ts";
 import { replicaSetController } from "./replica-set.ts";
 import { replicationController } from "./replication-controller.ts";
+import { resourceQuotaController } from "./resource-quota/controller.ts";
 import { rootCaPublisher } from "./root-ca-publisher.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { serviceAccountTokenController } from "./service-account-token/controller.ts";
@@ -93,6 +94,7 @@ const flags = {
     default: 5,
     help: "services whose slices are written at a time",
   },
+  "concurrent-resource-quota-syncs": { type: "number", default: 5, help: "quotas at a time" },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
   "root-ca-file": {
     type: "string",
@@ -153,6 +155,7 @@ async function controllersByFlags(
     endpointsController(values["concurrent-endpoint-syncs"]),
     endpointSliceController(values["concurrent-service-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
+    resourceQuotaController(values["concurrent-resource-quota-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),
     clusterRoleAggregation(1),
     serviceAccountController(1),

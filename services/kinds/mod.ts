@@ -14,6 +14,16 @@ export { referencesOf } from "./core/pod/references.ts";
 export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";
 export { resizePart } from "./core/pod/resize.ts";
 export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
+export { isCounted } from "./core/resource-quota/scopes.ts";
+export { quotaUsage, totalUsage } from "./core/resource-quota/total.ts";
+export {
+  type CountedObject,
+  type CountedResource,
+  countedResourceOf,
+  podAmounts,
+  type Usage,
+  usageOf,
+} from "./core/resource-quota/usage.ts";
 export { isReachedFromOutside } from "./core/service.ts";
 export { fieldWarnings } from "./field-support.ts";
 export {

@@ -9,11 +9,11 @@ import {
   compareQuantities,
   formatQuantity,
   parseQuantity,
+  podAmounts,
   type Quantity,
 } from "../../kinds/mod.ts";
 import { forbidden } from "../errors.ts";
 import type { AdmissionPlugin } from "./chain.ts";
-import { podAmounts } from "./quota/usage.ts";
 
 /** The limit ranges of a namespace, as the watch cache has them. */
 export type LimitRanges = (namespace: string) => Iterable<LimitRange>;

@@ -4,18 +4,21 @@ import {
   compareQuantities,
   type Document,
   formatQuantity,
+  isCounted,
   parseQuantity,
   type Quantity,
+  quotaUsage,
   type Registry,
   type Resource,
   subtractQuantities,
+  totalUsage,
+  type Usage,
+  usageOf,
 } from "../../kinds/mod.ts";
 import { forbidden } from "../errors.ts";
 import { keyBytes } from "../storage/keys.ts";
 import { encodeStored, type StoredObject } from "../storage/stored-object.ts";
 import type { AdmissionPlugin, AdmissionRequest, Companions } from "./chain.ts";
-import { isCounted } from "./quota/scopes.ts";
-import { addTo, ownerOf, type Usage, usageOf } from "./quota/usage.ts";
 
 /** What the plugin reads. */
 export interface QuotaSources {
@@ -101,7 +104,7 @@ function charged(
   const delta = increase(request, quota, document);
   const names = Object.keys(hard).filter((each) => delta.has(each));
   if (names.length === 0) return undefined;
-  const sums = sum(sources, quota, resource, namespace);
+  const sums = totalUsage(quota, resource, documents(sources.list(resource, namespace)));
   const used: Record<string, string> = { ...quota.status?.used };
   const exceeded: string[] = [];
   for (const each of names.sort()) {
@@ -147,36 +150,17 @@ function increase(request: AdmissionRequest, quota: ResourceQuota, document: Doc
   );
 }
 
-/** Of all objects of one resource that the quota counts. */
-function sum(
-  { list }: QuotaSources,
-  quota: ResourceQuota,
-  resource: Resource,
-  namespace: string,
-): Usage {
-  const total: Usage = new Map();
-  for (const { document } of list(resource, namespace)) {
-    if (isCounted(quota, resource, document)) addTo(total, usageOf(resource, document));
-  }
-  return total;
+/** Everything that a quota bounds, for its status. */
+function usedOf({ registry, list }: QuotaSources, quota: ResourceQuota, namespace: string) {
+  return quotaUsage(quota, ({ plural, group }) => {
+    const resource = registry.find(plural, group);
+    if (resource === undefined || !resource.stored || !resource.namespaced) return undefined;
+    return documents(list(resource, namespace));
+  });
 }
 
-/** Everything that a quota bounds, for its status. */
-function usedOf(sources: QuotaSources, quota: ResourceQuota, namespace: string) {
-  const sums = new Map<Resource, Usage>();
-  const used: Record<string, string> = {};
-  for (const each of Object.keys(quota.spec?.hard ?? {})) {
-    const { plural, group } = ownerOf(each);
-    const resource = sources.registry.find(plural, group);
-    if (resource === undefined || !resource.stored || !resource.namespaced) continue;
-    let total = sums.get(resource);
-    if (total === undefined) {
-      total = sum(sources, quota, resource, namespace);
-      sums.set(resource, total);
-    }
-    used[each] = formatQuantity(total.get(each) ?? zero);
-  }
-  return used;
+function* documents(objects: Iterable<StoredObject>): Generator<Document> {
+  for (const { document } of objects) yield document;
 }
 
 const stated = ["cpu", "memory"].flatMap((each) => [each, `requests.${each}`, `limits.${each}`]);

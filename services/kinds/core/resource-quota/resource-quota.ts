@@ -1,20 +1,20 @@
-import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import {
   ResourceQuota,
   type ResourceQuotaSpec,
   ResourceQuotasService,
   type ScopedResourceSelectorRequirement,
-} from "../../../proto/gen/core.ts";
-import { invalid, required } from "../machinery/causes.ts";
-import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { equalJson } from "../machinery/json.ts";
-import type { Document } from "../machinery/resource.ts";
-import { canonicalise } from "./pod/defaults.ts";
+} from "../../../../proto/gen/core.ts";
+import { invalid, required } from "../../machinery/causes.ts";
+import { ageColumn, defineKind, nameColumn } from "../../machinery/define.ts";
+import { equalJson } from "../../machinery/json.ts";
+import type { Document } from "../../machinery/resource.ts";
+import { canonicalise } from "../pod/defaults.ts";
 import {
   isQuotaResource,
   validateQuotaResourceName,
   validateResourceAmount,
-} from "./resource-names.ts";
+} from "../resource-names.ts";
 
 type Status = NonNullable<ResourceQuota["status"]>;
 

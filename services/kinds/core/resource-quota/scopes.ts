@@ -1,24 +1,43 @@
 /** Which objects a quota counts (upstream `podMatchesScopeFunc`). */
 import type {
+  PersistentVolumeClaim,
   Pod,
   ResourceQuota,
   ScopedResourceSelectorRequirement,
 } from "../../../../proto/gen/core.ts";
-import { type Document, qosClassOf, type Resource } from "../../../kinds/mod.ts";
+import { qosClassOf } from "../pod/qos.ts";
+import type { CountedObject, CountedResource } from "./usage.ts";
 
-/** A quota with scopes counts pods alone. */
-export function isCounted(quota: ResourceQuota, resource: Resource, document: Document): boolean {
+/** A quota with scopes counts only pods, or claims, and of those only what is in all its scopes. */
+export function isCounted(
+  quota: ResourceQuota,
+  { group, plural }: CountedResource,
+  object: CountedObject,
+): boolean {
   const { scopes = [], scopeSelector } = quota.spec ?? {};
   const wanted: readonly ScopedResourceSelectorRequirement[] = [
     ...scopes.map((scopeName) => ({ scopeName, operator: "Exists" })),
     ...(scopeSelector?.matchExpressions ?? []),
   ];
   if (wanted.length === 0) return true;
-  if (resource.group !== "" || resource.plural !== "pods") return false;
-  return wanted.every((requirement) => matches(document as Pod, requirement));
+  if (group !== "") return false;
+  if (plural === "pods") return wanted.every((each) => matchesPod(object as Pod, each));
+  if (plural !== "persistentvolumeclaims") return false;
+  return wanted.every((each) => matchesClaim(object as PersistentVolumeClaim, each));
 }
 
-function matches(pod: Pod, requirement: ScopedResourceSelectorRequirement): boolean {
+function matchesClaim(
+  { spec, status }: PersistentVolumeClaim,
+  requirement: ScopedResourceSelectorRequirement,
+): boolean {
+  if (requirement.scopeName !== "VolumeAttributesClass") return false;
+  const names = [spec?.volumeAttributesClassName, status?.currentVolumeAttributesClassName];
+  const set = names.filter((name) => name !== undefined && name !== "");
+  if (set.length === 0) return selects(requirement, "");
+  return set.some((name) => selects(requirement, name ?? ""));
+}
+
+function matchesPod(pod: Pod, requirement: ScopedResourceSelectorRequirement): boolean {
   const { spec = {} } = pod;
   switch (requirement.scopeName) {
     case "Terminating":

@@ -1,18 +1,28 @@
 /** What one object uses of the resources that quotas bound (upstream `pkg/quota/v1/evaluator`). */
 import type { Container, PersistentVolumeClaim, Pod, Service } from "../../../../proto/gen/core.ts";
+import type { ObjectMeta } from "../../../../proto/gen/meta.ts";
 import {
   addQuantities,
   compareQuantities,
-  type Document,
-  isFinished,
-  isSidecar,
   parseQuantity,
   type Quantity,
-  type Resource,
-} from "../../../kinds/mod.ts";
+} from "../../machinery/quantity.ts";
+import { isSidecar } from "../pod/containers.ts";
+import { isFinished } from "../pod/phase.ts";
 
 /** By the names that quotas use. */
 export type Usage = Map<string, Quantity>;
+
+/** Names the resource of an object that is counted. */
+export interface CountedResource {
+  readonly plural: string;
+  readonly group: string;
+}
+
+/** An object of any kind, as a document or as a message. */
+export interface CountedObject {
+  readonly metadata?: ObjectMeta | undefined;
+}
 
 const one: Quantity = { nanos: 1_000_000_000n, format: "decimal" };
 
@@ -26,16 +36,16 @@ const plainCounts = new Set([
   ...["resourcequotas", "secrets", "services"],
 ]);
 
-const evaluators: Readonly<Record<string, (document: Document) => Usage>> = {
-  pods: (document) => podUsage(document as Pod),
-  services: (document) => serviceUsage(document as Service),
-  persistentvolumeclaims: (document) => claimUsage(document as PersistentVolumeClaim),
+const evaluators: Readonly<Record<string, (object: CountedObject) => Usage>> = {
+  pods: (object) => podUsage(object as Pod),
+  services: (object) => serviceUsage(object as Service),
+  persistentvolumeclaims: (object) => claimUsage(object as PersistentVolumeClaim),
 };
 
-/** Empty for a pod that has ended. */
-export function usageOf({ group, plural }: Resource, document: Document): Usage {
+/** A pod that has ended is an object still, and uses nothing else. */
+export function usageOf({ group, plural }: CountedResource, document: CountedObject): Usage {
   if (group !== "") return new Map([[`count/${plural}.${group}`, one]]);
-  if (plural === "pods" && isFinished(document as Pod)) return new Map();
+  if (plural === "pods" && isFinished(document as Pod)) return new Map([["count/pods", one]]);
   const usage: Usage = Object.hasOwn(evaluators, plural)
     ? (evaluators[plural]?.(document) ?? new Map())
     : new Map();
@@ -45,7 +55,7 @@ export function usageOf({ group, plural }: Resource, document: Document): Usage 
 }
 
 /** Which resource's objects use a bounded resource, as plural and group. */
-export function ownerOf(name: string): { readonly plural: string; readonly group: string } {
+export function countedResourceOf(name: string): CountedResource {
   if (name.startsWith("count/")) {
     const [plural = "", ...group] = name.slice("count/".length).split(".");
     return { plural, group: group.join(".") };
@@ -56,7 +66,7 @@ export function ownerOf(name: string): { readonly plural: string; readonly group
   return { plural: plainCounts.has(name) ? name : "pods", group: "" };
 }
 
-export function addTo(total: Usage, more: Usage): void {
+export function addUsage(total: Usage, more: Usage): void {
   for (const [name, amount] of more) {
     const known = total.get(name);
     total.set(name, known === undefined ? amount : addQuantities(known, amount));
@@ -80,22 +90,22 @@ function podUsage(pod: Pod): Usage {
 export function podAmounts({ spec = {} }: Pod, kind: "requests" | "limits"): Usage {
   const amountsOf = ({ resources }: Container): Usage => amounts(resources?.[kind]);
   const running: Usage = new Map();
-  for (const container of spec.containers ?? []) addTo(running, amountsOf(container));
+  for (const container of spec.containers ?? []) addUsage(running, amountsOf(container));
   const sidecars: Usage = new Map();
   const starting: Usage = new Map();
   for (const container of spec.initContainers ?? []) {
     const own = amountsOf(container);
     const peak = new Map(sidecars);
-    addTo(peak, own);
+    addUsage(peak, own);
     raise(starting, peak);
     if (!isSidecar(container)) continue;
-    addTo(sidecars, own);
-    addTo(running, own);
+    addUsage(sidecars, own);
+    addUsage(running, own);
   }
   raise(running, starting);
   for (const [name, amount] of amounts(spec.resources?.[kind])) running.set(name, amount);
   const overhead = [...amounts(spec.overhead)];
-  addTo(running, new Map(overhead.filter(([name]) => kind === "requests" || running.has(name))));
+  addUsage(running, new Map(overhead.filter(([name]) => kind === "requests" || running.has(name))));
   return running;
 }
 
@@ -117,13 +127,14 @@ function raise(total: Usage, floor: Usage): void {
 
 function serviceUsage({ spec = {} }: Service): Usage {
   const { type, ports = [], allocateLoadBalancerNodePorts = true } = spec;
+  const balanced = type === "LoadBalancer";
   const nodePorts =
-    type === "NodePort" || (type === "LoadBalancer" && allocateLoadBalancerNodePorts)
+    type === "NodePort" || (balanced && allocateLoadBalancerNodePorts)
       ? ports.length
-      : 0;
+      : ports.filter(({ nodePort }) => balanced && nodePort).length;
   return new Map([
     ["services.nodeports", times(nodePorts)],
-    ["services.loadbalancers", times(type === "LoadBalancer" ? 1 : 0)],
+    ["services.loadbalancers", times(balanced ? 1 : 0)],
   ]);
 }
 
