@@ -12,6 +12,8 @@ import {
 /** Everything as files; PEM. */
 export interface Credentials {
   readonly ca: string;
+  /** The authority's own key, with which certificate requests are signed. */
+  readonly caKey: string;
   /** Signs and proves the tokens of service accounts. */
   readonly serviceAccountKey: ServiceAccountKeyFiles;
   readonly admin: KeyPairFiles;
@@ -62,6 +64,7 @@ export async function ensureCredentials(
   );
   return {
     ca,
+    caKey: join(directory, "ca.key"),
     serviceAccountKey: await ensureServiceAccountKey(directory),
     admin: pair("admin"),
     scheduler: client("scheduler"),

@@ -74,6 +74,8 @@ export class LocalCluster {
         ...["--root-ca-file", credentials.ca],
         ...["--volume-host-path-dir", join(resolve(shape.dataDirectory), "volumes")],
         ...["--service-account-private-key-file", credentials.serviceAccountKey.privateKey],
+        ...["--cluster-signing-cert-file", credentials.ca],
+        ...["--cluster-signing-key-file", credentials.caKey],
       ]),
     );
     this.kubelets = memberNames("node", shape.nodes).map((name, i) =>

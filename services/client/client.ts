@@ -1,3 +1,11 @@
+import {
+  type SubjectAccessReviewSpec,
+  SubjectAccessReviewsService,
+} from "../../proto/gen/authorization.ts";
+import {
+  type CertificateSigningRequest,
+  CertificateSigningRequestsService,
+} from "../../proto/gen/certificates.ts";
 import { ClusterService, type MemberStatus } from "../../proto/gen/cluster.ts";
 import {
   type ExecRequest,
@@ -57,6 +65,13 @@ export interface TriremeClient extends ResourceClients {
   ): Promise<TokenRequest>;
   /** Replaces the namespace's `spec.finalizers`. */
   finalizeNamespace(namespace: Namespace, options?: WriteOptions): Promise<Namespace>;
+  /** Approves or denies: replaces the request's `status.conditions`. */
+  updateApproval(
+    request: CertificateSigningRequest,
+    options?: WriteOptions,
+  ): Promise<CertificateSigningRequest>;
+  /** Whether the cluster's authorizers allow the user of the spec what it names. */
+  reviewAccess(spec: SubjectAccessReviewSpec, options?: CallOptions): Promise<boolean>;
   /** Opens a node's heartbeat stream; the caller opens a new one when it breaks. */
   heartbeat(options?: CallOptions): Promise<Duplex<HeartbeatRequest, HeartbeatResponse>>;
   /** Pieces of a container's log, not aligned to lines. */
@@ -126,6 +141,20 @@ export function createClient(transport: ClientTransport): TriremeClient {
     finalizeNamespace(namespace, write = {}) {
       const request = { object: namespace, options: wireOptions(write) };
       return transport.unary(NamespacesService.finalize, request, writing(write));
+    },
+    updateApproval(object, write = {}) {
+      const request = { object, options: wireOptions(write) };
+      return transport.unary(
+        CertificateSigningRequestsService.updateApproval,
+        request,
+        writing(write),
+      );
+    },
+    async reviewAccess(spec, call = {}) {
+      const apiVersion = "authorization.k8s.io/v1";
+      const request = { object: { apiVersion, kind: "SubjectAccessReview", spec } };
+      const answer = await transport.unary(SubjectAccessReviewsService.create, request, call);
+      return answer.status?.allowed === true;
     },
     heartbeat: (call = {}) => transport.duplex(NodesService.heartbeat, call),
     async *logs(request, call = {}) {

@@ -3,8 +3,12 @@ import { isAbsolute, normalize } from "node:path";
 import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
+import { signingAuthority } from "../kinds/mod.ts";
 import { tokenCleaner } from "./bootstrap-tokens/cleaner.ts";
 import { bootstrapSigner } from "./bootstrap-tokens/signer.ts";
+import { certificateApprover } from "./certificates/approver.ts";
+import { certificateCleaner } from "./certificates/cleaner.ts";
+import { certificateSigner } from "./certificates/signer.ts";
 import { clusterRoleAggregation } from "./clusterrole-aggregation.ts";
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
@@ -109,6 +113,16 @@ const flags = {
     default: 5,
     help: "secrets at a time",
   },
+  "cluster-signing-cert-file": {
+    type: "string",
+    help: "CA certificate in PEM that signs certificate requests; absent: none are signed",
+  },
+  "cluster-signing-key-file": { type: "string", help: "its private key in PEM" },
+  "cluster-signing-duration": {
+    type: "string",
+    default: "8760h",
+    help: "life of a signed certificate, unless its request wants a shorter one",
+  },
   "concurrent-gc-syncs": { type: "number", default: 20, help: "objects at a time" },
 } as const;
 
@@ -130,6 +144,7 @@ async function controllersByFlags(
   const rootCa = await readPem("root-ca-file", values["root-ca-file"]);
   const keyFlag = "service-account-private-key-file";
   const privateKey = await readPem(keyFlag, values[keyFlag]);
+  const signing = await signingOptions(values);
   return [
     nodeIpamController({
       clusterCidr: values["cluster-cidr"],
@@ -161,6 +176,9 @@ async function controllersByFlags(
     serviceAccountController(1),
     bootstrapSigner(1),
     tokenCleaner(1),
+    certificateApprover(5),
+    certificateCleaner(1),
+    ...(signing === undefined ? [] : [certificateSigner({ ...signing, workers: 5 })]),
     ...(rootCa === undefined ? [] : [rootCaPublisher(rootCa, 1)]),
     ...(privateKey === undefined
       ? []
@@ -176,6 +194,31 @@ async function controllersByFlags(
       quarantineMillis: 40_000,
     }),
   ];
+}
+
+const signingMillisMin = 600_000;
+
+async function signingOptions(values: FlagValues<typeof flags>) {
+  const [certFlag, keyFlag] = ["cluster-signing-cert-file", "cluster-signing-key-file"] as const;
+  const cert = await readPem(certFlag, values[certFlag]);
+  const key = await readPem(keyFlag, values[keyFlag]);
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) {
+    const text = `--${certFlag} and --${keyFlag} are given together or not at all`;
+    throw new StatusError(Code.invalidArgument, text);
+  }
+  const durationFlag = "cluster-signing-duration";
+  const durationMillis = parseDuration(values[durationFlag], `--${durationFlag}`);
+  if (durationMillis < signingMillisMin) {
+    const text = `--${durationFlag} ${values[durationFlag]}: must be 10m or more`;
+    throw new StatusError(Code.invalidArgument, text);
+  }
+  try {
+    return { authority: signingAuthority(cert, key), durationMillis };
+  } catch (error) {
+    const text = `--${certFlag}, --${keyFlag}: ${(error as Error).message}`;
+    throw new StatusError(Code.invalidArgument, text, undefined, { cause: error });
+  }
 }
 
 function volumeRoot(path: string): string {

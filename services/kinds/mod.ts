@@ -1,7 +1,13 @@
 /** The kinds of the API: what each is, and everything documents are checked and changed with. */
 export { parseSchedule } from "./batch/schedule.ts";
 export { builtInRegistry } from "./builtin.ts";
-export { requestedOrganizations } from "./certificates/pkcs10.ts";
+export {
+  type CertificateRequestContent,
+  parseCertificateRequest,
+  requestedOrganizations,
+} from "./certificates/pkcs10.ts";
+export { createCertificateRequest, type WantedCertificate } from "./certificates/request.ts";
+export { type SigningAuthority, signCertificate, signingAuthority } from "./certificates/sign.ts";
 export { summarise as summarisePod } from "./core/pod/columns.ts";
 export { isSidecar } from "./core/pod/containers.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";

@@ -1,7 +1,8 @@
 /** Certificate requests in PEM, as clients make them. */
 import "reflect-metadata";
-import { webcrypto } from "node:crypto";
+import { generateKeyPairSync, webcrypto } from "node:crypto";
 import * as x509 from "@peculiar/x509";
+import { createCertificateRequest, type WantedCertificate } from "../../services/kinds/mod.ts";
 
 x509.cryptoProvider.set(webcrypto);
 
@@ -30,4 +31,10 @@ export async function certificateRequest(
     signingAlgorithm: algorithm,
   });
   return Buffer.from(`${request.toString("pem")}\n`).toString("base64");
+}
+
+/** With a new key, as a kubelet makes it. */
+export function newRequest(wanted: WantedCertificate): string {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return Buffer.from(createCertificateRequest(privateKey, wanted)).toString("base64");
 }

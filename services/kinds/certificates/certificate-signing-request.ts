@@ -17,19 +17,12 @@ import { formatDuration, rfc3339Seconds } from "../machinery/time.ts";
 import { checkCertificates } from "./issued.ts";
 import { checkCertificateRequest } from "./pkcs10.ts";
 import { validateSignerName } from "./signer-name.ts";
+import { usageNames } from "./usages.ts";
 
 const expirationSecondsMin = 600;
 const approval = "approval";
 const decisions = ["Approved", "Denied"];
 const finalTypes = [...decisions, "Failed"];
-const usageNames = [
-  ...["any", "cert sign", "client auth", "code signing", "content commitment", "crl sign"],
-  ...["data encipherment", "decipher only", "digital signature", "email protection"],
-  ...["encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement"],
-  ...["key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime"],
-  ...["server auth", "signing", "timestamping"],
-];
-
 const specOf = (document: Document): CertificateSigningRequestSpec =>
   (document as CertificateSigningRequest).spec ?? {};
 const statusOf = (document: Document): CertificateSigningRequestStatus =>

@@ -1,17 +1,13 @@
 /** What becomes of the fields of a CertificateSigningRequest. */
-import { behaves, type SupportTable, warned } from "../machinery/field-support.ts";
+import { behaves, type SupportTable } from "../machinery/field-support.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
-const signer = "a signer that runs in the cluster as a client";
+const signer = "the controllers that approve and sign requests, or a signer of your own";
 const server = "the apiserver sets it and overrides what a caller sends";
 
 export const certificatesFields: SupportTable = {
   "trireme.certificates.v1.CertificateSigningRequest": {
-    ...behaves(address, "apiVersion metadata"),
-    ...warned(
-      "kind",
-      "no controller of this cluster signs requests, only a signer of your own does",
-    ),
+    ...behaves(address, "apiVersion kind metadata"),
     ...behaves(signer, "spec status"),
   },
   "trireme.certificates.v1.CertificateSigningRequestSpec": {

@@ -1,6 +1,6 @@
 /** Certificate requests by PKCS#10 (RFC 2986) in PEM: their form and their signature. */
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
-import { type Element, elementsOf, objectIdOf, tags } from "./der.ts";
+import { type Element, elementsOf, objectIdOf, sequenceOf, tags } from "./der.ts";
 
 interface Algorithm {
   /** Undefined: the algorithm brings its own. */
@@ -38,20 +38,83 @@ export function checkCertificateRequest(pem: string): string[] {
   return problem === undefined ? [] : [problem];
 }
 
-const organization = "2.5.4.10";
-
 /** The organizations (groups, to Kubernetes) in the subject of a request that has been checked. */
-export function requestedOrganizations(pem: string): string[] {
-  const [request] = elementsOf(Buffer.from(block.exec(pem)?.[2] ?? "", "base64")) ?? [];
-  const [signed] = (request && sequence(request)) ?? [];
-  const [, subject] = (signed && sequence(signed)) ?? [];
-  const sets = (subject && sequence(subject)) ?? [];
-  return sets
-    .flatMap(({ content }) => elementsOf(content) ?? [])
-    .map((attribute) => sequence(attribute) ?? [])
-    .filter(([type]) => type !== undefined && objectIdOf(type) === organization)
-    .map(([, value]) => value?.content.toString("utf8") ?? "");
+export function requestedOrganizations(pem: string): readonly string[] {
+  return parseCertificateRequest(pem)?.organizations ?? [];
 }
+
+export const organizationId = "2.5.4.10";
+export const commonNameId = "2.5.4.3";
+export const extensionRequestId = "1.2.840.113549.1.9.14";
+const alternativeNames = "2.5.29.17";
+/** The attributes of a request. */
+const attributesTag = 0xa0;
+
+/** What a request asks for. */
+export interface CertificateRequestContent {
+  /** In DER. */
+  readonly subject: Buffer;
+  /** Of the subject; "": it has none. */
+  readonly commonName: string;
+  readonly organizations: readonly string[];
+  /** In DER, with its algorithm. */
+  readonly publicKey: Buffer;
+  readonly names: AlternativeNames;
+}
+
+/** The names of a certificate beside its subject (RFC 5280, section 4.2.1.6). */
+export interface AlternativeNames {
+  readonly dns: readonly string[];
+  /** Four or sixteen bytes each. */
+  readonly addresses: readonly Buffer[];
+  readonly emails: readonly string[];
+  readonly uris: readonly string[];
+}
+
+/** Of a request that has been checked; undefined: it cannot be read. */
+export function parseCertificateRequest(pem: string): CertificateRequestContent | undefined {
+  const [request] = elementsOf(Buffer.from(block.exec(pem)?.[2] ?? "", "base64")) ?? [];
+  const [signed] = sequenceOf(request) ?? [];
+  const [, subject, keyInfo, ...others] = sequenceOf(signed) ?? [];
+  const attributes = sequenceOf(subject)?.flatMap(({ content }) => elementsOf(content) ?? []);
+  if (subject === undefined || keyInfo === undefined || attributes === undefined) return undefined;
+  const values = (wanted: string): string[] =>
+    attributes
+      .map((attribute) => sequenceOf(attribute) ?? [])
+      .filter(([type]) => type !== undefined && objectIdOf(type) === wanted)
+      .map(([, value]) => value?.content.toString("utf8") ?? "");
+  return {
+    subject: subject.whole,
+    commonName: values(commonNameId).at(-1) ?? "",
+    organizations: values(organizationId),
+    publicKey: keyInfo.whole,
+    names: namesOf(others.find(({ tag }) => tag === attributesTag)),
+  };
+}
+
+function namesOf(attributes: Element | undefined): AlternativeNames {
+  const extensions = ((attributes && elementsOf(attributes.content)) ?? [])
+    .map((attribute) => sequenceOf(attribute) ?? [])
+    .filter(([type]) => type !== undefined && objectIdOf(type) === extensionRequestId)
+    .flatMap(([, values]) => (values && elementsOf(values.content)) ?? [])
+    .flatMap((list) => sequenceOf(list) ?? [])
+    .map((extension) => sequenceOf(extension) ?? []);
+  const named = extensions.find(([type]) => type && objectIdOf(type) === alternativeNames);
+  const [list] = elementsOf(named?.at(-1)?.content ?? Buffer.alloc(0)) ?? [];
+  const names = sequenceOf(list) ?? [];
+  const contents = (tag: number) =>
+    names.filter((name) => name.tag === tag).map(({ content }) => content);
+  const texts = (tag: number) => contents(tag).map((content) => content.toString("latin1"));
+  return {
+    emails: texts(nameTags.email),
+    dns: texts(nameTags.dns),
+    uris: texts(nameTags.uri),
+    addresses: contents(nameTags.address).filter(({ length }) => length === 4 || length === 16),
+  };
+}
+
+/** Of the general names in a list of alternative names. */
+export const nameTags = { email: 0x81, dns: 0x82, uri: 0x86, address: 0x87 } as const;
 
 const malformed = "x509: malformed certificate request";
 
@@ -59,15 +122,15 @@ function check(bytes: Buffer): string | undefined {
   const [request, ...trailing] = elementsOf(bytes) ?? [];
   if (request === undefined) return malformed;
   if (trailing.length > 0) return "asn1: syntax error: trailing data";
-  const [signed, signatureType, signature, ...more] = sequence(request) ?? [];
+  const [signed, signatureType, signature, ...more] = sequenceOf(request) ?? [];
   if (!signed || !signatureType || signature?.tag !== tags.bitString || more.length > 0) {
     return malformed;
   }
-  const [version, subject, keyInfo] = sequence(signed) ?? [];
+  const [version, subject, keyInfo] = sequenceOf(signed) ?? [];
   if (version?.tag !== tags.integer || subject?.tag !== tags.sequence || keyInfo === undefined) {
     return malformed;
   }
-  const [id] = sequence(signatureType) ?? [];
+  const [id] = sequenceOf(signatureType) ?? [];
   const name = id && objectIdOf(id);
   if (name === undefined) return malformed;
   const algorithm = Object.hasOwn(algorithms, name) ? algorithms[name] : undefined;
@@ -81,10 +144,6 @@ function check(bytes: Buffer): string | undefined {
   // The first byte of a bit string counts the bits that its last byte leaves over.
   const value = signature.content.subarray(1);
   return verify(algorithm.hash, signed.whole, key, value) ? undefined : algorithm.failure;
-}
-
-function sequence({ tag, content }: Element): Element[] | undefined {
-  return tag === tags.sequence ? elementsOf(content) : undefined;
 }
 
 function publicKeyOf(der: Buffer): KeyObject | undefined {

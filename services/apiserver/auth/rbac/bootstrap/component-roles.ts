@@ -125,6 +125,13 @@ export const triremeRoles: readonly RoleEntry[] = [
       everyLease,
       seeNodes,
       rule("create", "core", "pods/eviction"),
+      // Serving certificates of nodes, and kube-proxy's of machines that join.
+      rule(
+        "approve",
+        "certificates.k8s.io",
+        "signers",
+        "kubernetes.io/kube-apiserver-client kubernetes.io/kubelet-serving",
+      ),
     ],
   },
   { name: "trireme:kube-proxy", rules: [rule(read, "core", "endpoints nodes services")] },
