@@ -33,6 +33,7 @@ import { statefulSetController } from "./stateful-set/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import type { Controller } from "./types.ts";
 import { persistentVolumeController } from "./volumes/controller.ts";
+import { claimProtectionController, volumeProtectionController } from "./volumes/protection.ts";
 
 const flags = {
   ...clientFlags,
@@ -167,6 +168,8 @@ async function controllersByFlags(
     replicationController(values["concurrent-rc-syncs"]),
     disruptionController(values["concurrent-disruption-syncs"]),
     persistentVolumeController({ root: volumeRoot(values["volume-host-path-dir"]), workers: 5 }),
+    claimProtectionController(1),
+    volumeProtectionController(1),
     endpointsController(values["concurrent-endpoint-syncs"]),
     endpointSliceController(values["concurrent-service-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),

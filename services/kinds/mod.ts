@@ -31,6 +31,7 @@ export {
   usageOf,
 } from "./core/resource-quota/usage.ts";
 export { isReachedFromOutside } from "./core/service.ts";
+export { claimProtection, volumeProtection } from "./core/volume-claims.ts";
 export { fieldWarnings } from "./field-support.ts";
 export {
   forbidden,

@@ -42,6 +42,7 @@ import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
 import { serviceNodePorts } from "./service-node-ports.ts";
+import { storageProtection } from "./storage-protection.ts";
 
 /** Where the plugins look up what a write depends on. */
 interface AdmissionBackend {
@@ -126,6 +127,7 @@ export function admissionChain(
     podPriority(priorities),
     priorityClasses(priorities, systemClassNames),
     defaultStorageClass(() => cached<StorageClass>(storageClasses, "")),
+    storageProtection(),
     runtimeClass(async (name) => (await byName(runtimes, name)) as RuntimeClass | undefined),
     certificates(backend.authorizers),
     mutatingWebhooks(() => cached<Document>(mutating, ""), webhooks),

@@ -1,13 +1,23 @@
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "../../../proto/gen/core.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
-import { isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
+import { type ApiObject, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
 import { canonical } from "../canonical.ts";
 import type { Controller, ControllerContext } from "../types.ts";
-import { provisionedBy, provisionerName, removeDirectory, volumeOf } from "./host-path.ts";
-import { classOf, isKeptFor, volumeFor } from "./matching.ts";
+import { removeDirectory, volumeOf } from "./host-path.ts";
+import {
+  bindCompleted,
+  boundByController,
+  type ClaimWorld,
+  planClaim,
+  planVolume,
+  type Reclaim,
+  type Told,
+} from "./plan.ts";
 
-const bindCompleted = "pv.kubernetes.io/bind-completed";
-const boundByController = "pv.kubernetes.io/bound-by-controller";
+const provisionerAnnotations = [
+  "volume.beta.kubernetes.io/storage-provisioner",
+  "volume.kubernetes.io/storage-provisioner",
+];
 /** Of a volume; no namespace has such a name. */
 const volumePrefix = "volume!";
 /** A directory of the controllers' machine is a volume of this class. */
@@ -37,6 +47,11 @@ export function persistentVolumeController(options: VolumeOptions): Controller {
 }
 
 const about = (claim: PersistentVolumeClaim) => ({ ...claim, apiVersion: "v1", kind: claimKind });
+const aboutVolume = (volume: PersistentVolume) => ({
+  ...volume,
+  apiVersion: "v1",
+  kind: "PersistentVolume",
+});
 
 class VolumeLoop {
   readonly #context: ControllerContext;
@@ -82,73 +97,80 @@ class VolumeLoop {
   }
 
   async claim(key: string): Promise<void> {
-    const { informer } = this.#context;
+    const { client, informer, recorder, write } = this.#context;
     const { name, namespace } = splitKey(key);
     const claim = informer("PersistentVolumeClaim").lister.get(name, namespace);
     if (!claim || claim.metadata?.deletionTimestamp) return;
-    const volumes = informer("PersistentVolume").lister;
-    const named = claim.spec?.volumeName;
-    if (!named) return this.#find(claim, volumes.list());
-    const volume = volumes.get(named);
-    if (volume && (!volume.spec?.claimRef || isKeptFor(volume, claim))) {
-      return this.#bind(claim, volume);
+    const step = planClaim(claim, this.#worldOf(claim));
+    switch (step.kind) {
+      case "bind":
+        return this.#bind(claim, step.volume);
+      case "provision":
+        return this.#provision(claim, step.storageClass, step.node);
+      case "external":
+        await this.#nameProvisioner(claim, step.provisioner);
+        return this.#tell(about(claim), step.event);
+      case "pending":
+        return this.#tell(about(claim), step.event);
+      case "lost": {
+        if (claim.status?.phase === "Lost") return;
+        const { type, reason, message } = step.event;
+        recorder.event(about(claim), type, reason, message);
+        const { accessModes: _, capacity: __, ...kept } = claim.status ?? {};
+        const status = { ...kept, phase: "Lost" };
+        await client.persistentVolumeClaims.updateStatus({ ...claim, status }, write);
+      }
     }
-    if (claim.metadata?.annotations?.[bindCompleted] === undefined) return;
-    if (!volume) return this.#lose(claim);
   }
 
-  async #find(claim: PersistentVolumeClaim, volumes: readonly PersistentVolume[]): Promise<void> {
-    const { informer, recorder } = this.#context;
+  #worldOf(claim: PersistentVolumeClaim): ClaimWorld {
+    const { informer } = this.#context;
+    const { lister } = informer("PersistentVolume");
     const uid = claim.metadata?.uid ?? "";
-    const free = volumes.filter(({ metadata }) => {
+    const volumes = lister.list().filter(({ metadata }) => {
       const taker = this.#given.get(metadata?.name ?? "");
       return taker === undefined || taker === uid;
     });
-    const className = classOf(claim);
-    const storageClass = informer("StorageClass").lister.get(className);
-    const tell = (type: "Normal" | "Warning", reason: string, text: string) =>
-      recorder.event(about(claim), type, reason, text);
-    if (storageClass?.volumeBindingMode === "WaitForFirstConsumer" && !this.#isUsed(claim)) {
-      const text = "waiting for first consumer to be created before binding";
-      return tell("Normal", "WaitForFirstConsumer", text);
-    }
-    const volume = volumeFor(claim, free);
-    if (volume) return this.#bind(claim, volume);
-    if (className === "") {
-      const text = "no persistent volumes available for this claim and no storage class is set";
-      return tell("Normal", "FailedBinding", text);
-    }
-    if (!storageClass) {
-      const text = `storageclass.storage.k8s.io ${JSON.stringify(className)} not found`;
-      return tell("Warning", "ProvisioningFailed", text);
-    }
-    const { provisioner = "" } = storageClass;
-    if (provisioner === provisionerName) return this.#provision(claim, storageClass);
-    if (provisioner === "kubernetes.io/no-provisioner") {
-      return tell("Normal", "FailedBinding", "no persistent volumes available for this claim");
-    }
-    const text =
-      `Waiting for a volume to be created either by the external provisioner '${provisioner}' or ` +
-      "manually by the system administrator. If volume creation is delayed, please verify that " +
-      "the provisioner is running and correctly registered.";
-    tell("Normal", "ExternalProvisioning", text);
+    return {
+      volumes,
+      volume: (name) => lister.get(name),
+      storageClass: (name) => informer("StorageClass").lister.get(name),
+      waitingPod: this.#waitingPod(claim),
+    };
   }
 
-  #isUsed({ metadata }: PersistentVolumeClaim): boolean {
+  #tell(object: ApiObject, event: Told | undefined): void {
+    if (event === undefined) return;
+    this.#context.recorder.event(object, event.type, event.reason, event.message);
+  }
+
+  #waitingPod({ metadata }: PersistentVolumeClaim): string | undefined {
     const pods = this.#context.informer("Pod").lister.list(metadata?.namespace);
-    return pods.some(({ spec }) =>
-      spec?.volumes?.some((one) => one.persistentVolumeClaim?.claimName === metadata?.name),
+    const waiting = pods.find(
+      ({ spec }) =>
+        !spec?.nodeName &&
+        spec?.volumes?.some((one) => one.persistentVolumeClaim?.claimName === metadata?.name),
     );
+    return waiting?.metadata?.name;
   }
 
-  async #provision(claim: PersistentVolumeClaim, storageClass: StorageClass): Promise<void> {
+  /** By these, provisioners outside know which claims are theirs. */
+  async #nameProvisioner(claim: PersistentVolumeClaim, provisioner: string): Promise<void> {
+    const { client, write } = this.#context;
+    const known = claim.metadata?.annotations ?? {};
+    if (provisionerAnnotations.every((name) => known[name] === provisioner)) return;
+    const named = Object.fromEntries(provisionerAnnotations.map((name) => [name, provisioner]));
+    const metadata = { ...claim.metadata, annotations: { ...known, ...named } };
+    await client.persistentVolumeClaims.update({ ...claim, metadata }, write);
+  }
+
+  async #provision(
+    claim: PersistentVolumeClaim,
+    storageClass: StorageClass,
+    node: string | undefined,
+  ): Promise<void> {
     const { client, recorder, write } = this.#context;
-    if (claim.spec?.volumeMode === "Block" || claim.spec?.selector) {
-      const what = claim.spec.selector ? "selector" : "volumeMode Block";
-      const text = `spec: ${provisionerName} makes directories, it supports no ${what}`;
-      return recorder.event(about(claim), "Warning", "ProvisioningFailed", text);
-    }
-    let volume = volumeOf(claim, storageClass, this.#root);
+    let volume = volumeOf(claim, storageClass, this.#root, node);
     try {
       volume = await client.persistentVolumes.create(volume, write);
       const text = `Successfully provisioned volume ${volume.metadata?.name}`;
@@ -176,7 +198,11 @@ class VolumeLoop {
         uid,
         resourceVersion,
       };
-      const annotations = { ...volume.metadata?.annotations, [boundByController]: "yes" };
+      // What a person has written stays theirs, and is not taken back.
+      const annotations = {
+        ...volume.metadata?.annotations,
+        ...(!volume.spec?.claimRef && { [boundByController]: "yes" }),
+      };
       kept = await client.persistentVolumes.update(
         {
           ...volume,
@@ -209,50 +235,69 @@ class VolumeLoop {
     await client.persistentVolumeClaims.updateStatus({ ...bound, status }, write);
   }
 
-  async #lose(claim: PersistentVolumeClaim): Promise<void> {
-    const { client, recorder, write } = this.#context;
-    if (claim.status?.phase === "Lost") return;
-    const text = "Bound claim has lost its PersistentVolume. Data on the volume is lost!";
-    recorder.event(about(claim), "Warning", "ClaimLost", text);
-    const status = { ...claim.status, phase: "Lost" };
-    await client.persistentVolumeClaims.updateStatus({ ...claim, status }, write);
-  }
-
   async volume(name: string): Promise<void> {
-    const { client, informer } = this.#context;
+    const { client, informer, queue, write } = this.#context;
     const volume = informer("PersistentVolume").lister.get(name);
     if (!volume) {
       this.#given.delete(name);
       return;
     }
     const { claimRef } = volume.spec ?? {};
-    const { phase } = volume.status ?? {};
     if (claimRef) this.#given.delete(name);
-    if (!claimRef?.uid) {
-      // Kept for a claim that is not there yet, it is free all the same.
-      if (phase !== "Available" && phase !== "Bound") await this.#phase(volume, "Available");
-      return;
+    const step = planVolume(volume, await this.#claimOf(volume));
+    switch (step.kind) {
+      case "phase":
+        if (volume.status?.phase !== step.phase) await this.#phase(volume, step.phase);
+        return;
+      case "claim":
+        this.#tell(aboutVolume(volume), step.event);
+        queue.add(`${claimRef?.namespace}/${claimRef?.name}`);
+        return;
+      case "unbind": {
+        const { claimRef: reference, ...spec } = volume.spec ?? {};
+        const { [boundByController]: _, ...annotations } = volume.metadata?.annotations ?? {};
+        const kept = step.whole ? spec : { ...spec, claimRef: { ...reference, uid: "" } };
+        const metadata = { ...volume.metadata, annotations };
+        const freed = { ...volume, metadata, spec: kept };
+        await this.#phase(await client.persistentVolumes.update(freed, write), "Available");
+        return;
+      }
+      case "release":
+        await this.#release(volume, step.reclaim);
     }
-    // The API decides whether the claim is gone, not the cache.
-    try {
-      const claim = await client.persistentVolumeClaims.get(
-        claimRef.name ?? "",
-        claimRef.namespace,
-      );
-      if (claim.metadata?.uid === claimRef.uid) return;
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
-    if (phase !== "Released" && phase !== "Failed") await this.#phase(volume, "Released");
-    await this.#reclaim(volume);
   }
 
-  /** Deletes what was made here for the claim; every other volume waits for its owner. */
-  async #reclaim(volume: PersistentVolume): Promise<void> {
+  /** Undefined: the claim that the volume refers to is gone. The API decides that, not the cache. */
+  async #claimOf({ spec }: PersistentVolume): Promise<PersistentVolumeClaim | undefined> {
+    const { client, informer } = this.#context;
+    const { name = "", namespace, uid } = spec?.claimRef ?? {};
+    if (!uid) return undefined;
+    const cached = informer("PersistentVolumeClaim").lister.get(name, namespace);
+    if (cached?.metadata?.uid === uid) return cached;
+    try {
+      const claim = await client.persistentVolumeClaims.get(name, namespace);
+      return claim.metadata?.uid === uid ? claim : undefined;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #release(volume: PersistentVolume, reclaim: Reclaim): Promise<void> {
     const { client, write } = this.#context;
-    if (volume.spec?.persistentVolumeReclaimPolicy !== "Delete") return;
-    if (volume.metadata?.annotations?.[provisionedBy] !== provisionerName) return;
-    const { name = "", uid = "" } = volume.metadata;
+    const { phase } = volume.status ?? {};
+    let released = volume;
+    if (phase !== "Released" && phase !== "Failed") {
+      released = await this.#phase(volume, "Released");
+    }
+    if (reclaim.kind === "fail") {
+      if (phase === "Failed") return;
+      this.#tell(aboutVolume(volume), reclaim.event);
+      await this.#phase(released, "Failed", reclaim.event.message);
+      return;
+    }
+    if (reclaim.kind === "keep" || volume.metadata?.deletionTimestamp) return;
+    const { name = "", uid = "" } = volume.metadata ?? {};
     await removeDirectory(volume, this.#root);
     try {
       await client.persistentVolumes.delete(name, undefined, { ...write, preconditions: { uid } });
@@ -261,9 +306,14 @@ class VolumeLoop {
     }
   }
 
-  async #phase(volume: PersistentVolume, phase: string): Promise<void> {
+  async #phase(
+    volume: PersistentVolume,
+    phase: string,
+    message?: string,
+  ): Promise<PersistentVolume> {
     const { client, write } = this.#context;
-    const status = { ...volume.status, phase };
-    await client.persistentVolumes.updateStatus({ ...volume, status }, write);
+    const { message: _, ...before } = volume.status ?? {};
+    const status = { ...before, phase, ...(message !== undefined && { message }) };
+    return client.persistentVolumes.updateStatus({ ...volume, status }, write);
   }
 }

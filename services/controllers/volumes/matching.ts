@@ -1,4 +1,4 @@
-/** Which volume suits a claim (upstream `pkg/controller/volume/persistentvolume`). Pure. */
+/** Which volume suits a claim (upstream `component-helpers/storage/volume`). Pure. */
 import type { PersistentVolume, PersistentVolumeClaim } from "../../../proto/gen/core.ts";
 import { compareQuantities, matchesLabels, parseQuantity, selectorOf } from "../../kinds/mod.ts";
 
@@ -16,27 +16,57 @@ export function isKeptFor(volume: PersistentVolume, claim: PersistentVolumeClaim
   return !uid || uid === claim.metadata?.uid;
 }
 
-/** The volume kept for the claim, or else the smallest that is free and suits. */
+/**
+ * The volume kept for the claim, or else the smallest that is available and suits. `delayed`: the
+ * scheduler chooses among those that are free.
+ */
 export function volumeFor(
   claim: PersistentVolumeClaim,
   volumes: readonly PersistentVolume[],
+  delayed: boolean,
 ): PersistentVolume | undefined {
-  const suiting = volumes.filter((volume) => suits(claim, volume));
-  const kept = suiting.find((volume) => volume.spec?.claimRef && isKeptFor(volume, claim));
-  if (kept) return kept;
+  const usable = volumes.filter(
+    (volume) =>
+      !volume.metadata?.deletionTimestamp &&
+      modeOf(claim) === modeOf(volume) &&
+      hasAccessModes(claim, volume) &&
+      isLargeEnough(claim, volume),
+  );
+  const kept = usable.find((volume) => isKeptFor(volume, claim));
+  if (kept || delayed) return kept;
   const selector = selectorOf(claim.spec?.selector ?? {});
-  return suiting
-    .filter(({ spec, metadata }) => !spec?.claimRef && matchesLabels(selector, metadata?.labels))
+  return usable
+    .filter(
+      ({ spec, status, metadata }) =>
+        !spec?.claimRef &&
+        status?.phase === "Available" &&
+        matchesLabels(selector, metadata?.labels),
+    )
+    .filter((volume) => classOf(volume) === classOf(claim))
     .sort((a, b) => compareQuantities(capacityOf(a), capacityOf(b)))[0];
 }
 
-function suits(claim: PersistentVolumeClaim, volume: PersistentVolume): boolean {
-  if (volume.metadata?.deletionTimestamp || classOf(claim) !== classOf(volume)) return false;
-  if ((claim.spec?.volumeMode ?? "Filesystem") !== (volume.spec?.volumeMode ?? "Filesystem")) {
-    return false;
-  }
+/** Why a volume that a claim names cannot be its volume, in upstream's words. */
+export function mismatch(
+  claim: PersistentVolumeClaim,
+  volume: PersistentVolume,
+): string | undefined {
+  if (!isLargeEnough(claim, volume)) return "requested PV is too small";
+  if (classOf(claim) !== classOf(volume)) return "storageClassName does not match";
+  if (modeOf(claim) !== modeOf(volume)) return "incompatible volumeMode";
+  return hasAccessModes(claim, volume) ? undefined : "incompatible accessMode";
+}
+
+export function modeOf({ spec }: PersistentVolume | PersistentVolumeClaim): string {
+  return spec?.volumeMode ?? "Filesystem";
+}
+
+function hasAccessModes(claim: PersistentVolumeClaim, volume: PersistentVolume): boolean {
   const offered = volume.spec?.accessModes ?? [];
-  if (!(claim.spec?.accessModes ?? []).every((mode) => offered.includes(mode))) return false;
+  return (claim.spec?.accessModes ?? []).every((mode) => offered.includes(mode));
+}
+
+function isLargeEnough(claim: PersistentVolumeClaim, volume: PersistentVolume): boolean {
   const wanted = parseQuantity(claim.spec?.resources?.requests?.["storage"] ?? "0");
   return wanted !== undefined && compareQuantities(capacityOf(volume), wanted) >= 0;
 }

@@ -4,6 +4,10 @@ import { forbidden, invalid, notSupported } from "../machinery/causes.ts";
 import { checkSubdomain } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 
+/** Finalizers that keep claims which pods use, and volumes which claims have. */
+export const claimProtection = "kubernetes.io/pvc-protection";
+export const volumeProtection = "kubernetes.io/pv-protection";
+
 const shortModes: Readonly<Record<string, string>> = {
   ReadWriteOnce: "RWO",
   ReadOnlyMany: "ROX",
