@@ -32,6 +32,18 @@ export {
 } from "./core/resource-quota/usage.ts";
 export { isReachedFromOutside } from "./core/service.ts";
 export { claimProtection, volumeProtection } from "./core/volume-claims.ts";
+export {
+  bindCompleted,
+  boundByController,
+  isBoundClaim,
+  isKeptForClaim,
+  isVolumeReachedFrom,
+  selectedNode,
+  volumeClassOf,
+  volumeForClaim,
+  volumeMismatch,
+  volumeModeOf,
+} from "./core/volume-matching.ts";
 export { fieldWarnings } from "./field-support.ts";
 export {
   forbidden,

@@ -5,6 +5,7 @@ import { isFinished, parseTime } from "../kinds/mod.ts";
 import { NodeInfo } from "./node-info.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
 import { Snapshot } from "./snapshot.ts";
+import type { VolumeLookup } from "./volume-lookup.ts";
 
 interface Placed {
   readonly info: PodInfo;
@@ -24,11 +25,15 @@ export const assumedMillisMax = 30_000;
  */
 export class ClusterCache {
   /** The nodes that exist; updated with every change. */
-  readonly snapshot = new Snapshot();
+  readonly snapshot: Snapshot;
   readonly #nodes = new Map<string, NodeInfo>();
   readonly #pods = new Map<string, Placed>();
   /** Per apiserver, its nodes' last measured use. */
   readonly #livenesses = new Map<string, NodeLiveness>();
+
+  constructor(volumes?: VolumeLookup) {
+    this.snapshot = new Snapshot(volumes);
+  }
 
   setNode(node: Node): void {
     const info = this.#node(node.metadata?.name ?? "");

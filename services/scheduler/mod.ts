@@ -3,3 +3,4 @@ export { defaultPlugins } from "./plugins/mod.ts";
 export { deadlineAnnotation } from "./pod-info.ts";
 export { program } from "./program.ts";
 export { Scheduler } from "./scheduler.ts";
+export { volumeBinder } from "./volume-binder.ts";

@@ -7,6 +7,7 @@ import {
 } from "../client/mod.ts";
 import { defaultPlugins } from "./plugins/mod.ts";
 import { Scheduler } from "./scheduler.ts";
+import { volumeBinder } from "./volume-binder.ts";
 
 export const program = define({
   name: "scheduler",
@@ -37,7 +38,7 @@ export const program = define({
         const scheduler = new Scheduler({
           ...context,
           recorder,
-          plugins: defaultPlugins,
+          plugins: [...defaultPlugins, volumeBinder(context)],
           schedulerName: component,
         });
         return {

@@ -14,6 +14,7 @@ import type { NodeInfo } from "./node-info.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
 import { SchedulingQueue } from "./queue.ts";
 import { type Report, reportWaiting } from "./report.ts";
+import { volumeLookup } from "./volume-lookup.ts";
 import { isWaiting, podEvent, watchCluster } from "./watch.ts";
 
 export interface SchedulerOptions {
@@ -44,7 +45,7 @@ const bindingsMax = 32;
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #framework: Framework;
-  readonly #cache = new ClusterCache();
+  readonly #cache: ClusterCache;
   readonly #queue: SchedulingQueue;
   readonly #underWay = new Set<Promise<void>>();
   /** Pods that wait for a permit; not counted as bindings under way. */
@@ -53,6 +54,7 @@ export class Scheduler {
   constructor(options: SchedulerOptions) {
     const { plugins, clock, informers, schedulerName, random = Math.random } = options;
     this.#options = options;
+    this.#cache = new ClusterCache(volumeLookup(informers));
     this.#framework = new Framework({ plugins, random, after: clock.after.bind(clock) });
     this.#queue = new SchedulingQueue(this.#framework, clock);
     watchCluster({ informers, cache: this.#cache, queue: this.#queue, schedulerName });

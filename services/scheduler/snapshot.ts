@@ -1,4 +1,5 @@
 import type { NodeInfo } from "./node-info.ts";
+import { noVolumes, type VolumeLookup } from "./volume-lookup.ts";
 
 /**
  * The nodes as a scheduling cycle sees them. It is kept up to date node by node as changes arrive,
@@ -6,9 +7,15 @@ import type { NodeInfo } from "./node-info.ts";
  * under a plugin's hands. After that, plugins must not rely on it.
  */
 export class Snapshot {
+  /** What is known of claims and volumes. */
+  readonly volumes: VolumeLookup;
   readonly #nodes: NodeInfo[] = [];
   readonly #indices = new Map<NodeInfo, number>();
   readonly #imageNodes = new Map<string, number>();
+
+  constructor(volumes: VolumeLookup = noVolumes) {
+    this.volumes = volumes;
+  }
 
   /** The nodes that exist, in no particular order. */
   get nodes(): readonly NodeInfo[] {

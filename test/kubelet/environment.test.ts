@@ -16,7 +16,7 @@ import {
   serviceVariables,
 } from "../../services/kubelet/pod/environment.ts";
 import { containerConfig } from "../../services/kubelet/pod/start.ts";
-import { mountsOf, prepareVolumes } from "../../services/kubelet/pod/volumes.ts";
+import { mountsOf, prepareVolumes, readOnlyVolumes } from "../../services/kubelet/pod/volumes.ts";
 import { FakeClock } from "../client/fake-clock.ts";
 
 const pod: Pod = {
@@ -266,6 +266,16 @@ describe("volumes", () => {
       containerPath: "/x/",
       readOnly: false,
     });
+    const claim = { claimName: "c", readOnly: true };
+    const readOnly = readOnlyVolumes({
+      spec: { volumes: [{ name: "tmp", persistentVolumeClaim: claim }, { name: "cm" }] },
+    });
+    const both = ["tmp", "cm"].map((name) => ({ name, mountPath: `/${name}` }));
+    const mounts = await mountsOf(both, paths, same, readOnly);
+    assert.deepEqual(
+      mounts.map((each) => each.readOnly),
+      [true, false],
+    );
     await assert.rejects(
       mountsOf([{ name: "tmp", mountPath: "/x", subPath: "../.." }], paths, same),
       /must not/,

@@ -6,12 +6,17 @@
  */
 import type { PersistentVolume, PersistentVolumeClaim } from "../../../proto/gen/core.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
+import {
+  bindCompleted,
+  boundByController,
+  isKeptForClaim,
+  selectedNode,
+  volumeClassOf,
+  volumeForClaim,
+  volumeMismatch,
+  volumeModeOf,
+} from "../../kinds/mod.ts";
 import { provisionedBy, provisionerName } from "./host-path.ts";
-import { classOf, isKeptFor, mismatch, modeOf, volumeFor } from "./matching.ts";
-
-export const bindCompleted = "pv.kubernetes.io/bind-completed";
-export const boundByController = "pv.kubernetes.io/bound-by-controller";
-export const selectedNode = "volume.kubernetes.io/selected-node";
 
 export interface Told {
   readonly type: "Normal" | "Warning";
@@ -30,7 +35,7 @@ export type ClaimStep =
   | { readonly kind: "pending"; readonly event?: Told }
   | { readonly kind: "lost"; readonly event: Told }
   | { readonly kind: "provision"; readonly storageClass: StorageClass; readonly node?: string }
-  /** Somebody outside makes the volume, once the claim names them. */
+  /** An external provisioner makes the volume, once the claim names it. */
   | { readonly kind: "external"; readonly provisioner: string; readonly event: Told };
 
 export interface ClaimWorld {
@@ -61,7 +66,7 @@ function planBound(claim: PersistentVolumeClaim, world: ClaimWorld): ClaimStep {
   if (!volume)
     return lost("Bound claim has lost its PersistentVolume. Data on the volume is lost!");
   const { claimRef } = volume.spec ?? {};
-  if (!claimRef || claimRef.uid === claim.metadata?.uid || isKeptFor(volume, claim)) {
+  if (!claimRef || claimRef.uid === claim.metadata?.uid || isKeptForClaim(volume, claim)) {
     return { kind: "bind", volume };
   }
   const text = "Two claims are bound to the same volume, this one is bound incorrectly";
@@ -75,22 +80,22 @@ function planNamed(claim: PersistentVolumeClaim, world: ClaimWorld): ClaimStep {
   if (!volume) return { kind: "pending" };
   const quoted = JSON.stringify(name);
   if (!volume.spec?.claimRef) {
-    const problem = mismatch(claim, volume);
+    const problem = volumeMismatch(claim, volume);
     if (problem === undefined) return { kind: "bind", volume };
     const text = `Cannot bind to requested volume ${quoted}: ${problem}`;
     return { kind: "pending", event: told("Warning", "VolumeMismatch", text) };
   }
-  if (isKeptFor(volume, claim)) return { kind: "bind", volume };
+  if (isKeptForClaim(volume, claim)) return { kind: "bind", volume };
   const text = `volume ${quoted} already bound to a different claim.`;
   return { kind: "pending", event: told("Warning", "FailedBinding", text) };
 }
 
 function planUnbound(claim: PersistentVolumeClaim, world: ClaimWorld): ClaimStep {
-  const className = classOf(claim);
+  const className = volumeClassOf(claim);
   const storageClass = className === "" ? undefined : world.storageClass(className);
   const delayed = storageClass?.volumeBindingMode === "WaitForFirstConsumer";
   const node = claim.metadata?.annotations?.[selectedNode];
-  const volume = volumeFor(claim, world.volumes, delayed);
+  const volume = volumeForClaim(claim, world.volumes, delayed);
   if (volume) return { kind: "bind", volume };
   const pending = (type: Told["type"], reason: string, text: string): ClaimStep => ({
     kind: "pending",
@@ -166,7 +171,7 @@ export function planVolume(
   if (!claimRef?.uid) return { kind: "phase", phase: "Available" };
   if (claim === undefined) return { kind: "release", reclaim: reclaimOf(volume) };
   if (!claim.spec?.volumeName) {
-    if (modeOf(claim) === modeOf(volume)) return { kind: "claim" };
+    if (volumeModeOf(claim) === volumeModeOf(volume)) return { kind: "claim" };
     const text =
       `Cannot bind PersistentVolume to requested PersistentVolumeClaim ` +
       `${JSON.stringify(claim.metadata?.name)} due to incompatible volumeMode.`;
@@ -182,7 +187,7 @@ export function planVolume(
   return { kind: "unbind", whole: annotations?.[boundByController] !== undefined };
 }
 
-/** Deletes what was made here; what an outsider has made, the outsider deletes. */
+/** Deletes what was made here; an external provisioner deletes what it has made. */
 function reclaimOf({ metadata, spec }: PersistentVolume): Reclaim {
   switch (spec?.persistentVolumeReclaimPolicy) {
     case "Delete": {

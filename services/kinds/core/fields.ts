@@ -1,5 +1,11 @@
 /** What becomes of the fields of the core group's kinds, pods apart. */
-import { behaves, type SupportTable, warned } from "../machinery/field-support.ts";
+import {
+  behaves,
+  oneOfValues,
+  pending,
+  type SupportTable,
+  warned,
+} from "../machinery/field-support.ts";
 import { volumeSourceFields } from "./volume-source-fields.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
@@ -8,6 +14,7 @@ const information = "information for clients";
 const proxy = "kube-proxy";
 const volumes = "the volume controllers";
 const admission = "the admission chain";
+const noAttributes = "attributes of volumes are not changed here, it has no effect";
 const noLoadBalancer = "this cluster has no load balancers, it has no effect";
 
 export const coreFields: SupportTable = {
@@ -145,11 +152,15 @@ export const coreFields: SupportTable = {
   "trireme.core.v1.PersistentVolumeClaim": {
     ...behaves(address, "apiVersion kind metadata spec status"),
   },
-  "trireme.core.v1.PersistentVolumeClaimSpec": behaves(
-    volumes,
-    "accessModes selector resources volumeName storageClassName volumeMode dataSource " +
-      "dataSourceRef volumeAttributesClassName",
-  ),
+  "trireme.core.v1.PersistentVolumeClaimSpec": {
+    ...behaves(volumes, "accessModes selector resources volumeName storageClassName volumeMode"),
+    ...pending(
+      "dataSource dataSourceRef",
+      "volumes are not filled from others here, only an external provisioner does that",
+      () => false,
+    ),
+    ...warned("volumeAttributesClassName", noAttributes),
+  },
   "trireme.core.v1.VolumeResourceRequirements": behaves(volumes, "limits requests"),
   "trireme.core.v1.LocalObjectReference": behaves(address, "name"),
   "trireme.core.v1.TypedLocalObjectReference": behaves(volumes, "apiGroup kind name"),
@@ -168,14 +179,26 @@ export const coreFields: SupportTable = {
   "trireme.core.v1.PersistentVolume": {
     ...behaves(address, "apiVersion kind metadata spec status"),
   },
-  "trireme.core.v1.PersistentVolumeSpec": behaves(
-    volumes,
-    "capacity gcePersistentDisk awsElasticBlockStore hostPath glusterfs nfs rbd iscsi cinder " +
-      "cephfs fc flocker flexVolume azureFile vsphereVolume quobyte azureDisk " +
-      "photonPersistentDisk portworxVolume scaleIO local storageos csi accessModes claimRef " +
-      "persistentVolumeReclaimPolicy storageClassName mountOptions volumeMode nodeAffinity " +
-      "volumeAttributesClassName",
-  ),
+  "trireme.core.v1.PersistentVolumeSpec": {
+    ...behaves(volumes, "capacity accessModes claimRef storageClassName volumeMode"),
+    ...behaves("the scheduler", "nodeAffinity"),
+    ...behaves("the kubelet", "hostPath local"),
+    ...pending(
+      "gcePersistentDisk awsElasticBlockStore glusterfs nfs rbd iscsi cinder cephfs fc flocker " +
+        "flexVolume azureFile vsphereVolume quobyte azureDisk photonPersistentDisk " +
+        "portworxVolume scaleIO storageos csi",
+      "volumes of this type are not supported by this kubelet, pods that use them will not start",
+      () => false,
+    ),
+    ...warned(
+      "persistentVolumeReclaimPolicy",
+      "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use " +
+        "dynamic provisioning.",
+      oneOfValues("", "Delete", "Retain"),
+    ),
+    ...warned("mountOptions", "directories of a node are mounted without options"),
+    ...warned("volumeAttributesClassName", noAttributes),
+  },
   "trireme.core.v1.VolumeNodeAffinity": behaves(volumes, "required"),
   "trireme.core.v1.PersistentVolumeStatus": behaves(
     status,

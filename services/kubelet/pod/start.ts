@@ -13,7 +13,7 @@ import {
 } from "../runtime/types.ts";
 import { type ConfigSource, containerEnvironment, expand, type PodFacts } from "./environment.ts";
 import { millisOf, unitsOf } from "./resources.ts";
-import { mountsOf } from "./volumes.ts";
+import { mountsOf, readOnlyVolumes } from "./volumes.ts";
 
 /** Throws ContainerConfigError, or what the source throws. */
 export async function containerConfig(
@@ -27,7 +27,8 @@ export async function containerConfig(
   const { pod } = facts;
   const own = await containerEnvironment(facts, container, services, source);
   const expandText = (text: string) => expand(text, own);
-  const mounts = await mountsOf(container.volumeMounts ?? [], volumes, expandText);
+  const readOnly = readOnlyVolumes(pod);
+  const mounts = await mountsOf(container.volumeMounts ?? [], volumes, expandText, readOnly);
   const env = { ...own };
   for (const [name, path] of volumes) {
     env[`TRIREME_VOLUME_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`] = path;

@@ -247,11 +247,22 @@ async function hostPath(from: HostPathVolumeSource, name: string): Promise<strin
   return path;
 }
 
-/** What a container mounts; subPath is made when it is not there, as upstream does. */
+/** The volumes that no container of the pod may write, whatever its mounts say. */
+export function readOnlyVolumes(pod: Pod): ReadonlySet<string> {
+  const volumes = pod.spec?.volumes ?? [];
+  const readOnly = volumes.filter((volume) => volume.persistentVolumeClaim?.readOnly);
+  return new Set(readOnly.map(({ name = "" }) => name));
+}
+
+/**
+ * What a container mounts; subPath is made when it is not there, as upstream does. `readOnly`: the
+ * names of volumes that are mounted so in any case.
+ */
 export async function mountsOf(
   volumeMounts: readonly VolumeMount[],
   paths: ReadonlyMap<string, string>,
   expandText: (text: string) => string,
+  readOnly: ReadonlySet<string> = new Set(),
 ): Promise<readonly Mount[]> {
   const mounts: Mount[] = [];
   for (const mount of volumeMounts) {
@@ -272,7 +283,7 @@ export async function mountsOf(
     mounts.push({
       hostPath,
       containerPath: normalize(containerPath),
-      readOnly: mount.readOnly ?? false,
+      readOnly: (mount.readOnly ?? false) || readOnly.has(mount.name ?? ""),
     });
   }
   return mounts;

@@ -92,10 +92,7 @@ export const containerFields: SupportTable = {
     ),
     ...warned("portworxVolume scaleIO storageos csi ephemeral image", notAVolume, () => false),
   },
-  "trireme.core.v1.PersistentVolumeClaimVolumeSource": {
-    ...behaves(kubelet, "claimName"),
-    ...warned("readOnly", "it has no effect, set readOnly in the volumeMounts"),
-  },
+  "trireme.core.v1.PersistentVolumeClaimVolumeSource": behaves(kubelet, "claimName readOnly"),
   "trireme.core.v1.HostPathVolumeSource": behaves(kubelet, "path type"),
   "trireme.core.v1.EmptyDirVolumeSource": {
     ...behaves(kubelet, "sizeLimit"),

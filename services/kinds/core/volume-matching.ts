@@ -1,16 +1,28 @@
 /** Which volume suits a claim (upstream `component-helpers/storage/volume`). Pure. */
-import type { PersistentVolume, PersistentVolumeClaim } from "../../../proto/gen/core.ts";
-import { compareQuantities, matchesLabels, parseQuantity, selectorOf } from "../../kinds/mod.ts";
+import type { Node, PersistentVolume, PersistentVolumeClaim } from "../../../proto/gen/core.ts";
+import { selectorOf } from "../machinery/label-selector.ts";
+import { compareQuantities, parseQuantity } from "../machinery/quantity.ts";
+import { matchesLabels } from "../machinery/selectors.ts";
+import { matchesTerm } from "./pod/node-selection.ts";
 
+/** On a claim: its binding is complete. */
+export const bindCompleted = "pv.kubernetes.io/bind-completed";
+/** On a claim or a volume: a controller has chosen the other, no person. */
+export const boundByController = "pv.kubernetes.io/bound-by-controller";
+/** On a claim that waits for its first pod: where that pod is going to be. */
+export const selectedNode = "volume.kubernetes.io/selected-node";
 const classAnnotation = "volume.beta.kubernetes.io/storage-class";
 
 /** Empty: no class. */
-export function classOf({ metadata, spec }: PersistentVolume | PersistentVolumeClaim): string {
+export function volumeClassOf({
+  metadata,
+  spec,
+}: PersistentVolume | PersistentVolumeClaim): string {
   return metadata?.annotations?.[classAnnotation] ?? spec?.storageClassName ?? "";
 }
 
 /** The volume is kept for this claim, and for no later one of its name. */
-export function isKeptFor(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
+export function isKeptForClaim(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
   const { name, namespace, uid } = volume.spec?.claimRef ?? {};
   if (name !== claim.metadata?.name || namespace !== claim.metadata?.namespace) return false;
   return !uid || uid === claim.metadata?.uid;
@@ -20,7 +32,7 @@ export function isKeptFor(volume: PersistentVolume, claim: PersistentVolumeClaim
  * The volume kept for the claim, or else the smallest that is available and suits. `delayed`: the
  * scheduler chooses among those that are free.
  */
-export function volumeFor(
+export function volumeForClaim(
   claim: PersistentVolumeClaim,
   volumes: readonly PersistentVolume[],
   delayed: boolean,
@@ -28,11 +40,11 @@ export function volumeFor(
   const usable = volumes.filter(
     (volume) =>
       !volume.metadata?.deletionTimestamp &&
-      modeOf(claim) === modeOf(volume) &&
+      volumeModeOf(claim) === volumeModeOf(volume) &&
       hasAccessModes(claim, volume) &&
       isLargeEnough(claim, volume),
   );
-  const kept = usable.find((volume) => isKeptFor(volume, claim));
+  const kept = usable.find((volume) => isKeptForClaim(volume, claim));
   if (kept || delayed) return kept;
   const selector = selectorOf(claim.spec?.selector ?? {});
   return usable
@@ -42,22 +54,22 @@ export function volumeFor(
         status?.phase === "Available" &&
         matchesLabels(selector, metadata?.labels),
     )
-    .filter((volume) => classOf(volume) === classOf(claim))
+    .filter((volume) => volumeClassOf(volume) === volumeClassOf(claim))
     .sort((a, b) => compareQuantities(capacityOf(a), capacityOf(b)))[0];
 }
 
 /** Why a volume that a claim names cannot be its volume, in upstream's words. */
-export function mismatch(
+export function volumeMismatch(
   claim: PersistentVolumeClaim,
   volume: PersistentVolume,
 ): string | undefined {
   if (!isLargeEnough(claim, volume)) return "requested PV is too small";
-  if (classOf(claim) !== classOf(volume)) return "storageClassName does not match";
-  if (modeOf(claim) !== modeOf(volume)) return "incompatible volumeMode";
+  if (volumeClassOf(claim) !== volumeClassOf(volume)) return "storageClassName does not match";
+  if (volumeModeOf(claim) !== volumeModeOf(volume)) return "incompatible volumeMode";
   return hasAccessModes(claim, volume) ? undefined : "incompatible accessMode";
 }
 
-export function modeOf({ spec }: PersistentVolume | PersistentVolumeClaim): string {
+export function volumeModeOf({ spec }: PersistentVolume | PersistentVolumeClaim): string {
   return spec?.volumeMode ?? "Filesystem";
 }
 
@@ -77,4 +89,16 @@ function capacityOf({ spec }: PersistentVolume) {
   const capacity = parseQuantity(spec?.capacity?.["storage"] ?? "0") ?? nothing;
   if (capacity === undefined) throw new Error("0 is a quantity");
   return capacity;
+}
+
+/** The claim has a volume, and both know it. */
+export function isBoundClaim({ metadata, spec }: PersistentVolumeClaim): boolean {
+  return Boolean(spec?.volumeName) && metadata?.annotations?.[bindCompleted] !== undefined;
+}
+
+/** Whether pods on the node can use the volume. */
+export function isVolumeReachedFrom({ spec }: PersistentVolume, node: Node): boolean {
+  const { required } = spec?.nodeAffinity ?? {};
+  if (required === undefined) return true;
+  return (required.nodeSelectorTerms ?? []).some((term) => matchesTerm(term, node));
 }

@@ -1,0 +1,129 @@
+import type { Node, PersistentVolume, PersistentVolumeClaim } from "../../../proto/gen/core.ts";
+import type { StorageClass } from "../../../proto/gen/storage.ts";
+import {
+  isBoundClaim,
+  isVolumeReachedFrom,
+  selectedNode,
+  volumeClassOf,
+  volumeForClaim,
+} from "../../kinds/mod.ts";
+import {
+  type Cycle,
+  on,
+  type Plugin,
+  type Refusal,
+  refuseForGood,
+  StateKey,
+} from "../framework/mod.ts";
+import type { VolumeLookup } from "../volume-lookup.ts";
+import { claimEvents, claimNames } from "./pod-claims.ts";
+
+const gone = refuseForGood(
+  "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
+);
+const elsewhere = refuseForGood("node(s) had volume node affinity conflict");
+const noneFree = refuseForGood("node(s) didn't find available persistent volumes to bind");
+const unbound = "pod has unbound immediate PersistentVolumeClaims";
+
+/** A claim that waits for its first pod. */
+interface Delayed {
+  readonly claim: PersistentVolumeClaim;
+  readonly storageClass: StorageClass;
+}
+
+interface PodVolumes {
+  /** Undefined: the claim is bound to a volume that does not exist. */
+  readonly bound: readonly (PersistentVolume | undefined)[];
+  readonly delayed: readonly Delayed[];
+}
+
+const podVolumes = new StateKey<PodVolumes>("VolumeBinding");
+
+/** What a delayed claim is to be bound to on a node: a free volume, or one yet to be made. */
+export interface BindingChoice {
+  readonly claim: PersistentVolumeClaim;
+  readonly volume: PersistentVolume | undefined;
+}
+
+/** Volumes must be reachable from the node, and free ones must be there for waiting claims. */
+export const volumeBinding: Plugin = {
+  name: "VolumeBinding",
+  events: [...claimEvents, on("StorageClass", ["added", "updated"])],
+  preFilter(cycle) {
+    const names = claimNames(cycle.pod.pod);
+    const found = names.length === 0 ? nothing : sortClaims(cycle, names);
+    if ("reasons" in found) return { refusal: found };
+    cycle.write(podVolumes, found);
+    return { skip: names.length === 0 };
+  },
+  filter(cycle, { node }) {
+    const { bound, delayed } = cycle.read(podVolumes);
+    if (!node || bound.includes(undefined)) return gone;
+    if (bound.some((volume) => volume && !isVolumeReachedFrom(volume, node))) return elsewhere;
+    return choose(delayed, cycle.snapshot.volumes, node) ? undefined : noneFree;
+  },
+};
+
+const nothing: PodVolumes = { bound: [], delayed: [] };
+
+function sortClaims({ pod, snapshot }: Cycle, names: readonly string[]): PodVolumes | Refusal {
+  const { volumes } = snapshot;
+  const bound: (PersistentVolume | undefined)[] = [];
+  const delayed: Delayed[] = [];
+  let waits = false;
+  for (const name of names) {
+    const claim = volumes.claim(name, pod.pod.metadata?.namespace);
+    const about = `persistentvolumeclaim ${JSON.stringify(name)}`;
+    if (claim === undefined) return refuseForGood(`${about} not found`);
+    if (claim.metadata?.deletionTimestamp) return refuseForGood(`${about} is being deleted`);
+    const { volumeName = "" } = claim.spec ?? {};
+    if (claim.status?.phase === "Lost") {
+      const volume = `persistentvolume ${JSON.stringify(volumeName)}`;
+      return refuseForGood(`${about} bound to non-existent ${volume}`);
+    }
+    if (isBoundClaim(claim)) {
+      bound.push(volumes.volume(volumeName));
+      continue;
+    }
+    const storageClass = volumes.storageClass(volumeClassOf(claim));
+    if (volumeName === "" && storageClass?.volumeBindingMode === "WaitForFirstConsumer") {
+      delayed.push({ claim, storageClass });
+    } else waits = true;
+  }
+  return waits ? refuseForGood(unbound) : { bound, delayed };
+}
+
+/** For each delayed claim; undefined: the node cannot have them all. No volume is given twice. */
+function choose(
+  delayed: readonly Delayed[],
+  lookup: VolumeLookup,
+  node: Node,
+): readonly BindingChoice[] | undefined {
+  if (delayed.length === 0) return [];
+  const reached = lookup.volumes().filter((volume) => isVolumeReachedFrom(volume, node));
+  const choices: BindingChoice[] = [];
+  for (const { claim, storageClass } of delayed) {
+    const chosenNode = claim.metadata?.annotations?.[selectedNode];
+    if (chosenNode !== undefined && chosenNode !== node.metadata?.name) return undefined;
+    const taken = new Set(choices.map(({ volume }) => volume?.metadata?.name));
+    const free = reached.filter(({ metadata }) => !taken.has(metadata?.name));
+    const volume = volumeForClaim(claim, free, false);
+    if (volume === undefined && !canBeMade(storageClass, node)) return undefined;
+    choices.push({ claim, volume });
+  }
+  return choices;
+}
+
+/** What was found when the node was filtered. */
+export function bindingChoices(cycle: Cycle, node: Node): readonly BindingChoice[] | undefined {
+  return choose(cycle.read(podVolumes).delayed, cycle.snapshot.volumes, node);
+}
+
+function canBeMade({ provisioner, allowedTopologies = [] }: StorageClass, node: Node): boolean {
+  if (!provisioner || provisioner === "kubernetes.io/no-provisioner") return false;
+  if (allowedTopologies.length === 0) return true;
+  const labels = node.metadata?.labels ?? {};
+  return allowedTopologies.some(({ matchLabelExpressions = [] }) =>
+    matchLabelExpressions.every(({ key = "", values = [] }) => values.includes(labels[key] ?? "")),
+  );
+}
