@@ -27,7 +27,7 @@ export class GrpcConnection extends ClientConnection {
     super(options, { headerListBytes, headerFields });
     this.#options = options;
     this.#refusal = refusalOf(peer);
-    this.#reader = new RequestReader(peer.certificate);
+    this.#reader = new RequestReader(peer.certificate, peer.address);
   }
 
   override onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {

@@ -18,12 +18,17 @@ export function isReserved(name: string): boolean {
 /**
  * What the certificate says; name and value alternately. For a client without one the empty user:
  * so a master does not take the call for the balancer's own, and goes by what else the client
- * presents, such as a bearer token.
+ * presents, such as a bearer token. `address`: the client's, for the masters' audit log.
  */
-export function identityFields(certificate: PeerCertificate | undefined): string[] {
-  if (certificate === undefined) return [userHeader, ""];
+export function identityFields(
+  certificate: PeerCertificate | undefined,
+  address?: string | undefined,
+): string[] {
+  const from = address === undefined ? [] : ["x-forwarded-for", address];
+  if (certificate === undefined) return [userHeader, "", ...from];
   const { commonName, organizations } = certificate;
-  return [userHeader, commonName, ...organizations.flatMap((group) => [groupHeader, group])];
+  const groups = organizations.flatMap((group) => [groupHeader, group]);
+  return [userHeader, commonName, ...groups, ...from];
 }
 
 /**

@@ -71,8 +71,8 @@ export class RequestReader {
   readonly #routes: GrpcRoute[] = [];
   #next = 0;
 
-  constructor(certificate: PeerCertificate | undefined) {
-    this.#identity = identityFields(certificate);
+  constructor(certificate: PeerCertificate | undefined, address?: string | undefined) {
+    this.#identity = identityFields(certificate, address);
   }
 
   /** The very same object for a block that was seen before. */

@@ -24,7 +24,7 @@ export class RestConnection extends ClientConnection {
     super(options, { headerListBytes, headerFields });
     this.#options = options;
     this.#refusal = refusalOf(peer);
-    this.#reader = new RestReader(peer.certificate, options.limits);
+    this.#reader = new RestReader(peer.certificate, options.limits, peer.address);
   }
 
   override onHeaders(stream: Stream, block: HeaderBlock, endStream: boolean): void {

@@ -107,8 +107,12 @@ export class RestReader {
   readonly #known: SharedFields[] = [];
   #next = 0;
 
-  constructor(certificate: PeerCertificate | undefined, limits: BalancerLimits) {
-    this.#identity = identityFields(certificate);
+  constructor(
+    certificate: PeerCertificate | undefined,
+    limits: BalancerLimits,
+    address?: string | undefined,
+  ) {
+    this.#identity = identityFields(certificate, address);
     this.#limits = limits;
   }
 

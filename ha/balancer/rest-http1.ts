@@ -63,7 +63,7 @@ export class RestHttp1 implements Http1Clients {
   }
 
   accept(socket: Socket, peer: PeerIdentity): void {
-    const reader = new RestReader(peer.certificate, this.#options.limits);
+    const reader = new RestReader(peer.certificate, this.#options.limits, peer.address);
     this.#clients.set(socket, { reader, refusal: refusalOf(peer) });
     this.#server.emit("connection", socket);
   }

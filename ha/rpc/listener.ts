@@ -29,6 +29,8 @@ export interface PeerIdentity {
   readonly certificate: PeerCertificate | undefined;
   /** Why every call of the connection is answered UNAUTHENTICATED; undefined: it is not. */
   readonly refusal: string | undefined;
+  /** The peer's IP address. */
+  readonly address?: string | undefined;
 }
 
 const anonymous: PeerIdentity = { certificate: undefined, refusal: undefined };
@@ -49,8 +51,9 @@ export class Listener {
       // A reset connection ends its calls through the session's own events.
       socket.on("error", (error) => log.debug("connection failed", { error: error.message }));
       socket.setNoDelay(true);
-      if (http1 === undefined) accept(socket, peer);
-      else tellProtocols(socket, (isHttp2) => (isHttp2 ? accept : http1)(socket, peer));
+      const known = { ...peer, address: socket.remoteAddress };
+      if (http1 === undefined) accept(socket, known);
+      else tellProtocols(socket, (isHttp2) => (isHttp2 ? accept : http1)(socket, known));
     };
     if (tls === undefined) {
       this.#server = createTcpServer((socket) => admit(socket, anonymous));

@@ -19,6 +19,8 @@ import { parseAddressRange } from "./address-range.ts";
 import type { TolerationSeconds } from "./admission/default-toleration-seconds.ts";
 import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
+import { Auditor, type AuditSink } from "./audit/auditor.ts";
+import type { AuditPolicy } from "./audit/policy.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { bearerAuthenticator, type TokenAuthenticator } from "./auth/bearer.ts";
 import { bootstrapTokenAuthenticator } from "./auth/bootstrap-tokens.ts";
@@ -102,6 +104,8 @@ export interface ApiserverOptions {
   /** Requests under way at once, and how many of one user may wait for their turn. */
   readonly seats?: number | undefined;
   readonly queueLength?: number | undefined;
+  /** The audit log; absent: there is none. Its sink stays the caller's to close. */
+  readonly audit?: { readonly policy: AuditPolicy; readonly sink: AuditSink } | undefined;
   /** Gives backups of the store; absent: none. */
   readonly snapshot?: Face["snapshot"];
   readonly log: Log;
@@ -229,6 +233,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       queueMillis: limits.queueMillis,
       clock,
     }),
+    audit: options.audit && new Auditor(options.audit.policy, options.audit.sink, now),
     virtual: virtualKinds,
     usage: new UsageOfNodes({ registry, cache, tls: options.kubeletTls, clock, log }),
     tokens: {

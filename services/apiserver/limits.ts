@@ -38,6 +38,11 @@ export const limits = {
   restStreams: 10_000,
   /** Answers from this size on are compressed for clients that take it (upstream: 128 KiB). */
   gzipBytes: 128 * 1024,
+  /** Events of the audit log that wait for its file, documents in them, and how often loss is told. */
+  auditQueueEvents: 10_000,
+  auditQueueBytes: 64 * 1024 * 1024,
+  auditDocumentBytes: 4 * 1024 * 1024,
+  auditTellMillis: 10_000,
   /** Lists from this size on are made while they are sent. */
   streamedListBytes: 512 * 1024,
   /** Objects of one page, and of one read of the store behind it. */
@@ -121,6 +126,8 @@ assert(limits.queueMillis < limits.requestTimeoutMillis, "time in the queue < re
 assert(limits.storePage <= limits.listPageMax, "store page <= list page");
 assert(limits.objectBytes < limits.requestBytes, "object < request");
 assert(limits.gzipBytes < limits.streamedListBytes, "compressed < streamed");
+assert(limits.auditDocumentBytes < limits.auditQueueBytes, "audited document < audit queue");
+assert(limits.restBodyBytes < limits.auditDocumentBytes, "REST body < audited document");
 assert(limits.objectBytes < limits.restBodyBytes, "object < REST body");
 assert(limits.restBodyBytes < limits.restBodiesBytes, "REST body < all REST bodies");
 assert(limits.requestBytes <= limits.messageBytes, "request <= message");

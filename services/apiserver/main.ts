@@ -4,6 +4,7 @@ import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { defaultNodePortRange, defaultServiceRange, startApiserver } from "./apiserver.ts";
+import { auditFlags, openAudit } from "./audit/flags.ts";
 import { oidcOptions, openOidc } from "./auth/oidc/mod.ts";
 import { parseApiEndpoints } from "./cluster-service.ts";
 import type { EtcdServer } from "./etcd-server.ts";
@@ -165,6 +166,7 @@ const apiserver = program({
       default: limits.queueLength,
       help: "requests of one user that wait for their turn before more are refused",
     },
+    ...auditFlags,
     "request-timeout": {
       type: "number",
       default: limits.requestTimeoutMillis / 1000,
@@ -192,6 +194,7 @@ const apiserver = program({
     const httpsPort = values["https-port"];
     const own = httpsPort === undefined ? undefined : { host, port: httpsPort };
     const apiEndpoints = parseApiEndpoints(values["kubernetes-service-endpoints"], own);
+    const audit = await openAudit(values, { log, now: () => Date.now() });
     const { store, member } = await openStore(values, log);
     let etcd: EtcdServer | undefined;
     try {
@@ -232,6 +235,7 @@ const apiserver = program({
         queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,
         rpcEngine: rpcEngine(values["rpc-engine"]),
+        audit: audit && { policy: audit.policy, sink: audit.log },
         log,
       });
       return {
@@ -240,6 +244,7 @@ const apiserver = program({
           oidc?.close();
           await etcd?.close();
           await server.close();
+          await audit?.log.close();
           // Closing the store hands leadership over.
           await store.close();
         },
@@ -247,6 +252,7 @@ const apiserver = program({
     } catch (thrown) {
       oidc?.close();
       await etcd?.close();
+      await audit?.log.close();
       await store.close();
       throw thrown;
     }

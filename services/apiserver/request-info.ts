@@ -7,6 +7,8 @@ export interface User {
   readonly uid?: string | undefined;
   /** What else authenticators know, e.g. `authentication.kubernetes.io/pod-name`. */
   readonly extra?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** Who acts in this user's name, for the audit log. */
+  readonly impersonatedBy?: User | undefined;
 }
 
 /** In the words of upstream's `RequestInfo`; made by a face, read by the chains and the verbs. */

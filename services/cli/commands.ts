@@ -78,6 +78,10 @@ function defineCluster(program: Command): void {
       "--node-capacity <amounts>",
       "cpu=4,memory=8Gi: what each node claims (default: an equal share of the machine)",
     )
+    .option(
+      "--audit-policy-file <file>",
+      'policy of the audit logs, which the masters keep among their logs (kept; "": none)',
+    )
     .option("--detach", "return when all is ready; `down` stops it")
     .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
     .action(async (flags: UpFlags) => await (await import("./commands/up.ts")).up(flags));

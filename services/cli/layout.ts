@@ -12,6 +12,8 @@ export interface ClusterShape {
   readonly nodes: number;
   /** Quantities that each node claims; absent: an equal share of the machine. */
   readonly nodeCapacity?: Partial<NodeCapacity> | undefined;
+  /** Absolute; absent: the masters keep no audit log. */
+  readonly auditPolicyFile?: string | undefined;
 }
 
 export interface NodeCapacity {

@@ -248,7 +248,14 @@ function masterArgs(
     ...["--kubelet-client-key", master.client.key],
     ...["--service-account-signing-key-file", credentials.serviceAccountKey.privateKey],
     ...["--service-account-key-file", credentials.serviceAccountKey.publicKey],
+    ...auditArgs(shape, name),
   ];
+}
+
+function auditArgs(shape: ClusterShape, name: string): string[] {
+  if (shape.auditPolicyFile === undefined) return [];
+  const path = join(directories(shape.dataDirectory).logs, `${name}-audit.log`);
+  return ["--audit-policy-file", shape.auditPolicyFile, "--audit-log-path", path];
 }
 
 /** A cluster on one machine heals at once: pods do not wait for a node that is lost. */

@@ -26,7 +26,10 @@ function credentials(headers: Headers, commonName?: string) {
 function taken(backend: Backend, caller: User | undefined, headers: Headers): User {
   const known: Authenticator = { name: "known", authenticate: () => caller };
   const chain = [impersonating([known], backend.authorizers)];
-  return identify(chain, credentials(headers));
+  const { impersonatedBy: by, ...user } = identify(chain, credentials(headers));
+  const speaksForAnother = caller !== undefined && headers["impersonate-user"] !== undefined;
+  assert.equal(by?.name, speaksForAnother ? caller.name : undefined);
+  return user;
 }
 
 const masters: User = { name: "root", groups: ["system:masters"] };
@@ -68,7 +71,7 @@ test("a caller who may is taken for the user it names", async () => {
   ];
   for (const [headers, user] of rows) assert.deepEqual(taken(w.backend, masters, headers), user);
   assert.equal(taken(w.backend, masters, {}).name, "root");
-  assert.equal(taken(w.backend, undefined, {}), anonymous);
+  assert.deepEqual(taken(w.backend, undefined, {}), anonymous);
 });
 
 test("each claim needs the right to it", async () => {

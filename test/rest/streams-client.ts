@@ -38,7 +38,8 @@ export async function upgradeServer(streams: StreamWorld): Promise<UpgradeServer
   server.on("upgrade", (incoming, socket, head) => {
     const name = String(incoming.headers["as"] ?? "admin");
     const groups = name === "admin" ? ["system:masters"] : ["system:authenticated"];
-    handle(incoming, socket, head, { name, groups });
+    const peer = { certificate: undefined, refusal: undefined };
+    handle(incoming, socket, head, { name, groups }, peer);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {

@@ -25,7 +25,7 @@ export interface AdmissionRequest {
   /** Told to the caller although the request succeeds. */
   readonly warnings: string[];
   /** Notes something in the audit log; absent where there is none. */
-  annotate?(key: string, value: string): void;
+  readonly annotate?: ((key: string, value: string) => void) | undefined;
   /** What plugins note about this request between their hooks and between attempts, by plugin. */
   readonly notes: Map<string, unknown>;
 }

@@ -29,9 +29,19 @@ export function decide(authorizers: readonly Authorizer[], request: RequestInfo)
 
 const refused: Decision = { allowed: false };
 
+/** Is told of decisions, for the audit log. */
+export interface DecisionObserver {
+  decided(decision: Decision): void;
+}
+
 /** Throws Forbidden in upstream's words unless one of the authorizers allows the request. */
-export function authorize(authorizers: readonly Authorizer[], request: RequestInfo): void {
+export function authorize(
+  authorizers: readonly Authorizer[],
+  request: RequestInfo,
+  observer?: DecisionObserver | undefined,
+): void {
   const decision = decide(authorizers, request);
+  observer?.decided(decision);
   if (!decision.allowed) throw refusal(request, decision.reason);
 }
 

@@ -1,7 +1,13 @@
 /** Requests that a user makes in another's name (upstream `endpoints/filters/impersonation`). */
 import { badRequest } from "../errors.ts";
 import type { RequestInfo, User } from "../request-info.ts";
-import { type Authenticator, anonymous, type Credentials, identify } from "./authenticate.ts";
+import {
+  type Authenticator,
+  anonymous,
+  type Credentials,
+  identify,
+  withAuthenticatedGroup,
+} from "./authenticate.ts";
 import { type Authorizer, authorize } from "./authorize.ts";
 import { extraOf } from "./extra-headers.ts";
 
@@ -33,7 +39,8 @@ export function impersonating(
       for (const claim of claimsOf(wanted)) {
         authorize(authorizers, { ...claim, user: caller, verb: "impersonate" });
       }
-      return withImpliedGroups(wanted);
+      const impersonatedBy = withAuthenticatedGroup(caller);
+      return { ...withImpliedGroups(wanted), impersonatedBy };
     },
   };
 }

@@ -13,6 +13,7 @@ import { badRequest, forbidden } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { fetchObject } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
+import { beginAudit } from "../verbs/audited-call.ts";
 import type { Call } from "../verbs/call.ts";
 import { change } from "../verbs/change.ts";
 import { removeKey } from "../verbs/delete.ts";
@@ -44,6 +45,7 @@ export async function* heartbeat(
       const request = step.value;
       const node = nameOf(request.nodeName);
       if (reporter === undefined) {
+        auditStream(serving, call, nodes, node);
         checkReporter(call, nodes, node);
         stream = serving.heartbeats.open(node);
         reporter = new NodeReporter(serving, call, nodes, node);
@@ -71,6 +73,15 @@ function whenAborted(signal: AbortSignal): {
     cancel = () => signal.removeEventListener("abort", done);
   });
   return { promise, cancel: () => cancel() };
+}
+
+/** A stream is one patch of the node's status, however long it goes on. */
+function auditStream({ backend }: NodeServing, call: Call, nodes: Resource, name: string): void {
+  if (call.auditSource === undefined) return;
+  const { group, plural: resource, version } = nodes;
+  const about = { group, resource, subresource: "status", namespace: "", name };
+  const info = { user: call.user, verb: "patch", ...about, fieldSelector: "", path: "" };
+  beginAudit(backend, call, info, version);
 }
 
 /** Only a node itself, or an administrator, speaks for it. */

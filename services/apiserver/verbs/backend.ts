@@ -3,6 +3,7 @@ import type { Store } from "../../../ha/store/types.ts";
 import type { NodeStats } from "../../../proto/gen/kubelet.ts";
 import type { Registry } from "../../kinds/mod.ts";
 import type { AdmissionChain } from "../admission/chain.ts";
+import type { Auditor } from "../audit/auditor.ts";
 import type { Authorizer } from "../auth/authorize.ts";
 import type { TokenAuthenticator } from "../auth/bearer.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
@@ -39,6 +40,8 @@ export interface Backend {
     of(node: string): Promise<NodeStats | undefined>;
   };
   readonly flowControl: FlowControl;
+  /** Absent: there is no audit log. */
+  readonly audit: Auditor | undefined;
   readonly timeToLive: TimeToLive;
   /** From which services get their addresses, e.g. `127.32.0.0/12`. */
   readonly serviceRange: string;

@@ -43,8 +43,10 @@ export function jsonBody(resource: Resource, json: Uint8Array): Body {
     namespace: textOf(fieldOf(metadata, "namespace")),
     name: textOf(fieldOf(metadata, "name")),
     bytes: json,
-    decode: (call, options) =>
-      checkDocument(call, resource, value, options, { problems: duplicates }),
+    decode: (call, options) => {
+      call.audit?.requestObject(() => value);
+      return checkDocument(call, resource, value, options, { problems: duplicates });
+    },
   };
 }
 
@@ -60,7 +62,9 @@ export function messageBody(resource: Resource, message: Uint8Array, write: Uint
     bytes: message,
     decode: (call, options) => {
       checkWireFields(call, resource, `${resource.schema.message}Write`, write, options);
-      return decodeObject(resource, message);
+      const document = decodeObject(resource, message);
+      call.audit?.requestObject(() => document);
+      return document;
     },
   };
 }

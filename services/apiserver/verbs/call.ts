@@ -1,8 +1,13 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import type { CallContext } from "../../../ha/rpc/types.ts";
+import type { Auditor } from "../audit/auditor.ts";
+import { auditIdOf, sourceIpsOf } from "../audit/auditor.ts";
+import { auditUnidentified, failure } from "../audit/outcome.ts";
+import type { AuditRecord, AuditSource } from "../audit/record.ts";
 import { type Authenticator, authenticate, type Credentials } from "../auth/authenticate.ts";
+import { type Authorizer, authorize } from "../auth/authorize.ts";
 import { badRequest } from "../errors.ts";
-import type { User } from "../request-info.ts";
+import type { RequestInfo, User } from "../request-info.ts";
 
 const headers = {
   requestId: "trireme-request-id",
@@ -32,6 +37,10 @@ export interface Call {
   readonly fence: Fence | undefined;
   /** E.g. `kubectl/v1.33.0 (linux/amd64)`: who manages the fields of a write that does not say so. */
   readonly userAgent?: string | undefined;
+  /** What the audit log is to say of it; absent: nothing. */
+  audit?: AuditRecord | undefined;
+  /** Of a call whose record begins when it is known what it asks for; see audited-call.ts. */
+  auditSource?: CallAuditSource | undefined;
   /** True once the call has made an object that was not there. */
   created?: boolean;
   /** Told to the user although the request succeeds. */
@@ -51,6 +60,9 @@ export interface Call {
   streamBegun(): void;
 }
 
+/** The URI follows from what the call asks for. */
+export type CallAuditSource = Omit<AuditSource, "requestUri">;
+
 /** A request as its face knows it, whatever the wire. */
 export interface CallSource {
   /** The first value of a header or metadata key, which is given in lower case. */
@@ -62,10 +74,83 @@ export interface CallSource {
 }
 
 /** Authenticates, and reads the headers that steer writes. Throws Unauthenticated, BadRequest. */
-export function callOf(context: CallContext, authenticators: readonly Authenticator[]): Call {
+export function callOf(context: CallContext, { authenticators, backend }: Called): Call {
+  const { audit } = backend;
   const credentials = credentialsOf(context);
-  const user = authenticate(authenticators, credentials);
-  const source = {
+  if (audit === undefined)
+    return callFrom(sourceOf(context), authenticate(authenticators, credentials));
+  const auditSource = auditSourceOf(context, audit);
+  let user: User;
+  try {
+    user = authenticate(authenticators, credentials);
+  } catch (thrown) {
+    auditUnidentified(audit, { ...auditSource, requestUri: context.path }, thrown, "post");
+    throw thrown;
+  }
+  const source = sourceOf(context);
+  const call: Call = callFrom(
+    {
+      ...source,
+      get signal() {
+        return source.signal;
+      },
+      streamBegun: () => {
+        call.audit?.responseStarted(200);
+        source.streamBegun();
+      },
+    },
+    user,
+  );
+  call.auditSource = auditSource;
+  return call;
+}
+
+/** What a call is told of its server. */
+interface Called {
+  readonly authenticators: readonly Authenticator[];
+  readonly backend: { readonly audit: Auditor | undefined };
+}
+
+/** Of a gRPC call that is about a path. Throws Forbidden. */
+export function authorizePath(
+  {
+    authorizers,
+    audit,
+  }: { readonly authorizers: readonly Authorizer[]; readonly audit?: Auditor | undefined },
+  context: CallContext,
+  request: RequestInfo,
+): void {
+  if (audit === undefined) {
+    authorize(authorizers, request);
+    return;
+  }
+  const source = { ...auditSourceOf(context, audit), requestUri: request.path };
+  const record = audit.begin(source, request, "");
+  try {
+    authorize(authorizers, request, record);
+    record?.complete({ code: 200 });
+  } catch (thrown) {
+    record?.complete(failure(thrown));
+    throw thrown;
+  }
+}
+
+/** Answers the id of the call's record as well. */
+function auditSourceOf(context: CallContext, audit: Auditor): CallAuditSource {
+  const auditId = auditIdOf(context.header("audit-id"), randomUUID);
+  context.setTrailer("audit-id", auditId);
+  const { address } = context.peer;
+  const peer = address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+  return {
+    auditId,
+    sourceIps: sourceIpsOf(context.metadata.get("x-forwarded-for").join(","), peer),
+    userAgent: context.header("user-agent"),
+    receivedAt: audit.now(),
+  };
+}
+
+function sourceOf(context: CallContext): CallSource {
+  return {
     header: (key: string) => context.header(key),
     // A getter: most reads never need the signal, which costs an AbortController.
     get signal() {
@@ -74,7 +159,6 @@ export function callOf(context: CallContext, authenticators: readonly Authentica
     setTrailer: (key: string, value: string) => context.setTrailer(key, value),
     streamBegun: () => context.sendHeaders(),
   };
-  return callFrom(source, user);
 }
 
 /** The call of a user who is known, with the headers that steer writes. Throws BadRequest. */

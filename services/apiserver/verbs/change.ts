@@ -135,6 +135,7 @@ function admissionRequest(
     stored: stored.document,
     dryRun,
     warnings: call.warnings,
+    annotate: call.audit?.annotate,
     notes,
   };
 }

@@ -26,6 +26,7 @@ export async function admitConnection(
     stored: undefined,
     dryRun: false,
     warnings: call.warnings,
+    annotate: call.audit?.annotate,
     notes: new Map(),
   });
 }

@@ -199,6 +199,7 @@ function admissionRequest(
     stored: undefined,
     dryRun,
     warnings: call.warnings,
+    annotate: call.audit?.annotate,
     notes,
   };
 }

@@ -1,9 +1,12 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Resource } from "../../kinds/mod.ts";
+import { failure } from "../audit/outcome.ts";
+import type { AuditRecord } from "../audit/record.ts";
 import { authorize } from "../auth/authorize.ts";
 import { badRequest, methodNotAllowed } from "../errors.ts";
 import type { RequestInfo } from "../request-info.ts";
 import { checkKeyPart } from "../storage/keys.ts";
+import { beginAudit, success } from "./audited-call.ts";
 import type { Backend } from "./backend.ts";
 import { type Call, digestOf, retryTrailer } from "./call.ts";
 
@@ -41,7 +44,9 @@ function selectedName(fieldSelector: string | undefined): string {
 
 /** Throws Forbidden, MethodNotAllowed. */
 export function allow(backend: Backend, call: Call, target: Target): void {
-  authorize(backend.authorizers, requestInfo(call, target));
+  const request = requestInfo(call, target);
+  beginAudit(backend, call, request, target.resource.version);
+  authorize(backend.authorizers, request, call.audit);
   checkVerb(target);
   warnOfDeprecation(call, target.resource);
 }
@@ -71,10 +76,51 @@ export async function run<T>(
   body: () => Promise<T>,
 ): Promise<T> {
   const request = requestInfo(call, target);
+  const record = beginAudit(backend, call, request, target.resource.version);
+  if (record === undefined) return inTurn(backend, call, target, request, content, body);
+  try {
+    noteRequest(record, target, content);
+    const result = await inTurn(backend, call, target, request, content, body);
+    if (target.verb === "create") call.created = true;
+    record.complete(success(call, result));
+    return result;
+  } catch (thrown) {
+    record.complete(failure(thrown));
+    throw thrown;
+  }
+}
+
+/** What a patch or a deletion carries; the object of another write is noted as it is decoded. */
+function noteRequest(
+  record: AuditRecord,
+  { verb }: Target,
+  [first]: readonly (string | Uint8Array)[],
+): void {
+  if (first === undefined || !wholeBodies.has(verb)) return;
+  record.requestObject(() => {
+    try {
+      return JSON.parse(typeof first === "string" ? first : Buffer.from(first).toString("utf8"));
+    } catch {
+      // An apply may be YAML, and what is neither is refused by the verb itself.
+      return undefined;
+    }
+  });
+}
+
+const wholeBodies: ReadonlySet<string> = new Set(["patch", "delete", "deletecollection"]);
+
+async function inTurn<T>(
+  backend: Backend,
+  call: Call,
+  target: Target,
+  request: RequestInfo,
+  content: readonly (string | Uint8Array)[],
+  body: () => Promise<T>,
+): Promise<T> {
   const write = !readVerbs.has(target.verb);
   const leave = await backend.flowControl.enter(request, call);
   try {
-    authorize(backend.authorizers, request);
+    authorize(backend.authorizers, request, call.audit);
     checkVerb(target);
     warnOfDeprecation(call, target.resource);
     if (write && call.requestId !== undefined) {

@@ -49,6 +49,7 @@ async function admitBody(
   await backend.admission.check({
     ...{ user: call.user, operation: "create", resource, subresource, namespace, name },
     ...{ document, stored: undefined, dryRun, warnings: call.warnings, notes: new Map() },
+    annotate: call.audit?.annotate,
   });
 }
 

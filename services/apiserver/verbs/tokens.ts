@@ -52,7 +52,7 @@ export async function createToken(
     await backend.admission.validate({
       ...{ user: call.user, operation: "create", resource: accounts, subresource: "token" },
       ...{ namespace, name, document: { ...request }, stored: undefined, dryRun: false },
-      ...{ warnings: call.warnings, notes: new Map() },
+      ...{ warnings: call.warnings, notes: new Map(), annotate: call.audit?.annotate },
     });
     const bound = await boundTo(backend, namespace, name, spec.boundObjectRef);
     const nowSeconds = Math.floor(backend.now() / 1000);

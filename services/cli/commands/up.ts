@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { type Endpoints, isOurs, type Lock, readJson } from "../endpoints.ts";
 import {
@@ -22,6 +22,7 @@ export interface UpFlags {
   readonly masters?: number;
   readonly nodes?: number;
   readonly nodeCapacity?: string;
+  readonly auditPolicyFile?: string;
   readonly detach?: boolean;
   readonly nodeReturnSeconds: number;
 }
@@ -62,6 +63,7 @@ function shapeOf(flags: UpFlags): ClusterShape {
     nodes,
     nodeCapacity:
       flags.nodeCapacity === undefined ? kept?.nodeCapacity : parseNodeCapacity(flags.nodeCapacity),
+    auditPolicyFile: fileOf(flags.auditPolicyFile, kept?.auditPolicyFile),
   };
   checkShape(shape);
   if (kept && kept.basePort !== shape.basePort) {
@@ -80,6 +82,12 @@ function shapeOf(flags: UpFlags): ClusterShape {
     );
   }
   return shape;
+}
+
+/** An absolute path; the one that was given before unless there is another, or none. */
+function fileOf(given: string | undefined, kept: string | undefined): string | undefined {
+  if (given === undefined) return kept;
+  return given === "" ? undefined : resolve(given);
 }
 
 function makeDataDirectory(dataDirectory: string, logs: string): void {
@@ -152,6 +160,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...["--masters", String(shape.masters), "--nodes", String(shape.nodes)],
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
     ...(flags.nodeCapacity === undefined ? [] : ["--node-capacity", flags.nodeCapacity]),
+    ...["--audit-policy-file", shape.auditPolicyFile ?? ""],
   ];
   const child = spawn(process.execPath, [join(dirname(import.meta.dirname), "main.ts"), ...args], {
     detached: true,

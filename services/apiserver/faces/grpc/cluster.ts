@@ -8,12 +8,13 @@ import {
   type SnapshotRequest,
   type StatusRequest,
 } from "../../../../proto/gen/cluster.ts";
-import type { Authenticator } from "../../auth/authenticate.ts";
-import { type Authorizer, authorize } from "../../auth/authorize.ts";
+import type { Auditor } from "../../audit/auditor.ts";
+import { type Authenticator, authenticate } from "../../auth/authenticate.ts";
+import type { Authorizer } from "../../auth/authorize.ts";
 import { tooManyRequests } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { pathInfo } from "../../request-info.ts";
-import { callOf } from "../../verbs/mod.ts";
+import { authorizePath, credentialsOf } from "../../verbs/call.ts";
 import type { Face } from "./face.ts";
 
 /** What of a face this service needs. */
@@ -23,6 +24,7 @@ interface ClusterFace extends Pick<Face, "snapshot" | "stopping"> {
   readonly backend: {
     readonly store: Pick<Store, "status" | "onStatus">;
     readonly authorizers: readonly Authorizer[];
+    readonly audit?: Auditor | undefined;
   };
 }
 
@@ -34,8 +36,8 @@ export function addClusterService(
 ): void {
   const { authenticators, backend } = face;
   const enter = (context: CallContext, path: string) => {
-    const { user } = callOf(context, authenticators ?? []);
-    authorize(backend.authorizers, pathInfo(user, path));
+    const user = authenticate(authenticators ?? [], credentialsOf(context));
+    authorizePath(backend, context, pathInfo(user, path));
   };
   // Without TLS no caller has an identity; the status tells nothing that is worth hiding.
   const enterStatus = (context: CallContext) => {

@@ -25,14 +25,14 @@ import {
   type Resource,
 } from "../../../kinds/mod.ts";
 import { identify } from "../../auth/authenticate.ts";
-import { authorize } from "../../auth/authorize.ts";
 import { badRequest, noSuchResource } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { pathInfo } from "../../request-info.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
+import { audited } from "../../verbs/audited-call.ts";
 import type { Backend } from "../../verbs/backend.ts";
 import { type Body, jsonBody } from "../../verbs/body.ts";
-import { type Call, credentialsOf } from "../../verbs/call.ts";
+import { authorizePath, type Call, credentialsOf } from "../../verbs/call.ts";
 import {
   callOf,
   create,
@@ -51,7 +51,7 @@ import type { Face } from "./face.ts";
 export function addDynamicService(server: RpcServer, face: Face): void {
   const { backend } = face;
   const { registry } = backend;
-  const enter = (context: CallContext) => callOf(context, face.authenticators);
+  const enter = (context: CallContext) => callOf(context, face);
   const served = (ref: ResourceRef | undefined) => servedResource(backend, ref);
   const updater = (subresource: "" | "status") =>
     unary<UpdateRequest, DocumentMessage>(async (request, context) => {
@@ -72,12 +72,10 @@ export function addDynamicService(server: RpcServer, face: Face): void {
       const page = await list(backend, call, resource, request.list ?? {});
       return { json: listJson(resource, page), warnings: call.warnings };
     }),
-    watch: serverStream<WatchRequest, WatchEvent>(async function* (request, context) {
+    watch: serverStream<WatchRequest, WatchEvent>((request, context) => {
       const call = enter(context);
-      const resource = await served(request.ref);
-      for await (const { type, object } of watch(backend, call, resource, request.watch ?? {})) {
-        yield { type, json: object.json };
-      }
+      const items = watchedBy(backend, call, request);
+      return call.auditSource === undefined ? items : audited(call, items);
     }),
     create: unary<CreateRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
@@ -107,11 +105,22 @@ export function addDynamicService(server: RpcServer, face: Face): void {
     }),
     discover: unary<DiscoverRequest, DiscoverResponse>(async (request, context) => {
       const user = identify(face.authenticators, credentialsOf(context));
-      authorize(backend.authorizers, pathInfo(user, "/apis"));
+      authorizePath(backend, context, pathInfo(user, "/apis"));
       await backend.catchUp(limits.discoveryMillis);
       return discover(registry, request);
     }),
   });
+}
+
+async function* watchedBy(
+  backend: Backend,
+  call: Call,
+  request: WatchRequest,
+): AsyncGenerator<WatchEvent, void> {
+  const resource = await servedResource(backend, request.ref);
+  for await (const { type, object } of watch(backend, call, resource, request.watch ?? {})) {
+    yield { type, json: object.json };
+  }
 }
 
 function answer(call: Call, object: StoredObject): DocumentMessage {

@@ -49,7 +49,7 @@ export function decoding(face: Face, resource: Resource, service: ServiceDefinit
     return unary(async (bytes: Buffer, context) => {
       const method = service[name];
       assert(method !== undefined, `${resource.plural} have no method ${name}`);
-      const call = callOf(context, face.authenticators);
+      const call = callOf(context, face);
       return tellWarnings(call, await run(call, decodeRequest(call, resource, method, bytes)));
     });
   };

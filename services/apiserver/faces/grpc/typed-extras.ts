@@ -16,7 +16,17 @@ import { session } from "../../nodes/exec.ts";
 import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
 import { portForward } from "../../nodes/port-forward.ts";
-import { bind, callOf, evict, finalize, getScale, update, updateScale } from "../../verbs/mod.ts";
+import { audited } from "../../verbs/audited-call.ts";
+import {
+  bind,
+  type Call,
+  callOf,
+  evict,
+  finalize,
+  getScale,
+  update,
+  updateScale,
+} from "../../verbs/mod.ts";
 import { createToken } from "../../verbs/tokens.ts";
 import type { Face } from "./face.ts";
 import { decoding, tellWarnings, writeOf } from "./requests.ts";
@@ -28,22 +38,30 @@ export function extraMethods(
   service: ServiceDefinition,
 ): UntypedServiceImplementation {
   const { backend } = face;
-  const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face.authenticators);
+  const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face);
   const decoded = decoding(face, resource, service);
+  const streamed = <T>(
+    context: Parameters<typeof callOf>[0],
+    open: (call: Call) => AsyncIterable<T>,
+  ): AsyncIterable<T> => {
+    const call = enter(context);
+    const items = open(call);
+    return call.auditSource === undefined ? items : audited(call, items);
+  };
   const all: UntypedServiceImplementation = {
     bind: decoded("bind", (call, request: Binding) => bind(backend, call, resource, request)),
     evict: decoded("evict", (call, request: Eviction) => evict(backend, call, resource, request)),
     logs: serverStream((request: LogsRequest, context) =>
-      logs(face, enter(context), resource, request),
+      streamed(context, (call) => logs(face, call, resource, request)),
     ),
     exec: bidiStream((requests: AsyncIterable<ExecRequest>, context) =>
-      session(face, enter(context), resource, "exec", requests),
+      streamed(context, (call) => session(face, call, resource, "exec", requests)),
     ),
     attach: bidiStream((requests: AsyncIterable<ExecRequest>, context) =>
-      session(face, enter(context), resource, "attach", requests),
+      streamed(context, (call) => session(face, call, resource, "attach", requests)),
     ),
     portForward: bidiStream((requests: AsyncIterable<PortForwardRequest>, context) =>
-      portForward(face, enter(context), resource, requests),
+      streamed(context, (call) => portForward(face, call, resource, requests)),
     ),
     finalize: unary(async (request: Buffer, context) => {
       const call = enter(context);
@@ -51,7 +69,7 @@ export function extraMethods(
         .protobuf;
     }),
     heartbeat: bidiStream((requests: AsyncIterable<HeartbeatRequest>, context) =>
-      heartbeat(face, enter(context), resource, requests, context.signal),
+      streamed(context, (call) => heartbeat(face, call, resource, requests, context.signal)),
     ),
     updateApproval: unary(async (request: Buffer, context) => {
       const call = enter(context);

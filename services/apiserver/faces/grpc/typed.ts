@@ -11,6 +11,7 @@ import type {
 import type { Resource } from "../../../kinds/mod.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import { listMessage } from "../../storage/wire.ts";
+import { audited } from "../../verbs/audited-call.ts";
 import {
   callOf,
   create,
@@ -72,7 +73,7 @@ function commonMethods(
 ): UntypedServiceImplementation {
   const { backend } = face;
   const decoded = decoding(face, resource, service);
-  const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face.authenticators);
+  const enter = (context: Parameters<typeof callOf>[0]) => callOf(context, face);
   const updater = (subresource: "" | "status") =>
     unary(async (request: Buffer, context) => {
       const call = enter(context);
@@ -87,9 +88,11 @@ function commonMethods(
       const { metadata, items } = await list(backend, enter(context), resource, request);
       return listMessage(resource, metadata, items.map(protobufOf));
     }),
-    watch: serverStream<WatchRequest, Uint8Array>((request, context) =>
-      messages(watch(backend, enter(context), resource, request)),
-    ),
+    watch: serverStream<WatchRequest, Uint8Array>((request, context) => {
+      const call = enter(context);
+      const items = messages(watch(backend, call, resource, request));
+      return call.auditSource === undefined ? items : audited(call, items);
+    }),
     create: unary<Buffer, Uint8Array>(async (request, context) => {
       const call = enter(context);
       return tellWarnings(call, await create(backend, call, resource, writeOf(resource, request)))

@@ -7,6 +7,9 @@ import { pipeline, Readable } from "node:stream";
 import { promisify } from "node:util";
 import { createGzip, gzip } from "node:zlib";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import { auditIdOf } from "../../audit/auditor.ts";
+import { failure } from "../../audit/outcome.ts";
+import type { AuditRecord } from "../../audit/record.ts";
 import { type Credentials, identify } from "../../auth/authenticate.ts";
 import { authorize } from "../../auth/authorize.ts";
 import { badRequest, methodNotAllowed, timeout, unauthenticated } from "../../errors.ts";
@@ -16,6 +19,7 @@ import { callFrom } from "../../verbs/mod.ts";
 import { warningHeaders } from "../../verbs/warnings.ts";
 import type { Face } from "../grpc/face.ts";
 import { errorResponse, notFoundResponse, withHeaders } from "./answers.ts";
+import { RestAudit } from "./audited.ts";
 import type { Discovery } from "./discovery.ts";
 import type { PathTable } from "./paths.ts";
 import { answerResource } from "./resources.ts";
@@ -35,16 +39,30 @@ export interface RestCore {
 }
 
 export function restHandler(core: RestCore): RestHandler {
-  return async (request) => finished(request, await respond(core, request));
+  return async (request) => {
+    const auditId = auditIdOf(request.header("audit-id"), randomUUID);
+    return finished(request, await respond(core, request, auditId), auditId);
+  };
 }
 
-async function respond(core: RestCore, request: RestRequest): Promise<RestResponse> {
+async function respond(
+  core: RestCore,
+  request: RestRequest,
+  auditId: string,
+): Promise<RestResponse> {
+  const { audit } = core.face.backend;
+  const audited = audit && new RestAudit(audit, request, auditId);
   try {
     const user = userOf(core.face, request);
     const target = parseTarget(request.method, request.target);
-    if (target.kind === "resource") return await answer(core, request, user, target);
-    return await answerPath(core, request, user, target);
+    const record = audited?.begin(user, target);
+    const response =
+      target.kind === "resource"
+        ? await answer(core, request, user, target, record)
+        : await answerPath(core, request, user, target, record);
+    return audited === undefined ? response : audited.answered(response);
   } catch (thrown) {
+    audited?.failed(thrown);
     return failed(core, request, thrown);
   }
 }
@@ -79,6 +97,7 @@ async function answer(
   request: RestRequest,
   user: User,
   target: ResourceTarget,
+  record: AuditRecord | undefined,
 ): Promise<RestResponse> {
   const { face } = core;
   const begun = Promise.withResolvers<void>();
@@ -95,12 +114,15 @@ async function answer(
     },
     user,
   );
+  call.audit = record;
   try {
     const response = await answerResource({ face, call, begun: begun.promise, request, target });
     if (call.warnings.length === 0) return response;
     return withHeaders(response, warningHeaders(call.warnings));
   } catch (thrown) {
-    return withHeaders(failed(core, request, limit?.aborted ? tooSlow() : thrown), trailers);
+    const told = limit?.aborted ? tooSlow() : thrown;
+    record?.complete(failure(told));
+    return withHeaders(failed(core, request, told), trailers);
   }
 }
 
@@ -144,8 +166,10 @@ async function answerPath(
   request: RestRequest,
   user: User,
   { path, verb, query }: Extract<Target, { kind: "path" }>,
+  record: AuditRecord | undefined,
 ): Promise<RestResponse> {
-  authorize(face.backend.authorizers, pathInfo(user, path, verb === "head" ? "get" : verb));
+  const info = pathInfo(user, path, verb === "head" ? "get" : verb);
+  authorize(face.backend.authorizers, info, record);
   const handler = paths.find(path) ?? discovery.at(path);
   if (handler === undefined) return notFoundResponse();
   if (verb !== "get" && verb !== "head") {
@@ -159,14 +183,17 @@ async function answerPath(
 
 const compress = promisify(gzip);
 const uncached = ["cache-control", "no-cache, private"] as const;
-const auditIdLengthMax = 64;
 
 /** Compressed if that is worth it, with the headers of every answer, and without a body for HEAD. */
-async function finished(request: RestRequest, response: RestResponse): Promise<RestResponse> {
+async function finished(
+  request: RestRequest,
+  response: RestResponse,
+  auditId: string,
+): Promise<RestResponse> {
   const has = (name: string) => response.headers.some(([each]) => each === name);
   const headers: (readonly [string, string])[] = [...response.headers];
   if (!has("cache-control")) headers.push(uncached);
-  headers.push(["audit-id", auditIdOf(request)]);
+  headers.push(["audit-id", auditId]);
   let { body } = response;
   if (isStream(body)) {
     if (request.method === "HEAD") body = Buffer.alloc(0);
@@ -196,9 +223,4 @@ function takesGzip(request: RestRequest): boolean {
   return request
     .headers("accept-encoding")
     .some((value) => value.split(",").some((each) => each.trim().split(";")[0] === "gzip"));
-}
-
-function auditIdOf(request: RestRequest): string {
-  const given = request.header("audit-id") ?? "";
-  return /^[\x21-\x7e]+$/.test(given) ? given.slice(0, auditIdLengthMax) : randomUUID();
 }

@@ -21,6 +21,7 @@ export type OnUpgrade = (
   socket: Duplex,
   head: Buffer,
   user: User,
+  peer: PeerIdentity,
 ) => void;
 
 export interface Http1Options {
@@ -156,7 +157,7 @@ export class Http1Transport {
       });
       if (onUpgrade === undefined)
         throw new StatusError(Code.unimplemented, "upgrades are not served here");
-      onUpgrade(incoming, socket, head, user);
+      onUpgrade(incoming, socket, head, user, this.#peerOf(incoming));
     } catch (thrown) {
       writeError(socket, thrown);
     }

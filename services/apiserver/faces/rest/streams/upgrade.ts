@@ -3,17 +3,24 @@
  * the upgrade, so that a refusal is an ordinary answer; what only the kubelet can find out comes
  * after it, on the error channel, as from upstream's apiserver.
  */
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
+import type { PeerIdentity } from "../../../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../../../ha/runtime/status-error.ts";
+import { auditIdOf } from "../../../audit/auditor.ts";
+import { failure } from "../../../audit/outcome.ts";
 import { badRequest, methodNotAllowed, tooManyRequests } from "../../../errors.ts";
 import { limits } from "../../../limits.ts";
 import { openSession, sessionOptions } from "../../../nodes/exec.ts";
 import { openForwarding } from "../../../nodes/port-forward.ts";
 import type { NodeServing } from "../../../nodes/types.ts";
+import type { User } from "../../../request-info.ts";
 import { type Call, internalCall } from "../../../verbs/call.ts";
+import { RestAudit } from "../audited.ts";
 import { type OnUpgrade, writeError } from "../http1.ts";
+import { parseTarget } from "../target.ts";
 import { type ChannelProtocol, portProtocols, sessionProtocols } from "./channels.ts";
 import { portsOf, servePorts } from "./ports.ts";
 import { serveSession } from "./session.ts";
@@ -64,7 +71,7 @@ export function upgradeHandler(serving: NodeServing): OnUpgrade {
     if (protocol) headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
   });
   let open = 0;
-  return (request, socket, head, user) => {
+  return (request, socket, head, user, peer) => {
     socket.on("error", () => socket.destroy());
     const left = new AbortController();
     socket.once("close", () => left.abort());
@@ -85,12 +92,38 @@ export function upgradeHandler(serving: NodeServing): OnUpgrade {
         began.value = true;
       },
     };
+    const audited = auditUpgrade(serving, { request, user, peer });
+    call.audit = audited?.record;
+    socket.once("close", () => call.audit?.complete({ code: 101 }));
     prepare(serving, call, request, () => began.value)
-      .then((prepared) => accept(server, serving, prepared, { request, socket, head }))
+      .then((prepared) => {
+        call.audit?.responseStarted(101);
+        accept(server, serving, prepared, { request, socket, head });
+      })
       .catch((thrown: unknown) => {
+        call.audit?.complete(failure(thrown));
         if (!socket.destroyed) writeError(socket, thrown);
       });
   };
+}
+
+/** Begins the record of a connection to be upgraded. */
+function auditUpgrade(
+  { backend }: NodeServing,
+  { request, user, peer }: { request: IncomingMessage; user: User; peer: PeerIdentity },
+): RestAudit | undefined {
+  if (backend.audit === undefined) return undefined;
+  const { method = "GET", url: target = "/" } = request;
+  const headers = (name: string) => request.headersDistinct[name] ?? [];
+  const header = (name: string) => headers(name)[0];
+  const auditId = auditIdOf(header("audit-id"), randomUUID);
+  const audited = new RestAudit(backend.audit, { header, headers, target, method, peer }, auditId);
+  try {
+    audited.begin(user, parseTarget(method, target));
+  } catch (thrown) {
+    audited.failed(thrown);
+  }
+  return audited;
 }
 
 async function prepare(
