@@ -119,12 +119,13 @@ const apiserverParts: Readonly<Record<string, readonly string[]>> = {
   storage: [],
   auth: ["storage"],
   admission: ["storage", "auth"],
-  verbs: ["storage", "auth", "admission"],
+  audit: ["auth"],
+  verbs: ["storage", "auth", "admission", "audit"],
   extensions: ["storage", "verbs"],
   virtual: ["storage", "auth", "verbs"],
   nodes: ["storage", "auth", "verbs"],
   openapi: [],
-  faces: ["storage", "auth", "verbs", "extensions", "nodes", "openapi"],
+  faces: ["storage", "auth", "audit", "verbs", "extensions", "nodes", "openapi"],
   pki: [],
 };
 /** Files beside the parts that every part may import, and that import no part. */

@@ -22,7 +22,7 @@ export function isReserved(name: string): boolean {
  */
 export function identityFields(
   certificate: PeerCertificate | undefined,
-  address?: string | undefined,
+  address?: string,
 ): string[] {
   const from = address === undefined ? [] : ["x-forwarded-for", address];
   if (certificate === undefined) return [userHeader, "", ...from];

@@ -71,7 +71,7 @@ export class RequestReader {
   readonly #routes: GrpcRoute[] = [];
   #next = 0;
 
-  constructor(certificate: PeerCertificate | undefined, address?: string | undefined) {
+  constructor(certificate: PeerCertificate | undefined, address?: string) {
     this.#identity = identityFields(certificate, address);
   }
 

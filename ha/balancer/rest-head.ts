@@ -107,11 +107,7 @@ export class RestReader {
   readonly #known: SharedFields[] = [];
   #next = 0;
 
-  constructor(
-    certificate: PeerCertificate | undefined,
-    limits: BalancerLimits,
-    address?: string | undefined,
-  ) {
+  constructor(certificate: PeerCertificate | undefined, limits: BalancerLimits, address?: string) {
     this.#identity = identityFields(certificate, address);
     this.#limits = limits;
   }

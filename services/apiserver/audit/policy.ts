@@ -9,10 +9,10 @@ import { getField, isObject, type JsonObject } from "../../kinds/machinery/json.
 import { invalid, notSupported, parseYaml, required } from "../../kinds/mod.ts";
 import type { RequestInfo, User } from "../request-info.ts";
 
-export const auditLevels = ["None", "Metadata", "Request", "RequestResponse"] as const;
-export type AuditLevel = (typeof auditLevels)[number];
+const auditLevels = ["None", "Metadata", "Request", "RequestResponse"] as const;
+type AuditLevel = (typeof auditLevels)[number];
 
-export const auditStages = [
+const auditStages = [
   ...(["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"] as const),
 ];
 export type AuditStage = (typeof auditStages)[number];

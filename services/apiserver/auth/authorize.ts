@@ -38,7 +38,7 @@ export interface DecisionObserver {
 export function authorize(
   authorizers: readonly Authorizer[],
   request: RequestInfo,
-  observer?: DecisionObserver | undefined,
+  observer?: DecisionObserver,
 ): void {
   const decision = decide(authorizers, request);
   observer?.decided(decision);

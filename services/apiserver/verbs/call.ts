@@ -61,7 +61,7 @@ export interface Call {
 }
 
 /** The URI follows from what the call asks for. */
-export type CallAuditSource = Omit<AuditSource, "requestUri">;
+type CallAuditSource = Omit<AuditSource, "requestUri">;
 
 /** A request as its face knows it, whatever the wire. */
 export interface CallSource {
