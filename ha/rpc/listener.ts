@@ -4,7 +4,7 @@
  * HTTP/1.1 is served too, ALPN or the first bytes tell which it is.
  */
 import { createServer as createTcpServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, Server as TlsServer } from "node:tls";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { identityOf } from "./certificate.ts";
@@ -92,6 +92,14 @@ export class Listener {
       if (++dropped % 100 !== 1) return;
       log.warn("too many connections", { dropped, peer: peer?.remoteAddress });
     });
+  }
+
+  /** Shows another certificate to who connects from now on. Throws for one that cannot be used. */
+  renewTls({ cert, key, clientCa }: ServerTls): void {
+    if (!(this.#server instanceof TlsServer)) {
+      throw new StatusError(Code.failedPrecondition, "this listener speaks no TLS");
+    }
+    this.#server.setSecureContext({ cert, key, ca: clientCa, minVersion: "TLSv1.2" });
   }
 
   get connections(): number {

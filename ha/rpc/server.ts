@@ -11,7 +11,7 @@ import { TriremeEngine } from "./engine/trireme-server.ts";
 import { Http1 } from "./http1.ts";
 import { rpcLimits } from "./limits.ts";
 import { Listener } from "./listener.ts";
-import type { RpcServer, RpcServerOptions } from "./types.ts";
+import type { RpcServer, RpcServerOptions, ServerTls } from "./types.ts";
 
 /** Begins nothing until `listen`. */
 export function createRpcServer(options: RpcServerOptions): RpcServer {
@@ -55,6 +55,10 @@ class EngineServer implements RpcServer {
 
   listen(address: { readonly host: string; readonly port: number }): Promise<{ port: number }> {
     return this.#listener.listen(address);
+  }
+
+  renewTls(tls: ServerTls): void {
+    this.#listener.renewTls(tls);
   }
 
   async drain(graceMillis: number): Promise<void> {

@@ -51,6 +51,8 @@ export interface RpcServer {
     readonly host: string;
     readonly port: number;
   }): Promise<{ readonly port: number }>;
+  /** New connections are shown this certificate. Throws for one that cannot be used. */
+  renewTls(tls: ServerTls): void;
   /** GOAWAY: no new calls; calls under way get `graceMillis` to end. Resolves when all are gone. */
   drain(graceMillis: number): Promise<void>;
   close(): Promise<void>;

@@ -82,6 +82,8 @@ export interface ApiserverOptions {
   readonly serviceRange?: string | undefined;
   /** To which the service `kubernetes` leads; absent: there is no such service. */
   readonly apiEndpoints?: readonly ApiEndpoint[] | undefined;
+  /** `host:port` of the gRPC API, for machines that join; absent: none can. */
+  readonly grpcEndpoints?: readonly string[] | undefined;
   /** Ports that services of type NodePort and LoadBalancer get; default 30000-32767. */
   readonly nodePortRange?: string | undefined;
   /** How long pods that say nothing stay on lost nodes; absent: not at all. */
@@ -159,8 +161,9 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   backend.cache.start();
   const prepared = (async () => {
     await prepare(backend, readiness, stopping.signal);
-    const { apiEndpoints = [], tls } = options;
-    await keepClusterService(backend, apiEndpoints, tls.clientCa, stopping.signal);
+    const { apiEndpoints = [], grpcEndpoints = [], tls } = options;
+    const { signal } = stopping;
+    await keepClusterService(backend, apiEndpoints, tls.clientCa, grpcEndpoints, signal);
   })();
   const rest = options.https && createRest(options, face, readiness);
 

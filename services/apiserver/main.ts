@@ -1,4 +1,4 @@
-import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
+import { type ClientTls, parseAddress, type RpcEngine } from "../../ha/rpc/mod.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
@@ -81,6 +81,12 @@ const apiserver = program({
       help:
         "ip:port,… of the REST API to which the service kubernetes leads, the same for all " +
         "masters; default: this master",
+    },
+    "advertise-grpc-endpoints": {
+      type: "string",
+      help:
+        "host:port,… of the gRPC API for machines that join, the same for all masters; absent: " +
+        "none can join",
     },
     "service-node-port-range": {
       type: "string",
@@ -214,6 +220,7 @@ const apiserver = program({
         frontProxyNames: values["requestheader-allowed-names"].split(","),
         serviceRange: values["service-cluster-ip-range"],
         apiEndpoints,
+        grpcEndpoints: addressesOf("advertise-grpc-endpoints", values["advertise-grpc-endpoints"]),
         nodePortRange: values["service-node-port-range"],
         tolerationSeconds: {
           notReady: countOf(
@@ -260,6 +267,19 @@ const apiserver = program({
 });
 
 export { apiserver as program };
+
+const addressesMax = 64;
+
+/** Throws a StatusError that names the flag. */
+function addressesOf(flag: string, text: string | undefined): string[] {
+  const addresses = text === undefined ? [] : text.split(",");
+  if (addresses.length > addressesMax) {
+    const why = `${addresses.length} addresses, at most ${addressesMax} are taken`;
+    throw new StatusError(Code.invalidArgument, `--${flag}: ${why}`);
+  }
+  for (const address of addresses) parseAddress(address);
+  return addresses;
+}
 
 function rpcEngine(name: string): RpcEngine {
   if (name === "trireme" || name === "grpc-js") return name;

@@ -244,6 +244,7 @@ function masterArgs(
     ...["--default-not-ready-toleration-seconds", String(lostNodeSeconds)],
     ...["--default-unreachable-toleration-seconds", String(lostNodeSeconds)],
     ...["--kubernetes-service-endpoints", restAddresses(shape).join(",")],
+    ...["--advertise-grpc-endpoints", balancerAddresses(shape).join(",")],
     ...["--kubelet-client-certificate", master.client.cert],
     ...["--kubelet-client-key", master.client.key],
     ...["--service-account-signing-key-file", credentials.serviceAccountKey.privateKey],

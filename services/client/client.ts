@@ -1,3 +1,4 @@
+import type { ClientTls } from "../../ha/rpc/client.ts";
 import {
   type SubjectAccessReviewSpec,
   SubjectAccessReviewsService,
@@ -82,6 +83,8 @@ export interface TriremeClient extends ResourceClients {
   attach(options?: CallOptions): Promise<Duplex<ExecRequest, ExecResponse>>;
   /** One connection to a port of a pod; the first message has the options. */
   portForward(options?: CallOptions): Promise<Duplex<PortForwardRequest, PortForwardResponse>>;
+  /** Calls from now on show this certificate. */
+  renewTls(tls: ClientTls): void;
   /** Idempotent; calls under way fail. */
   close(): void;
 }
@@ -165,6 +168,7 @@ export function createClient(transport: ClientTransport): TriremeClient {
     exec: (call = {}) => transport.duplex(PodsService.exec, call),
     attach: (call = {}) => transport.duplex(PodsService.attach, call),
     portForward: (call = {}) => transport.duplex(PodsService.portForward, call),
+    renewTls: (tls) => transport.renewTls?.(tls),
     close: () => transport.close(),
   };
 }

@@ -1,11 +1,13 @@
 /** The flags and manners that all components which stand on the client share. */
 import { randomBytes } from "node:crypto";
+import { unwatchFile, watchFile } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { validateElectionOptions } from "../../ha/election/mod.ts";
 import type { FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
+import { checkPair, type PemPair } from "./certificate-file.ts";
 import { connectClient, type TriremeClient } from "./client.ts";
 import { parseDuration } from "./duration.ts";
 
@@ -83,7 +85,39 @@ export async function connectByFlags(
     );
   }
   const tls = ca === undefined ? undefined : { ca, cert, key };
-  return connectClient({ servers, log, identity, program, tls });
+  const client = connectClient({ servers, log, identity, program, tls });
+  const files = [values["client-certificate"], values["client-key"]];
+  const [certFile, keyFile] = files;
+  if (certFile === undefined || keyFile === undefined || ca === undefined) return client;
+  const renew = () => {
+    readPair(certFile, keyFile).then(
+      (pair) => {
+        client.renewTls({ ca, ...pair });
+        log.info("the client's certificate has been renewed", { file: certFile });
+      },
+      // The other file is still to come, or somebody is writing: the next change tells.
+      (error: Error) => log.warn("a changed certificate cannot be used", { error: error.message }),
+    );
+  };
+  const watched = [...new Set([certFile, keyFile])];
+  for (const file of watched) watchFile(file, watching, renew);
+  return {
+    ...client,
+    close() {
+      for (const file of watched) unwatchFile(file, renew);
+      client.close();
+    },
+  };
+}
+
+/** Who renews a certificate replaces its files. */
+const watching = { interval: 5_000, persistent: false } as const;
+
+/** Rejects when they are no pair. */
+async function readPair(certFile: string, keyFile: string): Promise<PemPair> {
+  const pair = { cert: await readFile(certFile, "utf8"), key: await readFile(keyFile, "utf8") };
+  checkPair(pair);
+  return pair;
 }
 
 export interface ElectionSettings {

@@ -1,3 +1,6 @@
+export { readPairFile, writePairFile } from "./certificate-file.ts";
+export { CertificateManager } from "./certificate-manager.ts";
+export { type CertificatePurpose, requestCertificate } from "./certificate-request.ts";
 export {
   connectClient,
   createClient,

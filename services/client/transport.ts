@@ -26,6 +26,8 @@ export interface ConnectOptions {
   readonly servers: readonly string[];
   /** Absent: plaintext, for loopback only. */
   readonly tls?: ClientTls | undefined;
+  /** A bearer token that goes with every call. */
+  readonly token?: string | undefined;
   readonly log: Log;
   /** Name of the component, e.g. `scheduler`, in what the transport logs. */
   readonly identity?: string | undefined;
@@ -77,11 +79,14 @@ export interface ClientTransport {
     method: MethodDefinition<Request, Response>,
     options?: CallOptions,
   ): Promise<Duplex<Request, Response>>;
+  /** Absent: there is no connection to renew. */
+  renewTls?(tls: ClientTls): void;
   close(): void;
 }
 
 export class Transport implements ClientTransport {
-  readonly #clients: readonly Client[];
+  #clients: readonly Client[];
+  readonly #options: ConnectOptions;
   readonly #servers: readonly string[];
   readonly #log: Log;
   #current: number;
@@ -96,14 +101,19 @@ export class Transport implements ClientTransport {
       );
     }
     this.#servers = servers;
+    this.#options = options;
     const { identity, log } = options;
-    const program = options.program ?? identity;
     this.#log = identity === undefined ? log : log.child({ client: identity });
     this.#current = randomInt(servers.length);
-    this.#clients = servers.map((server) =>
+    this.#clients = this.#connect(options.tls);
+  }
+
+  #connect(tls: ClientTls | undefined): Client[] {
+    const program = this.#options.program ?? this.#options.identity;
+    return this.#servers.map((server) =>
       connect(Client, {
         addresses: [server],
-        tls: options.tls,
+        tls,
         maxMessageBytes: transportLimits.messageBytesMax,
         userAgent: program === undefined ? undefined : `${program}/trireme`,
         reconnectMinMillis: transportLimits.reconnectMillis,
@@ -131,7 +141,7 @@ export class Transport implements ClientTransport {
       const index = this.#current;
       try {
         const client = await this.#ready(index, deadline, options.signal);
-        const metadata = metadataOf(options, id, attempt);
+        const metadata = this.#metadata(options, id, attempt);
         return await once(client, method, request, metadata, deadline, options.signal);
       } catch (thrown) {
         if (options.signal?.aborted || this.#closed) throw cancelledError();
@@ -166,7 +176,7 @@ export class Transport implements ClientTransport {
         method.requestSerialize,
         method.responseDeserialize,
         request,
-        metadataOf({}, undefined, 1),
+        this.#metadata({}, undefined, 1),
         deadline === undefined ? {} : { deadline },
       );
       const cancel = () => call.cancel();
@@ -204,7 +214,7 @@ export class Transport implements ClientTransport {
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
-      metadataOf({}, undefined, 1),
+      this.#metadata({}, undefined, 1),
       {},
     );
     const cancel = () => call.cancel();
@@ -224,6 +234,14 @@ export class Transport implements ClientTransport {
     };
   }
 
+  /** Calls from now on show this certificate; streams that are open go on as they are. */
+  renewTls(tls: ClientTls): void {
+    if (this.#closed) return;
+    const before = this.#clients;
+    this.#clients = this.#connect(tls);
+    for (const client of before) client.close();
+  }
+
   /** The server in use, for messages to people. */
   get server(): string {
     return this.#servers[this.#current] ?? "";
@@ -232,6 +250,13 @@ export class Transport implements ClientTransport {
   close(): void {
     this.#closed = true;
     for (const client of this.#clients) client.close();
+  }
+
+  #metadata(options: WriteOptions, id: string | undefined, attempt: number): Metadata {
+    const metadata = metadataOf(options, id, attempt);
+    const { token } = this.#options;
+    if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
+    return metadata;
   }
 
   #leave(index: number, error: ServiceError): void {

@@ -1,13 +1,14 @@
 /** The node agent as a program. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { createRpcServer, type ServerTls } from "../../ha/rpc/mod.ts";
+import { createRpcServer, type RpcServer, type ServerTls } from "../../ha/rpc/mod.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, type Running } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
 import { bytes, gitVersion } from "../kinds/mod.ts";
+import { clientManager, manageCertificates, servingManager } from "./certificates.ts";
 import { kubeletHandlers } from "./handlers.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
@@ -28,6 +29,14 @@ const kubelet = program({
     "root-dir": { type: "string", help: "state directory, as upstream calls the flag" },
     "node-ip": { type: "string", default: "127.0.0.1", help: "address of the node" },
     port: { type: "number", default: 0, help: "where the kubelet serves; 0: any free port" },
+    "cert-dir": {
+      type: "string",
+      help: "where the kubelet keeps certificates that it asks the cluster for, and renews",
+    },
+    "bootstrap-token-file": {
+      type: "string",
+      help: "file of the bootstrap token that pays for the first certificate",
+    },
     "tls-cert-file": { type: "string", help: "PEM file of the serving certificate" },
     "tls-private-key-file": { type: "string", help: "PEM file of the serving key" },
     "client-ca-file": { type: "string", help: "PEM file of the CA of callers' certificates" },
@@ -75,20 +84,31 @@ const kubelet = program({
       values["shutdown-grace-period"],
       "--shutdown-grace-period",
     );
-    const tls = await servingTls(values);
-    const client = await connectByFlags(values, `kubelet-${nodeName}`, log, "kubelet");
+    const managed = await manageCertificates(values, nodeName, log);
+    const tls = managed === undefined ? await servingTls(values) : undefined;
+    const pair = managed && {
+      "client-certificate": managed.clientFile,
+      "client-key": managed.clientFile,
+    };
+    const connection = { ...values, ...pair };
+    const client = await connectByFlags(connection, `kubelet-${nodeName}`, log, "kubelet");
     const root = resolve(dataDir);
     const runtime = createProcessRuntime({ root: `${root}/runtime`, log });
     await runtime.load();
-    const server = createRpcServer({ log, tls });
+    let server: RpcServer | undefined;
     let agent: Kubelet | undefined;
     const source = {
       runtime,
       pod: (space: string, name: string) => agent?.pod(space, name),
       stats: () => agent?.stats(),
     };
-    server.addService(KubeletService, kubeletHandlers(source, tls !== undefined));
-    const { port } = await server.listen({ host: values["node-ip"], port: values.port });
+    const serve = async (shown: ServerTls | undefined): Promise<number> => {
+      server = createRpcServer({ log, tls: shown });
+      server.addService(KubeletService, kubeletHandlers(source, shown !== undefined));
+      return (await server.listen({ host: values["node-ip"], port: values.port })).port;
+    };
+    // A certificate for the node's names is signed only once the node has told them.
+    const port = managed === undefined ? await serve(tls) : values.port;
     agent = new Kubelet({
       client,
       runtime,
@@ -121,15 +141,34 @@ const kubelet = program({
     });
     const running = agent;
     // Registration waits for the API; being stopped meanwhile must work.
-    running.start().catch((error: unknown) => {
+    const failed = (error: unknown) => {
       log.error("the kubelet could not start its work", { error });
       process.exitCode = 1;
       process.kill(process.pid, "SIGTERM");
-    });
+    };
+    running.start().catch(failed);
+    const stopping = new AbortController();
+    if (managed !== undefined) {
+      const clientCa = await clientCaOf(values, managed.ca);
+      const parts = { nodeName, nodeIP: values["node-ip"], client, log };
+      const serving = servingManager(managed, {
+        ...parts,
+        changed: (renewed) => server?.renewTls({ ...renewed, clientCa }),
+      });
+      const served = async () => {
+        const first = await serving.obtain(stopping.signal);
+        if (first === undefined) return;
+        await serve({ ...first, clientCa });
+        await serving.run(stopping.signal);
+      };
+      served().catch(failed);
+      clientManager(managed, parts).run(stopping.signal).catch(failed);
+    }
     log.info("the kubelet serves", { node: nodeName, address: values["node-ip"], port });
     return {
       async stop() {
-        await server.drain(drainMillis);
+        stopping.abort();
+        await server?.drain(drainMillis);
         await running.close(shutdownMillis);
         client.close();
       },
@@ -154,6 +193,18 @@ function heartbeatInterval(value: string | undefined): number | undefined {
 
 function missing(flag: string): StatusError {
   return new StatusError(Code.invalidArgument, `flag --${flag} is required`);
+}
+
+/** Of the kubelet's callers; default: that of the cluster. */
+async function clientCaOf(
+  values: { readonly "client-ca-file": string | undefined },
+  ca: string,
+): Promise<string> {
+  const file = values["client-ca-file"];
+  if (file === undefined) return ca;
+  return await readFile(file, "utf8").catch((error: unknown) => {
+    throw new StatusError(Code.invalidArgument, `--client-ca-file: ${(error as Error).message}`);
+  });
 }
 
 async function servingTls(values: {

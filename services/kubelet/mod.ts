@@ -1,4 +1,5 @@
 /** The node agent. */
+export { bootstrapNode } from "./certificates.ts";
 export { Kubelet } from "./kubelet.ts";
 export { createProcessRuntime } from "./runtime/process/mod.ts";
 export type * from "./runtime/types.ts";

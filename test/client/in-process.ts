@@ -124,7 +124,11 @@ export class InProcessServer {
     };
     const noSocket = () =>
       Promise.reject(new StatusError(Code.unimplemented, "an in-process server has no socket"));
-    return { addService: add, services: [], listen: noSocket, drain: noSocket, close: noSocket };
+    const renewTls = () => {
+      throw new StatusError(Code.unimplemented, "an in-process server has no certificate");
+    };
+    const sockets = { listen: noSocket, drain: noSocket, close: noSocket, renewTls };
+    return { addService: add, services: [], ...sockets };
   }
 }
 

@@ -1,5 +1,5 @@
 /** The REST API over real sockets, on a store in memory. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect as http2Connect } from "node:http2";
 import { request as http1Request } from "node:https";
 import { tmpdir } from "node:os";
@@ -32,6 +32,8 @@ export const protocols: readonly Protocol[] = ["h2", "http/1.1"];
 export interface RestWorld extends AsyncDisposable {
   readonly port: number;
   readonly ca: string;
+  /** The authority's key in PEM. */
+  readonly caKey: string;
   readonly admin: KeyPair;
   readonly server: Apiserver;
   user(name: string, ...groups: string[]): Promise<KeyPair>;
@@ -45,6 +47,7 @@ export async function restWorld(
 ): Promise<RestWorld> {
   const directory = await mkdtemp(join(tmpdir(), "trireme-rest-"));
   const authority = await createAuthority(directory);
+  const caKey = await readFile(join(directory, "ca.key"), "utf8");
   const hosts = ["127.0.0.1", "localhost"];
   const serverPair = () => authority.issue({ commonName: "master-0", hosts, use: "server" });
   const { cert, key } = await serverPair();
@@ -65,7 +68,7 @@ export async function restWorld(
   });
   const port = server.httpsPort as number;
   const world: RestWorld = {
-    ...{ port, ca: authority.cert, admin, server, user, serverPair },
+    ...{ port, ca: authority.cert, caKey, admin, server, user, serverPair },
     ask: (path, ask = {}, protocol = "h2") =>
       protocol === "h2" ? askHttp2(world, path, ask) : askHttp1(world, path, ask),
     async [Symbol.asyncDispose]() {

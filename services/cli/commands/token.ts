@@ -1,9 +1,11 @@
 /** `trireme token`: bootstrap tokens, with which machines join, as kubeadm words them. */
 import { randomInt } from "node:crypto";
+import { parse } from "yaml";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Secret } from "../../../proto/gen/core.ts";
 import type { TriremeClient } from "../../client/mod.ts";
 import { parseTime, rfc3339Seconds } from "../../kinds/mod.ts";
+import { publicKeyPin } from "../join/discovery.ts";
 import { print, table } from "../output.ts";
 
 export interface TokenFlags {
@@ -11,6 +13,8 @@ export interface TokenFlags {
   readonly usages: readonly string[];
   readonly groups: readonly string[];
   readonly description?: string;
+  /** The line with which a machine joins, in place of the token alone. */
+  readonly printJoinCommand?: boolean;
 }
 
 const namespace = "kube-system";
@@ -46,7 +50,22 @@ export async function createToken(
   };
   const metadata = { name: namePrefix + id, namespace };
   await client.secrets.create({ metadata, type: secretType, stringData });
-  print(`${id}.${proof}`);
+  const token = `${id}.${proof}`;
+  print(flags.printJoinCommand === true ? await joinCommand(client, token) : token);
+}
+
+async function joinCommand(client: TriremeClient, token: string): Promise<string> {
+  const { data } = await client.configMaps.get("cluster-info", "kube-public");
+  const config = parse(data?.["kubeconfig"] ?? "") as {
+    readonly clusters?: readonly {
+      readonly cluster?: { readonly server?: string; "certificate-authority-data"?: string };
+    }[];
+  } | null;
+  const { server = "", "certificate-authority-data": ca = "" } =
+    config?.clusters?.[0]?.cluster ?? {};
+  const pin = publicKeyPin(Buffer.from(ca, "base64").toString("latin1"));
+  const { host } = new URL(server);
+  return `trireme join ${host} --token ${token} --discovery-token-ca-cert-hash ${pin}`;
 }
 
 export async function listTokens(client: TriremeClient): Promise<void> {

@@ -1,0 +1,102 @@
+/** A machine joins a running cluster by the line that `trireme token create` prints. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { trireme as run, TestCluster, until } from "./cluster.ts";
+
+const basePort = 35_400 + (process.pid % 40) * 100;
+const main = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
+
+describe("trireme join", { concurrency: 1 }, () => {
+  const cluster = new TestCluster(basePort);
+  const directory = mkdtempSync(join(tmpdir(), "trireme-join-"));
+  const machine = [
+    ...["--data-dir", directory, "--node-name", "far"],
+    ...["--kubelet-port", String(basePort + 90), "--peer-port", String(basePort)],
+  ];
+  let joining: ChildProcess | undefined;
+  let line: string[] = [];
+  let output = "";
+
+  const startJoining = (args: readonly string[]) => {
+    output = "";
+    joining = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [joining.stdout, joining.stderr]) {
+      stream?.on("data", (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+    }
+  };
+  const stopJoining = async () => {
+    const child = joining;
+    joining = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await gone;
+  };
+  const joined = () =>
+    until("the node to join", async () => {
+      if (joining?.exitCode != null) throw new Error(output);
+      return output.includes('node "far" has joined');
+    });
+
+  before(async () => {
+    await cluster.up(["--masters", "1", "--nodes", "1"]);
+  });
+  after(async () => {
+    await stopJoining();
+    await cluster.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test("a line is printed that a machine joins with", async () => {
+    const made = await cluster.run(["token", "create", "--print-join-command"]);
+    assert.equal(made.code, 0, made.stderr);
+    const [program, ...words] = made.stdout.trim().split(" ");
+    assert.equal(program, "trireme");
+    line = words;
+    assert.equal(line[1], new URL(`https://${cluster.endpoints.https}`).host);
+  });
+
+  test("the machine becomes a node that runs pods", async () => {
+    startJoining([...line, ...machine]);
+    await joined();
+    const client = cluster.client();
+    const pair = join(directory, "pki/kubelet-client-current.pem");
+    assert.equal(statSync(pair).mode & 0o777, 0o600);
+    const requests = (await client.certificateSigningRequests.list()).items;
+    const signer = (name: string) => requests.filter(({ spec }) => spec?.signerName === name);
+    const [first] = signer("kubernetes.io/kube-apiserver-client-kubelet");
+    assert.match(first?.spec?.username ?? "", /^system:bootstrap:/);
+    assert.equal(first?.status?.conditions?.[0]?.reason, "AutoApproved");
+    const containers = [{ name: "c", image: "sh", command: ["sh", "-c", "echo here; sleep 60"] }];
+    await client.pods.create({
+      metadata: { name: "visitor", namespace: "default" },
+      spec: { nodeName: "far", containers, terminationGracePeriodSeconds: 0 },
+    });
+    await until("the pod to run", async () => {
+      return (await client.pods.get("visitor", "default")).status?.phase === "Running";
+    });
+    // Its log comes over the certificate that the kubelet serves with.
+    await until("the pod's log", async () => {
+      const { stdout, stderr } = await cluster.run(["logs", "visitor"]);
+      if (stdout !== "here\n") throw new Error(stderr);
+      return true;
+    });
+    client.close();
+  });
+
+  test("it starts again without a token, and joins no second time", async () => {
+    const again = await run([...line, ...machine]);
+    assert.match(again.stderr, /a machine runs in .* already/);
+    await stopJoining();
+    const second = await run([...line, ...machine]);
+    assert.match(second.stderr, /node "far" of .* has joined already/);
+    startJoining(["join", "--data-dir", directory]);
+    await joined();
+  });
+});
