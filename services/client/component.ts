@@ -95,7 +95,7 @@ export async function connectByFlags(
         client.renewTls({ ca, ...pair });
         log.info("the client's certificate has been renewed", { file: certFile });
       },
-      // The other file is still to come, or somebody is writing: the next change tells.
+      // The other file is still to come, or is being written: the next change tells.
       (error: Error) => log.warn("a changed certificate cannot be used", { error: error.message }),
     );
   };

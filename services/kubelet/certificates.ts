@@ -88,7 +88,7 @@ export interface ManagedCertificates {
 }
 
 /**
- * Undefined without `--cert-dir`: then files that somebody else makes are named by flags. Rejects
+ * Undefined without `--cert-dir`: then flags name files that the kubelet leaves as they are. Rejects
  * with a StatusError that names the flag when there is neither a certificate nor a way to get one.
  */
 export async function manageCertificates(

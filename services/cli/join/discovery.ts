@@ -63,7 +63,7 @@ export async function discover(options: DiscoveryOptions): Promise<Discovered> {
       }
       return { ca, ...(await configuration(server, ca, token)) };
     }
-    // The token is shown to nobody whose CA is not pinned.
+    // The token is not shown to a server whose CA is not pinned.
     if (caHashes.length === 0) throw unknownToken(id, "cluster-info has no signature by it");
     await configuration(server, ca, token);
     if (performance.now() > deadline) {

@@ -7,7 +7,7 @@ export interface RestQuestion {
   /** `host:port`. */
   readonly server: string;
   readonly path: string;
-  /** PEM; absent: whoever answers is not believed yet. */
+  /** PEM; absent: the answer is not believed yet. */
   readonly ca?: string | undefined;
   /** Is shown to a server that the CA vouches for, and to no other. */
   readonly token?: string | undefined;
