@@ -131,36 +131,3 @@ function placeOf({ url, service }: WebhookTarget, services: ServiceLookup): Plac
 function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[|\]$/g, "");
 }
-
-/** Lets a number of tasks run at once; the others wait, up to a number of them. */
-export class Gate {
-  readonly #runningMax: number;
-  readonly #waitingMax: number;
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(runningMax: number, waitingMax: number) {
-    this.#runningMax = runningMax;
-    this.#waitingMax = waitingMax;
-  }
-
-  /** Throws unavailable when too many wait. */
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#runningMax) {
-      if (this.#waiting.length >= this.#waitingMax) {
-        throw new StatusError(Code.unavailable, "too many calls of webhooks wait", {
-          reason: "ServiceUnavailable",
-          retryAfterSeconds: 1,
-        });
-      }
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else this.#running += 1;
-    try {
-      return await task();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
-  }
-}

@@ -106,7 +106,7 @@ export {
 } from "./machinery/selectors.ts";
 export { formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
 export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";
-export { parseYaml } from "./machinery/yaml.ts";
+export { duplicatesText, parseYaml } from "./machinery/yaml.ts";
 export { followedRelease, gitVersion } from "./release.ts";
 export { systemPriorityClasses } from "./scheduling/priority-class.ts";
 export { isDefaultStorageClass } from "./storage/storage-class.ts";

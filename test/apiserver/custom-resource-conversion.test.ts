@@ -16,7 +16,7 @@ import {
   patch,
   watch,
 } from "../../services/apiserver/verbs/mod.ts";
-import { Gate } from "../../services/apiserver/webhook-client.ts";
+import { Semaphore } from "../../services/apiserver/semaphore.ts";
 import { builtInRegistry, type Document, type Resource } from "../../services/kinds/mod.ts";
 import { adminCall, fails, Reader, until, world } from "./harness.ts";
 
@@ -256,12 +256,12 @@ test("a service without pods is no webhook", async () => {
 });
 
 test("calls wait for their turn, a bounded number of them", async () => {
-  const gate = new Gate(1, 1);
+  const turns = new Semaphore("calls of webhooks", 1, 1);
   let finish = () => {};
-  const first = gate.run(() => new Promise<void>((resolve) => (finish = resolve)));
-  const second = gate.run(async () => "second");
+  const first = turns.run(() => new Promise<void>((resolve) => (finish = resolve)));
+  const second = turns.run(async () => "second");
   await fails(
-    gate.run(async () => {}),
+    turns.run(async () => {}),
     "unavailable",
     "too many calls of webhooks wait",
   );

@@ -174,9 +174,14 @@ test("typed and dynamic faces show the same objects", async () => {
   );
 });
 
-test("a caller says who it is; discovery is for everybody", async () => {
+test("a caller says who it is, also for discovery", async () => {
   const anonymous = client(DynamicClient, undefined);
-  const discovered = await call(anonymous, "discover", {});
+  await fails(
+    call(anonymous, "discover", {}),
+    "permissionDenied",
+    'forbidden: User "system:anonymous" cannot get path "/apis"',
+  );
+  const discovered = await call(client(DynamicClient, "nobody"), "discover", {});
   assert.ok(discovered.resources?.some((each) => each.kind === "Deployment"));
   await fails(
     call(anonymous, "list", { ref: { kind: "Pod" }, list: {} }),

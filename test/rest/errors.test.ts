@@ -76,7 +76,7 @@ test("every refusal has upstream's code, reason and words", async () => {
       { method: "POST", headers: { "content-type": "application/cbor" }, body: "x" },
       415,
       "UnsupportedMediaType",
-      /application\/cbor/,
+      /media types include: application\/json, application\/yaml, application\/vnd.kubernetes.protobuf$/,
     ],
     [
       configMaps,

@@ -1,4 +1,5 @@
 /** The chain that finds out who sends a request. */
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { unauthenticated } from "../errors.ts";
 import type { User } from "../request-info.ts";
 
@@ -22,6 +23,16 @@ export interface Credentials {
 export interface Authenticator {
   readonly name: string;
   authenticate(credentials: Credentials): User | undefined;
+}
+
+/**
+ * A proof names an object that this master's cache does not have: it may be newer than the cache.
+ * Who gets this error may wait until the cache has caught up, and try again.
+ */
+export class NotSeenYet extends StatusError {
+  constructor(message: string) {
+    super(Code.unauthenticated, message, { reason: "Unauthorized" });
+  }
 }
 
 const authenticatedGroup = "system:authenticated";

@@ -4,12 +4,13 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { isObject } from "../../kinds/machinery/json.ts";
 import { copyJson, type Document } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
-import { callWebhook, Gate, type ServiceLookup } from "../webhook-client.ts";
+import { Semaphore } from "../semaphore.ts";
+import { callWebhook, type ServiceLookup } from "../webhook-client.ts";
 import type { RemoteConversion } from "./converter.ts";
 
 /** Calls of one master share the bound. */
 export function conversionWebhooks(services: ServiceLookup): RemoteConversion {
-  const gate = new Gate(limits.conversionCalls, limits.seats);
+  const calls = new Semaphore("calls of webhooks", limits.conversionCalls, limits.seats);
   return (conversion) => async (documents, apiVersion) => {
     const config = conversion.webhook?.clientConfig ?? {};
     const waiting = documents.filter((document) => document.apiVersion !== apiVersion);
@@ -25,7 +26,7 @@ export function conversionWebhooks(services: ServiceLookup): RemoteConversion {
     };
     let answer: unknown;
     try {
-      answer = await gate.run(() =>
+      answer = await calls.run(() =>
         callWebhook(config, review, services, {
           timeoutMillis: limits.conversionMillis,
           answerBytes: limits.conversionAnswerBytes,

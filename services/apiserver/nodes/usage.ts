@@ -5,8 +5,8 @@ import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../../ha/runtime/types.ts";
 import { KubeletClient, type NodeStats } from "../../../proto/gen/kubelet.ts";
 import { limits } from "../limits.ts";
+import { Semaphore } from "../semaphore.ts";
 import type { Backend } from "../verbs/backend.ts";
-import { Gate } from "../webhook-client.ts";
 import { kubeletAddress } from "./kubelet-client.ts";
 
 export interface UsageOptions extends Pick<Backend, "registry" | "cache"> {
@@ -25,7 +25,11 @@ interface Answer {
 export class UsageOfNodes {
   readonly #options: UsageOptions;
   readonly #answers = new Map<string, Answer>();
-  readonly #gate = new Gate(limits.usageParallel, limits.heartbeatNodes);
+  readonly #asking = new Semaphore(
+    "questions to kubelets",
+    limits.usageParallel,
+    limits.heartbeatNodes,
+  );
 
   constructor(options: UsageOptions) {
     this.#options = options;
@@ -37,7 +41,7 @@ export class UsageOfNodes {
     const known = this.#answers.get(node);
     if (known !== undefined && now - known.at < limits.usageMillis) return known.stats;
     this.#forget(now);
-    const answer: Answer = { at: now, stats: this.#gate.run(() => this.#ask(node)) };
+    const answer: Answer = { at: now, stats: this.#asking.run(() => this.#ask(node)) };
     this.#answers.set(node, answer);
     const stats = await answer.stats;
     // The next request asks again rather than waiting for what was not there.

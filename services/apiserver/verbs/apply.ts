@@ -9,6 +9,7 @@ import {
   conflictMessage,
   copyJson,
   type Document,
+  duplicatesText,
   type FieldSet,
   fieldSetOf,
   MisfitError,
@@ -17,6 +18,7 @@ import {
   type Resource,
   rfc3339Seconds,
 } from "../../kinds/mod.ts";
+import type { AdmissionRequest } from "../admission/chain.ts";
 import { alreadyExists, badRequest, conflict, invalid } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
@@ -45,19 +47,31 @@ export async function applied(
   const configuration = configurationOf(call, target, request);
   if (subresource === "") warnOfFields(call, resource, configuration, request.options);
   const ignored = ignoredBy(resource, subresource, configuration);
-  return applyConfigured(backend, call, target, request, configuration, ignored);
+  return applyConfigured(backend, call, target, request, configuration, { ignored });
 }
 
 export type NamedTarget = Target & { readonly name: string };
 
-/** `ignored`: fields of the configuration that the request cannot write. */
+interface AppliedAs {
+  /** Fields of the configuration that the request cannot write. */
+  readonly ignored?: FieldSet;
+  /** In which conflicts show the fields; absent: in which they are managed. */
+  readonly shownVersion?: string | undefined;
+  /** Asks the admission chain in its own way, and may change what the object is to become. */
+  admitted?(
+    stored: StoredObject,
+    next: Document,
+    admission: (document: Document) => AdmissionRequest,
+  ): Promise<void>;
+}
+
 export async function applyConfigured(
   backend: Backend,
   call: Call,
   target: NamedTarget,
   request: PatchRequest,
   configuration: Document,
-  ignored: FieldSet = fieldSetOf(),
+  { ignored = fieldSetOf(), shownVersion, admitted }: AppliedAs = {},
 ): Promise<StoredObject> {
   const { resource, subresource = "", namespace, name } = target;
   const manager = managerOf(call, request.options);
@@ -66,7 +80,7 @@ export async function applyConfigured(
     ...{ resource, key: objectKey(resource, namespace, name), name, dryRun, subresource, manager },
   };
   const writer = { manager, subresource, time: rfc3339Seconds(backend.now()) };
-  const work = { call, request, configuration, writer, resource };
+  const work = { call, request, configuration, writer, resource, shownVersion };
   for (let attempt = 1; ; attempt++) {
     try {
       const { object } = await change(backend, call, about, async (stored, admission) => {
@@ -74,7 +88,10 @@ export async function applyConfigured(
         const document = next.document ?? stored.copy();
         const checked =
           next.document === undefined ? document : settled(work, document, stored.document);
-        return replace(backend, stored, admission(checked), next.managedFields ?? []);
+        const owned = next.managedFields ?? [];
+        if (admitted !== undefined) await admitted(stored, checked, admission);
+        const known = { owned, admitted: admitted !== undefined };
+        return replace(backend, stored, admission(checked), known);
       });
       return object;
     } catch (thrown) {
@@ -92,6 +109,7 @@ interface Work {
   readonly request: PatchRequest;
   readonly resource: Resource;
   readonly configuration: Document;
+  readonly shownVersion?: string | undefined;
   readonly writer: {
     readonly manager: string;
     readonly subresource: string;
@@ -134,7 +152,7 @@ async function tryCreate(
 
 /** Throws Conflict, BadRequest. */
 function applyTo(
-  { request, resource, configuration, writer }: Work,
+  { request, resource, configuration, writer, shownVersion }: Work,
   live: Document | undefined,
   ignored: FieldSet,
 ): { document: Document | undefined; managedFields: ManagedFieldsEntry[] | undefined } {
@@ -147,9 +165,13 @@ function applyTo(
       writer,
     );
     if (!("conflicts" in outcome)) return outcome;
-    throw new StatusError(Code.aborted, conflictMessage(outcome.conflicts), {
+    const conflicts = outcome.conflicts.map(({ manager, fields }) => {
+      const { apiVersion } = manager;
+      return { fields, manager: { ...manager, apiVersion: shownVersion ?? apiVersion } };
+    });
+    throw new StatusError(Code.aborted, conflictMessage(conflicts), {
       reason: "Conflict",
-      causes: conflictCauses(outcome.conflicts),
+      causes: conflictCauses(conflicts),
     });
   } catch (thrown) {
     if (thrown instanceof MisfitError) throw badRequest(thrown.message);
@@ -201,7 +223,7 @@ export function configurationOf(
   if (misfit !== undefined) throw badRequest(misfit);
   if (errors.length > 0) throw invalid(resource, name, errors);
   const metadata = document.metadata ?? {};
-  if (metadata.managedFields !== undefined && metadata.managedFields !== null) {
+  if ((given.metadata?.managedFields ?? null) !== null) {
     throw badRequest("metadata.managedFields must be nil");
   }
   if (metadata.name && metadata.name !== name) {
@@ -232,9 +254,11 @@ function parse(patch: Uint8Array): { value: unknown; duplicates: readonly string
     throw badRequest(`the patch of ${patch.length} bytes exceeds ${limits.objectBytes} bytes`);
   }
   try {
-    const [value, more] = parseYaml(text);
+    const duplicates: string[] = [];
+    const [value, more] = parseYaml(text, duplicates);
     if (more !== undefined) throw badRequest("more than one document");
-    return { value, duplicates: [] };
+    const problems = duplicatesText(duplicates);
+    return { value, duplicates: problems.map((each) => `error converting YAML to JSON: ${each}`) };
   } catch (thrown) {
     throw badRequest(`error decoding YAML: ${StatusError.from(thrown).message}`);
   }

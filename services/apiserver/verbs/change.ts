@@ -16,7 +16,8 @@ import { leaseOf } from "./time-to-live.ts";
 export type Outcome =
   | { readonly action: "keep" }
   | { readonly action: "put"; readonly document: Document }
-  | { readonly action: "delete" };
+  /** `document`: what an update made of the object whose last hold it took away. */
+  | { readonly action: "delete"; readonly document?: Document };
 
 export interface ChangeRequest {
   readonly resource: Resource;
@@ -107,12 +108,20 @@ async function attempts(
     const document = outcome.action === "put" ? outcome.document : undefined;
     const about = admissionRequest(call, request, stored, document, notes);
     const written = await write(backend, call, request, id, stored, about);
-    if (written.changed !== undefined) return written.changed;
+    if (written.changed !== undefined) return withLast(resource, written.changed, outcome);
     stored = written.present;
     fresh = true;
     attempt += 1;
   }
   throw conflict(resource, name);
+}
+
+/** A client that updates an object for the last time is answered with its update. */
+async function withLast(resource: Resource, changed: Changed, outcome: Outcome): Promise<Changed> {
+  if (outcome.action !== "delete" || outcome.document === undefined) return changed;
+  const { key, revision } = changed.object;
+  const value = await encodeChecked(resource, outcome.document);
+  return { action: "delete", object: await ready(storedAt(resource, key, value, revision)) };
 }
 
 function admissionRequest(
@@ -145,7 +154,9 @@ async function dryRun(
   stored: StoredObject,
   outcome: Outcome,
 ): Promise<Changed> {
-  if (outcome.action !== "put") return { action: "delete", object: stored };
+  if (outcome.action !== "put") {
+    return withLast(resource, { action: "delete", object: stored }, outcome);
+  }
   const value = await encodeChecked(resource, outcome.document);
   const object = await ready(storedAt(resource, stored.key, value, stored.revision));
   return { action: "put", object };

@@ -14,6 +14,7 @@ import {
   type Resource,
   rfc3339Seconds,
 } from "../../kinds/mod.ts";
+import type { AdmissionRequest } from "../admission/chain.ts";
 import { badRequest, conflict, methodNotAllowed } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
@@ -76,12 +77,28 @@ export function removeKey(
   deletion: Deletion,
   requestId?: string,
 ): Promise<Changed> {
+  const admit: Admit = (request) => backend.admission.validate(request);
+  return removeAdmitted(backend, call, resource, key, { ...deletion, requestId }, admit);
+}
+
+type Admit = (request: AdmissionRequest) => void | Promise<void>;
+
+/** As `removeKey`, for a caller whose request was admitted as something else than a deletion. */
+export function removeAdmitted(
+  backend: Backend,
+  call: Call,
+  resource: Resource,
+  key: string,
+  deletion: Deletion & { readonly requestId?: string | undefined },
+  admit?: Admit,
+): Promise<Changed> {
+  const { requestId } = deletion;
   const name = key.slice(key.lastIndexOf("/") + 1);
   const dryRun = dryRunOf(deletion);
   const about = { resource, key, name, dryRun, requestId };
   return change(backend, call, about, async (stored, admission) => {
     checkDeleted(resource, stored, deletion.preconditions ?? {});
-    await backend.admission.validate(admission(undefined));
+    await admit?.(admission(undefined));
     return deletionOf(backend, resource, stored, deletion);
   });
 }

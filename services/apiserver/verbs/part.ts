@@ -1,7 +1,7 @@
 /** Subresources that are one part of an object, which nothing else may change. */
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { PatchRequest } from "../../../proto/gen/meta.ts";
-import { applyPatch, type Document, type Resource } from "../../kinds/mod.ts";
+import { type Document, type Resource } from "../../kinds/mod.ts";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { badRequest, invalid } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
@@ -11,14 +11,15 @@ import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";
 import { contentOf, type WriteRequest } from "./create.ts";
 import {
-  checkDocument,
   checkType,
   countsGenerations,
   dryRunOf,
   metadataOf,
-  sameDocument,
+  sameButForTimes,
 } from "./documents.ts";
+import { managerOf, trackedFields } from "./managed-fields.ts";
 import { checkPatchOptions, checkWriteOptions } from "./options.ts";
+import { patchedOf } from "./patch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { checkPreconditions } from "./update.ts";
 
@@ -49,7 +50,8 @@ export async function updatePart(
     const document = body.decode(call, options);
     checkType(resource, document);
     const key = objectKey(resource, namespace, name);
-    const about = { resource, key, name, dryRun: dryRunOf(options), subresource };
+    const manager = managerOf(call, options);
+    const about = { resource, key, name, dryRun: dryRunOf(options), subresource, manager };
     const { object } = await change(backend, call, about, (stored, admission) =>
       replacePart(backend, part, stored, structuredClone(document), admission),
     );
@@ -74,11 +76,11 @@ export async function patchPart(
     if (bytes.length === 0) throw badRequest("patch is required");
     checkPatchOptions(request);
     const key = objectKey(resource, namespace, name);
-    const about = { resource, key, name, dryRun: dryRunOf(request.options), subresource };
+    const manager = managerOf(call, request.options);
+    const dryRun = dryRunOf(request.options);
+    const about = { resource, key, name, dryRun, subresource, manager };
     const { object } = await change(backend, call, about, (stored, admission) => {
-      const patched = applyPatch(resource, request.patchType ?? "", stored.copy(), bytes);
-      const tolerated = new Set(resource.schema.check(stored.document, "warn").unknown);
-      const checked = checkDocument(call, resource, patched, request.options, { tolerated });
+      const checked = patchedOf(call, resource, stored, request, bytes);
       checkType(resource, checked);
       return replacePart(backend, part, stored, checked, admission);
     });
@@ -100,6 +102,10 @@ async function replacePart(
   part.take(next, incoming);
   resource.setDefaults(next);
   const about = admission(next);
+  const { manager = "", subresource } = about;
+  const write = { resource, live: stored.document, next, given: undefined, manager, subresource };
+  const managedFields = trackedFields(backend, write);
+  if (managedFields.length > 0) metadataOf(next).managedFields = managedFields;
   await backend.admission.mutate(about);
   const causes = [
     ...resource.validate(next, stored.document),
@@ -107,7 +113,7 @@ async function replacePart(
   ];
   if (causes.length > 0) throw invalid(resource, stored.name, causes);
   await backend.admission.validate(about);
-  if (sameDocument(next, stored.document)) return { action: "keep" };
+  if (sameButForTimes(next, stored.document)) return { action: "keep" };
   if (countsGenerations(resource)) {
     const metadata = metadataOf(next);
     metadata.generation = (stored.document.metadata?.generation ?? 0) + 1;

@@ -1,8 +1,10 @@
+import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { PatchRequest } from "../../../proto/gen/meta.ts";
 import {
   applyPatch,
   type Document,
   invalid as invalidCause,
+  PatchType,
   type Resource,
 } from "../../kinds/mod.ts";
 import { badRequest, invalid } from "../errors.ts";
@@ -12,12 +14,12 @@ import { applied } from "./apply.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change } from "./change.ts";
-import { checkDocument, checkType, dryRunOf, metadataOf } from "./documents.ts";
+import { checkType, dryRunOf, metadataOf, schemaModeOf } from "./documents.ts";
 import { managerOf } from "./managed-fields.ts";
 import { checkPatchOptions, isApply } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { checkSubresource, replace, type Subresource, writesStatus } from "./update.ts";
-import { warnOfFields } from "./warnings.ts";
+import { warn, warnOfFields } from "./warnings.ts";
 
 /**
  * Applies a patch to the object as it is; when it has changed by the time of writing, applies it
@@ -44,9 +46,7 @@ export async function patch(
     const manager = managerOf(call, request.options);
     const about = { resource, key, name, dryRun, subresource, manager };
     const { object } = await change(backend, call, about, async (stored, admission) => {
-      const patched = applyPatch(resource, request.patchType ?? "", stored.copy(), bytes);
-      const tolerated = new Set(resource.schema.check(stored.document, "warn").unknown);
-      const checked = checkDocument(call, resource, patched, request.options, { tolerated });
+      const checked = patchedOf(call, resource, stored, request, bytes);
       const next = resource.schema.keepUnknown(checked, stored.document);
       checkType(resource, next);
       checkNamed(resource, next, stored);
@@ -55,6 +55,54 @@ export async function patch(
     });
     return object;
   });
+}
+
+/** Throws Invalid as upstream does, for what the patch makes of the object is no object of its kind. */
+export function patchedOf(
+  call: Call,
+  resource: Resource,
+  stored: StoredObject,
+  { patchType = "", options }: PatchRequest,
+  bytes: Uint8Array,
+): Document {
+  const problems: string[] = [];
+  const patched = patchedDocument(resource, patchType, stored.copy(), bytes, problems);
+  const tolerated = new Set(resource.schema.check(stored.document, "warn").unknown);
+  const mode = schemaModeOf(options);
+  const { errors, unknown, document } = resource.schema.check(patched, mode);
+  problems.push(...unknown.filter((text) => !tolerated.has(text)));
+  if (mode === "warn") warn(call, problems);
+  const misfits = errors.map(({ field, message }) => `${field}: ${message}`).join(", ");
+  const strict = mode === "strict" && problems.length > 0;
+  const why = strict ? `strict decoding error: ${problems.join(", ")}` : "";
+  if (misfits === "" && why === "") return document;
+  const shown =
+    patchType === PatchType.strategicMerge
+      ? goText(JSON.parse(Buffer.from(bytes).toString("utf8")))
+      : JSON.stringify(patched);
+  throw invalid({ group: "", kind: "" }, "", [invalidCause("patch", shown, misfits || why)]);
+}
+
+/** As `applyPatch`; of a patch that does not fit, upstream says no more than this. */
+export function patchedDocument(...args: Parameters<typeof applyPatch>): Document {
+  try {
+    return applyPatch(...args);
+  } catch (thrown) {
+    const { code, detail } = StatusError.from(thrown);
+    if (detail?.reason !== "Invalid") throw thrown;
+    const words = "the server rejected our request due to an error in our request";
+    throw new StatusError(code, words, { reason: "Invalid" }, { cause: thrown });
+  }
+}
+
+/** A value as Go prints it: maps by their keys, without quotes. */
+function goText(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
+  if (value === null) return "<nil>";
+  if (typeof value !== "object") return String(value);
+  const names = Object.keys(value).sort();
+  const parts = names.map((name) => `${name}:${goText((value as Record<string, unknown>)[name])}`);
+  return `map[${parts.join(" ")}]`;
 }
 
 /** What names an object stays as it is. Throws BadRequest, Invalid. */

@@ -7,7 +7,7 @@ import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";
 import type { Connection } from "./connection.ts";
-import { checkDeletion, deleted, removeKey } from "./delete.ts";
+import { checkDeletion, deleted, removeAdmitted } from "./delete.ts";
 import { dryRunOf, metadataOf } from "./documents.ts";
 import { takeFromBudget } from "./eviction.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
@@ -118,7 +118,7 @@ export async function evict(
     await admitBody(backend, call, target, body, dryRun);
     const stored = backend.cache.of(pods).get(key);
     if (stored) await takeFromBudget(backend, call, stored.document as Pod, dryRun);
-    const { object } = await removeKey(backend, call, pods, key, deletion);
+    const { object } = await removeAdmitted(backend, call, pods, key, deletion);
     return deleted(pods, object);
   });
 }

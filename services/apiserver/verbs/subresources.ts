@@ -2,13 +2,13 @@ import type { Scale, ScaleWrite } from "../../../proto/gen/autoscaling.ts";
 import type { GetRequest, PatchRequest } from "../../../proto/gen/meta.ts";
 import { messageSchema } from "../../kinds/machinery/resource-schema.ts";
 import {
-  applyPatch,
   type Document,
   defineResource,
   invalid as invalidCause,
   type Resource,
   type ScaleSubresource,
 } from "../../kinds/mod.ts";
+import type { AdmissionRequest } from "../admission/chain.ts";
 import { badRequest, invalid, methodNotAllowed, notFound } from "../errors.ts";
 import { ready } from "../storage/fetch.ts";
 import { objectKey } from "../storage/keys.ts";
@@ -16,11 +16,12 @@ import type { StoredObject } from "../storage/stored-object.ts";
 import { applyConfigured, configurationOf, type NamedTarget } from "./apply.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
-import { change } from "./change.ts";
+import { change, type Outcome } from "./change.ts";
 import { contentOf, type WriteRequest } from "./create.ts";
 import { dryRunOf, metadataOf, sameDocument } from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
 import { checkPatchOptions, checkWriteOptions, isApply } from "./options.ts";
+import { patchedDocument } from "./patch.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 import { checkPreconditions, isFinal, replace } from "./update.ts";
@@ -43,8 +44,8 @@ export async function finalize(
     const dryRun = dryRunOf(request.options);
     const wanted = document["spec"] as { finalizers?: string[] } | undefined;
     const manager = managerOf(call, request.options);
-    const about = { resource, key, name, dryRun, subresource };
-    const { object } = await change(backend, call, about, (stored) => {
+    const about = { resource, key, name, dryRun, subresource, manager };
+    const { object } = await change(backend, call, about, async (stored, admission) => {
       const { uid, resourceVersion } = metadataOf(document);
       checkPreconditions(resource, stored, { uid, resourceVersion });
       const next = stored.copy();
@@ -52,7 +53,10 @@ export async function finalize(
         ...(next["spec"] as object | undefined),
         finalizers: wanted?.finalizers ?? [],
       };
-      if (isFinal(resource, next)) return { action: "delete" };
+      const request = admission(next);
+      await backend.admission.mutate(request);
+      await backend.admission.validate(request);
+      if (isFinal(resource, next)) return { action: "delete", document: next };
       if (sameDocument(next, stored.document)) return { action: "keep" };
       const live = stored.document;
       const write = { resource, live, next, given: undefined, manager, subresource };
@@ -104,12 +108,10 @@ export async function updateScale(
     const dryRun = dryRunOf(request.options);
     const manager = managerOf(call, request.options);
     const about = { resource, key, name, dryRun, subresource: "scale", manager };
-    const { object } = await change(backend, call, about, (stored, admission) => {
+    const { object } = await change(backend, call, about, async (stored, admission) => {
       const { uid, resourceVersion } = metadata;
       checkPreconditions(resource, stored, { uid, resourceVersion });
-      const next = stored.copy();
-      scaleViewOf(resource).setReplicas(next, replicas);
-      return replace(backend, stored, admission(next));
+      return rescaled(backend, stored, replicas, admission);
     });
     return scaleOf(object);
   });
@@ -135,19 +137,47 @@ export async function patchScale(
     const dryRun = dryRunOf(request.options);
     const manager = managerOf(call, request.options);
     const about = { resource, key, name, dryRun, subresource: "scale", manager };
-    const { object } = await change(backend, call, about, (stored, admission) => {
+    const { object } = await change(backend, call, about, async (stored, admission) => {
       const scale = scaleOf(stored) as Document;
-      const patched = applyPatch(scales, request.patchType ?? "", scale, bytes) as Scale;
+      const patched = patchedDocument(scales, request.patchType ?? "", scale, bytes) as Scale;
       const { uid, resourceVersion } = patched.metadata ?? {};
       checkPreconditions(resource, stored, { uid, resourceVersion });
       const replicas = patched.spec?.replicas ?? 0;
       checkReplicas(resource, name, replicas);
-      const next = stored.copy();
-      scaleViewOf(resource).setReplicas(next, replicas);
-      return replace(backend, stored, admission(next));
+      return rescaled(backend, stored, replicas, admission);
     });
     return scaleOf(object);
   });
+}
+
+/** The cluster's users are asked about the Scale, which they may change, not about the object. */
+async function rescaled(
+  backend: Backend,
+  stored: StoredObject,
+  replicas: number,
+  admission: (document: Document) => AdmissionRequest,
+): Promise<Outcome> {
+  const next = stored.copy();
+  scaleViewOf(stored.resource).setReplicas(next, replicas);
+  await admitScale(backend, stored, next, admission);
+  return replace(backend, stored, admission(next), { admitted: true });
+}
+
+/** Sets the replicas that the admission chain makes of those that `next` has. */
+async function admitScale(
+  backend: Backend,
+  stored: StoredObject,
+  next: Document,
+  admission: (document: Document) => AdmissionRequest,
+): Promise<void> {
+  const { resource, name } = stored;
+  const view = scaleViewOf(resource);
+  const present = scaleOf(stored) as Document;
+  const wanted = { ...present, spec: { replicas: view.replicas(next) } } as Document;
+  await backend.admission.check({ ...admission(wanted), stored: present });
+  const admitted = (wanted as Scale).spec?.replicas ?? 0;
+  checkReplicas(resource, name, admitted);
+  if (admitted !== view.replicas(next)) view.setReplicas(next, admitted);
 }
 
 /** A Scale's replicas are applied as the field of the object that they stand for. */
@@ -166,7 +196,11 @@ function applyScale(
     checkReplicas(resource, name, replicas);
     scaleViewOf(resource).setReplicas(configuration, replicas);
   }
-  return applyConfigured(backend, call, target, request, configuration);
+  const shownVersion = "autoscaling/v1";
+  return applyConfigured(backend, call, target, request, configuration, {
+    shownVersion,
+    admitted: (stored, next, admission) => admitScale(backend, stored, next, admission),
+  });
 }
 
 /** Throws Invalid. */

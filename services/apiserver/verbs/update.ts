@@ -88,15 +88,19 @@ export function checkSubresource(resource: Resource, subresource: Subresource): 
   throw methodNotAllowed(`${resource.plural} have no status subresource`);
 }
 
-/**
- * What a new version of an object becomes; the request's document is changed in place. `owned`: its
- * managedFields, if they are known already; otherwise the request's manager gets what it changes.
- */
+interface Known {
+  /** The new version's managedFields; absent: the request's manager gets what it changes. */
+  readonly owned?: ManagedFieldsEntry[];
+  /** The admission chain has been asked already, about another form of the request. */
+  readonly admitted?: boolean;
+}
+
+/** What a new version of an object becomes; the request's document is changed in place. */
 export async function replace(
   backend: Backend,
   stored: StoredObject,
   admission: AdmissionRequest,
-  owned?: ManagedFieldsEntry[],
+  { owned, admitted = false }: Known = {},
 ): Promise<Outcome> {
   const { resource, subresource, manager = "", document: incoming = {} } = admission;
   const given = subresource === "" ? incoming.metadata?.managedFields : undefined;
@@ -114,7 +118,7 @@ export async function replace(
   const managedFields = owned ?? trackedFields(backend, write);
   if (managedFields.length > 0) metadataOf(next).managedFields = managedFields;
   const about = { ...admission, document: next };
-  await backend.admission.mutate(about);
+  if (!admitted) await backend.admission.mutate(about);
   const context = contextOf(admission);
   resource.prepareForUpdate(next, stored.document, backend.now(), context);
   const causes = [
@@ -125,8 +129,8 @@ export async function replace(
     ...resource.validateUpdate(next, stored.document, context),
   ];
   if (causes.length > 0) throw invalid(resource, stored.name, causes);
-  await backend.admission.validate(about);
-  if (isFinal(resource, next)) return { action: "delete" };
+  if (!admitted) await backend.admission.validate(about);
+  if (isFinal(resource, next)) return { action: "delete", document: next };
   if (countsGenerations(resource) && !sameDesire(resource, next, stored.document)) {
     const metadata = metadataOf(next);
     metadata.generation = (stored.document.metadata?.generation ?? 0) + 1;

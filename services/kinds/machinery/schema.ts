@@ -9,6 +9,7 @@ import { required, typeInvalid } from "./causes.ts";
 import { isIntOrString } from "./int-or-string.ts";
 import { copyJson, isObject, type JsonObject, setField } from "./json.ts";
 import { limits } from "./limits.ts";
+import { parseQuantity, quantityMessage } from "./quantity.ts";
 import type { Document } from "./resource.ts";
 import { parseTime } from "./time.ts";
 
@@ -151,6 +152,8 @@ class Check {
     if (!this.enter(path, depth)) return undefined;
     if (field.repeated) {
       if (!Array.isArray(json)) return this.wrong(path, json, "array");
+      // A list without items is as good as none, unless it must be there.
+      if (json.length === 0 && !field.required) return undefined;
       return json.map((each, index) =>
         this.element(field, each, `${path}[${index}]`, depth + 1, isQuantity),
       );
@@ -198,7 +201,7 @@ class Check {
     if (!this.enter(path, depth)) return undefined;
     switch (field.type) {
       case "string":
-        if (isQuantity && typeof json === "number") return String(json);
+        if (isQuantity) return this.quantity(json, path);
         return typeof json === "string" ? json : this.wrong(path, json, "string");
       case "bool":
         return typeof json === "boolean" ? json : this.wrong(path, json, "boolean");
@@ -227,6 +230,17 @@ class Check {
           typeof each === "string" ? each : this.wrong(`${path}[${index}]`, each, "string"),
         );
     }
+  }
+
+  /** Upstream's decoder refuses what is none, whatever the kind. Spaces around it are taken away. */
+  private quantity(json: unknown, path: string): string | undefined {
+    if (typeof json !== "number" && typeof json !== "string") {
+      return this.wrong(path, json, "string");
+    }
+    const text = String(json).trim();
+    if (parseQuantity(text) !== undefined) return text;
+    this.error(typeInvalid(path, json, quantityMessage));
+    return undefined;
   }
 
   private integer(json: unknown, path: string, maximum: number): number | undefined {

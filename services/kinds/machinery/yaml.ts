@@ -1,7 +1,7 @@
 /**
  * YAML as kubectl reads it: the rules of sigs.k8s.io/yaml, which resolves scalars as YAML 1.1 does
  * with a few exceptions (a date stays text, base 60 is text, 1e3 is a number), makes JSON of the
- * result, and so turns the keys of maps into text. Other than kubectl, a key given twice is refused.
+ * result, and so turns the keys of maps into text.
  */
 import {
   isAlias,
@@ -20,8 +20,11 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { type JsonObject, setField } from "./json.ts";
 import { limits } from "./limits.ts";
 
-/** One value per document, null for an empty one. Throws invalidArgument with the line. */
-export function parseYaml(text: string): unknown[] {
+/**
+ * One value per document, null for an empty one. Throws invalidArgument with the line. A key that is
+ * given twice is refused, or told to `duplicates` where there is such a list; the last one counts.
+ */
+export function parseYaml(text: string, duplicates?: string[]): unknown[] {
   const lines = new LineCounter();
   // Scalars come as the text written, so that the rules below alone decide what they mean.
   const documents = parseAllDocuments(text.replace(/^\ufeff/, ""), {
@@ -32,7 +35,7 @@ export function parseYaml(text: string): unknown[] {
     lineCounter: lines,
   });
   return Array.isArray(documents)
-    ? documents.map((document) => new Reader(document, lines).read())
+    ? documents.map((document) => new Reader(document, lines, duplicates).read())
     : [];
 }
 
@@ -96,13 +99,15 @@ function integerOf(text: string): bigint {
 class Reader {
   readonly #document: YamlDocument;
   readonly #lines: LineCounter;
+  readonly #duplicates: string[] | undefined;
   readonly #open = new Set<Node>();
   #aliased = 0;
   #aliasDepth = 0;
 
-  constructor(document: YamlDocument, lines: LineCounter) {
+  constructor(document: YamlDocument, lines: LineCounter, duplicates: string[] | undefined) {
     this.#document = document;
     this.#lines = lines;
+    this.#duplicates = duplicates;
   }
 
   read(): unknown {
@@ -154,7 +159,7 @@ class Reader {
         continue;
       }
       const key = this.#key(pair.key, depth);
-      if (own.has(key)) this.#fail(pair.key as Node, `key ${JSON.stringify(key)} is given twice`);
+      if (own.has(key)) this.#duplicate(pair.key as Node, key);
       own.add(key);
       setField(result, key, this.#value(pair.value, depth + 1));
     }
@@ -210,12 +215,26 @@ class Reader {
     return value;
   }
 
+  /** In the words of Go's reader. */
+  #duplicate(node: Node, key: string): void {
+    if (this.#duplicates === undefined) this.#fail(node, `key ${JSON.stringify(key)} is given twice`);
+    if (this.#duplicates.length >= limits.errors) return;
+    const { line } = this.#lines.linePos(node.range?.[0] ?? 0);
+    this.#duplicates.push(`line ${line}: key ${JSON.stringify(key)} already set in map`);
+  }
+
   #fail(node: Node | null | undefined, why: string): never {
     const offset = node?.range?.[0];
     const where = offset === undefined ? undefined : this.#lines.linePos(offset);
     const text = where === undefined ? why : `line ${where.line} column ${where.col}: ${why}`;
     throw new StatusError(Code.invalidArgument, text, { reason: "BadRequest" });
   }
+}
+
+/** What `parseYaml` told of, as one problem of the text; empty without any. */
+export function duplicatesText(duplicates: readonly string[]): string[] {
+  if (duplicates.length === 0) return [];
+  return [["yaml: unmarshal errors:", ...duplicates].join("\n  ")];
 }
 
 function isMerge({ key }: Pair): boolean {

@@ -7,7 +7,8 @@ import type { Document, Resource } from "../../../kinds/mod.ts";
 import type { Authorizer } from "../../auth/authorize.ts";
 import { badRequest, forbidden } from "../../errors.ts";
 import { limits } from "../../limits.ts";
-import { callWebhook, Gate, type ServiceLookup } from "../../webhook-client.ts";
+import { Semaphore } from "../../semaphore.ts";
+import { callWebhook, type ServiceLookup } from "../../webhook-client.ts";
 import type { AdmissionRequest } from "../chain.ts";
 import { type CompiledCondition, compileConditions, holds } from "./conditions.ts";
 import { Evaluation } from "./evaluation.ts";
@@ -32,7 +33,7 @@ export interface Hook {
   /** Of this webhook, as long as its configuration stays as it is. */
   readonly id: string;
   readonly webhook: MutatingWebhook;
-  readonly gate: Gate;
+  readonly calls: Semaphore;
   conditions(): readonly CompiledCondition[];
 }
 
@@ -44,7 +45,7 @@ export const hooksOf: (configuration: Document) => readonly Hook[] = memoized((c
     return {
       id: `${configuration.metadata?.uid ?? ""}/${index}`,
       webhook,
-      gate: new Gate(limits.webhookCalls, limits.seats),
+      calls: new Semaphore("calls of webhooks", limits.webhookCalls, limits.seats),
       conditions() {
         compiled ??= compileConditions(webhook.matchConditions, { authorizer: true });
         return compiled;
@@ -104,7 +105,7 @@ export async function ask(
   { services }: WebhookContext,
   mutating: boolean,
 ): Promise<WebhookAnswer | undefined> {
-  const { webhook, gate } = hook;
+  const { webhook, calls } = hook;
   const name = webhook.name ?? "";
   const silent = webhook.sideEffects === "None" || webhook.sideEffects === "NoneOnDryRun";
   if (request.dryRun && !silent) {
@@ -117,7 +118,7 @@ export async function ask(
   let answer: WebhookAnswer;
   try {
     const review = { apiVersion, kind: "AdmissionReview", request: asked };
-    const response = await gate.run(() =>
+    const response = await calls.run(() =>
       callWebhook(webhook.clientConfig ?? {}, review, services, {
         timeoutMillis: 1000 * (webhook.timeoutSeconds ?? 10),
         answerBytes: limits.webhookAnswerBytes,

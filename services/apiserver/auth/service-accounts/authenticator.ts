@@ -3,6 +3,7 @@ import { isObject } from "../../../kinds/machinery/json.ts";
 import { type Document, parseTime } from "../../../kinds/mod.ts";
 import { unauthenticated } from "../../errors.ts";
 import type { User } from "../../request-info.ts";
+import { NotSeenYet } from "../authenticate.ts";
 import type { TokenAuthenticator, TokenIdentity } from "../bearer.ts";
 import { audiencesOf, isSignedBy, type Jwt, numberClaim, parseJwt, textClaim } from "../jwt.ts";
 import { serviceAccountUser } from "../rbac/policy.ts";
@@ -116,12 +117,12 @@ function legacyIdentity(
   ];
   const account = lookup("ServiceAccount", namespace, name);
   if (account === undefined || account.metadata?.uid !== uid) {
-    throw wrong(`the service account ${namespace}/${name} is gone`);
+    throw notSeen(`the service account ${namespace}/${name} is gone`);
   }
   const secret = lookup("Secret", namespace, claim("secret.name")) as Secret | undefined;
   const kept = Buffer.from(secret?.data?.["token"] ?? "", "base64").toString("utf8");
   if (secret?.metadata?.deletionTimestamp !== undefined || kept !== token) {
-    throw wrong("its secret is gone");
+    throw notSeen("its secret is gone");
   }
   return { user: userOf(namespace, name, uid, {}), audiences: valid };
 }
@@ -156,9 +157,9 @@ function checkExists(
   { name, uid }: Reference,
   nowMillis: number,
 ): void {
-  if (document === undefined) throw wrong(`${kind} ${name} is gone`);
+  if (document === undefined) throw notSeen(`${kind} ${name} is gone`);
   const { metadata } = document;
-  if (metadata?.uid !== uid) throw wrong(`${kind} ${name} is another one now`);
+  if (metadata?.uid !== uid) throw notSeen(`${kind} ${name} is another one now`);
   const deletion = parseTime(metadata.deletionTimestamp);
   if (deletion !== undefined && deletion < nowMillis - leewayMillis) {
     throw wrong(`${kind} ${name} is being deleted`);
@@ -166,5 +167,13 @@ function checkExists(
 }
 
 function wrong(why: string) {
-  return unauthenticated(`Unauthorized: the service account token is not valid: ${why}`);
+  return unauthenticated(textOf(why));
+}
+
+function notSeen(why: string) {
+  return new NotSeenYet(textOf(why));
+}
+
+function textOf(why: string): string {
+  return `Unauthorized: the service account token is not valid: ${why}`;
 }

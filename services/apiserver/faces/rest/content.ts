@@ -1,7 +1,15 @@
 /** Bodies of requests: JSON, YAML, or the protobuf encoding of client-go's typed clients. */
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { WriteOptions } from "../../../../proto/gen/meta.ts";
-import { type Document, parseJson, parseYaml, type Resource } from "../../../kinds/mod.ts";
+import {
+  apiVersionOf,
+  type Document,
+  duplicatesText,
+  parseJson,
+  parseYaml,
+  quantityMessage,
+  type Resource,
+} from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import type { Body } from "../../verbs/body.ts";
@@ -28,13 +36,15 @@ export function contentOf(request: RestRequest): Content | undefined {
   const type = mediaTypeOf(request);
   if (request.body.length === 0) return undefined;
   if (type === "application/json") return parseJson(textOf(request.body), limits.restBodyBytes);
-  if (type === "application/yaml") return { value: yamlOf(request.body), duplicates: [] };
+  if (type === "application/yaml") return yamlOf(request.body);
   if (type === protobufType) return protobufOf(request.body);
   throw unsupportedMediaType(
     "the body of the request was in an unknown format - accepted media types include: " +
-      `application/json, application/yaml, ${protobufType}; it was ${JSON.stringify(type)}`,
+      `application/json, application/yaml, ${protobufType}`,
   );
 }
+
+const bodyLengthTold = 1_000;
 
 const protobufType = "application/vnd.kubernetes.protobuf";
 
@@ -49,9 +59,12 @@ function protobufOf(bytes: Uint8Array): Content {
 }
 
 /** One YAML document. Throws BadRequest. */
-function yamlOf(bytes: Uint8Array): unknown {
-  const documents = parseYaml(textOf(bytes)).filter((each) => each !== null);
-  if (documents.length === 1) return documents[0];
+function yamlOf(bytes: Uint8Array): Content {
+  const duplicates: string[] = [];
+  const documents = parseYaml(textOf(bytes), duplicates).filter((each) => each !== null);
+  if (documents.length === 1) {
+    return { value: documents[0], duplicates: duplicatesText(duplicates) };
+  }
   throw badRequest(`the body has ${documents.length} YAML documents, must have one`);
 }
 
@@ -98,6 +111,7 @@ export class RestBody implements Body {
 
   decode(call: Call, options: WriteOptions | undefined): Document {
     const { value, duplicates } = this.#read();
+    if (this.#resource.codec === undefined) this.#checkTyped(value);
     const document = this.#checked(call, options, value, duplicates);
     this.#checkAddress(document);
     return document;
@@ -116,10 +130,31 @@ export class RestBody implements Body {
       const { detail } = StatusError.from(thrown);
       if (detail?.reason !== "Invalid" || this.#resource.codec === undefined) throw thrown;
       const { kind, version } = this.#resource;
-      const causes = (detail.causes ?? []).map(({ field, message }) => `${field}: ${message}`);
+      const given = detail.causes ?? [];
+      const causes = given.map(({ field, message }) => `${field}: ${message}`);
+      const isQuantity = given.some(({ message }) => message.endsWith(quantityMessage));
       throw badRequest(
         `${kind} in version "${version}" cannot be handled as a ${kind}: ` +
-          `json: cannot unmarshal ${causes.join(", ")}`,
+          (isQuantity ? quantityMessage : `json: cannot unmarshal ${causes.join(", ")}`),
+      );
+    }
+  }
+
+  /** Built-in kinds are known by their path; custom resources say what they are. */
+  #checkTyped(value: unknown): void {
+    const { kind, version } = this.#resource;
+    const { apiVersion = "", kind: given = "" } = (value ?? {}) as Document;
+    if (given === "") {
+      const text = Buffer.from(this.bytes).toString("utf8").slice(0, bodyLengthTold);
+      throw badRequest(
+        `${kind} in version "${version}" cannot be handled as a ${kind}: ` +
+          `Object 'Kind' is missing in '${text}'`,
+      );
+    }
+    if (apiVersion === "") {
+      throw badRequest(
+        "the API version in the data () does not match the expected API version " +
+          `(${apiVersionOf(this.#resource)})`,
       );
     }
   }

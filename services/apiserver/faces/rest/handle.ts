@@ -10,7 +10,7 @@ import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import { auditIdOf } from "../../audit/auditor.ts";
 import { failure } from "../../audit/outcome.ts";
 import type { AuditRecord } from "../../audit/record.ts";
-import { type Credentials, identify } from "../../auth/authenticate.ts";
+import { type Credentials, identify, NotSeenYet } from "../../auth/authenticate.ts";
 import { authorize } from "../../auth/authorize.ts";
 import { badRequest, methodNotAllowed, timeout, unauthenticated } from "../../errors.ts";
 import { limits } from "../../limits.ts";
@@ -53,7 +53,7 @@ async function respond(
   const { audit } = core.face.backend;
   const audited = audit && new RestAudit(audit, request, auditId);
   try {
-    const user = userOf(core.face, request);
+    const user = await userOf(core.face, request);
     const target = parseTarget(request.method, request.target);
     const record = audited?.begin(user, target);
     const response =
@@ -77,11 +77,35 @@ function failed({ face }: RestCore, request: RestRequest, thrown: unknown): Rest
   return errorResponse(thrown);
 }
 
-/** Who sends the request. Throws Unauthenticated for a wrong proof; without one it is anonymous. */
-export function userOf(face: Pick<Face, "authenticators">, request: Identified): User {
+/**
+ * Who sends the request; without a proof it is anonymous. Throws Unauthenticated for a wrong proof;
+ * what is wrong with it is for the log alone, as upstream has it.
+ */
+export async function userOf(face: Identifying, request: Identified): Promise<User> {
   const { peer } = request;
-  if (peer.refusal !== undefined) throw unauthenticated(`Unauthorized: ${peer.refusal}`);
-  return identify(face.authenticators, credentialsOf(request));
+  try {
+    if (peer.refusal !== undefined) throw unauthenticated(peer.refusal);
+    return await identified(face, credentialsOf(request));
+  } catch (thrown) {
+    const error = StatusError.from(thrown);
+    if (error.code !== Code.unauthenticated) throw error;
+    face.backend.log.debug("a request was not authenticated", { error: error.message });
+    throw unauthenticated("Unauthorized");
+  }
+}
+
+type Identifying = Pick<Face, "authenticators" | "backend">;
+
+/** The account of a token may have been made through another master a moment ago. */
+async function identified(face: Identifying, credentials: Credentials): Promise<User> {
+  try {
+    return identify(face.authenticators, credentials);
+  } catch (thrown) {
+    if (!(thrown instanceof NotSeenYet)) throw thrown;
+  }
+  const { cache, store } = face.backend;
+  await cache.waitFor(await store.readRevision());
+  return identify(face.authenticators, credentials);
 }
 
 type Identified = Pick<RestRequest, "peer" | "headers" | "headerNames">;

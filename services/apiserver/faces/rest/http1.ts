@@ -32,7 +32,9 @@ export interface Http1Options {
   readonly bodyMillis: number;
   readonly onUpgrade: OnUpgrade | undefined;
   /** Throws Unauthenticated. */
-  readonly userOf: (request: Pick<RestRequest, "peer" | "headers" | "headerNames">) => User;
+  readonly userOf: (
+    request: Pick<RestRequest, "peer" | "headers" | "headerNames">,
+  ) => Promise<User>;
 }
 
 const anonymousPeer: PeerIdentity = { certificate: undefined, refusal: undefined };
@@ -149,18 +151,19 @@ export class Http1Transport {
     socket.on("error", (error) =>
       log.debug("an upgraded connection broke", { error: error.message }),
     );
-    try {
-      const user = userOf({
-        peer: this.#peerOf(incoming),
-        headers: (name) => valuesOf(incoming, name),
-        headerNames: () => Object.keys(incoming.headers),
-      });
-      if (onUpgrade === undefined)
+    const identified = userOf({
+      peer: this.#peerOf(incoming),
+      headers: (name) => valuesOf(incoming, name),
+      headerNames: () => Object.keys(incoming.headers),
+    });
+    identified
+      .then((user) => {
+        if (onUpgrade !== undefined) {
+          return onUpgrade(incoming, socket, head, user, this.#peerOf(incoming));
+        }
         throw new StatusError(Code.unimplemented, "upgrades are not served here");
-      onUpgrade(incoming, socket, head, user, this.#peerOf(incoming));
-    } catch (thrown) {
-      writeError(socket, thrown);
-    }
+      })
+      .catch((thrown: unknown) => writeError(socket, thrown));
   }
 }
 

@@ -1,5 +1,5 @@
 /** Objects and lists in the form that the client asked for. */
-import { apiVersionOf, type Document, listKindOf, type Resource } from "../../../kinds/mod.ts";
+import { apiVersionOf, type Column, type Document, listKindOf, type Resource } from "../../../kinds/mod.ts";
 import { limits } from "../../limits.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import type { ListPage } from "../../verbs/mod.ts";
@@ -26,6 +26,20 @@ export function objectBytes(object: StoredObject, form: Form): Uint8Array {
   const { resourceVersion } = object.document.metadata ?? {};
   const metadata = resourceVersion === undefined ? {} : { resourceVersion };
   return encode(tableOf(object.resource, [object.document], { ...form, apiVersion, metadata }));
+}
+
+/** A document that is no stored object; only what has columns is shown as a table. */
+export function documentBytes(
+  document: object,
+  columns: readonly Column[] | undefined,
+  form: Form,
+): Uint8Array {
+  const { as, apiVersion } = form.accepted;
+  if (as !== "Table" || columns === undefined) return encode(document);
+  const shown = document as Document;
+  const { resourceVersion } = shown.metadata ?? {};
+  const metadata = resourceVersion === undefined ? {} : { resourceVersion };
+  return encode(tableOf({ columns }, [shown], { ...form, apiVersion, metadata }));
 }
 
 /** A page in the form wanted; its items are pasted in as the text that the cache holds. */

@@ -1,6 +1,7 @@
 /** Requests about resources: each goes to its verb, and the result into the form wanted. */
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import { apiVersionOf, type Resource } from "../../../kinds/mod.ts";
+import { authorize } from "../../auth/authorize.ts";
 import { badRequest, methodNotAllowed } from "../../errors.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import {
@@ -19,7 +20,7 @@ import type { Face } from "../grpc/face.ts";
 import { type SubresourceRequest, subresourceOf } from "../subresources/table.ts";
 import { documentResponse, notFoundResponse, streamResponse } from "./answers.ts";
 import { contentOf, mediaTypeOf, RestBody } from "./content.ts";
-import { type Form, listBytes, listPieces, objectBytes } from "./lists.ts";
+import { documentBytes, type Form, listBytes, listPieces, objectBytes } from "./lists.ts";
 import { negotiate, notAcceptable } from "./negotiate.ts";
 import { opened } from "./opened.ts";
 import { patchOf } from "./patches.ts";
@@ -48,10 +49,14 @@ export async function answerResource(about: Omit<Exchange, "resource">): Promise
   const { backend } = face;
   let resource = backend.registry.byPlural(apiVersion, plural);
   if (resource === undefined) {
+    allowUnserved(about);
     await backend.catchUp();
     resource = backend.registry.byPlural(apiVersion, plural);
   }
-  if (resource === undefined || !isPlaced(resource, target)) return nowhere(about);
+  if (resource === undefined || !isPlaced(resource, target)) {
+    allowUnserved(about);
+    return nowhere(about);
+  }
   const exchange = { ...about, resource };
   if (target.subresource !== "") return answerSubresource(exchange);
   const answer = verbs[target.verb];
@@ -79,6 +84,14 @@ function nowhere({ face, target }: Pick<Exchange, "face" | "target">): RestRespo
   throw new StatusError(Code.notFound, "the server could not find the requested resource", {
     reason: "NotFound",
   });
+}
+
+/** Only who might use a resource is told that it is not there. Throws Forbidden. */
+function allowUnserved({ face, call, target }: Pick<Exchange, "face" | "call" | "target">): void {
+  const { verb, group, plural, subresource, namespace, name, query } = target;
+  const fieldSelector = query.get("fieldSelector") ?? "";
+  const about = { verb, group, resource: plural, subresource, namespace, name };
+  authorize(face.backend.authorizers, { user: call.user, ...about, fieldSelector, path: "" });
 }
 
 function notServed() {
@@ -203,10 +216,16 @@ function isPretty(request: RestRequest, query: URLSearchParams): boolean {
 async function answerSubresource(exchange: Exchange): Promise<RestResponse> {
   const { face, call, begun, request, target, resource } = exchange;
   const row = subresourceOf(resource, target.subresource);
-  if (row === undefined) return nowhere(exchange);
+  if (row === undefined) {
+    allowUnserved(exchange);
+    return nowhere(exchange);
+  }
   const verb = target.verb as keyof typeof row.verbs;
   const handler = Object.hasOwn(row.verbs, verb) ? row.verbs[verb] : undefined;
-  if (handler === undefined) throw notServed();
+  if (handler === undefined) {
+    allowUnserved(exchange);
+    throw notServed();
+  }
   const { namespace, name, subresource, rest, query } = target;
   const isPatch = verb === "patch";
   const patched = isPatch ? patchOf(request, query, resource) : undefined;
@@ -226,5 +245,5 @@ async function answerSubresource(exchange: Exchange): Promise<RestResponse> {
   const form = formOf(exchange);
   const { status = 200 } = answer;
   if ("object" in answer) return objectResponse(answer.object, form, status);
-  return respond(Buffer.from(JSON.stringify(answer.document)), form, status);
+  return respond(documentBytes(answer.document, answer.columns, form), form, status);
 }

@@ -25,7 +25,7 @@ export interface TableForm {
   readonly headers?: boolean;
 }
 
-export function tableOf(resource: Resource, documents: readonly Document[], form: TableForm) {
+export function tableOf(resource: Pick<Resource, "columns">, documents: readonly Document[], form: TableForm) {
   const { apiVersion, metadata, headers = true } = form;
   return {
     kind: "Table",
@@ -36,8 +36,8 @@ export function tableOf(resource: Resource, documents: readonly Document[], form
   };
 }
 
-function rowOf(resource: Resource, document: Document, { apiVersion, include, now }: TableForm) {
-  const cells = resource.columns.map((column) => cellOf(column, document, now));
+function rowOf({ columns }: Pick<Resource, "columns">, document: Document, { apiVersion, include, now }: TableForm) {
+  const cells = columns.map((column) => cellOf(column, document, now));
   if (include === "None") return { cells };
   const object = include === "Object" ? document : partialMetadata(document, apiVersion);
   return { cells, object };

@@ -1,4 +1,6 @@
 import type { Scale } from "../../../../proto/gen/autoscaling.ts";
+import { ageColumn, nameColumn } from "../../../kinds/machinery/define.ts";
+import type { Column } from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
 import { getScale, patchScale, updateScale } from "../../verbs/subresources.ts";
 import { forceOf } from "../rest/query.ts";
@@ -11,14 +13,13 @@ export const scaleRow: SubresourceRow = {
   verbs: {
     get: async ({ backend }, call, { resource, namespace, name, query }) => {
       const resourceVersion = query.get("resourceVersion") ?? "";
-      return {
-        document: await getScale(backend, call, resource, { name, namespace, resourceVersion }),
-      };
+      const request = { name, namespace, resourceVersion };
+      return { document: await getScale(backend, call, resource, request), columns };
     },
     update: async ({ backend }, call, request) => {
       const { resource, namespace, options } = request;
       const write = { object: scaleIn(request), namespace, options };
-      return { document: await updateScale(backend, call, resource, write) };
+      return { document: await updateScale(backend, call, resource, write), columns };
     },
     patch: async ({ backend }, call, request) => {
       const { resource, namespace, name, contentType, body, options } = request;
@@ -26,10 +27,28 @@ export const scaleRow: SubresourceRow = {
         ...{ name, namespace, patchType: contentType, patch: Buffer.from(body.bytes), options },
         ...forceOf(request.query),
       });
-      return { document };
+      return { document, columns };
     },
   },
 };
+
+/** As upstream shows a Scale (printers `internalversion`). */
+const columns: readonly Column[] = [
+  nameColumn,
+  {
+    name: "Desired",
+    description: "Replicas wanted.",
+    type: "integer",
+    value: (document) => (document as Scale).spec?.replicas ?? 0,
+  },
+  {
+    name: "Available",
+    description: "Replicas that exist.",
+    type: "integer",
+    value: (document) => (document as Scale).status?.replicas ?? 0,
+  },
+  ageColumn,
+];
 
 /** Throws BadRequest. */
 function scaleIn({ name, content }: SubresourceRequest): Scale {

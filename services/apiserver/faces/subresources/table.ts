@@ -3,7 +3,7 @@
  * group. What every resource with a status or a scale has comes from the resource itself.
  */
 import type { WriteOptions } from "../../../../proto/gen/meta.ts";
-import type { Resource } from "../../../kinds/mod.ts";
+import type { Column, Resource } from "../../../kinds/mod.ts";
 import type { NodeServing } from "../../nodes/types.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import type { Body } from "../../verbs/body.ts";
@@ -43,7 +43,12 @@ export interface SubresourceRequest {
  */
 type SubresourceAnswer =
   | { readonly object: StoredObject; readonly status?: number }
-  | { readonly document: object; readonly status?: number }
+  | {
+      readonly document: object;
+      readonly status?: number;
+      /** As which a table shows it; absent: it has no table. */
+      readonly columns?: readonly Column[];
+    }
   | {
       readonly status: number;
       readonly headers: readonly (readonly [string, string])[];

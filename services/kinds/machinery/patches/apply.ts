@@ -18,15 +18,17 @@ export type PatchType = (typeof PatchType)[keyof typeof PatchType];
 /**
  * A patched copy of `document`; neither defaulted nor validated. Throws invalidArgument: with
  * reason BadRequest when the patch is malformed, with Invalid when it does not fit the document.
+ * Fields that the patch gives twice, of which the last counts, are told to `problems`.
  */
 export function applyPatch(
   resource: Resource,
   patchType: string,
   document: Document,
   patch: Uint8Array,
+  problems: string[] = [],
 ): Document {
   const { value, duplicates } = parseJson(decode(patch), limits.objectBytes);
-  if (duplicates[0] !== undefined) throw badPatch(`patch: ${duplicates[0]}`);
+  problems.push(...duplicates);
   const patched = applyParsed(resource, patchType, document, value);
   if (!isObject(patched)) throw unappliable("the patch leaves something that is no object");
   const size = Buffer.byteLength(JSON.stringify(patched));

@@ -136,6 +136,4 @@ export const triremeRoles: readonly RoleEntry[] = [
   },
   { name: "trireme:kube-proxy", rules: [rule(read, "core", "endpoints nodes services")] },
   { name: "trireme:cluster-status", rules: [paths("get", "/cluster/status")] },
-  // What must be known before one can say who one is.
-  { name: "trireme:public-discovery", rules: [paths("get", "/api /apis /healthz*")] },
 ];

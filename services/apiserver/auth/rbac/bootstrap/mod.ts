@@ -34,7 +34,6 @@ const subjects: Readonly<Record<string, readonly ReturnType<typeof subject>[]>> 
   "trireme:kube-controller-manager": [controllerManager],
   "trireme:kube-proxy": [user("system:kube-proxy")],
   "trireme:cluster-status": [authenticated],
-  "trireme:public-discovery": [unauthenticated],
 };
 
 const clusterBindings: readonly BindingEntry[] = [
