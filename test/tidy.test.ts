@@ -134,6 +134,7 @@ const apiserverShared = new Set([
   "errors.ts",
   "limits.ts",
   "request-info.ts",
+  "semaphore.ts",
   "user-info.ts",
   "webhook-client.ts",
 ]);

@@ -17,8 +17,7 @@ import { forwardPort } from "./port-forward.ts";
 import type { PodSource } from "./requests.ts";
 
 /** Only masters, and people with all rights, may ask a kubelet anything. */
-export function authorizePeer(context: Pick<CallContext, "peer">): void {
-  const { certificate } = context.peer;
+export function authorizePeer(certificate: CallContext["peer"]["certificate"]): void {
   if (certificate === undefined) {
     throw new StatusError(Code.unauthenticated, "the kubelet needs a client certificate");
   }
@@ -45,7 +44,7 @@ export function kubeletHandlers(
   const sessions = new Places("exec and attach sessions", limits.sessionsMax);
   const forwards = new Places("forwarded connections", limits.forwardsMax);
   const enter = (context: CallContext) => {
-    if (secured) authorizePeer(context);
+    if (secured) authorizePeer(context.peer.certificate);
   };
   return {
     logs: serverStream<LogsRequest, LogChunk>((request, context) => {

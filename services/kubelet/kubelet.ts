@@ -180,6 +180,11 @@ export class Kubelet implements PodSource {
     return this.#podInformer().lister.get(name, namespace);
   }
 
+  /** Every pod of the node. */
+  pods(): readonly Pod[] {
+    return this.#informers.informer("Pod").lister.list();
+  }
+
   stats(): NodeStats {
     return this.#usage.stats();
   }

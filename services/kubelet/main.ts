@@ -10,6 +10,7 @@ import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
 import { bytes, gitVersion } from "../kinds/mod.ts";
 import { clientManager, manageCertificates, servingManager } from "./certificates.ts";
 import { kubeletHandlers } from "./handlers.ts";
+import { kubeletHttp } from "./http.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { evictionHardDefault, parseThresholds } from "./node/health.ts";
@@ -99,12 +100,22 @@ const kubelet = program({
     let agent: Kubelet | undefined;
     const source = {
       runtime,
+      nodeName,
       pod: (space: string, name: string) => agent?.pod(space, name),
+      pods: () => agent?.pods() ?? [],
       stats: () => agent?.stats(),
+      configuration: {
+        address: values["node-ip"],
+        maxPods: values["max-pods"],
+        clusterDNS: values["cluster-dns"].split(",").filter((address) => address !== ""),
+        clusterDomain: values["cluster-domain"],
+        shutdownGracePeriod: values["shutdown-grace-period"],
+      },
     };
     const serve = async (shown: ServerTls | undefined): Promise<number> => {
-      server = createRpcServer({ log, tls: shown });
-      server.addService(KubeletService, kubeletHandlers(source, shown !== undefined));
+      const secured = shown !== undefined;
+      server = createRpcServer({ log, tls: shown, http1: kubeletHttp(source, secured, log) });
+      server.addService(KubeletService, kubeletHandlers(source, secured));
       return (await server.listen({ host: values["node-ip"], port: values.port })).port;
     };
     // A certificate for the node's names is signed only once the node has told them.

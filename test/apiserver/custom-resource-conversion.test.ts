@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createAuthority } from "../../services/apiserver/mod.ts";
+import { Semaphore } from "../../services/apiserver/semaphore.ts";
 import { jsonBody } from "../../services/apiserver/verbs/body.ts";
 import {
   type Backend,
@@ -16,7 +17,6 @@ import {
   patch,
   watch,
 } from "../../services/apiserver/verbs/mod.ts";
-import { Semaphore } from "../../services/apiserver/semaphore.ts";
 import { builtInRegistry, type Document, type Resource } from "../../services/kinds/mod.ts";
 import { adminCall, fails, Reader, until, world } from "./harness.ts";
 

@@ -205,16 +205,14 @@ describe("node object and status", () => {
 });
 
 describe("kubelet API", () => {
-  const peer = (commonName: string, ...organizations: string[]) => ({
-    peer: { address: "", certificate: { commonName, organizations } },
-  });
+  const peer = (commonName: string, ...organizations: string[]) => ({ commonName, organizations });
   test("only masters and administrators may call", () => {
     authorizePeer(peer("system:kube-apiserver"));
     authorizePeer(peer("admin", "system:masters"));
     assert.throws(() => authorizePeer(peer("system:node:n1", "system:nodes")), {
       code: Code.permissionDenied,
     });
-    assert.throws(() => authorizePeer({ peer: { address: "", certificate: undefined } }), {
+    assert.throws(() => authorizePeer(undefined), {
       code: Code.unauthenticated,
     });
   });

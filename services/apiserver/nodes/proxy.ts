@@ -3,6 +3,8 @@
  * kubelet forwards, so that it reaches pods on any node.
  */
 import { request as httpRequest, type IncomingMessage } from "node:http";
+import { connect as tcpConnect } from "node:net";
+import type { Duplex } from "node:stream";
 import { connect as tlsConnect } from "node:tls";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Endpoints, Pod, Service } from "../../../proto/gen/core.ts";
@@ -15,7 +17,7 @@ import { admitConnection } from "../verbs/connection.ts";
 import { allow } from "../verbs/pipeline.ts";
 import { waitForCache } from "../verbs/resource-version.ts";
 import { ForwardedSocket } from "./forwarded-socket.ts";
-import type { FoundPod } from "./kubelet-client.ts";
+import { type FoundPod, kubeletAddress } from "./kubelet-client.ts";
 import { type Forwarding, forwardingOf } from "./port-forward.ts";
 import type { NodeServing } from "./types.ts";
 
@@ -39,11 +41,8 @@ export interface ProxyAnswer {
   readonly body: AsyncIterable<Uint8Array>;
 }
 
-/** Where a request goes. */
-interface Location {
-  readonly forwarding: Forwarding;
-  readonly port: number;
-}
+/** Where a request goes: a new connection for it. */
+type Open = () => Duplex;
 
 /** SCHEME:NAME:PORT, as apimachinery's `SplitSchemeNamePort` reads it. */
 interface Id {
@@ -64,8 +63,48 @@ export async function proxyToPod(
   const declared = (pod.spec?.containers ?? []).flatMap(({ ports = [] }) => ports)[0];
   const port =
     id.port === "" ? (declared?.containerPort ?? defaultPorts[id.scheme]) : portIn(id.port);
-  const forwarding = forwardingOf(serving, call, foundPod(pod));
-  return send({ forwarding, port }, id, call, request);
+  return send(
+    opening({ forwarding: forwardingOf(serving, call, foundPod(pod)), port }, id),
+    call,
+    request,
+  );
+}
+
+/** The certificates of pods are not checked, as upstream does not: they have no names to check. */
+function opening({ forwarding, port }: Location, { scheme }: Id): Open {
+  return () => {
+    const connection = new ForwardedSocket(forwarding, port);
+    if (scheme !== "https") return connection;
+    return tlsConnect({ socket: connection, rejectUnauthorized: false });
+  };
+}
+
+interface Location {
+  readonly forwarding: Forwarding;
+  readonly port: number;
+}
+
+/** To the kubelet itself, which knows this server by its certificate. */
+export async function proxyToNode(
+  serving: NodeServing,
+  call: Call,
+  request: ProxyRequest,
+): Promise<ProxyAnswer> {
+  const id = await admitted(serving, call, request);
+  const address = kubeletAddress(serving.backend, id.name);
+  const at = address.lastIndexOf(":");
+  const own = address.slice(at + 1);
+  if (id.port !== "" && id.port !== own) {
+    throw badRequest(`port ${JSON.stringify(id.port)}: the kubelet of ${id.name} serves at ${own}`);
+  }
+  const host = address.slice(0, at).replace(/^\[|\]$/g, "");
+  const port = portIn(own);
+  const { kubeletTls: tls } = serving;
+  const open = () =>
+    tls === undefined
+      ? tcpConnect({ host, port })
+      : tlsConnect({ host, port, ...tls, ALPNProtocols: ["http/1.1"] });
+  return send(open, call, request);
 }
 
 export async function proxyToService(
@@ -74,7 +113,7 @@ export async function proxyToService(
   request: ProxyRequest,
 ): Promise<ProxyAnswer> {
   const id = await admitted(serving, call, request);
-  return send(endpointOf(serving, call, request, id), id, call, request);
+  return send(opening(endpointOf(serving, call, request, id), id), call, request);
 }
 
 /** Throws Forbidden, BadRequest. */
@@ -170,15 +209,8 @@ const hopByHop = new Set([
   ...["transfer-encoding", "upgrade"],
 ]);
 
-async function send(
-  { forwarding, port }: Location,
-  { scheme }: Id,
-  call: Call,
-  request: ProxyRequest,
-): Promise<ProxyAnswer> {
-  const connection = new ForwardedSocket(forwarding, port);
-  // As upstream's, the certificates of pods are not checked: they have no names to check.
-  const secured = () => tlsConnect({ socket: connection, rejectUnauthorized: false });
+async function send(open: Open, call: Call, request: ProxyRequest): Promise<ProxyAnswer> {
+  const connection = open();
   const query = request.query.toString();
   const path = `/${request.rest.split("/").map(encodeURIComponent).join("/")}`;
   const given = passedOn.flatMap((name) => request.headers(name).map((value) => [name, value]));
@@ -191,7 +223,7 @@ async function send(
       "x-forwarded-uri": `${proxyPath(request)}${path}`,
       ...(request.body.length > 0 && { "content-length": String(request.body.length) }),
     },
-    createConnection: () => (scheme === "https" ? secured() : connection) as never,
+    createConnection: () => connection as never,
     ...(call.signal !== undefined && { signal: call.signal }),
   });
   sent.end(request.body);
@@ -205,7 +237,7 @@ async function send(
 
 function answered(
   sent: ReturnType<typeof httpRequest>,
-  connection: ForwardedSocket,
+  connection: Duplex,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error) => {
@@ -228,7 +260,8 @@ function answered(
 }
 
 function proxyPath({ resource, namespace, name }: ProxyRequest): string {
-  return `/api/v1/namespaces/${namespace}/${resource.plural}/${name}/proxy`;
+  const within = resource.namespaced ? `/namespaces/${namespace}` : "";
+  return `/api/v1${within}/${resource.plural}/${name}/proxy`;
 }
 
 /** A redirect within the server leads through the proxy again. */
@@ -246,7 +279,7 @@ function headersOf(response: IncomingMessage, prefix: string): [string, string][
 
 async function* bodyOf(
   response: IncomingMessage,
-  connection: ForwardedSocket,
+  connection: Duplex,
 ): AsyncGenerator<Uint8Array, void> {
   try {
     for await (const piece of response) yield piece as Buffer;

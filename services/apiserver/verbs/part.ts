@@ -1,7 +1,7 @@
 /** Subresources that are one part of an object, which nothing else may change. */
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { PatchRequest } from "../../../proto/gen/meta.ts";
-import { type Document, type Resource } from "../../kinds/mod.ts";
+import type { Document, Resource } from "../../kinds/mod.ts";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { badRequest, invalid } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";

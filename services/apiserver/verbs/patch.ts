@@ -99,7 +99,8 @@ export function patchedDocument(...args: Parameters<typeof applyPatch>): Documen
 function goText(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
   if (value === null) return "<nil>";
-  if (typeof value !== "object") return String(value);
+  if (typeof value === "string") return value;
+  if (typeof value !== "object") return JSON.stringify(value);
   const names = Object.keys(value).sort();
   const parts = names.map((name) => `${name}:${goText((value as Record<string, unknown>)[name])}`);
   return `map[${parts.join(" ")}]`;

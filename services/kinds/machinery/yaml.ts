@@ -217,7 +217,8 @@ class Reader {
 
   /** In the words of Go's reader. */
   #duplicate(node: Node, key: string): void {
-    if (this.#duplicates === undefined) this.#fail(node, `key ${JSON.stringify(key)} is given twice`);
+    if (this.#duplicates === undefined)
+      this.#fail(node, `key ${JSON.stringify(key)} is given twice`);
     if (this.#duplicates.length >= limits.errors) return;
     const { line } = this.#lines.linePos(node.range?.[0] ?? 0);
     this.#duplicates.push(`line ${line}: key ${JSON.stringify(key)} already set in map`);

@@ -1,5 +1,11 @@
 /** Objects and lists in the form that the client asked for. */
-import { apiVersionOf, type Column, type Document, listKindOf, type Resource } from "../../../kinds/mod.ts";
+import {
+  apiVersionOf,
+  type Column,
+  type Document,
+  listKindOf,
+  type Resource,
+} from "../../../kinds/mod.ts";
 import { limits } from "../../limits.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import type { ListPage } from "../../verbs/mod.ts";

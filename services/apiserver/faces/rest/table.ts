@@ -25,7 +25,11 @@ export interface TableForm {
   readonly headers?: boolean;
 }
 
-export function tableOf(resource: Pick<Resource, "columns">, documents: readonly Document[], form: TableForm) {
+export function tableOf(
+  resource: Pick<Resource, "columns">,
+  documents: readonly Document[],
+  form: TableForm,
+) {
   const { apiVersion, metadata, headers = true } = form;
   return {
     kind: "Table",
@@ -36,7 +40,11 @@ export function tableOf(resource: Pick<Resource, "columns">, documents: readonly
   };
 }
 
-function rowOf({ columns }: Pick<Resource, "columns">, document: Document, { apiVersion, include, now }: TableForm) {
+function rowOf(
+  { columns }: Pick<Resource, "columns">,
+  document: Document,
+  { apiVersion, include, now }: TableForm,
+) {
   const cells = columns.map((column) => cellOf(column, document, now));
   if (include === "None") return { cells };
   const object = include === "Object" ? document : partialMetadata(document, apiVersion);

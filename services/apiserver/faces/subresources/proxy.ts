@@ -1,6 +1,7 @@
 import {
   type ProxyAnswer,
   type ProxyRequest,
+  proxyToNode,
   proxyToPod,
   proxyToService,
 } from "../../nodes/proxy.ts";
@@ -8,7 +9,8 @@ import type { NodeServing } from "../../nodes/types.ts";
 import type { Call } from "../../verbs/call.ts";
 import type { SubresourceHandler, SubresourceRow } from "./table.ts";
 
-/** HTTP to a pod, or to one of a service's, whatever the method. */
+/** HTTP to a kubelet, a pod, or one of a service's pods, whatever the method. */
+export const nodeProxyRow = proxyRow("NodeProxyOptions", proxyToNode);
 export const podProxyRow = proxyRow("PodProxyOptions", proxyToPod);
 export const serviceProxyRow = proxyRow("ServiceProxyOptions", proxyToService);
 

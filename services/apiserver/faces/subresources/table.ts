@@ -9,7 +9,7 @@ import type { StoredObject } from "../../storage/stored-object.ts";
 import type { Body } from "../../verbs/body.ts";
 import type { Call } from "../../verbs/call.ts";
 import { podRows } from "./pods.ts";
-import { serviceProxyRow } from "./proxy.ts";
+import { nodeProxyRow, serviceProxyRow } from "./proxy.ts";
 import { scaleRow } from "./scale.ts";
 import { tokenRow } from "./service-accounts.ts";
 import { finalizeRow, statusRow } from "./status.ts";
@@ -75,6 +75,7 @@ export interface SubresourceRow {
 /** By `<plural>` or `<plural>.<group>`. */
 const rows: Readonly<Record<string, readonly SubresourceRow[]>> = {
   namespaces: [finalizeRow],
+  nodes: [nodeProxyRow],
   pods: podRows,
   serviceaccounts: [tokenRow],
   services: [serviceProxyRow],
