@@ -88,6 +88,8 @@ export interface ApiserverOptions {
   readonly nodePortRange?: string | undefined;
   /** How long pods that say nothing stay on lost nodes; absent: not at all. */
   readonly tolerationSeconds?: TolerationSeconds | undefined;
+  /** Whether new nodes wait for the node controller before they get pods; default: not. */
+  readonly taintNewNodes?: boolean | undefined;
   /** With which kubelets are called; absent: without TLS. */
   readonly kubeletTls?: ClientTls | undefined;
   /** Which gRPC server; default: trireme. */
@@ -260,6 +262,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     originOf: (resource: Resource) => customResources.originOf(resource),
     serviceLookup: serviceLookup(registry, cache, random),
     tolerationSeconds: options.tolerationSeconds,
+    taintNewNodes: options.taintNewNodes,
   };
   const complete: Backend = {
     ...backend,

@@ -234,6 +234,7 @@ const apiserver = program({
             0,
           ),
         },
+        taintNewNodes: true,
         kubeletTls,
         tokens,
         serviceAccounts,

@@ -81,6 +81,35 @@ test("a silent node is marked, tainted and emptied; its pods are replaced; it re
   await end();
 });
 
+test("what a node's conditions say keeps pods away, for as long as they say it", async () => {
+  const { api, live, end } = await cluster(["n1"]);
+  const own = { key: "own", value: "x", effect: "NoSchedule" };
+  const evicting = { key: "node.kubernetes.io/memory-pressure", effect: "NoExecute" };
+  await api.change("Node", "n1", (each) => {
+    each.spec = { unschedulable: true, taints: [own, evicting] };
+    each.status?.conditions?.push(
+      { type: "MemoryPressure", status: "True" },
+      { type: "DiskPressure", status: "True" },
+      { type: "PIDPressure", status: "True" },
+      { type: "NetworkUnavailable", status: "True" },
+    );
+  });
+  await live(5);
+  const added = ["disk-pressure", "memory-pressure", "network-unavailable", "pid-pressure"];
+  const names = [...added, "unschedulable"].map((name) => `node.kubernetes.io/${name}:NoSchedule`);
+  const kept = ["node.kubernetes.io/memory-pressure:NoExecute", "own:NoSchedule"];
+  assert.deepEqual(taintsOf(api, "n1"), [...names, ...kept].sort());
+  const times = api.get("Node", "n1")?.spec?.taints?.filter(({ timeAdded }) => timeAdded);
+  assert.equal(times?.length, names.length);
+  await api.change("Node", "n1", (each) => {
+    each.spec = { ...each.spec, unschedulable: undefined };
+    each.status = node("n1").status;
+  });
+  await live(5);
+  assert.deepEqual(taintsOf(api, "n1"), kept);
+  await end();
+});
+
 test("a controller that has just started gives every node its full grace", async () => {
   const { api, live, beating, end } = await cluster(["n1", "n2"]);
   beating.clear();

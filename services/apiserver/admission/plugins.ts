@@ -43,6 +43,7 @@ import { serviceAccount } from "./service-account.ts";
 import { type ServiceAddressOptions, serviceAddresses } from "./service-addresses.ts";
 import { serviceNodePorts } from "./service-node-ports.ts";
 import { storageProtection } from "./storage-protection.ts";
+import { taintNewNodes } from "./taint-new-nodes.ts";
 
 /** Where the plugins look up what a write depends on. */
 interface AdmissionBackend {
@@ -63,6 +64,8 @@ export function admissionChain(
     readonly serviceLookup: ServiceLookup;
     /** Absent: pods tolerate what they say themselves. */
     readonly tolerationSeconds?: TolerationSeconds | undefined;
+    /** False: pods are given to nodes that no controller has seen ready. */
+    readonly taintNewNodes?: boolean | undefined;
   },
 ): AdmissionChain {
   const { registry } = backend;
@@ -119,6 +122,7 @@ export function admissionChain(
     ...(services.tolerationSeconds === undefined
       ? []
       : [defaultTolerationSeconds(services.tolerationSeconds)]),
+    ...(services.taintNewNodes === true ? [taintNewNodes()] : []),
     podSecurity({
       labelsOf: async (namespace) =>
         ((await byName(namespaces, namespace)) as Namespace | undefined)?.metadata?.labels,

@@ -9,17 +9,46 @@ export type Health = "ready" | "notReady" | "unreachable";
 
 const keyOfHealth = { notReady: notReadyKey, unreachable: unreachableKey } as const;
 
-/** The taints a node should carry; those of other keys stay. `evict`: NoExecute may be put on. */
+/** Conditions that keep pods away while they are true (upstream's TaintNodesByCondition). */
+const keyOfCondition: Readonly<Record<string, string>> = {
+  MemoryPressure: "node.kubernetes.io/memory-pressure",
+  DiskPressure: "node.kubernetes.io/disk-pressure",
+  PIDPressure: "node.kubernetes.io/pid-pressure",
+  NetworkUnavailable: "node.kubernetes.io/network-unavailable",
+};
+const unschedulableKey = "node.kubernetes.io/unschedulable";
+
+const ownKeys = new Set([
+  ...[notReadyKey, unreachableKey, unschedulableKey],
+  ...Object.values(keyOfCondition),
+]);
+
+/**
+ * The taints a node should carry: those of other keys stay; those of conditions are as the
+ * conditions are. `evict`: NoExecute may be put on.
+ */
 export function wantedTaints(node: Node, health: Health, evict: boolean, nowText: string): Taint[] {
   const current = node.spec?.taints ?? [];
-  const others = current.filter(({ key }) => key !== notReadyKey && key !== unreachableKey);
-  if (health === "ready") return others;
-  const key = keyOfHealth[health];
+  const others = current.filter(
+    ({ key = "", effect }) => !ownKeys.has(key) || (effect !== "NoSchedule" && !isOurs({ key })),
+  );
+  const wanted = [...others];
+  const add = (key: string) => {
+    const known = current.find((taint) => taint.key === key && taint.effect === "NoSchedule");
+    wanted.push({ key, effect: "NoSchedule", timeAdded: known?.timeAdded ?? nowText });
+  };
+  if (health !== "ready") add(keyOfHealth[health]);
+  for (const { type = "", status } of node.status?.conditions ?? []) {
+    const key = keyOfCondition[type];
+    if (key !== undefined && status === "True") add(key);
+  }
+  if (node.spec?.unschedulable) add(unschedulableKey);
+  if (health === "ready") return wanted;
   const evicting = current.some((taint) => isOurs(taint) && taint.effect === "NoExecute");
-  const wanted: Taint[] = [...others, { key, effect: "NoSchedule" }];
   if (evict || evicting) {
     // From not-ready to unreachable the node stays lost: tolerations go on counting.
     const known = current.find((taint) => isOurs(taint) && taint.effect === "NoExecute");
+    const key = keyOfHealth[health];
     wanted.push({ key, effect: "NoExecute", timeAdded: known?.timeAdded ?? nowText });
   }
   return wanted;
