@@ -17,6 +17,7 @@ import { disruptionController } from "./disruption.ts";
 import { endpointSliceController } from "./endpoint-slice.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
+import { horizontalPodAutoscalerController } from "./horizontal-pod-autoscaler/controller.ts";
 import { jobController } from "./job/controller.ts";
 import { ControllerManager } from "./manager.ts";
 import { namespaceController } from "./namespace/controller.ts";
@@ -87,6 +88,11 @@ const flags = {
   "concurrent-statefulset-syncs": { type: "number", default: 5, help: "stateful sets at a time" },
   "concurrent-daemonset-syncs": { type: "number", default: 2, help: "daemon sets at a time" },
   "concurrent-rc-syncs": { type: "number", default: 5, help: "replication controllers at a time" },
+  "concurrent-horizontal-pod-autoscaler-syncs": {
+    type: "number",
+    default: 5,
+    help: "autoscalers at a time",
+  },
   "concurrent-disruption-syncs": { type: "number", default: 5, help: "budgets at a time" },
   "volume-host-path-dir": {
     type: "string",
@@ -166,6 +172,9 @@ async function controllersByFlags(
     statefulSetController(values["concurrent-statefulset-syncs"]),
     daemonSetController(values["concurrent-daemonset-syncs"]),
     replicationController(values["concurrent-rc-syncs"]),
+    horizontalPodAutoscalerController({
+      workers: values["concurrent-horizontal-pod-autoscaler-syncs"],
+    }),
     disruptionController(values["concurrent-disruption-syncs"]),
     persistentVolumeController({ root: volumeRoot(values["volume-host-path-dir"]), workers: 5 }),
     claimProtectionController(1),

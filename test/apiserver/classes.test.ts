@@ -133,3 +133,34 @@ test("a pod that names a runtime is warned that no kubelet has it", async () => 
   await make(w.backend, pod("a", {}, { runtimeClassName: "box" }), call);
   assert.match(call.warnings.join(), /^spec\.runtimeClassName: the kubelet refuses it/);
 });
+
+test("ingresses without a class get the default one, of several the newest", async () => {
+  await using w = await world();
+  const ingressClass = async (name: string, isDefault: boolean) => {
+    const made = await make(w.backend, {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "IngressClass",
+      metadata: {
+        name,
+        annotations: { "ingressclass.kubernetes.io/is-default-class": String(isDefault) },
+      },
+      spec: { controller: "example.com/ingress" },
+    });
+    await seen(w, made, "ingressclasses");
+  };
+  const classOf = async (name: string, spec: object = {}, annotations: object = {}) => {
+    const { document } = await make(w.backend, {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "Ingress",
+      metadata: { name, namespace: "default", annotations: { ...annotations } },
+      spec: { defaultBackend: { service: { name: "s", port: { number: 80 } } }, ...spec },
+    });
+    return (document["spec"] as { ingressClassName?: string }).ingressClassName;
+  };
+  await ingressClass("other", false);
+  assert.equal(await classOf("a"), undefined);
+  await ingressClass("usual", true);
+  assert.equal(await classOf("b"), "usual");
+  assert.equal(await classOf("c", { ingressClassName: "other" }), "other");
+  assert.equal(await classOf("d", {}, { "kubernetes.io/ingress.class": "old" }), undefined);
+});

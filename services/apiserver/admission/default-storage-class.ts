@@ -2,6 +2,7 @@ import type { PersistentVolumeClaim } from "../../../proto/gen/core.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
 import { isDefaultStorageClass } from "../../kinds/mod.ts";
 import type { AdmissionPlugin } from "./chain.ts";
+import { newestFirst } from "./newest-first.ts";
 
 /** The annotation by which claims named their class before there was a field. */
 const classAnnotation = "volume.beta.kubernetes.io/storage-class";
@@ -24,10 +25,4 @@ export function defaultStorageClass(classes: () => Iterable<StorageClass>): Admi
       if (name !== undefined) claim.spec = { ...claim.spec, storageClassName: name };
     },
   };
-}
-
-function newestFirst(one: StorageClass, other: StorageClass): number {
-  const made = ({ metadata }: StorageClass) => metadata?.creationTimestamp ?? "";
-  if (made(one) !== made(other)) return made(one) > made(other) ? -1 : 1;
-  return (one.metadata?.name ?? "") < (other.metadata?.name ?? "") ? -1 : 1;
 }

@@ -1,6 +1,7 @@
 /** The admission plugins of this apiserver, in the order in which they run. */
 import type { Store } from "../../../ha/store/types.ts";
 import type { LimitRange, Namespace, Pod } from "../../../proto/gen/core.ts";
+import type { IngressClass } from "../../../proto/gen/networking.ts";
 import type { RuntimeClass } from "../../../proto/gen/node.ts";
 import type { PriorityClass } from "../../../proto/gen/scheduling.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
@@ -24,6 +25,7 @@ import type { ServiceLookup } from "../webhook-client.ts";
 import { certificates } from "./certificates.ts";
 import { AdmissionChain } from "./chain.ts";
 import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
+import { defaultIngressClass } from "./default-ingress-class.ts";
 import { defaultStorageClass } from "./default-storage-class.ts";
 import { defaultTolerationSeconds, type TolerationSeconds } from "./default-toleration-seconds.ts";
 import { validatingPolicies } from "./dynamic/policies.ts";
@@ -83,6 +85,7 @@ export function admissionChain(
   const runtimes = registry.required("node.k8s.io/v1", "RuntimeClass");
   const limitRanges = registry.required("v1", "LimitRange");
   const storageClasses = registry.required("storage.k8s.io/v1", "StorageClass");
+  const ingressClasses = registry.required("networking.k8s.io/v1", "IngressClass");
   const cached = function* <T>(resource: Resource, namespace: string): Generator<T> {
     const selection = createSelection(resource, { namespace });
     for (const { document } of backend.cache.of(resource).select(selection)) yield document as T;
@@ -132,6 +135,7 @@ export function admissionChain(
     priorityClasses(priorities, systemClassNames),
     defaultStorageClass(() => cached<StorageClass>(storageClasses, "")),
     storageProtection(),
+    defaultIngressClass(() => cached<IngressClass>(ingressClasses, "")),
     runtimeClass(async (name) => (await byName(runtimes, name)) as RuntimeClass | undefined),
     certificates(backend.authorizers),
     mutatingWebhooks(() => cached<Document>(mutating, ""), webhooks),

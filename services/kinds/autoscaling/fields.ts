@@ -1,14 +1,15 @@
 /** What becomes of the fields of the group autoscaling's kinds. */
-import { behaves, pending, type SupportTable, without } from "../machinery/field-support.ts";
+import { behaves, pending, type SupportTable } from "../machinery/field-support.ts";
 
 const autoscaler = "the horizontal pod autoscaler";
+const onlyResources =
+  "this cluster measures cpu and memory alone, the autoscaler cannot act on other metrics";
 const status = "information that the controller writes and clients show";
-const noController = "no controller of this cluster scales workloads, it has no effect";
 
 export const autoscalingFields: SupportTable = {
   "trireme.autoscaling.v1.HorizontalPodAutoscaler": {
     ...behaves("the apiserver: type, name and metadata of an object", "apiVersion kind metadata"),
-    ...pending("spec", noController, without("scaleTargetRef")),
+    ...behaves(autoscaler, "spec"),
     ...behaves(status, "status"),
   },
   "trireme.autoscaling.v1.HorizontalPodAutoscalerSpec": behaves(
@@ -23,7 +24,7 @@ export const autoscalingFields: SupportTable = {
   ),
   "trireme.autoscaling.v2.HorizontalPodAutoscaler": {
     ...behaves("the apiserver: type, name and metadata of an object", "apiVersion kind metadata"),
-    ...pending("spec", noController, without("scaleTargetRef")),
+    ...behaves(autoscaler, "spec"),
     ...behaves(status, "status"),
   },
   "trireme.autoscaling.v2.HorizontalPodAutoscalerSpec": behaves(
@@ -31,10 +32,10 @@ export const autoscalingFields: SupportTable = {
     "scaleTargetRef minReplicas maxReplicas metrics behavior",
   ),
   "trireme.autoscaling.v2.CrossVersionObjectReference": behaves(autoscaler, "kind name apiVersion"),
-  "trireme.autoscaling.v2.MetricSpec": behaves(
-    autoscaler,
-    "type object pods resource containerResource external",
-  ),
+  "trireme.autoscaling.v2.MetricSpec": {
+    ...behaves(autoscaler, "type resource containerResource"),
+    ...pending("object pods external", onlyResources, () => false),
+  },
   "trireme.autoscaling.v2.ObjectMetricSource": behaves(autoscaler, "describedObject target metric"),
   "trireme.autoscaling.v2.PodsMetricSource": behaves(autoscaler, "metric target"),
   "trireme.autoscaling.v2.ResourceMetricSource": behaves(autoscaler, "name target"),

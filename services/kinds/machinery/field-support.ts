@@ -56,11 +56,6 @@ export function pending(
   return each(names, { verdict: "warned", sentence, harmless, pending: true });
 }
 
-/** For messages that say nothing yet while this field is absent; the rest are defaults. */
-export function without(field: string): (value: unknown) => boolean {
-  return (value) => !isObject(value) || saysNothing(value[field]);
-}
-
 /** Validation or admission refuses an object that sets the fields; `cause` says in which words. */
 export function refused(names: string, cause: string): MessageSupport {
   return each(names, { verdict: "refused", cause });
