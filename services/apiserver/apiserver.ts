@@ -58,6 +58,7 @@ import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
 import { limits } from "./limits.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { UsageOfNodes } from "./nodes/usage.ts";
+import { type Encryption, encryptedStore } from "./storage/encryption/encryption.ts";
 import { objectKey } from "./storage/keys.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
 import { type Backend, FlowControl, TimeToLive } from "./verbs/mod.ts";
@@ -108,6 +109,8 @@ export interface ApiserverOptions {
   /** Requests under way at once, and how many of one user may wait for their turn. */
   readonly seats?: number | undefined;
   readonly queueLength?: number | undefined;
+  /** Of objects in the store; absent: they are stored as they are. */
+  readonly encryption?: Encryption | undefined;
   /** The audit log; absent: there is none. Its sink stays the caller's to close. */
   readonly audit?: { readonly policy: AuditPolicy; readonly sink: AuditSink } | undefined;
   /** Gives backups of the store; absent: none. */
@@ -213,10 +216,12 @@ function createAuthenticators(options: ApiserverOptions, { tokens }: Backend): A
 
 /** The verb pipeline on a store; `cache.start()` sets it going. */
 export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">): Backend {
-  const { store, log } = options;
+  const { encryption, log } = options;
+  const store = encryption ? encryptedStore(options.store, encryption) : options.store;
   const registry = options.registry ?? builtInRegistry();
   const { bookmarkMillis, clock = productionClock } = options;
   const cache = new WatchCache({ store, registry, log, bookmarkMillis, clock });
+  encryption?.onReplace(() => cache.readAgain());
   const { serviceAccounts } = options;
   const serviceAccountTokens = serviceAccounts && new ServiceAccountTokens(serviceAccounts);
   const graph = NodeGraph.of(registry, cache);
@@ -229,6 +234,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     registry,
     store,
     cache,
+    encryption,
     log,
     policy,
     authorizers: [mastersAuthorizer, nodeAuthorizer(graph), rbacAuthorizer(policy)],

@@ -43,6 +43,8 @@ export const limits = {
   auditQueueBytes: 64 * 1024 * 1024,
   auditDocumentBytes: 4 * 1024 * 1024,
   auditTellMillis: 10_000,
+  /** How often the file with the encryption's keys is looked at. */
+  encryptionReloadMillis: 1_000,
   /** Lists from this size on are made while they are sent. */
   streamedListBytes: 512 * 1024,
   /** Objects of one page, and of one read of the store behind it. */

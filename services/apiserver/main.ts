@@ -7,6 +7,7 @@ import { defaultNodePortRange, defaultServiceRange, startApiserver } from "./api
 import { auditFlags, openAudit } from "./audit/flags.ts";
 import { oidcOptions, openOidc } from "./auth/oidc/mod.ts";
 import { parseApiEndpoints } from "./cluster-service.ts";
+import { encryptionFlags, encryptionOf } from "./encryption-flags.ts";
 import type { EtcdServer } from "./etcd-server.ts";
 import { serveEtcd } from "./etcd-thread.ts";
 import { limits } from "./limits.ts";
@@ -172,6 +173,7 @@ const apiserver = program({
       default: limits.queueLength,
       help: "requests of one user that wait for their turn before more are refused",
     },
+    ...encryptionFlags,
     ...auditFlags,
     "request-timeout": {
       type: "number",
@@ -201,6 +203,7 @@ const apiserver = program({
     const own = httpsPort === undefined ? undefined : { host, port: httpsPort };
     const apiEndpoints = parseApiEndpoints(values["kubernetes-service-endpoints"], own);
     const audit = await openAudit(values, { log, now: () => Date.now() });
+    const encryption = await encryptionOf(values, log);
     const { store, member } = await openStore(values, log);
     let etcd: EtcdServer | undefined;
     try {
@@ -243,6 +246,7 @@ const apiserver = program({
         queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,
         rpcEngine: rpcEngine(values["rpc-engine"]),
+        encryption: encryption?.encryption,
         audit: audit && { policy: audit.policy, sink: audit.log },
         log,
       });
@@ -252,6 +256,7 @@ const apiserver = program({
           oidc?.close();
           await etcd?.close();
           await server.close();
+          encryption?.close();
           await audit?.log.close();
           // Closing the store hands leadership over.
           await store.close();
@@ -260,6 +265,7 @@ const apiserver = program({
     } catch (thrown) {
       oidc?.close();
       await etcd?.close();
+      encryption?.close();
       await audit?.log.close();
       await store.close();
       throw thrown;

@@ -82,6 +82,10 @@ function defineCluster(program: Command): void {
       "--audit-policy-file <file>",
       'policy of the audit logs, which the masters keep among their logs (kept; "": none)',
     )
+    .option(
+      "--encryption-provider-config <file>",
+      'what the masters store encrypted, and with which keys (kept; "": nothing)',
+    )
     .option("--detach", "return when all is ready; `down` stops it")
     .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
     .action(async (flags: UpFlags) => await (await import("./commands/up.ts")).up(flags));

@@ -14,6 +14,8 @@ export interface ClusterShape {
   readonly nodeCapacity?: Partial<NodeCapacity> | undefined;
   /** Absolute; absent: the masters keep no audit log. */
   readonly auditPolicyFile?: string | undefined;
+  /** Absolute; absent: the masters store everything as it is. */
+  readonly encryptionConfigFile?: string | undefined;
 }
 
 export interface NodeCapacity {

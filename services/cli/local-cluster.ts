@@ -250,6 +250,7 @@ function masterArgs(
     ...["--service-account-signing-key-file", credentials.serviceAccountKey.privateKey],
     ...["--service-account-key-file", credentials.serviceAccountKey.publicKey],
     ...auditArgs(shape, name),
+    ...encryptionArgs(shape),
   ];
 }
 
@@ -257,6 +258,13 @@ function auditArgs(shape: ClusterShape, name: string): string[] {
   if (shape.auditPolicyFile === undefined) return [];
   const path = join(directories(shape.dataDirectory).logs, `${name}-audit.log`);
   return ["--audit-policy-file", shape.auditPolicyFile, "--audit-log-path", path];
+}
+
+/** Keys may be changed while the cluster runs. */
+function encryptionArgs({ encryptionConfigFile }: ClusterShape): string[] {
+  if (encryptionConfigFile === undefined) return [];
+  const reload = "--encryption-provider-config-automatic-reload";
+  return ["--encryption-provider-config", encryptionConfigFile, reload];
 }
 
 /** A cluster on one machine heals at once: pods do not wait for a node that is lost. */

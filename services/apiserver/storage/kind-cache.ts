@@ -60,6 +60,12 @@ export class KindCache {
     return this.#lastChange;
   }
 
+  /** Whether some of the objects cannot be read. */
+  get hasUnreadable(): boolean {
+    for (const object of this.#objects.from("", "")) if (!object.readable) return true;
+    return false;
+  }
+
   get(key: string): StoredObject | undefined {
     return this.#objects.get(key);
   }
@@ -90,7 +96,7 @@ export class KindCache {
     this.#objects.clear();
     for (const object of objects) {
       this.#objects.set(object.key, object);
-      for (const observer of this.#observers) observer.added(object);
+      this.#tellAdded(object);
     }
     this.#ring = [];
     this.#ringHead = 0;
@@ -102,7 +108,7 @@ export class KindCache {
   /** Begins with everything that is there. */
   observe(observer: ObjectObserver): void {
     this.#observers.push(observer);
-    for (const object of this.#objects.from("", "")) observer.added(object);
+    for (const object of this.#objects.from("", "")) if (object.readable) observer.added(object);
   }
 
   #change({ object, deleted }: CacheEvent): void {
@@ -116,10 +122,17 @@ export class KindCache {
       return;
     }
     this.#objects.set(key, object);
+    this.#tellAdded(object);
+  }
+
+  /** What cannot be read is not told of. */
+  #tellAdded(object: StoredObject): void {
+    if (this.#observers.length === 0 || !object.readable) return;
     for (const observer of this.#observers) observer.added(object);
   }
 
   #tellRemoved(object: StoredObject): void {
+    if (!object.readable) return;
     for (const observer of this.#observers) observer.removed(object);
   }
 

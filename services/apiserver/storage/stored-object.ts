@@ -2,6 +2,7 @@ import { assert } from "../../../ha/runtime/assert.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { apiVersionOf, type Document, type Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
+import { isSealed } from "./encryption/sealed.ts";
 import { partsOf } from "./keys.ts";
 import { managedText, parseManaged } from "./managed-text.ts";
 
@@ -47,10 +48,20 @@ export class StoredObject {
     return this.#value.length;
   }
 
+  /** As the store gave it. */
+  get value(): Uint8Array {
+    return this.#value;
+  }
+
+  /** False: no key that is known opens it, and its forms throw. */
+  get readable(): boolean {
+    return !isSealed(this.#value);
+  }
+
   get json(): Buffer {
     this.#json ??=
       this.#source === undefined
-        ? withResourceVersion(this.resource, this.#value, this.revision)
+        ? withResourceVersion(this.resource, opened(this), this.revision)
         : this.#converted(this.#source).json;
     return this.#json;
   }
@@ -195,6 +206,24 @@ export function encodeStored(resource: Resource, document: Document): Buffer {
   return Buffer.from(
     `${start}${text === "}" ? "" : ","}${text}${others === "}" ? "" : ","}${others}`,
   );
+}
+
+/** The value. Throws InternalError, in upstream's words, if it is still encrypted. */
+function opened({ resource, key, value }: StoredObject): Uint8Array {
+  if (!isSealed(value)) return value;
+  const { namespace, name } = partsOf(resource, key);
+  const prefix = /^k8s:enc:[^:]+:[^:]+:[^:]*:/.exec(Buffer.from(value).toString("latin1", 0, 400));
+  const place = namespace === "" ? "" : ` in namespace ${JSON.stringify(namespace)}`;
+  const what = `${resource.plural} ${JSON.stringify(name)}${place}`;
+  const why =
+    prefix === null
+      ? "is stored without encryption, and --encryption-provider-config does not list identity"
+      : `is encrypted as ${prefix[0]}, and no provider of --encryption-provider-config opens it`;
+  const message = `unable to transform key ${JSON.stringify(key)}: no matching prefix found: ${what} ${why}`;
+  throw new StatusError(Code.internal, `Internal error occurred: ${message}`, {
+    reason: "InternalError",
+    causes: [{ reason: "", message, field: "" }],
+  });
 }
 
 const heads = new WeakMap<Resource, Buffer>();

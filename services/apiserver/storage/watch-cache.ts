@@ -227,6 +227,14 @@ export class WatchCache {
     if (this.#filled) this.#fillOne(cache);
   }
 
+  /** Objects that could not be read are read again. */
+  readAgain(): void {
+    if (!this.#filled) return;
+    for (const cache of this.#caches.values()) {
+      if (cache.hasUnreadable && !this.#opening.has(cache)) this.#fillOne(cache);
+    }
+  }
+
   #closeOne(resource: Resource): void {
     const storage = storageOf(resource);
     const cache = this.#caches.get(storage);

@@ -62,8 +62,8 @@ export class CacheEvent {
     const { resource } = selection;
     if (resource !== this.object.resource) return this.#as(resource).itemFor(selection);
     if (!selection.filtered) return this.#plainItem();
-    const before = this.previous !== undefined && selection.matches(this.previous);
-    const after = !this.deleted && selection.matches(this.object);
+    const before = this.previous !== undefined && isSelected(selection, this.previous);
+    const after = !this.deleted && isSelected(selection, this.object);
     if (after && before) return this.#plainItem();
     if (after) {
       return this.previous === undefined
@@ -101,6 +101,11 @@ export class CacheEvent {
     this.#left ??= new WatchItem(EventType.deleted, last);
     return this.#left;
   }
+}
+
+/** Who watches what cannot be read is told so. */
+function isSelected(selection: Selection, object: StoredObject): boolean {
+  return !object.readable || selection.matches(object);
 }
 
 export const initialEventsEnd = "k8s.io/initial-events-end";

@@ -8,6 +8,7 @@ import type { Authorizer } from "../auth/authorize.ts";
 import type { TokenAuthenticator } from "../auth/bearer.ts";
 import type { RbacPolicy } from "../auth/rbac/policy.ts";
 import type { ServiceAccountTokens } from "../auth/service-accounts/tokens.ts";
+import type { Encryption } from "../storage/encryption/encryption.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
 import type { FlowControl } from "./flow-control.ts";
 import type { TimeToLive } from "./time-to-live.ts";
@@ -40,6 +41,8 @@ export interface Backend {
     of(node: string): Promise<NodeStats | undefined>;
   };
   readonly flowControl: FlowControl;
+  /** Absent: objects are stored as they are. */
+  readonly encryption: Encryption | undefined;
   /** Absent: there is no audit log. */
   readonly audit: Auditor | undefined;
   readonly timeToLive: TimeToLive;

@@ -103,6 +103,10 @@ async function attempts(
       continue;
     }
     if (stored === undefined || outcome === undefined) throw notFound(resource, name);
+    // As upstream: an update that changes nothing is how a new key comes to all objects.
+    if (outcome.action === "keep" && !request.dryRun && backend.encryption?.isStale(stored)) {
+      outcome = { action: "put", document: stored.copy() };
+    }
     if (outcome.action === "keep") return { action: "keep", object: stored };
     if (request.dryRun) return dryRun(resource, stored, outcome);
     const document = outcome.action === "put" ? outcome.document : undefined;

@@ -23,6 +23,7 @@ export interface UpFlags {
   readonly nodes?: number;
   readonly nodeCapacity?: string;
   readonly auditPolicyFile?: string;
+  readonly encryptionProviderConfig?: string;
   readonly detach?: boolean;
   readonly nodeReturnSeconds: number;
 }
@@ -64,6 +65,7 @@ function shapeOf(flags: UpFlags): ClusterShape {
     nodeCapacity:
       flags.nodeCapacity === undefined ? kept?.nodeCapacity : parseNodeCapacity(flags.nodeCapacity),
     auditPolicyFile: fileOf(flags.auditPolicyFile, kept?.auditPolicyFile),
+    encryptionConfigFile: fileOf(flags.encryptionProviderConfig, kept?.encryptionConfigFile),
   };
   checkShape(shape);
   if (kept && kept.basePort !== shape.basePort) {
@@ -161,6 +163,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
     ...(flags.nodeCapacity === undefined ? [] : ["--node-capacity", flags.nodeCapacity]),
     ...["--audit-policy-file", shape.auditPolicyFile ?? ""],
+    ...["--encryption-provider-config", shape.encryptionConfigFile ?? ""],
   ];
   const child = spawn(process.execPath, [join(dirname(import.meta.dirname), "main.ts"), ...args], {
     detached: true,
