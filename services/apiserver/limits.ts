@@ -52,6 +52,8 @@ export const limits = {
   /** Objects that another program is asked to convert at a time. */
   conversionObjects: 500,
   storePage: 500,
+  /** Writes under way whose documents the cache of their kind keeps until it is told of them. */
+  expectedWrites: 1_000,
   /** Recent events kept per kind. */
   ringEvents: 8_192,
   ringBytes: 16 * 1024 * 1024,

@@ -38,7 +38,7 @@ export class NodeGraph {
   /** Follows the cache from now on. Kinds that are not served need no edges. */
   static of(registry: Registry, cache: WatchCache): NodeGraph {
     const graph = new NodeGraph();
-    cache.of(registry.required("v1", "Pod")).observe(graph.pods);
+    cache.of(registry.required("v1", "Pod")).observe(graph.#podObserver());
     const volumes = registry.byKind("v1", "PersistentVolume");
     if (volumes !== undefined) cache.of(volumes).observe(graph.#volumeObserver());
     const attachments = registry.byKind("storage.k8s.io/v1", "VolumeAttachment");
@@ -81,6 +81,18 @@ export class NodeGraph {
     added: ({ document }: Pick<Named, "document">) => this.#changePod(document, 1),
     removed: ({ document }: Pick<Named, "document">) => this.#changePod(document, -1),
   };
+
+  /** Pods that no node has yet are not even parsed. */
+  #podObserver(): ObjectObserver {
+    return {
+      added: (object) => {
+        if (object.mayHave("nodeName")) this.pods.added(object);
+      },
+      removed: (object) => {
+        if (object.mayHave("nodeName")) this.pods.removed(object);
+      },
+    };
+  }
 
   #changePod(document: Document, step: 1 | -1): void {
     const pod = document as Pod;

@@ -1,6 +1,7 @@
 import type { KeyValue, Revision, Store } from "../../../ha/store/types.ts";
 import { type Document, type Resource, storageOf } from "../../kinds/mod.ts";
 import { keyBytes } from "./keys.ts";
+import type { KindCache } from "./kind-cache.ts";
 import { convertAll, StoredObject } from "./stored-object.ts";
 
 /** The object as the store has it now (linearizable), or had it at a revision. */
@@ -44,16 +45,19 @@ export function storedAt(
 }
 
 /**
- * The object that has just been written. Its document need not be read from its text again, unless
- * the resource is stored in another form.
+ * The object that has just been written: the cache's, if it has it already, so that each of its forms
+ * is made once. Otherwise its document need not be read from its text again, unless the resource is
+ * stored in another form.
  */
 export function writtenAt(
+  cache: KindCache,
   resource: Resource,
   key: string,
-  value: Uint8Array,
-  revision: number,
-  document: Document,
+  write: { readonly value: Uint8Array; readonly document: Document; readonly revision: number },
 ): StoredObject | Promise<StoredObject> {
+  const { value, document, revision } = write;
+  const cached = cache.get(key);
+  if (cached?.revision === revision) return ready(cached.as(resource));
   const object = storedAt(resource, key, value, revision);
   return storageOf(resource) === resource ? object.written(document) : ready(object);
 }

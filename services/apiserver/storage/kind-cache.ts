@@ -1,12 +1,18 @@
 import { assert } from "../../../ha/runtime/assert.ts";
-import type { Resource } from "../../kinds/mod.ts";
+import type { Document, Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
 import { kindPrefix } from "./keys.ts";
 import type { Selection } from "./selection.ts";
 import { SortedMap } from "./sorted-map.ts";
-import type { StoredObject } from "./stored-object.ts";
+import { StoredObject } from "./stored-object.ts";
 import { bookmark, type CacheEvent, type WatchItem } from "./watch-item.ts";
 import { Watcher } from "./watcher.ts";
+
+/** A write of this server whose event has not come yet. */
+interface ExpectedWrite {
+  readonly value: Uint8Array;
+  readonly document: Document;
+}
 
 interface Group {
   readonly selection: Selection;
@@ -35,6 +41,8 @@ export class KindCache {
   /** By resource and selection. */
   readonly #groups = new Map<Resource, Map<string, Group>>();
   readonly #observers: ObjectObserver[] = [];
+  /** By key, the oldest first. */
+  readonly #expected = new Map<string, ExpectedWrite>();
   #ring: CacheEvent[] = [];
   #ringHead = 0;
   #ringBytes = 0;
@@ -68,6 +76,34 @@ export class KindCache {
 
   get(key: string): StoredObject | undefined {
     return this.#objects.get(key);
+  }
+
+  /**
+   * A write is under way, whose text was made of this document: when its event comes, the document
+   * need not be read from the text again. It must stay as it is, unless the write fails and is
+   * forgotten. A hint only, which may be lost.
+   */
+  expect(key: string, write: ExpectedWrite): void {
+    this.#expected.delete(key);
+    this.#expected.set(key, write);
+    if (this.#expected.size <= limits.expectedWrites) return;
+    for (const oldest of this.#expected.keys()) {
+      this.#expected.delete(oldest);
+      break;
+    }
+  }
+
+  forget(key: string, write: ExpectedWrite): void {
+    if (this.#expected.get(key) === write) this.#expected.delete(key);
+  }
+
+  /** The object that an event of the store tells of. */
+  received(key: string, value: Uint8Array, revision: number): StoredObject {
+    const object = new StoredObject(this.resource, key, value, revision);
+    const expected = this.#expected.get(key);
+    if (expected === undefined) return object;
+    this.#expected.delete(key);
+    return Buffer.compare(value, expected.value) === 0 ? object.written(expected.document) : object;
   }
 
   /** Selected objects in key order, from `start` on (default: from the first). */

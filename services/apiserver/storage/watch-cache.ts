@@ -151,7 +151,7 @@ export class WatchCache {
 
   /** Events of one kind as a store watch gives them, for reading history. */
   eventsOf(cache: KindCache, batch: WatchBatch): CacheEvent[] {
-    return batch.events.map((event) => toCacheEvent(cache.resource, event, event.previous));
+    return batch.events.map((event) => toCacheEvent(cache, event, event.previous));
   }
 
   async #run(): Promise<void> {
@@ -274,7 +274,7 @@ export class WatchCache {
         this.#opening.delete(cache);
         for (const event of events) {
           if (event.kv.modRevision <= revision) continue;
-          cache.apply([toCacheEvent(cache.resource, event, cache.get(keyText(event.kv.key)))]);
+          cache.apply([toCacheEvent(cache, event, cache.get(keyText(event.kv.key)))]);
         }
         return;
       } catch (thrown) {
@@ -330,7 +330,7 @@ export class WatchCache {
         if (opening !== undefined) opening.events.push(event);
         // A cache filled by a read of its own may be ahead of the watch.
         if (opening !== undefined || event.kv.modRevision <= cache.lastChange) continue;
-        const made = toCacheEvent(cache.resource, event, cache.get(key));
+        const made = toCacheEvent(cache, event, cache.get(key));
         const list = events.get(cache);
         if (list === undefined) events.set(cache, [made]);
         else list.push(made);
@@ -375,10 +375,11 @@ export class WatchCache {
 }
 
 function toCacheEvent(
-  resource: Resource,
+  cache: KindCache,
   event: WatchEvent,
   previous: StoredObject | KeyValue | undefined,
 ): CacheEvent {
+  const { resource } = cache;
   const key = keyText(event.kv.key);
   const { modRevision } = event.kv;
   const before =
@@ -386,11 +387,7 @@ function toCacheEvent(
       ? previous
       : new StoredObject(resource, key, previous.value, previous.modRevision);
   if (event.type === "put") {
-    return new CacheEvent(
-      new StoredObject(resource, key, event.kv.value, modRevision),
-      before,
-      false,
-    );
+    return new CacheEvent(cache.received(key, event.kv.value, modRevision), before, false);
   }
   const last = before?.at(modRevision) ?? vestige(resource, key, modRevision);
   return new CacheEvent(last, before, true);

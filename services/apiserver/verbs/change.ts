@@ -8,7 +8,7 @@ import { keyBytes, partsOf } from "../storage/keys.ts";
 import { encodeStored, type StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
-import { commit, recall, WriteId } from "./commit.ts";
+import { commit, commitExpected, recall, WriteId } from "./commit.ts";
 import { managerOf } from "./managed-fields.ts";
 import { leaseOf } from "./time-to-live.ts";
 
@@ -182,16 +182,14 @@ async function write(
     value === undefined
       ? { op: "delete", key: keyBytes(key) }
       : { op: "put", key: keyBytes(key), value, lease: await leaseOf(backend, resource) };
-  const result = await commit(
-    backend,
-    call,
-    {
-      compares: [unchanged(stored), ...companions.compares],
-      success: [operation, ...companions.operations],
-      reads: [key, ...companions.reads],
-    },
-    id,
-  );
+  const transaction = {
+    compares: [unchanged(stored), ...companions.compares],
+    success: [operation, ...companions.operations],
+    reads: [key, ...companions.reads],
+  };
+  const result = await (value === undefined || document === undefined
+    ? commit(backend, call, transaction, id)
+    : commitExpected(backend, call, { resource, key, value, document }, id, transaction));
   if (!result.committed) {
     const present = await ready(storedObject(resource, key, result.found.get(key)));
     const refused = present?.revision === stored.revision && companions.explain?.(result.found);
@@ -202,7 +200,9 @@ async function write(
   if (value === undefined || document === undefined) {
     return { changed: { action: "delete", object: stored.at(result.revision) } };
   }
-  const object = await writtenAt(resource, key, value, result.revision, document);
+  const { revision } = result;
+  const cache = backend.cache.of(resource);
+  const object = await writtenAt(cache, resource, key, { value, document, revision });
   return { changed: { action: "put", object } };
 }
 

@@ -1,5 +1,6 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Compare, KeyValue, Operation, TxnResponse } from "../../../ha/store/types.ts";
+import { type Document, type Resource, storageOf } from "../../kinds/mod.ts";
 import { tooLarge } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { fenceKey, keyBytes } from "../storage/keys.ts";
@@ -68,6 +69,37 @@ export async function commit(
     const found = await foundBy(backend, reads, answer);
     if (fence !== undefined && guard !== undefined) checkFence(fence, found.get(guard));
     return { committed: false, found };
+  }
+}
+
+/** What a transaction puts under its first key. */
+export interface ExpectedObject {
+  readonly resource: Resource;
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** Of which the value was made. */
+  readonly document: Document;
+}
+
+/** `commit`, after which the cache need not parse the object that comes back as an event. */
+export async function commitExpected(
+  backend: Backend,
+  call: Call,
+  object: ExpectedObject,
+  id: WriteId,
+  request: CommitRequest,
+): Promise<CommitResult> {
+  const { resource, key } = object;
+  if (storageOf(resource) !== resource) return commit(backend, call, request, id);
+  const cache = backend.cache.of(resource);
+  cache.expect(key, object);
+  let committed = false;
+  try {
+    const result = await commit(backend, call, request, id);
+    committed = result.committed;
+    return result;
+  } finally {
+    if (!committed) cache.forget(key, object);
   }
 }
 

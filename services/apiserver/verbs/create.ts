@@ -18,7 +18,7 @@ import type { Backend } from "./backend.ts";
 import type { Body } from "./body.ts";
 import type { Call } from "./call.ts";
 import { encodeChecked, recalled } from "./change.ts";
-import { commit, recall, WriteId } from "./commit.ts";
+import { commitExpected, recall, WriteId } from "./commit.ts";
 import { checkType, contextOf, countsGenerations, dryRunOf, metadataOf } from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
 import { checkWriteOptions } from "./options.ts";
@@ -148,19 +148,16 @@ async function attempts(
       value,
       lease: await leaseOf(backend, resource),
     };
-    const result = await commit(
-      backend,
-      call,
-      {
-        compares: [absent(key), ...companions.compares],
-        success: [put, ...companions.operations],
-        reads: [key, ...companions.reads],
-      },
-      id,
-    );
+    const written = { resource, key, value, document };
+    const result = await commitExpected(backend, call, written, id, {
+      compares: [absent(key), ...companions.compares],
+      success: [put, ...companions.operations],
+      reads: [key, ...companions.reads],
+    });
     if (result.committed) {
-      if (result.replayed) return createdAt(backend, resource, document, result.revision);
-      return writtenAt(resource, key, value, result.revision, document);
+      const { revision } = result;
+      if (result.replayed) return createdAt(backend, resource, document, revision);
+      return writtenAt(backend.cache.of(resource), resource, key, { value, document, revision });
     }
     if (result.found.get(key) !== undefined && (!prefix || attempt >= limits.nameAttempts)) {
       throw alreadyExists(resource, name);

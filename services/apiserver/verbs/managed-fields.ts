@@ -14,8 +14,22 @@ export function managerOf(
   return fieldManager ? fieldManager : nameOfAgent(call.userAgent ?? "");
 }
 
+/** The last agents and their names: a server's clients are few programs. */
+const agents = new Map<string, string>();
+const agentsMax = 200;
+
 /** E.g. `kubectl` of `kubectl/v1.33.0 (linux/amd64)`. */
 function nameOfAgent(userAgent: string): string {
+  let name = agents.get(userAgent);
+  if (name === undefined) {
+    name = printableName(userAgent);
+    if (agents.size >= agentsMax) agents.clear();
+    agents.set(userAgent, name);
+  }
+  return name;
+}
+
+function printableName(userAgent: string): string {
   const [name = ""] = userAgent.split("/", 1);
   const printable = name.replace(/\p{C}/gu, "");
   let text = "";

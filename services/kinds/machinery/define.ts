@@ -1,4 +1,5 @@
 /** What every resource's file is written with. */
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { ServiceDefinition } from "@grpc/grpc-js";
 import { assert } from "../../../ha/runtime/assert.ts";
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
@@ -9,7 +10,7 @@ import { age } from "./time.ts";
 
 interface GeneratedMessage {
   // Parameters are `never` so that every generated codec fits, whatever its message type.
-  encode(message: never): { finish(): Uint8Array };
+  encode(message: never, writer?: BinaryWriter): BinaryWriter;
   decode(bytes: Uint8Array): unknown;
 }
 
@@ -98,9 +99,23 @@ export function isBuiltIn(value: unknown): value is Resource {
   return typeof value === "object" && value !== null && builtIn.has(value);
 }
 
+/** Larger messages are written with a writer of their own, which does not outlive them. */
+const keptBytesMax = 256 * 1024;
+let writer = new BinaryWriter();
+
+/** One writer for all messages: its buffer need not grow anew for each. */
+function encodeWith(message: GeneratedMessage, document: Document): Uint8Array {
+  const own = writer;
+  // Until it has ended well, nobody else takes it.
+  writer = new BinaryWriter();
+  const bytes = message.encode(document as never, own).finish();
+  if (bytes.length <= keptBytesMax) writer = own;
+  return bytes;
+}
+
 function codecOf(message: GeneratedMessage): MessageCodec {
   return {
-    encode: (document) => message.encode(document as never).finish(),
+    encode: (document) => encodeWith(message, document),
     decode: (bytes) => message.decode(bytes) as Document,
   };
 }

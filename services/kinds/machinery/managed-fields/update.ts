@@ -4,6 +4,7 @@ import { equalJson } from "../json.ts";
 import { apiVersionOf } from "../registry.ts";
 import type { Document, Resource } from "../resource.ts";
 import { compare } from "./compare.ts";
+import { createdFields } from "./created.ts";
 import { difference, type FieldSet, isEmpty, union } from "./field-set.ts";
 import {
   capUpdates,
@@ -46,15 +47,29 @@ export interface Change {
 export function trackUpdate(change: Change, writer: Writer): ManagedFieldsEntry[] | undefined {
   const { live, given } = change;
   const stored = live?.metadata?.managedFields;
-  if (isReset(given)) return live === undefined ? tracked(change, writer, new Map()) : undefined;
+  if (isReset(given)) return live === undefined ? created(change, writer) : undefined;
   const kept = stored === undefined || stored.length === 0 ? undefined : stored;
   const own = given === undefined || given.length === 0 || equalJson(given, kept);
   const read = own ? undefined : readManagers(given);
   if (read === undefined) {
     if (live !== undefined && kept === undefined) return undefined;
+    if (live === undefined) return created(change, writer);
     return tracked(change, writer, storedManagers(kept), kept);
   }
   return tracked(change, writer, read);
+}
+
+/** All fields are the writer's. */
+function created({ resource, next }: Change, writer: Writer): ManagedFieldsEntry[] | undefined {
+  const managers: Managers = new Map();
+  try {
+    const fields = createdFields(resource, next);
+    if (!isEmpty(fields)) take(managers, resource, writer, fields);
+  } catch (thrown) {
+    // Elements that cannot be told apart have no owners: validation has the last word on them.
+    if (!(thrown instanceof MisfitError)) throw thrown;
+  }
+  return writeManagers(managers);
 }
 
 /** `asStored`: what to answer when nothing changes. */
