@@ -19,6 +19,7 @@ import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { HandlerContext, type ServerCall } from "./context.ts";
 import { cancelledError, fromServiceError, isServiceError, toServiceError } from "./errors.ts";
+import { readyIterator } from "./ready-iterator.ts";
 import type { CallContext } from "./types.ts";
 
 /** A handler that {@link RpcServer.addService} gives the server's log. */
@@ -102,7 +103,7 @@ async function pump<Response>(
   log: Log | undefined,
 ): Promise<void> {
   try {
-    const iterator = open()[Symbol.asyncIterator]();
+    const iterator = readyIterator(open());
     let wake = () => {};
     context.whenCancelled(() => {
       wake();
@@ -110,14 +111,18 @@ async function pump<Response>(
       iterator.return?.().catch((thrown) => reportLate(thrown, context, log));
     });
     while (!context.cancelled) {
-      const step = await iterator.next();
-      if (context.cancelled) return;
-      if (step.done) {
-        context.finish();
-        call.end(context.trailers);
-        return;
+      let value = iterator.ready();
+      if (value === undefined) {
+        const step = await iterator.next();
+        if (context.cancelled) return;
+        if (step.done) {
+          context.finish();
+          call.end(context.trailers);
+          return;
+        }
+        value = step.value;
       }
-      if (call.write(step.value) || !call.writableNeedDrain) continue;
+      if (call.write(value) || !call.writableNeedDrain) continue;
       await new Promise<void>((resolve) => {
         wake = resolve;
         call.once("drain", resolve);

@@ -136,11 +136,11 @@ export class Reader {
   readonly items: WatchItem[] = [];
   ended = false;
   error: StatusError | undefined;
-  readonly #stream: AsyncGenerator<WatchItem, void>;
+  readonly #stream: AsyncIterableIterator<WatchItem>;
   readonly #abort: AbortController;
   readonly done: Promise<void>;
 
-  constructor(stream: AsyncGenerator<WatchItem, void>, abort: AbortController) {
+  constructor(stream: AsyncIterableIterator<WatchItem>, abort: AbortController) {
     this.#stream = stream;
     this.#abort = abort;
     this.done = this.#read();

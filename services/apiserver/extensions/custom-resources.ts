@@ -110,8 +110,11 @@ export class CustomResources {
     );
     this.#sync();
     loop.changed();
-    for await (const _ of watcher) {
-      if (watcher.waiting > 0) continue;
+    while (!watcher.ended) {
+      await watcher.arrival();
+      let changed = false;
+      while (watcher.take() !== undefined) changed = true;
+      if (!changed) continue;
       this.#sync();
       loop.changed();
     }

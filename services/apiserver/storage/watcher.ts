@@ -7,7 +7,7 @@ import type { WatchItem } from "./watch-item.ts";
  * One that is read too slowly is *ended*, not thinned: what is queued is still delivered, in order
  * and complete, and then the stream closes, so its client resumes from the last revision it saw.
  */
-export class Watcher implements AsyncIterable<WatchItem> {
+export class Watcher {
   readonly wantsBookmarks: boolean;
   #queue: WatchItem[] = [];
   #head = 0;
@@ -20,6 +20,11 @@ export class Watcher implements AsyncIterable<WatchItem> {
   constructor(wantsBookmarks: boolean, onEnd: (watcher: Watcher) => void) {
     this.wantsBookmarks = wantsBookmarks;
     this.#onEnd = onEnd;
+  }
+
+  /** Nothing follows what is queued. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   get overflowed(): boolean {
@@ -56,27 +61,30 @@ export class Watcher implements AsyncIterable<WatchItem> {
     this.#wakeUp();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<WatchItem> {
-    try {
-      for (;;) {
-        while (this.#head < this.#queue.length) {
-          const item = this.#queue[this.#head];
-          this.#head += 1;
-          if (this.#head === this.#queue.length) {
-            this.#queue = [];
-            this.#head = 0;
-            this.#bytes = 0;
-          }
-          if (item !== undefined) yield item;
-        }
-        if (this.#ended) return;
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-    } finally {
-      this.end();
+  /** What `take` would answer with. */
+  get first(): WatchItem | undefined {
+    return this.#queue[this.#head];
+  }
+
+  /** The next item; undefined: none is there now. */
+  take(): WatchItem | undefined {
+    const item = this.#queue[this.#head];
+    if (item === undefined) return undefined;
+    this.#head += 1;
+    if (this.#head === this.#queue.length) {
+      this.#queue = [];
+      this.#head = 0;
+      this.#bytes = 0;
     }
+    return item;
+  }
+
+  /** Resolves when there is an item, or the stream has ended. Called by one reader. */
+  arrival(): Promise<void> {
+    if (this.waiting > 0 || this.#ended) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
   }
 
   #wakeUp(): void {

@@ -1,3 +1,4 @@
+import type { ReadyIterator } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Revision } from "../../../ha/store/types.ts";
 import type { WatchRequest } from "../../../proto/gen/meta.ts";
@@ -9,6 +10,7 @@ import type { KindCache } from "../storage/kind-cache.ts";
 import { createSelection, type Selection } from "../storage/selection.ts";
 import { convertAll } from "../storage/stored-object.ts";
 import { bookmark, EventType, WatchItem } from "../storage/watch-item.ts";
+import type { Watcher } from "../storage/watcher.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { allow, markSafe } from "./pipeline.ts";
@@ -19,12 +21,106 @@ import { parseResourceVersion, waitForCache } from "./resource-version.ts";
  * when the caller leaves, the time is up, the stream was read too slowly, or the master stops; the
  * client then resumes from the last resourceVersion it saw. Throws Expired when that is too old.
  */
-export async function* watch(
+export function watch(
   backend: Backend,
   call: Call,
   resource: Resource,
   request: WatchRequest,
-): AsyncGenerator<WatchItem, void> {
+): ReadyIterator<WatchItem> {
+  return new WatchStream(backend, call, resource, request);
+}
+
+const done = { done: true, value: undefined } as const;
+
+class WatchStream implements ReadyIterator<WatchItem> {
+  readonly #call: Call;
+  readonly #deadline = new AbortController();
+  /** What there is to tell before the watcher; answers with that. */
+  readonly #beginning: AsyncGenerator<WatchItem, Watcher | undefined>;
+  #watcher: Watcher | undefined;
+  #over = false;
+  #cancel = () => {};
+
+  constructor(backend: Backend, call: Call, resource: Resource, request: WatchRequest) {
+    this.#call = call;
+    this.#beginning = this.#begin(backend, resource, request);
+  }
+
+  async *#begin(
+    backend: Backend,
+    resource: Resource,
+    request: WatchRequest,
+  ): AsyncGenerator<WatchItem, Watcher | undefined> {
+    const call = this.#call;
+    const selection = selectionOf(backend, call, resource, request);
+    const deadline = this.#deadline;
+    this.#cancel = backend.clock.after(1000 * secondsOf(request), () => deadline.abort());
+    const signals = call.signal === undefined ? [] : [call.signal];
+    const signal = AbortSignal.any([deadline.signal, ...signals]);
+    return yield* follow(backend, call, { resource, selection, request, signal });
+  }
+
+  ready(): WatchItem | undefined {
+    return this.#watcher?.first?.object.ready ? this.#watcher.take() : undefined;
+  }
+
+  async next(): Promise<IteratorResult<WatchItem>> {
+    try {
+      const value = await this.#next();
+      if (value === undefined) {
+        this.#end();
+        return done;
+      }
+      if (!value.object.ready) await convertAll([value.object]);
+      return { done: false, value };
+    } catch (thrown) {
+      this.#end();
+      markSafe(this.#call, thrown);
+      throw thrown;
+    }
+  }
+
+  async #next(): Promise<WatchItem | undefined> {
+    if (this.#over) return undefined;
+    if (this.#watcher === undefined) {
+      const step = await this.#beginning.next();
+      if (!step.done) return step.value;
+      this.#watcher = step.value;
+      if (this.#over) step.value?.end();
+    }
+    const watcher = this.#watcher;
+    if (watcher === undefined) return undefined;
+    for (;;) {
+      const item = watcher.take();
+      if (item !== undefined || watcher.ended) return item;
+      await watcher.arrival();
+    }
+  }
+
+  async return(): Promise<IteratorResult<WatchItem>> {
+    this.#end();
+    await this.#beginning.return(undefined);
+    return done;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#cancel();
+    this.#watcher?.end();
+  }
+}
+
+/** Throws Forbidden, TooManyRequests, BadRequest. */
+function selectionOf(
+  backend: Backend,
+  call: Call,
+  resource: Resource,
+  request: WatchRequest,
+): Selection {
   const namespace = resource.namespaced ? checkKeyPart("namespace", request.namespace ?? "") : "";
   const { fieldSelector } = request;
   allow(backend, call, { verb: "watch", resource, namespace, fieldSelector });
@@ -41,21 +137,7 @@ export async function* watch(
         "metadata.namespace, because a webhook converts them",
     );
   }
-  const deadline = new AbortController();
-  const cancel = backend.clock.after(1000 * secondsOf(request), () => deadline.abort());
-  const signals = call.signal === undefined ? [] : [call.signal];
-  const signal = AbortSignal.any([deadline.signal, ...signals]);
-  try {
-    for await (const item of follow(backend, call, { resource, selection, request, signal })) {
-      if (!item.object.ready) await convertAll([item.object]);
-      yield item;
-    }
-  } catch (thrown) {
-    markSafe(call, thrown);
-    throw thrown;
-  } finally {
-    cancel();
-  }
+  return selection;
 }
 
 function secondsOf(request: WatchRequest): number {
@@ -76,7 +158,7 @@ async function* follow(
   backend: Backend,
   call: Call,
   { resource, selection, request, signal }: Subject,
-): AsyncGenerator<WatchItem, void> {
+): AsyncGenerator<WatchItem, Watcher | undefined> {
   const bookmarks = request.allowWatchBookmarks ?? false;
   if (request.sendInitialEvents === true && !bookmarks) {
     throw badRequest("sendInitialEvents is forbidden unless allowWatchBookmarks is set");
@@ -86,8 +168,8 @@ async function* follow(
   await waitForCache(backend, resource, version);
   const cache = backend.cache.of(resource);
   if (initial || version === undefined || version === 0) {
-    yield* fromNow(backend, call, cache, { selection, initial, bookmarks, signal, request });
-    return;
+    const start = { selection, initial, bookmarks, signal, request };
+    return yield* fromNow(backend, call, cache, start);
   }
   let position = version;
   while (position < cache.windowStart && !signal.aborted) {
@@ -97,7 +179,8 @@ async function* follow(
       yield* step.items;
     }
   }
-  if (!signal.aborted) yield* live(call, cache, position, { selection, bookmarks, signal });
+  if (signal.aborted) return undefined;
+  return yield* live(call, cache, position, { selection, bookmarks, signal });
 }
 
 interface Live {
@@ -117,30 +200,17 @@ async function* fromNow(
   call: Call,
   cache: KindCache,
   start: Start,
-): AsyncGenerator<WatchItem, void> {
+): AsyncGenerator<WatchItem, Watcher | undefined> {
   const { revision } = backend.cache;
-  const { selection } = start;
+  const { selection, signal, bookmarks } = start;
   const existing = start.initial ? [...cache.select(selection)] : [];
-  const { watcher } = cache.watchAfter(
-    Math.max(revision, cache.windowStart),
-    selection,
-    start.bookmarks,
-  );
-  const stop = () => watcher.end();
-  start.signal.addEventListener("abort", stop, { once: true });
-  try {
-    call.streamBegun();
-    for (const object of existing) {
-      if (start.signal.aborted) return;
-      yield new WatchItem(EventType.added, object);
-    }
+  const from = Math.max(revision, cache.windowStart);
+  const { watcher } = cache.watchAfter(from, selection, bookmarks);
+  return yield* before(call, watcher, signal, function* () {
+    for (const object of existing) yield new WatchItem(EventType.added, object);
     if (start.request.sendInitialEvents === true)
       yield bookmark(selection.resource, revision, true);
-    yield* watcher;
-  } finally {
-    start.signal.removeEventListener("abort", stop);
-    watcher.end();
-  }
+  });
 }
 
 async function* live(
@@ -148,20 +218,30 @@ async function* live(
   cache: KindCache,
   position: number,
   { selection, bookmarks, signal }: Live,
-): AsyncGenerator<WatchItem, void> {
+): AsyncGenerator<WatchItem, Watcher | undefined> {
   const { recent, watcher } = cache.watchAfter(position, selection, bookmarks);
-  const stop = () => watcher.end();
-  signal.addEventListener("abort", stop, { once: true });
+  return yield* before(call, watcher, signal, () => recent);
+}
+
+/** Tells the items, then hands the watcher over, which ends with the signal. */
+async function* before(
+  call: Call,
+  watcher: Watcher,
+  signal: AbortSignal,
+  items: () => Iterable<WatchItem>,
+): AsyncGenerator<WatchItem, Watcher | undefined> {
+  let handedOver = false;
+  signal.addEventListener("abort", () => watcher.end(), { once: true });
   try {
     call.streamBegun();
-    for (const item of recent) {
-      if (signal.aborted) return;
+    for (const item of items()) {
+      if (signal.aborted) return undefined;
       yield item;
     }
-    yield* watcher;
+    handedOver = true;
+    return watcher;
   } finally {
-    signal.removeEventListener("abort", stop);
-    watcher.end();
+    if (!handedOver) watcher.end();
   }
 }
 

@@ -1,5 +1,5 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { type RpcServer, serverStream, unary } from "../../../../ha/rpc/mod.ts";
+import { mapReady, type RpcServer, serverStream, unary } from "../../../../ha/rpc/mod.ts";
 import type {
   DeleteCollectionRequest,
   DeleteRequest,
@@ -10,6 +10,7 @@ import type {
 } from "../../../../proto/gen/meta.ts";
 import type { Resource } from "../../../kinds/mod.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
+import type { WatchItem } from "../../storage/watch-item.ts";
 import { listMessage } from "../../storage/wire.ts";
 import { audited } from "../../verbs/audited-call.ts";
 import {
@@ -90,7 +91,7 @@ function commonMethods(
     }),
     watch: serverStream<WatchRequest, Uint8Array>((request, context) => {
       const call = enter(context);
-      const items = messages(watch(backend, call, resource, request));
+      const items = mapReady(watch(backend, call, resource, request), messageOf);
       return call.auditSource === undefined ? items : audited(call, items);
     }),
     create: unary<Buffer, Uint8Array>(async (request, context) => {
@@ -117,6 +118,6 @@ function protobufOf(object: StoredObject): Uint8Array {
   return object.protobuf;
 }
 
-async function* messages(items: ReturnType<typeof watch>): AsyncGenerator<Uint8Array, void> {
-  for await (const item of items) yield item.message;
+function messageOf(item: WatchItem): Uint8Array {
+  return item.message;
 }

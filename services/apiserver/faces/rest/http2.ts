@@ -10,11 +10,13 @@ import {
   type HeaderBlock,
   type Stream,
 } from "../../../../ha/http2/mod.ts";
-import type {
-  DeadlineWheel,
-  Expiring,
-  PeerIdentity,
-  RequestBytes,
+import {
+  type DeadlineWheel,
+  type Expiring,
+  type PeerIdentity,
+  type ReadyIterator,
+  type RequestBytes,
+  readyIterator,
 } from "../../../../ha/rpc/mod.ts";
 import { StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Log } from "../../../../ha/runtime/types.ts";
@@ -236,16 +238,33 @@ class Exchange implements RestRequest, Expiring {
     }
     connection.headers(stream, block, false);
     try {
-      for await (const piece of body) {
-        if (this.#gone) break;
-        if (!connection.data(stream, piece, false)) await this.#written();
-      }
+      await this.#send(readyIterator(body));
       if (!this.#gone) connection.data(stream, noBytes, true);
       this.#settle();
     } catch (thrown) {
       const { message: error } = StatusError.from(thrown);
       this.#session.options.log.debug("a REST stream broke", { target: this.target, error });
       if (!this.#gone) connection.reset(stream, ErrorCode.internalError);
+    }
+  }
+
+  /** Ends early when the client leaves. */
+  async #send(pieces: ReadyIterator<Uint8Array>): Promise<void> {
+    const { connection } = this.#session;
+    let complete = false;
+    try {
+      while (!this.#gone) {
+        let piece = pieces.ready();
+        if (piece === undefined) {
+          const step = await pieces.next();
+          complete = step.done === true;
+          if (step.done || this.#gone) return;
+          piece = step.value;
+        }
+        if (!connection.data(this.#stream, piece, false)) await this.#written();
+      }
+    } finally {
+      if (!complete) await pieces.return?.();
     }
   }
 

@@ -1,3 +1,5 @@
+import { type ReadyIterator, readyIterator } from "../../../../ha/rpc/mod.ts";
+
 /**
  * The stream, once it has begun: `begun` resolves, or its first piece is there, or it has ended.
  * Rejects with what it throws before.
@@ -5,20 +7,38 @@
 export async function opened<T>(
   stream: AsyncIterable<T>,
   begun: Promise<void>,
-): Promise<AsyncIterable<T>> {
-  const iterator = stream[Symbol.asyncIterator]();
+): Promise<ReadyIterator<T>> {
+  const iterator = readyIterator(stream);
   const first = iterator.next();
   await Promise.race([begun, first]);
-  return rest(first, iterator);
+  return new Opened(first, iterator);
 }
 
-async function* rest<T>(
-  first: Promise<IteratorResult<T, unknown>>,
-  iterator: AsyncIterator<T, unknown>,
-): AsyncGenerator<T, void> {
-  try {
-    for (let step = await first; !step.done; step = await iterator.next()) yield step.value;
-  } finally {
-    await iterator.return?.();
+class Opened<T> implements ReadyIterator<T> {
+  #first: Promise<IteratorResult<T>> | undefined;
+  readonly #iterator: ReadyIterator<T>;
+
+  constructor(first: Promise<IteratorResult<T>>, iterator: ReadyIterator<T>) {
+    this.#first = first;
+    this.#iterator = iterator;
+  }
+
+  ready(): T | undefined {
+    return this.#first === undefined ? this.#iterator.ready() : undefined;
+  }
+
+  next(): Promise<IteratorResult<T>> {
+    const first = this.#first;
+    this.#first = undefined;
+    return first ?? this.#iterator.next();
+  }
+
+  async return(): Promise<IteratorResult<T>> {
+    await this.#iterator.return?.();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
   }
 }

@@ -1,4 +1,5 @@
 /** Watch events as the API sends them: one JSON object a line. */
+import { type ReadyIterator, readyIterator } from "../../../../ha/rpc/mod.ts";
 import type { WatchItem } from "../../storage/watch-item.ts";
 import { statusOf } from "./answers.ts";
 import { type Form, objectBytes } from "./lists.ts";
@@ -10,20 +11,66 @@ const shared = new Map<string, WeakMap<WatchItem, Buffer>>();
 const newLine = Buffer.from("}\n");
 
 /** Ends with an ERROR event when the watch fails after it has begun. */
-export async function* frames(
-  items: AsyncIterable<WatchItem>,
-  form: Form,
-): AsyncGenerator<Uint8Array, void> {
-  let first = true;
-  try {
-    for await (const item of items) {
-      yield first && form.accepted.as === "Table"
-        ? tableFrame(item, form, true)
-        : frameOf(item, form);
-      first = false;
+export function frames(items: AsyncIterable<WatchItem>, form: Form): ReadyIterator<Uint8Array> {
+  return new Frames(readyIterator(items), form);
+}
+
+const done = { done: true, value: undefined } as const;
+
+class Frames implements ReadyIterator<Uint8Array> {
+  readonly #items: ReadyIterator<WatchItem>;
+  readonly #form: Form;
+  #first = true;
+  #failed = false;
+
+  constructor(items: ReadyIterator<WatchItem>, form: Form) {
+    this.#items = items;
+    this.#form = form;
+  }
+
+  ready(): Uint8Array | undefined {
+    if (this.#failed) return undefined;
+    const item = this.#items.ready();
+    if (item === undefined) return undefined;
+    try {
+      return this.#frame(item);
+    } catch (thrown) {
+      return this.#fail(thrown);
     }
-  } catch (thrown) {
-    yield Buffer.from(`${JSON.stringify({ type: "ERROR", object: statusOf(thrown) })}\n`);
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    if (this.#failed) return done;
+    try {
+      const step = await this.#items.next();
+      return step.done ? done : { done: false, value: this.#frame(step.value) };
+    } catch (thrown) {
+      return { done: false, value: this.#fail(thrown) };
+    }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    await this.#items.return?.();
+    return done;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #frame(item: WatchItem): Buffer {
+    const form = this.#form;
+    const table = this.#first && form.accepted.as === "Table";
+    this.#first = false;
+    return table ? tableFrame(item, form, true) : frameOf(item, form);
+  }
+
+  #fail(thrown: unknown): Buffer {
+    this.#failed = true;
+    this.#items.return?.().catch(() => {
+      // The client is told of the first failure.
+    });
+    return Buffer.from(`${JSON.stringify({ type: "ERROR", object: statusOf(thrown) })}\n`);
   }
 }
 
