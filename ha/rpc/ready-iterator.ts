@@ -75,7 +75,7 @@ class Mapped<T, Result> implements ReadyIterator<Result> {
     return step.done ? done : { done: false, value: this.#changed(step.value) };
   }
 
-  /** Whoever cannot change a value wants no more of them. */
+  /** After a value that cannot be changed no more of them are wanted. */
   #changed(value: T): Result {
     try {
       return this.#change(value);

@@ -106,7 +106,7 @@ let writer = new BinaryWriter();
 /** One writer for all messages: its buffer need not grow anew for each. */
 function encodeWith(message: GeneratedMessage, document: Document): Uint8Array {
   const own = writer;
-  // Until it has ended well, nobody else takes it.
+  // It is put back only when it has ended well.
   writer = new BinaryWriter();
   const bytes = message.encode(document as never, own).finish();
   if (bytes.length <= keptBytesMax) writer = own;
