@@ -1,6 +1,6 @@
-import type { Pod } from "../../proto/gen/core.ts";
+import type { Pod, PodCondition } from "../../proto/gen/core.ts";
 import { isConflict, isNotFound, keyOf } from "../client/mod.ts";
-import { isFinished, parseTime } from "../kinds/mod.ts";
+import { isFinished, parseTime, withCondition } from "../kinds/mod.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
 export interface PodGcOptions {
@@ -27,7 +27,8 @@ export function podGcController(options: PodGcOptions): Controller {
         await removeExcess(context, pods, options.terminatedThreshold);
         await removeOrphans(context, pods, missingSince, options.quarantineMillis);
         for (const pod of pods) {
-          if (pod.metadata?.deletionTimestamp && !pod.spec?.nodeName) await remove(context, pod);
+          if (!pod.metadata?.deletionTimestamp || pod.spec?.nodeName) continue;
+          await remove(context, await failed(context, pod));
         }
         return { after: options.periodMillis };
       };
@@ -75,7 +76,35 @@ async function removeOrphans(
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
-    for (const pod of pods) if (pod.spec?.nodeName === name) await remove(context, pod);
+    for (const pod of pods) {
+      if (pod.spec?.nodeName === name) await remove(context, await failed(context, pod, nodeGone));
+    }
+  }
+}
+
+const nodeGone = {
+  type: "DisruptionTarget",
+  status: "True",
+  reason: "DeletionByPodGC",
+  message: "PodGC: node no longer exists",
+};
+
+/** The pod as failed, so that what counts its end finds it, with the condition if there is one. */
+async function failed(
+  { client, clock, write }: ControllerContext,
+  pod: Pod,
+  condition?: PodCondition,
+): Promise<Pod> {
+  if (isFinished(pod)) return pod;
+  const known = pod.status?.conditions;
+  const conditions = condition && withCondition(known, condition, clock.wallMillis());
+  const status = { ...pod.status, phase: "Failed", ...(conditions && { conditions }) };
+  try {
+    return await client.pods.updateStatus({ ...pod, status }, write);
+  } catch (error) {
+    // Gone or changed meanwhile; the removal finds out.
+    if (!isNotFound(error) && !isConflict(error)) throw error;
+    return pod;
   }
 }
 

@@ -15,6 +15,7 @@ import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { disruptionController } from "./disruption.ts";
 import { endpointSliceController } from "./endpoint-slice.ts";
+import { endpointSliceMirroringController } from "./endpoint-slice-mirroring.ts";
 import { endpointsController } from "./endpoints.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
 import { horizontalPodAutoscalerController } from "./horizontal-pod-autoscaler/controller.ts";
@@ -105,6 +106,11 @@ const flags = {
     default: 5,
     help: "services whose slices are written at a time",
   },
+  "mirroring-concurrent-service-endpoint-syncs": {
+    type: "number",
+    default: 5,
+    help: "endpoints mirrored at a time",
+  },
   "concurrent-resource-quota-syncs": { type: "number", default: 5, help: "quotas at a time" },
   "concurrent-namespace-syncs": { type: "number", default: 10, help: "namespaces at a time" },
   "root-ca-file": {
@@ -181,6 +187,7 @@ async function controllersByFlags(
     volumeProtectionController(1),
     endpointsController(values["concurrent-endpoint-syncs"]),
     endpointSliceController(values["concurrent-service-endpoint-syncs"]),
+    endpointSliceMirroringController(values["mirroring-concurrent-service-endpoint-syncs"]),
     namespaceController(values["concurrent-namespace-syncs"]),
     resourceQuotaController(values["concurrent-resource-quota-syncs"]),
     garbageCollector(values["concurrent-gc-syncs"]),

@@ -13,7 +13,7 @@ import {
   withCondition,
 } from "../../kinds/mod.ts";
 import { forbidden } from "../errors.ts";
-import { objectKey } from "../storage/keys.ts";
+import { objectKey, partsOf } from "../storage/keys.ts";
 import { createSelection } from "../storage/selection.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
@@ -59,6 +59,39 @@ export async function takeFromBudget(
     return { action: "put", document: next as Document };
   });
 }
+
+/**
+ * Says in the pod's status that it ends because of an eviction, so that what owns the pod need not
+ * take that for a failure. `uid`: of the pod that is meant, if it must be the very one.
+ */
+export async function markEvicted(
+  backend: Backend,
+  call: Call,
+  pods: Resource,
+  key: string,
+  uid: string | undefined,
+): Promise<void> {
+  const { name } = partsOf(pods, key);
+  const requestId = call.requestId && `${call.requestId}/condition`;
+  const about = { resource: pods, key, name, dryRun: false, subresource: "status", requestId };
+  await change(backend, call, about, (stored) => {
+    const pod = stored.copy() as Pod;
+    if (pod.metadata?.deletionTimestamp || isFinished(pod)) return { action: "keep" };
+    if (uid !== undefined && uid !== pod.metadata?.uid) return { action: "keep" };
+    const conditions = withCondition(pod.status?.conditions, evicted, backend.now());
+    return {
+      action: "put",
+      document: { ...pod, status: { ...pod.status, conditions } } as Document,
+    };
+  });
+}
+
+const evicted = {
+  type: "DisruptionTarget",
+  status: "True",
+  reason: "EvictionByEvictionAPI",
+  message: "Eviction API: evicting",
+};
 
 /** A pod that serves nothing anyway; by default only while enough others are healthy. */
 function isFreeToGo(pod: Pod, { spec, status }: PodDisruptionBudget): boolean {

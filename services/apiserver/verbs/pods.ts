@@ -9,7 +9,7 @@ import { change, type Outcome } from "./change.ts";
 import type { Connection } from "./connection.ts";
 import { checkDeletion, deleted, removeAdmitted } from "./delete.ts";
 import { dryRunOf, metadataOf } from "./documents.ts";
-import { takeFromBudget } from "./eviction.ts";
+import { markEvicted, takeFromBudget } from "./eviction.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { checkPreconditions } from "./update.ts";
 
@@ -118,6 +118,9 @@ export async function evict(
     await admitBody(backend, call, target, body, dryRun);
     const stored = backend.cache.of(pods).get(key);
     if (stored) await takeFromBudget(backend, call, stored.document as Pod, dryRun);
+    if (stored && !dryRun) {
+      await markEvicted(backend, call, pods, key, deletion.preconditions?.uid);
+    }
     const { object } = await removeAdmitted(backend, call, pods, key, deletion);
     return deleted(pods, object);
   });

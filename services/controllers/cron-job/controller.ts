@@ -7,7 +7,7 @@ import { canonical } from "../canonical.ts";
 import { isJobComplete, isJobFailed, isJobFinished } from "../job/finished.ts";
 import { controllerOf, controllerReference } from "../owners.ts";
 import type { Controller, ControllerContext } from "../types.ts";
-import { dueOf, zonedTime } from "./times.ts";
+import { dueOf, utcText, zonedTime } from "./times.ts";
 
 const timestampAnnotation = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 /** So much after the time, so that the clock has certainly reached it. */
@@ -119,18 +119,18 @@ class CronJobLoop {
       recorder.event(about(cronJob), "Warning", "UnparseableSchedule", due);
       return undefined;
     }
-    const { nextMillis, scheduledMillis, missed, tooManyMissed } = due;
+    const { nextMillis, scheduledMillis, tooManyMissed } = due;
     const again = nextMillis === undefined ? undefined : { after: nextMillis - now + slackMillis };
     if (scheduledMillis === undefined) return again;
     if (tooManyMissed) {
       const text =
-        `too many missed start times: ${missed}. Set or decrease ` +
-        ".spec.startingDeadlineSeconds or check clock skew";
+        "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check " +
+        "clock skew";
       recorder.event(about(cronJob), "Warning", "TooManyMissedTimes", text);
     }
     const deadline = cronJob.spec?.startingDeadlineSeconds;
     if (deadline !== undefined && scheduledMillis + deadline * 1000 < now) {
-      const text = `Missed scheduled time to start a job: ${new Date(scheduledMillis).toUTCString()}`;
+      const text = `Missed scheduled time to start a job: ${utcText(scheduledMillis)}`;
       recorder.event(about(cronJob), "Warning", "MissSchedule", text);
       return again;
     }

@@ -70,3 +70,8 @@ export function zonedTime(millis: number, timeZone: string | undefined): string 
   const shift = (Number(hours) * 60 + Number(minutes)) * 60_000 * (sign === "-" ? -1 : 1);
   return `${new Date(millis + shift).toISOString().slice(0, 19)}${shift === 0 ? "Z" : offset}`;
 }
+
+/** E.g. `Mon, 02 Jan 2006 15:04:05 +0000`. */
+export function utcText(millis: number): string {
+  return new Date(millis).toUTCString().replace("GMT", "+0000");
+}

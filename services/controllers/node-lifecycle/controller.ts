@@ -1,6 +1,6 @@
 import type { Node, NodeCondition, Pod } from "../../../proto/gen/core.ts";
 import { type Again, isConflict, isNotFound, keyOf } from "../../client/mod.ts";
-import { isActive, isFinished, rfc3339Seconds } from "../../kinds/mod.ts";
+import { isActive, isFinished, rfc3339Seconds, withCondition } from "../../kinds/mod.ts";
 import { inParallel } from "../batches.ts";
 import { isReady } from "../pods.ts";
 import type { Controller, ControllerContext } from "../types.ts";
@@ -186,13 +186,15 @@ class NodeLifecycleLoop {
   }
 
   async #evictPod(pod: Pod, nodeName: string): Promise<void> {
-    const { client, log, recorder, write } = this.#context;
+    const { client, clock, log, recorder, write } = this.#context;
     const { name = "", namespace, uid = "" } = pod.metadata ?? {};
     log.info("evicting a pod because of its node's taints", { pod: keyOf(pod), node: nodeName });
     const text = `Marking for deletion Pod ${keyOf(pod)}`;
     const about = { ...pod, apiVersion: "v1", kind: "Pod" };
     recorder.event(about, "Normal", "TaintManagerEviction", text);
+    const conditions = withCondition(pod.status?.conditions, tainted, clock.wallMillis());
     try {
+      await client.pods.updateStatus({ ...pod, status: { ...pod.status, conditions } }, write);
       await client.pods.delete(name, namespace, { ...write, preconditions: { uid } });
     } catch (error) {
       // Gone already, or replaced by another pod of that name, which this eviction does not mean.
@@ -200,6 +202,14 @@ class NodeLifecycleLoop {
     }
   }
 }
+
+/** By this, what owns the pod knows that the pod itself has not failed. */
+const tainted = {
+  type: "DisruptionTarget",
+  status: "True",
+  reason: "DeletionByTaintManager",
+  message: "Taint manager: deleting due to NoExecute taint",
+};
 
 function podNodes(pod: Pod): readonly string[] {
   return pod.spec?.nodeName ? [pod.spec.nodeName] : [];
