@@ -5,7 +5,7 @@ import { inParallel } from "../batches.ts";
 import { isReady } from "../pods.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { LivenessTracker } from "./liveness.ts";
-import { EvictionPace, type PaceOptions } from "./pace.ts";
+import { EvictionPace, type NodeCount, type PaceOptions } from "./pace.ts";
 import { evictionTime, type Health, sameTaints, TaintTimes, wantedTaints } from "./taints.ts";
 
 export interface NodeLifecycleOptions extends PaceOptions {
@@ -37,14 +37,13 @@ class NodeLifecycleLoop {
   readonly #context: ControllerContext;
   readonly #options: NodeLifecycleOptions;
   readonly #tracker: LivenessTracker;
-  readonly #pace: EvictionPace;
+  readonly #paces = new Map<string, EvictionPace>();
   readonly #taintTimes: TaintTimes;
 
   constructor(context: ControllerContext, options: NodeLifecycleOptions) {
     this.#context = context;
     this.#options = options;
-    this.#tracker = new LivenessTracker(context.clock);
-    this.#pace = new EvictionPace(options, context.clock);
+    this.#tracker = new LivenessTracker(context.clock, options.graceMillis / 2);
     this.#taintTimes = new TaintTimes(context.clock);
   }
 
@@ -132,16 +131,38 @@ class NodeLifecycleLoop {
     const registered = node.status?.conditions?.some(({ type }) => type === "Ready");
     if (registered && health !== "ready" && !wanted.some(({ effect }) => effect === "NoExecute")) {
       const nodes = informer("Node").lister.list();
-      const name = keyOf(node);
-      // This node's verdict may be newer than the cache.
-      const unready = nodes.filter((each) => keyOf(each) !== name && healthOf(each) !== "ready");
-      if (this.#pace.take(unready.length + 1, nodes.length)) {
+      const zone = zoneOf(node);
+      const inZone = nodes.filter((each) => zoneOf(each) === zone);
+      if (this.#paceOf(zone).take(this.#count(inZone, node), this.#count(nodes, node))) {
         wanted = wantedTaints(node, health, true, now);
       }
     }
     if (sameTaints(current, wanted)) return node;
     log.info("changing a node's taints", { node: keyOf(node), health });
     return client.nodes.update({ ...node, spec: { ...node.spec, taints: wanted } }, write);
+  }
+
+  #paceOf(zone: string): EvictionPace {
+    const known = this.#paces.get(zone);
+    if (known !== undefined) return known;
+    const pace = new EvictionPace(this.#options, this.#context.clock);
+    this.#paces.set(zone, pace);
+    return pace;
+  }
+
+  /**
+   * A node that has missed half its grace counts as unready: when all fall silent together, because
+   * nothing could hear them, not even the first may be emptied.
+   */
+  #count(nodes: readonly Node[], judged: Node): NodeCount {
+    const suspectMillis = this.#options.graceMillis / 2;
+    const unready = nodes.filter((node) => {
+      const name = keyOf(node);
+      // The verdict on this one may be newer than the cache.
+      if (name === keyOf(judged)) return true;
+      return healthOf(node) !== "ready" || this.#tracker.silentMillis(name) > suspectMillis;
+    });
+    return { unready: unready.length, total: nodes.length };
   }
 
   /** Services must not send requests to pods whose node is silent or not ready. */
@@ -210,6 +231,12 @@ const tainted = {
   reason: "DeletionByTaintManager",
   message: "Taint manager: deleting due to NoExecute taint",
 };
+
+function zoneOf({ metadata }: Node): string {
+  const { labels = {} } = metadata ?? {};
+  const [region, zone] = ["region", "zone"].map((name) => labels[`topology.kubernetes.io/${name}`]);
+  return `${region ?? ""}:${zone ?? ""}`;
+}
 
 function podNodes(pod: Pod): readonly string[] {
   return pod.spec?.nodeName ? [pod.spec.nodeName] : [];

@@ -12,14 +12,21 @@ interface Seen {
 /**
  * When each node was last heard of, on this process's own clock: what counts is when the reported
  * time was seen to change, never what it says. A node seen for the first time has just been heard
- * of, so a controller that has just started gives every node its full grace.
+ * of, so a controller that has just started gives every node its full grace. So does one that has
+ * heard of no node at all for a while: then nothing could be heard, because no apiserver took
+ * heartbeats, and the silence says nothing about the nodes.
  */
 export class LivenessTracker {
   readonly #clock: LoopClock;
   readonly #seen = new Map<string, Seen>();
+  readonly #gapMillis: number;
+  #heardMillis: number;
 
-  constructor(clock: LoopClock) {
+  /** `gapMillis`: from so long a silence of all nodes on, all of them begin anew. */
+  constructor(clock: LoopClock, gapMillis = Number.POSITIVE_INFINITY) {
     this.#clock = clock;
+    this.#gapMillis = gapMillis;
+    this.#heardMillis = clock.monotonicMillis();
   }
 
   /** Answers the nodes that were heard of anew. */
@@ -66,6 +73,15 @@ export class LivenessTracker {
     return now - seen.atMillis;
   }
 
+  #heard(seen: Seen): void {
+    const now = this.#clock.monotonicMillis();
+    if (now - this.#heardMillis > this.#gapMillis && this.#seen.size > 1) {
+      for (const each of this.#seen.values()) each.atMillis = now;
+    }
+    this.#heardMillis = now;
+    seen.atMillis = now;
+  }
+
   #note(name: string, beat: string): boolean {
     const seen = this.#seen.get(name);
     const time = Date.parse(beat);
@@ -76,7 +92,7 @@ export class LivenessTracker {
     // Several apiservers report; an older report of one says nothing about now.
     if (beat === "" || (seen.beat !== "" && !(time > Date.parse(seen.beat)))) return false;
     seen.beat = beat;
-    seen.atMillis = this.#clock.monotonicMillis();
+    this.#heard(seen);
     return true;
   }
 }

@@ -9,10 +9,17 @@ export interface PaceOptions {
   readonly unhealthyThreshold: number;
 }
 
+/** Nodes of one zone, or of the cluster. */
+export interface NodeCount {
+  readonly unready: number;
+  readonly total: number;
+}
+
 /**
- * How fast nodes may be emptied (kubernetes node-lifecycle `zoneStates`). When many nodes fall silent
- * at once the fault is likelier in the network or here than in the nodes: then slowly, and not at
- * all when every node seems lost.
+ * How fast the nodes of one zone may be emptied (kubernetes node-lifecycle `zoneStates`). When many
+ * nodes fall silent at once the fault is likelier in the network or here than in the nodes: then
+ * slowly, and not at all when every node of the cluster seems lost. A zone that is lost as a whole
+ * while another one lives is emptied at the usual rate.
  */
 export class EvictionPace {
   readonly #options: PaceOptions;
@@ -26,21 +33,23 @@ export class EvictionPace {
     this.#atMillis = clock.monotonicMillis();
   }
 
-  /** True when one more node may be emptied now. */
-  take(unready: number, total: number): boolean {
+  /** True when one more node of the zone may be emptied now. */
+  take(zone: NodeCount, cluster: NodeCount): boolean {
     const now = this.#clock.monotonicMillis();
-    const rate = this.rate(unready, total);
+    const rate = evictionRate(this.#options, zone, cluster);
     this.#tokens = Math.min(1, this.#tokens + ((now - this.#atMillis) / 1000) * rate);
     this.#atMillis = now;
     if (rate === 0 || this.#tokens < 1) return false;
     this.#tokens--;
     return true;
   }
+}
 
-  rate(unready: number, total: number): number {
-    const { rate, secondaryRate, unhealthyThreshold } = this.#options;
-    // A cluster of one node has nowhere else to run, but its pods are gone all the same.
-    if (total > 1 && unready >= total) return 0;
-    return total > 2 && unready / total >= unhealthyThreshold ? secondaryRate : rate;
-  }
+/** Nodes per second. Pure. */
+export function evictionRate(options: PaceOptions, zone: NodeCount, cluster: NodeCount): number {
+  const { rate, secondaryRate, unhealthyThreshold } = options;
+  // A cluster of one node has nowhere else to run, but its pods are gone all the same.
+  if (cluster.total > 1 && cluster.unready >= cluster.total) return 0;
+  if (zone.unready >= zone.total) return rate;
+  return zone.total > 2 && zone.unready / zone.total >= unhealthyThreshold ? secondaryRate : rate;
 }
