@@ -1,4 +1,5 @@
 /** Registers everything of etcd's API on a server. */
+import { FaultsService } from "../../proto/gen/cluster.ts";
 import {
   AuthService,
   ClusterService,
@@ -10,6 +11,7 @@ import {
 import { ElectionService } from "../../proto/gen/etcd_election.ts";
 import { LockService } from "../../proto/gen/etcd_lock.ts";
 import type { RpcServer } from "../rpc/mod.ts";
+import type { FaultControl } from "../runtime/faults/mod.ts";
 import type { Log } from "../runtime/types.ts";
 import type { DirectStore } from "../store/mod.ts";
 import { StoreAccess } from "./access.ts";
@@ -17,6 +19,7 @@ import type { StoreAdmin } from "./admin.ts";
 import { authService } from "./auth-service.ts";
 import { clusterService } from "./cluster-service.ts";
 import { electionService } from "./election-service.ts";
+import { faultsService } from "./faults-service.ts";
 import type { JwtOptions } from "./jwt-options.ts";
 import { JwtTokens } from "./jwt-tokens.ts";
 import { kvService } from "./kv-service.ts";
@@ -41,6 +44,8 @@ export interface EtcdServiceOptions {
   readonly wallMillis?: (() => number) | undefined;
   /** Tokens are JSON Web Tokens (etcd's `--auth-token=jwt,…`); absent: simple ones. */
   readonly jwt?: JwtOptions | undefined;
+  /** Administrators may set these; absent: there is no such service. */
+  readonly faults?: FaultControl | undefined;
 }
 
 export interface EtcdServices {
@@ -75,5 +80,6 @@ export function addEtcdServices(
   server.addService(AuthService, authService(access));
   server.addService(LockService, lockService(access));
   server.addService(ElectionService, electionService(access));
+  if (options.faults) server.addService(FaultsService, faultsService(access, options.faults));
   return { close: () => access.close() };
 }

@@ -1,5 +1,6 @@
 /** A member as a {@link Store}: what its users call, in the member's own thread. */
 import { Role } from "../raft/mod.ts";
+import type { FaultControl } from "../runtime/faults/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import { DiskError } from "../runtime/types.ts";
 import {
@@ -39,6 +40,11 @@ export class MemberStore implements DirectStore {
   readonly #reads: RangeReads;
   /** What administrators ask of the member. */
   readonly admin: MemberAdmin;
+
+  /** Absent: the member was not started to take faults. */
+  get faults(): FaultControl | undefined {
+    return this.#member.runtime.faults;
+  }
 
   constructor(member: Member) {
     this.#member = member;

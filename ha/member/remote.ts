@@ -65,6 +65,8 @@ export type FromMember =
   | { readonly kind: "piece"; readonly id: number; readonly piece: Uint8Array }
   | { readonly kind: "end"; readonly id: number; readonly error: RemoteError | undefined }
   | { readonly kind: "status"; readonly status: MemberStatus }
+  /** A fault has set the member's wall time off by so much. */
+  | { readonly kind: "clockOffset"; readonly millis: number }
   | { readonly kind: "excluded"; readonly error: RemoteError };
 
 export interface RemoteError {

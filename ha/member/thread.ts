@@ -218,6 +218,9 @@ try {
   await runtime.close();
   throw error;
 }
+runtime.faults?.onChange(({ clockOffsetMillis }) => {
+  say({ kind: "clockOffset", millis: clockOffsetMillis });
+});
 store.onStatus((status) => say({ kind: "status", status }));
 store.excluded.then(
   (error) => say({ kind: "excluded", error: toRemote(error) }),

@@ -66,6 +66,8 @@ export interface WorkerMemberOptions {
   readonly quotaBytes?: number | undefined;
   readonly limits?: LimitOverrides | undefined;
   readonly logLevel?: LogLevel | "silent" | undefined;
+  /** Faults can be set on purpose; `clockJumped` is told by how much the wall time is to be off. */
+  readonly faults?: { clockJumped(offsetMillis: number): void } | undefined;
   readonly log: Log;
 }
 
@@ -100,6 +102,7 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
       listen: options.listen,
       identityFile: options.keyFile,
       plaintextPeers: options.plaintextPeers,
+      enableFaults: options.faults !== undefined,
       ...(clusterToken && {
         introductions: {
           token: clusterToken,
@@ -125,7 +128,7 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
     name: "store",
     workerData: data,
   });
-  const store = new WorkerStore(worker);
+  const store = new WorkerStore(worker, (millis) => options.faults?.clockJumped(millis));
   await store.started;
   worker.on("error", (error) => {
     // A member that found itself impossible ends the process: an orderly restart is safe.
@@ -158,8 +161,11 @@ class WorkerStore implements WorkerMember {
   /** The thread has said its first word, or died before. */
   readonly started: Promise<void>;
 
-  constructor(worker: Worker) {
+  readonly #clockJumped: (offsetMillis: number) => void;
+
+  constructor(worker: Worker, clockJumped: (offsetMillis: number) => void) {
     this.#worker = worker;
+    this.#clockJumped = clockJumped;
     this.admin = workerAdmin(
       (method, parameters) => this.#call({ method, admin: parameters }),
       (since) => this.#snapshot(since),
@@ -351,6 +357,9 @@ class WorkerStore implements WorkerMember {
       case "status":
         this.#status = message.status;
         for (const listener of this.#listeners) listener(message.status);
+        return;
+      case "clockOffset":
+        this.#clockJumped(message.millis);
         return;
       case "excluded":
         this.#excluded.resolve(fromRemote(message.error));

@@ -10,6 +10,8 @@
  * reorder against other events, or lose in a crash.
  */
 
+import type { FaultControl } from "./faults/settings.ts";
+
 /** Identifies a member of the cluster: an integer in 1..2^53-1, never reused. */
 export type MemberId = number & { readonly __brand: "MemberId" };
 
@@ -22,6 +24,8 @@ export interface Runtime {
   readonly disk: Disk;
   readonly network: PeerNetwork;
   readonly log: Log;
+  /** Sets faults into clock, disk and network; absent: none can be set. */
+  readonly faults?: FaultControl | undefined;
 }
 
 export interface Clock {

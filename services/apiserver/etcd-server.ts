@@ -13,6 +13,7 @@ import {
   type ServerTls,
   ServingStatus,
 } from "../../ha/rpc/mod.ts";
+import type { FaultControl } from "../../ha/runtime/faults/mod.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { DirectStore } from "../../ha/store/types.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
@@ -29,6 +30,8 @@ export interface EtcdServerOptions {
   readonly tls?: ServerTls | undefined;
   /** Users' tokens are JSON Web Tokens; absent: etcd's simple ones. */
   readonly jwt?: JwtOptions | undefined;
+  /** Administrators may set these; absent: no faults can be set. */
+  readonly faults?: FaultControl | undefined;
   readonly log: Log;
 }
 
@@ -38,7 +41,7 @@ export interface EtcdServer {
 }
 
 export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdServer> {
-  const { store, listen, tls, log } = options;
+  const { store, listen, tls, log, jwt, faults } = options;
   const http = etcdHttp(store, log);
   const server = createRpcServer({
     log,
@@ -47,7 +50,7 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
     maxRequestBytes: etcdLimits.requestBytes,
     tls,
   });
-  const services = addEtcdServices(server, store, store.admin, { log, jwt: options.jwt });
+  const services = addEtcdServices(server, store, store.admin, { log, jwt, faults });
   const health = new HealthRegistry();
   addHealth(server, health);
   addReflection(server);

@@ -11,4 +11,4 @@ export function serveEtcd(member: WorkerMember, options: Options): Promise<EtcdS
 
 /** What `serveEtcd` starts on the other thread. */
 export const serve: ServeInThread<Options> = (store, options, log) =>
-  startEtcdServer({ store, ...options, log });
+  startEtcdServer({ store, ...options, faults: store.faults, log });

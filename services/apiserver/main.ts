@@ -1,4 +1,5 @@
 import { type ClientTls, parseAddress, type RpcEngine } from "../../ha/rpc/mod.ts";
+import { JumpingClock } from "../../ha/runtime/faults/mod.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
@@ -37,6 +38,11 @@ const apiserver = program({
     "etcd-port": {
       type: "number",
       help: "port on which etcd clients are served; absent: they are not",
+    },
+    "enable-faults": {
+      type: "boolean",
+      default: false,
+      help: "administrators may set faults into this replica on its --etcd-port, for drills",
     },
     "quota-bytes": {
       type: "number",
@@ -204,7 +210,10 @@ const apiserver = program({
     const apiEndpoints = parseApiEndpoints(values["kubernetes-service-endpoints"], own);
     const audit = await openAudit(values, { log, now: () => Date.now() });
     const encryption = await encryptionOf(values, log);
-    const { store, member } = await openStore(values, log);
+    const clock = new JumpingClock(productionClock);
+    const { store, member } = await openStore(values, log, (millis) => {
+      clock.offsetMillis = millis;
+    });
     let etcd: EtcdServer | undefined;
     try {
       if (etcdPort !== undefined && member !== undefined) {
@@ -248,6 +257,7 @@ const apiserver = program({
         rpcEngine: rpcEngine(values["rpc-engine"]),
         encryption: encryption?.encryption,
         audit: audit && { policy: audit.policy, sink: audit.log },
+        ...(values["enable-faults"] && { clock }),
         log,
       });
       return {

@@ -32,6 +32,7 @@ export interface StoreFlags {
   readonly "peer-key-file": Text;
   readonly "quota-bytes": number;
   readonly "bind-address": string;
+  readonly "enable-faults"?: boolean;
 }
 
 export interface OpenedStore {
@@ -41,7 +42,14 @@ export interface OpenedStore {
 }
 
 /** Throws a StatusError that names the flag that is missing, or too many. */
-export async function openStore(flags: StoreFlags, log: Log): Promise<OpenedStore> {
+export async function openStore(
+  flags: StoreFlags,
+  log: Log,
+  clockJumped: (offsetMillis: number) => void = () => {},
+): Promise<OpenedStore> {
+  if (flags["enable-faults"] && (flags.store !== undefined || flags["etcd-port"] === undefined)) {
+    throw invalid("--enable-faults is for a replica, and needs --etcd-port, where they are set");
+  }
   if (flags.store !== undefined) {
     return { store: await openExternal(flags, flags.store, log), member: undefined };
   }
@@ -57,6 +65,7 @@ export async function openStore(flags: StoreFlags, log: Log): Promise<OpenedStor
     initialClusterState: clusterState(flags["initial-cluster-state"]),
     quotaBytes: flags["quota-bytes"],
     ...(etcdPort !== undefined && { clientAddresses }),
+    ...(flags["enable-faults"] && { faults: { clockJumped } }),
     log,
   });
   return { store: member, member };

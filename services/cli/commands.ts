@@ -87,6 +87,7 @@ function defineCluster(program: Command): void {
       'what the masters store encrypted, and with which keys (kept; "": nothing)',
     )
     .option("--detach", "return when all is ready; `down` stops it")
+    .option("--enable-faults", "administrators may set faults into the masters, for drills")
     .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
     .action(async (flags: UpFlags) => await (await import("./commands/up.ts")).up(flags));
   verb(program, "down", "stop the local cluster; its state is kept").action(

@@ -50,6 +50,8 @@ export interface Endpoints {
     readonly https: string;
   }[];
   readonly supervisor: { readonly pid: number };
+  /** Administrators may set faults into the masters, on their etcd ports. */
+  readonly faults: boolean;
   /** How much of the cluster answers: masters that serve, nodes that are ready. */
   readonly serving: { readonly masters: number; readonly nodes: number };
   /** Everything has come up once since the start. */

@@ -33,6 +33,8 @@ export interface LocalClusterOptions {
   readonly log: Log;
   /** How long a killed node stays away: longer than the node grace, as a lost machine would. */
   readonly nodeReturnMillis: number;
+  /** Administrators may set faults into the masters. */
+  readonly enableFaults: boolean;
   readonly changed: () => void;
   /** A node's kubelet was killed: its machine counts as lost, with everything that ran on it. */
   readonly lostNode: (name: string) => void;
@@ -58,7 +60,10 @@ export class LocalCluster {
     const { shape, credentials } = options;
     const child = (name: string, args: readonly string[]) => this.#child(name, args);
     this.masters = memberNames("master", shape.masters).map((name, i) =>
-      child(name, masterArgs(shape, credentials, name, i)),
+      child(name, [
+        ...masterArgs(shape, credentials, name, i),
+        ...(options.enableFaults ? ["--enable-faults"] : []),
+      ]),
     );
     this.balancers = memberNames("balancer", balancerCount).map((name, i) =>
       child(name, balancerArgs(shape, credentials, i)),
@@ -185,6 +190,7 @@ export class LocalCluster {
       })),
       balancers,
       supervisor: { pid: process.pid },
+      faults: this.#options.enableFaults,
       serving: this.serving,
       ready: this.ready,
     };

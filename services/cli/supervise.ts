@@ -18,8 +18,17 @@ import { type ClusterView, watchCluster } from "./watch-cluster.ts";
 /** Containers get as long to end as when their kubelet stops. */
 const containerStopMillis = 3_000;
 
-/** Stays until a signal. `nodeReturnMillis`: how long a killed node stays away. */
-export async function supervise(shape: ClusterShape, nodeReturnMillis: number): Promise<void> {
+interface SuperviseOptions {
+  /** How long a killed node stays away. */
+  readonly nodeReturnMillis: number;
+  readonly enableFaults: boolean;
+}
+
+/** Stays until a signal. */
+export async function supervise(
+  shape: ClusterShape,
+  { nodeReturnMillis, enableFaults }: SuperviseOptions,
+): Promise<void> {
   nameProcess("supervisor");
   const paths = directories(shape.dataDirectory);
   writeJson(paths.lock, { pid: process.pid } satisfies Lock);
@@ -45,6 +54,7 @@ export async function supervise(shape: ClusterShape, nodeReturnMillis: number): 
     credentials,
     log,
     nodeReturnMillis,
+    enableFaults,
     changed: () => write(),
     // The kubelet comes back later, as a machine that was switched on again.
     lostNode: (name) => {

@@ -3,11 +3,11 @@
  * ever lost or made, in no range read, now or at a revision of the past.
  */
 import type { Compare, RangeResponse } from "../../ha/store/mod.ts";
+import { Violation } from "../../services/drill/checker/violation.ts";
 import { bytes, Caller, text } from "./caller.ts";
 import { between, type Chance } from "./chance.ts";
 import type { Cluster } from "./cluster.ts";
 import { type KeyState, never, type RecordedOperation } from "./history.ts";
-import { Violation } from "./violation.ts";
 
 const accounts = 5;
 const openingBalance = 100;

@@ -10,8 +10,8 @@ import { Role } from "../../ha/raft/mod.ts";
 import { type SimulatedRuntime, World, type WorldOptions } from "../../ha/runtime/simulated/mod.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import { DiskError, type MemberId } from "../../ha/runtime/types.ts";
+import { Violation } from "../../services/drill/checker/violation.ts";
 import { observe, Truth } from "./truth.ts";
-import { Violation } from "./violation.ts";
 
 export interface Seat {
   readonly peer: ClusterPeer;

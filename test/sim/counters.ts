@@ -1,10 +1,11 @@
 /** Counters that go up by compare-and-swap: no step is skipped, none is taken twice. */
+
+import { Violation } from "../../services/drill/checker/violation.ts";
 import { bytes, Caller, text } from "./caller.ts";
 import { between, type Chance } from "./chance.ts";
 import type { Cluster } from "./cluster.ts";
 import { never, type RecordedOperation } from "./history.ts";
 import type { TrueEvent } from "./truth.ts";
-import { Violation } from "./violation.ts";
 
 const prefix = "/counters/";
 

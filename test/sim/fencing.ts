@@ -3,10 +3,11 @@
  * fence one higher; a guarded write carries the fence as it was. A deposed leader may go on
  * believing, but nothing that it writes after its successor has begun is applied.
  */
+
+import { Violation } from "../../services/drill/checker/violation.ts";
 import { bytes, Caller, text } from "./caller.ts";
 import { between } from "./chance.ts";
 import type { TrueEvent } from "./truth.ts";
-import { Violation } from "./violation.ts";
 
 const leaderKey = "/fencing/leader";
 const fenceKey = "/fencing/fence";

@@ -6,12 +6,12 @@
 import { BackupReader } from "../../ha/member/mod.ts";
 import { byRevision, decodeChanges, openRecord, Prefix } from "../../ha/store/layout.ts";
 import type { Revision } from "../../ha/store/mod.ts";
+import { Violation } from "../../services/drill/checker/violation.ts";
 import { bytes, Caller, text } from "./caller.ts";
 import { between, type Chance } from "./chance.ts";
 import type { Cluster } from "./cluster.ts";
 import { Timeline } from "./kv-checks.ts";
 import type { TrueEvent } from "./truth.ts";
-import { Violation } from "./violation.ts";
 
 /** Everything under a prefix, as one member said it was at a revision. */
 export interface PastRead {

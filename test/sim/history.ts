@@ -1,5 +1,5 @@
 /** What clients did and were told: the evidence that the checkers of `kv-checks.ts` judge. */
-import type { RegisterAction } from "./linearizability.ts";
+import type { RegisterAction } from "../../services/drill/checker/linearizability.ts";
 
 export interface KeyState {
   readonly key: string;

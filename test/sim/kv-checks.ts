@@ -5,10 +5,14 @@
  * fit this order and the order fits real time: that is decided in one pass, without a search. The
  * search of `linearizability.ts`, which knows nothing of revisions, judges the same operations.
  */
+
+import {
+  checkRegister,
+  type HistoryOperation,
+} from "../../services/drill/checker/linearizability.ts";
+import { Violation } from "../../services/drill/checker/violation.ts";
 import type { RecordedOperation } from "./history.ts";
-import { checkRegister, type HistoryOperation } from "./linearizability.ts";
 import type { TrueEvent } from "./truth.ts";
-import { Violation } from "./violation.ts";
 
 /** Every key at every revision. */
 export class Timeline {

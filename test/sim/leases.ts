@@ -4,11 +4,12 @@
  * A key with a lease never disappears before the lease's time since the last acknowledged
  * keep-alive is over, and does disappear some time later.
  */
+
+import { Violation } from "../../services/drill/checker/violation.ts";
 import { bytes, Caller } from "./caller.ts";
 import { between, type Chance } from "./chance.ts";
 import type { Cluster } from "./cluster.ts";
 import type { TrueEvent } from "./truth.ts";
-import { Violation } from "./violation.ts";
 
 export interface LeaseRecord {
   readonly key: string;

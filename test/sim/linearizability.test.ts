@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkRegister, type HistoryOperation, type RegisterAction } from "./linearizability.ts";
+import {
+  checkRegister,
+  type HistoryOperation,
+  type RegisterAction,
+} from "../../services/drill/checker/linearizability.ts";
 
 function op(
   client: string,

@@ -1,11 +1,11 @@
 /** Reads, writes, swaps and deletes of a few keys; writes with a request id are repeated anywhere. */
 import type { KeyValue, TxnRequest, TxnResponse } from "../../ha/store/mod.ts";
+import type { RegisterAction } from "../../services/drill/checker/linearizability.ts";
+import { Violation } from "../../services/drill/checker/violation.ts";
 import { type Answer, bytes, Caller, text } from "./caller.ts";
 import { between, type Chance, randomChoice } from "./chance.ts";
 import type { Cluster } from "./cluster.ts";
 import { type KeyState, never, type RecordedOperation } from "./history.ts";
-import type { RegisterAction } from "./linearizability.ts";
-import { Violation } from "./violation.ts";
 
 const keys = ["/registers/a", "/registers/b", "/registers/c", "/registers/d"];
 const attemptsMax = 8;

@@ -1,6 +1,8 @@
 /** One seeded run: faults for safety, then health and the demand for progress. */
 import type { LimitOverrides } from "../../ha/member/mod.ts";
 import { type NetworkOptions, SeededRandom } from "../../ha/runtime/simulated/mod.ts";
+import { Violation } from "../../services/drill/checker/violation.ts";
+import { assertWatchGuarantees } from "../../services/drill/checker/watch-checks.ts";
 import { BankClient } from "./bank.ts";
 import type { Caller } from "./caller.ts";
 import { Cluster } from "./cluster.ts";
@@ -23,8 +25,6 @@ import { assertLeasesLastLong, LeaseClient, leasedKeysLeft } from "./leases.ts";
 import { Operator } from "./operator.ts";
 import { RegisterClient } from "./registers.ts";
 import { observe } from "./truth.ts";
-import { Violation } from "./violation.ts";
-import { assertWatchGuarantees } from "./watch-checks.ts";
 import { SimulatedWatcher } from "./watcher.ts";
 
 export interface RunOptions {

@@ -3,7 +3,7 @@
  * an index says what is true there. Everybody else is held to it, at once.
  */
 import { AlarmType, StateMachine } from "../../ha/store/mod.ts";
-import { Violation } from "./violation.ts";
+import { Violation } from "../../services/drill/checker/violation.ts";
 
 export interface TrueEvent {
   readonly revision: number;

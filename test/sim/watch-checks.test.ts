@@ -11,7 +11,7 @@ import {
   type SeenBatch,
   type SeenEvent,
   type WatchRecord,
-} from "./watch-checks.ts";
+} from "../../services/drill/checker/watch-checks.ts";
 
 const put = (revision: number, key = "/a", value = `v${revision}`): SeenEvent => ({
   revision,

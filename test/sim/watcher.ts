@@ -2,11 +2,15 @@
 
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { KeyRange, Revision, Store, WatchBatch, WatchStream } from "../../ha/store/mod.ts";
+import type {
+  SeenBatch,
+  WatchRecord,
+  WatchSession,
+} from "../../services/drill/checker/watch-checks.ts";
 import { bytes, Caller, text } from "./caller.ts";
 import { between, type Chance, randomChoice } from "./chance.ts";
 import type { Cluster, Seat } from "./cluster.ts";
 import type { TrueEvent } from "./truth.ts";
-import type { SeenBatch, WatchRecord, WatchSession } from "./watch-checks.ts";
 
 export interface WatcherOptions {
   /** Absent: everything. */

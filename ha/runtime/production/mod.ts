@@ -3,6 +3,7 @@
  * {@link productionClock} and {@link createLog} alone; libp2p and LevelDB are loaded only by
  * {@link openProductionRuntime}.
  */
+import { withFaults } from "../faults/mod.ts";
 import type { Disk, Runtime } from "../types.ts";
 import { productionClock } from "./clock.ts";
 import { loadOrCreateIdentity, type MemberIdentity } from "./identity.ts";
@@ -36,6 +37,8 @@ export interface ProductionRuntimeOptions {
   /** Peers on this machine that are told so too get messages unencrypted. */
   readonly plaintextPeers?: boolean | undefined;
   readonly introductions?: Libp2pNetworkOptions["introductions"];
+  /** Faults can be set on purpose, into clock, disk and network. */
+  readonly enableFaults?: boolean | undefined;
 }
 
 export interface ProductionRuntime extends Runtime {
@@ -71,18 +74,19 @@ export async function openProductionRuntime(
     ...(options.links && { limits: options.links }),
   });
   let closing: Promise<void> | undefined;
+  const parts = { clock, random, disk, network };
+  const faulty = options.enableFaults ? withFaults(parts) : undefined;
   const closeInOrder = async (): Promise<void> => {
+    faulty?.faults.close();
     try {
-      await network.close();
+      await (faulty ?? parts).network.close();
     } finally {
       await disk.close();
     }
   };
   return {
-    clock,
-    random,
-    disk,
-    network,
+    ...parts,
+    ...faulty,
     log,
     identity,
     introduce: (address) => network.introduce(address),

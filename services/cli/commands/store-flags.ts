@@ -74,6 +74,11 @@ export const storeFlags = {
     default: "simple",
     help: "simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m",
   },
+  "enable-faults": {
+    type: "boolean",
+    default: false,
+    help: "administrators may set faults into this member, for drills",
+  },
   "insecure-loopback": {
     type: "boolean",
     default: false,
@@ -103,6 +108,7 @@ export interface StoreSettings {
   readonly clusterToken: string;
   readonly clusterState: "new" | "existing";
   readonly quotaBytes: number;
+  readonly enableFaults: boolean;
 }
 
 /** Throws a StatusError that names the flag and what is wrong with it. */
@@ -130,6 +136,7 @@ export async function storeSettings(flags: StoreFlags): Promise<StoreSettings> {
     clusterState: clusterState(flags["initial-cluster-state"]),
     jwt: await readAuthToken(flags["auth-token"]),
     quotaBytes: flags["quota-backend-bytes"] ?? flags["quota-bytes"] ?? 0,
+    enableFaults: flags["enable-faults"],
   };
 }
 

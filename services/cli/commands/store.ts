@@ -26,6 +26,8 @@ const store = program({
       initialClusterState: settings.clusterState,
       clientAddresses: clientUrls,
       quotaBytes: settings.quotaBytes,
+      // Of the wall time nothing is served here but what the member's thread does.
+      ...(settings.enableFaults && { faults: { clockJumped: () => {} } }),
       log,
     });
     const servers: EtcdServer[] = [];

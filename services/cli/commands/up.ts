@@ -25,6 +25,7 @@ export interface UpFlags {
   readonly auditPolicyFile?: string;
   readonly encryptionProviderConfig?: string;
   readonly detach?: boolean;
+  readonly enableFaults?: boolean;
   readonly nodeReturnSeconds: number;
 }
 
@@ -49,7 +50,10 @@ export async function up(flags: UpFlags): Promise<void> {
   rmSync(paths.endpoints, { force: true });
   if (flags.detach) return await detach(shape, flags, paths);
   const { supervise } = await import("../supervise.ts");
-  await supervise(shape, flags.nodeReturnSeconds * 1000);
+  await supervise(shape, {
+    nodeReturnMillis: flags.nodeReturnSeconds * 1000,
+    enableFaults: flags.enableFaults ?? false,
+  });
 }
 
 /** Flags win; otherwise a cluster keeps the shape it was first started with. */
@@ -161,6 +165,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...["up", "--data-dir", shape.dataDirectory, "--base-port", String(shape.basePort)],
     ...["--masters", String(shape.masters), "--nodes", String(shape.nodes)],
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
+    ...(flags.enableFaults ? ["--enable-faults"] : []),
     ...(flags.nodeCapacity === undefined ? [] : ["--node-capacity", flags.nodeCapacity]),
     ...["--audit-policy-file", shape.auditPolicyFile ?? ""],
     ...["--encryption-provider-config", shape.encryptionConfigFile ?? ""],

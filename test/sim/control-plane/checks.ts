@@ -1,8 +1,8 @@
 /** The guarantees of the control plane, judged by the store's true history and the evidence. */
 import type { ReplicaSet } from "../../../proto/gen/apps.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
+import { Violation } from "../../../services/drill/checker/violation.ts";
 import type { TrueEvent } from "../truth.ts";
-import { Violation } from "../violation.ts";
 import type { Evidence } from "./evidence.ts";
 
 const podPrefix = "/registry/pods/";

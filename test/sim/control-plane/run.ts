@@ -5,6 +5,7 @@
  */
 import { SeededRandom } from "../../../ha/runtime/simulated/mod.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
+import { Violation } from "../../../services/drill/checker/violation.ts";
 import { settle } from "../../client/fake-clock.ts";
 import { admin } from "../../client/in-process.ts";
 import { quietLog } from "../../client/quiet-log.ts";
@@ -12,7 +13,6 @@ import { between, randomChoice } from "../chance.ts";
 import { Cluster } from "../cluster.ts";
 import { type FaultName, torment } from "../faults.ts";
 import { observe } from "../truth.ts";
-import { Violation } from "../violation.ts";
 import { assertNoDoubleBind, assertNoLostPod, assertNoRelist, unsettled } from "./checks.ts";
 import {
   type Component,
