@@ -1,6 +1,6 @@
 /** Three members of the store alone, as processes on loopback, for drills. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -24,19 +24,33 @@ export interface StoreMember {
   process: ChildProcess;
 }
 
+interface StoreClusterOptions {
+  /** Faults can be set into the members. */
+  readonly faults?: boolean;
+}
+
 export class StoreCluster {
   readonly members: readonly StoreMember[];
-  readonly #directory: string;
+  readonly directory: string;
+  /** `name=host:port/peerid,…` of the founders. */
+  readonly initialCluster: string;
   readonly #args: readonly (readonly string[])[];
 
-  private constructor(directory: string, basePort: number, initialCluster: string) {
-    this.#directory = directory;
+  private constructor(
+    directory: string,
+    basePort: number,
+    initialCluster: string,
+    { faults = false }: StoreClusterOptions,
+  ) {
+    this.directory = directory;
+    this.initialCluster = initialCluster;
     this.#args = names.map((name, i) => [
       ...["store", "--name", name, "--data-dir", join(directory, name), "--insecure-loopback"],
       ...["--listen-client", `127.0.0.1:${basePort + i}`],
       ...["--listen-peer", `127.0.0.1:${basePort + 10 + i}`],
       ...["--initial-cluster", initialCluster],
       ...["--peer-key-file", join(directory, "pki", `peer-${name}.key`)],
+      ...(faults ? ["--enable-faults"] : []),
     ]);
     this.members = names.map((name, i) => {
       const address = `127.0.0.1:${basePort + i}`;
@@ -52,7 +66,10 @@ export class StoreCluster {
     });
   }
 
-  static async start(basePort: number): Promise<StoreCluster> {
+  static async start(
+    basePort: number,
+    options: StoreClusterOptions = {},
+  ): Promise<StoreCluster> {
     const directory = mkdtempSync(join(tmpdir(), "trireme-store-drill-"));
     const peers = names.map((_, i) => `127.0.0.1:${basePort + 10 + i}`).join(",");
     const { stdout } = await promisify(execFile)(process.execPath, [
@@ -61,17 +78,31 @@ export class StoreCluster {
       ...["--peers", peers],
     ]);
     const initialCluster = /--initial-cluster (\S+)/.exec(stdout)?.[1] ?? "";
-    const cluster = new StoreCluster(directory, basePort, initialCluster);
-    await cluster.leader();
+    const cluster = new StoreCluster(directory, basePort, initialCluster, options);
+    try {
+      await cluster.leader();
+    } catch (thrown) {
+      await cluster.close();
+      throw thrown;
+    }
     return cluster;
   }
 
-  #spawn(i: number): ChildProcess {
-    return spawn(process.execPath, [command, ...(this.#args[i] ?? [])], { stdio: "ignore" });
+  /** Later flags win over earlier ones. */
+  #spawn(i: number, flags: readonly string[] = []): ChildProcess {
+    const log = openSync(this.logOf(names[i] ?? ""), "a");
+    const args = [command, ...(this.#args[i] ?? []), ...flags];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", log, log] });
+    closeSync(log);
+    return child;
   }
 
-  restart(member: StoreMember): void {
-    member.process = this.#spawn(this.members.indexOf(member));
+  logOf(name: string): string {
+    return join(this.directory, `${name}.log`);
+  }
+
+  restart(member: StoreMember, flags: readonly string[] = []): void {
+    member.process = this.#spawn(this.members.indexOf(member), flags);
   }
 
   /** Waits until all members that answer agree on one. */
@@ -106,7 +137,7 @@ export class StoreCluster {
       child.kill("SIGCONT");
       child.kill("SIGKILL");
     }
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 }
 

@@ -66,9 +66,11 @@ export class FaultyNetwork implements PeerNetwork {
 
   #arrived(from: MemberId, bytes: Uint8Array): void {
     const fault = this.#faultOf(from);
-    if (fault === undefined) return this.#handlers?.message(from, bytes);
-    if (fault.dropReceived || this.#chance(fault)) return;
-    if (!fault.delayMillis) return this.#handlers?.message(from, bytes);
+    if (fault && (fault.dropReceived || this.#chance(fault))) return;
+    if (!fault?.delayMillis) {
+      this.#handlers?.message(from, bytes);
+      return;
+    }
     if (this.#delayed >= delayedMax) return;
     this.#delayed++;
     this.#parts.clock.after(fault.delayMillis, () => {

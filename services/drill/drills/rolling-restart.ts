@@ -1,0 +1,23 @@
+import type { Drill } from "../drill.ts";
+
+export const rollingRestart: Drill = {
+  name: "rolling-restart",
+  summary: "one master after the other is restarted in order: no client notices",
+  world: "masters",
+  thresholds: {
+    writeOutageMillis: 150,
+    readOutageMillis: 150,
+    watchOutageMillis: 500,
+    failedCalls: 0,
+    relists: 0,
+    elections: 3,
+  },
+  async fault(scene) {
+    for (const member of scene.world.members) {
+      scene.strike(`restart of ${member.name}`, async () => {});
+      await scene.terminate(member);
+      await scene.world.revive(member);
+      await scene.whole();
+    }
+  },
+};
