@@ -53,7 +53,12 @@ export interface CallRecord {
 }
 
 export type WatchRecordLine =
-  | { readonly kind: "session"; readonly watcher: string; readonly t: number; readonly start: number }
+  | {
+      readonly kind: "session";
+      readonly watcher: string;
+      readonly t: number;
+      readonly start: number;
+    }
   | {
       readonly kind: "batch";
       readonly watcher: string;

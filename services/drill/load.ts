@@ -132,7 +132,12 @@ export class Load {
         const late = recorder.now() - t > patienceMillis;
         if (!repeatable.has(code) || late) {
           const error = message.slice(0, 300);
-          recorder.call({ ...common, code: nameOf(code), error, ...(retries.length > 0 && { retries }) });
+          recorder.call({
+            ...common,
+            code: nameOf(code),
+            error,
+            ...(retries.length > 0 && { retries }),
+          });
           return door;
         }
         retries.push(nameOf(code));

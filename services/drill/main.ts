@@ -1,86 +1,148 @@
 /**
- * `npm run drill -- NAME`: a fault under load, and a verdict. Starts a cluster of its own, on ports
- * of its own, in a directory that it removes.
+ * `npm run drill -- NAME`: a fault under load, and a verdict over it. Exit codes: 0 passed, 1 failed,
+ * 2 void, or bad usage.
  */
-import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { promisify } from "node:util";
-import { createLog } from "../../ha/runtime/production/log.ts";
-import { refuse, toolArguments, wholeNumber } from "../../ha/runtime/production/tool.ts";
-import { connectClient } from "../client/mod.ts";
-import { type DrillReport, drills } from "./drills.ts";
-import { storeDrill } from "./store-drill.ts";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { refuse } from "../../ha/runtime/production/tool.ts";
+import { SeededRandom } from "../../ha/runtime/simulated/seeded-random.ts";
+import type { ReportData } from "../load/report/report-data.ts";
+import type { Drill } from "./drill.ts";
+import { readEvidence } from "./evidence.ts";
+import { runChecker } from "./judge/run-checker.ts";
+import { judge } from "./judge/verdict.ts";
+import { type DrillOptions, parseOptions } from "./options.ts";
+import { linesOf, reportOf } from "./report.ts";
+import { holdDrill } from "./runner.ts";
+import { drills } from "./table.ts";
+import { Worlds } from "./worlds.ts";
 
-const storeFaults = { "store-kill": "kill", "store-stop": "stop" } as const;
-const { values, choice: name } = toolArguments(
-  {
-    name: "drill",
-    usage: "npm run drill -- [NAME] [--rounds 10] [--base-port 27443] [--json]",
-    choices: [...Object.keys(drills), ...Object.keys(storeFaults)].toSorted(
-      (a, b) => Number(b === "leader-kill") - Number(a === "leader-kill"),
-    ),
-    flags: {
-      rounds: { type: "number", default: 10, help: "faults of a drill of the store, in a row" },
-      "base-port": { type: "number", default: 27_443, help: "the first of the cluster's ports" },
-      json: { type: "boolean", default: false, help: "the report as JSON" },
-    },
-  },
-  process.argv.slice(2),
-);
-const rounds = wholeNumber("drill", "rounds", values.rounds, 1, 10_000);
-const basePort = wholeNumber("drill", "base-port", values["base-port"], 1_024, 65_000);
-const { json } = values;
-if (name === "store-kill" || name === "store-stop") {
-  const report = await storeDrill(storeFaults[name], rounds, basePort);
-  console.log(JSON.stringify(report, null, 2));
-  process.exit(report.passed ? 0 : 1);
-}
-const drill =
-  (Object.hasOwn(drills, name) && drills[name]) || refuse("drill", `no drill "${name}"`);
+const exitCodes = { passed: 0, failed: 1, void: 2, measured: 2 } as const;
+/** Of the full length of steady states and holds. */
+const shortPace = 0.4;
 
-const run = promisify(execFile);
-const command = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
-const directory = mkdtempSync(join(tmpdir(), "trireme-drill-"));
-try {
-  await run(process.execPath, [
-    command,
-    ...["up", "--detach", "--data-dir", directory, "--base-port", String(basePort), "--nodes", "0"],
-  ]);
-  const read = () => JSON.parse(readFileSync(join(directory, "endpoints.json"), "utf8"));
-  const { grpcEndpoints, ca, clientCert, clientKey } = read();
-  const pem = (file: string) => readFileSync(file, "utf8");
-  const client = connectClient({
-    servers: grpcEndpoints,
-    tls: { ca: pem(ca), cert: pem(clientCert), key: pem(clientKey) },
-    log: createLog({}, { level: "silent" }),
-    identity: "drill",
-  });
-  const report = await drill({
-    client,
-    leader: () => read().masters.find((m: { leader: boolean }) => m.leader),
-  });
-  client.close();
-  print(report);
-  process.exitCode = report.passed ? 0 : 1;
-} finally {
-  await run(process.execPath, [command, "down", "--data-dir", directory]);
-  rmSync(directory, { recursive: true, force: true });
-}
-
-function print(report: DrillReport): void {
-  if (json) {
-    console.log(JSON.stringify(report, null, 2));
-    return;
+const options = parseOptions(process.argv.slice(2));
+switch (options.kind) {
+  case "list": {
+    const width = Math.max(...drills.map(({ name }) => name.length));
+    for (const { name, summary } of drills) say(`${name.padEnd(width)}  ${summary}`);
+    break;
   }
-  console.log(`${name}: ${report.passed ? "passed" : "FAILED"}`);
-  const { outageMillis, targetMillis } = report;
-  const within = outageMillis <= targetMillis ? "within" : "OVER";
-  const target = `${within} the target of ${targetMillis} ms`;
-  console.log(`  outage       ${outageMillis} ms without an acknowledged write, ${target}`);
-  console.log(`  slowest      ${report.slowestMillis} ms for one acknowledged write`);
-  console.log(`  acknowledged ${report.acknowledged} writes`);
-  console.log(`  lost         ${report.lost}`);
-  console.log(`  errors       ${JSON.stringify(report.errors)}`);
+  case "judge":
+    try {
+      const report = await judgeFolder(options.folder);
+      show(report);
+      if (options.json !== undefined) writeReports(options.json, [report]);
+      process.exitCode = exitCodes[report.verdict.result];
+    } catch (error) {
+      refuse("drill", (error as Error).message);
+    }
+    break;
+  case "hold":
+    await holdAll(options);
+}
+
+async function holdAll(all: DrillOptions): Promise<void> {
+  const interrupt = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      if (!interrupt.signal.aborted) tell("interrupted: the fault is undone");
+      interrupt.abort();
+    });
+  }
+  const worlds = new Worlds(all, tell);
+  const reports: ReportData[] = [];
+  try {
+    worlds.check();
+    for (const drill of all.drills) {
+      if (interrupt.signal.aborted) break;
+      reports.push(await hold(drill, all, worlds, interrupt.signal));
+    }
+  } catch (error) {
+    await worlds.close();
+    refuse("drill", (error as Error).message);
+  }
+  await worlds.close();
+  if (all.json !== undefined) writeReports(all.json, reports);
+  const codes = reports.map(({ verdict }) => exitCodes[verdict.result]);
+  if (all.suite) summarize(reports);
+  process.exit(codes.includes(1) ? 1 : codes.includes(2) || codes.length === 0 ? 2 : 0);
+}
+
+async function hold(
+  drill: Drill,
+  all: DrillOptions,
+  worlds: Worlds,
+  signal: AbortSignal,
+): Promise<ReportData> {
+  const { seed, rate, clients, repeat, limits, victim, short, command } = all;
+  const world = await worlds.of(drill);
+  const random = new SeededRandom(`${drill.name} ${seed}`);
+  const stamp = new Date().toISOString().replace(/[:.]/g, "-");
+  const folder = join(all.dataDirectory, "drills", `${stamp}-${drill.name}`);
+  mkdirSync(folder, { recursive: true });
+  tell(`${drill.name}: ${drill.summary}`);
+  await holdDrill({
+    drill,
+    world,
+    folder,
+    victim,
+    signal,
+    plan: {
+      name: drill.name,
+      summary: drill.summary,
+      command: command.includes("--seed") ? command : `${command} --seed ${seed}`,
+      seed,
+      run: Date.now().toString(36),
+      face: worlds.faceOf(drill, world),
+      rate,
+      clients,
+      repeat,
+      thresholds: { ...drill.thresholds, ...limits },
+      overridden: Object.keys(limits),
+    },
+    random: (limit) => random.below(limit),
+    pace: short ? shortPace : 1,
+    tidy: !worlds.throwAway,
+    tell,
+  });
+  const report = await judgeFolder(folder);
+  show(report);
+  tell(`the evidence is in ${folder}; \`npm run drill -- judge ${folder}\` judges it again`);
+  return report;
+}
+
+/** Writes `report.json` beside the evidence. */
+async function judgeFolder(folder: string): Promise<ReportData> {
+  const evidence = readEvidence(folder);
+  const verdict = judge(evidence, await runChecker(folder));
+  const report = reportOf(evidence, verdict);
+  writeFileSync(join(folder, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+  return report;
+}
+
+/** The report, or a list of them. */
+function writeReports(file: string, reports: readonly ReportData[]): void {
+  const text = `${JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2)}\n`;
+  if (file === "-") process.stdout.write(text);
+  else writeFileSync(file, text);
+}
+
+function show(report: ReportData): void {
+  if (options.kind !== "list" && options.json === "-") return;
+  for (const line of linesOf(report)) say(line);
+}
+
+function summarize(reports: readonly ReportData[]): void {
+  if (options.kind === "hold" && options.json === "-") return;
+  for (const { name, verdict } of reports) say(`${verdict.result.padEnd(6)}  ${name}`);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** What goes on, beside the report. */
+function tell(line: string): void {
+  process.stderr.write(`drill: ${line}\n`);
 }

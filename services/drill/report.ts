@@ -38,7 +38,12 @@ export function reportOf(evidence: Evidence, verdict: Verdict): ReportData {
         ? { requests: calls.map(pointOf) }
         : { buckets: bucketsOf(calls) }),
       faults: faultsOf(evidence),
-      elections: verdict.elections.map(({ t, term, leader, cause }) => ({ t, term, leader, cause })),
+      elections: verdict.elections.map(({ t, term, leader, cause }) => ({
+        t,
+        term,
+        leader,
+        cause,
+      })),
       members: membersOf(evidence),
       outages: [
         ...verdict.writes.spans.map((span) => ({ ...span, name: "writes" })),
@@ -171,7 +176,8 @@ function membersOf({ timeline }: Evidence): MemberLine[] {
 
 function percentilesOf(latencies: readonly number[]): ReportPercentiles {
   const sorted = latencies.toSorted((a, b) => a - b);
-  const at = (share: number) => round(sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0);
+  const at = (share: number) =>
+    round(sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0);
   return { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1) };
 }
 

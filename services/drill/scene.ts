@@ -171,6 +171,17 @@ export class Scene {
     );
   }
 
+  /** Resolves when the member's process is gone. */
+  async gone(member: MemberRef, withinMillis = 15_000): Promise<void> {
+    const ended = async () => member.pid() === undefined;
+    await until(`${member.name} to end`, ended, withinMillis, this.signal);
+  }
+
+  /** Keeps the fault for so long, however short the drill is to be. */
+  async holdInFull(millis: number): Promise<void> {
+    await pause(millis, this.signal);
+  }
+
   /** Keeps the fault for so long. */
   async hold(millis: number): Promise<void> {
     await pause(Math.max(500, millis * this.#options.pace), this.signal);

@@ -27,6 +27,8 @@ export interface StoreMember {
 interface StoreClusterOptions {
   /** Faults can be set into the members. */
   readonly faults?: boolean;
+  /** Makes the members' data in the directory, before they start. */
+  restore?(directory: string, initialCluster: string): Promise<void>;
 }
 
 export class StoreCluster {
@@ -66,10 +68,7 @@ export class StoreCluster {
     });
   }
 
-  static async start(
-    basePort: number,
-    options: StoreClusterOptions = {},
-  ): Promise<StoreCluster> {
+  static async start(basePort: number, options: StoreClusterOptions = {}): Promise<StoreCluster> {
     const directory = mkdtempSync(join(tmpdir(), "trireme-store-drill-"));
     const peers = names.map((_, i) => `127.0.0.1:${basePort + 10 + i}`).join(",");
     const { stdout } = await promisify(execFile)(process.execPath, [
@@ -78,6 +77,7 @@ export class StoreCluster {
       ...["--peers", peers],
     ]);
     const initialCluster = /--initial-cluster (\S+)/.exec(stdout)?.[1] ?? "";
+    await options.restore?.(directory, initialCluster);
     const cluster = new StoreCluster(directory, basePort, initialCluster, options);
     try {
       await cluster.leader();
@@ -92,7 +92,13 @@ export class StoreCluster {
   #spawn(i: number, flags: readonly string[] = []): ChildProcess {
     const log = openSync(this.logOf(names[i] ?? ""), "a");
     const args = [command, ...(this.#args[i] ?? []), ...flags];
-    const child = spawn(process.execPath, args, { stdio: ["ignore", log, log] });
+    // A group of its own: Ctrl-C is for the drill. By the pipe it notices that the drill is gone.
+    const child = spawn(process.execPath, args, {
+      detached: true,
+      stdio: ["pipe", log, log],
+      env: { ...process.env, TRIREME_SUPERVISED: "1" },
+    });
+    child.stdin?.on("error", () => {});
     closeSync(log);
     return child;
   }

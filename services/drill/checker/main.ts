@@ -2,12 +2,7 @@
  * The checker as a process of its own, so that a history that is too much for it takes neither the
  * memory nor the time of the drill: `node checker/main.ts FOLDER` prints what it found as JSON.
  */
-import {
-  type CallRecord,
-  type Evidence,
-  readEvidence,
-  type WatchRecordLine,
-} from "../evidence.ts";
+import { type CallRecord, type Evidence, readEvidence, type WatchRecordLine } from "../evidence.ts";
 import { checkRegister, type HistoryOperation, type RegisterAction } from "./linearizability.ts";
 import { Violation } from "./violation.ts";
 import {
@@ -33,7 +28,10 @@ export function check(evidence: Evidence): CheckerResult {
 }
 
 function checkHistory({ calls, plan }: Evidence): Omit<CheckerResult, "watch"> {
-  const byKey = Map.groupBy(calls.filter(({ op }) => op !== "create"), ({ key }) => key);
+  const byKey = Map.groupBy(
+    calls.filter(({ op }) => op !== "create"),
+    ({ key }) => key,
+  );
   let registerCalls = 0;
   for (const [key, own] of byKey) {
     const history = own.flatMap((call) => operationOf(call) ?? []);
@@ -53,7 +51,14 @@ function checkHistory({ calls, plan }: Evidence): Omit<CheckerResult, "watch"> {
 }
 
 /** A read without an answer says nothing; a write without one may have been done. */
-function operationOf({ op, client, value, t, end, code }: CallRecord): HistoryOperation | undefined {
+function operationOf({
+  op,
+  client,
+  value,
+  t,
+  end,
+  code,
+}: CallRecord): HistoryOperation | undefined {
   const returned = code === "OK" && end !== undefined ? end : Number.POSITIVE_INFINITY;
   if (op === "read" && returned === Number.POSITIVE_INFINITY) return undefined;
   const action: RegisterAction = { kind: op === "read" ? "read" : "write", value };

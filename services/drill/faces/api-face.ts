@@ -60,7 +60,11 @@ export class ApiFace implements Face {
     let page: string | undefined;
     let revision = 0;
     do {
-      const request = { namespace: this.#namespace, limit: pageSize, ...(page && { continue: page }) };
+      const request = {
+        namespace: this.#namespace,
+        limit: pageSize,
+        ...(page && { continue: page }),
+      };
       const settings = { deadlineMillis: setUpMillisMax };
       const answer = await call(this.#door(0), "list", request, settings);
       for (const { metadata, data } of answer.items ?? []) {

@@ -2,9 +2,6 @@
 import type { ClientTls } from "../../../ha/rpc/mod.ts";
 import type { SeenChange } from "../evidence.ts";
 import type { FaceName } from "../world/world.ts";
-import { ApiFace } from "./api-face.ts";
-import { EtcdFace } from "./etcd-face.ts";
-import { RestFace } from "./rest-face.ts";
 
 /** One try of a call. */
 export interface Attempt {
@@ -62,14 +59,3 @@ export interface FaceOptions {
 
 /** A silent connection is found out about so soon. */
 export const keepalive = { keepaliveMillis: 700, keepaliveTimeoutMillis: 500 } as const;
-
-export function openFace(name: FaceName, options: FaceOptions): Face {
-  switch (name) {
-    case "api":
-      return new ApiFace(options);
-    case "rest":
-      return new RestFace(options);
-    case "etcd":
-      return new EtcdFace(options);
-  }
-}

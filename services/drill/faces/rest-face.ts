@@ -78,7 +78,10 @@ export class RestFace implements Face {
   async *watch(after: number, door: number, signal: AbortSignal): AsyncGenerator<SeenBatch, void> {
     const query = `?watch=1&allowWatchBookmarks=true&resourceVersion=${after}`;
     for await (const line of this.#door(door).lines(this.#path() + query, signal)) {
-      const { type, object } = JSON.parse(line) as { readonly type: string; readonly object: Stored };
+      const { type, object } = JSON.parse(line) as {
+        readonly type: string;
+        readonly object: Stored;
+      };
       if (type === "ERROR") throw errorOf(Number((object as { code?: number }).code), line);
       const revision = revisionOf(object);
       if (type === "BOOKMARK") yield { revision, events: [] };

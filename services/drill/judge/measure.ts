@@ -35,7 +35,9 @@ export function ofKind<K extends TimelineRecord["kind"]>(
   timeline: readonly TimelineRecord[],
   kind: K,
 ): Extract<TimelineRecord, { kind: K }>[] {
-  return timeline.filter((each): each is Extract<TimelineRecord, { kind: K }> => each.kind === kind);
+  return timeline.filter(
+    (each): each is Extract<TimelineRecord, { kind: K }> => each.kind === kind,
+  );
 }
 
 export function roundsOf({ timeline }: Evidence): Round[] {
@@ -67,7 +69,9 @@ export function longestGap(moments: readonly number[], { t, end }: Span): Span {
 /** When calls were acknowledged, in order. */
 export function acknowledgements(calls: readonly CallRecord[], ops: readonly string[]): number[] {
   return calls
-    .flatMap(({ op, code, end }) => (ops.includes(op) && code === "OK" && end !== undefined ? [end] : []))
+    .flatMap(({ op, code, end }) =>
+      ops.includes(op) && code === "OK" && end !== undefined ? [end] : [],
+    )
     .sort((a, b) => a - b);
 }
 
@@ -98,7 +102,8 @@ export function losses({ calls, outcome }: Evidence): Losses {
   const reordered: string[] = [];
   for (const { op, key, value = "", revision } of written) {
     const found = at.get(`${key}=${value}`) ?? [];
-    const there = op === "create" ? entries[key] === value : changes === undefined || found.length > 0;
+    const there =
+      op === "create" ? entries[key] === value : changes === undefined || found.length > 0;
     if (!there) lost.push(`${key} = ${value}, acknowledged at revision ${revision}`);
     const [first] = found;
     if (found.length === 1 && revision !== undefined && first !== revision) {

@@ -10,7 +10,11 @@ const mebibytesMax = 1_024;
 /** Never rejects: what the checker could not do leaves the history undecided. */
 export function runChecker(folder: string): Promise<CheckerResult> {
   const args = [`--max-old-space-size=${mebibytesMax}`, program, folder];
-  const options = { timeout: millisMax, killSignal: "SIGKILL", maxBuffer: 16 * 1024 * 1024 } as const;
+  const options = {
+    timeout: millisMax,
+    killSignal: "SIGKILL",
+    maxBuffer: 16 * 1024 * 1024,
+  } as const;
   return new Promise((resolve) => {
     execFile(process.execPath, args, options, (error, stdout, stderr) => {
       if (error === null) {

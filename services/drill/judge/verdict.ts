@@ -90,7 +90,13 @@ export function judge(evidence: Evidence, checker: CheckerResult): Verdict {
     ...checks.filter(({ passed }) => !passed).map((each) => tellMiss(each, failed)),
   ];
   const result =
-    broken.length > 0 ? "failed" : empty.length > 0 ? "void" : missed.length > 0 ? "failed" : "passed";
+    broken.length > 0
+      ? "failed"
+      : empty.length > 0
+        ? "void"
+        : missed.length > 0
+          ? "failed"
+          : "passed";
   const reasons =
     result === "failed" ? [...broken, ...missed] : result === "void" ? [...empty, ...missed] : [];
   return {
@@ -138,11 +144,16 @@ function checksOf(
   });
 }
 
-function tellMiss({ name, measured, limit }: ThresholdCheck, failed: readonly CallRecord[]): string {
+function tellMiss(
+  { name, measured, limit }: ThresholdCheck,
+  failed: readonly CallRecord[],
+): string {
   const unit = unitOf(name);
   const text = `${thresholdWords[name]}: ${measured}${unit}, above ${limit}${unit}`;
   const [first] = failed;
-  return name === "failedCalls" && first ? `${text}; the first: ${first.code}: ${first.error}` : text;
+  return name === "failedCalls" && first
+    ? `${text}; the first: ${first.code}: ${first.error}`
+    : text;
 }
 
 function violations(
@@ -160,7 +171,9 @@ function violations(
     ...told(reordered, "writes reordered"),
     ...(linearizable === "no" ? [`not linearizable: ${detail}`] : []),
     ...told(watch, "watch guarantees broken"),
-    ...(differ ? [`the members differ: ${hashes.map(([name, hash]) => `${name} ${hash}`).join(", ")}`] : []),
+    ...(differ
+      ? [`the members differ: ${hashes.map(([name, hash]) => `${name} ${hash}`).join(", ")}`]
+      : []),
   ];
 }
 
@@ -214,7 +227,9 @@ function voidReasons(
         `at least ${wanted} were to be`,
     );
   } else if (gap.end - gap.t > steadyGapMillisMax) {
-    reasons.push(`the load was not steady before the fault: a gap of ${Math.round(gap.end - gap.t)} ms`);
+    reasons.push(
+      `the load was not steady before the fault: a gap of ${Math.round(gap.end - gap.t)} ms`,
+    );
   }
   if (outcome === undefined) reasons.push("the store could not be read at the end");
   if (checker.linearizable === "undecided") {
@@ -245,7 +260,9 @@ function sentenceOf(
   { p50, p99, spans }: Outages,
 ): string {
   const outage =
-    spans.length > 1 ? `a write outage of ${p99} ms at most (p50 ${p50})` : `a write outage of ${p99} ms`;
+    spans.length > 1
+      ? `a write outage of ${p99} ms at most (p50 ${p50})`
+      : `a write outage of ${p99} ms`;
   const acknowledged = calls.filter(({ op, code }) => op !== "read" && code === "OK").length;
   switch (result) {
     case "passed":

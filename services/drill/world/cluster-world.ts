@@ -85,14 +85,14 @@ export class ClusterWorld implements World {
   }
 
   /** Starts a cluster on free ports in a directory that goes with it. */
-  static async start(): Promise<ClusterWorld> {
+  static async start(nodes: number): Promise<ClusterWorld> {
     const directory = mkdtempSync(join(tmpdir(), "trireme-drill-"));
     const down = async () => {
       await run(process.execPath, [command, "down", "--data-dir", directory]);
       rmSync(directory, { recursive: true, force: true });
     };
     try {
-      await up(directory);
+      await up(directory, nodes);
       return new ClusterWorld(directory, down);
     } catch (thrown) {
       await down();
@@ -151,15 +151,18 @@ export class ClusterWorld implements World {
   }
 }
 
+/** A killed node comes back after the cluster has given it up. */
+const nodeReturnSeconds = 26;
 const portsFrom = 24_000;
 const portsTo = 31_000;
 const attemptsMax = 10;
 
 /** Ports are chosen at random; where one of them is taken, others are. */
-async function up(directory: string): Promise<void> {
+async function up(directory: string, nodes: number): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const port = String(randomInt(portsFrom, portsTo));
-    const flags = ["--enable-faults", "--nodes", "3", "--node-return-seconds", "6"];
+    const flags = ["--enable-faults", "--nodes", String(nodes)];
+    flags.push("--node-return-seconds", String(nodeReturnSeconds));
     const args = ["up", "--detach", "--data-dir", directory, "--base-port", port, ...flags];
     try {
       await run(process.execPath, [command, ...args]);

@@ -1,13 +1,9 @@
 /** What a drill is held in: a whole cluster, or a store alone. Both are processes on this machine. */
 import { existsSync, readFileSync } from "node:fs";
-import { call, type ClientTls, connect } from "../../../ha/rpc/mod.ts";
+import { type ClientTls, call, connect } from "../../../ha/rpc/mod.ts";
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import { type FaultSettings, FaultsClient } from "../../../proto/gen/cluster.ts";
-import {
-  ClusterClient,
-  MaintenanceClient,
-  type StatusResponse,
-} from "../../../proto/gen/etcd.ts";
+import { ClusterClient, MaintenanceClient, type StatusResponse } from "../../../proto/gen/etcd.ts";
 
 export interface ProcessRef {
   readonly name: string;
