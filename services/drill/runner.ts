@@ -80,6 +80,7 @@ class Run {
     const { drill, signal, tidy } = this.#options;
     const face = this.#face;
     try {
+      await this.#scene.whole();
       await face.prepare();
       const { revision } = await face.list();
       await this.#load.prepare();

@@ -89,7 +89,7 @@ async function allOf(kv: KVClient) {
     const page = await call(kv, "range", request, { deadlineMillis: 10_000 });
     revision = page.header?.revision ?? revision;
     for (const { key: name, value } of page.kvs ?? []) {
-      values.set(String(name).split("/").at(-1) ?? "", valueOf(String(value ?? "")));
+      values.set(String(name).split("/").at(-1) ?? "", storedValue(String(value ?? "")));
     }
     const last = page.kvs?.at(-1)?.key;
     if (!page.more || last === undefined) return { values, revision: Number(revision) };
@@ -97,7 +97,7 @@ async function allOf(kv: KVClient) {
   }
 }
 
-function valueOf(text: string): string {
+function storedValue(text: string): string {
   if (!text.startsWith("{")) return text;
   const { data } = JSON.parse(text) as { readonly data?: Readonly<Record<string, string>> };
   return data?.["value"] ?? "";
