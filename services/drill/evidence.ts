@@ -187,8 +187,9 @@ export interface Evidence {
 /** Throws an Error that names the file that is missing or damaged. */
 export function readEvidence(folder: string): Evidence {
   const plan = readJson<Plan>(folder, files.plan);
-  if (plan.version !== evidenceVersion) {
-    throw new Error(`${folder}: version ${plan.version}; only ${evidenceVersion} can be judged`);
+  const version: number = plan.version;
+  if (version !== evidenceVersion) {
+    throw new Error(`${folder}: version ${version}; only ${evidenceVersion} can be judged`);
   }
   return {
     folder,

@@ -139,7 +139,9 @@ export class Scene {
   async terminate(victim: ProcessRef, withinMillis = 15_000): Promise<void> {
     const pid = this.#pid(victim);
     process.kill(pid, "SIGTERM");
-    await until(`${victim.name} to end`, async () => !isOurs(pid), withinMillis);
+    // Its parent has to have seen it too, or it would not start another.
+    const gone = async () => !isOurs(pid) && victim.pid() !== pid;
+    await until(`${victim.name} to end`, gone, withinMillis);
   }
 
   /** Sets faults into members; all of them are undone together. */

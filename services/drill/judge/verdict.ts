@@ -29,7 +29,7 @@ export interface Outages {
   readonly p99: number;
 }
 
-export interface ThresholdCheck {
+interface ThresholdCheck {
   readonly name: keyof Thresholds;
   readonly measured: number;
   readonly limit: number;
