@@ -170,7 +170,9 @@ async function up(directory: string, nodes: number): Promise<void> {
     } catch (thrown) {
       const { stderr = "" } = thrown as { readonly stderr?: string };
       if (attempt < attemptsMax && /is in use/.test(stderr)) continue;
-      throw new Error(`the cluster could not be started: ${stderr.trim() || (thrown as Error).message}`);
+      throw new Error(
+        `the cluster could not be started: ${stderr.trim() || (thrown as Error).message}`,
+      );
     }
   }
 }
