@@ -33,7 +33,7 @@ export interface Plan {
   readonly pods: boolean;
 }
 
-/** `create`: of a key that nobody else writes; `write` and `read`: of one of the registers. */
+/** `create`: of a key of its own; `write` and `read`: of one of the registers. */
 export interface CallRecord {
   readonly op: "create" | "write" | "read";
   readonly client: string;

@@ -21,7 +21,7 @@ export class Monitor {
     await Promise.all(this.#members.map((member) => this.#follow(member, signal)));
   }
 
-  /** Who says that it leads, with the highest term; undefined while nobody does. */
+  /** Who says that it leads, with the highest term; undefined while no member does. */
   get leader(): string | undefined {
     let best: { readonly name: string; readonly term: bigint } | undefined;
     for (const [name, { term }] of this.#leading) {

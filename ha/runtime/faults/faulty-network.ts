@@ -53,7 +53,7 @@ export class FaultyNetwork implements PeerNetwork {
   send(to: MemberId, message: Uint8Array): boolean {
     if (this.#silenced.has(to)) return false;
     const fault = this.#faultOf(to);
-    // Whoever sends cannot tell that it does not arrive.
+    // The sender cannot tell that its message does not arrive.
     if (fault && (fault.dropSent || this.#chance(fault))) return true;
     return this.#network.send(to, message);
   }

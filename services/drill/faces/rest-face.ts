@@ -235,7 +235,7 @@ class Door {
   }
 }
 
-/** What a status of HTTP means for whoever may repeat the call. */
+/** What a status of HTTP means for a client that may repeat the call. */
 function errorOf(status: number, text: string): StatusError {
   const words = text.slice(0, 300);
   if (status === 0) return new StatusError(Code.unavailable, words || "the connection broke");
