@@ -5,11 +5,11 @@
 #
 #   PATH="$(bash .ci/foreign.sh):$PATH"
 #
-# etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load
-# and haproxy from the system's own suite, unless the system has them; h2spec, grpc-go's interop
-# client, the checker of Envoy's configuration, the checks of Kubernetes' own clients, helm, buf and
-# the generators of Go code are built with Go; Python gets an environment of its own with gRPC's
-# packages and generator.
+# etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load,
+# haproxy and chromium from the system's own suite, unless the system has them; h2spec, grpc-go's
+# interop client, the checker of Envoy's configuration, the checks of Kubernetes' own clients, helm,
+# buf and the generators of Go code are built with Go; Python gets an environment of its own with
+# gRPC's packages and generator.
 set -euo pipefail
 folder=${TRIREME_FOREIGN:-${XDG_CACHE_HOME:-$HOME/.cache}/trireme-foreign}
 bin=$folder/bin
@@ -96,6 +96,25 @@ if ! command -v haproxy >/dev/null && ! [ -x "$bin/haproxy" ]; then
   printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' \
     "$folder/haproxy" "$folder/haproxy/haproxy" >"$bin/haproxy"
   chmod 755 "$bin/haproxy"
+fi
+
+# A whole browser with the libraries and the fonts that it needs, run from its own folder.
+if ! command -v chromium >/dev/null && ! [ -x "$bin/chromium" ]; then
+  say "chromium"
+  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  rm -rf "$work/root" "$folder/chromium"
+  packages --whole "$suite" chromium fonts-dejavu-core
+  mv "$work/root" "$folder/chromium"
+  root=$folder/chromium
+  cat >"$root/fonts.conf" <<FONTS
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>/usr/share/fonts</dir><dir>$root/usr/share/fonts</dir><cachedir>$root/font-cache</cachedir></fontconfig>
+FONTS
+  libraries=$(find "$root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd :)
+  printf '#!/bin/sh\nFONTCONFIG_FILE=%q LD_LIBRARY_PATH=%q exec %q "$@"\n' \
+    "$root/fonts.conf" "$libraries" "$root/usr/lib/chromium/chromium" >"$bin/chromium"
+  chmod 755 "$bin/chromium"
 fi
 
 if ! command -v h2spec >/dev/null && ! [ -x "$bin/h2spec" ]; then

@@ -1,113 +1,72 @@
 /**
- * `npm run load -- [put|get] [--seconds 10] [--clients 32]`: closed-loop load on a running cluster,
- * through its balancer. Each client has one call under way; a put is a new ConfigMap of 256 bytes.
+ * `npm run load -- [PROFILE]`: load on one target or several in turn, and a report. Exit code 0: all
+ * went well, 1: calls failed or the gate or objective was missed, 2: bad usage or no such target.
  */
-import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { createLog } from "../../ha/runtime/production/log.ts";
-import { refuse, toolArguments, wholeNumber } from "../../ha/runtime/production/tool.ts";
-import { StatusError } from "../../ha/runtime/status-error.ts";
-import { connectClient, type TriremeClient } from "../client/mod.ts";
+import { writeFileSync } from "node:fs";
+import { nameProcess } from "../../ha/runtime/production/process.ts";
+import { refuse } from "../../ha/runtime/production/tool.ts";
+import { measureYardstick, readSaved } from "./gate.ts";
+import { loadReport } from "./load-report.ts";
+import { printReport } from "./print.ts";
+import { renderReport } from "./report/page.ts";
+import type { ReportData } from "./report/report-data.ts";
+import { Load, TargetError } from "./run.ts";
+import { readSettings } from "./settings.ts";
+import { resolveTarget } from "./targets/resolve.ts";
 
-const { values, choice: profile } = toolArguments(
-  {
-    name: "load",
-    usage: "npm run load -- [put|get] [--seconds 10] [--clients 32] [--data-dir .trireme] [--json]",
-    choices: ["put", "get"],
-    flags: {
-      "data-dir": { type: "string", default: ".trireme", help: "of the running cluster" },
-      seconds: { type: "number", default: 10, help: "how long, 1 to 3600" },
-      clients: { type: "number", default: 32, help: "calls under way at a time, 1 to 1024" },
-      json: { type: "boolean", default: false, help: "the result as JSON" },
-    },
-  },
-  process.argv.slice(2),
-);
-const seconds = wholeNumber("load", "seconds", values.seconds, 1, 3_600);
-const clients = wholeNumber("load", "clients", values.clients, 1, 1_024);
-
-const directory = resolve(process.env["INIT_CWD"] ?? process.cwd(), values["data-dir"]);
-const endpoints = readEndpoints(join(directory, "endpoints.json"));
-const pem = (file: string) => readFileSync(file, "utf8");
-const client = connectClient({
-  servers: [endpoints.grpc],
-  tls: { ca: pem(endpoints.ca), cert: pem(endpoints.clientCert), key: pem(endpoints.clientKey) },
-  log: createLog({}, { level: "silent" }),
-  identity: "load",
+const args = process.argv.slice(2);
+const settings = readSettings(args);
+nameProcess("load");
+process.exitCode = await run().catch((error: unknown) => {
+  if (error instanceof TargetError) return refuse("load", error.message);
+  throw error;
 });
-const run = Date.now().toString(36);
-const namespace = `load-${run}`;
-await client.namespaces.create({ metadata: { name: namespace } });
-try {
-  await measure(client);
-} finally {
-  await client.namespaces.delete(namespace);
-  client.close();
-}
 
-async function measure(api: TriremeClient): Promise<void> {
-  const value = "x".repeat(256);
-  await api.configMaps.create({ metadata: { name: "first", namespace }, data: { value } });
-  const latencies: number[] = [];
-  const errors = new Map<string, number>();
-  const end = performance.now() + seconds * 1000;
-  const startedAt = performance.now();
-  const work = async (worker: number) => {
-    for (let i = 0; performance.now() < end; i++) {
-      const before = performance.now();
-      try {
-        if (profile === "get") await api.configMaps.get("first", namespace);
-        else {
-          const metadata = { name: `put-${worker}-${i}`, namespace };
-          await api.configMaps.create({ metadata, data: { value } });
-        }
-        latencies.push(performance.now() - before);
-      } catch (error) {
-        const { message } = StatusError.from(error);
-        errors.set(message, (errors.get(message) ?? 0) + 1);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: clients }, (_, worker) => work(worker)));
-  const took = (performance.now() - startedAt) / 1000;
-  latencies.sort((a, b) => a - b);
-  const at = (share: number) =>
-    Number(
-      (
-        latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0
-      ).toFixed(2),
-    );
-  const result = {
-    profile,
-    clients,
-    seconds: Number(took.toFixed(1)),
-    perSecond: Math.round(latencies.length / took),
-    millis: { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) },
-    errors: Object.fromEntries(errors),
-  };
-  if (values.json) console.log(JSON.stringify(result, null, 2));
-  else {
-    const { p50, p90, p99, max } = result.millis;
-    console.log(
-      `${profile}: ${result.perSecond}/s with ${clients} clients over ${result.seconds} s`,
-    );
-    console.log(`latency in ms: p50 ${p50} · p90 ${p90} · p99 ${p99} · max ${max}`);
-    console.log(`errors: ${errors.size === 0 ? "none" : JSON.stringify(result.errors)}`);
-    console.log();
+async function run(): Promise<number> {
+  const { targets, targetFlags, gate, html, json } = settings;
+  const addresses = targets.map((text) => usable(() => resolveTarget(text, targetFlags)));
+  const saved = gate === undefined ? undefined : usable(() => readSaved(gate));
+  if (saved !== undefined && (saved.kind !== "load" || saved.name !== settings.profileName)) {
+    refuse("load", `--gate: the saved run is ${saved.kind} ${saved.name}`);
   }
-  if (errors.size > 0) process.exitCode = 1;
+  const yardstick = measureYardstick();
+  const load = new Load(settings, addresses);
+  const interrupt = () => load.interrupt();
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const outcome = await load.run();
+  const command = `npm run load -- ${args.map(quoted).join(" ")}`.trimEnd();
+  const report = usable(() => loadReport(outcome, settings, { command, yardstick }, saved));
+  if (json === "-") process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  else process.stdout.write(printReport(report));
+  if (json !== undefined && json !== "-")
+    save("json", json, `${JSON.stringify(report, null, 2)}\n`);
+  if (html !== undefined) save("html", html, renderReport(report));
+  for (const text of outcome.left) process.stderr.write(`load: ${text}\n`);
+  return codeOf(report);
 }
 
-function readEndpoints(file: string) {
+function codeOf({ verdict }: ReportData): number {
+  return verdict.result === "passed" || verdict.result === "measured" ? 0 : 1;
+}
+
+/** What the user has to put right ends the process with 2, and says so in one line. */
+function usable<T>(attempt: () => T): T {
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as Record<
-      "grpc" | "ca" | "clientCert" | "clientKey",
-      string
-    >;
+    return attempt();
   } catch (error) {
-    return refuse(
-      "load",
-      `no running cluster: ${(error as Error).message}; run npm start, or name --data-dir`,
-    );
+    return refuse("load", (error as Error).message);
   }
+}
+
+function save(flag: string, file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    refuse("load", `--${flag}: cannot write ${file}: ${(error as Error).message}`);
+  }
+}
+
+/** As a shell takes it. */
+function quoted(arg: string): string {
+  return /^[\w./:=,@%+-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`;
 }

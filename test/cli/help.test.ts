@@ -51,12 +51,16 @@ test("numbers out of bounds and unknown names are refused with the bound", async
     assert.deepEqual({ code, stderr }, { code: 2, stderr: `${expected}\n` });
   };
   await refused(
-    "load: flag --seconds: 0 is not a whole number in 1..3600",
+    'load: flag --duration: "0" is no time in 0.1s..3600s; write 30s or 5m',
     tools.load,
-    "--seconds",
+    "--duration",
     "0",
   );
-  await refused('load: "putt" is none of put, get', tools.load, "putt");
+  await refused(
+    'load: "putt" is none of put, get, mixed, list, watch-fanout, pods-create, pods-churn, nodes-heartbeat, relist-storm; did you mean "put"?',
+    tools.load,
+    "putt",
+  );
   await refused('sim: flag --seeds: "many" is not a number', tools.sim, "--seeds", "many");
   await refused(
     "drill: flag --base-port: 80 is not a whole number in 1024..65000",

@@ -15,6 +15,8 @@ interface Flag {
   /** Absent and not `required`: the value may be undefined. */
   readonly default?: string | number | boolean;
   readonly required?: true;
+  /** A text that may be given several times; its value is the list of them, perhaps empty. */
+  readonly repeated?: true;
   readonly help: string;
 }
 
@@ -25,9 +27,11 @@ type ValueOf<F extends Flag> = F["type"] extends "number"
   : F["type"] extends "boolean"
     ? boolean
     : string;
-type Present<F extends Flag> = F extends { required: true } | { default: string | number | boolean }
-  ? ValueOf<F>
-  : ValueOf<F> | undefined;
+type Present<F extends Flag> = F extends { repeated: true }
+  ? readonly string[]
+  : F extends { required: true } | { default: string | number | boolean }
+    ? ValueOf<F>
+    : ValueOf<F> | undefined;
 export type FlagValues<F extends Flags> = { readonly [Name in keyof F]: Present<F[Name]> };
 
 export interface Running {
@@ -155,7 +159,10 @@ export function parseFlags<F extends Flags>(flags: F, args: readonly string[]): 
     options: Object.fromEntries(
       Object.entries(flags).map(([name, flag]) => [
         name,
-        { type: flag.type === "boolean" ? ("boolean" as const) : ("string" as const) },
+        {
+          type: flag.type === "boolean" ? ("boolean" as const) : ("string" as const),
+          multiple: flag.repeated === true,
+        },
       ]),
     ),
   });
@@ -164,10 +171,11 @@ export function parseFlags<F extends Flags>(flags: F, args: readonly string[]): 
     const given = values[name];
     if (given === undefined) {
       if (flag.required) throw new Error(`flag --${name} is required: ${flag.help}`);
-      parsed[name] = flag.default;
+      parsed[name] = flag.repeated === true ? [] : flag.default;
     } else if (flag.type === "number") {
       const number = Number(given);
-      if (!Number.isFinite(number)) throw new Error(`flag --${name}: "${given}" is not a number`);
+      if (!Number.isFinite(number))
+        throw new Error(`flag --${name}: "${String(given)}" is not a number`);
       parsed[name] = number;
     } else parsed[name] = given;
   }
@@ -191,7 +199,7 @@ export function flagLines(flags: Flags): string[] {
   return Object.entries(flags).flatMap(([name, flag]) => {
     const fallback = flag.default === undefined ? "" : ` (default ${flag.default})`;
     return [
-      `  --${name} ${flag.type}${flag.required ? " (required)" : fallback}`,
+      `  --${name} ${flag.type}${flag.repeated ? " (repeatable)" : ""}${flag.required ? " (required)" : fallback}`,
       `      ${flag.help}`,
     ];
   });

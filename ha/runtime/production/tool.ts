@@ -46,7 +46,33 @@ function splitChoice(choices: readonly string[] | undefined, args: readonly stri
     return { choice: choices?.[0] ?? "", flags: args };
   }
   if (choices.includes(first)) return { choice: first, flags: args.slice(1) };
-  throw new Error(`"${first}" is none of ${choices.join(", ")}`);
+  const [nearest] = nearestNames(first, choices);
+  const hint = nearest === undefined ? "" : `; did you mean "${nearest}"?`;
+  throw new Error(`"${first}" is none of ${choices.join(", ")}${hint}`);
+}
+
+/** Those names that few letters tell from the word, or that begin with it; the nearest first. */
+export function nearestNames(word: string, names: readonly string[]): string[] {
+  const far = Math.max(2, Math.floor(word.length / 3));
+  return names
+    .map((name) => ({ name, steps: name.startsWith(word) ? 0 : editSteps(word, name) }))
+    .filter(({ steps }) => steps <= far)
+    .toSorted((a, b) => a.steps - b.steps)
+    .map(({ name }) => name);
+}
+
+/** Letters to insert, remove or replace (Levenshtein's distance). */
+function editSteps(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
 }
 
 /** Ends the process with 2, after one line. */
