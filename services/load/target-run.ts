@@ -208,7 +208,7 @@ class Thread {
       watching.reject(error);
       this.#failed(error);
     };
-    // Whoever waits for the later step hears of a failure of the earlier one there.
+    // A caller that waits for the later step hears there of a failure of the earlier one.
     this.watching.catch(() => {});
     this.#worker.on("error", fail);
     this.#worker.on("message", (report: ThreadReport) => {

@@ -1,4 +1,4 @@
-/** One call at a time: made once by whoever makes calls, and used again when it is over. */
+/** One call at a time: its owner makes it once, and uses it again when it is over. */
 export class Call {
   readonly #ended: (call: Call) => void;
   readonly #received: ((bytes: Buffer, start: number, end: number) => void) | undefined;

@@ -8,7 +8,7 @@
  *     client.send(template, call, 1, 1);
  *
  * A call that finds no connection waits for one, up to its deadline. The client repeats nothing:
- * whoever measures wants to see what the server did.
+ * a measurement is to show what the server did.
  */
 import { Call } from "./call.ts";
 import { LoadConnection, type LoadTls } from "./connection.ts";
