@@ -1,5 +1,6 @@
 import type { MethodDefinition } from "@grpc/grpc-js";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Scale } from "../../proto/gen/autoscaling.ts";
 import {
   type CreateRequest,
   type DiscoveredResource,
@@ -48,6 +49,14 @@ export interface DynamicClient {
   create(object: JsonObject, options?: WriteOptions): Promise<JsonObject>;
   update(object: JsonObject, options?: WriteOptions): Promise<JsonObject>;
   updateStatus(object: JsonObject, options?: WriteOptions): Promise<JsonObject>;
+  /** The replicas of a workload of any kind that has a scale. */
+  getScale(
+    ref: ResourceRef,
+    name: string,
+    namespace?: string,
+    options?: CallOptions,
+  ): Promise<Scale>;
+  updateScale(ref: ResourceRef, scale: Scale, options?: WriteOptions): Promise<Scale>;
   patch(
     ref: ResourceRef,
     name: string,
@@ -111,6 +120,14 @@ export function dynamicClient(transport: ClientTransport): DynamicClient {
     create: write(DynamicService.create),
     update: write(DynamicService.update),
     updateStatus: write(DynamicService.updateStatus),
+    getScale(ref, name, namespace, options = {}) {
+      const get = { name, ...(namespace && { namespace }) };
+      return transport.unary(DynamicService.getScale, { ref, get }, options);
+    },
+    updateScale(ref, scale, options = {}) {
+      const request = { ref, write: { object: scale, options: wireOptions(options) } };
+      return transport.unary(DynamicService.updateScale, request, writing(options));
+    },
     patch(ref, name, namespace, type, patch, options = {}) {
       const request = {
         name,

@@ -400,6 +400,11 @@ test("targets that are not there, have no scale, or are out of bounds", async ()
   });
   await clock.advance(15_000);
   assert.equal(api.get("Deployment", "default/web")?.spec?.replicas, 10);
+  await api.change("HorizontalPodAutoscaler", "default/web", (each) => {
+    each.spec!.scaleTargetRef = { apiVersion: "v1", kind: "ConfigMap", name: "web" };
+  });
+  await clock.advance(100);
+  assert.ok(conditions(api).includes("AbleToScale False FailedGetScale"));
   await client.replicaSets.create(replicaSet(1));
   await api.change("HorizontalPodAutoscaler", "default/web", (each) => {
     each.spec = { ...each.spec, minReplicas: 2 };

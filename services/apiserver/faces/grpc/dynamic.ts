@@ -1,6 +1,7 @@
 import type { CallContext } from "../../../../ha/rpc/mod.ts";
 import { type RpcServer, serverStream, unary } from "../../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import type { Scale } from "../../../../proto/gen/autoscaling.ts";
 import {
   type CreateRequest,
   type DeleteCollectionRequest,
@@ -14,6 +15,7 @@ import {
   type PatchRequest,
   type ResourceRef,
   type UpdateRequest,
+  type UpdateScaleRequest,
   type WatchEvent,
   type WatchRequest,
 } from "../../../../proto/gen/dynamic.ts";
@@ -37,12 +39,14 @@ import {
   callOf,
   create,
   get,
+  getScale,
   type ListPage,
   list,
   patch,
   remove,
   removeCollection,
   update,
+  updateScale,
   watch,
 } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
@@ -85,6 +89,14 @@ export function addDynamicService(server: RpcServer, face: Face): void {
     }),
     update: updater(""),
     updateStatus: updater("status"),
+    getScale: unary<GetRequest, Scale>(async (request, context) => {
+      const call = enter(context);
+      return getScale(backend, call, await served(request.ref), request.get ?? {});
+    }),
+    updateScale: unary<UpdateScaleRequest, Scale>(async (request, context) => {
+      const call = enter(context);
+      return updateScale(backend, call, await served(request.ref), request.write ?? {});
+    }),
     patch: unary<PatchRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
       return answer(
