@@ -401,7 +401,7 @@ test("targets that are not there, have no scale, or are out of bounds", async ()
   await clock.advance(15_000);
   assert.equal(api.get("Deployment", "default/web")?.spec?.replicas, 10);
   await api.change("HorizontalPodAutoscaler", "default/web", (each) => {
-    each.spec!.scaleTargetRef = { apiVersion: "v1", kind: "ConfigMap", name: "web" };
+    each.spec!.scaleTargetRef = { apiVersion: "batch/v1", kind: "Job", name: "web" };
   });
   await clock.advance(100);
   assert.ok(conditions(api).includes("AbleToScale False FailedGetScale"));
