@@ -84,7 +84,7 @@ function factsOf(
     { name: "profile", value: profile.about },
     { name: "pace", value: pace },
     { name: "rounds", value: rounds },
-    { name: "client", value: `${threads} threads, ${connections} connections to each target` },
+    { name: "client", value: `threads: ${threads}, connections to each target: ${connections}` },
     ...results.flatMap((result) => factsOfTarget(result, results.length > 1, mode.kind)),
     { name: yardstickName, value: yardstick },
   ];

@@ -70,3 +70,52 @@ export function sampleDrill(): ReportData {
     facts: [{ name: "retries", value: 41 }],
   };
 }
+
+/** Two targets in turn, with a ramp, watch events and a figure of others. */
+export function sampleLoad(): ReportData {
+  const random = chance();
+  const names = ["grpc://127.0.0.1:7443,127.0.0.1:7444", "etcd://10.0.0.1:2379"];
+  const buckets = Array.from({ length: 60 }, (_, i) => {
+    const slow = i % 20 === 0 ? 20 : 0;
+    const target = names[Math.floor(i / 10) % 2] ?? "";
+    const counts = { ok: 400 + Math.round(200 * random()), slow, failed: i === 33 ? 90 : 0 };
+    return { t: i * 250, widthMs: 250, target, ...counts, p50Ms: 2 + random(), p99Ms: 20 };
+  });
+  const targets = names.map((name, i) => ({
+    ...{ name, url: name, calls: 15_000, failed: i * 90, perSecond: 2_000 - 700 * i },
+    percentiles: { p50: 2.5, p90: 8, p99: 20, p999: 64.25, max: 131.071 },
+    histogram: Array.from({ length: 14 }, (_bar, at) => {
+      const fromMs = Number((0.5 * 1.5 ** at).toPrecision(3));
+      return { fromMs, toMs: Number((1.5 * fromMs).toPrecision(3)), count: 60 * at * (14 - at) };
+    }),
+    ...(i === 1 && { errors: { UNAVAILABLE: 90 } }),
+    ...{ clientCpuShare: 0.31, clientMicrosPerCall: 6.4, clientIsWall: i === 0 },
+    ramp: [500, 900, 1_300, 1_700, 2_100, 1_900].map((offeredPerSecond, step) => {
+      return {
+        offeredPerSecond,
+        perSecond: offeredPerSecond,
+        p99Ms: 3 * 2 ** step,
+        within: step < 4,
+      };
+    }),
+    ...{ kneePerSecond: 1_700 - 400 * i, eventsPerSecond: 12_345.6 },
+  }));
+  return {
+    version: 1,
+    ...{
+      kind: "load",
+      name: "watch-fanout",
+      command: `npm run load -- --target ${names[0]}`,
+      targets,
+    },
+    verdict: { result: "measured", sentence: `${names.join(" and ")} were compared.`, reasons: [] },
+    timeline: {
+      ...{ startMs: Date.UTC(2026, 0, 2, 3, 4, 5), durationMs: 15_000, buckets },
+      ...{ faults: [], elections: [], members: [] },
+    },
+    references: [
+      { name: "etcd 3.2", perSecond: 50_104, conditions: "three machines", source: "etcd.io/docs" },
+    ],
+    facts: [{ name: "pace", value: "open loop" }],
+  };
+}

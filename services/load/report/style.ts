@@ -35,10 +35,10 @@ p { margin: 6px 0; }
 .verdict ul { margin: 6px 0 0; padding-left: 20px; }
 .note { color: var(--soft); font-size: 0.86rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.88rem; width: 100%; }
+table { border-collapse: collapse; font-size: 0.88rem; width: 100%; margin-top: 6px; }
 th, td { text-align: left; padding: 4px 12px 4px 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 600; overflow-wrap: normal; }
+  vertical-align: top; overflow-wrap: break-word; }
+th { color: var(--soft); font-weight: 600; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .missed { color: var(--bad); font-weight: 600; }
 .chart { display: block; max-width: 100%; height: auto; }
@@ -84,6 +84,9 @@ footer { margin-top: 32px; border-top: 1px solid var(--line); padding-top: 8px; 
   .chart, tr, .verdict { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; }
+  table { font-size: 0.72rem; }
+  th, td { padding-right: 6px; }
+  td.number, th.number { white-space: normal; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 `;
