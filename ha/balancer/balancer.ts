@@ -39,7 +39,7 @@ export interface BalancerOptions {
   readonly limits?: Partial<BalancerLimits> | undefined;
 }
 
-interface MasterReport {
+export interface MasterReport {
   readonly name: string;
   readonly address: string;
   /** The master reports that it is ready, and is connected. */

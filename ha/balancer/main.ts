@@ -1,10 +1,16 @@
 import { readFile } from "node:fs/promises";
 import type { ServerTls } from "../rpc/types.ts";
+import {
+  type MetricsServer,
+  metricsFlags,
+  serveMetrics,
+} from "../runtime/production/metrics-server.ts";
 import { program, runProgram } from "../runtime/production/process.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { type Balancer, type BalancerOptions, startBalancer } from "./balancer.ts";
 import { type BalancerLimits, balancerLimits } from "./limits.ts";
+import { addBalancerMetrics } from "./metrics.ts";
 
 const drainMillisMax = 5_000;
 
@@ -52,6 +58,7 @@ const balancer = program({
       help: `certificate in PEM, of the organization ${administrators}, for the masters' etcd ports`,
     },
     "etcd-client-key-file": { type: "string", help: "its private key in PEM" },
+    ...metricsFlags,
   },
   async start(values, log) {
     const ca = await readPem("client-ca-file", values["client-ca-file"]);
@@ -86,7 +93,9 @@ const balancer = program({
       { host, tls, limits, log: log.child({ face: "etcd" }) },
     );
     const running: Balancer[] = [];
+    let metrics: MetricsServer | undefined;
     const stop = async () => {
+      await metrics?.close();
       await Promise.all(
         running.map(async (each) => {
           await each.drain(drainMillisMax);
@@ -100,6 +109,12 @@ const balancer = program({
         running.push(await startBalancer(options));
         log.info("balancing", { host, port });
       }
+      const faces = ["api", "etcd"];
+      addBalancerMetrics(() => running.map((each, at) => [faces[at] ?? "", each] as const));
+      metrics = await serveMetrics({
+        address: values["metrics-bind-address"],
+        ready: { masters: () => mastersFailure(running) },
+      });
     } catch (error) {
       await stop();
       throw error;
@@ -107,6 +122,12 @@ const balancer = program({
     return { stop };
   },
 });
+
+/** Undefined: every face has a master that serves. */
+function mastersFailure(balancers: readonly Balancer[]): string | undefined {
+  const served = balancers.every((each) => each.status().masters.some(({ healthy }) => healthy));
+  return served ? undefined : "no master serves";
+}
 
 export { balancer as program };
 

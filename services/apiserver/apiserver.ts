@@ -10,7 +10,9 @@ import {
   type ServerTls,
   ServingStatus,
 } from "../../ha/rpc/mod.ts";
+import { MetricsRegistry } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
+import { addProcessMetrics } from "../../ha/runtime/production/process-metrics.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
@@ -20,6 +22,7 @@ import type { TolerationSeconds } from "./admission/default-toleration-seconds.t
 import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
 import { Auditor, type AuditSink } from "./audit/auditor.ts";
+import type { AuditCounts } from "./audit/log-file.ts";
 import type { AuditPolicy } from "./audit/policy.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { bearerAuthenticator, type TokenAuthenticator } from "./auth/bearer.ts";
@@ -53,15 +56,18 @@ import type { Face } from "./faces/grpc/face.ts";
 import { addTypedServices } from "./faces/grpc/typed.ts";
 import type { OnUpgrade } from "./faces/rest/http1.ts";
 import { addIssuerPaths } from "./faces/rest/issuer-paths.ts";
+import { metricsResponse } from "./faces/rest/metrics-path.ts";
 import { type RestBounds, RestServer } from "./faces/rest/server.ts";
 import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
 import { limits } from "./limits.ts";
+import { addApiMetrics } from "./metrics.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { UsageOfNodes } from "./nodes/usage.ts";
 import { type Encryption, encryptedStore } from "./storage/encryption/encryption.ts";
 import { objectKey } from "./storage/keys.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
 import { type Backend, FlowControl, TimeToLive } from "./verbs/mod.ts";
+import { RequestMetrics } from "./verbs/request-metrics.ts";
 import { virtualKinds } from "./virtual/mod.ts";
 
 export interface ApiserverOptions {
@@ -109,10 +115,14 @@ export interface ApiserverOptions {
   /** Requests under way at once, and how many of one user may wait for their turn. */
   readonly seats?: number | undefined;
   readonly queueLength?: number | undefined;
+  /** Counts what the server does; default: one that nobody reads but `/metrics`. */
+  readonly metrics?: MetricsRegistry | undefined;
   /** Of objects in the store; absent: they are stored as they are. */
   readonly encryption?: Encryption | undefined;
   /** The audit log; absent: there is none. Its sink stays the caller's to close. */
-  readonly audit?: { readonly policy: AuditPolicy; readonly sink: AuditSink } | undefined;
+  readonly audit?:
+    | { readonly policy: AuditPolicy; readonly sink: AuditSink; readonly counts?: AuditCounts }
+    | undefined;
   /** Gives backups of the store; absent: none. */
   readonly snapshot?: Face["snapshot"];
   readonly log: Log;
@@ -144,7 +154,8 @@ const defaultFrontProxyNames = ["trireme:balancer"];
 /** Starts to listen at once; serves when the cache is filled and a leader is known. */
 export async function startApiserver(options: ApiserverOptions): Promise<Apiserver> {
   const { store, log } = options;
-  const backend = createBackend(options);
+  const metrics = options.metrics ?? new MetricsRegistry();
+  const backend = createBackend({ ...options, metrics });
   const liveness = new Liveness(backend, options.heartbeats ?? {});
   const stopping = new AbortController();
   const face: Face = {
@@ -170,7 +181,15 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     const { signal } = stopping;
     await keepClusterService(backend, apiEndpoints, tls.clientCa, grpcEndpoints, signal);
   })();
+  const undoMetrics = [
+    addProcessMetrics(metrics),
+    addApiMetrics({
+      ...{ registry: metrics, cache: backend.cache, store },
+      audit: options.audit?.counts,
+    }),
+  ];
   const rest = options.https && createRest(options, face, readiness);
+  rest?.paths.add("/metrics", () => metricsResponse(metrics));
 
   let drained: Promise<void> | undefined;
   const drain = () => {
@@ -190,6 +209,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
       await prepared;
       await liveness.close();
       undoStatus();
+      for (const undo of undoMetrics) undo();
       await Promise.all([server.close(), rest?.close()]);
     })();
     return closed;
@@ -252,6 +272,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       audiences: serviceAccountTokens?.audiences ?? [],
     },
     serviceAccountTokens,
+    requests: new RequestMetrics(options.metrics ?? new MetricsRegistry()),
     timeToLive: new TimeToLive(store, now),
     serviceRange: range.text,
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,

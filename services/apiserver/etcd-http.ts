@@ -5,6 +5,7 @@
 import { readdirSync } from "node:fs";
 import type { RequestListener, ServerResponse } from "node:http";
 import { etcdVersion, type StoreAdmin } from "../../ha/etcd/mod.ts";
+import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
@@ -115,7 +116,7 @@ async function metrics(member: Member, leaderChanges: number): Promise<string> {
     return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`;
   });
   const info = "etcd_server_version";
-  return `${text.join("")}# HELP ${info} the version that is spoken\n# TYPE ${info} gauge\n${info}{server_version="${etcdVersion}"} 1\n`;
+  return `${text.join("")}${processMetrics.text()}# HELP ${info} the version that is spoken\n# TYPE ${info} gauge\n${info}{server_version="${etcdVersion}"} 1\n`;
 }
 
 /** Undefined where the system does not tell. */

@@ -256,7 +256,7 @@ const apiserver = program({
         requestTimeoutMillis,
         rpcEngine: rpcEngine(values["rpc-engine"]),
         encryption: encryption?.encryption,
-        audit: audit && { policy: audit.policy, sink: audit.log },
+        audit: audit && { policy: audit.policy, sink: audit.log, counts: audit.log.counts },
         ...(values["enable-faults"] && { clock }),
         log,
       });

@@ -65,7 +65,8 @@ export const defaultBasePort = 7443;
 /**
  * Balancers at the base and +1, their etcd ports at +2 and +3; masters' gRPC ports from +10, their
  * peer ports from +20, their etcd ports from +30, kubelets from +40. The ports of Kubernetes' REST
- * API lie below the base: balancers' from -1000, masters' from -990.
+ * API lie below the base: balancers' from -1000, masters' from -990; the ports for metrics of the
+ * processes that have no other follow from -980, those of kube-proxies from -970.
  */
 const httpsBelow = 1000;
 /** Clients know both, and go to the other one when one is gone. */
@@ -112,6 +113,13 @@ export function ports(shape: ClusterShape) {
       https: base - httpsBelow + 10 + i,
     }),
     kubelet: (i: number) => base + 40 + i,
+    /** Of the processes that have no other port for it. */
+    metrics: {
+      balancer: (i: number) => base - httpsBelow + 20 + i,
+      scheduler: (i: number) => base - httpsBelow + 22 + i,
+      controllerManager: (i: number) => base - httpsBelow + 24 + i,
+      kubeProxy: (i: number) => base - httpsBelow + 30 + i,
+    },
     all: (): number[] => [
       ...Array.from({ length: 2 * balancerCount }, (_, i) => base + i),
       ...Array.from({ length: balancerCount }, (_, i) => base - httpsBelow + i),
@@ -122,6 +130,8 @@ export function ports(shape: ClusterShape) {
         base - httpsBelow + 10 + i,
       ]).flat(),
       ...Array.from({ length: shape.nodes }, (_, i) => base + 40 + i),
+      ...Array.from({ length: 6 }, (_, i) => base - httpsBelow + 20 + i),
+      ...Array.from({ length: shape.nodes }, (_, i) => base - httpsBelow + 30 + i),
     ],
   };
 }

@@ -68,13 +68,18 @@ export class LocalCluster {
     this.balancers = memberNames("balancer", balancerCount).map((name, i) =>
       child(name, balancerArgs(shape, credentials, i)),
     );
-    this.schedulers = memberNames("scheduler", 2).map((name) =>
-      child(name, ["scheduler", ...clientArgs(shape, credentials.scheduler)]),
+    this.schedulers = memberNames("scheduler", 2).map((name, i) =>
+      child(name, [
+        "scheduler",
+        ...clientArgs(shape, credentials.scheduler),
+        ...metricsArgs(ports(shape).metrics.scheduler(i)),
+      ]),
     );
-    this.controllerManagers = memberNames("controller-manager", 2).map((name) =>
+    this.controllerManagers = memberNames("controller-manager", 2).map((name, i) =>
       child(name, [
         "controller-manager",
         ...clientArgs(shape, credentials.controllerManager),
+        ...metricsArgs(ports(shape).metrics.controllerManager(i)),
         ...["--cluster-cidr", addressRanges(shape).pods],
         ...["--root-ca-file", credentials.ca],
         ...["--volume-host-path-dir", join(resolve(shape.dataDirectory), "volumes")],
@@ -86,10 +91,11 @@ export class LocalCluster {
     this.kubelets = memberNames("node", shape.nodes).map((name, i) =>
       child(name, kubeletArgs(shape, credentials, name, i)),
     );
-    this.kubeProxies = memberNames("node", shape.nodes).map((name) =>
+    this.kubeProxies = memberNames("node", shape.nodes).map((name, i) =>
       child(`kube-proxy-${name}`, [
         "kube-proxy",
         ...clientArgs(shape, credentials.kubeProxy),
+        ...metricsArgs(ports(shape).metrics.kubeProxy(i)),
         ...["--hostname-override", name],
         // Two clusters on one machine differ in their base ports; UDP and TCP do not meet.
         ...["--peer-port", String(shape.basePort)],
@@ -211,6 +217,10 @@ function balancerAddresses(shape: ClusterShape): string[] {
   return Array.from({ length: balancerCount }, (_, i) => `${host}:${at.balancer(i).grpc}`);
 }
 
+function metricsArgs(port: number): string[] {
+  return ["--metrics-bind-address", `${host}:${port}`];
+}
+
 function clientArgs(shape: ClusterShape, pair: KeyPair & { readonly ca: string }): string[] {
   return [
     ...["--server", balancerAddresses(shape).join(",")],
@@ -283,6 +293,7 @@ function balancerArgs(shape: ClusterShape, credentials: Credentials, i: number):
   return [
     "balancer",
     ...["--bind-address", host],
+    ...metricsArgs(at.metrics.balancer(i)),
     ...["--grpc-port", String(at.balancer(i).grpc)],
     ...["--masters", masters("grpc")],
     ...["--https-port", String(at.balancer(i).https)],

@@ -99,6 +99,11 @@ export class InformerFactory {
     await Promise.all(typed.map(([, each]) => each.whenSynced(signal)));
   }
 
+  /** Whether they have now. */
+  get synced(): boolean {
+    return [...this.#informers].every(([key, each]) => this.#ends.has(key) || each.synced);
+  }
+
   /** Lists that had to be repeated, over all informers. */
   get relists(): number {
     return [...this.#informers.values()].reduce((sum, each) => sum + each.relists, 0);

@@ -1,7 +1,9 @@
 /** How a program runs that works only while it leads: scheduler and controller-manager alike. */
 
 import type { FencingToken } from "../../ha/election/mod.ts";
+import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
+import { type metricsFlags, serveMetrics } from "../../ha/runtime/production/metrics-server.ts";
 import type { FlagValues, Running } from "../../ha/runtime/production/process.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { TriremeClient } from "./client.ts";
@@ -38,7 +40,7 @@ export interface ElectedWork {
 }
 
 export interface ElectedProgramOptions {
-  readonly values: FlagValues<typeof clientFlags & typeof electionFlags> & {
+  readonly values: FlagValues<typeof clientFlags & typeof electionFlags & typeof metricsFlags> & {
     readonly "leader-elect-resource-name": string;
   };
   /** Names the client to the API, e.g. kube-scheduler. */
@@ -72,13 +74,30 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
   const { values, identity, log, make } = options;
   const election = electionByFlags(values, values["leader-elect-resource-name"]);
   const client = await connectByFlags(values, identity, log);
+  const master = processMetrics.gauge(
+    "leader_election_master_status",
+    "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 master.",
+    ["name"],
+  );
+  const leads = master.labels(values["leader-elect-resource-name"]);
   const clock = productionClock;
   const stopping = new AbortController();
   const informing = new AbortController();
   const informers = new InformerFactory({ client, log, clock });
   const work = make({ client, informers, clock, log });
   informers.start(informing.signal);
-  const lead = work.lead.bind(work);
+  const metrics = await serveMetrics({
+    address: values["metrics-bind-address"],
+    ready: { "informer-sync": () => (informers.synced ? undefined : "the caches are not filled") },
+  });
+  const lead = async (fence: FencingToken | undefined, signal: AbortSignal) => {
+    leads.set(1);
+    try {
+      await work.lead(fence, signal);
+    } finally {
+      leads.set(0);
+    }
+  };
   const running = election.enabled
     ? runElected(
         {
@@ -111,6 +130,7 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
       informing.abort();
       await informers.ended();
       work.close?.();
+      await metrics?.close();
       client.close();
     },
   };

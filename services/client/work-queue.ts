@@ -7,10 +7,13 @@
 import type { Cancel } from "../../ha/runtime/types.ts";
 import type { LoopClock } from "./clock.ts";
 import { Heap } from "./heap.ts";
+import { QueueMetrics } from "./queue-metrics.ts";
 import type { WorkQueue } from "./types.ts";
 
 export interface WorkQueueOptions {
   readonly clock: LoopClock;
+  /** What the queue is called in the metrics; absent: it has none. */
+  readonly name?: string | undefined;
   readonly backoffFirstMillis?: number | undefined;
   readonly backoffCeilingMillis?: number | undefined;
 }
@@ -40,10 +43,12 @@ class DedupingQueue<K> implements WorkQueue<K> {
   readonly #failures = new Map<K, number>();
   readonly #takers: ((key: K | undefined) => void)[] = [];
   #timer: { readonly atMillis: number; readonly cancel: Cancel } | undefined;
+  readonly #metrics: QueueMetrics<K> | undefined;
   #shutDown = false;
 
   constructor(options: WorkQueueOptions) {
     this.#clock = options.clock;
+    this.#metrics = options.name === undefined ? undefined : new QueueMetrics(options.name);
     this.#first = options.backoffFirstMillis ?? defaults.backoffFirstMillis;
     this.#ceiling = options.backoffCeilingMillis ?? defaults.backoffCeilingMillis;
   }
@@ -60,9 +65,13 @@ class DedupingQueue<K> implements WorkQueue<K> {
     }
     const taker = this.#takers.shift();
     if (taker) {
-      this.#processing.add(key);
+      this.#added(key);
+      this.#take(key);
       taker(key);
-    } else this.#waiting.add(key);
+    } else if (!this.#waiting.has(key)) {
+      this.#waiting.add(key);
+      this.#added(key);
+    }
   }
 
   addAfter(key: K, millis: number): void {
@@ -82,6 +91,7 @@ class DedupingQueue<K> implements WorkQueue<K> {
   addRateLimited(key: K): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
+    this.#metrics?.retried();
     // 2 ** 1024 is Infinity, which the ceiling cuts as it should.
     this.addAfter(key, Math.min(this.#ceiling, this.#first * 2 ** failures));
   }
@@ -93,7 +103,7 @@ class DedupingQueue<K> implements WorkQueue<K> {
   next(): Promise<K | undefined> {
     for (const key of this.#waiting) {
       this.#waiting.delete(key);
-      this.#processing.add(key);
+      this.#take(key);
       return Promise.resolve(key);
     }
     if (this.#shutDown) return Promise.resolve(undefined);
@@ -104,16 +114,27 @@ class DedupingQueue<K> implements WorkQueue<K> {
 
   done(key: K): void {
     this.#processing.delete(key);
+    this.#metrics?.done(key, this.#clock.monotonicMillis());
     if (this.#again.delete(key)) this.add(key);
   }
 
   /** What waits is still handed out; what is delayed is dropped. */
   shutDown(): void {
     this.#shutDown = true;
+    this.#metrics?.closed();
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#due.clear();
     for (const taker of this.#takers.splice(0)) taker(undefined);
+  }
+
+  #added(key: K): void {
+    this.#metrics?.added(key, this.#clock.monotonicMillis(), this.#waiting.size);
+  }
+
+  #take(key: K): void {
+    this.#processing.add(key);
+    this.#metrics?.taken(key, this.#clock.monotonicMillis(), this.#waiting.size);
   }
 
   #arm(): void {

@@ -53,7 +53,7 @@ export class ControllerManager {
   ): Promise<void> {
     const { client, clock, informers } = this.#options;
     const log = this.#options.log.child({ controller: controller.name });
-    const queue = createWorkQueue({ clock });
+    const queue = createWorkQueue({ clock, name: controller.name });
     const offs: (() => void)[] = [];
     const context: ControllerContext = {
       client,

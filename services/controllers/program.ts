@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { isAbsolute, normalize } from "node:path";
+import { metricsFlags } from "../../ha/runtime/production/metrics-server.ts";
 import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
@@ -40,6 +41,7 @@ import { claimProtectionController, volumeProtectionController } from "./volumes
 const flags = {
   ...clientFlags,
   ...electionFlags,
+  ...metricsFlags,
   "leader-elect-resource-name": {
     type: "string",
     default: "kube-controller-manager",

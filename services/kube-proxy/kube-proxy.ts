@@ -38,6 +38,11 @@ export class KubeProxy {
   readonly #affinity: AffinityTable;
   #nodeOf: NodeOfAddress = () => undefined;
   readonly #stop = new AbortController();
+  /** The first state of the cluster has been read. */
+  get synced(): boolean {
+    return this.#synced;
+  }
+
   #pending = false;
   #synced = false;
   #applying: Promise<void> = Promise.resolve();

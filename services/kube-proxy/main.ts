@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
+import { metricsFlags, serveMetrics } from "../../ha/runtime/production/metrics-server.ts";
 import { program, type Running } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { clientFlags, connectByFlags } from "../client/mod.ts";
@@ -12,6 +13,7 @@ const kubeProxy = program({
   summary: "leads connections to service addresses to the pods behind them",
   flags: {
     ...clientFlags,
+    ...metricsFlags,
     "hostname-override": { type: "string", help: "name of the node; default: the host's name" },
     "proxy-mode": { type: "string", default: "userspace", help: "userspace" },
     "bind-address": {
@@ -44,6 +46,10 @@ const kubeProxy = program({
       peerPort: values["peer-port"],
       instance: randomUUID(),
     });
+    const metrics = await serveMetrics({
+      address: values["metrics-bind-address"],
+      ready: { "informer-sync": () => (proxy.synced ? undefined : "the caches are not filled") },
+    });
     proxy.start().catch((error: unknown) => {
       log.error("kube-proxy could not start its work", { error });
       process.exitCode = 1;
@@ -52,6 +58,7 @@ const kubeProxy = program({
     return {
       async stop() {
         await proxy.close();
+        await metrics?.close();
         client.close();
       },
     };

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
+import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { Pod } from "../../proto/gen/core.ts";
@@ -87,6 +88,11 @@ const pages: Readonly<Record<string, (source: HttpSource) => object | string>> =
   "/healthz": healthy,
   "/healthz/ping": healthy,
   "/healthz/syncloop": healthy,
+  "/livez": healthy,
+  "/livez/ping": healthy,
+  "/readyz": healthy,
+  "/readyz/ping": healthy,
+  "/metrics": () => processMetrics.text(),
   "/pods": ({ pods }) => podList(pods()),
   "/runningpods": ({ pods }) => podList(pods().filter(({ status }) => status?.phase === "Running")),
   "/stats/summary": ({ nodeName, stats }) => summary(nodeName, stats() ?? {}),

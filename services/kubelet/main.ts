@@ -2,8 +2,10 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { createRpcServer, type RpcServer, type ServerTls } from "../../ha/rpc/mod.ts";
+import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, type Running } from "../../ha/runtime/production/process.ts";
+import { addProcessMetrics } from "../../ha/runtime/production/process-metrics.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
@@ -13,6 +15,7 @@ import { kubeletHandlers } from "./handlers.ts";
 import { kubeletHttp } from "./http.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
+import { addKubeletMetrics } from "./metrics.ts";
 import { evictionHardDefault, parseThresholds } from "./node/health.ts";
 import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
 import { createProcessRuntime } from "./runtime/process/mod.ts";
@@ -112,6 +115,8 @@ const kubelet = program({
         shutdownGracePeriod: values["shutdown-grace-period"],
       },
     };
+    addKubeletMetrics(source);
+    const endMeasuring = addProcessMetrics(processMetrics);
     const serve = async (shown: ServerTls | undefined): Promise<number> => {
       const secured = shown !== undefined;
       server = createRpcServer({ log, tls: shown, http1: kubeletHttp(source, secured, log) });
@@ -179,6 +184,7 @@ const kubelet = program({
     return {
       async stop() {
         stopping.abort();
+        endMeasuring();
         await server?.drain(drainMillis);
         await running.close(shutdownMillis);
         client.close();

@@ -1,3 +1,5 @@
+import { processMetrics } from "../../ha/runtime/metrics.ts";
+import { metricsFlags } from "../../ha/runtime/production/metrics-server.ts";
 import { program as define } from "../../ha/runtime/production/process.ts";
 import {
   clientFlags,
@@ -15,6 +17,7 @@ export const program = define({
   flags: {
     ...clientFlags,
     ...electionFlags,
+    ...metricsFlags,
     "leader-elect-resource-name": {
       type: "string",
       default: "kube-scheduler",
@@ -41,6 +44,12 @@ export const program = define({
           plugins: [...defaultPlugins, volumeBinder(context)],
           schedulerName: component,
         });
+        processMetrics.collect(
+          "gauge",
+          "scheduler_pending_pods",
+          "Number of pending pods, by the queue type.",
+          () => scheduler.pending(),
+        );
         return {
           lead: scheduler.lead.bind(scheduler),
           flush: () => recorder.flush(),

@@ -95,6 +95,13 @@ export class SchedulingQueue {
     return this.#pods.size;
   }
 
+  /** Pods by upstream's names of the queues; those in flight wait nowhere. */
+  counts(): Record<"active" | "backoff" | "unschedulable" | "gated", number> {
+    const counts = { active: 0, backoff: 0, unschedulable: 0, gated: 0 };
+    for (const { state } of this.#pods.values()) if (state !== "inFlight") counts[state] += 1;
+    return counts;
+  }
+
   /** A pod without a node appeared, or changed in what matters for scheduling. */
   put(info: PodInfo): void {
     const known = this.#pods.get(info.key);

@@ -10,6 +10,7 @@ import {
 } from "../client/mod.ts";
 import { assumedMillisMax, ClusterCache } from "./cache.ts";
 import { Cycle, Framework, type Plugin, type PluginRefusal } from "./framework/mod.ts";
+import { type AttemptResult, countAttempt } from "./metrics.ts";
 import type { NodeInfo } from "./node-info.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
 import { SchedulingQueue } from "./queue.ts";
@@ -47,6 +48,8 @@ export class Scheduler {
   readonly #framework: Framework;
   readonly #cache: ClusterCache;
   readonly #queue: SchedulingQueue;
+  /** When the present attempt of a pod began. */
+  readonly #began = new WeakMap<PodInfo, number>();
   readonly #underWay = new Set<Promise<void>>();
   /** Pods that wait for a permit; not counted as bindings under way. */
   readonly #parked = new Set<Promise<void>>();
@@ -63,6 +66,14 @@ export class Scheduler {
   /** Pods that wait for a node. */
   get waiting(): number {
     return this.#queue.length;
+  }
+
+  /** The same by the state in which they wait. */
+  pending(): { readonly labels: { readonly queue: string }; readonly value: number }[] {
+    return Object.entries(this.#queue.counts()).map(([queue, value]) => ({
+      labels: { queue },
+      value,
+    }));
   }
 
   /** Schedules until the signal aborts, and resolves when every binding under way has ended. */
@@ -101,6 +112,7 @@ export class Scheduler {
       this.#queue.delete(info.key);
       return;
     }
+    this.#began.set(info, this.#options.clock.monotonicMillis());
     const cycle = new Cycle(info, this.#cache.snapshot);
     try {
       const placement = this.#framework.schedule(cycle);
@@ -111,6 +123,7 @@ export class Scheduler {
       const { message, plugins, diagnosis } = placement.refusal;
       const room = await this.#framework.postFilter(cycle, diagnosis, leading.signal);
       this.#queue.refused(info.key, plugins);
+      this.#count(info, "unschedulable");
       this.#report(info, "Unschedulable", message, leading, room?.nominatedNode);
     } catch (error) {
       this.#failed(info, error, leading);
@@ -181,6 +194,7 @@ export class Scheduler {
       await this.#framework.bind(cycle, node, { signal, bind });
     } catch (thrown) {
       this.#undo(cycle, node);
+      this.#count(info, "error");
       const error = StatusError.from(thrown);
       log.info("a pod could not be bound", {
         pod: info.key,
@@ -192,6 +206,7 @@ export class Scheduler {
       else this.#queue.failed(info.key);
       return;
     }
+    this.#count(info, "scheduled");
     this.#cache.bound(info.key, clock.monotonicMillis());
     this.#queue.delete(info.key);
     const text = `Successfully assigned ${info.key} to ${node.name}`;
@@ -216,6 +231,7 @@ export class Scheduler {
   /** A plugin has refused the pod after a node was chosen. */
   #refused(info: PodInfo, { plugin, reasons }: PluginRefusal, leading: Leading): void {
     this.#queue.refused(info.key, new Set([plugin]));
+    this.#count(info, "unschedulable");
     this.#report(info, "Unschedulable", reasons.join(", "), leading);
   }
 
@@ -226,7 +242,14 @@ export class Scheduler {
       error: thrown,
     });
     this.#queue.failed(info.key);
+    this.#count(info, "error");
     this.#report(info, "SchedulerError", message, leading);
+  }
+
+  #count(info: PodInfo, result: AttemptResult): void {
+    const { clock, schedulerName } = this.#options;
+    const now = clock.monotonicMillis();
+    countAttempt(result, schedulerName, (now - (this.#began.get(info) ?? now)) / 1_000);
   }
 
   #report(

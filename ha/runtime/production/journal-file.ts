@@ -12,12 +12,22 @@ import { close, constants, fdatasync, open as openFile, write } from "node:fs";
 import { open, rename } from "node:fs/promises";
 import { promisify } from "node:util";
 import { assert } from "../assert.ts";
+import { processMetrics } from "../metrics.ts";
 import type { JournalLimits } from "./journal-limits.ts";
 import { encodeHeader, headerSlotBytes, type JournalHeader, slotOf } from "./journal-records.ts";
 
 type Written = (error?: Error) => void;
 
 // Not on Windows.
+/** Seconds that a write takes to be durable, from 1 ms on. */
+const durations = processMetrics
+  .histogram(
+    "etcd_disk_wal_fsync_duration_seconds",
+    "The latency distributions of fsync called by WAL.",
+    Array.from({ length: 14 }, (_, at) => 0.001 * 2 ** at),
+  )
+  .labels();
+
 const dataSync: number | undefined = constants.O_DSYNC;
 
 /** A new file, never begun: it is there as a whole, or not at all. */
@@ -75,7 +85,9 @@ export class JournalFile {
     this.#underWay = new Promise((resolve) => {
       finished = resolve;
     });
+    const began = performance.now();
     this.#writeFrom(bytes, 0, length, position, (error) => {
+      durations.observe((performance.now() - began) / 1_000);
       finished();
       // Half a step ahead, so that no write waits for zeros. A failure is met by the next to wait.
       if (!error && end + this.#limits.zeroStepBytes / 2 > this.#size) {

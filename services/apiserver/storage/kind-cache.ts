@@ -43,6 +43,8 @@ export class KindCache {
   readonly #observers: ObjectObserver[] = [];
   /** By key, the oldest first. */
   readonly #expected = new Map<string, ExpectedWrite>();
+  /** To all watchers together. */
+  eventsSent = 0;
   #ring: CacheEvent[] = [];
   #ringHead = 0;
   #ringBytes = 0;
@@ -186,6 +188,7 @@ export class KindCache {
       const items = itemsOf(events, group.selection);
       if (items.length === 0) continue;
       for (const watcher of group.watchers) watcher.offer(items);
+      this.eventsSent += items.length * group.watchers.size;
     }
   }
 

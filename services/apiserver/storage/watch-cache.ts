@@ -89,6 +89,11 @@ export class WatchCache {
     return sum;
   }
 
+  /** The caches of all stored resources. */
+  all(): Iterable<KindCache> {
+    return this.#caches.values();
+  }
+
   /** Objects that it gives by key are in the form in which they are stored. */
   of(resource: Resource): KindCache {
     const cache = this.#caches.get(storageOf(resource));

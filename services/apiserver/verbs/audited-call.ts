@@ -39,9 +39,12 @@ function uriOf(request: RequestInfo, version: string): string {
 const named: ReadonlySet<string> = new Set(["get", "update", "patch", "delete"]);
 
 /** Of a verb's result. */
-export function success(call: Call, result: unknown): AuditOutcome {
-  const code = call.created === true ? 201 : 200;
-  return { code, status: statusIn(result), document: () => documentOf(result) };
+export function success(code: number, call: Call, result: unknown): AuditOutcome {
+  return {
+    code: call.created === true ? 201 : code,
+    status: statusIn(result),
+    document: () => documentOf(result),
+  };
 }
 
 function statusIn(result: unknown): object | undefined {

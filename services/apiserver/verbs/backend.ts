@@ -11,6 +11,7 @@ import type { ServiceAccountTokens } from "../auth/service-accounts/tokens.ts";
 import type { Encryption } from "../storage/encryption/encryption.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
 import type { FlowControl } from "./flow-control.ts";
+import type { RequestMetrics } from "./request-metrics.ts";
 import type { TimeToLive } from "./time-to-live.ts";
 import type { VirtualKinds } from "./virtual-kind.ts";
 
@@ -45,6 +46,7 @@ export interface Backend {
   readonly encryption: Encryption | undefined;
   /** Absent: there is no audit log. */
   readonly audit: Auditor | undefined;
+  readonly requests: RequestMetrics;
   readonly timeToLive: TimeToLive;
   /** From which services get their addresses, e.g. `127.32.0.0/12`. */
   readonly serviceRange: string;

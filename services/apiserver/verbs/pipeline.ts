@@ -1,3 +1,4 @@
+import { httpCodeOf } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Resource } from "../../kinds/mod.ts";
 import { failure } from "../audit/outcome.ts";
@@ -76,18 +77,48 @@ export async function run<T>(
   body: () => Promise<T>,
 ): Promise<T> {
   const request = requestInfo(call, target);
-  const record = beginAudit(backend, call, request, target.resource.version);
-  if (record === undefined) return inTurn(backend, call, target, request, content, body);
+  const { resource, verb, namespace } = target;
+  const meter = backend.requests.of(resource, verb, target.subresource ?? "", namespace);
+  const record = beginAudit(backend, call, request, resource.version);
+  const began = performance.now();
+  let code = verb === "create" ? 201 : 200;
+  meter.begin();
   try {
-    noteRequest(record, target, content);
-    const result = await inTurn(backend, call, target, request, content, body);
-    if (target.verb === "create") call.created = true;
-    record.complete(success(call, result));
-    return result;
+    if (record !== undefined) noteRequest(record, target, content);
+    const leave = await backend.flowControl.enter(request, call);
+    try {
+      prepare(backend, call, target, request, content);
+      const result = await body();
+      if (record !== undefined) record.complete(success(code, call, result));
+      return result;
+    } finally {
+      leave();
+    }
   } catch (thrown) {
-    record.complete(failure(thrown));
+    markSafe(call, thrown);
+    code = httpCodeOf(StatusError.from(thrown));
+    record?.complete(failure(thrown));
     throw thrown;
+  } finally {
+    meter.end(performance.now() - began, code);
   }
+}
+
+/** What comes before a verb's own work. Throws Forbidden, MethodNotAllowed. */
+function prepare(
+  backend: Backend,
+  call: Call,
+  target: Target,
+  request: RequestInfo,
+  content: readonly (string | Uint8Array)[],
+): void {
+  authorize(backend.authorizers, request, call.audit);
+  checkVerb(target);
+  warnOfDeprecation(call, target.resource);
+  if (readVerbs.has(target.verb) || call.requestId === undefined) return;
+  const { user, verb, group, resource, subresource, namespace, name } = request;
+  const head = [user.name, verb, group, resource, subresource, namespace, name];
+  call.digest = digestOf([...head, ...content]);
 }
 
 /** What a patch or a deletion carries; the object of another write is noted as it is decoded. */
@@ -108,34 +139,6 @@ function noteRequest(
 }
 
 const wholeBodies: ReadonlySet<string> = new Set(["patch", "delete", "deletecollection"]);
-
-async function inTurn<T>(
-  backend: Backend,
-  call: Call,
-  target: Target,
-  request: RequestInfo,
-  content: readonly (string | Uint8Array)[],
-  body: () => Promise<T>,
-): Promise<T> {
-  const write = !readVerbs.has(target.verb);
-  const leave = await backend.flowControl.enter(request, call);
-  try {
-    authorize(backend.authorizers, request, call.audit);
-    checkVerb(target);
-    warnOfDeprecation(call, target.resource);
-    if (write && call.requestId !== undefined) {
-      const { user, verb, group, resource, subresource, namespace, name } = request;
-      const head = [user.name, verb, group, resource, subresource, namespace, name];
-      call.digest = digestOf([...head, ...content]);
-    }
-    return await body();
-  } catch (thrown) {
-    markSafe(call, thrown);
-    throw thrown;
-  } finally {
-    leave();
-  }
-}
 
 /** A request that was not even proposed may be repeated elsewhere, whatever it was. */
 export function markSafe(call: Call, thrown: unknown): void {

@@ -1,4 +1,4 @@
-import type { ReadyIterator } from "../../../ha/rpc/mod.ts";
+import { httpCodeOf, type ReadyIterator } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Revision } from "../../../ha/store/types.ts";
 import type { WatchRequest } from "../../../proto/gen/meta.ts";
@@ -14,6 +14,7 @@ import type { Watcher } from "../storage/watcher.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { allow, markSafe } from "./pipeline.ts";
+import type { RequestMeter } from "./request-metrics.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 
 /**
@@ -34,6 +35,7 @@ const done = { done: true, value: undefined } as const;
 
 class WatchStream implements ReadyIterator<WatchItem> {
   readonly #call: Call;
+  readonly #meter: RequestMeter;
   readonly #deadline = new AbortController();
   /** What there is to tell before the watcher; answers with that. */
   readonly #beginning: AsyncGenerator<WatchItem, Watcher | undefined>;
@@ -43,6 +45,7 @@ class WatchStream implements ReadyIterator<WatchItem> {
 
   constructor(backend: Backend, call: Call, resource: Resource, request: WatchRequest) {
     this.#call = call;
+    this.#meter = backend.requests.of(resource, "watch", "", request.namespace ?? "");
     this.#beginning = this.#begin(backend, resource, request);
   }
 
@@ -74,7 +77,7 @@ class WatchStream implements ReadyIterator<WatchItem> {
       if (!value.object.ready) await convertAll([value.object]);
       return { done: false, value };
     } catch (thrown) {
-      this.#end();
+      this.#end(httpCodeOf(StatusError.from(thrown)));
       markSafe(this.#call, thrown);
       throw thrown;
     }
@@ -107,7 +110,8 @@ class WatchStream implements ReadyIterator<WatchItem> {
     return this;
   }
 
-  #end(): void {
+  #end(code = 200): void {
+    if (!this.#over) this.#meter.counted(code);
     this.#over = true;
     this.#cancel();
     this.#watcher?.end();
