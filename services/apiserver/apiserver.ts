@@ -115,7 +115,7 @@ export interface ApiserverOptions {
   /** Requests under way at once, and how many of one user may wait for their turn. */
   readonly seats?: number | undefined;
   readonly queueLength?: number | undefined;
-  /** Counts what the server does; default: one that nobody reads but `/metrics`. */
+  /** Counts what the server does; default: counters of its own. */
   readonly metrics?: MetricsRegistry | undefined;
   /** Of objects in the store; absent: they are stored as they are. */
   readonly encryption?: Encryption | undefined;

@@ -1,4 +1,4 @@
-/** `/metrics`, for whoever the roles allow to see it (upstream's `system:monitoring`). */
+/** `/metrics`, for users whom the roles let see it (upstream's `system:monitoring`). */
 import { type MetricsRegistry, metricsContentType } from "../../../../ha/runtime/metrics.ts";
 import type { RestResponse } from "./types.ts";
 
