@@ -32,6 +32,7 @@ import { resourceQuotaController } from "./resource-quota/controller.ts";
 import { rootCaPublisher } from "./root-ca-publisher.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { serviceAccountTokenController } from "./service-account-token/controller.ts";
+import { serviceAddressController } from "./service-addresses.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import type { Controller } from "./types.ts";
@@ -195,6 +196,7 @@ async function controllersByFlags(
     garbageCollector(values["concurrent-gc-syncs"]),
     clusterRoleAggregation(1),
     serviceAccountController(1),
+    serviceAddressController(2),
     bootstrapSigner(1),
     tokenCleaner(1),
     certificateApprover(5),

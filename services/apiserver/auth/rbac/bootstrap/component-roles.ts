@@ -125,6 +125,8 @@ export const triremeRoles: readonly RoleEntry[] = [
       everyLease,
       seeNodes,
       rule("create", "core", "pods/eviction"),
+      // Which service has which address, upstream's apiserver says itself.
+      rule("create delete get list watch", "networking.k8s.io", "ipaddresses"),
       // Serving certificates of nodes, and kube-proxy's of machines that join.
       rule(
         "approve",
