@@ -59,6 +59,7 @@ import { addIssuerPaths } from "./faces/rest/issuer-paths.ts";
 import { metricsResponse } from "./faces/rest/metrics-path.ts";
 import { type RestBounds, RestServer } from "./faces/rest/server.ts";
 import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
+import type { JoinInfo } from "./join-policy.ts";
 import { limits } from "./limits.ts";
 import { addApiMetrics } from "./metrics.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
@@ -89,8 +90,8 @@ export interface ApiserverOptions {
   readonly serviceRange?: string | undefined;
   /** To which the service `kubernetes` leads; absent: there is no such service. */
   readonly apiEndpoints?: readonly ApiEndpoint[] | undefined;
-  /** `host:port` of the gRPC API, for machines that join; absent: none can. */
-  readonly grpcEndpoints?: readonly string[] | undefined;
+  /** What machines that join are told; absent: none can. */
+  readonly join?: JoinInfo | undefined;
   /** Ports that services of type NodePort and LoadBalancer get; default 30000-32767. */
   readonly nodePortRange?: string | undefined;
   /** How long pods that say nothing stay on lost nodes; absent: not at all. */
@@ -177,9 +178,8 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   backend.cache.start();
   const prepared = (async () => {
     await prepare(backend, readiness, stopping.signal);
-    const { apiEndpoints = [], grpcEndpoints = [], tls } = options;
-    const { signal } = stopping;
-    await keepClusterService(backend, apiEndpoints, tls.clientCa, grpcEndpoints, signal);
+    const { apiEndpoints = [], join, tls } = options;
+    await keepClusterService(backend, apiEndpoints, tls.clientCa, join, stopping.signal);
   })();
   const undoMetrics = [
     addProcessMetrics(metrics),

@@ -11,7 +11,7 @@ import type { EndpointSlice } from "../../proto/gen/discovery.ts";
 import type { Document } from "../kinds/mod.ts";
 import { parseAddressRange } from "./address-range.ts";
 import { reconcileClusterInfo } from "./cluster-info.ts";
-import { reconcileJoinPolicy } from "./join-policy.ts";
+import { type JoinInfo, reconcileJoinPolicy } from "./join-policy.ts";
 import { limits } from "./limits.ts";
 import { apiserverUser } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
@@ -77,13 +77,13 @@ function machineAddress(): string {
 /**
  * Puts the Service, its endpoints and `cluster-info` back whenever they are missing or other than
  * they should be. `ca`: PEM of the CA; absent: no `cluster-info` is made.
- * `grpcEndpoints`: `host:port` of each; none: machines cannot join.
+ * `join`: absent: machines cannot join.
  */
 export async function keepClusterService(
   backend: Backend,
   endpoints: readonly ApiEndpoint[],
   ca: string | undefined,
-  grpcEndpoints: readonly string[],
+  join: JoinInfo | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   const [first] = endpoints;
@@ -93,7 +93,7 @@ export async function keepClusterService(
       await reconcileClusterService(backend, endpoints);
       const server = `https://${first.ip}:${first.port}`;
       if (ca !== undefined) await reconcileClusterInfo(backend, { server, ca });
-      if (grpcEndpoints.length > 0) await reconcileJoinPolicy(backend, grpcEndpoints);
+      if (join !== undefined) await reconcileJoinPolicy(backend, join);
     } catch (thrown) {
       const error = StatusError.from(thrown).message;
       backend.log.warn("the service kubernetes and cluster-info could not be kept; trying again", {

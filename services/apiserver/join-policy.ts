@@ -9,9 +9,12 @@ import { ensure, ensureData } from "./ensure.ts";
 import type { Backend } from "./verbs/mod.ts";
 
 const rbac = "rbac.authorization.k8s.io/v1";
-const configNamespace = "kube-system";
+const joinNamespace = "kube-system";
 const configName = "trireme-config";
 const configRole = "trireme:nodes-config";
+/** The secrets of the control plane, encrypted, for masters that join. */
+const certsName = "trireme-certs";
+const certsRole = "trireme:certs";
 const csrRole = "system:certificates.k8s.io:certificatesigningrequests";
 const kubeProxyRole = "trireme:certificates.k8s.io:certificatesigningrequests:kubeproxyclient";
 const getNodesRole = "kubeadm:get-nodes";
@@ -39,11 +42,18 @@ const clusterRoles = [
   },
 ];
 
-/** `grpcEndpoints`: `host:port` of each. What is there is kept, but for other endpoints. */
-export async function reconcileJoinPolicy(
-  backend: Backend,
-  grpcEndpoints: readonly string[],
-): Promise<void> {
+/** What the ConfigMap tells machines that join. */
+export interface JoinInfo {
+  /** `host:port` of each. */
+  readonly grpcEndpoints: readonly string[];
+  /** Where a master that joins is added to the store's members; none: no master can join. */
+  readonly etcdEndpoints: readonly string[];
+  /** Flags, `--name=value`, that are the same for all masters. */
+  readonly masterFlags: readonly string[];
+}
+
+/** What is there is kept, but for what the ConfigMap tells. */
+export async function reconcileJoinPolicy(backend: Backend, info: JoinInfo): Promise<void> {
   const cluster = (kind: string, name: string, rest: object): Document => {
     return { apiVersion: rbac, kind, metadata: { name }, ...rest };
   };
@@ -53,12 +63,28 @@ export async function reconcileJoinPolicy(
   for (const { name, roleRef, subjects } of bindings) {
     await ensure(backend, cluster("ClusterRoleBinding", name, { roleRef, subjects }));
   }
-  const endpoints = grpcEndpoints.join(",");
-  const config = { name: configName, namespace: configNamespace };
-  await ensureData(backend, config, { grpcEndpoints: endpoints });
-  const metadata = { name: configRole, namespace: configNamespace };
-  const rules = [rule("get", "core", "configmaps", configName)];
-  await ensure(backend, { apiVersion: rbac, kind: "Role", metadata, rules });
-  const { roleRef, subjects } = binding(configRole, `Role ${configRole}`, joining, nodes);
-  await ensure(backend, { apiVersion: rbac, kind: "RoleBinding", metadata, roleRef, subjects });
+  const namespace = joinNamespace;
+  await ensureData(
+    backend,
+    { name: configName, namespace },
+    {
+      grpcEndpoints: info.grpcEndpoints.join(","),
+      etcdEndpoints: info.etcdEndpoints.join(","),
+      masterFlags: JSON.stringify(info.masterFlags),
+    },
+  );
+  const roles = [
+    {
+      name: configRole,
+      what: rule("get", "core", "configmaps", configName),
+      who: [joining, nodes],
+    },
+    { name: certsRole, what: rule("get", "core", "secrets", certsName), who: [joining] },
+  ];
+  for (const { name, what, who } of roles) {
+    const metadata = { name, namespace };
+    await ensure(backend, { apiVersion: rbac, kind: "Role", metadata, rules: [what] });
+    const { roleRef, subjects } = binding(name, `Role ${name}`, ...who);
+    await ensure(backend, { apiVersion: rbac, kind: "RoleBinding", metadata, roleRef, subjects });
+  }
 }

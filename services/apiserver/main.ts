@@ -1,4 +1,4 @@
-import { type ClientTls, parseAddress, type RpcEngine } from "../../ha/rpc/mod.ts";
+import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
 import { JumpingClock } from "../../ha/runtime/faults/mod.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
@@ -11,6 +11,7 @@ import { parseApiEndpoints } from "./cluster-service.ts";
 import { encryptionFlags, encryptionOf } from "./encryption-flags.ts";
 import type { EtcdServer } from "./etcd-server.ts";
 import { serveEtcd } from "./etcd-thread.ts";
+import { joinInfo } from "./join-flags.ts";
 import { limits } from "./limits.ts";
 import { endOf, openStore, readPem } from "./open-store.ts";
 import { checkCertificate } from "./pki/mod.ts";
@@ -94,6 +95,10 @@ const apiserver = program({
       help:
         "host:port,… of the gRPC API for machines that join, the same for all masters; absent: " +
         "none can join",
+    },
+    "advertise-etcd-endpoints": {
+      type: "string",
+      help: "host:port,… of the etcd port for masters that join; absent: none can",
     },
     "service-node-port-range": {
       type: "string",
@@ -232,7 +237,7 @@ const apiserver = program({
         frontProxyNames: values["requestheader-allowed-names"].split(","),
         serviceRange: values["service-cluster-ip-range"],
         apiEndpoints,
-        grpcEndpoints: addressesOf("advertise-grpc-endpoints", values["advertise-grpc-endpoints"]),
+        join: joinInfo(values),
         nodePortRange: values["service-node-port-range"],
         tolerationSeconds: {
           notReady: countOf(
@@ -284,19 +289,6 @@ const apiserver = program({
 });
 
 export { apiserver as program };
-
-const addressesMax = 64;
-
-/** Throws a StatusError that names the flag. */
-function addressesOf(flag: string, text: string | undefined): string[] {
-  const addresses = text === undefined ? [] : text.split(",");
-  if (addresses.length > addressesMax) {
-    const why = `${addresses.length} addresses, at most ${addressesMax} are taken`;
-    throw new StatusError(Code.invalidArgument, `--${flag}: ${why}`);
-  }
-  for (const address of addresses) parseAddress(address);
-  return addresses;
-}
 
 function rpcEngine(name: string): RpcEngine {
   if (name === "trireme" || name === "grpc-js") return name;

@@ -10,6 +10,7 @@ import type { ProtosFlags } from "./commands/protos.ts";
 import type { RestoreFlags } from "./commands/restore.ts";
 import type { StatusFlags } from "./commands/status.ts";
 import type { UpFlags } from "./commands/up.ts";
+import { defineJoin } from "./define-join.ts";
 import { defineStreams } from "./define-streams.ts";
 import { defineTokens } from "./define-tokens.ts";
 import { complain, errorText } from "./output.ts";
@@ -56,6 +57,7 @@ function define(components: readonly string[]): Command {
   defineObjects(program);
   defineStreams(program);
   defineTokens(program);
+  defineJoin(program);
   return program;
 }
 

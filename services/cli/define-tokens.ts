@@ -1,15 +1,13 @@
 /** The verbs about bootstrap tokens. */
 import { type Command, InvalidArgumentError } from "commander";
-import type { JoinFlags } from "./commands/join.ts";
 import type { TokenFlags } from "./commands/token.ts";
-import { type Connected, connected, directory, verb, whole, withClient } from "./verbs.ts";
+import { type Connected, connected, verb, withClient } from "./verbs.ts";
 
 const tokens = () => import("./commands/token.ts");
 const secondsOf: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 };
 const defaultGroup = "system:bootstrappers:kubeadm:default-node-token";
 
 export function defineTokens(program: Command): void {
-  defineJoin(program);
   const token = program
     .command("token")
     .description("bootstrap tokens, with which machines join the cluster");
@@ -24,6 +22,10 @@ export function defineTokens(program: Command): void {
     ])
     .option("--description <text>", "what it is for")
     .option("--print-join-command", "print the line with which a machine joins")
+    .option(
+      "--control-plane",
+      "with it: as a master; the secrets of the control plane are kept encrypted for two hours",
+    )
     .action(
       withClient(
         async (client, flags: Connected<TokenFlags>, given: string | undefined) =>
@@ -41,36 +43,6 @@ export function defineTokens(program: Command): void {
         await (await tokens()).deleteTokens(client, given),
     ),
   );
-}
-
-function defineJoin(program: Command): void {
-  program
-    .command("join [host:port]")
-    .description("make this machine a node of the cluster whose REST API is at host:port")
-    .option("--token <token>", "a bootstrap token of the cluster")
-    .option(
-      "--discovery-token-ca-cert-hash <hash>",
-      "sha256:… of the public key of the cluster's CA; may be repeated",
-      repeated,
-      [],
-    )
-    .option(
-      "--discovery-token-unsafe-skip-ca-verification",
-      "believe the CA that the token has signed, without a hash",
-    )
-    .option("--node-name <name>", "name of the node; default: that of this machine")
-    .option("--node-ip <address>", "its address; default: the one that reaches the cluster")
-    .option("--data-dir <directory>", "state of this node", directory, directory(".trireme-node"))
-    .option("--kubelet-port <port>", "where the kubelet serves", whole, 10_250)
-    .option("--peer-port <port>", "UDP port by which kube-proxies of a machine meet", whole, 10_256)
-    .addHelpText("after", "\nWithout host:port: start a node again that has joined before.")
-    .action(async (server: string | undefined, flags: JoinFlags) => {
-      await (await import("./commands/join.ts")).join(server, flags);
-    });
-}
-
-function repeated(text: string, previous: string[]): string[] {
-  return [...previous, text];
 }
 
 function words(text: string): string[] {

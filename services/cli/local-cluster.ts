@@ -221,6 +221,11 @@ function metricsArgs(port: number): string[] {
   return ["--metrics-bind-address", `${host}:${port}`];
 }
 
+function etcdAddresses(shape: ClusterShape): string[] {
+  const at = ports(shape);
+  return Array.from({ length: balancerCount }, (_, i) => `${host}:${at.balancer(i).etcd}`);
+}
+
 function clientArgs(shape: ClusterShape, pair: KeyPair & { readonly ca: string }): string[] {
   return [
     ...["--server", balancerAddresses(shape).join(",")],
@@ -261,6 +266,7 @@ function masterArgs(
     ...["--default-unreachable-toleration-seconds", String(lostNodeSeconds)],
     ...["--kubernetes-service-endpoints", restAddresses(shape).join(",")],
     ...["--advertise-grpc-endpoints", balancerAddresses(shape).join(",")],
+    ...["--advertise-etcd-endpoints", etcdAddresses(shape).join(",")],
     ...["--kubelet-client-certificate", master.client.cert],
     ...["--kubelet-client-key", master.client.key],
     ...["--service-account-signing-key-file", credentials.serviceAccountKey.privateKey],

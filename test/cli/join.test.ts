@@ -1,13 +1,14 @@
 /** How a machine that joins finds its cluster, and gets a certificate for a token. */
 import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { createToken } from "../../services/cli/commands/token.ts";
 import { type DiscoveryOptions, discover } from "../../services/cli/join/discovery.ts";
+import { downloadSecrets, uploadSecrets } from "../../services/cli/join/secrets.ts";
 import { connectClient, InformerFactory, type TriremeClient } from "../../services/client/mod.ts";
 import { bootstrapSigner } from "../../services/controllers/bootstrap-tokens/signer.ts";
 import { certificateApprover } from "../../services/controllers/certificates/approver.ts";
@@ -23,6 +24,7 @@ import { written } from "./written.ts";
 
 const token = "abcdef.0123456789abcdef";
 const usages = ["authentication", "signing"];
+const grpcEndpoints = ["127.0.0.1:7443", "127.0.0.1:7444"];
 const groups = ["system:bootstrappers:kubeadm:default-node-token"];
 
 describe("joining", { concurrency: 1 }, () => {
@@ -36,7 +38,8 @@ describe("joining", { concurrency: 1 }, () => {
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), "trireme-join-"));
     const apiEndpoints = [{ ip: "127.0.0.1", port: 6_443 }];
-    w = await restWorld({ apiEndpoints, grpcEndpoints: ["127.0.0.1:7443", "127.0.0.1:7444"] });
+    const info = { etcdEndpoints: ["127.0.0.1:7445"], masterFlags: ["--request-timeout=60"] };
+    w = await restWorld({ apiEndpoints, join: { ...info, grpcEndpoints } });
     const key = new X509Certificate(w.ca).publicKey.export({ type: "spki", format: "der" });
     pin = `sha256:${createHash("sha256").update(key).digest("hex")}`;
     const log = quietLog;
@@ -59,7 +62,9 @@ describe("joining", { concurrency: 1 }, () => {
       await client.configMaps.get("cluster-info", "kube-public");
       return found.data?.["grpcEndpoints"];
     });
-    await written(() => createToken(client, token, { ttl: 3_600, usages, groups }));
+    await written(() =>
+      createToken(client, token, { ttl: 3_600, usages, groups, dataDir: directory }),
+    );
   });
   after(async () => {
     stop.abort();
@@ -80,7 +85,9 @@ describe("joining", { concurrency: 1 }, () => {
     const found = await finding();
     assert.deepEqual(found, {
       ca: w.ca,
-      grpcEndpoints: ["127.0.0.1:7443", "127.0.0.1:7444"],
+      grpcEndpoints,
+      etcdEndpoints: ["127.0.0.1:7445"],
+      masterFlags: ["--request-timeout=60"],
       localAddress: "127.0.0.1",
     });
     const second = `sha256:${"0".repeat(64)}`;
@@ -89,7 +96,7 @@ describe("joining", { concurrency: 1 }, () => {
   });
 
   test("the line that is printed names server, token and pin", async () => {
-    const flags = { ttl: 60, usages, groups, printJoinCommand: true };
+    const flags = { ttl: 60, usages, groups, printJoinCommand: true, dataDir: directory };
     const { out } = await written(() => createToken(client, "bbbbbb.0123456789abcdef", flags));
     const line = "trireme join 127.0.0.1:6443 --token bbbbbb.0123456789abcdef ";
     assert.equal(out, `${line}--discovery-token-ca-cert-hash ${pin}\n`);
@@ -162,5 +169,37 @@ describe("joining", { concurrency: 1 }, () => {
       "unauthenticated",
       /bootstrap token is not valid: it is not known/,
     );
+  });
+
+  test("the secrets of the control plane pass encrypted, for who has the key", async () => {
+    const [from, to] = [join(directory, "from"), join(directory, "to")];
+    await mkdir(from);
+    const texts = { "ca.crt": w.ca, "ca.key": w.caKey, "sa.key": "private", "sa.pub": "public" };
+    for (const [file, text] of Object.entries(texts)) await writeFile(join(from, file), text);
+    const download = (certificateKey: string, change: object = {}) =>
+      downloadSecrets({
+        ...{ server: `127.0.0.1:${w.port}`, ca: w.ca, token, certificateKey, directory: to },
+        ...change,
+      });
+    const other = "0".repeat(64);
+    await fails(download(other), "failedPrecondition", /trireme-certs is not there: it lives two/);
+    await uploadSecrets(client, from);
+    const key = await uploadSecrets(client, from);
+    const secret = await client.secrets.get("trireme-certs", "kube-system");
+    const bytes = (file: string) => Buffer.from(secret.data?.[file] ?? "", "base64");
+    assert.ok(!bytes("ca.key").toString("latin1").includes("PRIVATE KEY"));
+    const [owner] = secret.metadata?.ownerReferences ?? [];
+    const proxy = await client.secrets.get(owner?.name ?? "", "kube-system");
+    assert.equal(proxy.type, "bootstrap.kubernetes.io/token");
+    const end = Buffer.from(proxy.data?.["expiration"] ?? "", "base64").toString();
+    assert.ok(Math.abs(Date.parse(end) - Date.now() - 7_200_000) < 60_000, end);
+    await download(key);
+    for (const [file, text] of Object.entries(texts)) {
+      assert.equal(await readFile(join(to, file), "utf8"), text);
+      assert.equal((await stat(join(to, file))).mode & 0o777, 0o600);
+    }
+    await fails(download(other), "permissionDenied", /--certificate-key does not open ca\.crt/);
+    await fails(download("short"), "invalidArgument", /64 hex digits/);
+    await fails(uploadSecrets(client, to + to), "failedPrecondition", /ca\.crt cannot be read/);
   });
 });

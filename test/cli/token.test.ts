@@ -7,6 +7,7 @@ import { RealApi } from "../client/real-api.ts";
 import { written } from "./written.ts";
 
 const flags = {
+  dataDir: "/nowhere",
   ttl: 3_600,
   usages: ["authentication", "signing"],
   groups: ["system:bootstrappers:nodes"],

@@ -55,11 +55,12 @@ export class TestCluster {
     return trireme([...args, "--data-dir", this.directory], input);
   }
 
-  client(): TriremeClient {
+  /** `servers`: masters or balancers; default: the cluster's balancers. */
+  client(servers?: readonly string[]): TriremeClient {
     const { grpcEndpoints, ca, clientCert, clientKey } = this.endpoints;
     const pem = (file: string) => readFileSync(file, "utf8");
     return connectClient({
-      servers: grpcEndpoints,
+      servers: servers ?? grpcEndpoints,
       tls: { ca: pem(ca), cert: pem(clientCert), key: pem(clientKey) },
       log: createLog({}, { level: "silent" }),
       identity: "test",

@@ -15,40 +15,39 @@ describe("trireme join", { concurrency: 1 }, () => {
   const directory = mkdtempSync(join(tmpdir(), "trireme-join-"));
   const machine = [
     ...["--data-dir", directory, "--node-name", "far"],
-    ...["--kubelet-port", String(basePort + 90), "--peer-port", String(basePort)],
+    ...["--kubelet-port", String(basePort + 90), "--proxy-peer-port", String(basePort)],
   ];
-  let joining: ChildProcess | undefined;
+  const started: { readonly child: ChildProcess; output: string }[] = [];
   let line: string[] = [];
-  let output = "";
 
-  const startJoining = (args: readonly string[]) => {
-    output = "";
-    joining = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
-    for (const stream of [joining.stdout, joining.stderr]) {
-      stream?.on("data", (chunk: Buffer) => {
-        output += chunk.toString();
+  const start = (args: readonly string[]) => {
+    const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const one = { child, output: "" };
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk: Buffer) => {
+        one.output += chunk.toString();
       });
     }
+    started.push(one);
+    return one;
   };
-  const stopJoining = async () => {
-    const child = joining;
-    joining = undefined;
-    if (child === undefined || child.exitCode !== null) return;
+  const stop = async ({ child }: { readonly child: ChildProcess }) => {
+    if (child.exitCode !== null) return;
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGTERM");
     await gone;
   };
-  const joined = () =>
+  const joined = (one: ReturnType<typeof start>) =>
     until("the node to join", async () => {
-      if (joining?.exitCode != null) throw new Error(output);
-      return output.includes('node "far" has joined');
+      if (one.child.exitCode !== null) throw new Error(one.output);
+      return one.output.includes('node "far" has joined');
     });
 
   before(async () => {
     await cluster.up(["--masters", "1", "--nodes", "1"]);
   });
   after(async () => {
-    await stopJoining();
+    await Promise.all(started.map(stop));
     await cluster.close();
     rmSync(directory, { recursive: true, force: true });
   });
@@ -63,8 +62,7 @@ describe("trireme join", { concurrency: 1 }, () => {
   });
 
   test("the machine becomes a node that runs pods", async () => {
-    startJoining([...line, ...machine]);
-    await joined();
+    await joined(start([...line, ...machine]));
     const client = cluster.client();
     const pair = join(directory, "pki/kubelet-client-current.pem");
     assert.equal(statSync(pair).mode & 0o777, 0o600);
@@ -93,10 +91,37 @@ describe("trireme join", { concurrency: 1 }, () => {
   test("it starts again without a token, and joins no second time", async () => {
     const again = await run([...line, ...machine]);
     assert.match(again.stderr, /a machine runs in .* already/);
-    await stopJoining();
+    await Promise.all(started.map(stop));
     const second = await run([...line, ...machine]);
     assert.match(second.stderr, /node "far" of .* has joined already/);
-    startJoining(["join", "--data-dir", directory]);
-    await joined();
+    await joined(start(["join", "--data-dir", directory]));
+  });
+
+  test("another machine becomes a master, with a vote and the whole API", async () => {
+    const made = await cluster.run(["token", "create", "--print-join-command", "--control-plane"]);
+    assert.equal(made.code, 0, made.stderr);
+    const [, ...words] = made.stdout.trim().split(" ");
+    assert.match(words.join(" "), / --control-plane --certificate-key [0-9a-f]{64}$/);
+    const ports = ["grpc", "https", "etcd", "store"].flatMap((face, i) => [
+      `--${face}-port`,
+      String(basePort + 91 + i),
+    ]);
+    const place = join(directory, "master");
+    const master = start([...words, "--data-dir", place, "--node-name", "master-far", ...ports]);
+    await until("the master to join", async () => {
+      if (master.child.exitCode !== null) throw new Error(master.output);
+      return master.output.includes('master "master-far" has joined');
+    });
+    const client = cluster.client();
+    await until("the others to know of its vote", async () => {
+      const { peers = [] } = await client.cluster.status();
+      return peers.some(({ name, learner }) => name === "master-far" && learner !== true);
+    });
+    const own = cluster.client([`127.0.0.1:${basePort + 91}`]);
+    await own.configMaps.create({ metadata: { name: "made-far", namespace: "default" } });
+    const found = await client.configMaps.get("made-far", "default");
+    assert.equal(found.metadata?.name, "made-far");
+    own.close();
+    client.close();
   });
 });

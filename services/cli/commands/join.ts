@@ -1,4 +1,4 @@
-/** `trireme join`: makes this machine a node of a cluster, and stays as its supervisor. */
+/** `trireme join`: makes this machine a node or a master of a cluster, and supervises it. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join as joinPath } from "node:path";
@@ -8,8 +8,11 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
 import { bootstrapNode } from "../../kubelet/mod.ts";
 import { isOurs, type Lock, readJson, writeJson } from "../endpoints.ts";
-import { discover } from "../join/discovery.ts";
-import { type JoinedNode, joinedPaths, Machine } from "../join/machine.ts";
+import { type Discovered, discover } from "../join/discovery.ts";
+import { type Joined, joinedPaths } from "../join/joined.ts";
+import { type JoinedNode, Machine } from "../join/machine.ts";
+import { type JoinedMaster, Master, prepareMaster } from "../join/master.ts";
+import { downloadSecrets } from "../join/secrets.ts";
 import { print } from "../output.ts";
 
 export interface JoinFlags {
@@ -20,99 +23,135 @@ export interface JoinFlags {
   readonly nodeName?: string;
   readonly nodeIp?: string;
   readonly kubeletPort: number;
-  readonly peerPort: number;
+  readonly proxyPeerPort: number;
+  readonly controlPlane?: boolean;
+  readonly certificateKey?: string;
+  readonly grpcPort: number;
+  readonly httpsPort: number;
+  readonly etcdPort: number;
+  readonly storePort: number;
+  readonly apiserverArg: readonly string[];
 }
+
+type State = JoinedNode | JoinedMaster;
 
 const readyMillisMax = 90_000;
 const lookMillis = 250;
-const nameForm = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const nameForm = /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/;
 
-/** Stays until a signal. Without a server it starts a machine again that has joined before. */
+/** Stays until a signal. Without a server it starts again what has joined before. */
 export async function join(server: string | undefined, flags: JoinFlags): Promise<void> {
-  const paths = joinedPaths(flags.dataDir);
-  const lockFile = joinPath(flags.dataDir, "supervisor.json");
+  const { dataDir } = flags;
+  const paths = joinedPaths(dataDir);
+  const lockFile = joinPath(dataDir, "supervisor.json");
   const lock = readJson<Lock>(lockFile);
   if (isOurs(lock?.pid)) {
-    throw failed(`a machine runs in ${flags.dataDir} already (supervisor ${lock?.pid})`);
+    throw failed(`a machine runs in ${dataDir} already (supervisor ${lock?.pid})`);
   }
   const log = createLog({ component: "join" }, { level: "warn" });
-  const before = readJson<JoinedNode>(paths.state);
-  const node = await nodeOf(server, flags, before, log);
+  const state = await stateOf(server, flags, readJson<State>(paths.state), log);
   nameProcess("join");
   writeJson(lockFile, { pid: process.pid } satisfies Lock);
-  const machine = await Machine.open(node, flags.dataDir, readFileSync(paths.ca, "utf8"), log);
+  const ca = readFileSync(paths.ca, "utf8");
+  const joined: Joined =
+    state.role === "master"
+      ? new Master(state, dataDir, ca, log)
+      : await Machine.open(state, dataDir, ca, log);
   const stopped = stopSignal();
-  const starting = machine.start();
-  const over = await Promise.race([stopped.then(() => true), ready(machine, node, paths.logs)]);
-  if (over !== true) {
-    print(`node "${node.nodeName}" has joined the cluster and is ready`);
-    await stopped;
+  const starting = joined.start();
+  try {
+    const over = await Promise.race([stopped.then(() => true), whenReady(joined)]);
+    if (over !== true) {
+      print(`${joined.what} has joined the cluster and is ready`);
+      await stopped;
+    }
+    print("stopping…");
+  } finally {
+    await joined.stop();
+    await starting;
+    rmSync(lockFile, { force: true });
   }
-  print("stopping…");
-  await machine.stop();
-  await starting;
-  rmSync(lockFile, { force: true });
-  print(`stopped; \`trireme join --data-dir ${flags.dataDir}\` starts the node again`);
+  print(`stopped; \`trireme join --data-dir ${dataDir}\` starts ${joined.what} again`);
 }
 
-async function nodeOf(
+async function stateOf(
   server: string | undefined,
   flags: JoinFlags,
-  before: JoinedNode | undefined,
+  before: State | undefined,
   log: Log,
-): Promise<JoinedNode> {
+): Promise<State> {
   const { dataDir } = flags;
   if (server === undefined) {
     if (before !== undefined) return before;
     throw invalid(`HOST:PORT of the API is needed: no machine of ${dataDir} has joined before`);
   }
   if (before !== undefined) {
+    const what = before.role === "master" ? `master "${before.name}"` : `node "${before.nodeName}"`;
     throw failed(
-      `node "${before.nodeName}" of ${dataDir} has joined already: \`trireme join --data-dir ` +
-        `${dataDir}\` starts it again; use another --data-dir for another node`,
+      `${what} of ${dataDir} has joined already: \`trireme join --data-dir ${dataDir}\` starts it ` +
+        "again; use another --data-dir for another one",
     );
   }
-  const { token } = flags;
+  const { token, controlPlane = false, certificateKey } = flags;
   if (token === undefined) throw invalid("--token is needed: `trireme token create` makes one");
-  const nodeName = flags.nodeName ?? hostname().toLowerCase();
-  if (!nameForm.test(nodeName)) {
-    throw invalid(`--node-name ${nodeName}: must be lower case letters, digits, - and .`);
+  if (controlPlane !== (certificateKey !== undefined)) {
+    throw invalid("--control-plane and --certificate-key are given together or not at all");
   }
-  const { ca, grpcEndpoints, localAddress } = await discover({
+  const name = flags.nodeName ?? hostname().toLowerCase();
+  if (!nameForm.test(name)) {
+    throw invalid(`--node-name ${name}: must be at most 63 lower case letters, digits, - and .`);
+  }
+  const found = await discover({
     ...{ server, token },
     caHashes: flags.discoveryTokenCaCertHash,
     skipCaVerification: flags.discoveryTokenUnsafeSkipCaVerification === true,
   });
-  const paths = joinedPaths(dataDir);
-  mkdirSync(paths.pki, { recursive: true, mode: 0o700 });
-  writeFileSync(paths.ca, ca);
-  const directory = paths.pki;
-  await bootstrapNode({ servers: grpcEndpoints, ca, token, nodeName, directory, log });
-  const { kubeletPort, peerPort, nodeIp: nodeIP = localAddress } = flags;
-  const node: JoinedNode = { nodeName, nodeIP, kubeletPort, peerPort, grpcEndpoints };
-  writeJson(paths.state, node);
-  return node;
+  const { pki, ca: caFile, state: stateFile } = joinedPaths(dataDir);
+  mkdirSync(pki, { recursive: true, mode: 0o700 });
+  const { ca } = found;
+  let state: State;
+  if (certificateKey === undefined) {
+    writeFileSync(caFile, ca);
+    state = await joinedNode(name, token, found, flags, log);
+  } else {
+    await downloadSecrets({ server, ca, token, certificateKey, directory: pki });
+    const address = flags.nodeIp ?? found.localAddress;
+    const plan = { ...flags, name, address, more: flags.apiserverArg };
+    state = await prepareMaster(plan, found, dataDir);
+  }
+  writeJson(stateFile, state);
+  return state;
 }
 
-/** Rejects when the node is not ready in time, with the end of its kubelet's log. */
-async function ready(machine: Machine, { nodeName }: JoinedNode, logs: string): Promise<void> {
+async function joinedNode(
+  nodeName: string,
+  token: string,
+  { ca, grpcEndpoints, localAddress }: Discovered,
+  flags: JoinFlags,
+  log: Log,
+): Promise<JoinedNode> {
+  const directory = joinedPaths(flags.dataDir).pki;
+  await bootstrapNode({ servers: grpcEndpoints, ca, token, nodeName, directory, log });
+  const { kubeletPort, proxyPeerPort, nodeIp: nodeIP = localAddress } = flags;
+  return { role: "node", nodeName, nodeIP, kubeletPort, proxyPeerPort, grpcEndpoints };
+}
+
+/** Rejects when it is not ready in time, with the end of its log. */
+async function whenReady(joined: Joined): Promise<void> {
   const deadline = performance.now() + readyMillisMax;
-  let last = "";
+  let last: string | undefined;
   while (performance.now() < deadline) {
     try {
-      const { status } = await machine.client.nodes.get(nodeName);
-      const condition = status?.conditions?.find(({ type }) => type === "Ready");
-      if (condition?.status === "True") return;
-      last = condition?.message ?? "its kubelet has not said anything yet";
+      last = await joined.missing();
+      if (last === undefined) return;
     } catch (error) {
       last = StatusError.from(error).message;
     }
     await new Promise((resolve) => setTimeout(resolve, lookMillis));
   }
-  const file = joinPath(logs, "kubelet.log");
-  const tail = readFileSync(file, "utf8").trimEnd().split("\n").slice(-5).join("\n");
-  await machine.stop();
-  const text = `node "${nodeName}" is not ready after ${readyMillisMax / 1000} s: ${last}; the end of ${file}:\n${tail}`;
+  const tail = readFileSync(joined.logFile, "utf8").trimEnd().split("\n").slice(-5).join("\n");
+  const seconds = readyMillisMax / 1000;
+  const text = `${joined.what} is not ready after ${seconds} s: ${last}; the end of ${joined.logFile}:\n${tail}`;
   throw new StatusError(Code.unavailable, text);
 }
 

@@ -6,6 +6,8 @@ import type { Secret } from "../../../proto/gen/core.ts";
 import type { TriremeClient } from "../../client/mod.ts";
 import { parseTime, rfc3339Seconds } from "../../kinds/mod.ts";
 import { publicKeyPin } from "../join/discovery.ts";
+import { uploadSecrets } from "../join/secrets.ts";
+import { directories } from "../layout.ts";
 import { print, table } from "../output.ts";
 
 export interface TokenFlags {
@@ -15,6 +17,10 @@ export interface TokenFlags {
   readonly description?: string;
   /** The line with which a machine joins, in place of the token alone. */
   readonly printJoinCommand?: boolean;
+  /** That line makes a master. */
+  readonly controlPlane?: boolean;
+  /** The cluster's own, below which its secrets are. */
+  readonly dataDir: string;
 }
 
 const namespace = "kube-system";
@@ -48,10 +54,18 @@ export async function createToken(
     ...(flags.ttl > 0 && { expiration: rfc3339Seconds(Date.now() + 1000 * flags.ttl) }),
     ...(flags.description !== undefined && { description: flags.description }),
   };
+  const { printJoinCommand = false, controlPlane = false } = flags;
+  if (controlPlane && !printJoinCommand) {
+    throw refused("--control-plane goes with --print-join-command");
+  }
   const metadata = { name: namePrefix + id, namespace };
   await client.secrets.create({ metadata, type: secretType, stringData });
   const token = `${id}.${proof}`;
-  print(flags.printJoinCommand === true ? await joinCommand(client, token) : token);
+  if (!printJoinCommand) return print(token);
+  const line = await joinCommand(client, token);
+  if (!controlPlane) return print(line);
+  const key = await uploadSecrets(client, directories(flags.dataDir).pki);
+  print(`${line} --control-plane --certificate-key ${key}`);
 }
 
 async function joinCommand(client: TriremeClient, token: string): Promise<string> {

@@ -23,6 +23,10 @@ export interface Discovered {
   readonly ca: string;
   /** `host:port` of the gRPC API. */
   readonly grpcEndpoints: readonly string[];
+  /** `host:port` where members of the store are added; none: no master can join. */
+  readonly etcdEndpoints: readonly string[];
+  /** Flags that are the same for all masters. */
+  readonly masterFlags: readonly string[];
   /** The address from which this machine has reached the cluster. */
   readonly localAddress: string;
 }
@@ -169,13 +173,27 @@ async function configuration(
     const text = `the cluster does not let token ${id} read how machines join: ${answer.message}`;
     throw new StatusError(Code.permissionDenied, text);
   }
-  const text = dataOf(answer)["grpcEndpoints"] ?? "";
-  const grpcEndpoints = text.split(",").filter((endpoint) => endpoint !== "");
+  const data = dataOf(answer);
+  const list = (key: string) => (data[key] ?? "").split(",").filter((each) => each !== "");
+  const grpcEndpoints = list("grpcEndpoints");
   if (grpcEndpoints.length === 0) {
     const why = "the ConfigMap trireme-config of kube-system names no grpcEndpoints";
     throw new StatusError(Code.failedPrecondition, why);
   }
-  return { grpcEndpoints, localAddress: answer.localAddress };
+  const etcdEndpoints = list("etcdEndpoints");
+  const masterFlags = flagsOf(data["masterFlags"] ?? "[]");
+  return { grpcEndpoints, etcdEndpoints, masterFlags, localAddress: answer.localAddress };
+}
+
+function flagsOf(text: string): string[] {
+  try {
+    const flags: unknown = JSON.parse(text);
+    if (Array.isArray(flags) && flags.every((flag) => typeof flag === "string")) return flags;
+  } catch {
+    // Said below.
+  }
+  const why = "masterFlags of the ConfigMap trireme-config of kube-system is no list of flags";
+  throw new StatusError(Code.failedPrecondition, why);
 }
 
 function unknownToken(id: string, why: string): StatusError {

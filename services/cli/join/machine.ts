@@ -1,6 +1,5 @@
-/** A machine that has joined: its kubelet and its kube-proxy, started again whenever they end. */
+/** A machine that has joined as a node: its kubelet and its kube-proxy. */
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { productionClock } from "../../../ha/runtime/production/clock.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
 import {
@@ -9,43 +8,31 @@ import {
   readPairFile,
   type TriremeClient,
 } from "../../client/mod.ts";
-import { Child } from "../child.ts";
+import type { Child } from "../child.ts";
+import { type Joined, joinedPaths, stopMillis, supervised } from "./joined.ts";
 
 /** `join.json`: what a machine needs to know to start again. */
 export interface JoinedNode {
+  readonly role: "node";
   readonly nodeName: string;
   readonly nodeIP: string;
   readonly kubeletPort: number;
   /** By which the kube-proxies of one machine know of each other. */
-  readonly peerPort: number;
+  readonly proxyPeerPort: number;
   readonly grpcEndpoints: readonly string[];
 }
 
-export function joinedPaths(dataDirectory: string) {
-  const pki = join(dataDirectory, "pki");
-  return {
-    pki,
-    state: join(dataDirectory, "join.json"),
-    ca: join(pki, "ca.crt"),
-    clientPair: join(pki, "kubelet-client-current.pem"),
-    kubeProxyPair: join(pki, "kube-proxy-current.pem"),
-    logs: join(dataDirectory, "log"),
-    kubelet: join(dataDirectory, "kubelet"),
-  };
-}
-
-const restartMillis = 500;
-const restartMillisMax = 10_000;
-/** Every process bounds its own stop at 10 s; the supervisor waits a little longer. */
-const stopMillis = 12_000;
-
-export class Machine {
-  readonly #children: readonly Child[];
+export class Machine implements Joined {
+  readonly what: string;
+  readonly logFile: string;
+  readonly #nodeName: string;
+  readonly #kubelet: Child;
+  readonly #kubeProxy: Child;
   readonly #certificates: CertificateManager;
   readonly #stopping = new AbortController();
   readonly #log: Log;
   /** With the rights of the node. */
-  readonly client: TriremeClient;
+  readonly #client: TriremeClient;
 
   private constructor(
     node: JoinedNode,
@@ -53,39 +40,35 @@ export class Machine {
     client: TriremeClient,
     log: Log,
   ) {
-    this.client = client;
+    const { nodeName } = node;
+    this.what = `node "${nodeName}"`;
+    this.#nodeName = nodeName;
+    this.#client = client;
     this.#log = log;
     mkdirSync(paths.logs, { recursive: true });
-    const child = (name: string, args: readonly string[]) =>
-      new Child({
-        ...{ name, args, log },
-        logFile: join(paths.logs, `${name}.log`),
-        changed: () => {},
-        killed: () => {},
-        restartDelayMillis: (_killed, failures) =>
-          Math.min(restartMillis * 2 ** (failures - 1), restartMillisMax),
-      });
     const api = [
       ...["--server", node.grpcEndpoints.join(",")],
       ...["--certificate-authority", paths.ca],
     ];
-    this.#children = [
-      child("kubelet", [
-        ...["kubelet", ...api, "--cert-dir", paths.pki],
-        ...["--hostname-override", node.nodeName],
-        ...["--root-dir", paths.kubelet],
-        ...["--node-ip", node.nodeIP],
-        ...["--port", String(node.kubeletPort)],
-        ...["--shutdown-grace-period", "3s"],
-      ]),
-      child("kube-proxy", [
-        ...["kube-proxy", ...api],
-        ...["--client-certificate", paths.kubeProxyPair, "--client-key", paths.kubeProxyPair],
-        ...["--hostname-override", node.nodeName],
-        ...["--bind-address", node.nodeIP],
-        ...["--peer-port", String(node.peerPort)],
-      ]),
+    const kubelet = [
+      ...["kubelet", ...api, "--cert-dir", paths.pki],
+      ...["--hostname-override", nodeName],
+      ...["--root-dir", paths.kubelet],
+      ...["--node-ip", node.nodeIP],
+      ...["--port", String(node.kubeletPort)],
+      ...["--shutdown-grace-period", "3s"],
     ];
+    const kubeProxy = [
+      ...["kube-proxy", ...api],
+      ...["--client-certificate", paths.kubeProxyPair, "--client-key", paths.kubeProxyPair],
+      ...["--hostname-override", nodeName],
+      ...["--bind-address", node.nodeIP],
+      ...["--peer-port", String(node.proxyPeerPort)],
+    ];
+    const { child, logFile } = supervised("kubelet", kubelet, paths.logs, log);
+    this.#kubelet = child;
+    this.logFile = logFile;
+    this.#kubeProxy = supervised("kube-proxy", kubeProxy, paths.logs, log).child;
     this.#certificates = new CertificateManager({
       file: paths.kubeProxyPair,
       purpose: {
@@ -119,20 +102,26 @@ export class Machine {
 
   /** Starts the kubelet at once, and kube-proxy when it has its certificate. */
   async start(): Promise<void> {
-    const [kubelet, kubeProxy] = this.#children;
-    kubelet?.start();
+    this.#kubelet.start();
     const { signal } = this.#stopping;
     await this.#certificates.obtain(signal);
     if (signal.aborted) return;
-    kubeProxy?.startOnce();
+    this.#kubeProxy.startOnce();
     this.#certificates.run(signal).catch((error: unknown) => {
       this.#log.error("kube-proxy's certificate is renewed no longer", { error });
     });
   }
 
+  async missing(): Promise<string | undefined> {
+    const { status } = await this.#client.nodes.get(this.#nodeName);
+    const condition = status?.conditions?.find(({ type }) => type === "Ready");
+    if (condition?.status === "True") return undefined;
+    return condition?.message ?? "its kubelet has not said anything yet";
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await Promise.all(this.#children.map((each) => each.stop(stopMillis)));
-    this.client.close();
+    await Promise.all([this.#kubelet.stop(stopMillis), this.#kubeProxy.stop(stopMillis)]);
+    this.#client.close();
   }
 }
