@@ -182,7 +182,7 @@ export class Kubelet implements PodSource {
 
   /** Every pod of the node. */
   pods(): readonly Pod[] {
-    return this.#informers.informer("Pod").lister.list();
+    return this.#podInformer().lister.list();
   }
 
   stats(): NodeStats {

@@ -231,6 +231,17 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
     assert.match((await run(["get", "pod", "once"])).err, /not found/);
   });
 
+  test("run -i --rm of programs that end at once: each is heard, and gone", async () => {
+    const one = async (name: string) => {
+      const words = ["run", name, "-i", "--rm", "--restart=Never", "--image=busybox", overrides];
+      const { code, out, err } = await run([...words, "--", "echo", `hi ${name}`]);
+      assert.equal(code, 0, err);
+      assert.match(out, new RegExp(`^hi ${name}$`, "m"));
+    };
+    await Promise.all(["a", "b", "c", "d"].map(one));
+    await Promise.all(["e", "f", "g", "h"].map(one));
+  });
+
   test("debug: a container beside the others", async () => {
     const words = ["debug", "-i", "web", "--image=busybox", "--profile=general", "-c", "dbg"];
     const { code, out, err } = await run(

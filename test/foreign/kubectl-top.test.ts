@@ -54,6 +54,27 @@ suite("kubectl top", needs("kubectl", "kubernetes-client"), () => {
     assert.match(each, /^busy +spins +[1-9]\d*m +\d+Mi *$/m);
   });
 
+  test("what the kubelet tells through its node's proxy", async () => {
+    const page = (path: string) => ok(`get --raw /api/v1/nodes/n1/proxy/${path}`);
+    assert.equal(await page("healthz"), "ok");
+    const pods = JSON.parse(await page("pods"));
+    assert.deepEqual([pods.kind, pods.items[0]?.metadata.name], ["PodList", "busy"]);
+    const summary = JSON.parse(await page("stats/summary"));
+    assert.equal(summary.pods[0].podRef.name, "busy");
+    assert.ok(summary.pods[0].containers[0].cpu.usageNanoCores > 0);
+    assert.match(
+      await page("metrics/resource"),
+      /^container_memory_working_set_bytes\{.*"busy"\} /m,
+    );
+    assert.equal(JSON.parse(await page("configz")).kubeletconfig.maxPods, 110);
+    assert.equal(await page("containerLogs/default/busy/spins?tailLines=1"), "");
+    const nothing = await run("get --raw /api/v1/nodes/n1/proxy/nothing");
+    assert.match(nothing.err, /could not find the requested resource/);
+    const none = await run("get --raw /api/v1/nodes/none/proxy/healthz");
+    assert.match(none.err, /nodes "none" not found/);
+    assert.match(await ok("describe node n1"), /Ready +True +(?!Mon, 01 Jan 0001)\w+, /);
+  });
+
   test("the resources behind it, as upstream's metrics server serves them", async () => {
     assert.match(
       await ok("get apiservice v1beta1.metrics.k8s.io"),

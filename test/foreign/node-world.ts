@@ -8,6 +8,7 @@ import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { connectClient } from "../../services/client/mod.ts";
 import { gitVersion } from "../../services/kinds/mod.ts";
 import { kubeletHandlers } from "../../services/kubelet/handlers.ts";
+import { kubeletHttp } from "../../services/kubelet/http.ts";
 import { createProcessRuntime, Kubelet } from "../../services/kubelet/mod.ts";
 import { quietLog } from "../apiserver/harness.ts";
 import { until } from "../contract/container-runtime.ts";
@@ -37,10 +38,16 @@ export async function nodeWorld(): Promise<NodeWorld> {
   let kubelet: Kubelet | undefined;
   const source = {
     runtime,
+    nodeName: "n1",
     pod: (space: string, name: string) => kubelet?.pod(space, name),
+    pods: () => kubelet?.pods() ?? [],
+    configuration: { maxPods: 110 },
     stats: () => kubelet?.stats(),
   };
-  const server = createRpcServer({ log: quietLog });
+  const server = createRpcServer({
+    log: quietLog,
+    http1: kubeletHttp(source, false, quietLog),
+  });
   server.addService(KubeletService, kubeletHandlers(source, false));
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   kubelet = new Kubelet({

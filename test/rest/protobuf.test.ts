@@ -106,6 +106,74 @@ test("an object is created from protobuf, and what cannot be decoded is refused 
   assert.match(strict.json.message, /number 99/);
 });
 
+test("a definition of custom resources, with all that its schema may be made of", async () => {
+  const text = message([5, "string"]);
+  const nested = message(
+    [5, "object"],
+    [8, message([1, '{"a":"b"}'])],
+    [20, message([1, '"x"'])],
+    [24, message([2, text])],
+    [29, message([1, "a"], [2, text])],
+    [30, message([1, 0], [2, text])],
+    [31, message([1, "other"], [2, text])],
+  );
+  const root = message([5, "object"], [29, message([1, "spec"], [2, nested])]);
+  const version = message(
+    ...([
+      [1, "v1"],
+      [2, 1],
+      [3, 1],
+      [4, message([1, root])],
+    ] as const),
+    [5, message([1, message()])],
+  );
+  const names = message([1, "oars"], [2, "oar"], [4, "Oar"], [5, "OarList"]);
+  const definition = message(
+    [1, message([1, "oars.boats.test"])],
+    [2, message([1, "boats.test"], [3, names], [4, "Namespaced"], [7, version])],
+  );
+  const type = "apiextensions.k8s.io/v1";
+  const body = envelope(type, "CustomResourceDefinition", definition);
+  const { value } = decodeProtobuf(body) ?? {};
+  const { spec: told } = value as {
+    spec: { versions: { schema: object; subresources: object }[] };
+  };
+  assert.deepEqual(told.versions[0]?.subresources, { status: {} });
+  assert.deepEqual(told.versions[0]?.schema, {
+    openAPIV3Schema: {
+      type: "object",
+      properties: {
+        spec: {
+          type: "object",
+          default: { a: "b" },
+          enum: ["x"],
+          items: [{ type: "string" }],
+          properties: { a: { type: "string" } },
+          additionalProperties: { type: "string" },
+          patternProperties: { other: { type: "string" } },
+        },
+      },
+    },
+  });
+});
+
+test("a definition that client-go writes is established", async () => {
+  await using world = await restWorld();
+  const schema = message([5, "object"], [29, message([1, "spec"], [2, message([5, "string"])])]);
+  const version = message([1, "v1"], [2, 1], [3, 1], [4, message([1, schema])]);
+  const names = message([1, "oars"], [2, "oar"], [4, "Oar"], [5, "OarList"]);
+  const definition = message(
+    [1, message([1, "oars.boats.test"])],
+    [2, message([1, "boats.test"], [3, names], [4, "Namespaced"], [7, version])],
+  );
+  const body = envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition", definition);
+  const headers = { "content-type": "application/vnd.kubernetes.protobuf" };
+  const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  const made = await world.ask(path, { method: "POST", headers, body });
+  assert.equal(made.status, 201, made.text);
+  assert.equal((await world.ask("/apis/boats.test/v1/oars")).status, 200);
+});
+
 test("options of a deletion come under the version of every group", async () => {
   await using world = await restWorld();
   const headers = { "content-type": "application/vnd.kubernetes.protobuf" };

@@ -1,7 +1,10 @@
 /** What is refused, and how: in upstream's order, with its codes and words. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { type Authenticator, NotSeenYet } from "../../services/apiserver/auth/authenticate.ts";
+import { userOf } from "../../services/apiserver/faces/rest/handle.ts";
 import type { KeyPair } from "../../services/apiserver/pki/mod.ts";
+import { quietLog } from "../apiserver/harness.ts";
 import { type RestWorld, restWorld } from "./harness.ts";
 
 let world: RestWorld;
@@ -59,6 +62,40 @@ test("a wrong token is told nothing but that", async () => {
   const { status, json } = await world.ask("/api", { as: null, headers });
   assert.equal(status, 401);
   assert.equal(json.message, "Unauthorized");
+});
+
+test("a token that is newer than the cache waits for it, once", async () => {
+  let asked = 0;
+  let waited = 0;
+  const behind: Authenticator = {
+    name: "behind",
+    authenticate() {
+      asked += 1;
+      if (waited === 0) throw new NotSeenYet("the account is gone");
+      return { name: "robot", groups: [] };
+    },
+  };
+  const cache = {
+    async waitFor() {
+      waited += 1;
+    },
+  };
+  const store = { readRevision: async () => 7 };
+  const face = { authenticators: [behind], backend: { cache, store, log: quietLog } as never };
+  const peer = { certificate: undefined, refusal: undefined };
+  const request = { peer, headers: () => [], headerNames: () => [] };
+  assert.equal((await userOf(face, request)).name, "robot");
+  assert.deepEqual([asked, waited], [2, 1]);
+  const never: Authenticator = {
+    name: "never",
+    authenticate() {
+      throw new NotSeenYet("the account is gone");
+    },
+  };
+  await assert.rejects(
+    userOf({ ...face, authenticators: [never] }, request),
+    /^StatusError: Unauthorized$/,
+  );
 });
 
 test("a field given twice is an error, a warning or nothing, as the caller chose", async () => {

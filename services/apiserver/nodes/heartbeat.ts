@@ -7,7 +7,7 @@ import type {
   PodStatusReport,
   PodStatusResult,
 } from "../../../proto/gen/core.ts";
-import type { Document, Resource } from "../../kinds/mod.ts";
+import { type Document, type Resource, rfc3339Seconds } from "../../kinds/mod.ts";
 import { nodeNameOf } from "../auth/node-authorizer.ts";
 import { badRequest, forbidden } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -151,7 +151,7 @@ class NodeReporter {
         }
         const before = withoutHeartbeats(present.document["status"]);
         if (sameValue(withoutHeartbeats(status), before)) return { action: "keep" };
-        next["status"] = status;
+        next["status"] = heardAt(status, this.#reported?.conditions, backend.now());
         return replace(backend, present, admission(next));
       },
     );
@@ -252,6 +252,20 @@ function mergeNode(stored: NodeStatus | undefined, reported: NodeStatus): NodeSt
     ([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0),
   );
   return { ...stored, ...Object.fromEntries(given), conditions };
+}
+
+/** The conditions that the kubelet reports say when it was heard, to within the last write. */
+function heardAt(
+  status: NodeStatus,
+  reported: readonly ConditionLike[] = [],
+  nowMillis: number,
+): NodeStatus {
+  const types = new Set(reported.map(({ type }) => type));
+  const lastHeartbeatTime = rfc3339Seconds(nowMillis);
+  const conditions = (status.conditions ?? []).map((condition) =>
+    types.has(condition.type) ? { ...condition, lastHeartbeatTime } : condition,
+  );
+  return { ...status, conditions };
 }
 
 /** What a kubelet does not know of stays. */

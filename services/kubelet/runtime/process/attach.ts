@@ -13,6 +13,8 @@ export interface Attachable {
   readonly dir: string;
   readonly hasInput: boolean;
   readonly inputOnce: boolean;
+  /** A client has attached before. */
+  readonly hadClient: boolean;
   readonly terminal: boolean;
   readonly pid: number;
   /** Resolves to the exit code. */
@@ -20,16 +22,22 @@ export interface Attachable {
   isExited(): boolean;
 }
 
+/** More output than this is not repeated for its first client. */
+const missedBytesMax = 1024 * 1024;
+
 /**
  * The output is read from the log, in which stdout and stderr are one. The program does not wait
- * for attached clients.
+ * for attached clients: the client for whom it runs, the first one of an input that ends with it,
+ * gets what was written before it came, too. Otherwise a short program's output would be lost.
  */
 export async function openAttach(
   container: Attachable,
   options: StreamOptions,
 ): Promise<ExecSession> {
   const path = join(container.dir, "log");
-  const from = await sizeOf(path);
+  const size = await sizeOf(path);
+  const ownsProgram = options.stdin && container.inputOnce && !container.hadClient;
+  const from = ownsProgram && size <= missedBytesMax ? 0 : size;
   const input = options.stdin && container.hasInput ? openInput(container.dir) : undefined;
   const left = new Promise<undefined>((resolve) => {
     if (options.signal.aborted) resolve(undefined);

@@ -81,6 +81,8 @@ class ProcessRuntime implements ContainerRuntime {
   readonly #state: StateDir;
   readonly #sandboxes = new Map<string, SandboxRecord>();
   readonly #containers = new Map<string, ProcessContainer>();
+  /** Those that have had a client of their input and output. */
+  readonly #attached = new WeakSet<object>();
   readonly #mountPoints: MountPoints;
   readonly images: ProcessImages;
   readonly #handlers = new Set<(event: RuntimeEvent) => void>();
@@ -277,11 +279,14 @@ class ProcessRuntime implements ContainerRuntime {
     const { config } = container.record;
     const pid = container.processPid;
     if (pid === undefined) throw notRunning(config.name);
+    const hadClient = this.#attached.has(container);
+    this.#attached.add(container);
     const session = await openAttach(
       {
         dir: container.dir,
         hasInput: config.stdin ?? false,
         inputOnce: config.stdinOnce ?? false,
+        hadClient,
         terminal: config.tty ?? false,
         pid,
         exited: container.whenExited(),

@@ -135,13 +135,23 @@ function readValue(
     case "message": {
       const end = reader.uint32() + reader.pos;
       if (end > reader.len) throw new Error("premature end of the message");
-      return messageValue(messageOf(type.name), reader, end, path, reading, depth + 1);
+      const message = messageOf(type.name);
+      return chosen(message, messageValue(message, reader, end, path, reading, depth + 1));
     }
     case "list":
       return itemsOf(type.element, reader.bytes(), path, reading, depth);
     default:
       throw new Error(`a map within ${path}`);
   }
+}
+
+/** What a message of alternatives stands for; any other is itself. */
+function chosen(message: Message, value: Record<string, unknown>): unknown {
+  let found: unknown = value;
+  for (const { name, alternative } of message.values()) {
+    if (alternative && value[name] !== undefined) found = value[name];
+  }
+  return found;
 }
 
 function scalarOf(type: "s" | "b" | "i" | "d" | "bytes", reader: BinaryReader): unknown {

@@ -17,6 +17,8 @@ interface MessageField {
   /** "": the fields of the message stand in the outer one. */
   readonly name: string;
   readonly omitZero: boolean;
+  /** The message stands for the last of these that is there. */
+  readonly alternative: boolean;
   readonly type: FieldType;
 }
 
@@ -60,12 +62,17 @@ function read(): Messages {
   return { byKind, byName };
 }
 
-const fieldPattern = /^(.+?)(\??)=(\d+):(.+)$/;
+const fieldPattern = /^(\|?)(.+?)(\??)=(\d+):(.+)$/;
 
 function fieldOf(text: string): [number, MessageField] {
-  const [, name = "", omit = "", number = "", type = ""] = fieldPattern.exec(text) ?? [];
+  const [, mark = "", name = "", omit = "", number = "", type = ""] = fieldPattern.exec(text) ?? [];
   assert(name !== "", `fields.txt: ${text}`);
-  const field = { name: name === "." ? "" : name, omitZero: omit !== "", type: typeOf(type) };
+  const field = {
+    name: name === "." ? "" : name,
+    omitZero: omit !== "",
+    alternative: mark !== "",
+    type: typeOf(type),
+  };
   return [Number(number), field];
 }
 
