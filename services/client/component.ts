@@ -116,7 +116,7 @@ export async function connectByFlags(
 }
 
 /** Who renews a certificate replaces its files. */
-const watching = { interval: 5_000, persistent: false } as const;
+const watching = { interval: 1_000, persistent: false } as const;
 
 /** Rejects when they are no pair. */
 async function readPair(certFile: string, keyFile: string): Promise<PemPair> {
