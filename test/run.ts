@@ -4,10 +4,12 @@
  *
  * Arguments are passed on as file patterns: `npm test -- test/raft` runs one folder.
  */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
+import { text } from "node:stream/consumers";
 
 const root = dirname(import.meta.dirname);
 const foreign = process.argv.includes("--foreign");
@@ -23,20 +25,55 @@ if (files.length === 0) {
 
 /** Whole clusters of processes: one after the other, when nothing else wants the machine. */
 const alone = (file: string) => /^test\/(e2e|foreign)\//.test(file);
-const endToEnd = files.filter(alone);
-const ordinary = files.filter((file) => !alone(file));
 
+/** Files of one process. To load what they test costs more than most of them. */
+const filesTogether = 8;
+const totals = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 };
 let failed = false;
-for (const [group, concurrency] of [
-  [ordinary, availableParallelism()],
-  [endToEnd, 1],
-] as const) {
-  if (group.length === 0) continue;
-  const result = spawnSync(
-    process.execPath,
-    ["--test", `--test-concurrency=${concurrency}`, "--test-timeout=240000", ...group],
-    { cwd: root, stdio: "inherit" },
-  );
-  if (result.status !== 0) failed = true;
-}
+
+const ordinary = together(files.filter((file) => !alone(file)));
+// Tests wait more than they work, so there is one process more than there are processors.
+await Promise.all(Array.from({ length: availableParallelism() + 1 }, runOrdinary));
+for (const file of files.filter(alone)) await run([file]);
+console.log(
+  Object.entries(totals)
+    .map(([name, count]) => `${name} ${count}`)
+    .join("  "),
+);
 process.exit(failed ? 1 : 0);
+
+/** Files of the same folder, in order. */
+function together(all: readonly string[]): string[][] {
+  const groups: string[][] = [];
+  let last: string[] | undefined;
+  for (const file of all) {
+    if (last?.length === filesTogether || dirname(last?.[0] ?? "") !== dirname(file)) {
+      last = [];
+      groups.push(last);
+    }
+    last?.push(file);
+  }
+  return groups;
+}
+
+async function runOrdinary(): Promise<void> {
+  for (let group = ordinary.shift(); group !== undefined; group = ordinary.shift()) {
+    await run(group);
+  }
+}
+
+/** Shows what a group says when it has ended, so that groups do not talk over each other. */
+async function run(group: readonly string[]): Promise<void> {
+  const args = ["--test", "--test-isolation=none", "--test-timeout=240000", ...group];
+  const child = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(child, "close");
+  const output = await text(child.stdout);
+  const [code] = await ended;
+  console.log(`\n${group.join(" ")}\n${output.trimEnd()}`);
+  for (const [, name, count] of output.matchAll(/^ℹ (\w+) (\d+)$/gm)) {
+    if (name !== undefined && Object.hasOwn(totals, name)) {
+      totals[name as keyof typeof totals] += Number(count);
+    }
+  }
+  if (code !== 0) failed = true;
+}

@@ -286,7 +286,9 @@ export class RealApi {
       current = { ...current, metadata: updated.metadata };
     }
     if (JSON.stringify(next.status) !== JSON.stringify(old.status)) {
-      await client.updateStatus(current);
+      // A controller may have answered to the first write before the second one.
+      const metadata = { ...current.metadata, resourceVersion: undefined };
+      await client.updateStatus({ ...current, metadata });
     }
     await this.#shown();
   }
