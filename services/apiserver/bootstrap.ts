@@ -28,6 +28,10 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
         spec: { cidrs: [backend.serviceRange] },
       });
       await createMissing(backend, "storage.k8s.io/v1", "StorageClass", standardClass);
+      await createMissing(backend, "v1", "ConfigMap", {
+        metadata: tokenTracking,
+        data: { since: new Date(backend.clock.wallMillis()).toISOString().slice(0, 10) },
+      });
       await reconcilePolicy(backend);
       return;
     } catch (thrown) {
@@ -52,7 +56,16 @@ const standardClass = {
   volumeBindingMode: "Immediate",
 };
 
-/** Cluster-scoped objects, whose document has a name. */
+/**
+ * Since when the use of tokens in Secrets may be tracked: the cleaner of such tokens waits for it
+ * (upstream `controlplane/controller/legacytokentracking`).
+ */
+const tokenTracking = {
+  namespace: "kube-system",
+  name: "kube-apiserver-legacy-service-account-token-tracking",
+};
+
+/** Objects whose document has a name, and a namespace if there is one. */
 async function createMissing(
   backend: Backend,
   apiVersion: string,
@@ -61,7 +74,8 @@ async function createMissing(
 ): Promise<void> {
   const document = structuredClone(object) as Document;
   const resource = backend.registry.required(apiVersion, kind);
-  const key = objectKey(resource, "", document.metadata?.name ?? "");
+  const { namespace = "", name = "" } = document.metadata ?? {};
+  const key = objectKey(resource, namespace, name);
   if (backend.cache.of(resource).get(key) !== undefined) return;
   try {
     const body = documentBody(document);

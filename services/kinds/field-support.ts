@@ -23,6 +23,7 @@ import { networkingFields } from "./networking/fields.ts";
 import { nodeFields } from "./node/fields.ts";
 import { policyFields } from "./policy/fields.ts";
 import { rbacFields } from "./rbac/fields.ts";
+import { resourceFields } from "./resource/fields.ts";
 import { schedulingFields } from "./scheduling/fields.ts";
 import { storageFields } from "./storage/fields.ts";
 
@@ -43,6 +44,7 @@ export const fieldSupport: SupportTable = {
   ...authorizationFields,
   ...rbacFields,
   ...schedulingFields,
+  ...resourceFields,
   ...discoveryFields,
   ...storageFields,
   ...networkingFields,

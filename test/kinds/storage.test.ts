@@ -229,3 +229,24 @@ test("a CSI storage capacity", () => {
   );
   assert.deepEqual(row(stored, 0), { Name: "x", StorageClassName: "c", Capacity: "1Gi" });
 });
+
+test("a class of volume attributes: what it needs, and what stays", () => {
+  const attributes = documents(version, "VolumeAttributesClass");
+  const stored = attributes({ driverName: "d.example.com", parameters: { iops: "3000" } });
+  assertFaults([
+    [stored, []],
+    [
+      attributes(),
+      [
+        "driverName: Required value",
+        "parameters: Required value: must contain at least one key/value pair",
+      ],
+    ],
+  ]);
+  const change = (next: Loose) => Object.assign(next, { driverName: "e", parameters: { a: "b" } });
+  assert.deepEqual(updateFaults(stored, change), [
+    "driverName: Forbidden: updates to driverName are forbidden.",
+    "parameters: Forbidden: updates to parameters are forbidden.",
+  ]);
+  assert.deepEqual(Object.values(row(stored, 0)).slice(0, 2), ["x", "d.example.com"]);
+});

@@ -28,6 +28,7 @@ import { customResourceLifecycle } from "./custom-resource-lifecycle.ts";
 import { defaultIngressClass } from "./default-ingress-class.ts";
 import { defaultStorageClass } from "./default-storage-class.ts";
 import { defaultTolerationSeconds, type TolerationSeconds } from "./default-toleration-seconds.ts";
+import { deviceAdminAccess } from "./device-admin-access.ts";
 import { validatingPolicies } from "./dynamic/policies.ts";
 import { mutatingWebhooks, validatingWebhooks } from "./dynamic/webhooks.ts";
 import { leaseFence } from "./lease-fence.ts";
@@ -80,6 +81,8 @@ export function admissionChain(
   };
   const byName = async (resource: Resource, name: string) =>
     (await find(resource, objectKey(resource, "", name), false))?.document;
+  const labelsOf = async (namespace: string) =>
+    ((await byName(namespaces, namespace)) as Namespace | undefined)?.metadata?.labels;
   const priorities = priorityLookup(backend, byName);
   const pods = registry.required("v1", "Pod");
   const runtimes = registry.required("node.k8s.io/v1", "RuntimeClass");
@@ -126,9 +129,9 @@ export function admissionChain(
       ? []
       : [defaultTolerationSeconds(services.tolerationSeconds)]),
     ...(services.taintNewNodes === true ? [taintNewNodes()] : []),
+    deviceAdminAccess(labelsOf),
     podSecurity({
-      labelsOf: async (namespace) =>
-        ((await byName(namespaces, namespace)) as Namespace | undefined)?.metadata?.labels,
+      labelsOf,
       podsOf: (namespace) => cached<Pod>(pods, namespace),
     }),
     podPriority(priorities),

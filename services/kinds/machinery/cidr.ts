@@ -26,6 +26,16 @@ export function checkCidr(text: string): string[] {
   return parseCidr(text) === undefined ? [cidrMessage] : [];
 }
 
+/** An address of an interface, with the length of its network's prefix. */
+export function checkInterfaceAddress(text: string): string[] {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) {
+    return ["must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"];
+  }
+  const canonical = `${cidr.address.toString()}/${cidr.bits}`;
+  return text === canonical ? [] : [`must be in canonical form (${JSON.stringify(canonical)})`];
+}
+
 /** For newer fields, which take the first address of the range alone. */
 export function checkStrictCidr(text: string): string[] {
   const cidr = parseCidr(text);

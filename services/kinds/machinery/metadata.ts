@@ -84,6 +84,17 @@ export function validateAnnotations(annotations: StringMap, path: string): Field
   return causes;
 }
 
+/** Of objects to be made: labels and annotations, nothing else (core `ValidateTemplateObjectMeta`). */
+export function validateTemplateMetadata(metadata: ObjectMeta, path: string): FieldCause[] {
+  const { labels, annotations, ...others } = metadata;
+  const set = Object.entries(others).filter(([, value]) => value !== undefined && value !== "");
+  return [
+    ...validateAnnotations(annotations, `${path}.annotations`),
+    ...validateLabels(labels, `${path}.labels`),
+    ...set.map(([name]) => forbidden(`${path}.${name}`, "cannot be set")),
+  ];
+}
+
 function validateOwners(owners: readonly OwnerReference[]): FieldCause[] {
   const path = "metadata.ownerReferences";
   const causes: FieldCause[] = [];

@@ -31,6 +31,7 @@ const quantityFields: ReadonlySet<string> = new Set(
     "node.v1.Overhead.podFixed",
     "storage.v1.CSIStorageCapacity.capacity",
     "storage.v1.CSIStorageCapacity.maximumVolumeSize",
+    "resource.v1.DeviceCapacity.value",
     "core.v1.ResourceRequirements.limits",
     "core.v1.ResourceRequirements.requests",
     "core.v1.VolumeResourceRequirements.limits",

@@ -53,6 +53,12 @@ export const storageFields: SupportTable = {
   "trireme.storage.v1.CSINodeDriver": behaves(driver, "name nodeID topologyKeys allocatable"),
   "trireme.storage.v1.VolumeNodeResources": behaves(driver, "count"),
 
+  "trireme.storage.v1.VolumeAttributesClass": {
+    ...behaves(address, "apiVersion metadata"),
+    ...noDrivers("only a driver of your own applies the attributes"),
+    ...behaves(driver, "driverName parameters"),
+  },
+
   "trireme.storage.v1.CSIStorageCapacity": {
     ...behaves(address, "apiVersion metadata"),
     ...warned("kind", "the scheduler does not mind the capacity of storage, it has no effect"),

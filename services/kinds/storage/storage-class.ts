@@ -5,15 +5,14 @@ import {
   type TopologySelectorTerm,
 } from "../../../proto/gen/storage.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
-import { duplicate, forbidden, invalid, required, tooLong } from "../machinery/causes.ts";
+import { duplicate, forbidden, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind } from "../machinery/define.ts";
 import { unchanged, wrong } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
 import { checkQualifiedName } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
+import { validateParameters, validateProvisioner } from "./parameters.ts";
 
-const parametersMax = 512;
-const parameterBytesMax = 256 * 1_024;
 const reclaimPolicies = ["Delete", "Retain"];
 const bindingModes = ["Immediate", "WaitForFirstConsumer"];
 const defaultAnnotations = [
@@ -38,9 +37,7 @@ export const storageClass = defineKind({
     const one = asClass(document);
     const { provisioner = "", reclaimPolicy = "", volumeBindingMode } = one;
     return [
-      ...(provisioner === ""
-        ? [required("provisioner")]
-        : wrong("provisioner", provisioner, checkQualifiedName(provisioner.toLowerCase()))),
+      ...validateProvisioner(provisioner, "provisioner"),
       ...validateParameters(one.parameters ?? {}),
       ...(reclaimPolicy === "" ? [] : oneOf(reclaimPolicy, reclaimPolicies, "reclaimPolicy")),
       ...oneOf(volumeBindingMode, bindingModes, "volumeBindingMode"),
@@ -80,18 +77,6 @@ export function isDefaultStorageClass({ metadata }: StorageClass): boolean {
 function nameText(document: Document): string {
   const name = document.metadata?.name ?? "";
   return isDefaultStorageClass(asClass(document)) ? `${name} (default)` : name;
-}
-
-function validateParameters(parameters: Readonly<Record<string, string>>): FieldCause[] {
-  const entries = Object.entries(parameters);
-  if (entries.length > parametersMax) return [tooLong("parameters", parametersMax)];
-  const causes: FieldCause[] = [];
-  let size = 0;
-  for (const [key, value] of entries) {
-    if (key === "") causes.push(invalid("parameters", key, "field can not be empty."));
-    size += Buffer.byteLength(key) + Buffer.byteLength(value);
-  }
-  return size > parameterBytesMax ? [...causes, tooLong("parameters", parameterBytesMax)] : causes;
 }
 
 function validateTopologies(terms: readonly TopologySelectorTerm[]): FieldCause[] {

@@ -7,6 +7,7 @@ import { registerAddresses } from "./libraries/addresses.ts";
 import { registerFormats } from "./libraries/formats.ts";
 import { registerLists } from "./libraries/lists.ts";
 import { registerQuantities } from "./libraries/quantities.ts";
+import { registerSemver } from "./libraries/semver.ts";
 import { registerStrings } from "./libraries/strings.ts";
 import { registerUrls } from "./libraries/urls.ts";
 
@@ -41,5 +42,6 @@ function createBase(): Environment {
   registerAddresses(environment);
   registerUrls(environment);
   registerFormats(environment);
+  registerSemver(environment);
   return environment;
 }

@@ -14,6 +14,7 @@ const everyLease = rule(
   "coordination.k8s.io",
   "leases",
 );
+const devices = "resource.k8s.io";
 const seeNodes = rule(read, "node.trireme.io", "nodelivenesses");
 
 /** Also what the Node authorizer allows a node, apart from what its graph decides. */
@@ -42,6 +43,8 @@ export const nodeRole: RoleEntry = {
     rule(read, "storage.k8s.io", "csidrivers"),
     rule("create delete get patch update", "storage.k8s.io", "csinodes"),
     rule(read, "node.k8s.io", "runtimeclasses"),
+    rule("get", devices, "resourceclaims"),
+    rule("deletecollection", devices, "resourceslices"),
   ],
 };
 
@@ -93,6 +96,11 @@ export const componentRoles: readonly RoleEntry[] = [
       rule(read, "core", "namespaces"),
       rule(read, "storage.k8s.io", "csidrivers"),
       rule(read, "storage.k8s.io", "csistoragecapacities"),
+      rule(read, devices, "deviceclasses"),
+      rule("get list patch update watch", devices, "resourceclaims"),
+      rule("get list patch update watch", devices, "resourceclaims/status"),
+      rule("update", "core", "pods/finalizers"),
+      rule(read, devices, "resourceslices"),
     ],
   },
   {

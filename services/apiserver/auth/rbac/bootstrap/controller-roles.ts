@@ -83,6 +83,14 @@ const rules: Readonly<Record<string, readonly ReturnType<typeof rule>[]>> = {
     rule("create get list watch", "core", "persistentvolumeclaims"),
     recordEvents,
   ],
+  "resource-claim-controller": [
+    rule(read, "core", "pods"),
+    rule("update", "core", "pods/finalizers"),
+    rule("create delete get list watch", "resource.k8s.io", "resourceclaims"),
+    rule("patch update", "resource.k8s.io", "resourceclaims resourceclaims/status"),
+    rule("patch update", "core", "pods/status"),
+    recordEvents,
+  ],
   "expand-controller": [
     rule("get list patch update watch", "core", "persistentvolumes"),
     rule("patch update", "core", "persistentvolumeclaims/status"),
@@ -220,6 +228,12 @@ const rules: Readonly<Record<string, readonly ReturnType<typeof rule>[]>> = {
         "kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown",
     ),
     rule("create", "authorization.k8s.io", "subjectaccessreviews"),
+    recordEvents,
+  ],
+  "volumeattributesclass-protection-controller": [
+    rule(read, "core", "persistentvolumeclaims"),
+    rule(read, "core", "persistentvolumes"),
+    rule("get list update watch", "storage.k8s.io", "volumeattributesclasses"),
     recordEvents,
   ],
   "validatingadmissionpolicy-status-controller": [

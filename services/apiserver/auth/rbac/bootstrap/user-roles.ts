@@ -43,6 +43,7 @@ const aggregateToEdit: RoleEntry = {
     rule(write, "policy", "poddisruptionbudgets"),
     rule(write, "networking.k8s.io", "ingresses networkpolicies"),
     rule(all, "coordination.k8s.io", "leases"),
+    rule(write, "resource.k8s.io", "resourceclaims resourceclaimtemplates"),
   ],
 };
 
@@ -82,6 +83,7 @@ const aggregateToView: RoleEntry = {
     ),
     rule(read, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
     rule(read, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
+    rule(read, "resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates"),
   ],
 };
 
