@@ -32,6 +32,7 @@ const priorities: Readonly<Record<string, number>> = {
   "coordination.k8s.io": 16_500,
   "node.k8s.io": 16_300,
   "discovery.k8s.io": 16_200,
+  "resource.k8s.io": 16_200,
   "flowcontrol.apiserver.k8s.io": 16_100,
   apps: 17_800,
   // As the manifest of upstream's metrics server has it.
