@@ -54,8 +54,9 @@ export const limits = {
   storePage: 500,
   /** Writes under way whose documents the cache of their kind keeps until it is told of them. */
   expectedWrites: 1_000,
-  /** Recent events kept per kind. */
+  /** Recent events kept per kind; those older than two bookmarks go, down to the smaller number. */
   ringEvents: 8_192,
+  ringEventsMin: 100,
   ringBytes: 16 * 1024 * 1024,
   /** Events a watcher may have waiting; beyond it, its stream ends and the client resumes. */
   watcherEvents: 4_096,

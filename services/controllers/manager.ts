@@ -58,7 +58,7 @@ export class ControllerManager {
     const context: ControllerContext = {
       client,
       queue,
-      recorder: this.#recorder(controller.name),
+      recorder: this.#recorder(controller),
       clock,
       log,
       signal,
@@ -78,11 +78,10 @@ export class ControllerManager {
     }
   }
 
-  #recorder(name: string): EventRecorder {
+  #recorder({ name, component = `${name}-controller` }: Controller): EventRecorder {
     const { client, clock, log } = this.#options;
     let recorder = this.#recorders.get(name);
     if (!recorder) {
-      const component = `${name}-controller`;
       recorder = createEventRecorder({ events: client.events, component, clock, log });
       this.#recorders.set(name, recorder);
     }

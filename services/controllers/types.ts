@@ -45,6 +45,8 @@ export interface ControllerContext {
  */
 export interface Controller {
   readonly name: string;
+  /** Who its events say they are from; absent: the name and `-controller`. */
+  readonly component?: string;
   readonly informers: readonly KindName[];
   readonly workers: number;
   /** Registers handlers; the reconciler then runs with `workers` at a time, one per key. */

@@ -224,3 +224,16 @@ test("a broken store watch is resumed without loss or repetition; a compacted on
   await w.backend.cache.waitFor(made.revision);
   assert.equal(w.backend.cache.of(maps).size, 3);
 });
+
+test("old events are let go of after two bookmarks, and still told from the store's history", async () => {
+  await using w = await world({ bookmarkMillis: 20 });
+  const first = await make(w.backend, configMap("first"));
+  const made = limits.ringEventsMin + 20;
+  for (let index = 0; index < made; index++) await make(w.backend, configMap(`m${index}`));
+  const cache = w.backend.cache.of(maps);
+  await until(() => cache.windowStart > first.revision, "the oldest events are gone");
+  const reader = open(w.backend, { resourceVersion: String(first.revision) });
+  await until(() => reader.items.length === made, "every change since");
+  assert.equal(reader.story[0], "ADDED m0");
+  await reader.stop();
+});

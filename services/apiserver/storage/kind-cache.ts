@@ -48,6 +48,8 @@ export class KindCache {
   #ring: CacheEvent[] = [];
   #ringHead = 0;
   #ringBytes = 0;
+  /** Revision of the newest event at the last call of `age`. */
+  #agedTo = 0;
   #windowStart = 0;
   #lastChange = 0;
 
@@ -267,21 +269,44 @@ export class KindCache {
     return this.#ring.slice(low);
   }
 
+  /**
+   * Lets go of the events that were there at the last call already, but for a few: what is not asked
+   * for any more must not fill the memory. Watches from further back read the store's history.
+   */
+  age(): void {
+    while (
+      this.#ring.length - this.#ringHead > limits.ringEventsMin &&
+      (this.#ring[this.#ringHead]?.revision ?? 0) <= this.#agedTo
+    ) {
+      this.#dropOldest();
+    }
+    this.#agedTo = this.#lastChange;
+    this.#packRing();
+  }
+
   #trimRing(): void {
     while (
       this.#ring.length - this.#ringHead > limits.ringEvents ||
       this.#ringBytes > limits.ringBytes
     ) {
-      const oldest = this.#ring[this.#ringHead];
-      if (oldest === undefined) return;
-      this.#ringHead += 1;
-      this.#ringBytes -= oldest.size;
-      this.#windowStart = oldest.revision;
+      if (!this.#dropOldest()) return;
     }
-    if (this.#ringHead > limits.ringEvents) {
-      this.#ring = this.#ring.slice(this.#ringHead);
-      this.#ringHead = 0;
-    }
+    if (this.#ringHead > this.#ring.length / 2) this.#packRing();
+  }
+
+  #dropOldest(): boolean {
+    const oldest = this.#ring[this.#ringHead];
+    if (oldest === undefined) return false;
+    this.#ringHead += 1;
+    this.#ringBytes -= oldest.size;
+    this.#windowStart = oldest.revision;
+    return true;
+  }
+
+  #packRing(): void {
+    if (this.#ringHead === 0) return;
+    this.#ring = this.#ring.slice(this.#ringHead);
+    this.#ringHead = 0;
   }
 }
 

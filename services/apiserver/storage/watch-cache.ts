@@ -363,6 +363,7 @@ export class WatchCache {
   }
 
   #sendBookmarks(): void {
+    for (const cache of this.#caches.values()) cache.age();
     for (const cache of this.#caches.values()) cache.sendBookmarks(this.#revision);
   }
 

@@ -32,6 +32,7 @@ export interface AutoscalerOptions {
 export function horizontalPodAutoscalerController(options: AutoscalerOptions): Controller {
   return {
     name: "horizontal-pod-autoscaler",
+    component: "horizontal-pod-autoscaler",
     informers: ["HorizontalPodAutoscaler", "Pod"],
     workers: options.workers,
     start(context) {
