@@ -2,7 +2,7 @@
  * The Service `kubernetes` of the namespace `default`, by which programs in pods reach the API: its
  * address is the first of the services' range (upstream `controlplane/controller/kubernetesservice`).
  */
-import { isIPv4 } from "node:net";
+import { connect, isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
@@ -88,9 +88,10 @@ export async function keepClusterService(
 ): Promise<void> {
   const [first] = endpoints;
   if (first === undefined) return;
+  const reachability = new Reachability(endpoints);
   while (!signal.aborted) {
     try {
-      await reconcileClusterService(backend, endpoints);
+      await reconcileClusterService(backend, await reachability.check());
       const server = `https://${first.ip}:${first.port}`;
       if (ca !== undefined) await reconcileClusterInfo(backend, { server, ca });
       if (join !== undefined) await reconcileJoinPolicy(backend, join);
@@ -102,6 +103,48 @@ export async function keepClusterService(
     }
     await pause(backend.clock, limits.clusterServiceMillis, signal);
   }
+}
+
+/** Which endpoints take connections: one that is dead for a while is none of the service's. */
+export class Reachability {
+  readonly #endpoints: readonly ApiEndpoint[];
+  readonly #failures = new Map<ApiEndpoint, number>();
+
+  constructor(endpoints: readonly ApiEndpoint[]) {
+    this.#endpoints = endpoints;
+  }
+
+  /** All of them when none can be reached: then it is this master that is cut off. */
+  async check(): Promise<readonly ApiEndpoint[]> {
+    await Promise.all(
+      this.#endpoints.map(async (endpoint) => {
+        const failures = (await takesConnections(endpoint)) ? 0 : this.#failuresOf(endpoint) + 1;
+        this.#failures.set(endpoint, failures);
+      }),
+    );
+    const left = this.#endpoints.filter((each) => this.#failuresOf(each) < failuresMax);
+    return left.length === 0 ? this.#endpoints : left;
+  }
+
+  #failuresOf(endpoint: ApiEndpoint): number {
+    return this.#failures.get(endpoint) ?? 0;
+  }
+}
+
+/** In a row; a balancer that is being started again is no dead one. */
+const failuresMax = 3;
+
+function takesConnections({ ip, port }: ApiEndpoint): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: ip, port, timeout: limits.endpointConnectMillis });
+    const done = (taken: boolean) => {
+      socket.destroy();
+      resolve(taken);
+    };
+    socket.once("connect", () => done(true));
+    socket.once("timeout", () => done(false));
+    socket.on("error", () => done(false));
+  });
 }
 
 export async function reconcileClusterService(

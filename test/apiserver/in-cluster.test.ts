@@ -1,7 +1,9 @@
 /** What programs in pods need to reach the API: a token, the service `kubernetes`, a certificate. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -10,6 +12,7 @@ import type { EndpointSlice } from "../../proto/gen/discovery.ts";
 import { reconcileClusterInfo } from "../../services/apiserver/cluster-info.ts";
 import {
   parseApiEndpoints,
+  Reachability,
   reconcileClusterService,
 } from "../../services/apiserver/cluster-service.ts";
 import { ensureClusterPki } from "../../services/apiserver/pki/mod.ts";
@@ -177,4 +180,23 @@ test("the servers' certificates are for the service's names, also those made bef
   }
   assert.equal(await text("kubelet-server-n"), node, "what is enough is kept");
   await rm(dir, { recursive: true });
+});
+
+test("an endpoint that takes no connections for a while is none of the service's", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const alive = { ip: "127.0.0.1", port: (server.address() as AddressInfo).port };
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const dead = { ip: "127.0.0.1", port: (other.address() as AddressInfo).port };
+  other.close();
+  await once(other, "close");
+  const reachability = new Reachability([alive, dead]);
+  assert.deepEqual(await reachability.check(), [alive, dead]);
+  assert.deepEqual(await reachability.check(), [alive, dead]);
+  assert.deepEqual(await reachability.check(), [alive]);
+  server.close();
+  await once(server, "close");
+  for (let round = 0; round < 3; round++) await reachability.check();
+  assert.deepEqual(await reachability.check(), [alive, dead]);
 });

@@ -199,8 +199,12 @@ test("the update that takes the last finalizer away is the answer", async () => 
   await world.ask(`${configMaps}/held`, { method: "DELETE" });
   const patch = { metadata: { finalizers: null, labels: { last: "word" } } };
   const path = `${configMaps}/held`;
-  const { json } = await world.ask(path, { method: "PATCH", headers: merge, body: patch });
+  const headers = { ...merge, "trireme-request-id": "the-last-word" };
+  const first = await world.ask(path, { method: "PATCH", headers, body: patch });
+  const { json } = first;
   assert.equal(json.metadata.finalizers, undefined);
+  const again = await world.ask(path, { method: "PATCH", headers, body: patch });
+  assert.equal(again.text, first.text);
   assert.deepEqual(json.metadata.labels, { last: "word" });
   assert.equal((await world.ask(path)).status, 404);
 });

@@ -64,7 +64,8 @@ export async function change(
   } catch (thrown) {
     const revision = await recall(backend, call, requestId, thrown);
     if (revision === undefined) throw thrown;
-    return recalled(backend, request, revision);
+    const changed = await recalled(backend, request, revision);
+    return answeredAgain(backend, call, request, decide, changed);
   }
   if (changed.action !== "keep") return changed;
   const revision = await recall(backend, call, requestId);
@@ -118,6 +119,33 @@ async function attempts(
     attempt += 1;
   }
   throw conflict(resource, name);
+}
+
+/**
+ * The first answer, to a repeated request. What an update made of an object that it ended is stored
+ * nowhere, so it is decided again.
+ */
+async function answeredAgain(
+  backend: Backend,
+  call: Call,
+  request: ChangeRequest,
+  decide: Decide,
+  changed: Changed,
+): Promise<Changed> {
+  if (changed.action !== "delete") return changed;
+  const { resource, key } = request;
+  const before = await fetchObject(backend, resource, key, changed.object.revision - 1);
+  if (before === undefined) return changed;
+  const notes = new Map<string, unknown>();
+  try {
+    const outcome = await decide(before, (document) =>
+      admissionRequest(call, request, before, document, notes),
+    );
+    return await withLast(request.resource, changed, outcome);
+  } catch {
+    // What refuses it now did not then; the object as it was before is the nearest answer.
+    return changed;
+  }
 }
 
 /** A client that updates an object for the last time is answered with its update. */

@@ -102,7 +102,9 @@ class LabelParser {
       case "notin":
         return { key, operator: next, values: this.list(key) };
       default:
-        return refuse(`found '${next}', expected: in, notin, =, ==, !=, gt, lt`);
+        return refuse(
+          `unable to parse requirement: found '${next}', expected: in, notin, =, ==, !=, gt, lt`,
+        );
     }
   }
 
@@ -117,7 +119,8 @@ class LabelParser {
   private value(key: string): string {
     const next = this.peek();
     if (next === "" || next === ",") return "";
-    if (symbols.has(next)) refuse(`found '${next}', expected: identifier`);
+    if (symbols.has(next))
+      refuse(`unable to parse requirement: found '${next}', expected: identifier`);
     this.take();
     return this.checked(key, next);
   }
@@ -142,7 +145,7 @@ class LabelParser {
 
   private list(key: string): string[] {
     const open = this.take();
-    if (open !== "(") refuse(`found '${open}', expected: '('`);
+    if (open !== "(") refuse(`unable to parse requirement: found '${open}', expected: '('`);
     const values: string[] = [];
     for (;;) {
       const next = this.take();
@@ -150,7 +153,8 @@ class LabelParser {
         // Nothing between separators stands for the empty value.
         values.push("");
       } else {
-        if (symbols.has(next)) refuse(`found '${next}', expected: ',', ')' or identifier`);
+        if (symbols.has(next))
+          refuse(`unable to parse requirement: found '${next}', expected: ',', ')' or identifier`);
         values.push(this.checked(key, next));
       }
       if (values.length > limits.selectorValues) {
@@ -158,7 +162,7 @@ class LabelParser {
       }
       const end = next === ")" || next === "," ? next : this.take();
       if (end === ")") return [...new Set(values)].sort();
-      if (end !== ",") refuse(`found '${end}', expected: ',' or ')'`);
+      if (end !== ",") refuse(`unable to parse requirement: found '${end}', expected: ',' or ')'`);
     }
   }
 
