@@ -29,15 +29,11 @@ export const memberReplace: Drill = {
     scene.strike(`${victim.name} is removed, and loses its disk`, () =>
       comeBack(scene, world, leader, victim),
     );
-    const { members } = await call(leader.cluster, "memberList", {}, { deadlineMillis: 5_000 });
-    peerUrls.set(victim, members?.find((each) => each.ID === id)?.peerURLs ?? []);
     await call(leader.cluster, "memberRemove", { ID: id }, { deadlineMillis: 10_000 });
     await scene.gone(victim);
     await scene.hold(1_000);
   },
 };
-
-const peerUrls = new WeakMap<MemberRef, readonly string[]>();
 
 /** Added anew under the same addresses, and started as a member that joins. */
 async function comeBack(
@@ -48,16 +44,16 @@ async function comeBack(
 ): Promise<void> {
   const { cluster } = world;
   const key = join(cluster.directory, `${victim.name}-new.key`);
-  const [url = ""] = peerUrls.get(victim) ?? [];
-  if (url === "") throw new Error(`the peer address of ${victim.name} is not known`);
+  const founders = cluster.initialCluster.split(",");
+  const own = founders.find((each) => each.startsWith(`${victim.name}=`)) ?? "";
+  // As in m2=127.0.0.1:2380/12D3KooW…; the new key is not known yet.
+  const url = `http://${own.slice(own.indexOf("=") + 1, own.indexOf("/"))}`;
   rmSync(join(cluster.directory, victim.name), { recursive: true, force: true });
   const request = { peerURLs: [url] };
   await call(leader.cluster, "memberAdd", request, { deadlineMillis: 10_000, signal });
-  const founders = cluster.initialCluster
-    .split(",")
-    .map((each) => (each.startsWith(`${victim.name}=`) ? `${victim.name}=${url}` : each));
+  const members = founders.map((each) => (each === own ? `${victim.name}=${url}` : each));
   await world.revive(victim, [
-    ...["--initial-cluster", founders.join(","), "--initial-cluster-state", "existing"],
+    ...["--initial-cluster", members.join(","), "--initial-cluster-state", "existing"],
     ...["--peer-key-file", key],
   ]);
 }

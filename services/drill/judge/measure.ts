@@ -153,6 +153,19 @@ export function electionsOf({ timeline }: Evidence): Election[] {
   return elections;
 }
 
+/** Terms in which more than one member said that it led. */
+export function doubleLeaders({ timeline }: Evidence): string[] {
+  const byTerm = new Map<number, string>();
+  const found = new Set<string>();
+  for (const { leads, term, name } of ofKind(timeline, "status")) {
+    if (!leads) continue;
+    const first = byTerm.get(term);
+    if (first === undefined) byTerm.set(term, name);
+    else if (first !== name) found.add(`${name} led in term ${term} as well as ${first}`);
+  }
+  return [...found];
+}
+
 function nameOfFault(record: TimelineRecord, timeline: readonly TimelineRecord[]): string {
   if (record.kind === "fault") return record.name;
   if (record.kind !== "undone") return "";

@@ -11,6 +11,7 @@ import { type Thresholds, thresholdNames, thresholdWords, unitOf } from "../thre
 import {
   acknowledgements,
   arrivals,
+  doubleLeaders,
   type Election,
   electionsOf,
   type Losses,
@@ -83,7 +84,11 @@ export function judge(evidence: Evidence, checker: CheckerResult): Verdict {
     }),
   };
   const checks = checksOf(plan.thresholds, measured);
-  const broken = [...violations(evidence, lost, checker), ...silenceBroken(evidence)];
+  const broken = [
+    ...violations(evidence, lost, checker),
+    ...silenceBroken(evidence),
+    ...doubleLeaders(evidence),
+  ];
   const empty = voidReasons(evidence, rounds, checker);
   const missed = [
     ...ofKind(timeline, "failure").map(({ text }) => text),
