@@ -74,7 +74,7 @@ export class Load {
       const wanted = Math.floor(((performance.now() - began) * rate) / 1000);
       for (; offered < wanted; offered++) {
         if (this.#due.length < dueMax) this.#due.push(recorder.now());
-        this.#idle.pop()?.();
+        this.#idle.shift()?.();
       }
     }, tickMillis);
     const work = (_: unknown, i: number) => this.#client(`c${i}`, i);
@@ -92,7 +92,13 @@ export class Load {
     recorder.mark({ kind: "load", t: recorder.now(), state: "ended" });
   }
 
+  /**
+   * A client stays where it was answered last. But one client at each door does nothing but read
+   * there, and comes back to it: it would notice if a member that is cut off answered.
+   */
   async #client(client: string, number: number): Promise<void> {
+    const { face, clients } = this.#options;
+    const stays = clients > 2 * face.doors && number < face.doors;
     let door = number;
     for (;;) {
       while (this.#due.length === 0 && !this.#stopped) {
@@ -100,17 +106,18 @@ export class Load {
       }
       if (this.#stopped) return;
       const due = this.#due.shift() ?? 0;
-      door = await this.#call(client, door, due);
+      const answeredAt = await this.#call(client, door, due, stays);
+      if (!stays) door = answeredAt;
     }
   }
 
   /** Answers the door at which the call ended. */
-  async #call(client: string, firstDoor: number, due: number): Promise<number> {
+  async #call(client: string, firstDoor: number, due: number, reads: boolean): Promise<number> {
     const { face, recorder, random, run } = this.#options;
     const id = `${run}-${++this.#count}`;
     const value = `${run}.${client}.${this.#count}`;
     const dice = random(10);
-    const op = dice < 4 ? "create" : dice < 6 ? "write" : "read";
+    const op = reads ? "read" : dice < 4 ? "create" : dice < 6 ? "write" : "read";
     const key = op === "create" ? `k-${this.#count}` : (registers[random(4)] as string);
     const ask = (attempt: Attempt): Promise<number | ReadAnswer> =>
       op === "read"

@@ -66,6 +66,8 @@ async function holdAll(all: DrillOptions): Promise<void> {
   if (all.json !== undefined) writeReports(all.json, reports);
   const codes = reports.map(({ verdict }) => exitCodes[verdict.result]);
   if (all.suite) summarize(reports);
+  // What is under way on a pipe has to be out before the end.
+  await new Promise((resolve) => process.stdout.write("", resolve));
   process.exit(codes.includes(1) ? 1 : codes.includes(2) || codes.length === 0 ? 2 : 0);
 }
 

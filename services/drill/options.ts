@@ -52,7 +52,7 @@ const flags = {
   against: { type: "string", help: "which door is used: api, rest or etcd (default: api)" },
   "data-dir": { type: "string", help: "of the running cluster; without one: a throw-away cluster" },
   seed: { type: "number", help: "of what is drawn by chance; printed, to draw the same again" },
-  victim: { type: "string", help: "whom to strike, in the place of whom the drill would" },
+  victim: { type: "string", help: "whom to strike instead: a process, or leader or follower" },
   limit: { type: "string", help: "other limits, such as writeOutageMillis=500,relists=1" },
   "base-port": { type: "number", help: "first port of a throw-away store (default: free ones)" },
   short: { type: "boolean", default: false, help: "the shortest lengths, as `all` has them" },

@@ -60,7 +60,7 @@ class Run {
   readonly #watchers: Watcher[] = [];
 
   constructor(options: RunOptions, recorder: Recorder, pods: boolean) {
-    const { world, plan, random, signal, victim, folder, pace } = options;
+    const { world, plan, random, signal, victim, folder, pace, tell } = options;
     const { face: name, run, clients, rate } = plan;
     this.#options = options;
     this.#recorder = recorder;
@@ -70,7 +70,7 @@ class Run {
     const face = this.#face;
     const scratch = join(folder, "scratch");
     this.#scene = new Scene({
-      ...{ world, recorder, monitor, face, signal, random, victim, scratch, pace },
+      ...{ world, recorder, monitor, face, signal, random, victim, scratch, pace, tell },
     });
     this.#pods = pods ? new Pods(this.#scene, run) : undefined;
     this.#following.push(monitor.run(this.#background.signal));

@@ -35,6 +35,8 @@ export interface SceneOptions {
   readonly scratch: string;
   /** Holds are shortened by it: 1 in full. */
   readonly pace: number;
+  /** Says what is done, while it is done. */
+  readonly tell: (text: string) => void;
 }
 
 export class Scene {
@@ -89,7 +91,9 @@ export class Scene {
     const followers = this.world.members.filter((member) => member !== leader);
     const chosen = wanted === "leader" ? leader : followers[this.random(followers.length)];
     const given = this.#options.victim;
-    const victim = given === undefined ? chosen : this.member(given);
+    const named =
+      given === "leader" ? leader : given === "follower" ? followers[0] : this.member(given);
+    const victim = given === undefined ? chosen : named;
     if (victim === undefined) throw new Error(`no member is called ${given}`);
     const was = victim === leader ? "leader" : "follower";
     this.recorder.mark({ kind: "victim", t: this.recorder.now(), name: victim.name, wanted, was });
@@ -113,6 +117,7 @@ export class Scene {
     const id = ++this.#faults;
     this.recorder.mark({ kind: "fault", t: this.recorder.now(), id, name });
     this.#undo.push({ id, undo });
+    this.#options.tell(name);
   }
 
   /** SIGKILL. A member is started again when it is undone, other processes by their supervisor. */

@@ -99,6 +99,7 @@ export class Worlds {
   #checkVictim(victim: string, endpoints: NonNullable<ReturnType<typeof runningCluster>>): void {
     const { masters, balancers, schedulers, controllerManagers, nodes } = endpoints;
     const all = [...masters, ...balancers, ...schedulers, ...controllerManagers, ...nodes];
+    if (victim === "leader" || victim === "follower") return;
     if (all.some(({ name }) => name === victim)) return;
     const names = all.map(({ name }) => name).join(", ");
     throw new Error(`flag --victim: nothing is called "${victim}"; there are ${names}`);

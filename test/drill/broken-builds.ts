@@ -48,7 +48,7 @@ export const brokenDrills: readonly BrokenDrill[] = [
   {
     build: "drop the session table in a restart",
     drill: "full-stop",
-    flags: ["--clients", "128", "--rate", "1500"],
+    flags: ["--clients", "40", "--rate", "400"],
     by: /writes doubled|not linearizable/,
   },
   {
@@ -56,11 +56,6 @@ export const brokenDrills: readonly BrokenDrill[] = [
     drill: "follower-kill",
     by: /the members differ|at the end: /,
     apply: applyWronglyOnOneMember,
-  },
-  {
-    build: "apply twice after a restart",
-    drill: "follower-kill",
-    by: /the members differ|writes doubled|at the end: |to serve again/,
   },
 ];
 
@@ -146,7 +141,7 @@ class LateDisk {
 
 function applyWronglyOnOneMember(): void {
   const { put } = History.prototype;
-  const wrong = process.argv.includes("m2");
+  const wrong = process.env["TRIREME_BROKEN_MEMBER"]?.includes("--name m2 ") === true;
   History.prototype.put = function forgetful(entry, value, lease, revision) {
     const given = wrong && revision % 16 === 0 ? `${value}?` : value;
     return put.call(this, entry, given, lease, revision);

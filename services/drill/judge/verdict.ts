@@ -243,8 +243,8 @@ function voidReasons(
   return reasons;
 }
 
-/** Of a drill's calls, those that write (`load.ts`). */
-const writeShare = 0.6;
+/** Of a drill's calls, those that write are at least so many (`load.ts`). */
+const writeShare = 0.3;
 
 function factsOf({ timeline }: Evidence): Record<string, number> {
   const facts: Record<string, number> = {};
