@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { Thresholds } from "./thresholds.ts";
 import type { FaceName, Role } from "./world/world.ts";
 
-export const evidenceVersion = 1;
+const evidenceVersion = 1;
 
 export interface Plan {
   readonly version: typeof evidenceVersion;

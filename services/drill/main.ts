@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { refuse } from "../../ha/runtime/production/tool.ts";
 import { SeededRandom } from "../../ha/runtime/simulated/seeded-random.ts";
+import { renderReport } from "../load/report/page.ts";
 import type { ReportData } from "../load/report/report-data.ts";
 import type { Drill } from "./drill.ts";
 import { readEvidence } from "./evidence.ts";
@@ -32,7 +33,7 @@ switch (options.kind) {
     try {
       const report = await judgeFolder(options.folder);
       show(report);
-      if (options.json !== undefined) writeReports(options.json, [report]);
+      writeReports([report]);
       process.exitCode = exitCodes[report.verdict.result];
     } catch (error) {
       refuse("drill", (error as Error).message);
@@ -63,7 +64,7 @@ async function holdAll(all: DrillOptions): Promise<void> {
     refuse("drill", (error as Error).message);
   }
   await worlds.close();
-  if (all.json !== undefined) writeReports(all.json, reports);
+  writeReports(reports);
   const codes = reports.map(({ verdict }) => exitCodes[verdict.result]);
   if (all.suite) summarize(reports);
   // What is under way on a pipe has to be out before the end.
@@ -114,20 +115,25 @@ async function hold(
   return report;
 }
 
-/** Writes `report.json` beside the evidence. */
+/** Writes `report.json` and `report.html` beside the evidence. */
 async function judgeFolder(folder: string): Promise<ReportData> {
   const evidence = readEvidence(folder);
   const verdict = judge(evidence, await runChecker(folder));
   const report = reportOf(evidence, verdict);
   writeFileSync(join(folder, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(join(folder, "report.html"), renderReport(report));
   return report;
 }
 
-/** The report, or a list of them. */
-function writeReports(file: string, reports: readonly ReportData[]): void {
-  const text = `${JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2)}\n`;
-  if (file === "-") process.stdout.write(text);
-  else writeFileSync(file, text);
+/** Where the flags say: the report, or a list of them. */
+function writeReports(reports: readonly ReportData[]): void {
+  if (options.kind === "list") return;
+  const [first] = reports;
+  const { json, html } = options;
+  const text = `${JSON.stringify(reports.length === 1 ? first : reports, null, 2)}\n`;
+  if (json === "-") process.stdout.write(text);
+  else if (json !== undefined) writeFileSync(json, text);
+  if (html !== undefined && first !== undefined) writeFileSync(html, renderReport(first));
 }
 
 function show(report: ReportData): void {

@@ -26,6 +26,7 @@ export interface DrillOptions {
   readonly victim: string | undefined;
   readonly limits: Partial<Record<keyof Thresholds, number>>;
   readonly json: string | undefined;
+  readonly html: string | undefined;
   readonly dataDirectory: string;
   /** The data directory was named: its cluster has to be up. */
   readonly named: boolean;
@@ -37,15 +38,21 @@ export interface DrillOptions {
 export type ParsedOptions =
   | DrillOptions
   | { readonly kind: "list" }
-  | { readonly kind: "judge"; readonly folder: string; readonly json: string | undefined };
+  | {
+      readonly kind: "judge";
+      readonly folder: string;
+      readonly json: string | undefined;
+      readonly html: string | undefined;
+    };
 
 const usage =
   "npm run drill -- NAME | all | judge FOLDER [--repeat 1] [--against api|rest|etcd] " +
-  "[--rate 200] [--clients 16] [--json FILE] [--data-dir .trireme] [--limit NAME=VALUE,…]";
+  "[--rate 200] [--clients 16] [--json FILE] [--html FILE] [--data-dir .trireme] [--limit NAME=VALUE,…]";
 
 const flags = {
   list: { type: "boolean", default: false, help: "every drill, with a line about each" },
   json: { type: "string", help: "where the report goes as JSON; -: to the output" },
+  html: { type: "string", help: "where the report goes as one page" },
   rate: { type: "number", default: 200, help: "calls a second" },
   clients: { type: "number", default: 16, help: "clients, each with one call under way" },
   repeat: { type: "number", default: 1, help: "rounds of fault and recovery" },
@@ -63,14 +70,14 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
   const [first = "", folder = ""] = args;
   if (first === "judge" && folder !== "" && !folder.startsWith("-")) {
     const { values } = toolArguments({ name: tool, usage, flags }, args.slice(2));
-    return { kind: "judge", folder: absolute(folder), json: values.json };
+    return { kind: "judge", folder: absolute(folder), ...outputsOf(values) };
   }
   if (first === "judge") refuse(tool, "judge: the folder of a drill's evidence is wanted");
   offerNearest(first, [...names, "all", "judge"]);
   const choices = [...names, "all"];
   const { values, choice } = toolArguments({ name: tool, usage, flags, choices }, args);
   if (values.list) return { kind: "list" };
-  const { json, victim, against } = values;
+  const { victim, against } = values;
   const face = faces.find((each) => each === against);
   if (against !== undefined && face === undefined) {
     refuse(tool, `flag --against: "${against}" is none of ${faces.join(", ")}`);
@@ -81,7 +88,10 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
     const most = `${clients} clients make at most ${clients * callsPerClientMax} calls a second`;
     refuse(tool, `flag --rate: ${rate} is too many: ${most}; raise --clients`);
   }
-  if (json !== undefined && json !== "-") checkWritable("json", absolute(json));
+  const outputs = outputsOf(values);
+  if (outputs.html !== undefined && choice === "all") {
+    refuse(tool, "flag --html: of all drills each has its page, in the folder of its evidence");
+  }
   const basePort = values["base-port"];
   const seed = values.seed ?? randomInt(2 ** 31);
   return {
@@ -95,13 +105,23 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
     seed: wholeNumber(tool, "seed", seed, 0, 2 ** 32),
     victim,
     limits: limitsOf(values.limit),
-    json: json === undefined || json === "-" ? json : absolute(json),
+    ...outputs,
     dataDirectory: absolute(values["data-dir"] ?? ".trireme"),
     named: values["data-dir"] !== undefined,
     basePort: basePort && wholeNumber(tool, "base-port", basePort, 1_024, 65_000),
     short: values.short || choice === "all",
     command: `npm run drill -- ${[choice, ...args.filter((each) => each !== choice)].join(" ")}`,
   };
+}
+
+/** Where the report goes; a file that cannot be written ends the program before any fault is set. */
+function outputsOf({ json, html }: { json: string | undefined; html: string | undefined }) {
+  const file = (flag: string, path: string | undefined) => {
+    if (path === undefined) return undefined;
+    checkWritable(flag, absolute(path));
+    return absolute(path);
+  };
+  return { json: json === "-" ? json : file("json", json), html: file("html", html) };
 }
 
 function limitsOf(text: string | undefined): DrillOptions["limits"] {

@@ -52,6 +52,8 @@ for (const [args, said] of [
   [["--limit", "outage=3"], /^drill: flag --limit: "outage" is none of writeOutageMillis, /],
   [["--limit", "relists=few"], /^drill: flag --limit: relists: "few" is not a number/],
   [["--json", "/no/such/folder/report"], /^drill: flag --json: \/no\/such\/folder\/report cannot/],
+  [["all", "--html", "x.html"], /^drill: flag --html: of all drills each has its page/],
+  [["judge", ".", "--html", "/no/such/x"], /^drill: flag --html: \/no\/such\/x cannot/],
   [["--json", "."], /^drill: flag --json: .* cannot be written: is a directory\n/],
   [["--data-dir", "nowhere"], /^drill: no cluster is up in .*nowhere: start it with `npm start/],
   [["member-replace", "--against", "rest"], /^drill: member-replace is held on a store alone/],

@@ -31,6 +31,8 @@ describe("drills on a store of three members", { concurrency: 2 }, () => {
     assert.equal(report.verdict.result, "passed");
     const again = await passing.hold(["judge", passing.folders[0] ?? ""]);
     assert.deepEqual(again.report, report);
+    const page = readFileSync(join(passing.folders[0] ?? "", "report.html"), "utf8");
+    assert.ok(page.includes(report.verdict.sentence));
     assert.equal(again.code, 0);
   });
 
