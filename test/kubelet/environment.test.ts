@@ -284,6 +284,11 @@ describe("volumes", () => {
       mountsOf([{ name: "no", mountPath: "/x" }], paths, same),
       /no volume is named "no"/,
     );
+    const missing = { ...source, configMap: async () => undefined };
+    await assert.rejects(
+      prepareVolumes(withVolumes, join(dir, "m"), missing, tokens, false),
+      /^ContainerConfigError: failed for volume "cm" : configmap ".*" not found$/,
+    );
     const evil = { ...source, configMap: async () => ({ data: { "../../evil": "x" } }) };
     await assert.rejects(
       prepareVolumes(withVolumes, join(dir, "e"), evil, tokens, false),

@@ -47,7 +47,7 @@ export class PodVolumes {
       }
     } catch (error) {
       const { message } = error as Error;
-      this.#view.event("Warning", "FailedMount", `MountVolume.SetUp failed: ${message}`);
+      this.#view.event("Warning", "FailedMount", `MountVolume.SetUp ${message}`);
       this.#view.wakeAfter(this.#view.retryMillis("volumes"));
       // What was there before goes on being there.
       if (this.#paths === undefined) return false;

@@ -41,31 +41,56 @@ export async function prepareVolumes(
   const paths = new Map<string, string>();
   for (const volume of facts.pod.spec?.volumes ?? []) {
     const name = volume.name ?? "";
-    const dir = join(volumesDir, safeRelative(name, `volume name "${name}"`));
-    if (volume.hostPath !== undefined) {
-      paths.set(name, await hostPath(volume.hostPath, name));
-      continue;
+    try {
+      const dir = join(volumesDir, safeRelative(name, `volume name "${name}"`));
+      const where = await boundPath(facts, volume, source);
+      paths.set(name, where ?? dir);
+      if (where === undefined)
+        await fillVolume(facts, volume, dir, { source, tokens, root, fsGroup });
+    } catch (error) {
+      const text = `failed for volume ${JSON.stringify(name)} : ${(error as Error).message}`;
+      throw new ContainerConfigError(text, { cause: error });
     }
-    if (volume.persistentVolumeClaim !== undefined) {
-      const claimName = volume.persistentVolumeClaim.claimName ?? "";
-      const namespace = facts.pod.metadata?.namespace ?? "";
-      paths.set(name, await claimedPath(source, namespace, claimName));
-      continue;
-    }
-    const files = await filesOf(facts, volume, source, tokens);
-    const isNew = !existsSync(dir);
-    if (files === undefined) await prepareEmptyDir(dir, volume.emptyDir ?? {}, root);
-    else {
-      await mkdir(dir, { recursive: true, mode: 0o777 });
-      await writePayload(dir, files);
-    }
-    // What the containers wrote since keeps the owner they gave it.
-    if (fsGroup !== undefined && (isNew || files !== undefined)) {
-      await giveToGroup(dir, fsGroup, files === undefined);
-    }
-    paths.set(name, dir);
   }
   return paths;
+}
+
+/** Undefined: the volume is a directory of the pod. */
+async function boundPath(
+  facts: PodFacts,
+  volume: Volume,
+  source: ConfigSource,
+): Promise<string | undefined> {
+  if (volume.hostPath !== undefined) return hostPath(volume.hostPath, volume.name ?? "");
+  if (volume.persistentVolumeClaim === undefined) return undefined;
+  const { claimName = "" } = volume.persistentVolumeClaim;
+  return claimedPath(source, facts.pod.metadata?.namespace ?? "", claimName);
+}
+
+interface Means {
+  readonly source: ConfigSource;
+  readonly tokens: AccountTokens;
+  readonly root: boolean;
+  readonly fsGroup: number | undefined;
+}
+
+async function fillVolume(
+  facts: PodFacts,
+  volume: Volume,
+  dir: string,
+  { source, tokens, root, fsGroup }: Means,
+): Promise<void> {
+  const files = await filesOf(facts, volume, source, tokens);
+  const isNew = !existsSync(dir);
+  if (files === undefined) await prepareEmptyDir(dir, volume.emptyDir ?? {}, root);
+  else {
+    await mkdir(dir, { recursive: true, mode: 0o777 });
+    await writePayload(dir, files);
+  }
+  // What the containers wrote since keeps the owner they gave it.
+  if (fsGroup !== undefined && (isNew || files !== undefined)) {
+    await giveToGroup(dir, fsGroup, files === undefined);
+  }
 }
 
 /** Whether any volume's content can change while the pod runs. */
