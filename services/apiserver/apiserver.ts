@@ -67,6 +67,7 @@ import { UsageOfNodes } from "./nodes/usage.ts";
 import { type Encryption, encryptedStore } from "./storage/encryption/encryption.ts";
 import { objectKey } from "./storage/keys.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
+import { followFlowConfiguration } from "./verbs/flow-configuration.ts";
 import { type Backend, FlowControl, TimeToLive } from "./verbs/mod.ts";
 import { RequestMetrics } from "./verbs/request-metrics.ts";
 import { virtualKinds } from "./virtual/mod.ts";
@@ -236,7 +237,7 @@ function createAuthenticators(options: ApiserverOptions, { tokens }: Backend): A
 
 /** The verb pipeline on a store; `cache.start()` sets it going. */
 export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">): Backend {
-  const { encryption, log } = options;
+  const { encryption, log, metrics = new MetricsRegistry() } = options;
   const store = encryption ? encryptedStore(options.store, encryption) : options.store;
   const registry = options.registry ?? builtInRegistry();
   const { bookmarkMillis, clock = productionClock } = options;
@@ -262,6 +263,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       seats: options.seats ?? limits.seats,
       queueLength: options.queueLength ?? limits.queueLength,
       queueMillis: limits.queueMillis,
+      metrics,
       clock,
     }),
     audit: options.audit && new Auditor(options.audit.policy, options.audit.sink, now),
@@ -272,7 +274,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       audiences: serviceAccountTokens?.audiences ?? [],
     },
     serviceAccountTokens,
-    requests: new RequestMetrics(options.metrics ?? new MetricsRegistry()),
+    requests: new RequestMetrics(metrics),
     timeToLive: new TimeToLive(store, now),
     serviceRange: range.text,
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,
@@ -281,6 +283,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     random,
     newUid: options.newUid ?? (() => randomUUID()),
   };
+  followFlowConfiguration(backend);
   const nodePorts = parsePortRange(options.nodePortRange ?? defaultNodePortRange);
   const plugins = {
     range,

@@ -6,6 +6,7 @@ import { limits } from "./limits.ts";
 import { apiserverUser } from "./nodes/liveness.ts";
 import { objectKey } from "./storage/keys.ts";
 import { pause } from "./storage/watch-cache.ts";
+import { flowDefaults } from "./verbs/flow-defaults.ts";
 import { type Backend, create, documentBody, internalCall } from "./verbs/mod.ts";
 
 /**
@@ -32,6 +33,12 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
         metadata: tokenTracking,
         data: { since: new Date(backend.clock.wallMillis()).toISOString().slice(0, 10) },
       });
+      for (const level of flowDefaults.levels) {
+        await createMissing(backend, flowVersion, "PriorityLevelConfiguration", level);
+      }
+      for (const schema of flowDefaults.schemas) {
+        await createMissing(backend, flowVersion, "FlowSchema", schema);
+      }
       await reconcilePolicy(backend);
       return;
     } catch (thrown) {
@@ -44,6 +51,8 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
     delay = Math.min(delay * 2, limits.retryMaxMillis);
   }
 }
+
+const flowVersion = "flowcontrol.apiserver.k8s.io/v1";
 
 /** Claims that name no class get a directory of the node. */
 const standardClass = {

@@ -15,6 +15,7 @@ import { podSpecFields } from "./core/pod/spec-fields.ts";
 import { podStatusFields } from "./core/pod/status-fields.ts";
 import { discoveryFields } from "./discovery/fields.ts";
 import { eventsFields } from "./events/fields.ts";
+import { flowControlFields } from "./flowcontrol/fields.ts";
 import { FieldWarnings, type SupportTable } from "./machinery/field-support.ts";
 import { metaFields } from "./machinery/meta-fields.ts";
 import type { Document } from "./machinery/resource.ts";
@@ -39,6 +40,7 @@ export const fieldSupport: SupportTable = {
   ...policyFields,
   ...autoscalingFields,
   ...coordinationFields,
+  ...flowControlFields,
   ...nodeFields,
   ...authenticationFields,
   ...authorizationFields,

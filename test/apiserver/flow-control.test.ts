@@ -4,8 +4,9 @@ import { after, test } from "node:test";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import type { RequestInfo } from "../../services/apiserver/request-info.ts";
 import { FlowControl } from "../../services/apiserver/verbs/flow-control.ts";
-import { priorityLevelOf } from "../../services/apiserver/verbs/priority-levels.ts";
-import { admin, configMap, fails, make, world } from "./harness.ts";
+import type { Document } from "../../services/kinds/mod.ts";
+import { restWorld } from "../rest/harness.ts";
+import { admin, callAs, configMap, fails, make, world } from "./harness.ts";
 
 function request(name: string, groups: readonly string[], part: Partial<RequestInfo> = {}) {
   return {
@@ -30,26 +31,30 @@ const node = request("system:node:n1", ["system:nodes"], {
   subresource: "status",
 });
 
+const options = { seats: 49, queueLength: 100, queueMillis: 60_000, clock: productionClock };
+
 test("requests find their priority level", () => {
-  const rows: [RequestInfo, string | undefined][] = [
+  const rows: [RequestInfo, string][] = [
     [scheduler, "leader-election"],
-    [request("anyone", [], { ...lease, namespace: "kube-system" }), "leader-election"],
+    [request("anyone", [], { ...lease, namespace: "kube-system" }), "global-default"],
+    [
+      request("system:serviceaccount:kube-system:bot", ["system:serviceaccounts"], { ...lease }),
+      "leader-election",
+    ],
     [request("anyone", [], { ...lease, namespace: "default" }), "global-default"],
     [node, "node-high"],
     [request("system:node:n1", ["system:nodes"], { ...lease }), "node-high"],
     [request("system:node:n1", ["system:nodes"], { resource: "pods" }), "system"],
     [request("system:kube-scheduler", [], { resource: "pods" }), "workload-high"],
     [request("system:serviceaccount:team:bot", ["system:serviceaccounts"]), "workload-low"],
-    [request(admin.name, admin.groups), "global-default"],
+    [request(admin.name, admin.groups), "exempt"],
     [{ ...person("x"), user: { name: "x", groups: [] } }, "catch-all"],
-    [request("system:kube-apiserver", ["system:masters"]), undefined],
   ];
+  const control = new FlowControl(options);
   for (const [info, level] of rows) {
-    assert.equal(priorityLevelOf(info)?.name, level, `${info.user.name} ${info.resource}`);
+    assert.equal(control.matched(info).level.name, level, `${info.user.name} ${info.resource}`);
   }
 });
-
-const options = { seats: 49, queueLength: 100, queueMillis: 60_000, clock: productionClock };
 
 /** Callers that still wait when a test ends leave. */
 const over = new AbortController();
@@ -132,6 +137,147 @@ test("a caller that leaves gives up its place", async () => {
 
 test("through the verbs: others queue before anything is refused", async () => {
   await using w = await world({ seats: 49, queueLength: 500 });
-  const writes = Array.from({ length: 300 }, (_, index) => make(w.backend, configMap(`m${index}`)));
+  const binding = await make(w.backend, {
+    ...{ apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRoleBinding" },
+    metadata: { name: "jane" },
+    subjects: [{ kind: "User", name: "jane" }],
+    roleRef: { kind: "ClusterRole", name: "cluster-admin" },
+  } as Document);
+  await w.backend.cache.waitFor(binding.revision);
+  const writes = Array.from({ length: 300 }, (_, index) =>
+    make(w.backend, configMap(`m${index}`), callAs("jane")),
+  );
   assert.equal((await Promise.all(writes)).length, 300);
 });
+
+const flowApi = "/apis/flowcontrol.apiserver.k8s.io/v1";
+
+test("the cluster's schemas and levels are objects, and count as soon as they change", async () => {
+  await using w = await restWorld();
+  const jane = await w.user("jane");
+  const levels = await w.ask(`${flowApi}/prioritylevelconfigurations`);
+  const shares = (each: { metadata: { name: string }; spec: { limited?: object } }) => [
+    each.metadata.name,
+    (each.spec.limited as { nominalConcurrencyShares?: number })?.nominalConcurrencyShares ?? 0,
+  ];
+  assert.deepEqual(levels.json.items.map(shares), [
+    ...[
+      ["catch-all", 5],
+      ["exempt", 0],
+      ["global-default", 20],
+      ["leader-election", 10],
+    ],
+    ...[
+      ["node-high", 40],
+      ["system", 30],
+      ["workload-high", 40],
+      ["workload-low", 100],
+    ],
+  ]);
+  const uids = new Map<string, string>();
+  const schemas = await w.ask(`${flowApi}/flowschemas`);
+  for (const { metadata } of levels.json.items) uids.set(`level ${metadata.name}`, metadata.uid);
+  for (const { metadata } of schemas.json.items) uids.set(metadata.name, metadata.uid);
+  assert.equal(schemas.json.items.length, 13);
+  const path = "/api/v1/namespaces/default/configmaps";
+  const flowOf = async (as = w.admin) => {
+    const { headers } = await w.ask(path, { as });
+    return [
+      headers["x-kubernetes-pf-flowschema-uid"],
+      headers["x-kubernetes-pf-prioritylevel-uid"],
+    ];
+  };
+  assert.deepEqual(await flowOf(), [uids.get("exempt"), uids.get("level exempt")]);
+  const usual = "global-default";
+  assert.deepEqual(await flowOf(jane), [uids.get(usual), uids.get(`level ${usual}`)]);
+  const level = {
+    metadata: { name: "slow" },
+    spec: {
+      type: "Limited",
+      limited: { nominalConcurrencyShares: 1, limitResponse: { type: "Reject" } },
+    },
+  };
+  const made = await w.ask(`${flowApi}/prioritylevelconfigurations`, {
+    method: "POST",
+    body: level,
+  });
+  assert.equal(made.status, 201, made.text);
+  const schema = {
+    metadata: { name: "jane" },
+    spec: {
+      priorityLevelConfiguration: { name: "slow" },
+      matchingPrecedence: 50,
+      rules: [
+        {
+          subjects: [{ kind: "User", user: { name: "jane" } }],
+          resourceRules: [
+            { verbs: ["list"], apiGroups: [""], resources: ["configmaps"], namespaces: ["*"] },
+          ],
+        },
+      ],
+    },
+  };
+  const ruled = await w.ask(`${flowApi}/flowschemas`, { method: "POST", body: schema });
+  assert.equal(ruled.status, 201, ruled.text);
+  const wanted = [ruled.json.metadata.uid, made.json.metadata.uid];
+  for (let tries = 0; ; tries++) {
+    assert.ok(tries < 500, "the schema never counts");
+    const now = await flowOf(jane);
+    if (now[0] === wanted[0] && now[1] === wanted[1]) break;
+  }
+  await w.ask(`${flowApi}/flowschemas/jane`, { method: "DELETE" });
+  for (let tries = 0; ; tries++) {
+    assert.ok(tries < 500, "the deleted schema still counts");
+    if ((await flowOf(jane))[0] === uids.get("global-default")) break;
+  }
+  const table = await w.ask(`${flowApi}/flowschemas/exempt`, {
+    headers: { accept: "application/json;as=Table;v=v1;g=meta.k8s.io" },
+  });
+  assert.deepEqual(table.json.rows[0].cells.slice(0, 4), ["exempt", "exempt", 1, "<none>"]);
+});
+
+test("schemas and levels are checked in upstream's words", async () => {
+  await using w = await world();
+  const rows: [Document, RegExp][] = [
+    [
+      schemaOf({ matchingPrecedence: 1, priorityLevelConfiguration: {} }),
+      /only the schema named 'exempt' may have matchingPrecedence 1.*must reference a priority level/s,
+    ],
+    [schemaOf({ matchingPrecedence: 10_001 }), /must not be greater than 10000/],
+    [
+      schemaOf({ rules: [{ subjects: [{ kind: "User", group: { name: "x" } }] }] }),
+      /user is required when subject kind is 'User'.*has to be non-empty/s,
+    ],
+    [levelOf({ type: "Exempt" }), /spec.type: Invalid value: "Exempt"/],
+    [levelOf({ type: "Limited" }), /spec.limited: Required value/],
+    [
+      levelOf({ type: "Limited", limited: { limitResponse: { type: "Queue" } } }),
+      /queuing: Required value/,
+    ],
+    [
+      levelOf({
+        type: "Limited",
+        limited: {
+          lendablePercent: 101,
+          limitResponse: { type: "Queue", queuing: { queues: 2, handSize: 3 } },
+        },
+      }),
+      /should not be greater than queues \(2\).*must be between 0 and 100, inclusive/s,
+    ],
+  ];
+  for (const [document, told] of rows)
+    await fails(make(w.backend, document), "invalidArgument", told);
+});
+
+const version = "flowcontrol.apiserver.k8s.io/v1";
+
+function schemaOf(spec: object): Document {
+  const level = { priorityLevelConfiguration: { name: "system" } };
+  const head = { apiVersion: version, kind: "FlowSchema", metadata: { name: "x" } };
+  return { ...head, spec: { ...level, ...spec } };
+}
+
+function levelOf(spec: object): Document {
+  const kind = "PriorityLevelConfiguration";
+  return { apiVersion: version, kind, metadata: { name: "x" }, spec };
+}

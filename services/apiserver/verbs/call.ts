@@ -8,6 +8,7 @@ import { type Authenticator, authenticate, type Credentials } from "../auth/auth
 import { type Authorizer, authorize } from "../auth/authorize.ts";
 import { badRequest } from "../errors.ts";
 import type { RequestInfo, User } from "../request-info.ts";
+import type { Flow } from "./flow-control.ts";
 
 const headers = {
   requestId: "trireme-request-id",
@@ -41,6 +42,8 @@ export interface Call {
   audit?: AuditRecord | undefined;
   /** Of a call whose record begins when it is known what it asks for; see audited-call.ts. */
   auditSource?: CallAuditSource | undefined;
+  /** The schema and the level of flow control that it belongs to. */
+  flow?: Flow | undefined;
   /** True once the call has made an object that was not there. */
   created?: boolean;
   /** Told to the user although the request succeeds. */

@@ -1,10 +1,22 @@
 import { assert } from "../../../ha/runtime/assert.ts";
+import { MetricsRegistry } from "../../../ha/runtime/metrics.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Clock } from "../../../ha/runtime/types.ts";
+import type {
+  PriorityLevelConfiguration,
+  PriorityLevelConfigurationSpec,
+} from "../../../proto/gen/flowcontrol.ts";
 import { tooManyRequests } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { RequestInfo } from "../request-info.ts";
-import { flowOf, type PriorityLevel, priorityLevelOf, priorityLevels } from "./priority-levels.ts";
+import { flowDefaults } from "./flow-defaults.ts";
+import { FlowMetrics } from "./flow-metrics.ts";
+import {
+  compileSchemas,
+  completed,
+  type FlowConfiguration,
+  type MatchedSchema,
+} from "./priority-levels.ts";
 
 export interface FlowControlOptions {
   /** Requests under way at once, over all levels (upstream `--max-requests-inflight`). */
@@ -13,6 +25,8 @@ export interface FlowControlOptions {
   readonly queueLength: number;
   /** How long a request waits at most. */
   readonly queueMillis: number;
+  /** Counts who is served and who is refused. */
+  readonly metrics?: MetricsRegistry | undefined;
   /** Times the wait. */
   readonly clock: Pick<Clock, "after">;
 }
@@ -24,24 +38,73 @@ interface Waiter {
 /** The signal says that the caller has left. It is asked for only when the caller must wait. */
 interface Caller {
   readonly signal: AbortSignal | undefined;
+  flow?: Flow | undefined;
 }
 
+const apiserverName = "system:kube-apiserver";
+const free = () => {};
+
 class Level {
-  readonly priority: PriorityLevel;
+  readonly name: string;
+  uid = "";
+  exempt = false;
   /** Seats that the level always gets. */
-  readonly nominal: number;
+  nominal = 0;
   /** Seats that no other level may use. */
-  readonly reserved: number;
+  reserved = 0;
+  /** Seats that it may have at most, others' included. */
+  most = Number.POSITIVE_INFINITY;
+  /** Requests of one flow that may wait. */
+  queueLength = 0;
   executing = 0;
   waiting = 0;
   /** Flows with waiting requests, the one whose turn is next first. */
   readonly flows = new Map<string, Waiter[]>();
 
-  constructor(priority: PriorityLevel, nominal: number) {
-    this.priority = priority;
-    this.nominal = nominal;
-    this.reserved = Math.ceil(nominal * (1 - priority.lendable));
+  constructor(name: string) {
+    this.name = name;
   }
+
+  /** `seats`: of the apiserver; `shares`: of all levels together. */
+  configure(
+    { metadata, spec = {} }: PriorityLevelConfiguration,
+    { seats, shares, queueLength }: Bounds,
+  ): void {
+    this.uid = metadata?.uid ?? "";
+    this.exempt = spec.type === "Exempt";
+    const { lendablePercent = 0, borrowingLimitPercent, limitResponse } = spec.limited ?? {};
+    this.nominal = this.exempt ? 0 : Math.max(1, Math.floor((seats * sharesOf(spec)) / shares));
+    this.reserved = Math.ceil(this.nominal * (1 - lendablePercent / 100));
+    this.most =
+      borrowingLimitPercent === undefined
+        ? Number.POSITIVE_INFINITY
+        : this.nominal + Math.floor((this.nominal * borrowingLimitPercent) / 100);
+    const { handSize = 0, queueLengthLimit = 0 } = limitResponse?.queuing ?? {};
+    // A flow's requests wait in the queues that it has in its hand (upstream's shuffle sharding).
+    this.queueLength = Math.min(queueLength, handSize * queueLengthLimit);
+  }
+
+  /** The level is gone: requests that are under way or wait still end here. */
+  retire(): void {
+    this.nominal = 1;
+    this.reserved = 0;
+  }
+}
+
+interface Bounds {
+  readonly seats: number;
+  readonly shares: number;
+  readonly queueLength: number;
+}
+
+function sharesOf({ type, limited }: PriorityLevelConfigurationSpec): number {
+  return type === "Limited" ? (limited?.nominalConcurrencyShares ?? 30) : 0;
+}
+
+/** What a request belongs to, as its answer tells. */
+export interface Flow {
+  readonly schemaUid: string;
+  readonly levelUid: string;
 }
 
 /**
@@ -52,32 +115,78 @@ class Level {
  */
 export class FlowControl {
   readonly #options: FlowControlOptions;
-  readonly #levels: readonly Level[];
-  readonly #byPriority = new Map<PriorityLevel, Level>();
+  readonly #metrics: FlowMetrics;
+  #levels: readonly Level[] = [];
+  #byName = new Map<string, Level>();
+  #schemas: ReturnType<typeof compileSchemas> = [];
   #executing = 0;
 
   constructor(options: FlowControlOptions) {
     this.#options = options;
-    const all: readonly PriorityLevel[] = Object.values(priorityLevels);
-    const shares = all.reduce((sum, level) => sum + level.shares, 0);
-    this.#levels = all.map((level) => {
-      return new Level(level, Math.max(1, Math.floor((options.seats * level.shares) / shares)));
-    });
-    for (const level of this.#levels) this.#byPriority.set(level.priority, level);
+    this.#metrics = new FlowMetrics(options.metrics ?? new MetricsRegistry(), () => this.#levels);
+    this.configure(flowDefaults);
+  }
+
+  /** From now on; what waits stays where it is. */
+  configure(given: FlowConfiguration): void {
+    const { schemas, levels } = completed(given);
+    const { seats, queueLength } = this.#options;
+    const shares = Math.max(
+      1,
+      levels.reduce((sum, { spec = {} }) => sum + sharesOf(spec), 0),
+    );
+    const byName = new Map<string, Level>();
+    for (const level of levels) {
+      const name = level.metadata?.name ?? "";
+      const one = this.#byName.get(name) ?? new Level(name);
+      one.configure(level, { seats, shares, queueLength });
+      byName.set(name, one);
+    }
+    const gone = this.#levels.filter((level) => !byName.has(level.name));
+    for (const level of gone) level.retire();
+    const busy = gone.filter(({ executing, waiting }) => executing + waiting > 0);
+    this.#levels = [...byName.values(), ...busy];
+    this.#byName = byName;
+    // As upstream, a schema whose level is missing matches nothing.
+    this.#schemas = compileSchemas(schemas).filter(({ level }) => byName.has(level));
+    this.#dispatch();
   }
 
   /** Waits for a seat; the answer gives it back. Throws TooManyRequests. */
   enter(request: RequestInfo, caller: Caller): (() => void) | Promise<() => void> {
-    const priority = priorityLevelOf(request);
-    if (priority === undefined) return () => {};
-    const level = this.#byPriority.get(priority);
-    assert(level !== undefined, "every priority level has seats");
-    if (level.waiting === 0 && this.#hasSeat(level)) return this.#seat(level);
-    return this.#wait(level, flowOf(request), caller.signal);
+    // The apiserver's own requests are never held back.
+    if (request.user.name === apiserverName) return free;
+    const { schema, level } = this.matched(request);
+    caller.flow = { schemaUid: schema.uid, levelUid: level.uid };
+    if (level.exempt) return free;
+    if (level.waiting === 0 && this.#hasSeat(level)) {
+      this.#metrics.dispatched(schema.name, level.name, 0);
+      return this.#seat(level);
+    }
+    return this.#wait(level, schema, request, caller.signal);
+  }
+
+  /** The first schema that matches, and its level. */
+  matched(request: RequestInfo): {
+    readonly schema: MatchedSchema;
+    readonly level: Level;
+  } {
+    const schema = this.#schemas.find((each) => each.matches(request)) ?? this.#last();
+    const level = this.#byName.get(schema.level);
+    assert(level !== undefined, "every schema that is asked has a level");
+    return { schema, level };
+  }
+
+  /** Whom no schema matches belongs to the last one, which matches everybody. */
+  #last(): MatchedSchema {
+    const last = this.#schemas.find(({ name }) => name === "catch-all") ?? this.#schemas.at(-1);
+    assert(last !== undefined, "there is a schema");
+    return last;
   }
 
   #hasSeat(level: Level): boolean {
     if (level.executing < level.nominal) return true;
+    if (level.executing >= level.most) return false;
     let free = this.#options.seats - this.#executing;
     for (const other of this.#levels) {
       if (other !== level) free -= Math.max(0, other.reserved - other.executing);
@@ -98,10 +207,19 @@ export class FlowControl {
     };
   }
 
-  #wait(level: Level, flow: string, signal: AbortSignal | undefined): Promise<() => void> {
+  #wait(
+    level: Level,
+    schema: MatchedSchema,
+    request: RequestInfo,
+    signal: AbortSignal | undefined,
+  ): Promise<() => void> {
+    const flow = schema.flowOf(request);
     const queue = level.flows.get(flow) ?? [];
-    const { clock, queueLength, queueMillis } = this.#options;
+    const { clock, queueMillis } = this.#options;
+    const { queueLength } = level;
+    const began = performance.now();
     if (queue.length >= queueLength) {
+      this.#metrics.rejected(schema.name, level.name, "queue-full");
       throw refusal(level, `${queueLength} requests of this user are waiting already`);
     }
     level.flows.set(flow, queue);
@@ -115,6 +233,8 @@ export class FlowControl {
       const waiter: Waiter = {
         admit: () => {
           settle();
+          const seconds = (performance.now() - began) / 1_000;
+          this.#metrics.dispatched(schema.name, level.name, seconds);
           resolve(this.#seat(level));
         },
       };
@@ -126,6 +246,7 @@ export class FlowControl {
       };
       const leave = () => give(new StatusError(Code.cancelled, "the caller has left"));
       const cancel = clock.after(queueMillis, () => {
+        this.#metrics.rejected(schema.name, level.name, "time-out");
         give(refusal(level, `no request ended for ${queueMillis} ms`));
       });
       signal?.addEventListener("abort", leave, { once: true });
@@ -148,9 +269,9 @@ export class FlowControl {
   }
 }
 
-function refusal({ priority, nominal }: Level, why: string): StatusError {
+function refusal({ name, nominal }: Level, why: string): StatusError {
   return tooManyRequests(
-    `Too many requests, please try again later: priority level "${priority.name}" has ` +
+    `Too many requests, please try again later: priority level "${name}" has ` +
       `${nominal} of the apiserver's seats, and ${why}`,
     limits.retryAfterSeconds,
   );

@@ -1,51 +1,102 @@
-/**
- * Priority levels and who belongs to which: upstream's suggested configuration of API Priority and
- * Fairness (`apis/flowcontrol/bootstrap/default.go`), as a table.
- */
-import { nodeNameOf } from "../auth/node-authorizer.ts";
-import type { RequestInfo } from "../request-info.ts";
+/** Which priority level and which flow a request belongs to: the flow schemas, ready to be asked. */
+import type {
+  FlowSchema,
+  FlowSubject,
+  PolicyRulesWithSubjects,
+  PriorityLevelConfiguration,
+  ResourcePolicyRule,
+} from "../../../proto/gen/flowcontrol.ts";
+import type { RequestInfo, User } from "../request-info.ts";
+import { flowDefaults } from "./flow-defaults.ts";
 
-export interface PriorityLevel {
+/** What there is to match requests with. */
+export interface FlowConfiguration {
+  readonly schemas: readonly FlowSchema[];
+  readonly levels: readonly PriorityLevelConfiguration[];
+}
+
+/** The mandatory objects stand in for those that are missing. */
+export function completed({ schemas, levels }: FlowConfiguration): FlowConfiguration {
+  const { mandatory } = flowDefaults;
+  return {
+    schemas: withMissing(schemas, mandatory.schemas),
+    levels: withMissing(levels, mandatory.levels),
+  };
+}
+
+type Named = { readonly metadata?: { readonly name?: string | undefined } | undefined };
+
+function withMissing<T extends Named>(given: readonly T[], wanted: readonly T[]): readonly T[] {
+  const names = new Set(given.map(({ metadata }) => metadata?.name));
+  return [...given, ...wanted.filter(({ metadata }) => !names.has(metadata?.name))];
+}
+
+export interface MatchedSchema {
   readonly name: string;
-  /** Of the seats of the apiserver, in proportion to all levels' shares. */
-  readonly shares: number;
-  /** Part of its seats, 0 to 1, that other levels may use while they are idle. */
-  readonly lendable: number;
+  readonly uid: string;
+  readonly level: string;
+  /** Requests of one flow wait in one queue; flows take turns. */
+  flowOf(request: RequestInfo): string;
 }
 
-export const priorityLevels = {
-  leaderElection: { name: "leader-election", shares: 10, lendable: 0 },
-  nodeHigh: { name: "node-high", shares: 40, lendable: 0.25 },
-  system: { name: "system", shares: 30, lendable: 0.33 },
-  workloadHigh: { name: "workload-high", shares: 40, lendable: 0.5 },
-  workloadLow: { name: "workload-low", shares: 100, lendable: 0.9 },
-  globalDefault: { name: "global-default", shares: 20, lendable: 0.5 },
-  catchAll: { name: "catch-all", shares: 5, lendable: 0 },
-} as const satisfies Readonly<Record<string, PriorityLevel>>;
+interface CompiledSchema extends MatchedSchema {
+  readonly precedence: number;
+  matches(request: RequestInfo): boolean;
+}
 
-const controlPlane = new Set(["system:kube-scheduler", "system:kube-controller-manager"]);
-const serviceAccounts = "system:serviceaccounts";
+/** In the order in which they are asked: by precedence, then by name. */
+export function compileSchemas(schemas: readonly FlowSchema[]): readonly CompiledSchema[] {
+  const compiled = schemas.map(({ metadata, spec = {} }): CompiledSchema => {
+    const { rules = [], matchingPrecedence = 1_000, distinguisherMethod } = spec;
+    const name = metadata?.name ?? "";
+    return {
+      name,
+      uid: metadata?.uid ?? "",
+      level: spec.priorityLevelConfiguration?.name ?? "",
+      precedence: matchingPrecedence,
+      matches: (request) => rules.some((rule) => ruleMatches(rule, request)),
+      flowOf: (request) => `${name} ${distinguished(distinguisherMethod?.type, request)}`,
+    };
+  });
+  const byName = (one: CompiledSchema, other: CompiledSchema) => (one.name < other.name ? -1 : 1);
+  return compiled.sort((one, other) => one.precedence - other.precedence || byName(one, other));
+}
 
-/** The level of a request; undefined: the apiserver's own, which is never held back. */
-export function priorityLevelOf(request: RequestInfo): PriorityLevel | undefined {
-  const { user, group, resource, namespace } = request;
-  if (user.name === "system:kube-apiserver") return undefined;
-  const lease = group === "coordination.k8s.io" && resource === "leases";
-  if (nodeNameOf(user) !== undefined) {
-    const alive = lease || (group === "" && resource === "nodes");
-    return alive ? priorityLevels.nodeHigh : priorityLevels.system;
+function distinguished(method: string | undefined, { user, namespace }: RequestInfo): string {
+  if (method === "ByUser") return user.name;
+  return method === "ByNamespace" ? namespace : "";
+}
+
+function ruleMatches(rule: PolicyRulesWithSubjects, request: RequestInfo): boolean {
+  const { subjects = [], resourceRules = [] } = rule;
+  return (
+    subjects.some((subject) => subjectMatches(subject, request.user)) &&
+    resourceRules.some((one) => resourceMatches(one, request))
+  );
+}
+
+function subjectMatches({ kind, user, group, serviceAccount }: FlowSubject, who: User): boolean {
+  switch (kind) {
+    case "User":
+      return user?.name === "*" || user?.name === who.name;
+    case "Group":
+      return group?.name === "*" || who.groups.includes(group?.name ?? "");
+    default: {
+      const prefix = `system:serviceaccount:${serviceAccount?.namespace ?? ""}:`;
+      if (!who.name.startsWith(prefix)) return false;
+      return serviceAccount?.name === "*" || who.name === `${prefix}${serviceAccount?.name ?? ""}`;
+    }
   }
-  const ofSystem =
-    controlPlane.has(user.name) || user.groups.includes(`${serviceAccounts}:kube-system`);
-  if (lease && (ofSystem || namespace === "kube-system")) return priorityLevels.leaderElection;
-  if (ofSystem) return priorityLevels.workloadHigh;
-  if (user.groups.includes(serviceAccounts)) return priorityLevels.workloadLow;
-  if (user.groups.includes("system:authenticated")) return priorityLevels.globalDefault;
-  return priorityLevels.catchAll;
 }
 
-/** Requests of one flow wait in one queue; flows take turns. Service accounts: their namespace. */
-export function flowOf({ user }: RequestInfo): string {
-  const account = /^system:serviceaccount:([^:]+):/.exec(user.name);
-  return account?.[1] === undefined ? user.name : `namespace ${account[1]}`;
+function resourceMatches(rule: ResourcePolicyRule, request: RequestInfo): boolean {
+  const { verb, group, resource, subresource, namespace } = request;
+  if (!holds(rule.verbs, verb) || !holds(rule.apiGroups, group)) return false;
+  const shown = subresource === "" ? resource : `${resource}/${subresource}`;
+  if (!holds(rule.resources, shown)) return false;
+  return namespace === "" ? rule.clusterScope === true : holds(rule.namespaces, namespace);
+}
+
+function holds(list: readonly string[] | undefined, text: string): boolean {
+  return list !== undefined && (list.includes(text) || list[0] === "*");
 }

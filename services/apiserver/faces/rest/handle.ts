@@ -15,7 +15,7 @@ import { authorize } from "../../auth/authorize.ts";
 import { badRequest, methodNotAllowed, timeout, unauthenticated } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { pathInfo, type User } from "../../request-info.ts";
-import { callFrom } from "../../verbs/mod.ts";
+import { type Call, callFrom } from "../../verbs/mod.ts";
 import { warningHeaders } from "../../verbs/warnings.ts";
 import type { Face } from "../grpc/face.ts";
 import { errorResponse, notFoundResponse, withHeaders } from "./answers.ts";
@@ -141,13 +141,22 @@ async function answer(
   call.audit = record;
   try {
     const response = await answerResource({ face, call, begun: begun.promise, request, target });
-    if (call.warnings.length === 0) return response;
-    return withHeaders(response, warningHeaders(call.warnings));
+    const more = [...flowHeaders(call), ...warningHeaders(call.warnings)];
+    return more.length === 0 ? response : withHeaders(response, more);
   } catch (thrown) {
     const told = limit?.aborted ? tooSlow() : thrown;
     record?.complete(failure(told));
-    return withHeaders(failed(core, request, told), trailers);
+    return withHeaders(failed(core, request, told), [...flowHeaders(call), ...trailers]);
   }
+}
+
+/** Which flow schema and priority level the request belonged to (apiserver `filters`). */
+function flowHeaders({ flow }: Call): [string, string][] {
+  if (flow === undefined || flow.schemaUid === "") return [];
+  return [
+    ["x-kubernetes-pf-flowschema-uid", flow.schemaUid],
+    ["x-kubernetes-pf-prioritylevel-uid", flow.levelUid],
+  ];
 }
 
 /** The client's own time limit, if it has one. A watch's is `timeoutSeconds`. Throws BadRequest. */
