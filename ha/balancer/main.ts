@@ -119,6 +119,7 @@ const balancer = program({
       await stop();
       throw error;
     }
+    reportToSupervisor(running);
     return { stop };
   },
 });
@@ -127,6 +128,23 @@ const balancer = program({
 function mastersFailure(balancers: readonly Balancer[]): string | undefined {
   const served = balancers.every((each) => each.status().masters.some(({ healthy }) => healthy));
   return served ? undefined : "no master serves";
+}
+
+const reportMillis = 500;
+
+/** A supervisor that listens is told how often each master was asked. */
+function reportToSupervisor(running: readonly Balancer[]): void {
+  if (process.send === undefined) return;
+  const report = () => {
+    if (!process.connected) return;
+    const attempts: Record<string, number> = {};
+    for (const { masters } of running.map((each) => each.status())) {
+      for (const { name, attempts: more } of masters) attempts[name] = (attempts[name] ?? 0) + more;
+    }
+    // A supervisor that has just ended hears no more; this process then ends too.
+    process.send?.({ attempts }, undefined, undefined, () => {});
+  };
+  setInterval(report, reportMillis).unref();
 }
 
 export { balancer as program };

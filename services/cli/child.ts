@@ -20,6 +20,10 @@ export interface ChildOptions {
   restartDelayMillis(killed: boolean, failuresInARow: number): number;
   /** It was ended by SIGKILL from outside. */
   readonly killed: () => void;
+  /** It ended; `how` as in "was ended by SIGKILL". */
+  readonly ended?: ((how: string) => void) | undefined;
+  /** It says something to its supervisor; absent: it is not listened to. */
+  readonly heard?: ((message: unknown) => void) | undefined;
   /** The pid changed, or the process is gone. */
   readonly changed: () => void;
 }
@@ -56,14 +60,15 @@ export class Child {
 
   start(): void {
     this.#started = true;
-    const { args, logFile } = this.#options;
+    const { args, logFile, heard } = this.#options;
     const output = openSync(logFile, "a");
     // The pipe on standard input is how a child notices that its supervisor is gone.
     const child = spawn(process.execPath, [`${import.meta.dirname}/main.ts`, ...args], {
-      stdio: ["pipe", output, output],
+      stdio: ["pipe", output, output, ...(heard === undefined ? [] : ["ipc" as const])],
       env: { ...process.env, TRIREME_SUPERVISED: "1", [nameVariable]: this.name },
     });
     closeSync(output);
+    if (heard !== undefined) child.on("message", heard);
     this.#process = child;
     this.#startedAt = performance.now();
     // A child that dies early closes the pipe; its exit is what counts.
@@ -80,6 +85,7 @@ export class Child {
     if (!this.#process) return;
     this.#process = undefined;
     this.lastExit = how;
+    this.#options.ended?.(how);
     this.#options.changed();
     if (this.#stopping) return;
     if (forGood) {

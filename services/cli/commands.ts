@@ -22,6 +22,7 @@ import {
   verb,
   whole,
   withClient,
+  yesOrNo,
 } from "./verbs.ts";
 
 type ApplyFlags = Connected<ScopeFlags & { readonly filename: readonly string[] }>;
@@ -90,6 +91,7 @@ function defineCluster(program: Command): void {
     )
     .option("--detach", "return when all is ready; `down` stops it")
     .option("--enable-faults", "administrators may set faults into the masters, for drills")
+    .option("--bridge <boolean>", "the live page on loopback", yesOrNo, true)
     .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
     .action(async (flags: UpFlags) => await (await import("./commands/up.ts")).up(flags));
   verb(program, "down", "stop the local cluster; its state is kept").action(

@@ -63,8 +63,8 @@ export function parseNodeCapacity(text: string): Partial<NodeCapacity> {
 export const defaultBasePort = 7443;
 
 /**
- * Balancers at the base and +1, their etcd ports at +2 and +3; masters' gRPC ports from +10, their
- * peer ports from +20, their etcd ports from +30, kubelets from +40. The ports of Kubernetes' REST
+ * The bridge at -1, balancers at the base and +1, their etcd ports at +2 and +3; masters' gRPC
+ * ports from +10, their peer ports from +20, their etcd ports from +30, kubelets from +40. The ports of Kubernetes' REST
  * API lie below the base: balancers' from -1000, masters' from -990; the ports for metrics of the
  * processes that have no other follow from -980, those of kube-proxies from -970.
  */
@@ -120,7 +120,10 @@ export function ports(shape: ClusterShape) {
       controllerManager: (i: number) => base - httpsBelow + 24 + i,
       kubeProxy: (i: number) => base - httpsBelow + 30 + i,
     },
+    /** The live page of the supervisor. */
+    bridge: base - 1,
     all: (): number[] => [
+      base - 1,
       ...Array.from({ length: 2 * balancerCount }, (_, i) => base + i),
       ...Array.from({ length: balancerCount }, (_, i) => base - httpsBelow + i),
       ...Array.from({ length: shape.masters }, (_, i) => [
@@ -140,6 +143,8 @@ export function directories(dataDirectory: string) {
   return {
     endpoints: join(dataDirectory, "endpoints.json"),
     kubeconfig: join(dataDirectory, "kubeconfig"),
+    bridge: join(dataDirectory, "bridge.json"),
+    reports: join(dataDirectory, "reports"),
     lock: join(dataDirectory, "supervisor.json"),
     shape: join(dataDirectory, "cluster.json"),
     pki: join(dataDirectory, "pki"),

@@ -36,6 +36,10 @@ export interface LocalClusterOptions {
   /** Administrators may set faults into the masters. */
   readonly enableFaults: boolean;
   readonly changed: () => void;
+  /** A process ended; `how` as in "was ended by SIGKILL". */
+  readonly ended?: ((name: string, how: string) => void) | undefined;
+  /** What a balancer says to its supervisor. */
+  readonly heard?: ((balancer: string, message: unknown) => void) | undefined;
   /** A node's kubelet was killed: its machine counts as lost, with everything that ran on it. */
   readonly lostNode: (name: string) => void;
 }
@@ -104,12 +108,14 @@ export class LocalCluster {
   }
 
   #child(name: string, args: readonly string[]): Child {
-    const { shape, log, changed, lostNode } = this.#options;
+    const { shape, log, changed, ended, heard, lostNode } = this.#options;
     return new Child({
       name,
       args,
       log,
       changed,
+      ended: (how) => ended?.(name, how),
+      ...(args[0] === "balancer" && { heard: (message) => heard?.(name, message) }),
       logFile: `${directories(shape.dataDirectory).logs}/${name}.log`,
       killed: () => {
         if (args[0] === "kubelet") lostNode(name);

@@ -1,6 +1,7 @@
 /** How the command line speaks: tables, and errors as kubectl words them. */
+import { dirname, join } from "node:path";
 import { StatusError } from "../../ha/runtime/status-error.ts";
-import type { Endpoints } from "./endpoints.ts";
+import { type Endpoints, readJson } from "./endpoints.ts";
 
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -42,5 +43,7 @@ export function printEndpoints(endpoints: Endpoints, file: string, say = print):
   say(`  client cert    ${endpoints.clientCert}`);
   say(`  client key     ${endpoints.clientKey}`);
   say(`  everything     ${file}`);
+  const bridge = readJson<{ readonly url: string }>(join(dirname(file), "bridge.json"));
+  if (bridge !== undefined) say(`  bridge         ${bridge.url}`);
   say(`  for kubectl    export KUBECONFIG=${endpoints.kubeconfig}`);
 }

@@ -1,19 +1,28 @@
 /** The foreground of `trireme up`: makes credentials, starts the processes, shows them, stops them. */
 import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createLog } from "../../ha/runtime/production/log.ts";
 import { nameProcess } from "../../ha/runtime/production/process.ts";
 import type { Log } from "../../ha/runtime/types.ts";
+import type { Bridge } from "../bridge/mod.ts";
 import { createProcessRuntime } from "../kubelet/mod.ts";
+import { bridgeFacts } from "./bridge-facts.ts";
 import { adminTls } from "./connect.ts";
 import { ensureCredentials } from "./credentials.ts";
 import { type Endpoints, type Lock, writeJson } from "./endpoints.ts";
 import { kubeconfigText, pem, restAddresses, writeKubeconfig } from "./kubeconfig.ts";
-import { addressRanges, type ClusterShape, directories, host, memberNames } from "./layout.ts";
+import {
+  addressRanges,
+  type ClusterShape,
+  directories,
+  host,
+  memberNames,
+  ports,
+} from "./layout.ts";
 import { LocalCluster } from "./local-cluster.ts";
 import { print, printEndpoints } from "./output.ts";
 import { createView } from "./view.ts";
-import { type ClusterView, watchCluster } from "./watch-cluster.ts";
+import { type ClusterObjects, type ClusterView, watchCluster } from "./watch-cluster.ts";
 
 /** Containers get as long to end as when their kubelet stops. */
 const containerStopMillis = 3_000;
@@ -22,12 +31,14 @@ interface SuperviseOptions {
   /** How long a killed node stays away. */
   readonly nodeReturnMillis: number;
   readonly enableFaults: boolean;
+  /** The live page is served. */
+  readonly bridge: boolean;
 }
 
 /** Stays until a signal. */
 export async function supervise(
   shape: ClusterShape,
-  { nodeReturnMillis, enableFaults }: SuperviseOptions,
+  { nodeReturnMillis, enableFaults, bridge: withBridge }: SuperviseOptions,
 ): Promise<void> {
   nameProcess("supervisor");
   const paths = directories(shape.dataDirectory);
@@ -56,6 +67,8 @@ export async function supervise(
     nodeReturnMillis,
     enableFaults,
     changed: () => write(),
+    ended: (name, how) => bridge?.ended(name, how),
+    heard: (name, message) => bridge?.traffic(name, attemptsOf(message)),
     // The kubelet comes back later, as a machine that was switched on again.
     lostNode: (name) => {
       stopContainers(paths.node(name), 0, log).catch((error: unknown) =>
@@ -66,9 +79,11 @@ export async function supervise(
   const watching = new AbortController();
   const stopped = stopSignal();
   const startedAt = performance.now();
-  cluster.start();
   const endpoints = cluster.endpoints();
-  const changed = (now: ClusterView) => {
+  const bridge = withBridge ? await openBridge(shape, endpoints) : undefined;
+  cluster.start();
+  const changed = (now: ClusterView, objects: ClusterObjects) => {
+    bridge?.update(bridgeFacts(now, objects));
     const leaderChanged = now.leader !== cluster.leader;
     cluster.leader = now.leader;
     const serving = servingOf(now);
@@ -95,13 +110,32 @@ export async function supervise(
   view.close();
   print("stopping…");
   watching.abort();
+  await bridge?.close();
   await cluster.stop();
   for (const name of memberNames("node", shape.nodes)) {
     await stopContainers(paths.node(name), containerStopMillis, log);
   }
   rmSync(paths.endpoints, { force: true });
+  rmSync(paths.bridge, { force: true });
   rmSync(paths.lock, { force: true });
   print(`stopped; the state is kept in ${dataDirectory}`);
+}
+
+/** Its URL, which holds the token, stands in a file that its owner alone can read. */
+async function openBridge(shape: ClusterShape, endpoints: Endpoints): Promise<Bridge> {
+  const { startBridge } = await import("../bridge/mod.ts");
+  const { bridge: file, reports } = directories(shape.dataDirectory);
+  const bridge = await startBridge({
+    port: ports(shape).bridge,
+    ...{ dataDirectory: resolve(shape.dataDirectory), reports: resolve(reports) },
+    ...{ balancers: endpoints.grpcEndpoints, tls: adminTls(endpoints) },
+  });
+  writeJson(file, { url: bridge.url }, 0o600);
+  return bridge;
+}
+
+function attemptsOf(message: unknown): Readonly<Record<string, number>> {
+  return (message as { readonly attempts?: Record<string, number> } | null)?.attempts ?? {};
 }
 
 /** Ends what a killed kubelet left running; one that stopped in order has left nothing. */

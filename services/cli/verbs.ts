@@ -21,6 +21,12 @@ export function whole(text: string): number {
   return value;
 }
 
+export function yesOrNo(text: string): boolean {
+  if (text !== "true" && text !== "false")
+    throw new InvalidArgumentError("true or false is wanted.");
+  return text === "true";
+}
+
 export function verb(program: Command, usage: string, description: string): Command {
   return program
     .command(usage)

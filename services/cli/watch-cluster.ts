@@ -3,6 +3,7 @@ import { call, connect as connectRpc, serverStreamIterable } from "../../ha/rpc/
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
+import type { Node, Pod } from "../../proto/gen/core.ts";
 import type { NodeLiveness } from "../../proto/gen/node.ts";
 import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
 import { countPods, isReadyNode } from "./counts.ts";
@@ -22,6 +23,13 @@ export interface ClusterView {
   readonly pods: ReadonlyMap<string, number>;
 }
 
+/** The nodes, which of them have said a word since the start, and the pods. */
+export interface ClusterObjects {
+  readonly nodes: readonly Node[];
+  readonly heard: ReadonlySet<string>;
+  readonly pods: readonly Pod[];
+}
+
 export interface WatchOptions {
   /** `host:port` of each balancer. */
   readonly balancers: readonly string[];
@@ -29,7 +37,7 @@ export interface WatchOptions {
   readonly tls: Tls;
   readonly log: Log;
   readonly signal: AbortSignal;
-  readonly changed: (view: ClusterView) => void;
+  readonly changed: (view: ClusterView, objects: ClusterObjects) => void;
 }
 
 /** Between attempts to reach a master again; it may just be starting. */
@@ -53,21 +61,21 @@ export function watchCluster(options: WatchOptions): void {
     scheduled = true;
     setImmediate(() => {
       scheduled = false;
-      if (!signal.aborted) options.changed(view());
+      if (!signal.aborted) options.changed(...view());
     });
   };
-  const view = (): ClusterView => {
+  const view = (): [ClusterView, ClusterObjects] => {
     const all = nodes.lister.list();
     const heard = nodesHeard(liveness.lister.list(), since);
     const ready = all.filter(
       (node) => heard.has(node.metadata?.name ?? "") && isReadyNode(node),
     ).length;
-    return {
-      masters,
-      leader: leaderOf(masters),
-      nodes: { ready, total: all.length },
-      pods: countPods(pods.lister.list()),
-    };
+    const podList = pods.lister.list();
+    const counts = { ready, total: all.length };
+    return [
+      { masters, leader: leaderOf(masters), nodes: counts, pods: countPods(podList) },
+      { nodes: all, heard, pods: podList },
+    ];
   };
   const handlers = { added: changed, updated: changed, deleted: changed };
   nodes.addHandlers(handlers);

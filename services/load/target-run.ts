@@ -16,7 +16,7 @@ import type { Settings } from "./settings.ts";
 import { protocols } from "./targets/mod.ts";
 import type { TargetAddress } from "./targets/target.ts";
 
-const connectMillisMax = 5_000;
+const connectMillisMax = 10_000;
 const fillersMax = 32;
 /** How long a new namespace may be unfit for objects: its service account is on the way. */
 const settleMillisMax = 15_000;

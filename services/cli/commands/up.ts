@@ -26,6 +26,7 @@ export interface UpFlags {
   readonly encryptionProviderConfig?: string;
   readonly detach?: boolean;
   readonly enableFaults?: boolean;
+  readonly bridge: boolean;
   readonly nodeReturnSeconds: number;
 }
 
@@ -46,13 +47,14 @@ export async function up(flags: UpFlags): Promise<void> {
     );
   }
   await endLeftovers(paths.endpoints);
-  await assertPortsFree(shape);
+  await assertPortsFree(shape, flags.bridge);
   rmSync(paths.endpoints, { force: true });
   if (flags.detach) return await detach(shape, flags, paths);
   const { supervise } = await import("../supervise.ts");
   await supervise(shape, {
     nodeReturnMillis: flags.nodeReturnSeconds * 1000,
     enableFaults: flags.enableFaults ?? false,
+    bridge: flags.bridge,
   });
 }
 
@@ -130,9 +132,11 @@ async function endLeftovers(file: string): Promise<void> {
 /** Processes that were killed a moment ago hold their ports until the system has buried them. */
 const portsFreeMillisMax = 3_000;
 
-async function assertPortsFree(shape: ClusterShape): Promise<void> {
+async function assertPortsFree(shape: ClusterShape, withBridge: boolean): Promise<void> {
   const deadline = Date.now() + portsFreeMillisMax;
-  for (const port of ports(shape).all()) {
+  const { all, bridge } = ports(shape);
+  for (const port of all()) {
+    if (port === bridge && !withBridge) continue;
     for (;;) {
       const error = await tryPort(port);
       if (error === undefined) break;
@@ -165,6 +169,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...["up", "--data-dir", shape.dataDirectory, "--base-port", String(shape.basePort)],
     ...["--masters", String(shape.masters), "--nodes", String(shape.nodes)],
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
+    ...["--bridge", String(flags.bridge)],
     ...(flags.enableFaults ? ["--enable-faults"] : []),
     ...(flags.nodeCapacity === undefined ? [] : ["--node-capacity", flags.nodeCapacity]),
     ...["--audit-policy-file", shape.auditPolicyFile ?? ""],
