@@ -18,7 +18,7 @@ import {
 } from "./browser.ts";
 
 const shownMillisMax = 500;
-const waitMillis = 30_000;
+const waitMillis = 60_000;
 
 describe("the bridge", needsBrowser, () => {
   const folder = mkdtempSync(join(tmpdir(), "trireme-bridge-"));
