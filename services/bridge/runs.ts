@@ -61,12 +61,12 @@ export class Runs {
 
   /** Throws a RunError. Which drills and profiles there are, the started program knows. */
   start(request: unknown): number {
-    const { kind, name, duration } = (request ?? {}) as Record<string, unknown>;
+    const { kind, name, duration = "10s" } = (request ?? {}) as Record<string, unknown>;
     if (kind !== "drill" && kind !== "load") throw new RunError('kind must be "drill" or "load"');
     if (typeof name !== "string" || !namePattern.test(name)) {
       throw new RunError(`name must be a ${kind}'s name, such as leader-kill or put`);
     }
-    if (duration !== undefined && !durationPattern.test(String(duration))) {
+    if (typeof duration !== "string" || !durationPattern.test(duration)) {
       throw new RunError("duration must be a time such as 30s or 5m");
     }
     const busy = this.#runs.find(({ ended }) => !ended);
@@ -75,7 +75,7 @@ export class Runs {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const id = ++this.#ids;
     const report = join(folder, `${Date.now()}-${kind}-${name}.html`);
-    const length = kind === "load" ? ["--duration", String(duration ?? "10s")] : [];
+    const length = kind === "load" ? ["--duration", duration] : [];
     const args = [name, "--data-dir", dataDirectory, "--html", report, ...length];
     const child = spawn(process.execPath, [join(root, `services/${kind}/main.ts`), ...args], {
       stdio: ["ignore", "pipe", "pipe"],

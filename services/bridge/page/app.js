@@ -126,7 +126,7 @@ function Starter({ kind, names, timed }) {
   const submit = (event) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    start(kind, form.get("name"), timed ? form.get("duration") : undefined);
+    void start(kind, form.get("name"), timed ? form.get("duration") : undefined);
   };
   return h(
     "form",
@@ -189,7 +189,7 @@ function Bridge() {
     h(
       "p",
       { id: "leader", class: led ? "soft" : "bad" },
-      led ? `${leader} leads` : "no master leads",
+      led ? [leader, " leads"] : "no master leads",
     ),
     h("h2", null, "Masters"),
     h(
@@ -245,4 +245,4 @@ function Bridge() {
 
 render(h(Bridge), document.querySelector("#bridge"));
 if (token === "") trouble.value = "The token is missing: open the URL that was printed.";
-else follow();
+else void follow();
