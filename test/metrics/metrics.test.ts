@@ -51,7 +51,7 @@ test("the series of one name are bounded, whatever callers put into labels", () 
 
 test("an apiserver tells what it does, to whom the roles allow it", async () => {
   await using world = await restWorld();
-  const path = "/api/v1/namespaces/default/configmaps";
+  const path = "/api/v1/namespaces/default/secrets";
   const body = { metadata: { name: "m" } };
   await world.ask(path, { method: "POST", body });
   await world.ask(path, { method: "POST", body });
@@ -65,15 +65,15 @@ test("an apiserver tells what it does, to whom the roles allow it", async () => 
   assert.match(String(answer.headers["content-type"]), /^text\/plain; version=0\.0\.4/);
   const read = readExposition(answer.text);
   const of = (name: string, ...labels: string[]) => sumOf(read, name, ...labels);
-  const maps = ['resource="configmaps"', 'component="apiserver"'];
+  const secrets = ['resource="secrets"', 'component="apiserver"'];
   const total = "apiserver_request_total";
-  assert.equal(of(total, 'verb="POST"', 'code="201"', 'scope="resource"', ...maps), 1);
-  assert.equal(of(total, 'verb="POST"', 'code="409"', ...maps), 1);
-  assert.equal(of(total, 'verb="GET"', 'code="200"', 'version="v1"', ...maps), 1);
-  assert.equal(of(total, 'verb="WATCH"', 'scope="namespace"', ...maps), 1);
-  assert.equal(of("apiserver_request_duration_seconds", "_count", 'verb="POST"', ...maps), 2);
+  assert.equal(of(total, 'verb="POST"', 'code="201"', 'scope="resource"', ...secrets), 1);
+  assert.equal(of(total, 'verb="POST"', 'code="409"', ...secrets), 1);
+  assert.equal(of(total, 'verb="GET"', 'code="200"', 'version="v1"', ...secrets), 1);
+  assert.equal(of(total, 'verb="WATCH"', 'scope="namespace"', ...secrets), 1);
+  assert.equal(of("apiserver_request_duration_seconds", "_count", 'verb="POST"', ...secrets), 2);
   assert.equal(of("apiserver_current_inflight_requests"), 0);
-  assert.ok(of("apiserver_storage_objects", 'resource="configmaps"') >= 1);
+  assert.ok(of("apiserver_storage_objects", 'resource="secrets"') >= 1);
   assert.ok(
     of("apiserver_storage_objects", 'resource="clusterroles.rbac.authorization.k8s.io"') > 9,
   );
