@@ -25,7 +25,7 @@ export interface Measured {
   readonly nowMillis: number;
 }
 
-export interface Failure {
+interface Failure {
   /** Of the event and of the condition ScalingActive. */
   readonly reason: string;
   readonly message: string;

@@ -10,7 +10,7 @@ import { conditionOf, parseQuantity, parseTime } from "../../kinds/mod.ts";
 const initializationMillis = 5 * 60_000;
 const initialReadinessMillis = 30_000;
 
-export interface Measurement {
+interface Measurement {
   readonly milli: number;
   /** Unix milliseconds of its end. */
   readonly atMillis: number;
