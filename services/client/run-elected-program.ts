@@ -65,6 +65,18 @@ async function withinMillis(work: Promise<void>, millis: number): Promise<void> 
   }
 }
 
+let leadership: ReturnType<typeof processMetrics.gauge> | undefined;
+
+/** One for the process, however many elected programs it runs. */
+function leadershipGauge(): ReturnType<typeof processMetrics.gauge> {
+  leadership ??= processMetrics.gauge(
+    "leader_election_master_status",
+    "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 master.",
+    ["name"],
+  );
+  return leadership;
+}
+
 /**
  * Connects, starts the caches, campaigns, and works while it leads. `stop` goes the other way: the
  * work ends and the Lease is released, what it still wants to write is written, the caches end, the
@@ -74,12 +86,7 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
   const { values, identity, log, make } = options;
   const election = electionByFlags(values, values["leader-elect-resource-name"]);
   const client = await connectByFlags(values, identity, log);
-  const master = processMetrics.gauge(
-    "leader_election_master_status",
-    "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 master.",
-    ["name"],
-  );
-  const leads = master.labels(values["leader-elect-resource-name"]);
+  const leads = leadershipGauge().labels(values["leader-elect-resource-name"]);
   const clock = productionClock;
   const stopping = new AbortController();
   const informing = new AbortController();
