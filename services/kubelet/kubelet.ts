@@ -26,6 +26,7 @@ import {
   type Thresholds,
 } from "./node/health.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
+import { NodeLease } from "./node/lease.ts";
 import {
   type NodeOptions,
   nodeAllocatable,
@@ -67,6 +68,7 @@ export class Kubelet implements PodSource {
   readonly #informers: InformerFactory;
   readonly #events: EventRecorder;
   readonly #heartbeat: Heartbeat;
+  readonly #lease: NodeLease;
   readonly #usage: UsageSampler;
   readonly #health: NodeHealth;
   readonly #workers = new Map<string, PodWorker>();
@@ -115,6 +117,10 @@ export class Kubelet implements PodSource {
       result: (result, latest) => this.#reported(result, latest),
       register: () => this.#register(),
     });
+    this.#lease = new NodeLease({
+      ...{ leases: client.leases, nodeName: node.nodeName, node: () => this.#node },
+      ...{ clock, log: this.#log },
+    });
     const allocatable = nodeAllocatable(node);
     this.#context = {
       clock,
@@ -154,7 +160,7 @@ export class Kubelet implements PodSource {
     const services = this.#informers.informer("Service");
     const pods = this.#podInformer();
     this.#informers.start(signal);
-    this.#tasks.push(this.#heartbeat.run(signal));
+    this.#tasks.push(this.#heartbeat.run(signal), this.#lease.run(signal));
     await Promise.all([
       nodes.whenSynced(signal),
       services.whenSynced(signal),

@@ -24,6 +24,9 @@ export const kubeletLimits = {
   /** CPU use is measured over at least this. */
   statsWindowMillisMin: 1_000,
   heartbeatMillisMax: 60_000,
+  /** Upstream's duration of a node's Lease; its controllers wait 40 s and more for a node. */
+  leaseDurationSeconds: 40,
+  leaseRenewMillis: 15_000,
   /** An unanswered stream is a broken stream. */
   heartbeatAnswerMillis: 8_000,
   reconnectFirstMillis: 50,

@@ -34,6 +34,15 @@ export function needsPython(program: string, packages: string): { readonly skip:
   return needed(program, `bash .ci/foreign.sh makes it with pip install ${packages}`);
 }
 
+/**
+ * The same for a program that is built by hand. It is no failure in CI either: to compile
+ * kube-controller-manager takes longer than all other suites of this folder.
+ */
+export function needsByHand(program: string): { readonly skip: string | false } {
+  if (locate(program) !== undefined) return { skip: false };
+  return { skip: `skipped: needs ${program} (built by hand, see test/README.md)` };
+}
+
 function needed(program: string, how: string): { readonly skip: string | false } {
   if (locate(program) !== undefined) return { skip: false };
   const text = `needs ${program} (${how})`;

@@ -23,8 +23,8 @@ export interface NodeWorld extends AsyncDisposable {
 }
 
 /** No scheduler runs: pods name the node `n1` themselves. */
-export async function nodeWorld(): Promise<NodeWorld> {
-  const world = await restWorld();
+export async function nodeWorld(options?: Parameters<typeof restWorld>[0]): Promise<NodeWorld> {
+  const world = await restWorld(options);
   const directory = await mkdtemp(join(tmpdir(), "trireme-node-"));
   const config = await kubeconfigFile(world);
   const { cert, key } = world.admin;

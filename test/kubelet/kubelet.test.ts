@@ -114,6 +114,7 @@ function fakeCluster() {
   };
   const client = {
     ...{ pods, nodes, events: new FakeKind(), configMaps: new FakeKind(), secrets: new FakeKind() },
+    leases: new FakeKind(),
     resource: (kind: string) => kinds[kind],
     async heartbeat() {
       const queue: (HeartbeatResponse | undefined)[] = [];

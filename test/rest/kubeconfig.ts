@@ -15,10 +15,10 @@ export function kubeconfigOf(
 }
 
 /** A file that is gone afterwards, in a directory of its own. */
-export async function kubeconfigFile(world: RestWorld) {
+export async function kubeconfigFile(world: RestWorld, pair?: KeyPair, user?: string) {
   const directory = await mkdtemp(join(tmpdir(), "trireme-kubeconfig-"));
   const file = join(directory, "kubeconfig");
-  writeKubeconfig(file, kubeconfigOf(world));
+  writeKubeconfig(file, kubeconfigOf(world, pair, user));
   return {
     ...{ file, directory },
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),

@@ -92,6 +92,7 @@ export const componentRoles: readonly RoleEntry[] = [
       rule(read, "core", "persistentvolumeclaims persistentvolumes"),
       reviewTokens,
       reviewAccess,
+      rule(read, "storage.k8s.io", "volumeattachments"),
       rule(read, "storage.k8s.io", "csinodes"),
       rule(read, "core", "namespaces"),
       rule(read, "storage.k8s.io", "csidrivers"),
