@@ -44,7 +44,7 @@ test("it is made with the node as its owner, renewed, and made again when it is 
   assert.deepEqual([spec?.holderIdentity, spec?.leaseDurationSeconds], ["n1", 40]);
   await lease.renew();
   assert.equal(version, 2);
-  // Somebody else wrote it meanwhile.
+  // Another client wrote it meanwhile.
   write({ ...(stored as unknown as Lease), metadata: { ...metadata, labels: { a: "b" } } });
   await lease.renew();
   assert.deepEqual((stored as unknown as Lease).metadata?.labels, { a: "b" });

@@ -1,6 +1,6 @@
 /**
  * The node's Lease in kube-node-lease. Trireme's own controllers know of nodes by their heartbeats;
- * the Lease is for everybody else: upstream's node lifecycle controller, and `kubectl describe node`.
+ * the Lease is for other programs: upstream's node lifecycle controller, and `kubectl describe node`.
  */
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../../ha/runtime/types.ts";
