@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-export type RunKind = "drill" | "load";
+type RunKind = "drill" | "load";
 
 export interface RunFacts {
   readonly id: number;

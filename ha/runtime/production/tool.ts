@@ -52,7 +52,7 @@ function splitChoice(choices: readonly string[] | undefined, args: readonly stri
 }
 
 /** Those names that few letters tell from the word, or that begin with it; the nearest first. */
-export function nearestNames(word: string, names: readonly string[]): string[] {
+function nearestNames(word: string, names: readonly string[]): string[] {
   const far = Math.max(2, Math.floor(word.length / 3));
   return names
     .map((name) => ({ name, steps: name.startsWith(word) ? 0 : editSteps(word, name) }))

@@ -7,7 +7,7 @@
  */
 export const reportVersion = 1;
 
-export type ReportKind = "drill" | "load";
+type ReportKind = "drill" | "load";
 
 /** `measured`: a load that nothing was demanded of. */
 export type ReportResult = "passed" | "failed" | "void" | "measured";
@@ -58,7 +58,7 @@ export interface ReportTimeline {
 }
 
 /** `slow`: answered well, later than the run's limit for slow calls. */
-export type RequestOutcome = "ok" | "slow" | "failed";
+type RequestOutcome = "ok" | "slow" | "failed";
 
 export interface RequestPoint {
   /** When the call was begun, or was due in an open loop. */
@@ -81,7 +81,7 @@ export interface RequestBucket {
   readonly target?: string | undefined;
 }
 
-export interface FaultSpan {
+interface FaultSpan {
   readonly t: number;
   /** When it was undone; absent: never, a kill for example. */
   readonly end?: number | undefined;
@@ -89,7 +89,7 @@ export interface FaultSpan {
   readonly name: string;
 }
 
-export interface ElectionMark {
+interface ElectionMark {
   readonly t: number;
   readonly term: number;
   /** The member that leads from now on. */
@@ -110,7 +110,7 @@ export interface MemberPoint {
   readonly lag: number;
 }
 
-export interface OutageSpan {
+interface OutageSpan {
   readonly t: number;
   readonly end: number;
   /** What was missing: writes, reads, watch events. */

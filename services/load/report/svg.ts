@@ -152,7 +152,7 @@ export function legend(entries: readonly LegendEntry[]): string {
 }
 
 /** Series are told apart by colour and by pattern or dashes; more than these begin anew. */
-export const seriesCount = 6;
+const seriesCount = 6;
 
 export function areaStyle(index: number): string {
   return `area${index % seriesCount}`;
