@@ -138,6 +138,7 @@ class Run {
       await scene.undo();
       if (signal.aborted) return false;
       await scene.whole();
+      await this.#doorsAnswer();
       await drill.recovered?.(scene);
       this.#recorder.mark({ kind: "recovered", t: this.#recorder.now(), round });
       await this.#pods?.after();
@@ -148,6 +149,16 @@ class Run {
     return held;
   }
 
+  /** A process that was started again listens a little later. */
+  async #doorsAnswer(): Promise<void> {
+    const face = this.#face;
+    for (let door = 0; door < face.doors; door++) {
+      const requestId = `${this.#options.plan.run}-door-${door}`;
+      const attempt = { door, requestId, attempt: 1, millis: 1_000 };
+      await answered(`an answer at door ${door}`, () => face.read("r-0", attempt));
+    }
+  }
+
   /** Reads what there is now, when the watchers and all members have come that far. */
   async #conclude(fromRevision: number): Promise<void> {
     const toRevision = this.#recorder.calls.reduce(
@@ -156,7 +167,7 @@ class Run {
     );
     try {
       await this.#awaitWatchers(toRevision);
-      const { entries } = await this.#face.list();
+      const { entries } = await answered("a list of all keys", () => this.#face.list());
       const changes = await this.#changes(fromRevision, toRevision);
       const hashes = await this.#hashes();
       this.#recorder.outcome = { fromRevision, toRevision, changes, entries, hashes };
@@ -215,6 +226,24 @@ class Run {
       catchUpMillisMax,
     );
     return hashes;
+  }
+}
+
+/** Asks again until there is an answer. */
+async function answered<T>(what: string, ask: () => Promise<T>): Promise<T> {
+  let failure = "";
+  const tried = async () => {
+    try {
+      return { value: await ask() };
+    } catch (thrown) {
+      failure = StatusError.from(thrown).message;
+      return undefined;
+    }
+  };
+  try {
+    return (await until(what, tried, catchUpMillisMax)).value;
+  } catch (thrown) {
+    throw new Error(`${(thrown as Error).message}: ${failure}`, { cause: thrown });
   }
 }
 

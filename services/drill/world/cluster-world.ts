@@ -49,7 +49,7 @@ function readEndpoints(dataDirectory: string): EndpointsFile | undefined {
 }
 
 /** How long a member that was killed may take to serve again. */
-const reviveMillisMax = 30_000;
+const reviveMillisMax = 60_000;
 
 export class ClusterWorld implements World {
   readonly kind = "cluster";

@@ -6,7 +6,7 @@ import { StoreCluster } from "../store-cluster.ts";
 import { MemberRef, type ProcessRef, type Role, until, type World } from "./world.ts";
 
 /** How long a member that was ended may take to serve again. */
-const reviveMillisMax = 30_000;
+const reviveMillisMax = 60_000;
 
 export class StoreWorld implements World {
   readonly kind = "store";
