@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { refuse } from "../../ha/runtime/production/tool.ts";
 import { SeededRandom } from "../../ha/runtime/simulated/seeded-random.ts";
+import { StatusError } from "../../ha/runtime/status-error.ts";
 import { renderReport } from "../load/report/page.ts";
 import type { ReportData } from "../load/report/report-data.ts";
 import type { Drill } from "./drill.ts";
@@ -85,7 +86,7 @@ async function hold(
   const folder = join(all.dataDirectory, "drills", `${stamp}-${drill.name}`);
   mkdirSync(folder, { recursive: true });
   tell(`${drill.name}: ${drill.summary}`);
-  await holdDrill({
+  const held = holdDrill({
     drill,
     world,
     folder,
@@ -109,6 +110,8 @@ async function hold(
     tidy: !worlds.throwAway,
     tell,
   });
+  // What has been seen until then is judged, and shows how far the drill came.
+  await held.catch((error: unknown) => tell(`${drill.name}: ${StatusError.from(error).message}`));
   const report = await judgeFolder(folder);
   show(report);
   tell(`the evidence is in ${folder}; \`npm run drill -- judge ${folder}\` judges it again`);

@@ -8,9 +8,9 @@ export const controllerKill: Drill = {
   world: "cluster",
   pods: true,
   thresholds: {
-    writeOutageMillis: 300,
-    readOutageMillis: 300,
-    watchOutageMillis: 500,
+    writeOutageMillis: 1_000,
+    readOutageMillis: 1_000,
+    watchOutageMillis: 1_500,
     failedCalls: 0,
     relists: 0,
     elections: 0,
