@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Bridge, type ClusterFacts, startBridge } from "../../services/bridge/mod.ts";
+import { drills } from "../../services/drill/table.ts";
+import { profiles } from "../../services/load/profiles.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "trireme-bridge-"));
 let bridge: Bridge;
@@ -181,4 +183,15 @@ test("a run is started, shown with its output, and its end is told", async () =>
   assert.equal(report, false);
   assert.equal((await ask(`/runs/${id}/report`, { headers: bearer() })).code, 404);
   assert.equal((await ask(`/runs/${id}`, { method: "DELETE", headers: bearer() })).code, 404);
+});
+
+test("the page offers the profiles and drills that there are", async () => {
+  const { text } = await ask("/app.js");
+  const offered = (name: string) =>
+    new RegExp(`const ${name} =\\s+"([^"]+)"`).exec(text)?.[1]?.split(" ");
+  assert.deepEqual(offered("loads"), Object.keys(profiles));
+  assert.deepEqual(
+    offered("drills"),
+    drills.map(({ name }) => name),
+  );
 });

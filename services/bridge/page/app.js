@@ -5,8 +5,12 @@ import { Chart } from "./charts.js";
 
 const samplesMax = 240;
 const retryMillis = 500;
-const drills = ["leader-kill", "follower-kill", "leader-pause", "rolling-restart", "balancer-kill"];
-const loads = ["put", "get", "mixed", "list", "watch-fanout", "pods-create", "pods-churn"];
+const drills =
+  "leader-kill follower-kill leader-pause leader-partition asymmetric-partition minority quorum-loss rolling-restart member-replace slow-disk disk-full disk-error clock-jump balancer-kill balancer-pause scheduler-kill controller-kill node-kill node-partition full-stop backup-restore relist-storm random".split(
+    " ",
+  );
+const loads =
+  "put get mixed list watch-fanout pods-create pods-churn nodes-heartbeat relist-storm".split(" ");
 
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 const picture = signal(undefined);
