@@ -6,7 +6,7 @@ import { answerOf, RestClient } from "../balancer/rest-fakes.ts";
 import { TestCluster, until } from "./cluster.ts";
 
 const writers = 8;
-const watchers = 20;
+const watchers = 50;
 const path = "/api/v1/namespaces/default/configmaps";
 
 interface Event {
