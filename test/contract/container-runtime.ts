@@ -422,7 +422,8 @@ export function containerRuntimeContract(
       session.endInput();
       const { stdout, exitCode } = await whole(session);
       assert.equal(exitCode, 4, "stdinOnce: the first client's end is the end of the input");
-      assert.equal(stdout, "got one\nend\n");
+      // A runtime may keep what was said before the first client came.
+      assert.match(stdout, /^(up\n)?got one\nend\n$/);
 
       const kept = await run(shell(echo, { name: "kept", stdin: true }));
       await until("it is up", async () => (await output(kept)).includes("up"));
