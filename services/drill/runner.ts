@@ -207,24 +207,25 @@ class Run {
     }
   }
 
-  /** The hashes of all members at one revision; waits until they have all come to it. */
+  /** The hashes of all members at one revision, when they have all come to it. */
   async #hashes(): Promise<Record<string, number>> {
     const { members } = this.#options.world;
     const leader = await this.#scene.leader();
     const revision = (await leader.status())?.header?.revision ?? 0n;
     const hashes: Record<string, number> = {};
-    await until(
-      "the hashes of all members",
-      async () => {
-        for (const member of members) {
-          const hash = await member.hash(revision);
-          if (hash === undefined) return false;
-          hashes[member.name] = hash;
-        }
-        return true;
-      },
-      catchUpMillisMax,
-    );
+    const all = async () => {
+      for (const member of members) {
+        const hash = await member.hash(revision);
+        if (hash === undefined) return false;
+        hashes[member.name] = hash;
+      }
+      return true;
+    };
+    try {
+      await until(`the hashes of all members at revision ${revision}`, all, catchUpMillisMax);
+    } catch (thrown) {
+      this.#scene.fail(`the members do not agree: ${StatusError.from(thrown).message}`);
+    }
     return hashes;
   }
 }

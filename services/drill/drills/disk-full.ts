@@ -7,8 +7,8 @@ export const diskFull: Drill = {
   world: "masters",
   needsFaults: true,
   thresholds: {
-    writeOutageMillis: 1_000,
-    readOutageMillis: 1_000,
+    writeOutageMillis: 1_500,
+    readOutageMillis: 1_500,
     watchOutageMillis: 2_000,
     failedCalls: 0,
     relists: 0,
