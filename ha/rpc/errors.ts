@@ -39,7 +39,7 @@ export function toStatusDocument(error: StatusError): MetaStatusMessage {
   return {
     kind: "Status",
     apiVersion: "v1",
-    metadata: {},
+    metadata: detail?.continueToken === undefined ? {} : { continue: detail.continueToken },
     status: "Failure",
     message: error.message,
     reason: reasonOf(error),
@@ -52,6 +52,7 @@ export function toStatusDocument(error: StatusError): MetaStatusMessage {
 export function toStatusDetail(document: MetaStatusMessage): StatusDetail | undefined {
   if (document.reason === undefined || document.reason === "") return undefined;
   const { name, group, kind, causes, retryAfterSeconds } = document.details ?? {};
+  const continueToken = document.metadata?.continue ?? "";
   return {
     reason: document.reason,
     ...(group !== undefined && { group }),
@@ -59,6 +60,7 @@ export function toStatusDetail(document: MetaStatusMessage): StatusDetail | unde
     ...(name !== undefined && { name }),
     ...(causes !== undefined && causes.length > 0 && { causes: causes.map(toFieldCause) }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+    ...(continueToken !== "" && { continueToken }),
   };
 }
 

@@ -40,6 +40,8 @@ export interface StatusDetail {
   readonly name?: string;
   readonly causes?: readonly FieldCause[];
   readonly retryAfterSeconds?: number;
+  /** Where a list whose revision is gone may go on, though inconsistently. */
+  readonly continueToken?: string;
 }
 
 /**

@@ -84,8 +84,10 @@ export function methodNotAllowed(message: string): StatusError {
   return new StatusError(Code.unimplemented, message, { reason: "MethodNotAllowed" });
 }
 
-export function expired(message: string): StatusError {
-  return new StatusError(Code.outOfRange, message, { reason: "Expired" });
+/** `continueToken`: with it a list may go on, at another revision than it began. */
+export function expired(message: string, continueToken?: string): StatusError {
+  const detail = { reason: "Expired", ...(continueToken !== undefined && { continueToken }) };
+  return new StatusError(Code.outOfRange, message, detail);
 }
 
 export function tooLarge(actual: number, limit: number): StatusError {

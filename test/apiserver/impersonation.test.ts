@@ -127,6 +127,8 @@ test("each claim needs the right to it", async () => {
     ],
     [undefined, jane, `users "jane" is forbidden: User "system:anonymous" ${users}`],
     [masters, { "impersonate-group": ["devs"] }, /without impersonating a user/],
+    [masters, { "impersonate-uid": ["7"] }, /without impersonating a user/],
+    [masters, { "impersonate-extra-floor": ["3"] }, /without impersonating a user/],
   ];
   for (const [caller, headers, message] of refused) {
     const check = () => taken(w.backend, caller, headers);

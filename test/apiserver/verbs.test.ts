@@ -343,7 +343,7 @@ test("lists page at one revision", async () => {
       resourceVersionMatch: "Exact",
     }),
     "outOfRange",
-    `too old resource version: ${first.metadata.resourceVersion}`,
+    "The resourceVersion for the provided list is too old.",
   );
   await fails(
     list(w.backend, adminCall(), maps, { ...at, continue: "???" }),

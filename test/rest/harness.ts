@@ -5,6 +5,7 @@ import { request as http1Request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLocalStore } from "../../ha/store/mod.ts";
+import type { Store } from "../../ha/store/types.ts";
 import { type Apiserver, startApiserver } from "../../services/apiserver/apiserver.ts";
 import { createAuthority, type KeyPair } from "../../services/apiserver/pki/mod.ts";
 import { quietLog } from "../apiserver/harness.ts";
@@ -36,12 +37,14 @@ export interface RestWorld extends AsyncDisposable {
   readonly caKey: string;
   readonly admin: KeyPair;
   readonly server: Apiserver;
+  readonly store: Store;
   user(name: string, ...groups: string[]): Promise<KeyPair>;
   /** For one more server on loopback. */
   serverPair(): Promise<KeyPair>;
   ask(path: string, ask?: Ask, protocol?: Protocol): Promise<Answer>;
 }
 
+/** On a store of its own, unless the options name one, which then stays open. */
 export async function restWorld(
   options: Partial<Parameters<typeof startApiserver>[0]> = {},
 ): Promise<RestWorld> {
@@ -54,7 +57,10 @@ export async function restWorld(
   const user = (commonName: string, ...organizations: string[]) =>
     authority.issue({ commonName, organizations, use: "client" });
   const admin = await user("admin", "system:masters");
-  const store = await openLocalStore(memoryRuntime());
+  const store = options.store ?? (await openLocalStore(memoryRuntime()));
+  const closeStore = async () => {
+    if (options.store === undefined) await store.close();
+  };
   const server = await startApiserver({
     ...{ name: "master-0", store, log: quietLog },
     listen: { host: "127.0.0.1", port: 0 },
@@ -62,18 +68,18 @@ export async function restWorld(
     tls: { cert, key, clientCa: authority.cert },
     ...options,
   }).catch(async (error) => {
-    await store.close();
+    await closeStore();
     await rm(directory, { recursive: true });
     throw error;
   });
   const port = server.httpsPort as number;
   const world: RestWorld = {
-    ...{ port, ca: authority.cert, caKey, admin, server, user, serverPair },
+    ...{ port, ca: authority.cert, caKey, admin, server, store, user, serverPair },
     ask: (path, ask = {}, protocol = "h2") =>
       protocol === "h2" ? askHttp2(world, path, ask) : askHttp1(world, path, ask),
     async [Symbol.asyncDispose]() {
       await server.close();
-      await store.close();
+      await closeStore();
       await rm(directory, { recursive: true });
     },
   };

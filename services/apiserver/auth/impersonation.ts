@@ -50,14 +50,16 @@ function impersonated(credentials: Credentials): User | undefined {
   const name = header(headers.user)[0] ?? "";
   const groups = header(headers.group);
   const uid = header(headers.uid)[0];
+  const extra = extraOf(credentials, headers.extra);
   if (name === "") {
-    if (groups.length === 0 && uid === undefined) return undefined;
-    throw badRequest(`groups or a uid are requested without impersonating a user`);
+    const claims = groups.length + Object.keys(extra).length;
+    if (claims === 0 && uid === undefined) return undefined;
+    throw badRequest("groups, extra or a uid are requested without impersonating a user");
   }
   if (groups.length > groupsMax) {
     throw badRequest(`${groups.length} headers ${headers.group}, at most ${groupsMax} are taken`);
   }
-  return { name, groups, uid, extra: extraOf(credentials, headers.extra) };
+  return { name, groups, uid, extra };
 }
 
 type Claim = Omit<RequestInfo, "user" | "verb">;

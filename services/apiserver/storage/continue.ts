@@ -3,6 +3,7 @@ import { keyBytes } from "./keys.ts";
 
 /** Where the next page of a list begins. */
 export interface ContinueToken {
+  /** -1: whichever is the latest when the page is read. */
   readonly revision: number;
   /** Last key delivered, relative to the prefix of the list. */
   readonly after: string;
@@ -15,6 +16,8 @@ export function encodeContinue(token: ContinueToken): string {
 }
 
 const version = "meta.k8s.io/v1";
+/** The revision of a token of a list that goes on inconsistently. */
+export const latest = -1;
 const lengthMax = 2_048;
 
 export function decodeContinue(text: string): ContinueToken {
@@ -26,16 +29,20 @@ export function decodeContinue(text: string): ContinueToken {
   } catch {
     throw refuse("not the base64url text of a JSON object");
   }
-  if (parsed === null || typeof parsed !== "object" || parsed.v !== version) {
-    throw refuse(`version is not ${version}`);
+  if (parsed === null || typeof parsed !== "object") throw refuse("not a JSON object");
+  if (parsed.v !== version) {
+    throw refuse(`server does not recognize this encoded version ${JSON.stringify(parsed.v)}`);
   }
   const { rv, start } = parsed;
-  if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv < 1) {
-    throw refuse("rv is no revision");
+  if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0) {
+    throw refuse(`incorrect encoded start resourceVersion (version ${version})`);
+  }
+  if (start === undefined || start === "") {
+    throw refuse(`encoded start key empty (version ${version})`);
   }
   if (typeof start !== "string" || !start.endsWith("\0") || keyBytes(start).length > lengthMax) {
     throw refuse("start is no key");
   }
   if (start.includes("../") || start.startsWith("/")) throw refuse("start leaves the list");
-  return { revision: rv, after: start.slice(0, -1) };
+  return { revision: Math.max(rv, latest), after: start.slice(0, -1) };
 }

@@ -4,7 +4,7 @@ import type { ListMeta, ListRequest } from "../../../proto/gen/meta.ts";
 import type { Resource } from "../../kinds/mod.ts";
 import { badRequest, expired } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { decodeContinue, encodeContinue } from "../storage/continue.ts";
+import { decodeContinue, encodeContinue, latest } from "../storage/continue.ts";
 import { ready, storedAt } from "../storage/fetch.ts";
 import { checkKeyPart, keyBytes, prefixEnd } from "../storage/keys.ts";
 import type { KindCache } from "../storage/kind-cache.ts";
@@ -43,24 +43,50 @@ export async function list(
       if (request.resourceVersion !== undefined && request.resourceVersion !== "") {
         throw badRequest("specifying resource version is not allowed when using continue");
       }
-      const { revision, after } = decodeContinue(request.continue);
-      const start = `${selection.prefix}${after}\0`;
-      return pageAt(backend, resource, selection, { revision, start, limit, tooOld: tooOldToken });
+      const token = decodeContinue(request.continue);
+      const start = `${selection.prefix}${token.after}\0`;
+      if (token.revision === latest) {
+        return await pageOfNow(backend, resource, selection, { start, limit });
+      }
+      const goOn = encodeContinue({ revision: latest, after: token.after });
+      const tooOld = expired(tooOldToken, goOn);
+      const { revision } = token;
+      return await pageAt(backend, resource, selection, { revision, start, limit, tooOld });
     }
     const version = parseResourceVersion(request.resourceVersion, "resourceVersion");
-    if (request.resourceVersionMatch === "Exact" && version !== undefined) {
-      const start = selection.prefix;
-      const tooOld = `too old resource version: ${version}`;
-      return pageAt(backend, resource, selection, { revision: version, start, limit, tooOld });
+    const start = selection.prefix;
+    if (version !== undefined && isExact(request, version)) {
+      const tooOld = expired("The resourceVersion for the provided list is too old.");
+      return await pageAt(backend, resource, selection, {
+        revision: version,
+        start,
+        limit,
+        tooOld,
+      });
     }
-    await waitForCache(backend, resource, version);
-    const { revision } = backend.cache;
-    return await pageOfCache(backend, resource, selection, {
-      revision,
-      start: selection.prefix,
-      limit,
-    });
+    return await pageOfNow(backend, resource, selection, { start, limit, version });
   });
+}
+
+/** As upstream: a page of a list at a revision is exact unless the request says otherwise. */
+function isExact({ resourceVersionMatch = "", limit = 0 }: ListRequest, version: number): boolean {
+  if (resourceVersionMatch === "Exact") return true;
+  return resourceVersionMatch === "" && limit > 0 && version > 0;
+}
+
+/** What the cache shows, once it is as new as `version` demands. */
+async function pageOfNow(
+  backend: Backend,
+  resource: Resource,
+  selection: Selection,
+  {
+    version,
+    ...request
+  }: Omit<PageRequest, "revision"> & { readonly version?: number | undefined },
+): Promise<ListPage> {
+  await waitForCache(backend, resource, version);
+  const { revision } = backend.cache;
+  return await pageOfCache(backend, resource, selection, { ...request, revision });
 }
 
 /** What of a list one page shows. */
@@ -73,7 +99,10 @@ interface PageRequest {
 
 const tooOldToken =
   "The provided continue parameter is too old to display a consistent list result. You can " +
-  "start a new list without the continue parameter.";
+  "start a new list without the continue parameter, or use the continue token in this response to " +
+  "retrieve the remainder of the results. Continuing with the provided token results in an " +
+  "inconsistent list - objects that were created, modified, or deleted between the time the first " +
+  "chunk was returned and now may show up in the list.";
 
 function limitOf(request: ListRequest): number {
   const limit = request.limit ?? 0;
@@ -81,12 +110,12 @@ function limitOf(request: ListRequest): number {
   return limit === 0 ? Number.POSITIVE_INFINITY : Math.min(limit, limits.listPageMax);
 }
 
-/** `tooOld`: what the caller is told when the revision has been compacted. */
+/** `tooOld`: the refusal when the revision has been compacted. */
 async function pageAt(
   backend: Backend,
   resource: Resource,
   selection: Selection,
-  request: PageRequest & { readonly tooOld: string },
+  request: PageRequest & { readonly tooOld: StatusError },
 ): Promise<ListPage> {
   await waitForCache(backend, resource, request.revision);
   if (backend.cache.of(resource).lastChange <= request.revision) {
@@ -97,7 +126,7 @@ async function pageAt(
     return await pageOfHistory(backend, resource, selection, request);
   } catch (thrown) {
     const error = StatusError.from(thrown);
-    throw error.code === Code.outOfRange ? expired(request.tooOld) : error;
+    throw error.code === Code.outOfRange ? request.tooOld : error;
   }
 }
 

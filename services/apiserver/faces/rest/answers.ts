@@ -63,15 +63,20 @@ export function errorResponse(thrown: unknown): RestResponse {
   return { status: document.code ?? 500, headers, body };
 }
 
-/** Upstream leaves empty fields of the details out. */
+/** Upstream leaves empty fields of the details, and of their causes, out. */
 export function statusOf(thrown: unknown): Status {
   const { reason, ...rest } = toStatusDocument(StatusError.from(thrown));
   // An admission webhook may refuse without a reason.
   const document = reason === "" ? rest : { ...rest, reason };
   const { details } = document;
   if (details === undefined) return document;
-  const told = Object.entries(details).filter(([, value]) => value !== "");
-  return { ...document, details: Object.fromEntries(told) };
+  const causes = details.causes?.map(withoutEmpty);
+  return { ...document, details: withoutEmpty({ ...details, ...(causes && { causes }) }) };
+}
+
+function withoutEmpty<T extends object>(message: T): Partial<T> {
+  const told = Object.entries(message).filter(([, value]) => value !== "");
+  return Object.fromEntries(told) as Partial<T>;
 }
 
 export function withHeaders(response: RestResponse, more: RestHeaders): RestResponse {

@@ -1,8 +1,10 @@
 import { type ReadyIterator, readyIterator } from "../../../../ha/rpc/mod.ts";
+import { StatusError } from "../../../../ha/runtime/status-error.ts";
 
 /**
  * The stream, once it has begun: `begun` resolves, or its first piece is there, or it has ended.
- * Rejects with what it throws before.
+ * Rejects with what it throws before, but for Expired: upstream's clients look for that in the
+ * stream.
  */
 export async function opened<T>(
   stream: AsyncIterable<T>,
@@ -10,7 +12,9 @@ export async function opened<T>(
 ): Promise<ReadyIterator<T>> {
   const iterator = readyIterator(stream);
   const first = iterator.next();
-  await Promise.race([begun, first]);
+  await Promise.race([begun, first]).catch((thrown: unknown) => {
+    if (StatusError.from(thrown).detail?.reason !== "Expired") throw thrown;
+  });
   return new Opened(first, iterator);
 }
 
