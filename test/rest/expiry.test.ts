@@ -102,7 +102,7 @@ test("a list whose revision is gone may go on inconsistently", async () => {
   );
 });
 
-test("continue tokens that nobody was given", async () => {
+test("continue tokens that no list has given", async () => {
   const token = (document: unknown) =>
     Buffer.from(typeof document === "string" ? document : JSON.stringify(document)).toString(
       "base64url",

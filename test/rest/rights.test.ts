@@ -1,4 +1,4 @@
-/** Rights over REST: tokens that end with what they name, and rights that nobody gains by a detour. */
+/** Rights over REST: tokens that end with what they name, and rights that no detour gives. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { after, before, test } from "node:test";
@@ -89,7 +89,7 @@ test("tokens end with their account, pod and secret, also for a master that star
   assert.equal(await shown(fresh, late), 201);
 });
 
-test("a secret that claims to hold a token proves nobody", async () => {
+test("a secret that claims to hold a token proves no account", async () => {
   await made(`${core}/serviceaccounts`, { metadata: { name: "old" } });
   const other = `${core}/secrets`;
   const annotations = { "kubernetes.io/service-account.name": "old" };
@@ -153,7 +153,7 @@ test("a node reads and writes what is its own alone", async () => {
   assert.equal(own.status, 200);
 });
 
-test("nobody gains rights by any way of writing a role or binding", async () => {
+test("no way of writing a role or binding gives its user more rights", async () => {
   const as = await world.user("grace", "team");
   const apiGroups = ["rbac.authorization.k8s.io"];
   const verbs = ["get", "create", "update", "patch", "delete"];
