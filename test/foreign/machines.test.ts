@@ -10,7 +10,8 @@ import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Node } from "../../proto/gen/core.ts";
 import { ensureCredentials } from "../../services/cli/credentials.ts";
-import { until } from "./cluster.ts";
+import { until } from "../e2e/cluster.ts";
+import { needs } from "./needs.ts";
 
 const main = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
 const prefix = `tj${process.pid}`;
@@ -49,7 +50,8 @@ function makeMachines(): void {
   }
 }
 
-const skip = obstacle() ?? false;
+const { skip: missing } = needs("ip", "iproute2");
+const skip = missing === false ? (obstacle() ?? false) : missing;
 
 describe("machines that join", { concurrency: 1, skip }, () => {
   const directory = mkdtempSync(join(tmpdir(), "trireme-machines-"));
