@@ -153,8 +153,7 @@ export function namespaceOf(resource: Resource, ...given: readonly (string | und
   const [first, second] = named;
   if (second !== undefined) {
     throw badRequest(
-      `the namespace of the provided object does not match the namespace sent on the request ` +
-        `(${first}, ${second})`,
+      "the namespace of the provided object does not match the namespace sent on the request",
     );
   }
   if (first === undefined) throw badRequest("an empty namespace may not be set on this request");

@@ -37,20 +37,35 @@ export function validateVolumes(volumes: readonly Volume[], path: string): Field
   return causes;
 }
 
-function validateSource(volume: Volume, path: string): FieldCause[] {
-  const sources = Object.entries(volume).filter(
-    ([name, value]) => name !== "name" && isObject(value),
+/** In this order upstream looks for the one source that a volume may have; others come behind. */
+const sourceOrder = [
+  ...["emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret"],
+  ...["nfs", "iscsi", "glusterfs", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "flocker"],
+  ...["downwardAPI", "fc", "flexVolume", "configMap", "azureFile", "vsphereVolume", "quobyte"],
+  ...["azureDisk", "photonPersistentDisk", "projected", "portworxVolume", "scaleIO", "csi"],
+  ...["ephemeral", "image"],
+];
+
+/** The fields of a volume that name a source, the one that counts first. */
+function sourcesOf(volume: Volume): string[] {
+  const place = (name: string) => sourceOrder.indexOf(name) + 1 || sourceOrder.length + 1;
+  return Object.entries(volume)
+    .filter(([name, value]) => name !== "name" && isObject(value))
+    .map(([name]) => name)
+    .sort((one, other) => place(one) - place(other));
+}
+
+function validateSource(whole: Volume, path: string): FieldCause[] {
+  const [name, ...others] = sourcesOf(whole);
+  if (name === undefined) return [required(path, "must specify a volume type")];
+  const causes: FieldCause[] = others.map((other) =>
+    forbidden(`${path}.${other}`, "may not specify more than 1 volume type"),
   );
-  const causes: FieldCause[] = [];
-  if (sources.length === 0) causes.push(required(path, "must specify a volume type"));
-  for (const [name] of sources.slice(1)) {
-    causes.push(forbidden(`${path}.${name}`, "may not specify more than 1 volume type"));
-  }
-  for (const [name, source] of sources) {
-    const message = fieldSchema("trireme.core.v1.Volume", name)?.message;
-    if (message !== undefined && isObject(source)) {
-      causes.push(...checkRequired(message, source, `${path}.${name}`));
-    }
+  const source = whole[name as keyof Volume];
+  const volume: Volume = { [name]: source };
+  const message = fieldSchema("trireme.core.v1.Volume", name)?.message;
+  if (message !== undefined && isObject(source)) {
+    causes.push(...checkRequired(message, source, `${path}.${name}`));
   }
   if (volume.hostPath !== undefined) {
     causes.push(...validateHostPath(volume.hostPath, `${path}.hostPath`));
