@@ -1,4 +1,4 @@
-/** A request id over REST: a repeat is answered as the first was, whoever else uses it is refused. */
+/** A request id over REST: a repeat is answered as the first was, any other use of it is refused. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { type Ask, type RestWorld, restWorld } from "./harness.ts";
