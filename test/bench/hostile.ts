@@ -161,8 +161,15 @@ class Gauge {
     await reading;
     millis.sort((one, other) => one - other);
     const at = (share: number) => millis[Math.floor((millis.length - 1) * share)] ?? Number.NaN;
-    const held = String(residentMegabytes(this.#pid));
-    this.#rows.push([phase, shown(seconds), String(most), held, shown(at(0.5)), shown(at(0.99))]);
+    const held = String(Math.round(residentMegabytes(this.#pid)));
+    this.#rows.push([
+      phase,
+      shown(seconds),
+      String(Math.round(most)),
+      held,
+      shown(at(0.5)),
+      shown(at(0.99)),
+    ]);
   }
 
   tell(): void {
