@@ -240,6 +240,11 @@ export class RealApi {
     backend.cache.start();
     await backend.cache.whenFilled();
     await bootstrap(backend, new AbortController().signal);
+    // Tests count the ConfigMaps that they make.
+    for (const { metadata } of this.all("ConfigMap")) {
+      const { name, namespace = "" } = metadata ?? {};
+      await this.#test.configMaps.delete(name ?? "", namespace);
+    }
     await settle();
   }
 

@@ -61,11 +61,11 @@ test("a taint that the pod does not tolerate", async () => {
       ...{ rate: 1, secondaryRate: 0.1, unhealthyThreshold: 0.55 },
     }),
   );
-  await client.nodes.create({
-    ...node("n1"),
-    spec: { taints: [{ key: "repair", effect: "NoExecute" }] },
-  });
+  await client.nodes.create(node("n1"));
   await putPod(client, pod("a", "n1"));
+  await api.change("Node", "n1", (each) => {
+    each.spec = { taints: [{ key: "repair", effect: "NoExecute" }] };
+  });
   await clock.advance(1_000);
   assert.equal(
     said(api, "a")[1],

@@ -49,7 +49,10 @@ export async function putPod(client: TriremeClient, pod: Pod): Promise<void> {
   const containers = pod.spec?.containers ?? [{ name: "c" }];
   const spec = { ...pod.spec, containers: containers.map((each) => ({ image: "i", ...each })) };
   const created = await client.pods.create({ ...pod, spec });
-  if (pod.status) await client.pods.updateStatus({ ...created, status: pod.status });
+  if (pod.status === undefined) return;
+  // A controller may have seen to the pod already.
+  const metadata = { ...created.metadata, resourceVersion: undefined };
+  await client.pods.updateStatus({ ...created, metadata, status: pod.status });
 }
 
 export const active = (api: RealApi): Pod[] =>
