@@ -53,6 +53,8 @@ export interface KeyHash {
 
 /** How long a transfer of leadership may take. */
 const moveLeaderMillisMax = 3_000;
+/** How long a member that stops waits until its peers know the new leader. */
+export const handOverMillisMax = 1_000;
 
 export interface AdminHost {
   propose(command: Command): Promise<Outcome>;
@@ -118,6 +120,11 @@ export class MemberAdmin {
 
   moveLeader(to: MemberId): Promise<void> {
     return this.#member.moveLeader(to, moveLeaderMillisMax);
+  }
+
+  /** Nothing if another member leads. */
+  handOver(): Promise<void> {
+    return this.#member.handOver(handOverMillisMax);
   }
 
   /** LevelDB compacts in the background: other calls do not wait for it. */

@@ -27,13 +27,10 @@ import {
   type WatchRequest,
   type WriteOptions,
 } from "../store/mod.ts";
-import { MemberAdmin } from "./admin.ts";
+import { handOverMillisMax, MemberAdmin } from "./admin.ts";
 import { CallKind, type LeaderAnswer } from "./calls.ts";
 import type { Member } from "./member.ts";
 import type { ReadDone } from "./reads.ts";
-
-/** How long a leader that closes waits for another to take over. */
-const handOverMillisMax = 1_000;
 
 export class MemberStore implements DirectStore {
   readonly #member: Member;

@@ -42,6 +42,7 @@ export type AdminMethod =
   | "memberUpdate"
   | "memberPromote"
   | "moveLeader"
+  | "handOver"
   | "defragment"
   | "hashKv"
   | "hash"

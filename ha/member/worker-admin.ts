@@ -18,6 +18,7 @@ export function workerAdmin(
     memberUpdate: (id, peerUrls) => call("memberUpdate", [id, [...peerUrls]]),
     memberPromote: (id) => call("memberPromote", [id]),
     moveLeader: (to) => call("moveLeader", [to]),
+    handOver: () => call("handOver", []),
     defragment: () => call("defragment", []),
     hashKv: (revision) => call("hashKv", [revision]),
     hash: () => call("hash", []),

@@ -67,13 +67,15 @@ export const limits = {
   /** A watch without timeoutSeconds ends after this. */
   watchSeconds: 3_600,
   /** Attempts of a read-modify-write that keeps losing to others. */
-  updateAttempts: 10,
+  updateAttempts: 100,
+  /** Of these so many without a pause. */
+  eagerAttempts: 4,
   /** Names tried for generateName. */
   nameAttempts: 8,
   /** Attempts of a create that loses an address, or the right to count against a quota, to others. */
   addressAttempts: 100,
   /** The longest pause between the later ones of them. */
-  createBackoffMillis: 64,
+  backoffMillis: 64,
   /** Objects that one DeleteCollection deletes at a time. */
   deleteCollectionParallel: 8,
   /** The store watch and the first fill are tried again after these. */

@@ -268,12 +268,15 @@ const apiserver = program({
       return {
         ...(member && { ended: endOf(member) }),
         async stop() {
+          // Before anything is closed, so that writes go on while the last calls here end.
+          await member?.admin.handOver().catch((thrown) => {
+            log.warn("leadership was not handed over", { error: StatusError.from(thrown).message });
+          });
           oidc?.close();
           await etcd?.close();
           await server.close();
           encryption?.close();
           await audit?.log.close();
-          // Closing the store hands leadership over.
           await store.close();
         },
       };

@@ -8,7 +8,7 @@ import { keyBytes, partsOf } from "../storage/keys.ts";
 import { encodeStored, type StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
-import { commit, commitExpected, recall, WriteId } from "./commit.ts";
+import { commit, commitExpected, goApart, recall, WriteId } from "./commit.ts";
 import { managerOf } from "./managed-fields.ts";
 import { leaseOf } from "./time-to-live.ts";
 
@@ -117,6 +117,7 @@ async function attempts(
     stored = written.present;
     fresh = true;
     attempt += 1;
+    if (attempt >= limits.eagerAttempts) await goApart(backend, call);
   }
   throw conflict(resource, name);
 }

@@ -4,6 +4,7 @@ import { type Document, type Resource, storageOf } from "../../kinds/mod.ts";
 import { tooLarge } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { fenceKey, keyBytes } from "../storage/keys.ts";
+import { pause } from "../storage/watch-cache.ts";
 import type { Backend } from "./backend.ts";
 import type { Call, Fence } from "./call.ts";
 
@@ -202,3 +203,14 @@ export async function recall(
   }
   return undefined;
 }
+
+/**
+ * Others write the same object, want the same address, or count against the same quota: they go
+ * apart by chance.
+ */
+export function goApart(backend: Backend, call: Call): Promise<void> {
+  const millis = backend.random(limits.backoffMillis);
+  return pause(backend.clock, millis, call.signal ?? neverAborted);
+}
+
+const neverAborted = new AbortController().signal;

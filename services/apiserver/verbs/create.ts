@@ -13,12 +13,11 @@ import { limits } from "../limits.ts";
 import { fetchObject, ready, storedAt, writtenAt } from "../storage/fetch.ts";
 import { keyBytes, listPrefix, objectKey, prefixEnd } from "../storage/keys.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
-import { pause } from "../storage/watch-cache.ts";
 import type { Backend } from "./backend.ts";
 import type { Body } from "./body.ts";
 import type { Call } from "./call.ts";
 import { encodeChecked, recalled } from "./change.ts";
-import { commitExpected, recall, WriteId } from "./commit.ts";
+import { commitExpected, goApart, recall, WriteId } from "./commit.ts";
 import { checkType, contextOf, countsGenerations, dryRunOf, metadataOf } from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
 import { checkWriteOptions } from "./options.ts";
@@ -168,14 +167,6 @@ async function attempts(
   }
   throw timeout(`${resource.plural} "${metadata.name}": no free name or address was found in time`);
 }
-
-/** Others want the same address, or count against the same quota: they go apart by chance. */
-function goApart(backend: Backend, call: Call): Promise<void> {
-  const millis = backend.random(limits.createBackoffMillis);
-  return pause(backend.clock, millis, call.signal ?? neverAborted);
-}
-
-const neverAborted = new AbortController().signal;
 
 function admissionRequest(
   call: Call,
