@@ -123,7 +123,6 @@ export function ports(shape: ClusterShape) {
     /** The live page of the supervisor. */
     bridge: base - 1,
     all: (): number[] => [
-      base - 1,
       ...Array.from({ length: 2 * balancerCount }, (_, i) => base + i),
       ...Array.from({ length: balancerCount }, (_, i) => base - httpsBelow + i),
       ...Array.from({ length: shape.masters }, (_, i) => [
@@ -135,6 +134,7 @@ export function ports(shape: ClusterShape) {
       ...Array.from({ length: shape.nodes }, (_, i) => base + 40 + i),
       ...Array.from({ length: 6 }, (_, i) => base - httpsBelow + 20 + i),
       ...Array.from({ length: shape.nodes }, (_, i) => base - httpsBelow + 30 + i),
+      base - 1,
     ],
   };
 }
