@@ -49,7 +49,7 @@ export const noFaults: FaultSettings = {
   expireMillis: 0,
 };
 
-export const faultLimits = {
+const faultLimits = {
   peers: 64,
   delayMillis: 10_000,
   slowMillis: 10_000,
@@ -73,7 +73,7 @@ export function checkFaults(settings: FaultSettings): void {
   within("expireMillis", expireMillis, 1, faultLimits.expireMillis);
 }
 
-export function isNone({ peers, disk, clockOffsetMillis }: FaultSettings): boolean {
+function isNone({ peers, disk, clockOffsetMillis }: FaultSettings): boolean {
   return (
     peers.length === 0 && !disk.slowMillis && disk.failure === undefined && clockOffsetMillis === 0
   );
