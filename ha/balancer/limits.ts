@@ -75,7 +75,7 @@ export const balancerLimits = {
    */
   suspectRepeats: 2,
   /** A master silent for so long gives up its watches: their clients go on elsewhere. */
-  suspectStreamMillis: 1_200,
+  suspectStreamMillis: 2_000,
   /** … and of a client. */
   clientPingMillis: 30_000,
   clientPingTimeoutMillis: 10_000,
