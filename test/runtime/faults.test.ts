@@ -12,21 +12,10 @@ import {
   type PeerNode,
   peerNetworkContract,
 } from "../contract/peer-network.ts";
+import { settleIn } from "./settle.ts";
 
 const one = 1 as MemberId;
 const two = 2 as MemberId;
-
-function settleIn(world: World): <T>(promise: Promise<T>) => Promise<T> {
-  return async (promise) => {
-    let settled = false;
-    const mark = (): void => {
-      settled = true;
-    };
-    promise.then(mark, mark);
-    assert.ok(await world.runUntil(() => settled), `never settled\n${world.report()}`);
-    return promise;
-  };
-}
 
 clockContract("with faults", () => {
   const world = new World("clock");

@@ -1,5 +1,6 @@
 import type { Drill } from "../drill.ts";
 import { scalesOnward } from "./loop-work.ts";
+import { untouchedMasters } from "./untouched-masters.ts";
 
 export const controllerKill: Drill = {
   name: "controller-kill",
@@ -7,16 +8,6 @@ export const controllerKill: Drill = {
     "the leading controller manager is killed: the other one goes on, and does nothing twice",
   world: "cluster",
   pods: true,
-  thresholds: {
-    writeOutageMillis: 1_000,
-    readOutageMillis: 1_000,
-    watchOutageMillis: 1_500,
-    failedCalls: 0,
-    relists: 0,
-    elections: 0,
-    podsDisturbed: 0,
-    containersTwice: 0,
-    recoveryMillis: 25_000,
-  },
+  thresholds: { ...untouchedMasters, recoveryMillis: 25_000 },
   ...scalesOnward("kube-controller-manager", "controller-manager"),
 };
