@@ -1,8 +1,11 @@
 /** A request id makes a request answer as it first did, and belongs to one request alone. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ConfigMap, ConfigMapWrite } from "../../proto/gen/core.ts";
+import { messageBody } from "../../services/apiserver/verbs/body.ts";
 import {
   bind,
+  create,
   documentBody,
   evict,
   get,
@@ -110,6 +113,21 @@ test("the id of another request, or of another user, is refused in words", async
   await fails(make(w.backend, configMap("a"), other), "failedPrecondition", reused);
   const same = { ...callAs(admin.name, "system:masters"), requestId: "id" };
   assert.equal((await make(w.backend, configMap("a"), same)).name, "a");
+});
+
+test("a request stays the same one when its client writes maps in another order", async () => {
+  await using w = await world();
+  const labels = { metadata: { ...at, name: "a" }, data: { k1: "1", k2: "2", k3: "3" } };
+  const other = { ...labels, data: { k3: "3", k1: "1", k2: "2" } };
+  const send = (object: ConfigMap, id: string) => {
+    const message = ConfigMap.encode(object).finish();
+    const write = ConfigMapWrite.encode({ object }).finish();
+    return create(w.backend, once(id), maps, { body: messageBody(maps, message, write) });
+  };
+  const first = await send(labels, "maps");
+  assert.equal((await send(other, "maps")).revision, first.revision);
+  const changed = { ...labels, data: { k1: "1", k2: "3", k3: "2" } };
+  await fails(send(changed, "maps"), "failedPrecondition", /was used for another request/);
 });
 
 test("a collection is deleted once under one id", async () => {

@@ -1,5 +1,6 @@
 import type { WriteOptions } from "../../../proto/gen/meta.ts";
 import { parseJson } from "../../kinds/machinery/json-text.ts";
+import { orderedPieces } from "../../kinds/machinery/wire-maps.ts";
 import type { Document, Resource } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -15,8 +16,10 @@ import { checkWireFields } from "./wire-fields.ts";
 export interface Body {
   readonly namespace: string | undefined;
   readonly name: string | undefined;
-  /** What tells this body from another: the bytes as they came. */
+  /** As they came. */
   readonly bytes: Uint8Array;
+  /** What tells this body from another, whatever order its client wrote maps in. */
+  identity(): readonly (string | Uint8Array)[];
   /** The document is the verb's to change. Throws BadRequest or Invalid. Called at most once. */
   decode(call: Call, options: WriteOptions | undefined): Document;
 }
@@ -29,6 +32,7 @@ export function documentBody(document: Document): Body {
     get bytes() {
       return Buffer.from(JSON.stringify(document));
     },
+    identity: () => [JSON.stringify(document)],
     decode: () => document,
   };
 }
@@ -43,6 +47,7 @@ export function jsonBody(resource: Resource, json: Uint8Array): Body {
     namespace: textOf(fieldOf(metadata, "namespace")),
     name: textOf(fieldOf(metadata, "name")),
     bytes: json,
+    identity: () => [json],
     decode: (call, options) => {
       call.audit?.requestObject(() => value);
       return checkDocument(call, resource, value, options, { problems: duplicates });
@@ -60,6 +65,7 @@ export function messageBody(resource: Resource, message: Uint8Array, write: Uint
     namespace,
     name,
     bytes: message,
+    identity: () => orderedPieces(resource, message),
     decode: (call, options) => {
       checkWireFields(call, resource, `${resource.schema.message}Write`, write, options);
       const document = decodeObject(resource, message);

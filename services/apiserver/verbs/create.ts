@@ -82,7 +82,7 @@ export async function createDocument(
 /** What tells one write of an object from another. */
 export function contentOf(call: Call, request: WriteRequest): readonly (string | Uint8Array)[] {
   if (call.requestId === undefined) return [];
-  return [request.body.bytes, JSON.stringify(request.options ?? {})];
+  return [...request.body.identity(), JSON.stringify(request.options ?? {})];
 }
 
 function prepare(

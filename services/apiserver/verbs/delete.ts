@@ -7,6 +7,7 @@ import type {
   Preconditions,
   Status,
 } from "../../../proto/gen/meta.ts";
+import { canonicalJson } from "../../kinds/machinery/json.ts";
 import {
   type Document,
   equalJson,
@@ -60,7 +61,7 @@ export async function removeObject(
   const name = nameOf(request.name);
   const namespace = namespaceOf(resource, request.namespace);
   const target = { verb: "delete", resource, namespace, name };
-  return run(backend, call, target, [JSON.stringify(request)], async () => {
+  return run(backend, call, target, [canonicalJson(request)], async () => {
     checkDeletion(request);
     const key = objectKey(resource, namespace, name);
     const { action, object } = await removeKey(backend, call, resource, key, request);
@@ -246,7 +247,7 @@ export async function removeSelected(
   const namespace = namespaceOf(resource, selected.namespace);
   const { fieldSelector } = selected;
   const target = { verb: "deletecollection", resource, namespace, fieldSelector };
-  return run(backend, call, target, [JSON.stringify(request)], async () => {
+  return run(backend, call, target, [canonicalJson(request)], async () => {
     checkDeletion(request);
     await waitForCache(backend, resource, undefined);
     const selection = createSelection(resource, { ...selected, namespace });

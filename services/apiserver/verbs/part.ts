@@ -1,6 +1,8 @@
 /** Subresources that are one part of an object, which nothing else may change. */
+
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { PatchRequest } from "../../../proto/gen/meta.ts";
+import { canonicalJson } from "../../kinds/machinery/json.ts";
 import type { Document, Resource } from "../../kinds/mod.ts";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import { badRequest, invalid } from "../errors.ts";
@@ -72,7 +74,7 @@ export async function patchPart(
   const subresource = part.name;
   const { patch: bytes = Buffer.alloc(0), ...rest } = request;
   const target = { verb: "patch", resource, subresource, namespace, name };
-  return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
+  return run(backend, call, target, [bytes, canonicalJson(rest)], async () => {
     if (bytes.length === 0) throw badRequest("patch is required");
     checkPatchOptions(request);
     const key = objectKey(resource, namespace, name);

@@ -1,5 +1,6 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { PatchRequest } from "../../../proto/gen/meta.ts";
+import { canonicalJson } from "../../kinds/machinery/json.ts";
 import {
   applyPatch,
   type Document,
@@ -36,7 +37,7 @@ export async function patch(
   const subresource = subresourceOf(resource, request.subresource);
   const { patch: bytes = Buffer.alloc(0), ...rest } = request;
   const target = { verb: "patch", resource, subresource, namespace, name };
-  return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
+  return run(backend, call, target, [bytes, canonicalJson(rest)], async () => {
     checkSubresource(resource, subresource);
     if (bytes.length === 0) throw badRequest("patch is required");
     checkPatchOptions(request);

@@ -1,5 +1,6 @@
 import type { Binding, Eviction, Pod } from "../../../proto/gen/core.ts";
 import type { Status } from "../../../proto/gen/meta.ts";
+import { canonicalJson } from "../../kinds/machinery/json.ts";
 import { type Document, type Resource, required, rfc3339Seconds } from "../../kinds/mod.ts";
 import { badRequest, conflict, invalid } from "../errors.ts";
 import { checkKeyPart, objectKey } from "../storage/keys.ts";
@@ -23,7 +24,7 @@ export async function bind(
   const name = nameOf(binding.metadata?.name);
   const namespace = namespaceOf(pods, binding.metadata?.namespace);
   const target = { verb: "create", resource: pods, subresource: "binding", namespace, name };
-  return run(backend, call, target, [JSON.stringify(binding)], async () => {
+  return run(backend, call, target, [canonicalJson(binding)], async () => {
     const node = nodeOf(pods, name, binding);
     const key = objectKey(pods, namespace, name);
     await admitBody(backend, call, target, { apiVersion: "v1", kind: "Binding", ...binding });
@@ -109,7 +110,7 @@ export async function evict(
   const name = nameOf(eviction.metadata?.name);
   const namespace = namespaceOf(pods, eviction.metadata?.namespace);
   const target = { verb: "create", resource: pods, subresource: "eviction", namespace, name };
-  return run(backend, call, target, [JSON.stringify(eviction)], async () => {
+  return run(backend, call, target, [canonicalJson(eviction)], async () => {
     const deletion = eviction.deleteOptions ?? {};
     checkDeletion(deletion);
     const key = objectKey(pods, namespace, name);

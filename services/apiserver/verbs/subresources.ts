@@ -1,5 +1,6 @@
 import type { Scale, ScaleWrite } from "../../../proto/gen/autoscaling.ts";
 import type { GetRequest, PatchRequest } from "../../../proto/gen/meta.ts";
+import { canonicalJson } from "../../kinds/machinery/json.ts";
 import { messageSchema } from "../../kinds/machinery/resource-schema.ts";
 import {
   type Document,
@@ -100,7 +101,7 @@ export async function updateScale(
   const name = nameOf(metadata.name);
   const namespace = namespaceOf(resource, request.namespace, metadata.namespace);
   const target = { verb: "update", resource, subresource: "scale", namespace, name };
-  return run(backend, call, target, [JSON.stringify(request)], async () => {
+  return run(backend, call, target, [canonicalJson(request)], async () => {
     checkWriteOptions("UpdateOptions", request.options);
     const replicas = request.object?.spec?.replicas ?? 0;
     checkReplicas(resource, name, replicas);
@@ -128,7 +129,7 @@ export async function patchScale(
   const namespace = namespaceOf(resource, request.namespace);
   const target = { verb: "patch", resource, subresource: "scale", namespace, name };
   const { patch: bytes = Buffer.alloc(0), ...rest } = request;
-  return run(backend, call, target, [bytes, JSON.stringify(rest)], async () => {
+  return run(backend, call, target, [bytes, canonicalJson(rest)], async () => {
     if (bytes.length === 0) throw badRequest("patch is required");
     checkPatchOptions(request);
     if (isApply(request.patchType))

@@ -1,10 +1,12 @@
 /** The subresource `token` of service accounts (upstream `registry/core/serviceaccount/storage`). */
+
 import type {
   BoundObjectReference,
   Pod,
   TokenRequest,
   TokenRequestSpec,
 } from "../../../proto/gen/core.ts";
+import { canonicalJson } from "../../kinds/machinery/json.ts";
 import { invalid as invalidCause, type Resource, rfc3339Seconds } from "../../kinds/mod.ts";
 import { serviceAccountUser } from "../auth/rbac/policy.ts";
 import { badRequest, conflict, invalid, methodNotAllowed, notFound } from "../errors.ts";
@@ -40,7 +42,7 @@ export async function createToken(
   const name = nameOf(metadata.name);
   const namespace = namespaceOf(accounts, metadata.namespace);
   const target = { verb: "create", resource: accounts, subresource: "token", namespace, name };
-  return run(backend, call, target, [JSON.stringify(request)], async () => {
+  return run(backend, call, target, [canonicalJson(request)], async () => {
     const tokens = backend.serviceAccountTokens;
     if (tokens === undefined || !tokens.makesTokens) {
       throw methodNotAllowed("this apiserver has no key to sign tokens with");

@@ -109,6 +109,10 @@ export class RestBody implements Body {
     return this.#resource.namespaced ? undefined : nameIn(this.#read().value);
   }
 
+  identity(): readonly Uint8Array[] {
+    return [this.bytes];
+  }
+
   decode(call: Call, options: WriteOptions | undefined): Document {
     const { value, duplicates } = this.#read();
     if (this.#resource.codec === undefined) this.#checkTyped(value);
