@@ -7,6 +7,7 @@ import { assert } from "../runtime/assert.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { ActiveCall, CallContext } from "./call-context.ts";
 import type { QueuedCall } from "./call-queue.ts";
+import { CallTrace } from "./call-trace.ts";
 import type {
   Failure,
   IncomingCall,
@@ -60,11 +61,16 @@ export abstract class BalancedCall
   #patienceMillis = Number.POSITIVE_INFINITY;
   #waits = false;
   #occupied: Master | undefined;
+  /** Undefined: the call is not traced here. */
+  #trace: CallTrace | undefined;
 
-  constructor(call: IncomingCall, context: CallContext, load: Load) {
+  constructor(call: IncomingCall, context: CallContext, load: Load, trace?: CallTrace) {
     this.call = call;
     this.context = context;
     this.#load = load;
+    this.#trace = trace;
+    const { tracer } = context;
+    if (tracer !== undefined) this.#trace ??= CallTrace.of(tracer, call.head);
     context.active.add(this);
   }
 
@@ -145,8 +151,15 @@ export abstract class BalancedCall
     this.attempts++;
     if (this.attempts > 1) this.context.counters.retries++;
     this.#occupy(choice);
+    this.#trace?.attempt(choice.name, this.attempts);
     this.dispatch(choice);
     return true;
+  }
+
+  /** What the present attempt tells its master of the trace that it belongs to. */
+  protected get traceparent(): string | undefined {
+    if (this.context.tracer === undefined) return this.call.head.traceparent;
+    return this.#trace?.traceparent ?? this.call.head.traceparent ?? this.context.tracer.untraced;
   }
 
   gaveUp(): void {
@@ -160,18 +173,25 @@ export abstract class BalancedCall
   }
 
   cancelled(): void {
-    if (!this.#settle()) return;
+    if (!this.#settle("the client has gone")) return;
     this.context.counters.cancellations++;
   }
 
   /** Ends the call towards its client. */
   protected finish(trailers: ReplyFields): void {
+    this.#trace?.answered(trailers);
     if (this.#settle()) this.call.finish(trailers);
   }
 
-  /** Ends here without a word to the client: another object goes on with the call. */
-  protected handOver(): void {
+  /**
+   * Ends here without a word to the client: another object goes on with the call, and with its
+   * trace.
+   */
+  protected handOver(): CallTrace | undefined {
+    const trace = this.#trace;
+    this.#trace = undefined;
     this.#settle();
+    return trace;
   }
 
   protected refuse(code: Code, message: string): void {
@@ -182,7 +202,7 @@ export abstract class BalancedCall
 
   /** Ends the call towards its client with an error of the balancer's own. */
   protected fail(code: Code, message: string): void {
-    if (this.#settle()) this.call.fail(code, message);
+    if (this.#settle(message)) this.call.fail(code, message);
   }
 
   /** Ends the call because of what became of its last attempt. */
@@ -191,8 +211,21 @@ export abstract class BalancedCall
     this.fail(code, message);
   }
 
+  /** The last attempt came to no answer. */
+  protected noteFailure(failure: Failure, master: Master): void {
+    this.#trace?.attemptFailed(failure);
+    this.context.fleet.outliers.failed(master, failure);
+  }
+
+  /** The attempt is given up, for its master may be stopped. */
+  protected noteSuspicion(): void {
+    this.#trace?.attemptSuspected();
+    this.context.counters.suspicions++;
+  }
+
   /** What a master that is not ready says of itself is no fault. */
   protected noteAnswer(end: ReplyFields): void {
+    this.#trace?.attemptAnswered(end);
     if (this.call.head.route.method.anyMaster || this.master === undefined) return;
     this.context.fleet.outliers.answered(this.master, end);
   }
@@ -208,6 +241,7 @@ export abstract class BalancedCall
   /** The attempt is over: its master is free of it. */
   protected leaveMaster(): void {
     if (this.#occupied === undefined) return;
+    this.#trace?.attemptOver();
     this.#occupied[this.#load]--;
     this.#occupied = undefined;
   }
@@ -234,7 +268,8 @@ export abstract class BalancedCall
     this.#occupied = master;
   }
 
-  #settle(): boolean {
+  /** `error`: why the call failed, as far as the balancer itself says so. */
+  #settle(error?: string): boolean {
     if (this.finished) return false;
     this.finished = true;
     this.context.deadlines.remove(this);
@@ -242,6 +277,7 @@ export abstract class BalancedCall
     this.context.active.delete(this);
     this.release();
     this.leaveMaster();
+    this.#trace?.end(error);
     return true;
   }
 }

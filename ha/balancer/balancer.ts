@@ -3,6 +3,7 @@ import { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
 import { HealthRegistry, ServingStatus } from "../rpc/health.ts";
 import type { ServerTls } from "../rpc/types.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Tracer } from "../runtime/trace.ts";
 import type { Log } from "../runtime/types.ts";
 import { nothingYet, type RequestSoFar } from "./balanced-call.ts";
 import { ActiveCalls, type CallContext, type Counters, newCounters } from "./call-context.ts";
@@ -35,6 +36,8 @@ export interface BalancerOptions {
   readonly masters: readonly MasterAddress[];
   /** How masters are reached: their CA, and the balancer's own front-proxy certificate. */
   readonly upstreamTls?: ClientTls | undefined;
+  /** Makes spans of the calls; absent: they carry on what they came with. */
+  readonly tracer?: Tracer | undefined;
   readonly log: Log;
   readonly limits?: Partial<BalancerLimits> | undefined;
 }
@@ -149,6 +152,7 @@ class RunningBalancer implements Balancer {
       log,
       counters: newCounters(),
       active: new ActiveCalls(),
+      tracer: options.tracer,
       deadlines: new DeadlineWheel(),
     };
     this.#spread = new StreamSpread(this.#context);

@@ -1,4 +1,5 @@
 import type { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
+import type { Tracer } from "../runtime/trace.ts";
 import type { Log } from "../runtime/types.ts";
 import type { CallQueue } from "./call-queue.ts";
 import type { Fleet } from "./fleet.ts";
@@ -54,6 +55,8 @@ export interface CallContext {
   readonly log: Log;
   readonly counters: Counters;
   readonly active: ActiveCalls;
+  /** Undefined: calls carry on what they came with. */
+  readonly tracer: Tracer | undefined;
   /** Ends calls whose time has run out. */
   readonly deadlines: DeadlineWheel;
 }

@@ -32,6 +32,7 @@ export interface RequestHead {
   /** As the client sent them; several are joined by commas. */
   readonly requestId: string | undefined;
   readonly attempt: string | undefined;
+  readonly traceparent: string | undefined;
 }
 
 export interface IncomingHandlers {

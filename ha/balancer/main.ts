@@ -60,7 +60,7 @@ const balancer = program({
     "etcd-client-key-file": { type: "string", help: "its private key in PEM" },
     ...metricsFlags,
   },
-  async start(values, log) {
+  async start(values, log, tracing) {
     const ca = await readPem("client-ca-file", values["client-ca-file"]);
     const tls = {
       cert: await readPem("tls-cert-file", values["tls-cert-file"]),
@@ -80,6 +80,7 @@ const balancer = program({
         cert: await readPem("proxy-client-cert-file", values["proxy-client-cert-file"]),
         key: await readPem("proxy-client-key-file", values["proxy-client-key-file"]),
       },
+      tracer: tracing?.tracer,
       log,
       limits,
     };
@@ -90,7 +91,7 @@ const balancer = program({
         certFile: values["etcd-client-cert-file"],
         keyFile: values["etcd-client-key-file"],
       },
-      { host, tls, limits, log: log.child({ face: "etcd" }) },
+      { host, tls, limits, tracer: tracing?.tracer, log: log.child({ face: "etcd" }) },
     );
     const running: Balancer[] = [];
     let metrics: MetricsServer | undefined;
@@ -217,6 +218,7 @@ async function etcdOptions(
     readonly host: string;
     readonly tls: ServerTls;
     readonly limits: Partial<BalancerLimits>;
+    readonly tracer: BalancerOptions["tracer"];
     readonly log: Log;
   },
 ): Promise<BalancerOptions | undefined> {
@@ -234,7 +236,7 @@ async function etcdOptions(
         "together or not at all",
     );
   }
-  const { host, tls, limits, log } = listener;
+  const { host, tls, limits, tracer, log } = listener;
   return {
     listen: { host, port, tls: { ...tls, clientsRequired: { organization: administrators } } },
     masters: parseMasters("etcd-masters", masters),
@@ -243,6 +245,7 @@ async function etcdOptions(
       cert: await readPem("etcd-client-cert-file", certFile),
       key: await readPem("etcd-client-key-file", keyFile),
     },
+    tracer,
     log,
     limits,
   };

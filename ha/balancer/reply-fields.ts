@@ -24,6 +24,8 @@ const blameless: readonly string[] = [
 export class ReplyFields {
   /** The `:status` of the header block; undefined in trailers. */
   readonly httpStatus: string | undefined;
+  /** As text; undefined: the fields end no call of gRPC. */
+  readonly grpcStatus: string | undefined;
   /** The fields end a call. */
   readonly final: boolean;
   /** The master has done nothing, and the call may be repeated. */
@@ -44,6 +46,7 @@ export class ReplyFields {
     this.#secrets = secrets;
     this.httpStatus = httpStatus;
     const status = this.#get("grpc-status");
+    this.grpcStatus = status;
     this.final = status !== undefined;
     const unavailable = status === String(Code.unavailable) || httpStatus === "503";
     this.repeatable = unavailable && this.#get(retryTrailer) === "safe";

@@ -1,6 +1,7 @@
 /** What the header block of a request says, and the block by which a master is told. */
 import { encodeHeaders, FieldWriter, type HeaderBlock } from "../http2/mod.ts";
 import type { PeerCertificate } from "../rpc/types.ts";
+import { traceparentHeader } from "../runtime/trace.ts";
 import type { RequestHead, Route } from "./calls.ts";
 import { identityFields, isReserved } from "./identity.ts";
 import { type Method, methodOf } from "./methods.ts";
@@ -12,7 +13,12 @@ export const attemptHeader = "trireme-attempt";
 const timeoutHeader = "grpc-timeout";
 
 /** Calls of one client differ in these alone. */
-const perCall: ReadonlySet<string> = new Set([timeoutHeader, requestIdHeader, attemptHeader]);
+const perCall: ReadonlySet<string> = new Set([
+  timeoutHeader,
+  requestIdHeader,
+  attemptHeader,
+  traceparentHeader,
+]);
 
 interface Target {
   readonly path: string;
@@ -108,6 +114,7 @@ export class RequestReader {
       timeoutMillis: undefined,
       requestId: own[requestIdHeader],
       attempt: own[attemptHeader],
+      traceparent: own[traceparentHeader],
     };
   }
 
@@ -127,10 +134,12 @@ export function attemptFields(
   timeout: string | undefined,
   requestId: string | undefined,
   attempt: string | undefined,
+  traceparent: string | undefined,
 ): Uint8Array {
   writer.clear();
   if (timeout !== undefined) writer.add(timeoutHeader, timeout);
   if (requestId !== undefined) writer.add(requestIdHeader, requestId);
   if (attempt !== undefined) writer.add(attemptHeader, attempt);
+  if (traceparent !== undefined) writer.add(traceparentHeader, traceparent);
   return writer.bytes;
 }

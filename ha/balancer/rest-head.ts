@@ -1,6 +1,7 @@
 /** What the head of a REST request says, and the block by which a master is told. */
 import { encodeHeaders, FieldWriter, type HeaderBlock } from "../http2/mod.ts";
 import type { PeerCertificate } from "../rpc/types.ts";
+import { traceparentHeader } from "../runtime/trace.ts";
 import type { RequestHead, Route } from "./calls.ts";
 import { identityFields, isReserved } from "./identity.ts";
 import type { BalancerLimits } from "./limits.ts";
@@ -135,6 +136,7 @@ export class RestReader {
     let contentLength: string | undefined;
     let requestId: string | undefined;
     let attempt: string | undefined;
+    let traceparent: string | undefined;
     for (let at = 0; at < fields.length; at += 2) {
       const name = fields[at] as string;
       const value = fields[at + 1] as string;
@@ -145,6 +147,7 @@ export class RestReader {
       else if (name === "content-length") contentLength = value;
       else if (name === requestIdHeader) requestId = joined(requestId, value);
       else if (name === attemptHeader) attempt = joined(attempt, value);
+      else if (name === traceparentHeader) traceparent = joined(traceparent, value);
       else if (!name.startsWith(":") && !isDropped(name, dropped)) kept.push(name, value);
     }
     kept.push(...this.#identity);
@@ -159,6 +162,7 @@ export class RestReader {
       timeoutMillis: method.limited ? millis : undefined,
       requestId,
       attempt,
+      traceparent,
     };
   }
 

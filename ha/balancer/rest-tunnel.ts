@@ -10,8 +10,10 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type ClientTls, parseAddress } from "../rpc/client.ts";
 import { Code } from "../runtime/status-error.ts";
+import { traceparentHeader } from "../runtime/trace.ts";
 import type { ActiveCall, CallContext } from "./call-context.ts";
 import type { QueuedCall } from "./call-queue.ts";
+import { CallTrace } from "./call-trace.ts";
 import type { Master } from "./master.ts";
 import { restErrorOf } from "./rest-errors.ts";
 import { refuseUpgrade, type Upgrade } from "./rest-http1.ts";
@@ -28,11 +30,13 @@ export class Tunnel implements ActiveCall, QueuedCall {
   #waits = false;
   #over = false;
   #suspicion: NodeJS.Timeout | undefined;
+  readonly #trace: CallTrace | undefined;
 
   constructor(upgrade: Upgrade, context: CallContext, tls: ClientTls | undefined) {
     this.#upgrade = upgrade;
     this.#context = context;
     this.#tls = tls;
+    this.#trace = context.tracer && CallTrace.of(context.tracer, upgrade.head);
     context.active.add(this);
     const { socket } = upgrade;
     socket.on("error", () => this.#end());
@@ -55,6 +59,7 @@ export class Tunnel implements ActiveCall, QueuedCall {
     choice.attempts++;
     choice.streams++;
     this.#master = choice;
+    this.#trace?.attempt(choice.name, this.#attempts);
     this.#dial(choice);
     return true;
   }
@@ -90,6 +95,8 @@ export class Tunnel implements ActiveCall, QueuedCall {
     const { host, port } = parseAddress(master.restAddress ?? "");
     const { httpMethod: method, path, fields, authority } = head.route;
     const headers = ["host", authority, ...fields, "connection", "Upgrade", "upgrade", protocol];
+    const traceparent = this.#trace?.traceparent ?? head.traceparent;
+    if (traceparent !== undefined) headers.push(traceparentHeader, traceparent);
     const tls = this.#tls;
     // One way or the other, the connection is this request's own.
     const createConnection = () =>
@@ -129,6 +136,7 @@ export class Tunnel implements ActiveCall, QueuedCall {
     const { log, limits } = this.#context;
     log.debug("upgrade failed", { master: master.name, begun, error: error.message });
     master.failures++;
+    this.#trace?.attemptFailed({ kind: begun ? "lost" : "refused", scope: "connection", code: 0 });
     this.#leaveMaster();
     if (!begun && this.#attempts < limits.attempts) this.#place();
     else this.#refuse(Code.unavailable, `${master.name} went away`);
@@ -172,15 +180,16 @@ export class Tunnel implements ActiveCall, QueuedCall {
     } else {
       socket.destroy();
     }
-    this.#end();
+    this.#end(message);
   }
 
   #leaveMaster(): void {
+    this.#trace?.attemptOver();
     if (this.#master !== undefined && this.#request !== undefined) this.#master.streams--;
     this.#request = undefined;
   }
 
-  #end(): void {
+  #end(error?: string): void {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#suspicion);
@@ -188,6 +197,7 @@ export class Tunnel implements ActiveCall, QueuedCall {
     this.#context.active.delete(this);
     const request = this.#request;
     this.#leaveMaster();
+    this.#trace?.end(error);
     request?.destroy();
     this.#far?.destroy();
     this.#upgrade.socket.destroySoon();

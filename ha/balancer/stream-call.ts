@@ -14,6 +14,7 @@
 import { Code } from "../runtime/status-error.ts";
 import { BalancedCall, nothingYet, type Piece, type RequestSoFar } from "./balanced-call.ts";
 import type { CallContext } from "./call-context.ts";
+import type { CallTrace } from "./call-trace.ts";
 import type { Failure, IncomingCall, OutgoingCall } from "./calls.ts";
 import type { Master } from "./master.ts";
 import { MessageBoundary } from "./message-boundary.ts";
@@ -41,8 +42,13 @@ export class StreamCall extends BalancedCall {
   #lines: WholeLines | undefined;
   #leaving = false;
 
-  constructor(call: IncomingCall, context: CallContext, request: RequestSoFar = nothingYet) {
-    super(call, context, "streams");
+  constructor(
+    call: IncomingCall,
+    context: CallContext,
+    request: RequestSoFar = nothingYet,
+    trace?: CallTrace,
+  ) {
+    super(call, context, "streams", trace);
     this.#replay = [...request.pieces];
     for (const { start, end } of request.pieces) this.#replayed += end - start;
     this.#ended = request.ended;
@@ -179,7 +185,7 @@ export class StreamCall extends BalancedCall {
   suspected(master: Master): void {
     if (this.#outgoing === undefined || this.master !== master) return;
     if (this.#headers !== undefined || !this.#harmless || !this.#replayable) return;
-    this.context.counters.suspicions++;
+    this.noteSuspicion();
     this.#giveUpAttempt();
     this.#beginAgain();
   }
@@ -199,7 +205,7 @@ export class StreamCall extends BalancedCall {
   failed(failure: Failure): void {
     this.#outgoing = undefined;
     const master = this.master as Master;
-    this.context.fleet.outliers.failed(master, failure);
+    this.noteFailure(failure, master);
     if (this.#mayBeginAgain(failure)) {
       this.#beginAgain();
     } else {
@@ -211,7 +217,7 @@ export class StreamCall extends BalancedCall {
 
   protected dispatch(master: Master): void {
     const { requestId, attempt } = this.call.head;
-    const fields = attemptFields(this.timeout, requestId, attempt);
+    const fields = attemptFields(this.timeout, requestId, attempt, this.traceparent);
     const outgoing = this.open(master, fields);
     this.#outgoing = outgoing;
     let room = true;

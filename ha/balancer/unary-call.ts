@@ -116,7 +116,7 @@ export class UnaryCall extends BalancedCall {
   failed(failure: Failure): void {
     this.#outgoing = undefined;
     const master = this.master as Master;
-    this.context.fleet.outliers.failed(master, failure);
+    this.noteFailure(failure, master);
     const { path, method } = this.call.head.route;
     const harmless =
       failure.kind === "refused" || (failure.kind === "lost" && method.repeatable !== "opaque");
@@ -135,10 +135,10 @@ export class UnaryCall extends BalancedCall {
    */
   suspected(master: Master): void {
     if (this.finished || this.#outgoing === undefined || this.master !== master) return;
-    const { counters, limits } = this.context;
+    const { limits } = this.context;
     if (!this.#mayRepeat() || this.#suspicions >= limits.suspectRepeats) return;
     this.#suspicions++;
-    counters.suspicions++;
+    this.noteSuspicion();
     if (this.call.head.route.method.repeatable === "opaque") {
       this.refuse(Code.unavailable, outcomeUnknown[this.call.head.route.link]);
       return;
@@ -156,7 +156,8 @@ export class UnaryCall extends BalancedCall {
     const { route, requestId, attempt } = this.call.head;
     this.#requestId ??= requestId;
     if (route.method.repeatable === "write") this.#requestId ??= newRequestId();
-    const fields = attemptFields(this.timeout, this.#requestId, this.#attemptAfter(attempt));
+    const number = this.#attemptAfter(attempt);
+    const fields = attemptFields(this.timeout, this.#requestId, number, this.traceparent);
     const outgoing = this.open(master, fields);
     this.#outgoing = outgoing;
     const request = this.#request ?? noPieces;
@@ -212,8 +213,8 @@ export class UnaryCall extends BalancedCall {
   /** Too large to be kept: what has come and what will come is passed on, once. */
   #passOn(ended: boolean): void {
     const request = { pieces: this.#request ?? noPieces, ended };
-    this.handOver();
-    new StreamCall(this.call, this.context, request);
+    const trace = this.handOver();
+    new StreamCall(this.call, this.context, request, trace);
   }
 
   #forgetRequest(): void {

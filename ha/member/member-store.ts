@@ -31,6 +31,7 @@ import { handOverMillisMax, MemberAdmin } from "./admin.ts";
 import { CallKind, type LeaderAnswer } from "./calls.ts";
 import type { Member } from "./member.ts";
 import type { ReadDone } from "./reads.ts";
+import { memberSpan } from "./remote.ts";
 
 export class MemberStore implements DirectStore {
   readonly #member: Member;
@@ -151,7 +152,10 @@ export class MemberStore implements DirectStore {
     return new Promise((resolve, reject) => {
       const txn = encode();
       checkRequestId(options.requestId, this.#member.machine.limits);
+      const span = options.span?.child(memberSpan);
       this.#submit({ kind: "encodedTxn", txn }, txn.length, options, (error, outcome) => {
+        span?.set("raft.term", this.#member.raftStatus.term);
+        span?.end(error?.message);
         if (outcome?.kind === "txn") resolve(outcome.response);
         else reject(error ?? unexpected(outcome));
       });

@@ -51,7 +51,8 @@ export type AdminMethod =
   | "dbSize";
 
 export type ToMember =
-  | { readonly kind: "call"; readonly id: number; readonly call: Call }
+  /** `timed`: the caller wants to know when the member was at it. */
+  | { readonly kind: "call"; readonly id: number; readonly call: Call; readonly timed?: true }
   | { readonly kind: "watch"; readonly id: number; readonly request: WatchRequest }
   | { readonly kind: "snapshot"; readonly id: number; readonly since: Revision | undefined }
   /** The user has taken so many batches, or pieces: as many more may come. */
@@ -61,6 +62,8 @@ export type ToMember =
 export type FromMember =
   | { readonly kind: "result"; readonly id: number; readonly value: unknown }
   | { readonly kind: "error"; readonly id: number; readonly error: RemoteError }
+  /** Of a call that is `timed`, before its result or error. */
+  | { readonly kind: "timing"; readonly id: number; readonly timing: Timing }
   | { readonly kind: "created"; readonly id: number; readonly revision: Revision }
   | { readonly kind: "batch"; readonly id: number; readonly batch: PackedBatch }
   | { readonly kind: "piece"; readonly id: number; readonly piece: Uint8Array }
@@ -69,6 +72,15 @@ export type FromMember =
   /** A fault has set the member's wall time off by so much. */
   | { readonly kind: "clockOffset"; readonly millis: number }
   | { readonly kind: "excluded"; readonly error: RemoteError };
+
+/** When the member began with a call and when it was done, in Unix milliseconds. */
+export interface Timing {
+  readonly beganAt: number;
+  readonly endedAt: number;
+}
+
+/** From the proposal of a write until it is applied here. */
+export const memberSpan = "store member: proposal to applied";
 
 export interface RemoteError {
   readonly code: Code;

@@ -54,6 +54,7 @@ function say(message: FromMember): void {
 async function serve(store: MemberStore, message: ToMember): Promise<void> {
   switch (message.kind) {
     case "call":
+      if (message.timed) return timed(store, message);
       try {
         say({ kind: "result", id: message.id, value: await answer(store, message.call) });
       } catch (error) {
@@ -73,6 +74,21 @@ async function serve(store: MemberStore, message: ToMember): Promise<void> {
     }
     case "unwatch":
       return unwatch(watches.get(message.id));
+  }
+}
+
+async function timed(store: MemberStore, message: ToMember & { kind: "call" }): Promise<void> {
+  const now = () => performance.timeOrigin + performance.now();
+  const beganAt = now();
+  const { id, call } = message;
+  const time = () => say({ kind: "timing", id, timing: { beganAt, endedAt: now() } });
+  try {
+    const value = await answer(store, call);
+    time();
+    say({ kind: "result", id, value });
+  } catch (error) {
+    time();
+    say({ kind: "error", id, error: toRemote(error) });
   }
 }
 

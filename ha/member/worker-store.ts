@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { LogLevel, ProductionRuntimeOptions } from "../runtime/production/mod.ts";
 import { RingTable } from "../runtime/ring-table.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Span } from "../runtime/trace.ts";
 import type { Log } from "../runtime/types.ts";
 import {
   checkTxn,
@@ -29,8 +30,10 @@ import {
   exactRange,
   type FromMember,
   fromRemote,
+  memberSpan,
   type PackedTxn,
   snapshotCreditPieces,
+  type Timing,
   type ToMember,
   unpackBatch,
   unpackRange,
@@ -142,6 +145,8 @@ interface Waiting {
   readonly id: number;
   readonly resolve: (value: never) => void;
   readonly reject: (error: StatusError) => void;
+  /** Of a call whose times are wanted. */
+  readonly span: Span | undefined;
 }
 
 class WorkerStore implements WorkerMember {
@@ -197,9 +202,9 @@ class WorkerStore implements WorkerMember {
   }
 
   async txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {
-    const { requestId, signal } = options;
+    const { requestId, signal, span } = options;
     const txn = exact(checkTxn(request, defaultStoreLimits));
-    return unpackTxn(await this.#call<PackedTxn>({ method: "txn", txn, requestId }, signal));
+    return unpackTxn(await this.#call<PackedTxn>({ method: "txn", txn, requestId }, signal, span));
   }
 
   async recall(requestId: string): Promise<TxnResponse | undefined> {
@@ -292,13 +297,13 @@ class WorkerStore implements WorkerMember {
     await this.#worker.terminate();
   }
 
-  #call<T>(call: Call, signal?: AbortSignal): Promise<T> {
+  #call<T>(call: Call, signal?: AbortSignal, span?: Span): Promise<T> {
     if (this.#gone) return Promise.reject(this.#gone);
     const id = ++this.#id;
     const called = new Promise<T>((resolve, reject) => {
-      this.#calls.add({ id, resolve: resolve as (value: never) => void, reject });
+      this.#calls.add({ id, resolve: resolve as (value: never) => void, reject, span });
     });
-    this.#say({ kind: "call", id, call });
+    this.#say(span ? { kind: "call", id, call, timed: true } : { kind: "call", id, call });
     return signal ? this.#abortable(id, called, signal) : called;
   }
 
@@ -341,6 +346,9 @@ class WorkerStore implements WorkerMember {
       case "error":
         this.#answered(message.id)?.reject(fromRemote(message.error));
         return;
+      case "timing":
+        this.#timed(message.id, message.timing);
+        return;
       case "created":
         this.#watches.get(message.id)?.begun(message.revision);
         return;
@@ -365,6 +373,17 @@ class WorkerStore implements WorkerMember {
         this.#excluded.resolve(fromRemote(message.error));
         return;
     }
+  }
+
+  #timed(id: number, timing: Timing): void {
+    const span = this.#calls.get(id)?.span;
+    if (span === undefined) return;
+    const { name = "", role = "", term = 0 } = this.#status ?? {};
+    span.record(memberSpan, timing, {
+      "trireme.member": name,
+      "raft.role": role,
+      "raft.term": term,
+    });
   }
 
   #end(error: StatusError): void {

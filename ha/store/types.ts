@@ -7,6 +7,7 @@
  * `Store` has three implementations that pass one contract suite: in-thread, worker, and an
  * external etcd cluster. All failures are `StatusError`s with etcd's texts (`errors.ts`).
  */
+import type { Span } from "../runtime/trace.ts";
 import type { MemberId } from "../runtime/types.ts";
 import type { OpenRangeOptions, RangeRows } from "./range-reads.ts";
 
@@ -112,6 +113,8 @@ export interface WriteOptions {
    */
   readonly requestId?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Of a traced request: what the store does for it becomes a span below. */
+  readonly span?: Span | undefined;
 }
 
 export interface WatchRequest extends KeyRange {

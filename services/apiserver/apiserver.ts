@@ -14,6 +14,7 @@ import { MetricsRegistry } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { addProcessMetrics } from "../../ha/runtime/production/process-metrics.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
+import type { Tracer } from "../../ha/runtime/trace.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
 import { builtInRegistry, type Registry, type Resource } from "../kinds/mod.ts";
@@ -119,6 +120,8 @@ export interface ApiserverOptions {
   readonly queueLength?: number | undefined;
   /** Counts what the server does; default: counters of its own. */
   readonly metrics?: MetricsRegistry | undefined;
+  /** Makes spans of the requests; absent: there are none. */
+  readonly tracer?: Tracer | undefined;
   /** Of objects in the store; absent: they are stored as they are. */
   readonly encryption?: Encryption | undefined;
   /** The audit log; absent: there is none. Its sink stays the caller's to close. */
@@ -275,6 +278,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     },
     serviceAccountTokens,
     requests: new RequestMetrics(metrics),
+    tracer: options.tracer,
     timeToLive: new TimeToLive(store, now),
     serviceRange: range.text,
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,

@@ -1,6 +1,8 @@
 import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
 import { JumpingClock } from "../../ha/runtime/faults/mod.ts";
+import { MetricsRegistry } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
+import type { Tracing } from "../../ha/runtime/production/otlp.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
@@ -192,7 +194,7 @@ const apiserver = program({
       help: "seconds after which a request ends",
     },
   },
-  async start(values, log) {
+  async start(values, log, tracing) {
     const { name } = values;
     const requestTimeoutMillis = timeoutMillis(values["request-timeout"]);
     const ca = await readPem("client-ca-file", values["client-ca-file"]);
@@ -260,6 +262,7 @@ const apiserver = program({
         queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,
         rpcEngine: rpcEngine(values["rpc-engine"]),
+        ...tracingOptions(tracing),
         encryption: encryption?.encryption,
         audit: audit && { policy: audit.policy, sink: audit.log, counts: audit.log.counts },
         ...(values["enable-faults"] && { clock }),
@@ -292,6 +295,13 @@ const apiserver = program({
 });
 
 export { apiserver as program };
+
+function tracingOptions(tracing: Tracing | undefined) {
+  if (tracing === undefined) return undefined;
+  const metrics = new MetricsRegistry();
+  tracing.addMetrics(metrics);
+  return { tracer: tracing.tracer, metrics };
+}
 
 function rpcEngine(name: string): RpcEngine {
   if (name === "trireme" || name === "grpc-js") return name;

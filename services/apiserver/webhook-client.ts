@@ -3,6 +3,7 @@ import { request } from "node:https";
 import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { traceparentHeader } from "../../ha/runtime/trace.ts";
 
 /** Where a webhook is (upstream's `WebhookClientConfig`). */
 export interface WebhookTarget {
@@ -49,6 +50,7 @@ export async function callWebhook(
   document: object,
   services: ServiceLookup,
   limits: WebhookLimits,
+  traceparent?: string,
 ): Promise<unknown> {
   const { url, connect } = placeOf(target, services);
   const seconds = Math.ceil(limits.timeoutMillis / 1000);
@@ -71,6 +73,7 @@ export async function callWebhook(
           "content-type": "application/json",
           accept: "application/json",
           "content-length": body.length,
+          ...(traceparent !== undefined && { [traceparentHeader]: traceparent }),
         },
         signal: AbortSignal.timeout(limits.timeoutMillis),
         ...(target.caBundle && { ca: Buffer.from(target.caBundle, "base64") }),

@@ -91,6 +91,14 @@ function defineCluster(program: Command): void {
     )
     .option("--detach", "return when all is ready; `down` stops it")
     .option("--enable-faults", "administrators may set faults into the masters, for drills")
+    .option(
+      "--otlp-endpoint <url>",
+      "OpenTelemetry collector (OTLP over HTTP) to which all processes export traces",
+    )
+    .option(
+      "--trace-sample <share>",
+      "0 to 1: how many requests without a traceparent are traced (default 0)",
+    )
     .option("--bridge <boolean>", "the live page on loopback", yesOrNo, true)
     .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
     .action(async (flags: UpFlags) => await (await import("./commands/up.ts")).up(flags));

@@ -35,6 +35,8 @@ export interface LocalClusterOptions {
   readonly nodeReturnMillis: number;
   /** Administrators may set faults into the masters. */
   readonly enableFaults: boolean;
+  /** Flags of tracing, for every process. */
+  readonly traceArgs: readonly string[];
   readonly changed: () => void;
   /** A process ended; `how` as in "was ended by SIGKILL". */
   readonly ended?: ((name: string, how: string) => void) | undefined;
@@ -108,10 +110,10 @@ export class LocalCluster {
   }
 
   #child(name: string, args: readonly string[]): Child {
-    const { shape, log, changed, ended, heard, lostNode } = this.#options;
+    const { shape, log, changed, ended, heard, lostNode, traceArgs } = this.#options;
     return new Child({
       name,
-      args,
+      args: [...args, ...traceArgs],
       log,
       changed,
       ended: (how) => ended?.(name, how),

@@ -31,6 +31,7 @@ interface SuperviseOptions {
   /** How long a killed node stays away. */
   readonly nodeReturnMillis: number;
   readonly enableFaults: boolean;
+  readonly traceArgs: readonly string[];
   /** The live page is served. */
   readonly bridge: boolean;
 }
@@ -38,7 +39,7 @@ interface SuperviseOptions {
 /** Stays until a signal. */
 export async function supervise(
   shape: ClusterShape,
-  { nodeReturnMillis, enableFaults, bridge: withBridge }: SuperviseOptions,
+  { nodeReturnMillis, enableFaults, traceArgs, bridge: withBridge }: SuperviseOptions,
 ): Promise<void> {
   nameProcess("supervisor");
   const paths = directories(shape.dataDirectory);
@@ -66,6 +67,7 @@ export async function supervise(
     log,
     nodeReturnMillis,
     enableFaults,
+    traceArgs,
     changed: () => write(),
     ended: (name, how) => bridge?.ended(name, how),
     heard: (name, message) => bridge?.traffic(name, attemptsOf(message)),

@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { validateElectionOptions } from "../../ha/election/mod.ts";
 import type { FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Tracer } from "../../ha/runtime/trace.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { checkPair, type PemPair } from "./certificate-file.ts";
 import { connectClient, type TriremeClient } from "./client.ts";
@@ -66,7 +67,7 @@ export async function connectByFlags(
   values: FlagValues<typeof clientFlags>,
   identity: string,
   log: Log,
-  program: string = identity,
+  { program = identity, tracer }: { program?: string; tracer?: Tracer | undefined } = {},
 ): Promise<TriremeClient> {
   const servers = values.server.split(",").map((server) => server.trim());
   for (const server of servers) {
@@ -90,7 +91,7 @@ export async function connectByFlags(
     );
   }
   const tls = ca === undefined ? undefined : { ca, cert, key };
-  const client = connectClient({ servers, log, identity, program, tls });
+  const client = connectClient({ servers, log, identity, program, tls, tracer });
   const files = [values["client-certificate"], values["client-key"]];
   const [certFile, keyFile] = files;
   if (certFile === undefined || keyFile === undefined || ca === undefined) return client;

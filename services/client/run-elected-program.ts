@@ -5,6 +5,7 @@ import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { type metricsFlags, serveMetrics } from "../../ha/runtime/production/metrics-server.ts";
 import type { FlagValues, Running } from "../../ha/runtime/production/process.ts";
+import type { Tracer } from "../../ha/runtime/trace.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { TriremeClient } from "./client.ts";
 import type { LoopClock } from "./clock.ts";
@@ -46,6 +47,8 @@ export interface ElectedProgramOptions {
   /** Names the client to the API, e.g. kube-scheduler. */
   readonly identity: string;
   readonly log: Log;
+  /** Makes spans of the calls to the API; absent: there are none. */
+  readonly tracer?: Tracer | undefined;
   /** Makes the work and asks for its informers; they start right after. */
   readonly make: (context: ElectedContext) => ElectedWork;
 }
@@ -83,9 +86,9 @@ function leadershipGauge(): ReturnType<typeof processMetrics.gauge> {
  * connection closes. Rejects when flags are wrong.
  */
 export async function runElectedProgram(options: ElectedProgramOptions): Promise<Running> {
-  const { values, identity, log, make } = options;
+  const { values, identity, log, make, tracer } = options;
   const election = electionByFlags(values, values["leader-elect-resource-name"]);
-  const client = await connectByFlags(values, identity, log);
+  const client = await connectByFlags(values, identity, log, { tracer });
   const leads = leadershipGauge().labels(values["leader-elect-resource-name"]);
   const clock = productionClock;
   const stopping = new AbortController();

@@ -16,6 +16,13 @@ import { drained } from "../../ha/rpc/duplex-client.ts";
 import { cancelledError, fromServiceError } from "../../ha/rpc/errors.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import {
+  ending,
+  type Span,
+  SpanKind,
+  type Tracer,
+  traceparentHeader,
+} from "../../ha/runtime/trace.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { Backoff, jittered, sleep } from "./clock.ts";
 import { certainlyNotBegun, isConnectionFailure } from "./retryable.ts";
@@ -33,6 +40,8 @@ export interface ConnectOptions {
   readonly identity?: string | undefined;
   /** The program, e.g. `kubelet`: the manager of the fields that it writes. Default: `identity`. */
   readonly program?: string | undefined;
+  /** Makes spans of the unary calls; absent: there are none. */
+  readonly tracer?: Tracer | undefined;
 }
 
 const transportLimits = {
@@ -126,10 +135,21 @@ export class Transport implements ClientTransport {
    * One answer. Repeats, on the next server and within the deadline, what failed as UNAVAILABLE:
    * reads always, writes only when no master had begun them; always under the same request id.
    */
-  async unary<Request, Response>(
+  unary<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
     options: UnaryOptions = {},
+  ): Promise<Response> {
+    const span = this.#options.tracer?.request(`call ${method.path}`, undefined, SpanKind.client);
+    if (span === undefined) return this.#repeated(method, request, options, undefined);
+    return ending(span, this.#repeated(method, request, options, span));
+  }
+
+  async #repeated<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    options: UnaryOptions,
+    span: Span | undefined,
   ): Promise<Response> {
     const deadline = Date.now() + (options.timeoutMillis ?? transportLimits.callMillis);
     const backoff = new Backoff(
@@ -142,11 +162,14 @@ export class Transport implements ClientTransport {
       try {
         const client = await this.#ready(index, deadline, options.signal);
         const metadata = this.#metadata(options, id, attempt);
+        const traceparent = span?.traceparent ?? this.#options.tracer?.untraced;
+        if (traceparent !== undefined) metadata.set(traceparentHeader, traceparent);
         return await once(client, method, request, metadata, deadline, options.signal);
       } catch (thrown) {
         if (options.signal?.aborted || this.#closed) throw cancelledError();
         const error = brokenOff(thrown as ServiceError);
         if (error.code !== Code.unavailable) throw fromServiceError(error);
+        span?.event("attempt failed", { server: this.#servers[index] ?? "", error: error.details });
         const repeat = !options.write || certainlyNotBegun(error);
         const wait = jittered(backoff.next());
         if (!repeat || Date.now() + wait >= deadline) {

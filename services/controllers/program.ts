@@ -264,10 +264,11 @@ export const program = define({
   name: "controller-manager",
   summary: "runs the control loops that keep the cluster as it was asked to be",
   flags,
-  async start(values, log) {
+  async start(values, log, tracing) {
     const controllers = await controllersByFlags(values);
     const identity = "kube-controller-manager";
     return runElectedProgram({
+      tracer: tracing?.tracer,
       values,
       identity,
       log,

@@ -27,7 +27,7 @@ const kubeProxy = program({
       help: "UDP port on 127.255.255.255 by which the proxies of this machine know of each other",
     },
   },
-  async start(values, log): Promise<Running> {
+  async start(values, log, tracing): Promise<Running> {
     if (values["proxy-mode"] !== "userspace") {
       throw new StatusError(
         Code.invalidArgument,
@@ -35,7 +35,10 @@ const kubeProxy = program({
       );
     }
     const nodeName = values["hostname-override"] ?? hostname();
-    const client = await connectByFlags(values, `kube-proxy-${nodeName}`, log, "kube-proxy");
+    const client = await connectByFlags(values, `kube-proxy-${nodeName}`, log, {
+      program: "kube-proxy",
+      tracer: tracing?.tracer,
+    });
     const proxy = new KubeProxy({
       client,
       clock: productionClock,

@@ -79,7 +79,7 @@ const kubelet = program({
       help: "stop all containers with the kubelet, within this; 0s: they run on",
     },
   },
-  async start(values, log): Promise<Running> {
+  async start(values, log, tracing): Promise<Running> {
     const nodeName = values["node-name"] ?? values["hostname-override"];
     const dataDir = values["data-dir"] ?? values["root-dir"];
     if (nodeName === undefined) throw missing("node-name");
@@ -95,7 +95,10 @@ const kubelet = program({
       "client-key": managed.clientFile,
     };
     const connection = { ...values, ...pair };
-    const client = await connectByFlags(connection, `kubelet-${nodeName}`, log, "kubelet");
+    const client = await connectByFlags(connection, `kubelet-${nodeName}`, log, {
+      program: "kubelet",
+      tracer: tracing?.tracer,
+    });
     const root = resolve(dataDir);
     const runtime = createProcessRuntime({ root: `${root}/runtime`, log });
     await runtime.load();

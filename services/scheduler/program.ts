@@ -29,9 +29,10 @@ export const program = define({
       help: "schedule the pods whose spec.schedulerName is this",
     },
   },
-  async start(values, log) {
+  async start(values, log, tracing) {
     const component = values["scheduler-name"];
     return runElectedProgram({
+      tracer: tracing?.tracer,
       values,
       identity: "kube-scheduler",
       log,

@@ -11,6 +11,7 @@ interface Asked {
   readonly path: string;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into requests of every shape.
   readonly request: any;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
 type Answer = object | "hang";
@@ -41,7 +42,8 @@ export async function webhookServer(): Promise<WebhookServer> {
     request.on("data", (part: Buffer) => parts.push(part));
     request.on("end", () => {
       const { apiVersion, kind, request: review } = JSON.parse(Buffer.concat(parts).toString());
-      const one = { path: request.url ?? "", request: review };
+      const { headers } = request;
+      const one = { path: request.url ?? "", request: review, headers };
       asked.push(one);
       const answer = world.answer(one);
       if (answer === "hang") return;

@@ -226,6 +226,7 @@ export async function startCluster(
     readonly upstreamTls?: ClientTls;
     readonly limits?: BalancerOptions["limits"];
     readonly maxConcurrentStreams?: number;
+    readonly tracer?: BalancerOptions["tracer"];
     /** Where the balancer finds a master, when not at its own port. */
     readonly portOf?: (master: FakeMaster) => Promise<number>;
     /** Where a master serves REST; with it, the balancer does too. */
@@ -254,6 +255,7 @@ export async function startCluster(
       masters: addresses,
       upstreamTls: options.upstreamTls,
       log: memoryLog(lines),
+      tracer: options.tracer,
       // Slow start has tests of its own.
       limits: { slowStartMillis: 1, ...options.limits },
     });

@@ -5,10 +5,12 @@
 import { writeFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { parseArgs } from "node:util";
+import { processMetrics } from "../metrics.ts";
 import { StatusError } from "../status-error.ts";
 import type { Log } from "../types.ts";
 import { collectLater } from "./garbage.ts";
 import { createLog } from "./log.ts";
+import { type Tracing, traceFlags, tracingOf } from "./otlp.ts";
 
 interface Flag {
   readonly type: "string" | "number" | "boolean";
@@ -54,7 +56,10 @@ export interface Program<F extends Flags = Flags> {
   readonly name: string;
   readonly summary: string;
   readonly flags: F;
-  start(values: FlagValues<F>, log: Log): Promise<Running>;
+  /** Whether it takes the flags of tracing; default: it does. */
+  readonly traced?: false;
+  /** `tracing`: of this process; undefined: it traces nothing. */
+  start(values: FlagValues<F>, log: Log, tracing?: Tracing): Promise<Running>;
 }
 
 /** Keeps the flag types of a program literal. */
@@ -74,12 +79,14 @@ export async function runProgram<F extends Flags>(
   args: readonly string[],
 ): Promise<void> {
   let values: FlagValues<F>;
+  const isTraced = definition.traced !== false;
+  const flags = { ...definition.flags, ...(isTraced && traceFlags) };
   try {
     if (args.includes("--help") || args.includes("-h")) {
-      process.stdout.write(usage(definition));
+      process.stdout.write(usage({ ...definition, flags }));
       return;
     }
-    values = parseFlags(definition.flags, args);
+    values = parseFlags(flags, args);
   } catch (error) {
     process.stderr.write(`trireme ${definition.name}: ${StatusError.from(error).message}\n`);
     process.exitCode = 2;
@@ -95,6 +102,7 @@ export async function runProgram<F extends Flags>(
   process.on("unhandledRejection", fail("an unhandled rejection ends this process"));
   collectLater();
   let running: Running | undefined;
+  let tracing: Tracing | undefined;
   let stopping = false;
   const stop = (exitCode: number) => {
     if (stopping) return;
@@ -105,7 +113,8 @@ export async function runProgram<F extends Flags>(
       log.error("did not stop in time", { stopMillisMax });
       process.exit(1);
     }, stopMillisMax).unref();
-    running.stop().then(() => process.exit(exitCode), fail("could not stop in order"));
+    const stopped = running.stop().then(() => tracing?.close());
+    stopped.then(() => process.exit(exitCode), fail("could not stop in order"));
   };
   process.once("SIGTERM", () => stop(0));
   process.once("SIGINT", () => stop(0));
@@ -115,7 +124,9 @@ export async function runProgram<F extends Flags>(
     process.stdin.on("end", end).on("error", end).resume();
   }
   try {
-    running = await definition.start(values, log);
+    if (isTraced) tracing = tracingOf(values, definition.name, log);
+    tracing?.addMetrics(processMetrics);
+    running = await definition.start(values, log, tracing);
   } catch (error) {
     const { message } = StatusError.from(error);
     process.stderr.write(`trireme ${definition.name}: ${message}\n`);
@@ -189,7 +200,7 @@ function plainBoolean(flags: Flags, arg: string): string[] {
   return value === "true" ? [`--${name}`] : [];
 }
 
-function usage(definition: Program<Flags>): string {
+function usage(definition: Pick<Program<Flags>, "name" | "summary" | "flags">): string {
   const lines = [`trireme ${definition.name}: ${definition.summary}`, "", "Flags:"];
   return `${[...lines, ...flagLines(definition.flags)].join("\n")}\n`;
 }

@@ -1,6 +1,7 @@
 /** The admission chain: what a cluster asks of a write beyond what the resource itself asks. */
 
 import type { StatusError } from "../../../ha/runtime/status-error.ts";
+import { inSpan, type Traced } from "../../../ha/runtime/trace.ts";
 import type { Compare, KeyValue, Operation } from "../../../ha/store/types.ts";
 import type { Document, Resource } from "../../kinds/mod.ts";
 import type { User } from "../request-info.ts";
@@ -26,6 +27,8 @@ export interface AdmissionRequest {
   readonly warnings: string[];
   /** Notes something in the audit log; absent where there is none. */
   readonly annotate?: ((key: string, value: string) => void) | undefined;
+  /** Whose spans are made of the work, and what webhooks are told of the trace. */
+  readonly traced?: Traced | undefined;
   /** What plugins note about this request between their hooks and between attempts, by plugin. */
   readonly notes: Map<string, unknown>;
 }
@@ -90,7 +93,15 @@ export class AdmissionChain {
     this.#plugins = plugins;
   }
 
-  async mutate(request: AdmissionRequest): Promise<void> {
+  mutate(request: AdmissionRequest): Promise<void> {
+    const { traced } = request;
+    if (traced?.span === undefined) return this.#mutate(request);
+    return inSpan(traced, "admission mutate", (span) =>
+      this.#mutate({ ...request, traced: { span } }),
+    );
+  }
+
+  async #mutate(request: AdmissionRequest): Promise<void> {
     const plugins = this.#pluginsOf(request);
     for (const plugin of plugins) await plugin.mutate?.(request);
     if (!request.notes.has(againNote)) return;
@@ -99,14 +110,30 @@ export class AdmissionChain {
   }
 
   /** For what is no write of the resource's objects: a connection, an eviction, a binding. */
-  async check(request: AdmissionRequest): Promise<void> {
+  check(request: AdmissionRequest): Promise<void> {
+    const { traced } = request;
+    if (traced?.span === undefined) return this.#check(request);
+    return inSpan(traced, "admission check", (span) =>
+      this.#check({ ...request, traced: { span } }),
+    );
+  }
+
+  async #check(request: AdmissionRequest): Promise<void> {
     const dynamic = this.#plugins.filter((plugin) => plugin.dynamic);
     for (const plugin of dynamic) await plugin.mutate?.(request);
     request.notes.delete(againNote);
     for (const plugin of dynamic) await plugin.validate?.(request);
   }
 
-  async validate(request: AdmissionRequest): Promise<void> {
+  validate(request: AdmissionRequest): Promise<void> {
+    const { traced } = request;
+    if (traced?.span === undefined) return this.#validate(request);
+    return inSpan(traced, "admission validate", (span) =>
+      this.#validate({ ...request, traced: { span } }),
+    );
+  }
+
+  async #validate(request: AdmissionRequest): Promise<void> {
     for (const plugin of this.#pluginsOf(request)) await plugin.validate?.(request);
   }
 

@@ -1,3 +1,4 @@
+import type { Tracer } from "../../../ha/runtime/trace.ts";
 import type { Clock, Log } from "../../../ha/runtime/types.ts";
 import type { Store } from "../../../ha/store/types.ts";
 import type { NodeStats } from "../../../proto/gen/kubelet.ts";
@@ -47,6 +48,8 @@ export interface Backend {
   /** Absent: there is no audit log. */
   readonly audit: Auditor | undefined;
   readonly requests: RequestMetrics;
+  /** Absent: requests are not traced. */
+  readonly tracer?: Tracer | undefined;
   readonly timeToLive: TimeToLive;
   /** From which services get their addresses, e.g. `127.32.0.0/12`. */
   readonly serviceRange: string;

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { CallContext } from "../../../ha/rpc/types.ts";
+import type { Span } from "../../../ha/runtime/trace.ts";
 import type { Auditor } from "../audit/auditor.ts";
 import { auditIdOf, sourceIpsOf } from "../audit/auditor.ts";
 import { auditUnidentified, failure } from "../audit/outcome.ts";
@@ -38,6 +39,10 @@ export interface Call {
   readonly fence: Fence | undefined;
   /** E.g. `kubectl/v1.33.0 (linux/amd64)`: who manages the fields of a write that does not say so. */
   readonly userAgent?: string | undefined;
+  /** Of a call that is traced, while its verb is at work. */
+  span?: Span | undefined;
+  /** What it came with; absent: it came from nowhere. */
+  readonly source?: Pick<CallSource, "header"> | undefined;
   /** What the audit log is to say of it; absent: nothing. */
   audit?: AuditRecord | undefined;
   /** Of a call whose record begins when it is known what it asks for; see audited-call.ts. */
@@ -176,6 +181,8 @@ export function callFrom(source: CallSource, user: User): Call {
     attempt: attemptOf(source.header(headers.attempt), source.header(headers.previousAttempts)),
     fence: fence === undefined ? undefined : fenceOf(fence),
     userAgent: source.header("user-agent"),
+    span: undefined,
+    source,
     warnings: [],
     digest: undefined,
     proposed: false,

@@ -178,6 +178,7 @@ function admissionRequest(
     dryRun,
     warnings: call.warnings,
     annotate: call.audit?.annotate,
+    traced: call,
     notes,
   };
 }

@@ -1,4 +1,5 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { inSpan } from "../../../ha/runtime/trace.ts";
 import type { Compare, KeyValue, Operation, TxnResponse } from "../../../ha/store/types.ts";
 import { type Document, type Resource, storageOf } from "../../kinds/mod.ts";
 import { tooLarge } from "../errors.ts";
@@ -128,7 +129,11 @@ async function send(
   else caller?.addEventListener("abort", leave, { once: true });
   const { signal } = ending;
   try {
-    return await backend.store.txn(request, { requestId: storeRequestId(call, id), signal });
+    const requestId = storeRequestId(call, id);
+    if (call.span === undefined) return await backend.store.txn(request, { requestId, signal });
+    return await inSpan(call, "store commit", (span) =>
+      backend.store.txn(request, { requestId, signal, span }),
+    );
   } catch (thrown) {
     const error = StatusError.from(thrown);
     // The store answers so only when it has handed the write to no leader.

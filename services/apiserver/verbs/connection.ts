@@ -27,6 +27,7 @@ export async function admitConnection(
     dryRun: false,
     warnings: call.warnings,
     annotate: call.audit?.annotate,
+    traced: call,
     notes: new Map(),
   });
 }

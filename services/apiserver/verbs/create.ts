@@ -188,6 +188,7 @@ function admissionRequest(
     dryRun,
     warnings: call.warnings,
     annotate: call.audit?.annotate,
+    traced: call,
     notes,
   };
 }

@@ -1,5 +1,6 @@
 import { httpCodeOf } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { inSpan, type Span } from "../../../ha/runtime/trace.ts";
 import type { Resource } from "../../kinds/mod.ts";
 import { failure } from "../audit/outcome.ts";
 import type { AuditRecord } from "../audit/record.ts";
@@ -10,6 +11,7 @@ import { checkKeyPart } from "../storage/keys.ts";
 import { beginAudit, success } from "./audited-call.ts";
 import type { Backend } from "./backend.ts";
 import { type Call, digestOf, retryTrailer } from "./call.ts";
+import { endSpan, requestSpan } from "./request-span.ts";
 
 /** What a verb is about; with the call's user it is the request's `RequestInfo`. */
 export interface Target {
@@ -46,6 +48,10 @@ function selectedName(fieldSelector: string | undefined): string {
 /** Throws Forbidden, MethodNotAllowed. */
 export function allow(backend: Backend, call: Call, target: Target): void {
   const request = requestInfo(call, target);
+  // A watch ends its span itself; the others that come by here have none.
+  if (backend.tracer !== undefined && target.verb === "watch") {
+    requestSpan(backend.tracer, call, request, target.resource.version);
+  }
   beginAudit(backend, call, request, target.resource.version);
   authorize(backend.authorizers, request, call.audit);
   checkVerb(target);
@@ -80,12 +86,13 @@ export async function run<T>(
   const { resource, verb, namespace } = target;
   const meter = backend.requests.of(resource, verb, target.subresource ?? "", namespace);
   const record = beginAudit(backend, call, request, resource.version);
+  const span = backend.tracer && requestSpan(backend.tracer, call, request, resource.version);
   const began = performance.now();
   let code = verb === "create" ? 201 : 200;
   meter.begin();
   try {
     if (record !== undefined) noteRequest(record, target, content);
-    const leave = await backend.flowControl.enter(request, call);
+    const leave = await admitted(backend.flowControl.enter(request, call), span);
     try {
       prepare(backend, call, target, request, content);
       const result = await body();
@@ -101,7 +108,16 @@ export async function run<T>(
     throw thrown;
   } finally {
     meter.end(performance.now() - began, code);
+    if (span !== undefined) endSpan(call, code);
   }
+}
+
+type Seat = ReturnType<Backend["flowControl"]["enter"]>;
+
+/** The wait for a seat is a span of its own, if there is one. */
+function admitted(seat: Seat, span: Span | undefined): Seat {
+  if (span === undefined || typeof seat === "function") return seat;
+  return inSpan({ span }, "flow control wait", () => seat);
 }
 
 /** What comes before a verb's own work. Throws Forbidden, MethodNotAllowed. */

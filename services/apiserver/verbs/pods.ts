@@ -51,6 +51,7 @@ async function admitBody(
     ...{ user: call.user, operation: "create", resource, subresource, namespace, name },
     ...{ document, stored: undefined, dryRun, warnings: call.warnings, notes: new Map() },
     annotate: call.audit?.annotate,
+    traced: call,
   });
 }
 

@@ -55,6 +55,7 @@ export async function createToken(
       ...{ user: call.user, operation: "create", resource: accounts, subresource: "token" },
       ...{ namespace, name, document: { ...request }, stored: undefined, dryRun: false },
       ...{ warnings: call.warnings, notes: new Map(), annotate: call.audit?.annotate },
+      traced: call,
     });
     const bound = await boundTo(backend, namespace, name, spec.boundObjectRef);
     const nowSeconds = Math.floor(backend.now() / 1000);

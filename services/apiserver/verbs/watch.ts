@@ -15,6 +15,7 @@ import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { allow, markSafe } from "./pipeline.ts";
 import type { RequestMeter } from "./request-metrics.ts";
+import { endSpan } from "./request-span.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
 
 /**
@@ -112,6 +113,7 @@ class WatchStream implements ReadyIterator<WatchItem> {
 
   #end(code = 200): void {
     if (!this.#over) this.#meter.counted(code);
+    endSpan(this.#call, code);
     this.#over = true;
     this.#cancel();
     this.#watcher?.end();

@@ -11,6 +11,7 @@ const store = program({
   name: "store",
   summary: "a replica of the store alone, for etcd clients",
   flags: storeFlags,
+  traced: false,
   async start(values, log) {
     const settings = await storeSettings(values);
     const { name, clientUrls } = settings;

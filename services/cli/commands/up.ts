@@ -3,6 +3,8 @@ import { spawn } from "node:child_process";
 import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
+import { createLog } from "../../../ha/runtime/production/log.ts";
+import { tracingOf } from "../../../ha/runtime/production/otlp.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { type Endpoints, isOurs, type Lock, readJson } from "../endpoints.ts";
 import {
@@ -27,6 +29,8 @@ export interface UpFlags {
   readonly detach?: boolean;
   readonly enableFaults?: boolean;
   readonly bridge: boolean;
+  readonly otlpEndpoint?: string;
+  readonly traceSample?: string;
   readonly nodeReturnSeconds: number;
 }
 
@@ -36,6 +40,7 @@ const readyMillisMax = 180_000;
 
 export async function up(flags: UpFlags): Promise<void> {
   const shape = shapeOf(flags);
+  checkTracing(flags);
   const paths = directories(shape.dataDirectory);
   makeDataDirectory(shape.dataDirectory, paths.logs);
   const lock = readJson<Lock>(paths.lock);
@@ -55,6 +60,7 @@ export async function up(flags: UpFlags): Promise<void> {
     nodeReturnMillis: flags.nodeReturnSeconds * 1000,
     enableFaults: flags.enableFaults ?? false,
     bridge: flags.bridge,
+    traceArgs: traceArgs(flags),
   });
 }
 
@@ -90,6 +96,20 @@ function shapeOf(flags: UpFlags): ClusterShape {
     );
   }
   return shape;
+}
+
+/** Throws a StatusError that names the flag. */
+function checkTracing({ otlpEndpoint, traceSample }: UpFlags): void {
+  const sample = traceSample === undefined ? 0 : Number(traceSample);
+  tracingOf({ "otlp-endpoint": otlpEndpoint, "trace-sample": sample }, "up", createLog());
+}
+
+/** As every component takes them. */
+function traceArgs({ otlpEndpoint, traceSample }: UpFlags): string[] {
+  return [
+    ...(otlpEndpoint === undefined ? [] : ["--otlp-endpoint", otlpEndpoint]),
+    ...(traceSample === undefined ? [] : ["--trace-sample", traceSample]),
+  ];
 }
 
 /** An absolute path; the one that was given before unless there is another, or none. */
@@ -171,6 +191,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
     ...["--bridge", String(flags.bridge)],
     ...(flags.enableFaults ? ["--enable-faults"] : []),
+    ...traceArgs(flags),
     ...(flags.nodeCapacity === undefined ? [] : ["--node-capacity", flags.nodeCapacity]),
     ...["--audit-policy-file", shape.auditPolicyFile ?? ""],
     ...["--encryption-provider-config", shape.encryptionConfigFile ?? ""],

@@ -1,6 +1,7 @@
 /** One question to one webhook. */
 import { randomUUID } from "node:crypto";
 import { StatusError } from "../../../../ha/runtime/status-error.ts";
+import { inSpan, type Span, SpanKind, traceparentOf } from "../../../../ha/runtime/trace.ts";
 import type { MutatingWebhook } from "../../../../proto/gen/admissionregistration.ts";
 import { memoized } from "../../../kinds/machinery/cel/memo.ts";
 import type { Document, Resource } from "../../../kinds/mod.ts";
@@ -118,11 +119,17 @@ export async function ask(
   let answer: WebhookAnswer;
   try {
     const review = { apiVersion, kind: "AdmissionReview", request: asked };
+    const bounds = {
+      timeoutMillis: 1000 * (webhook.timeoutSeconds ?? 10),
+      answerBytes: limits.webhookAnswerBytes,
+    };
+    const { clientConfig = {} } = webhook;
+    const call = (span: Span | undefined) => {
+      const traceparent = traceparentOf(span === undefined ? request.traced : { span });
+      return callWebhook(clientConfig, review, services, bounds, traceparent);
+    };
     const response = await calls.run(() =>
-      callWebhook(webhook.clientConfig ?? {}, review, services, {
-        timeoutMillis: 1000 * (webhook.timeoutSeconds ?? 10),
-        answerBytes: limits.webhookAnswerBytes,
-      }),
+      inSpan(request.traced ?? {}, `webhook ${name}`, call, SpanKind.client),
     );
     answer = readAnswer(response, { apiVersion, uid, mutating });
   } catch (thrown) {
