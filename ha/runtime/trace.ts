@@ -2,8 +2,8 @@
  * Traces of requests, in the words of OpenTelemetry, carried between processes as W3C Trace Context
  * (https://www.w3.org/TR/trace-context/) has it: in the field `traceparent`.
  *
- * A process without a tracer makes no spans and allocates nothing for them. Whoever starts a span
- * ends it, once.
+ * A process without a tracer makes no spans and allocates nothing for them. The code that starts a
+ * span ends it, once.
  */
 
 export const traceparentHeader = "traceparent";
