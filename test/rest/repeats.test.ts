@@ -97,6 +97,19 @@ const rows: Row[] = [
       return { path: `${pods}/bound/binding`, ask: binding("n1"), other: binding("n2") };
     },
   },
+  {
+    name: "create a binding",
+    make: async () => {
+      await made(pods, { metadata: { name: "assigned" }, spec });
+      const body = { apiVersion: "v1", kind: "Binding", metadata: { name: "assigned" } };
+      const binding = (name: string): Ask => ({
+        method: "POST",
+        body: { ...body, target: { kind: "Node", name } },
+      });
+      const path = pods.replace(/pods$/, "bindings");
+      return { path, ask: binding("n1"), other: binding("n2") };
+    },
+  },
 ];
 
 for (const { name, make } of rows) {

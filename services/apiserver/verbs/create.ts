@@ -50,7 +50,9 @@ export async function create(
     const document = body.decode(call, options);
     checkType(resource, document);
     warnOfFields(call, resource, document, options);
-    if (!resource.stored) return computeCreate(backend, call, resource, document, namespace);
+    if (!resource.stored) {
+      return computeCreate(backend, call, resource, document, { namespace, dryRun });
+    }
     const manager = managerOf(call, options);
     const own: Own = (next, given) => trackedFields(backend, { resource, next, given, manager });
     return createDocument(backend, call, resource, document, { namespace, dryRun, own });

@@ -1,5 +1,5 @@
 import type { Binding, Eviction, Pod } from "../../../proto/gen/core.ts";
-import type { Status } from "../../../proto/gen/meta.ts";
+import type { Status, WriteOptions } from "../../../proto/gen/meta.ts";
 import { canonicalJson } from "../../kinds/machinery/json.ts";
 import { type Document, type Resource, required, rfc3339Seconds } from "../../kinds/mod.ts";
 import { badRequest, conflict, invalid } from "../errors.ts";
@@ -7,10 +7,10 @@ import { checkKeyPart, objectKey } from "../storage/keys.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";
-import type { Connection } from "./connection.ts";
 import { checkDeletion, deleted, removeAdmitted } from "./delete.ts";
 import { dryRunOf, metadataOf } from "./documents.ts";
 import { markEvicted, takeFromBudget } from "./eviction.ts";
+import { checkWriteOptions } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { checkPreconditions } from "./update.ts";
 
@@ -20,29 +20,60 @@ export async function bind(
   call: Call,
   pods: Resource,
   binding: Binding,
+  options?: WriteOptions,
 ): Promise<Status> {
   const name = nameOf(binding.metadata?.name);
   const namespace = namespaceOf(pods, binding.metadata?.namespace);
   const target = { verb: "create", resource: pods, subresource: "binding", namespace, name };
-  return run(backend, call, target, [canonicalJson(binding)], async () => {
-    const node = nodeOf(pods, name, binding);
-    const key = objectKey(pods, namespace, name);
-    await admitBody(backend, call, target, { apiVersion: "v1", kind: "Binding", ...binding });
-    const request = { resource: pods, key, name, dryRun: false };
-    await change(backend, call, request, (stored) => {
-      const { uid, resourceVersion } = binding.metadata ?? {};
-      checkPreconditions(pods, stored, { uid, resourceVersion });
-      return boundTo(backend, pods, stored.copy(), name, node, binding);
-    });
-    return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
+  const content = [canonicalJson(binding), ...(options ? [canonicalJson(options)] : [])];
+  return run(backend, call, target, content, async () => {
+    checkWriteOptions("CreateOptions", options);
+    await assign(backend, call, pods, { ...target, dryRun: dryRunOf(options) }, binding);
+    return success;
   });
+}
+
+const success: Status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
+
+/** As what a binding is admitted: the pod's subresource, or a resource of its own. */
+interface AssignedAs extends Omit<AdmittedAs, "name"> {
+  readonly dryRun: boolean;
+}
+
+/** The work of `bind`, for a caller who may do it. */
+export async function assign(
+  backend: Backend,
+  call: Call,
+  pods: Resource,
+  about: AssignedAs,
+  binding: Binding,
+): Promise<void> {
+  const { namespace, dryRun } = about;
+  const name = nameOf(binding.metadata?.name);
+  const node = nodeOf(pods, name, binding);
+  const key = objectKey(pods, namespace, name);
+  const body = { apiVersion: "v1", kind: "Binding", ...binding };
+  await admitBody(backend, call, { ...about, name }, body, dryRun);
+  const request = { resource: pods, key, name, dryRun };
+  await change(backend, call, request, (stored) => {
+    const { uid, resourceVersion } = binding.metadata ?? {};
+    checkPreconditions(pods, stored, { uid, resourceVersion });
+    return boundTo(backend, pods, stored.copy(), name, node, binding);
+  });
+}
+
+interface AdmittedAs {
+  readonly resource: Resource;
+  readonly subresource: string;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** Webhooks and policies are asked about the body that was posted. */
 async function admitBody(
   backend: Backend,
   call: Call,
-  target: Omit<Connection, "options">,
+  target: AdmittedAs,
   document: Document,
   dryRun = false,
 ): Promise<void> {

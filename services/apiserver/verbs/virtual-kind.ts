@@ -20,6 +20,7 @@ export interface VirtualKind {
     call: Call,
     document: Document,
     namespace: string,
+    dryRun: boolean,
   ): Document | Promise<Document>;
   /** Undefined: there is none of that name. */
   get?(

@@ -15,7 +15,7 @@ export async function computeCreate(
   call: Call,
   resource: Resource,
   document: Document,
-  namespace: string,
+  { namespace, dryRun }: { readonly namespace: string; readonly dryRun: boolean },
 ): Promise<StoredObject> {
   const compute = virtualKindOf(backend, resource).create ?? notServed();
   if (resource.namespaced) metadataOf(document).namespace = namespace;
@@ -25,7 +25,7 @@ export async function computeCreate(
   const named = name === "" ? [] : validateMetadata(resource, document);
   const causes = [...named, ...resource.validate(document)];
   if (causes.length > 0) throw invalid(resource, name, causes);
-  return computed(resource, await compute(backend, call, document, namespace));
+  return computed(resource, await compute(backend, call, document, namespace, dryRun));
 }
 
 export async function computeGet(

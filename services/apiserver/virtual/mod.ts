@@ -1,6 +1,7 @@
 /** The resources that are computed for each request: one row per kind, one file each. */
 import type { VirtualKinds } from "../verbs/virtual-kind.ts";
 import { apiService } from "./api-service.ts";
+import { binding } from "./binding.ts";
 import { componentStatus } from "./component-status.ts";
 import { nodeMetrics } from "./node-metrics.ts";
 import { podMetrics } from "./pod-metrics.ts";
@@ -12,6 +13,7 @@ import { tokenReview } from "./token-review.ts";
 
 export const virtualKinds: VirtualKinds = {
   "apiservices.apiregistration.k8s.io": apiService,
+  bindings: binding,
   componentstatuses: componentStatus,
   "localsubjectaccessreviews.authorization.k8s.io": subjectAccessReview,
   "nodes.metrics.k8s.io": nodeMetrics,

@@ -182,6 +182,8 @@ export interface Resource extends Strategy {
    * ComponentStatus); there is no watch cache.
    */
   readonly stored: boolean;
+  /** A creation through REST or the dynamic service is answered with a Status, not the object. */
+  readonly answersStatus?: true | undefined;
   /** Absent: objects are stored as they are. */
   readonly storedAs?: StoredAs | undefined;
   readonly schema: ResourceSchema;

@@ -85,7 +85,8 @@ export function addDynamicService(server: RpcServer, face: Face): void {
       const call = enter(context);
       const { resource, body } = await writeOf(backend, request);
       const { namespace, options } = request;
-      return answer(call, await create(backend, call, resource, { body, namespace, options }));
+      const object = await create(backend, call, resource, { body, namespace, options });
+      return resource.answersStatus ? text(call, success) : answer(call, object);
     }),
     update: updater(""),
     updateStatus: updater("status"),
@@ -134,6 +135,8 @@ async function* watchedBy(
     yield { type, json: object.json };
   }
 }
+
+const success = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
 
 function answer(call: Call, object: StoredObject): DocumentMessage {
   return { json: object.json, warnings: call.warnings };

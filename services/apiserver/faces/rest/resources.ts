@@ -129,7 +129,9 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
     const form = formOf(exchange);
     const body = new RestBody(request, resource, target);
     const write = { body, namespace, options: writeOptions(query) };
-    return objectResponse(await create(face.backend, call, resource, write), form, 201);
+    const object = await create(face.backend, call, resource, write);
+    if (resource.answersStatus) return respond(statusCreated, form, 201);
+    return objectResponse(object, form, 201);
   },
   update: async (exchange) => {
     const { face, call, request, target, resource } = exchange;
@@ -177,6 +179,10 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
     return listResponse(resource, await removeSelected(face.backend, call, resource, about), form);
   },
 };
+
+const statusCreated = Buffer.from(
+  JSON.stringify({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 }),
+);
 
 function formOf({ request, target, face }: Exchange): Form {
   return {

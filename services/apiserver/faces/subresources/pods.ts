@@ -18,15 +18,11 @@ export const podRows: readonly SubresourceRow[] = [
     name: "binding",
     kind: { group: "", version: "v1", kind: "Binding" },
     verbs: {
-      create: async ({ backend }, call, request) => ({
-        document: await bind(
-          backend,
-          call,
-          request.resource,
-          objectIn<Binding>(request, "Binding"),
-        ),
-        status: 201,
-      }),
+      create: async ({ backend }, call, request) => {
+        const binding = objectIn<Binding>(request, "Binding");
+        const status = await bind(backend, call, request.resource, binding, request.options);
+        return { document: { ...status, code: 201 }, status: 201 };
+      },
     },
   },
   {
