@@ -15,6 +15,7 @@ import { GrpcConnection } from "./grpc-connection.ts";
 import { HealthCall, isHealthPath, ownService } from "./health-call.ts";
 import { type BalancerLimits, makeLimits } from "./limits.ts";
 import { isHealthy, isSilent, type MasterAddress } from "./master.ts";
+import type { Faces } from "./membership.ts";
 import { RestConnection } from "./rest-connection.ts";
 import { RestHttp1 } from "./rest-http1.ts";
 import { Tunnel } from "./rest-tunnel.ts";
@@ -34,6 +35,8 @@ export interface BalancerOptions {
   readonly rest?: BalancerOptions["listen"] | undefined;
   /** At least one; names are unique. */
   readonly masters: readonly MasterAddress[];
+  /** What the masters are followed for that join and leave the cluster; absent: they are not. */
+  readonly faces?: Faces | undefined;
   /** How masters are reached: their CA, and the balancer's own front-proxy certificate. */
   readonly upstreamTls?: ClientTls | undefined;
   /** Makes spans of the calls; absent: they carry on what they came with. */
@@ -137,6 +140,7 @@ class RunningBalancer implements Balancer {
     this.#health.set("", ServingStatus.NOT_SERVING);
     this.#fleet = new Fleet({
       masters,
+      faces: options.faces,
       tls,
       log,
       limits,

@@ -1,8 +1,9 @@
-/** The masters: which are healthy, which one leads, and which one gets the next call. */
+/** The masters: which there are, which are healthy, which one leads, and which one gets the next call. */
 import type { MemberStatus } from "../../proto/gen/cluster.ts";
 import type { ClientTls } from "../rpc/client.ts";
 import type { Log } from "../runtime/types.ts";
 import type { Link } from "./calls.ts";
+import { closeMaster, Departures } from "./departures.ts";
 import type { BalancerLimits } from "./limits.ts";
 import {
   type Choice,
@@ -16,6 +17,7 @@ import {
   upstreamOf,
 } from "./master.ts";
 import { MasterCall } from "./master-call.ts";
+import { type Faces, Membership } from "./membership.ts";
 import { monitor } from "./monitor.ts";
 import { Outcomes, Outliers } from "./outliers.ts";
 import { RestMasterCall } from "./rest-master-call.ts";
@@ -25,6 +27,8 @@ import { Upstream } from "./upstream.ts";
 
 export interface FleetOptions {
   readonly masters: readonly MasterAddress[];
+  /** Absent: the masters are these, whatever the cluster's members are. */
+  readonly faces?: Faces | undefined;
   readonly tls?: ClientTls | undefined;
   readonly log: Log;
   readonly limits: BalancerLimits;
@@ -42,9 +46,11 @@ interface Lane {
 }
 
 export class Fleet {
-  readonly masters: readonly Master[];
   readonly #options: FleetOptions;
-  readonly #stops: (() => void)[] = [];
+  #masters: readonly Master[];
+  readonly #membership: Membership;
+  readonly #departures: Departures;
+  readonly #stops = new Map<Master, () => void>();
   readonly #slowStart: SlowStart;
   readonly outliers: Outliers;
   readonly #lanes: Readonly<Record<Link, Lane>> = {
@@ -63,14 +69,26 @@ export class Fleet {
     this.#options = options;
     const { log, limits } = options;
     this.#slowStart = new SlowStart(limits);
+    this.#membership = new Membership(options.masters, options.faces);
+    this.#departures = new Departures(limits.departedMillis);
     this.outliers = new Outliers({
       ...{ log, limits, isHealthy },
       masters: () => this.masters,
       hasLeader: () => this.#leader !== undefined,
       changed: () => this.#changed(),
     });
-    this.masters = options.masters.map((master) => this.#start(master));
+    this.#masters = options.masters.map((master) => this.#start(master));
     this.#watchLeader();
+  }
+
+  /** Those of the cluster, as far as it is known; at first the configured ones. */
+  get masters(): readonly Master[] {
+    return this.#masters;
+  }
+
+  /** Those that left the cluster, and still have calls under way. */
+  get departed(): Iterable<Master> {
+    return this.#departures;
   }
 
   get healthy(): readonly Master[] {
@@ -151,11 +169,27 @@ export class Fleet {
     clearTimeout(this.#leaderTimer);
     this.#slowStart.close();
     this.outliers.close();
-    for (const stop of this.#stops) stop();
-    for (const { upstream, rest } of this.masters) {
-      upstream.close();
-      rest?.close();
+    for (const stop of this.#stops.values()) stop();
+    for (const master of this.masters) closeMaster(master);
+    this.#departures.close();
+  }
+
+  /** Takes up the masters that joined the cluster, and leaves those that are no members any more. */
+  #follow(): void {
+    const { joined, left } = this.#membership.changes(this.masters);
+    if (left.length + joined.length === 0) return;
+    const kept = this.masters.filter((master) => !left.includes(master));
+    this.#masters = [...kept, ...joined.map((one) => this.#start(one))];
+    for (const master of left) {
+      this.#stops.get(master)?.();
+      this.#stops.delete(master);
+      this.outliers.left(master);
+      this.#departures.add(master);
     }
+    this.#options.log.info("the cluster has other masters", {
+      joined: joined.map(({ name }) => name),
+      left: left.map(({ name }) => name),
+    });
   }
 
   #among(
@@ -218,6 +252,8 @@ export class Fleet {
       suspected: false,
       ejected: false,
       ejections: 0,
+      memberName: undefined,
+      departed: false,
     };
     const stop = monitor({
       address,
@@ -234,10 +270,11 @@ export class Fleet {
           });
         }
         master.status = status;
+        if (status?.name) master.memberName = status.name;
         changed();
       },
     });
-    this.#stops.push(stop);
+    this.#stops.set(master, stop);
     return master;
   }
 
@@ -255,6 +292,7 @@ export class Fleet {
   }
 
   #changed(): void {
+    this.#follow();
     const suspects = this.#suspect();
     this.#watchLeader();
     this.outliers.review();

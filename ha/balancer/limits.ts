@@ -100,6 +100,8 @@ export const balancerLimits = {
   ejectionMaxMillis: 60_000,
   /** Of a hundred healthy masters, so many are left out at a time at most. */
   ejectedPercent: 34,
+  /** What is under way with a master that left the cluster ends by then. */
+  departedMillis: 30_000,
   /** After a drain's grace, what calls get to be told so. */
   farewellMillis: 250,
 } as const;

@@ -26,7 +26,9 @@ const balancer = program({
     masters: {
       type: "string",
       required: true,
-      help: "the masters' gRPC addresses: name=host:port, separated by commas",
+      help:
+        "the masters' gRPC addresses: name=host:port, separated by commas; masters that join the " +
+        "cluster later are found, and those that leave it are left",
     },
     "https-port": {
       type: "number",
@@ -75,6 +77,7 @@ const balancer = program({
         listen: { host, port: values["https-port"], tls },
         masters: values["https-masters"],
       }),
+      faces: { grpc: "grpc", rest: values["https-port"] === undefined ? undefined : "https" },
       upstreamTls: {
         ca,
         cert: await readPem("proxy-client-cert-file", values["proxy-client-cert-file"]),
@@ -240,6 +243,7 @@ async function etcdOptions(
   return {
     listen: { host, port, tls: { ...tls, clientsRequired: { organization: administrators } } },
     masters: parseMasters("etcd-masters", masters),
+    faces: { grpc: "etcd" },
     upstreamTls: {
       ca: tls.clientCa,
       cert: await readPem("etcd-client-cert-file", certFile),

@@ -36,6 +36,10 @@ export interface Master {
   /** The master is healthy but gets no new calls, and how often that has happened. */
   ejected: boolean;
   ejections: number;
+  /** As the master has named itself last. */
+  memberName: string | undefined;
+  /** The master is no member of the cluster any more: what is under way ends, nothing new comes. */
+  departed: boolean;
 }
 
 /** Which load is to be even: that of single calls or that of streams. */
@@ -48,9 +52,9 @@ export function upstreamOf(master: Master, link: Link): Upstream | undefined {
   return link === "grpc" ? master.upstream : master.rest;
 }
 
-/** The master reports that it is ready, and is connected. */
+/** The master is one of the cluster's, reports that it is ready, and is connected. */
 export function isHealthy(master: Master): boolean {
-  return master.status?.ready === true && master.upstream.connected;
+  return !master.departed && master.status?.ready === true && master.upstream.connected;
 }
 
 /** The master can be given another call of this kind. */

@@ -111,6 +111,12 @@ export class Outliers {
     }
   }
 
+  /** The master is no member of the cluster any more. */
+  left(master: Master): void {
+    this.#takeBack(master, "it has left the cluster");
+    this.#past.delete(master);
+  }
+
   close(): void {
     for (const { timer } of this.#ejected.values()) clearTimeout(timer);
   }

@@ -90,6 +90,9 @@ export class StreamSpread {
       const stopped = master.suspected && silentMillisOf(master) >= limits.suspectStreamMillis;
       if (stopped && master.streams > 0) leaving.set(master, master.streams);
     }
+    for (const master of fleet.departed) {
+      if (master.streams > 0) leaving.set(master, master.streams);
+    }
     const difference = Math.max(...counts) - Math.min(...counts);
     const tolerated = Math.max(toleratedStreams, (total / healthy.length) * toleratedShare);
     if (difference > (this.#calm < calmRounds ? 1 : tolerated)) {

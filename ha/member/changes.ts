@@ -66,10 +66,11 @@ export function planChange(
     case ChangeAction.update:
       return planUpdate(view, known(view, peer.id), { addresses: peer.addresses });
     case ChangeAction.announce: {
-      const { name, clientAddresses } = peer;
+      const { name, clientAddresses, apiAddresses } = peer;
       return planUpdate(view, known(view, peer.id), {
         name,
         clientAddresses: clientAddresses ?? [],
+        apiAddresses: apiAddresses ?? [],
       });
     }
     case ChangeAction.pin:
@@ -82,7 +83,8 @@ export function planChange(
 }
 
 /** Every membership entry and every snapshot carries what a member says of itself. */
-function checkPeer({ name, addresses, clientAddresses = [] }: ClusterPeer): void {
+function checkPeer(peer: ClusterPeer): void {
+  const { name, addresses, clientAddresses = [], apiAddresses = [] } = peer;
   const { addressBytesMax, addressesMax } = limits;
   const checkLength = (field: string, text: string) => {
     if (Buffer.byteLength(text) <= addressBytesMax) return;
@@ -90,7 +92,7 @@ function checkPeer({ name, addresses, clientAddresses = [] }: ClusterPeer): void
     throw errors.invalid(field, shown, `at most ${addressBytesMax} bytes`);
   };
   checkLength("name", name);
-  for (const [field, list] of Object.entries({ addresses, clientAddresses })) {
+  for (const [field, list] of Object.entries({ addresses, clientAddresses, apiAddresses })) {
     if (list.length > addressesMax) {
       throw errors.invalid(field, `${list.length} addresses`, `at most ${addressesMax} of them`);
     }

@@ -271,9 +271,10 @@ export class MemberStore implements DirectStore {
       appliedIndex: machine.appliedIndex,
       diskBytes: this.#member.quota.diskBytes,
       keys: machine.keys,
-      members: roster.peers.map(({ id, name }) => ({
+      members: roster.peers.map(({ id, name, apiAddresses = [] }) => ({
         id,
         name,
+        apiAddresses,
         connected: id === options.id || this.#member.isLinked(id),
         learner: learners.has(id),
         matchIndex: id === options.id ? raft.lastIndex : progress.get(id)?.match,

@@ -212,24 +212,31 @@ export class Members {
     this.#changes.lost();
   }
 
-  /** Tells the others this member's name and client addresses, where they know different ones. */
+  /** Tells the others this member's name and addresses, where they know different ones. */
   announce(): void {
     const { options, runtime, failure } = this.#host;
     const known = this.roster.peers.find((peer) => peer.id === options.id);
     if (!known || this.#announcing || failure() || this.#host.appliedIndex() === 0) return;
     const { name } = options;
-    const addresses = options.clientAddresses ?? known.clientAddresses ?? [];
-    if (known.name === name && (known.clientAddresses ?? []).join() === addresses.join()) return;
+    const clientAddresses = options.clientAddresses ?? known.clientAddresses ?? [];
+    const apiAddresses = options.apiAddresses ?? known.apiAddresses ?? [];
+    const own = { name, clientAddresses, apiAddresses };
+    if (isKnown(known, own)) return;
     this.#announcing = true;
-    const peer = peerToWire({ ...known, name, clientAddresses: addresses });
+    const peer = peerToWire({ ...known, ...own });
     const membership: MembershipRequest = { action: ChangeAction.announce, peer };
     this.#host.call({ kind: CallKind.membership, membership }, (error) => {
-      this.#announcing = false;
-      if (!error || failure()) return;
-      runtime.log.warn("this member could not announce itself", { error: error.message });
+      if (failure()) return;
+      if (error) {
+        runtime.log.warn("this member could not announce itself", { error: error.message });
+      }
+      // A leader of an older release drops what it does not know: it is not told over and over.
       const { announceMillis } = this.#host.limits;
       this.#cancelAnnouncement();
-      this.#cancelAnnouncement = runtime.clock.after(announceMillis, () => this.announce());
+      this.#cancelAnnouncement = runtime.clock.after(announceMillis, () => {
+        this.#announcing = false;
+        this.announce();
+      });
     });
   }
 
@@ -274,4 +281,14 @@ export class Members {
       matchOf: (id) => progress.find((peer) => peer.id === id)?.match,
     };
   }
+}
+
+type Announced = Required<Pick<ClusterPeer, "name" | "clientAddresses" | "apiAddresses">>;
+
+function isKnown(known: ClusterPeer, own: Announced): boolean {
+  return (
+    known.name === own.name &&
+    (known.clientAddresses ?? []).join() === own.clientAddresses.join() &&
+    (known.apiAddresses ?? []).join() === own.apiAddresses.join()
+  );
 }

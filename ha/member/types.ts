@@ -6,6 +6,8 @@ import type { LimitOverrides } from "./limits.ts";
 export interface ClusterPeer extends Peer {
   /** URLs under which clients reach the member; empty until it has told. */
   readonly clientAddresses?: readonly string[];
+  /** Where it serves an API on top of the store, for balancers; empty until it has told. */
+  readonly apiAddresses?: readonly string[];
   /** Of the disk with which the member takes part; absent: it has not started. */
   readonly incarnation?: number;
   /** A learner that becomes a voter as soon as it has caught up. */
@@ -29,6 +31,8 @@ export interface MemberOptions {
   readonly initialClusterState?: "new" | "existing" | undefined;
   /** URLs under which clients reach this member; the others are told. */
   readonly clientAddresses?: readonly string[] | undefined;
+  /** Where it serves an API on top of the store; the others are told, and tell balancers. */
+  readonly apiAddresses?: readonly string[] | undefined;
   /**
    * Bytes on disk beyond which a NOSPACE alarm is raised. Default, and 0: 2 GiB, as in etcd.
    * Below 0: no quota.

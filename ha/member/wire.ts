@@ -110,6 +110,7 @@ export function peerToWire(peer: ClusterPeer): PeerInfo {
     peerAddresses: [...peer.addresses],
     identity: peer.identity,
     clientAddresses: [...(peer.clientAddresses ?? [])],
+    ...(peer.apiAddresses?.length && { apiAddresses: [...peer.apiAddresses] }),
     ...(peer.incarnation && { incarnation: peer.incarnation }),
     ...(peer.catchingUp && { catchingUp: true }),
   };
@@ -122,6 +123,7 @@ export function peerFromWire(wire: PeerInfo): ClusterPeer {
     addresses: wire.peerAddresses ?? [],
     identity: wire.identity ?? "",
     clientAddresses: wire.clientAddresses ?? [],
+    ...(wire.apiAddresses?.length && { apiAddresses: wire.apiAddresses }),
     ...(wire.incarnation && { incarnation: wire.incarnation }),
     ...(wire.catchingUp && { catchingUp: true }),
   };

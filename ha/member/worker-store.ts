@@ -66,6 +66,7 @@ export interface WorkerMemberOptions {
   readonly peerAddress?: string | undefined;
   readonly initialClusterState?: "new" | "existing" | undefined;
   readonly clientAddresses?: readonly string[] | undefined;
+  readonly apiAddresses?: readonly string[] | undefined;
   readonly quotaBytes?: number | undefined;
   readonly limits?: LimitOverrides | undefined;
   readonly logLevel?: LogLevel | "silent" | undefined;
@@ -92,7 +93,7 @@ export interface WorkerMember extends Store {
 /** Resolves when the member has loaded and listens; rejects with what is wrong. */
 export async function openMemberWorker(options: WorkerMemberOptions): Promise<WorkerMember> {
   const { name, initialClusterState, clientAddresses, quotaBytes, limits, logLevel } = options;
-  const { clusterToken = "" } = options;
+  const { clusterToken = "", apiAddresses } = options;
   const { host, port } = options.listen;
   const unknown = options.cluster.find(({ identity }) => identity === undefined);
   if (unknown && !clusterToken) {
@@ -122,6 +123,7 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
       initialClusterState,
       clusterToken,
       clientAddresses,
+      apiAddresses,
       quotaBytes,
       ...(limits && { limits }),
     },

@@ -197,6 +197,8 @@ export interface MemberStatus {
     readonly name: string;
     readonly connected: boolean;
     readonly learner: boolean;
+    /** Where it serves an API on top of the store; empty: it has not told. */
+    readonly apiAddresses: readonly string[];
     /** Known to the leader only. */
     readonly matchIndex: number | undefined;
   }[];

@@ -68,7 +68,8 @@ function refused(message: string): StatusError {
   return new StatusError(Code.invalidArgument, message);
 }
 
-function machineAddress(): string {
+/** One at which other machines reach this one. */
+export function machineAddress(): string {
   const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   const outer = all.find(({ family, internal }) => family === "IPv4" && !internal);
   return outer?.address ?? "127.0.0.1";

@@ -6,6 +6,7 @@ import type { JoinInfo } from "./join-policy.ts";
 /** Those whose value is the same for all masters, and no file. */
 const sharedFlags = [
   ...["advertise-grpc-endpoints", "advertise-etcd-endpoints", "kubernetes-service-endpoints"],
+  "advertise-controller-manager-args",
   ...["service-cluster-ip-range", "service-node-port-range"],
   ...["default-not-ready-toleration-seconds", "default-unreachable-toleration-seconds"],
   ...["requestheader-allowed-names", "service-account-issuer", "service-account-jwks-uri"],
@@ -30,7 +31,16 @@ export function joinInfo(values: Values): JoinInfo | undefined {
     const value = values[name];
     return value === undefined ? [] : [`--${name}=${value}`];
   });
-  return { grpcEndpoints, etcdEndpoints, masterFlags };
+  const controllerManagerFlags = flagsOf("advertise-controller-manager-args", values);
+  return { grpcEndpoints, etcdEndpoints, masterFlags, controllerManagerFlags };
+}
+
+function flagsOf(flag: string, values: Values): string[] {
+  const text = values[flag];
+  const flags = text === undefined ? [] : String(text).split(/,(?=--)/);
+  const wrong = flags.find((each) => !/^--[a-z][-a-z0-9]*=/.test(each));
+  if (wrong === undefined) return flags;
+  throw invalid(`--${flag}: "${wrong}" is not --name=value`);
 }
 
 function addressesOf(flag: string, values: Values): string[] {

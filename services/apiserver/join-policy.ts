@@ -50,6 +50,8 @@ export interface JoinInfo {
   readonly etcdEndpoints: readonly string[];
   /** Flags, `--name=value`, that are the same for all masters. */
   readonly masterFlags: readonly string[];
+  /** The same of the controller managers beside them. */
+  readonly controllerManagerFlags: readonly string[];
 }
 
 /** What is there is kept, but for what the ConfigMap tells. */
@@ -71,6 +73,7 @@ export async function reconcileJoinPolicy(backend: Backend, info: JoinInfo): Pro
       grpcEndpoints: info.grpcEndpoints.join(","),
       etcdEndpoints: info.etcdEndpoints.join(","),
       masterFlags: JSON.stringify(info.masterFlags),
+      controllerManagerFlags: JSON.stringify(info.controllerManagerFlags),
     },
   );
   const roles = [

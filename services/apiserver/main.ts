@@ -102,6 +102,16 @@ const apiserver = program({
       type: "string",
       help: "host:port,… of the etcd port for masters that join; absent: none can",
     },
+    "advertise-address": {
+      type: "string",
+      help: "address at which balancers reach this master; default: --bind-address, or the machine's",
+    },
+    "advertise-controller-manager-args": {
+      type: "string",
+      help:
+        "flags, --name=value and separated by commas, of the controller managers beside masters " +
+        "that join, the same for all masters",
+    },
     "service-node-port-range": {
       type: "string",
       default: defaultNodePortRange,

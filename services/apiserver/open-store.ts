@@ -13,6 +13,7 @@ import { NoRestartError } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
+import { machineAddress } from "./cluster-service.ts";
 import { clusterState, parseInitialCluster } from "./initial-cluster.ts";
 
 type Text = string | undefined;
@@ -32,6 +33,9 @@ export interface StoreFlags {
   readonly "peer-key-file": Text;
   readonly "quota-bytes": number;
   readonly "bind-address": string;
+  readonly "advertise-address": Text;
+  readonly "grpc-port": number;
+  readonly "https-port": number | undefined;
   readonly "enable-faults"?: boolean;
 }
 
@@ -55,7 +59,8 @@ export async function openStore(
   }
   refuse(flags, ["etcd-cafile", "etcd-certfile", "etcd-keyfile"], "needs --store");
   const { name, "etcd-port": etcdPort } = flags;
-  const clientAddresses = [`https://${flags["bind-address"]}:${etcdPort}`];
+  const host = advertisedHost(flags["advertise-address"] ?? flags["bind-address"]);
+  const clientAddresses = [`https://${host}:${etcdPort}`];
   const member = await openReplica({
     name,
     dataDirectory: required(flags, "data-dir"),
@@ -65,10 +70,24 @@ export async function openStore(
     initialClusterState: clusterState(flags["initial-cluster-state"]),
     quotaBytes: flags["quota-bytes"],
     ...(etcdPort !== undefined && { clientAddresses }),
+    apiAddresses: apiAddresses(host, flags),
     ...(flags["enable-faults"] && { faults: { clockJumped } }),
     log,
   });
   return { store: member, member };
+}
+
+/** Where balancers find this master: what listens on all addresses is reached at one of them. */
+function advertisedHost(host: string): string {
+  return host === "0.0.0.0" || host === "::" ? machineAddress() : host;
+}
+
+function apiAddresses(host: string, flags: StoreFlags): string[] {
+  const { "grpc-port": grpc, "https-port": https, "etcd-port": etcd } = flags;
+  const at = host.includes(":") ? `[${host}]` : host;
+  return Object.entries({ grpc, https, etcd }).flatMap(([face, port]) =>
+    port === undefined ? [] : [`${face}://${at}:${port}`],
+  );
 }
 
 /** Rejects with a NoRestartError when the cluster goes on without this member. */

@@ -86,9 +86,8 @@ export class LocalCluster {
         "controller-manager",
         ...clientArgs(shape, credentials.controllerManager),
         ...metricsArgs(ports(shape).metrics.controllerManager(i)),
-        ...["--cluster-cidr", addressRanges(shape).pods],
+        ...sharedControllerArgs(shape),
         ...["--root-ca-file", credentials.ca],
-        ...["--volume-host-path-dir", join(resolve(shape.dataDirectory), "volumes")],
         ...["--service-account-private-key-file", credentials.serviceAccountKey.privateKey],
         ...["--cluster-signing-cert-file", credentials.ca],
         ...["--cluster-signing-key-file", credentials.caKey],
@@ -275,12 +274,21 @@ function masterArgs(
     ...["--kubernetes-service-endpoints", restAddresses(shape).join(",")],
     ...["--advertise-grpc-endpoints", balancerAddresses(shape).join(",")],
     ...["--advertise-etcd-endpoints", etcdAddresses(shape).join(",")],
+    `--advertise-controller-manager-args=${sharedControllerArgs(shape).join(",")}`,
     ...["--kubelet-client-certificate", master.client.cert],
     ...["--kubelet-client-key", master.client.key],
     ...["--service-account-signing-key-file", credentials.serviceAccountKey.privateKey],
     ...["--service-account-key-file", credentials.serviceAccountKey.publicKey],
     ...auditArgs(shape, name),
     ...encryptionArgs(shape),
+  ];
+}
+
+/** Those of controller managers on other machines as well. */
+function sharedControllerArgs(shape: ClusterShape): string[] {
+  return [
+    `--cluster-cidr=${addressRanges(shape).pods}`,
+    `--volume-host-path-dir=${join(resolve(shape.dataDirectory), "volumes")}`,
   ];
 }
 

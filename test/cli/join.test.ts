@@ -27,6 +27,11 @@ const usages = ["authentication", "signing"];
 const grpcEndpoints = ["127.0.0.1:7443", "127.0.0.1:7444"];
 const groups = ["system:bootstrappers:kubeadm:default-node-token"];
 
+const flags = {
+  masterFlags: ["--request-timeout=60"],
+  controllerManagerFlags: ["--cluster-cidr=10.1.0.0/16", "--volume-host-path-dir=/v,w"],
+};
+
 describe("joining", { concurrency: 1 }, () => {
   let w: RestWorld;
   let client: TriremeClient;
@@ -38,7 +43,7 @@ describe("joining", { concurrency: 1 }, () => {
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), "trireme-join-"));
     const apiEndpoints = [{ ip: "127.0.0.1", port: 6_443 }];
-    const info = { etcdEndpoints: ["127.0.0.1:7445"], masterFlags: ["--request-timeout=60"] };
+    const info = { etcdEndpoints: ["127.0.0.1:7445"], ...flags };
     w = await restWorld({ apiEndpoints, join: { ...info, grpcEndpoints } });
     const key = new X509Certificate(w.ca).publicKey.export({ type: "spki", format: "der" });
     pin = `sha256:${createHash("sha256").update(key).digest("hex")}`;
@@ -87,7 +92,7 @@ describe("joining", { concurrency: 1 }, () => {
       ca: w.ca,
       grpcEndpoints,
       etcdEndpoints: ["127.0.0.1:7445"],
-      masterFlags: ["--request-timeout=60"],
+      ...flags,
       localAddress: "127.0.0.1",
     });
     const second = `sha256:${"0".repeat(64)}`;

@@ -422,6 +422,9 @@ const noFlags: StoreFlags = {
   "peer-key-file": undefined,
   "quota-bytes": 0,
   "bind-address": "127.0.0.1",
+  "advertise-address": undefined,
+  "grpc-port": 7443,
+  "https-port": undefined,
 };
 
 test("flags of the store that do not go together are named", async () => {

@@ -183,6 +183,7 @@ export class Monitor {
         name: each.name ?? "",
         connected: this.isConnected(each),
         learner: each.isLearner === true,
+        apiAddresses: [],
         matchIndex: undefined,
       })),
     };

@@ -27,6 +27,8 @@ export interface Discovered {
   readonly etcdEndpoints: readonly string[];
   /** Flags that are the same for all masters. */
   readonly masterFlags: readonly string[];
+  /** The same of the controller managers beside them. */
+  readonly controllerManagerFlags: readonly string[];
   /** The address from which this machine has reached the cluster. */
   readonly localAddress: string;
 }
@@ -181,18 +183,21 @@ async function configuration(
     throw new StatusError(Code.failedPrecondition, why);
   }
   const etcdEndpoints = list("etcdEndpoints");
-  const masterFlags = flagsOf(data["masterFlags"] ?? "[]");
-  return { grpcEndpoints, etcdEndpoints, masterFlags, localAddress: answer.localAddress };
+  const flags = {
+    masterFlags: flagsOf("masterFlags", data),
+    controllerManagerFlags: flagsOf("controllerManagerFlags", data),
+  };
+  return { grpcEndpoints, etcdEndpoints, ...flags, localAddress: answer.localAddress };
 }
 
-function flagsOf(text: string): string[] {
+function flagsOf(key: string, data: Data): string[] {
   try {
-    const flags: unknown = JSON.parse(text);
+    const flags: unknown = JSON.parse(data[key] ?? "[]");
     if (Array.isArray(flags) && flags.every((flag) => typeof flag === "string")) return flags;
   } catch {
     // Said below.
   }
-  const why = "masterFlags of the ConfigMap trireme-config of kube-system is no list of flags";
+  const why = `${key} of the ConfigMap trireme-config of kube-system is no list of flags`;
   throw new StatusError(Code.failedPrecondition, why);
 }
 

@@ -28,6 +28,8 @@ export interface JoinedMaster {
   readonly admin: { readonly cert: string; readonly key: string };
   /** Of the apiserver. */
   readonly args: readonly string[];
+  /** The scheduler and the controller manager, of which one at a time works in a cluster. */
+  readonly beside?: readonly { readonly name: string; readonly args: readonly string[] }[];
 }
 
 export interface MasterPlan {
@@ -78,7 +80,32 @@ export async function prepareMaster(
     ...plan.more,
   ];
   const grpc = `${address}:${plan.grpcPort}`;
-  return { role: "master", name, grpc, peerUrl, etcdEndpoints, admin, args };
+  const beside = besideOf(name, found, credentials);
+  return { role: "master", name, grpc, peerUrl, etcdEndpoints, admin, args, beside };
+}
+
+function besideOf(
+  name: string,
+  { grpcEndpoints, controllerManagerFlags }: Discovered,
+  credentials: Credentials,
+): NonNullable<JoinedMaster["beside"]> {
+  const { ca, caKey, scheduler, controllerManager, serviceAccountKey } = credentials;
+  const api = (pair: { readonly cert: string; readonly key: string }) => [
+    ...["--server", grpcEndpoints.join(","), "--certificate-authority", ca],
+    ...["--client-certificate", pair.cert, "--client-key", pair.key],
+  ];
+  return [
+    { name: `scheduler-${name}`, args: ["scheduler", ...api(scheduler)] },
+    {
+      name: `controller-manager-${name}`,
+      args: [
+        ...["controller-manager", ...api(controllerManager), ...controllerManagerFlags],
+        ...["--root-ca-file", ca],
+        ...["--service-account-private-key-file", serviceAccountKey.privateKey],
+        ...["--cluster-signing-cert-file", ca, "--cluster-signing-key-file", caKey],
+      ],
+    },
+  ];
 }
 
 function argsOf(plan: MasterPlan, credentials: Credentials, dataDirectory: string): string[] {
@@ -139,6 +166,7 @@ export class Master implements Joined {
   readonly #state: JoinedMaster;
   readonly #ca: string;
   readonly #child: Child;
+  readonly #beside: readonly Child[];
   readonly #client: TriremeClient;
   readonly #log: Log;
   readonly #stopping = new AbortController();
@@ -154,6 +182,9 @@ export class Master implements Joined {
     this.#log = log;
     const { child, logFile } = supervised(state.name, state.args, logs, log);
     this.#child = child;
+    this.#beside = (state.beside ?? []).map(
+      (program) => supervised(program.name, program.args, logs, log).child,
+    );
     this.logFile = logFile;
     const { admin } = state;
     const tls = {
@@ -164,19 +195,23 @@ export class Master implements Joined {
     this.#client = connectClient({ servers: [state.grpc], tls, log, identity: "trireme" });
   }
 
-  /** Starts the replica, and has it promoted as soon as the leader finds it ready. */
+  /**
+   * Starts the replica, and has it promoted as soon as the leader finds it ready. Then the scheduler
+   * and the controller manager beside it stand by for those of the other masters.
+   */
   async start(): Promise<void> {
     this.#child.start();
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        if (await this.#promoted()) return;
+        if (await this.#promoted()) break;
       } catch (thrown) {
         this.#promotion = StatusError.from(thrown).message;
         this.#log.debug("not promoted yet", { error: this.#promotion });
       }
       await sleep(productionClock, promoteMillis, signal);
     }
+    if (!signal.aborted) for (const child of this.#beside) child.startOnce();
   }
 
   #promoted(): Promise<boolean> {
@@ -202,6 +237,7 @@ export class Master implements Joined {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    await Promise.all(this.#beside.map((child) => child.stop(stopMillis)));
     await this.#child.stop(stopMillis);
     this.#client.close();
   }

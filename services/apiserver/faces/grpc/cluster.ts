@@ -179,6 +179,7 @@ async function* statuses(
 function statusMessage(status: StoreStatus, ready: boolean): MemberStatus {
   const { leader } = status;
   const leaderName = status.members.find((member) => member.id === leader)?.name;
+  const own = status.members.find((member) => member.id === status.id);
   return {
     id: status.id,
     name: status.name,
@@ -195,13 +196,15 @@ function statusMessage(status: StoreStatus, ready: boolean): MemberStatus {
     keys: status.keys,
     peers: status.members
       .filter((member) => member.id !== status.id)
-      .map(({ id, name, connected, learner, matchIndex }) => ({
+      .map(({ id, name, connected, learner, apiAddresses, matchIndex }) => ({
         id,
         name,
         connected,
         learner,
         ...(matchIndex !== undefined && { matchIndex }),
+        addresses: [...apiAddresses],
       })),
     ready,
+    addresses: [...(own?.apiAddresses ?? [])],
   };
 }
