@@ -39,6 +39,7 @@ export async function runElection(
   following?.catch((error: unknown) => {
     log.debug("the watch on the Lease ended", { error: StatusError.from(error).message });
   });
+  let standingBy: string | undefined;
   try {
     while (!signal.aborted) {
       let token: FencingToken | undefined;
@@ -46,6 +47,11 @@ export async function runElection(
         token = await within(candidate.take(), options.renewDeadlineMillis, clock, signal);
       } catch (thrown) {
         log.warn("could not ask for leadership", { error: StatusError.from(thrown).message });
+      }
+      const { holder } = candidate;
+      if (token === undefined && holder !== "" && holder !== standingBy) {
+        standingBy = holder;
+        log.info("stands by", { lease: `${options.namespace}/${options.name}`, holder });
       }
       if (token && (await lead(options, candidate, token, signal, clock)) === "ended") return;
       if (signal.aborted) return;

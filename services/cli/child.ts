@@ -65,6 +65,8 @@ export class Child {
     // The pipe on standard input is how a child notices that its supervisor is gone.
     const child = spawn(process.execPath, [`${import.meta.dirname}/main.ts`, ...args], {
       stdio: ["pipe", output, output, ...(heard === undefined ? [] : ["ipc" as const])],
+      // A terminal's Ctrl-C is for the supervisor alone, which ends the others in order.
+      detached: true,
       env: { ...process.env, TRIREME_SUPERVISED: "1", [nameVariable]: this.name },
     });
     closeSync(output);
@@ -108,10 +110,15 @@ export class Child {
     }, delayMillis);
   }
 
-  /** SIGTERM, and SIGKILL after the grace; resolves when it is gone. */
-  async stop(graceMillis: number): Promise<void> {
+  /** From now on its end is wanted: it is not started again, and nothing is said of it. */
+  letEnd(): void {
     this.#stopping = true;
     clearTimeout(this.#timer);
+  }
+
+  /** SIGTERM, and SIGKILL after the grace; resolves when it is gone. */
+  async stop(graceMillis: number): Promise<void> {
+    this.letEnd();
     const child = this.#process;
     if (!child) return;
     const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));

@@ -141,6 +141,11 @@ export class LocalCluster {
     );
   }
 
+  get #all(): readonly Child[] {
+    const loops = [...this.schedulers, ...this.controllerManagers];
+    return [...this.masters, ...this.balancers, ...loops, ...this.kubelets, ...this.kubeProxies];
+  }
+
   startRest(): void {
     const active = [...this.controllerManagers.slice(0, 1), ...this.schedulers.slice(0, 1)];
     for (const child of [...this.kubelets, ...active, ...this.kubeProxies]) child.startOnce();
@@ -154,6 +159,7 @@ export class LocalCluster {
   async stop(): Promise<void> {
     for (const timer of this.#late.splice(0)) clearTimeout(timer);
     const { graceMillis } = stopTimes;
+    for (const child of this.#all) child.letEnd();
     const stop = (children: readonly Child[]) =>
       Promise.all(children.map((c) => c.stop(graceMillis)));
     await stop([...this.kubelets, ...this.kubeProxies]);

@@ -1,10 +1,12 @@
 /** A machine joins a running cluster by the line that `trireme token create` prints. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { call, connect } from "../../ha/rpc/mod.ts";
+import { ClusterClient } from "../../proto/gen/etcd.ts";
 import { trireme as run, TestCluster, until } from "./cluster.ts";
 
 const basePort = 35_400 + (process.pid % 40) * 100;
@@ -21,7 +23,11 @@ describe("trireme join", { concurrency: 1 }, () => {
   let line: string[] = [];
 
   const start = (args: readonly string[]) => {
-    const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    // A group of its own, as a terminal's foreground job.
+    const child = spawn(process.execPath, [main, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
     const one = { child, output: "" };
     for (const stream of [child.stdout, child.stderr]) {
       stream.on("data", (chunk: Buffer) => {
@@ -94,7 +100,14 @@ describe("trireme join", { concurrency: 1 }, () => {
     await Promise.all(started.map(stop));
     const second = await run([...line, ...machine]);
     assert.match(second.stderr, /node "far" of .* has joined already/);
-    await joined(start(["join", "--data-dir", directory]));
+    const job = start(["join", "--data-dir", directory]);
+    await joined(job);
+    // Ctrl-C in a terminal reaches every process of the job at once.
+    const gone = new Promise((resolve) => job.child.once("exit", resolve));
+    process.kill(-(job.child.pid ?? assert.fail("no pid")), "SIGINT");
+    assert.equal(await gone, 0);
+    assert.match(job.output, /stopping…\nstopped/);
+    assert.doesNotMatch(job.output, /a process ended/);
   });
 
   test("another machine becomes a master, with a vote and the whole API", async () => {
@@ -122,6 +135,49 @@ describe("trireme join", { concurrency: 1 }, () => {
     const found = await client.configMaps.get("made-far", "default");
     assert.equal(found.metadata?.name, "made-far");
     own.close();
+    client.close();
+    const log = (name: string) =>
+      readFileSync(join(place, "log", `${name}-master-far.log`), "utf8");
+    for (const program of ["scheduler", "controller-manager"]) {
+      await until(`the ${program} beside it`, async () => log(program).includes("stands by"));
+    }
+  });
+
+  test("the balancers send calls to the new master, and none once it is removed", async () => {
+    const client = cluster.client();
+    const balancers = [0, 1].map((i) => `http://127.0.0.1:${basePort - 980 + i}/metrics`);
+    /** Calls to the master so far, by each balancer and face; undefined: it is no master. */
+    const calls = async () => {
+      const pages = await Promise.all(balancers.map(async (url) => (await fetch(url)).text()));
+      return pages.flatMap((page) =>
+        ["api", "etcd"].map((face) => {
+          const line = `trireme_balancer_master_attempts_total{face="${face}",master="master-far"}`;
+          const value = page.split("\n").find((each) => each.startsWith(line));
+          return value === undefined ? undefined : Number(value.slice(line.length));
+        }),
+      );
+    };
+    await until("both balancers to know it", async () => {
+      return (await calls()).every((count) => count !== undefined);
+    });
+    await until("calls to reach it", async () => {
+      await client.configMaps.get("made-far", "default");
+      return (await calls()).some((count) => (count ?? 0) > 0);
+    });
+    const { ca, clientCert, clientKey, etcdEndpoints } = cluster.endpoints;
+    const pem = (file: string) => readFileSync(file, "utf8");
+    const etcd = connect(ClusterClient, {
+      addresses: etcdEndpoints,
+      tls: { ca: pem(ca), cert: pem(clientCert), key: pem(clientKey) },
+    });
+    const { members = [] } = await call(etcd, "memberList", { linearizable: true });
+    const far = members.find(({ name }) => name === "master-far");
+    await call(etcd, "memberRemove", { ID: far?.ID ?? 0n });
+    etcd.close();
+    await until("no balancer to know it", async () => {
+      return (await calls()).every((count) => count === undefined);
+    });
+    await client.configMaps.get("made-far", "default");
     client.close();
   });
 });

@@ -42,10 +42,14 @@ test("what a member says of itself is bounded, field by field", () => {
   assert.throws(announce({ name: long }), refusal(/name is a{32}… \(301 bytes\), must be at most/));
   assert.throws(announce({ clientAddresses: [long] }), refusal(/clientAddresses is a/));
   assert.throws(announce({ clientAddresses: many }), refusal(/clientAddresses is 17 addresses/));
+  assert.throws(announce({ apiAddresses: many }), refusal(/apiAddresses is 17 addresses/));
   const update = () => plan(ChangeAction.update, { id: 2, peerAddresses: many });
   assert.throws(update, refusal(/addresses is 17 addresses, must be at most 16 of them/));
   const told = plan(ChangeAction.announce, { id: 2, name: "m2", clientAddresses: ["http://m2"] });
   assert.deepEqual(told?.roster.peers[1]?.clientAddresses, ["http://m2"]);
+  const apiAddresses = ["grpc://m2:7443", "https://m2:6443"];
+  const served = plan(ChangeAction.announce, { id: 2, name: "m2", apiAddresses });
+  assert.deepEqual(served?.roster.peers[1]?.apiAddresses, apiAddresses);
 });
 
 test("a member without an id or an identity is not added", () => {

@@ -237,6 +237,7 @@ export class Master implements Joined {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    for (const child of [this.#child, ...this.#beside]) child.letEnd();
     await Promise.all(this.#beside.map((child) => child.stop(stopMillis)));
     await this.#child.stop(stopMillis);
     this.#client.close();
