@@ -223,7 +223,9 @@ class LocalStore implements DirectStore {
       appliedIndex: machine.appliedIndex,
       diskBytes,
       keys: machine.keys,
-      members: [{ id: member, name, connected: true, learner: false, apiAddresses: [], matchIndex }],
+      members: [
+        { id: member, name, connected: true, learner: false, apiAddresses: [], matchIndex },
+      ],
     };
   }
 

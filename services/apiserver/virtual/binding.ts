@@ -3,7 +3,7 @@ import type { Binding } from "../../../proto/gen/core.ts";
 import { assign } from "../verbs/pods.ts";
 import type { VirtualKind } from "../verbs/virtual-kind.ts";
 
-/** Answers the binding itself; whoever asked needs the right to create bindings, not pods/binding. */
+/** Answers the binding itself; the caller needs the right to create bindings, not pods/binding. */
 export const binding: VirtualKind = {
   async create(backend, call, document, namespace, dryRun) {
     const resource = backend.registry.byPlural("v1", "bindings");
