@@ -6,6 +6,7 @@ import { NodeInfo } from "./node-info.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
 import { Snapshot } from "./snapshot.ts";
 import type { VolumeLookup } from "./volume-lookup.ts";
+import type { WorkloadLookup } from "./workload-lookup.ts";
 
 interface Placed {
   readonly info: PodInfo;
@@ -31,8 +32,8 @@ export class ClusterCache {
   /** Per apiserver, its nodes' last measured use. */
   readonly #livenesses = new Map<string, NodeLiveness>();
 
-  constructor(volumes?: VolumeLookup) {
-    this.snapshot = new Snapshot(volumes);
+  constructor(volumes?: VolumeLookup, workloads?: WorkloadLookup) {
+    this.snapshot = new Snapshot(volumes, workloads);
   }
 
   setNode(node: Node): void {
@@ -71,7 +72,11 @@ export class ClusterCache {
     const known = this.#pods.get(key);
     if (!known) return;
     this.#pods.delete(key);
-    this.#nodes.get(known.nodeName)?.removePod(key);
+    const node = this.#nodes.get(known.nodeName);
+    if (node) {
+      this.snapshot.podMoved(known.info, node, -1);
+      node.removePod(key);
+    }
     this.#sweep(known.nodeName);
   }
 
@@ -130,9 +135,12 @@ export class ClusterCache {
   #place(placed: Placed): void {
     const { info, nodeName } = placed;
     const known = this.#pods.get(info.key);
-    if (known && known.nodeName !== nodeName) this.removePod(info.key);
+    if (known) this.removePod(info.key);
     this.#pods.set(info.key, placed);
-    this.#node(nodeName).addPod(info);
+    const node = this.#node(nodeName);
+    node.addPod(info);
+    this.snapshot.podMoved(info, node, 1);
+    this.snapshot.nominations.delete(info.key);
   }
 
   /** Pods may be seen before their node: the entry then waits for it. */

@@ -6,6 +6,7 @@ import {
   resourceAmounts,
 } from "../kinds/mod.ts";
 import type { PodInfo } from "./pod-info.ts";
+import type { Labels } from "./pod-terms.ts";
 
 /** Measured use of a node: cpu in millicores, memory in bytes. */
 export interface Usage {
@@ -18,6 +19,7 @@ export class NodeInfo {
   readonly name: string;
   readonly pods = new Map<string, PodInfo>();
   node: Node | undefined;
+  labels: Labels = {};
   allocatable: ResourceAmounts = {};
   usage: Usage | undefined;
   /** Taints that keep pods away: NoSchedule and NoExecute. */
@@ -28,7 +30,6 @@ export class NodeInfo {
   readonly scoredRequested = { cpu: 0, memory: 0 };
   /** Image sizes in bytes by every name the node knows the image by. */
   images: ReadonlyMap<string, number> = new Map();
-  readonly #replicas = new Map<string, number>();
   #podsWithPorts = 0;
 
   constructor(name: string) {
@@ -41,6 +42,7 @@ export class NodeInfo {
 
   setNode(node: Node | undefined): void {
     this.node = node;
+    this.labels = node?.metadata?.labels ?? {};
     this.allocatable = resourceAmounts(node?.status?.allocatable);
     const taints = node?.spec?.taints ?? [];
     this.taints = taints.filter(({ effect }) => effect === "NoSchedule" || effect === "NoExecute");
@@ -65,11 +67,6 @@ export class NodeInfo {
     this.#account(pod, -1);
   }
 
-  /** Pods of one controller here that are not being deleted. */
-  replicasOf(ownerUid: string): number {
-    return this.#replicas.get(ownerUid) ?? 0;
-  }
-
   /** A port of the pod's that another pod on this node already has. */
   conflictingPort(wanted: readonly HostPort[]): HostPort | undefined {
     if (wanted.length === 0 || this.#podsWithPorts === 0) return undefined;
@@ -89,10 +86,5 @@ export class NodeInfo {
     this.scoredRequested.cpu += sign * pod.scoredRequests.cpu;
     this.scoredRequested.memory += sign * pod.scoredRequests.memory;
     if (pod.hostPorts.length > 0) this.#podsWithPorts += sign;
-    const { ownerUid } = pod;
-    if (ownerUid === undefined || pod.pod.metadata?.deletionTimestamp) return;
-    const replicas = this.replicasOf(ownerUid) + sign;
-    if (replicas > 0) this.#replicas.set(ownerUid, replicas);
-    else this.#replicas.delete(ownerUid);
   }
 }

@@ -7,14 +7,23 @@ import {
   podRequests,
   type ResourceAmounts,
 } from "../kinds/mod.ts";
+import { type Labels, type PodRules, podRules } from "./pod-terms.ts";
 
 /** An earlier deadline is scheduled first among pods of one priority; an RFC 3339 time. */
-export const deadlineAnnotation = "scheduler.trireme.io/deadline";
+export const deadlineAnnotation = "trireme.dev/deadline";
+
+const noLabels: Labels = {};
 
 /** A pod with what the scheduler asks of it over and over, computed once. */
 export interface PodInfo {
   readonly key: string;
   readonly pod: Pod;
+  readonly namespace: string;
+  readonly labels: Labels;
+  /** What the pod says about pods near it. */
+  readonly rules: PodRules;
+  /** Equal for pods of one namespace with the same labels and rules, such as those of a template. */
+  readonly setKey: string;
   readonly priority: number;
   /** Unix milliseconds; Infinity without a deadline. */
   readonly deadlineMillis: number;
@@ -31,13 +40,31 @@ export interface PodInfo {
 /** Upstream's `DefaultMilliCPURequest` and `DefaultMemoryRequest`. */
 const standIn = { cpu: 100, memory: 200 * 1024 * 1024 } as const;
 
+const known = new WeakMap<Pod, PodInfo>();
+
+/** The same for the same copy of a pod, which nobody may change. */
 export function podInfo(pod: Pod): PodInfo {
+  let info = known.get(pod);
+  if (info === undefined) {
+    info = compute(pod);
+    known.set(pod, info);
+  }
+  return info;
+}
+
+function compute(pod: Pod): PodInfo {
+  const { labels = noLabels, namespace = "", deletionTimestamp } = pod.metadata ?? {};
+  const { podAffinity, podAntiAffinity } = pod.spec?.affinity ?? {};
   const requests = podRequests(pod);
   const deadline = parseTime(pod.metadata?.annotations?.[deadlineAnnotation]);
   const owner = pod.metadata?.ownerReferences?.find(({ controller }) => controller);
   return {
     key: keyOf(pod),
     pod,
+    namespace,
+    labels,
+    rules: podRules(pod),
+    setKey: JSON.stringify([namespace, !deletionTimestamp, labels, podAffinity, podAntiAffinity]),
     priority: pod.spec?.priority ?? 0,
     deadlineMillis: deadline ?? Number.POSITIVE_INFINITY,
     requests,

@@ -8,6 +8,7 @@ import {
   runElectedProgram,
 } from "../client/mod.ts";
 import { defaultPlugins } from "./plugins/mod.ts";
+import { preemption } from "./preemption/plugin.ts";
 import { Scheduler } from "./scheduler.ts";
 import { volumeBinder } from "./volume-binder.ts";
 
@@ -42,7 +43,11 @@ export const program = define({
         const scheduler = new Scheduler({
           ...context,
           recorder,
-          plugins: [...defaultPlugins, volumeBinder(context)],
+          plugins: [
+            ...defaultPlugins,
+            volumeBinder(context),
+            preemption({ client, recorder, clock, log }),
+          ],
           schedulerName: component,
         });
         processMetrics.collect(

@@ -51,6 +51,8 @@ export class SchedulingQueue {
   /** By `resource action`. */
   readonly #interests = new Map<string, Interest[]>();
   readonly #pods = new Map<string, Waiting>();
+  /** Those that an event may bring back: gated, unschedulable, and woken in their backoff. */
+  readonly #parked = new Set<Waiting>();
   readonly #active: Heap<Waiting>;
   readonly #backoff = new Heap<{ readonly pod: Waiting; readonly until: number }>(
     (a, b) => a.until - b.until,
@@ -122,6 +124,7 @@ export class SchedulingQueue {
         takenAt: 0,
         unschedulableSince: 0,
       };
+      if (known) this.#parked.delete(known);
       this.#pods.set(info.key, pod);
       this.#enqueue(pod);
     }
@@ -139,7 +142,10 @@ export class SchedulingQueue {
   }
 
   delete(key: string): void {
+    const pod = this.#pods.get(key);
+    if (pod === undefined) return;
     this.#pods.delete(key);
+    this.#parked.delete(pod);
   }
 
   /** The pod to schedule next; undefined when the signal aborts. One caller at a time. */
@@ -171,6 +177,7 @@ export class SchedulingQueue {
       this.#delay(pod, true);
     } else {
       pod.state = "unschedulable";
+      this.#parked.add(pod);
       pod.unschedulableSince = this.#clock.monotonicMillis();
       this.#arm(pod.unschedulableSince + queueLimits.unschedulableMillisMax);
     }
@@ -191,7 +198,7 @@ export class SchedulingQueue {
     this.#recent.push(event);
     if (this.#recent.length > queueLimits.recentEventsMax) this.#recent.shift();
     const woken: Waiting[] = [];
-    for (const pod of this.#pods.values()) {
+    for (const pod of this.#parked) {
       if (pod.state === "gated" && this.#framework.preEnqueue(pod.info) === undefined) {
         woken.push(pod);
       } else if (pod.state === "unschedulable" && this.#concerns(event, pod)) woken.push(pod);
@@ -252,18 +259,23 @@ export class SchedulingQueue {
   #delay(pod: Waiting, woken: boolean): void {
     pod.state = "backoff";
     pod.woken = woken;
+    if (woken) this.#parked.add(pod);
+    else this.#parked.delete(pod);
     this.#backoff.push({ pod, until: pod.backoffUntil });
     this.#arm(pod.backoffUntil);
   }
 
   /** Active, or gated when a plugin does not let it into the queue. */
   #enqueue(pod: Waiting): void {
-    if (this.#framework.preEnqueue(pod.info)) pod.state = "gated";
-    else this.#activate(pod);
+    if (this.#framework.preEnqueue(pod.info)) {
+      pod.state = "gated";
+      this.#parked.add(pod);
+    } else this.#activate(pod);
   }
 
   #activate(pod: Waiting): void {
     pod.state = "active";
+    this.#parked.delete(pod);
     this.#active.push(pod);
   }
 
@@ -308,10 +320,11 @@ export class SchedulingQueue {
       if (pod.state !== "backoff" || pod.backoffUntil !== until) continue;
       someDue = true;
       pod.woken = true;
+      this.#parked.add(pod);
     }
     const due: Waiting[] = [];
     let next = this.#backoff.peek()?.until ?? Number.POSITIVE_INFINITY;
-    for (const pod of this.#pods.values()) {
+    for (const pod of this.#parked) {
       if (pod.state === "backoff" && pod.woken && someDue) due.push(pod);
       if (pod.state !== "unschedulable") continue;
       const until = pod.unschedulableSince + queueLimits.unschedulableMillisMax;

@@ -24,7 +24,7 @@ export interface Report {
   /** Unschedulable: the cluster has no place; SchedulerError: the attempt itself failed. */
   readonly reason: "Unschedulable" | "SchedulerError";
   readonly message: string;
-  /** Where a postFilter plugin makes room. */
+  /** Where a postFilter plugin makes room; empty: nowhere any more; undefined: as it was. */
   readonly nominatedNode: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export async function reportWaiting(
 ): Promise<void> {
   const conditions = pod.status?.conditions ?? [];
   const known = conditions.find(({ type }) => type === "PodScheduled");
-  const nominated = nominatedNode ?? pod.status?.nominatedNodeName;
+  const nominated = (nominatedNode ?? pod.status?.nominatedNodeName) || undefined;
   const isKnown = known?.status === "False" && known.message === message;
   if (isKnown && nominated === pod.status?.nominatedNodeName) return;
   const now = rfc3339Seconds(clock.wallMillis());
@@ -51,8 +51,9 @@ export async function reportWaiting(
   const others = conditions.filter(({ type }) => type !== "PodScheduled");
   const about = { ...pod, kind: "Pod", apiVersion: "v1" };
   recorder.event(about, "Warning", "FailedScheduling", message);
+  const { nominatedNodeName: _, ...rest } = pod.status ?? {};
   const status = {
-    ...pod.status,
+    ...rest,
     conditions: [...others, condition],
     ...(nominated !== undefined && { nominatedNodeName: nominated }),
   };

@@ -17,6 +17,7 @@ import { SchedulingQueue } from "./queue.ts";
 import { type Report, reportWaiting } from "./report.ts";
 import { volumeLookup } from "./volume-lookup.ts";
 import { isWaiting, podEvent, watchCluster } from "./watch.ts";
+import { workloadLookup } from "./workload-lookup.ts";
 
 export interface SchedulerOptions {
   readonly client: Pick<TriremeClient, "bind" | "pods">;
@@ -57,7 +58,7 @@ export class Scheduler {
   constructor(options: SchedulerOptions) {
     const { plugins, clock, informers, schedulerName, random = Math.random } = options;
     this.#options = options;
-    this.#cache = new ClusterCache(volumeLookup(informers));
+    this.#cache = new ClusterCache(volumeLookup(informers), workloadLookup(informers));
     this.#framework = new Framework({ plugins, random, after: clock.after.bind(clock) });
     this.#queue = new SchedulingQueue(this.#framework, clock);
     watchCluster({ informers, cache: this.#cache, queue: this.#queue, schedulerName });
@@ -121,10 +122,14 @@ export class Scheduler {
         return;
       }
       const { message, plugins, diagnosis } = placement.refusal;
-      const room = await this.#framework.postFilter(cycle, diagnosis, leading.signal);
+      const room = await this.#framework.postFilter(cycle, diagnosis, leading);
+      const { nominatedNode } = room ?? {};
+      if (nominatedNode) this.#cache.snapshot.nominations.set(info, nominatedNode);
+      else if (nominatedNode === "") this.#cache.snapshot.nominations.delete(info.key);
       this.#queue.refused(info.key, plugins);
       this.#count(info, "unschedulable");
-      this.#report(info, "Unschedulable", message, leading, room?.nominatedNode);
+      const full = room?.message ? `${message} ${room.message}` : message;
+      this.#report(info, "Unschedulable", full, leading, nominatedNode);
     } catch (error) {
       this.#failed(info, error, leading);
     }
@@ -147,7 +152,7 @@ export class Scheduler {
       } else if (verdict.length === 0) {
         this.#track(this.#underWay, this.#bindingCycle(cycle, node, leading));
       } else {
-        const permitted = this.#framework.waitForPermit(verdict, leading.signal);
+        const permitted = this.#framework.waitForPermit(cycle.pod, verdict, leading.signal);
         this.#track(this.#parked, this.#afterPermit(permitted, cycle, node, leading));
       }
     } catch (error) {

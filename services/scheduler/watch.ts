@@ -63,6 +63,7 @@ function watchPods(targets: WatchTargets): void {
     updated: (previous, pod) => podSeen(targets, previous, pod),
     deleted(pod) {
       queue.delete(keyOf(pod));
+      cache.snapshot.nominations.delete(keyOf(pod));
       cache.removePod(keyOf(pod));
       if (pod.spec?.nodeName) queue.event(podEvent("deleted", pod, undefined));
     },
@@ -80,15 +81,21 @@ function podSeen(targets: WatchTargets, previous: Pod | undefined, pod: Pod): vo
       // The pod's object stays, but what it held on its node is free.
       queue.event(podEvent("deleted", previous ?? pod, undefined));
     } else if (!previous?.spec?.nodeName) queue.event(podEvent("added", undefined, pod));
-    else if (!finished && queue.wants("Pod", "updated") && podView(previous) !== podView(pod)) {
+    else if (
+      !finished &&
+      queue.wants("Pod", "updated") &&
+      placedView(previous) !== placedView(pod)
+    ) {
       queue.event(podEvent("updated", previous, pod));
     }
     return;
   }
   if (!isWaiting(pod, targets.schedulerName)) {
     queue.delete(key);
+    cache.snapshot.nominations.delete(key);
     return;
   }
+  nominationSeen(cache, previous, pod);
   const known = queue.get(key);
   if (known && known.pod.metadata?.uid === pod.metadata?.uid) {
     if (podView(known.pod) === podView(pod)) {
@@ -97,6 +104,16 @@ function podSeen(targets: WatchTargets, previous: Pod | undefined, pod: Pod): vo
     }
   } else if (cache.isPlaced(key)) return;
   queue.put(podInfo(pod));
+}
+
+/** What this scheduler has nominated stands in its memory before the API shows it. */
+function nominationSeen({ snapshot }: ClusterCache, previous: Pod | undefined, pod: Pod): void {
+  const { nominations } = snapshot;
+  const before = previous?.status?.nominatedNodeName;
+  const now = pod.status?.nominatedNodeName;
+  const known = nominations.nodeOf(keyOf(pod));
+  if (now) nominations.set(podInfo(pod), known ?? now);
+  else if (before) nominations.delete(keyOf(pod));
 }
 
 /** Whether this scheduler should find a node for the pod. */
@@ -120,6 +137,12 @@ export function podEvent(
 /** The fields of a node that scheduling looks at. */
 function schedulingView({ metadata, spec, status }: Node): string {
   return JSON.stringify([metadata?.labels, spec?.unschedulable, spec?.taints, status?.allocatable]);
+}
+
+/** What of a placed pod matters to others: few of its changes, which are mostly of its status. */
+function placedView({ metadata, spec }: Pod): string {
+  const requests = spec?.containers?.map(({ resources }) => resources?.requests);
+  return JSON.stringify([metadata?.labels, metadata?.deletionTimestamp, requests]);
 }
 
 function podView({ metadata, spec }: Pod): string {

@@ -8,6 +8,7 @@ import { defaultPlugins } from "../../services/scheduler/plugins/mod.ts";
 import { prioritySort } from "../../services/scheduler/plugins/priority-sort.ts";
 import { podInfo } from "../../services/scheduler/pod-info.ts";
 import { Snapshot } from "../../services/scheduler/snapshot.ts";
+import { noWorkloads } from "../../services/scheduler/workload-lookup.ts";
 
 function node(name: string, change: Partial<Node> = {}, pods: Pod[] = []): NodeInfo {
   const info = new NodeInfo(name);
@@ -24,18 +25,22 @@ function node(name: string, change: Partial<Node> = {}, pods: Pod[] = []): NodeI
 }
 
 function pod(spec: PodSpec = {}, name = "p", owner?: string): Pod {
-  const ownerReferences = owner ? [{ uid: owner, controller: true }] : [];
-  return { metadata: { name, namespace: "default", ownerReferences }, spec };
+  if (owner === undefined) return { metadata: { name, namespace: "default" }, spec };
+  const ownerReferences = [{ kind: "ReplicaSet", name: owner, uid: owner, controller: true }];
+  return { metadata: { name, namespace: "default", labels: { owner }, ownerReferences }, spec };
 }
 
 const requesting = (requests: Record<string, string>): PodSpec => ({
   containers: [{ name: "c", resources: { requests } }],
 });
 
+/** Every owner's pods have its name as their label. */
+const ownerSelector = (_kind: string, name: string) => ({ matchLabels: { owner: name } });
+
 function place(wanted: Pod, nodes: NodeInfo[], plugins: readonly Plugin[] = defaultPlugins) {
   const sorted = plugins.includes(prioritySort) ? plugins : [prioritySort, ...plugins];
   const framework = new Framework({ plugins: sorted, random: () => 0.99, after: () => () => {} });
-  const snapshot = new Snapshot();
+  const snapshot = new Snapshot(undefined, { ...noWorkloads, ownerSelector });
   for (const each of nodes) snapshot.changed(each, new Map());
   const placement = framework.schedule(new Cycle(podInfo(wanted), snapshot));
   return "node" in placement ? placement.node.name : placement.refusal.message;
@@ -256,11 +261,9 @@ test("scores: each plugin alone prefers the node it should", () => {
   }
 });
 
-test("replicas of one owner land on one node each, even where the nodes are loaded unevenly", () => {
+test("replicas of one owner land on one node each, even where requests fill the nodes unevenly", () => {
   const load = pod(requesting({ cpu: "1800m", memory: "3Gi" }), "load");
   const nodes = [node("a"), node("b", {}, [load]), node("c")];
-  nodes[0]!.usage = { cpu: 0, memory: 0 };
-  nodes[1]!.usage = { cpu: 2_000, memory: 2 ** 32 };
   const landed = ["0", "1", "2"].map((name) => {
     const replica = pod(requesting({ cpu: "10m" }), name, "rs");
     const on = place(replica, nodes);

@@ -1,82 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import type { Node, Pod } from "../../proto/gen/core.ts";
-import { createEventRecorder, InformerFactory } from "../../services/client/mod.ts";
 import {
   deadlineAnnotation,
-  defaultPlugins,
   on,
   type Plugin,
   type Refusal,
   refuse,
-  Scheduler,
 } from "../../services/scheduler/mod.ts";
-import { FakeClock, settle } from "../client/fake-clock.ts";
-import { quietLog } from "../client/quiet-log.ts";
-import { RealApi } from "../client/real-api.ts";
-
-const node = (name: string, cpu = "2"): Node => ({
-  metadata: { name },
-  status: { allocatable: { cpu, memory: "4Gi", pods: "100" } },
-});
-const pod = (name: string, cpu = "100m", change: Partial<Pod> = {}): Pod => ({
-  ...change,
-  metadata: { name, namespace: "default", ...change.metadata },
-  spec: {
-    containers: [{ name: "c", image: "i", resources: { requests: { cpu } } }],
-    ...change.spec,
-  },
-});
-/** The highest class but one; a pod may state no priority but that of its class. */
-const critical = { priorityClassName: "system-cluster-critical", priority: 2_000_000_000 };
-
-async function start(fence?: { lease: string; token: string }, more: readonly Plugin[] = []) {
-  const clock = new FakeClock();
-  const api = await RealApi.open({ clock });
-  const client = api.client();
-  const informing = new AbortController();
-  const informers = new InformerFactory({ client, log: quietLog, clock });
-  const { events } = client;
-  const recorder = createEventRecorder({ events, component: "s", clock, log: quietLog });
-  const scheduler = new Scheduler({
-    client,
-    informers,
-    recorder,
-    plugins: [...defaultPlugins, ...more],
-    schedulerName: "default-scheduler",
-    clock,
-    log: quietLog,
-  });
-  informers.start(informing.signal);
-  await informers.whenSynced();
-  let leading = new AbortController();
-  let lead = Promise.resolve();
-  const begin = () => {
-    leading = new AbortController();
-    lead = scheduler.lead(fence, leading.signal);
-  };
-  const pause = async () => {
-    leading.abort();
-    await lead;
-  };
-  const end = async () => {
-    await pause();
-    informing.abort();
-    await informers.ended();
-    await recorder.flush();
-    await api.close();
-  };
-  const nodeOf = (name: string) => api.get("Pod", `default/${name}`)?.spec?.nodeName;
-  const conditionOf = (name: string) =>
-    api.get("Pod", `default/${name}`)?.status?.conditions?.find((c) => c.type === "PodScheduled");
-  /** Deletes a pod, and lets its kubelet end it. */
-  const remove = async (name: string) => {
-    await client.pods.delete(name, "default");
-    await api.finishPod(`default/${name}`);
-  };
-  return { api, clock, client, scheduler, begin, pause, end, remove, nodeOf, conditionOf };
-}
+import { settle } from "../client/fake-clock.ts";
+import { critical, node, pod, start } from "./harness.ts";
 
 test("pods are bound, and an event says where", async () => {
   const { api, client, begin, end, nodeOf } = await start();
@@ -276,7 +209,9 @@ test("postFilter makes room, and the pod's status names the node", async () => {
       return { nominatedNode: "n1" };
     },
   };
-  const { api, clock, client, begin, end, nodeOf, remove } = await start(undefined, [evicting]);
+  const { api, clock, client, begin, end, nodeOf, remove } = await start(undefined, () => [
+    evicting,
+  ]);
   begin();
   await client.nodes.create(node("n1", "1"));
   await client.pods.create(pod("victim", "800m"));
@@ -303,7 +238,7 @@ test("permit lets a pod wait while others are bound; allowed, refused or out of 
     },
     unreserve: ({ pod }) => void undone.push(pod.key),
   };
-  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, [gang]);
+  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, () => [gang]);
   begin();
   await client.nodes.create(node("n1", "1"));
   for (const name of ["gang-a", "gang-b", "gang-c", "free"]) await client.pods.create(pod(name));
@@ -322,7 +257,7 @@ test("permit lets a pod wait while others are bound; allowed, refused or out of 
   await clock.advance(20_000);
   assert.equal(
     conditionOf("gang-c")?.message,
-    "rejected due to timeout after waiting 20000ms at plugin Gang",
+    "rejected due to timeout after waiting 20s at plugin Gang",
   );
   assert.deepEqual(undone, ["default/gang-b", "default/gang-c"]);
   await end();
@@ -337,7 +272,7 @@ test("a pod that waits for a permit when leadership ends is tried again by the n
       return asked++ === 0 ? { until, timeoutMillis: 600_000 } : undefined;
     },
   };
-  const { client, begin, pause, end, nodeOf, conditionOf } = await start(undefined, [once]);
+  const { client, begin, pause, end, nodeOf, conditionOf } = await start(undefined, () => [once]);
   begin();
   await client.nodes.create(node("n1"));
   await client.pods.create(pod("a"));
@@ -370,7 +305,9 @@ test("preBind may refuse, a bind plugin may bind, and postBind is told", async (
       throw new Error("what postBind throws changes nothing");
     },
   };
-  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, [volumes]);
+  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, () => [
+    volumes,
+  ]);
   begin();
   await client.nodes.create(node("n1"));
   await client.pods.create(pod("a"));
@@ -397,7 +334,7 @@ test("a plugin that throws fails one attempt, not the scheduler", async () => {
       return undefined;
     },
   };
-  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, [broken]);
+  const { clock, client, begin, end, nodeOf, conditionOf } = await start(undefined, () => [broken]);
   begin();
   await client.nodes.create(node("n1"));
   await client.pods.create(pod("a"));

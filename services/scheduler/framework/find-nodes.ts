@@ -1,6 +1,7 @@
 /** The stages preFilter and filter: which nodes a pod can run on. */
 import type { NodeInfo } from "../node-info.ts";
-import type { Cycle } from "./cycle.ts";
+import type { PodInfo } from "../pod-info.ts";
+import { type Cycle, StateKey } from "./cycle.ts";
 import { explainDiagnosis, type Placement, placementRefused } from "./placement.ts";
 import { type Plugin, type Refusal, refuseForGood } from "./types.ts";
 
@@ -32,21 +33,19 @@ export function findNodes(
 ): FoundNodes | { readonly placement: Placement } {
   const prepared = preFilter(plugins, cycle);
   if ("placement" in prepared) return prepared;
-  const { filters, allowed } = prepared;
   const { nodes } = cycle.snapshot;
+  const nominated = nominatedNode(cycle);
+  if (nominated && verdictOn(prepared, cycle, nominated) === undefined) {
+    return { nodes: [nominated], examined: 0 };
+  }
   const enough = nodesToFind(nodes.length);
   const found: NodeInfo[] = [];
   const refused: [NodeInfo, Refused][] = [];
-  const leftOut = allowed && {
-    plugin: allowed.plugins[0] ?? "",
-    refusal: refuseForGood(`node(s) didn't satisfy plugin(s) [${allowed.plugins.join(" ")}]`),
-  };
   let examined = 0;
   while (examined < nodes.length && found.length < enough) {
     const node = nodes[(from + examined) % nodes.length] as NodeInfo;
     examined++;
-    const why =
-      leftOut && !allowed.names.has(node.name) ? leftOut : firstRefusal(filters, cycle, node);
+    const why = verdictOn(prepared, cycle, node);
     if (why) refused.push([node, why]);
     else found.push(node);
   }
@@ -54,20 +53,21 @@ export function findNodes(
   return { placement: explainDiagnosis(nodes.length, new Map(refused)) };
 }
 
-interface Refused {
+export interface Refused {
   readonly plugin: string;
   readonly refusal: Refusal;
 }
 
 type Filter = Plugin & Required<Pick<Plugin, "filter">>;
 
-interface Prepared {
+/** What preFilter has left. */
+export interface Prepared {
   readonly filters: readonly Filter[];
-  /** The nodes that preFilter left, and the plugins that left out the others. */
-  readonly allowed: { readonly names: Set<string>; readonly plugins: string[] } | undefined;
+  /** The nodes that preFilter left, and why it left out the others. */
+  readonly allowed: { readonly names: ReadonlySet<string>; readonly others: Refused } | undefined;
 }
 
-function preFilter(
+export function preFilter(
   plugins: readonly Plugin[],
   cycle: Cycle,
 ): Prepared | { readonly placement: Placement } {
@@ -87,11 +87,81 @@ function preFilter(
     }
     if (!result?.skip && hasFilter(plugin)) filters.push(plugin);
   }
-  return { filters, allowed };
+  const prepared = {
+    filters,
+    allowed: allowed && { names: allowed.names, others: leftOut(allowed) },
+  };
+  cycle.write(preparedKey, prepared);
+  return prepared;
+}
+
+const preparedKey = new StateKey<Prepared>("filters");
+
+function leftOut({ plugins }: { readonly plugins: readonly string[] }): Refused {
+  const reason = `node(s) didn't satisfy plugin(s) [${plugins.join(" ")}]`;
+  return { plugin: plugins[0] ?? "", refusal: refuseForGood(reason) };
 }
 
 function hasFilter(plugin: Plugin): plugin is Filter {
   return plugin.filter !== undefined;
+}
+
+/** Where room has been made for the pod. */
+function nominatedNode({ pod, snapshot }: Cycle): NodeInfo | undefined {
+  const name = snapshot.nominations.nodeOf(pod.key) ?? pod.pod.status?.nominatedNodeName;
+  return name ? snapshot.node(name) : undefined;
+}
+
+/** Of a cycle whose preFilter stage has run: why the pod cannot go to the node. */
+export function nodeVerdict(cycle: Cycle, node: NodeInfo): Refused | undefined {
+  return verdictOn(cycle.read(preparedKey), cycle, node);
+}
+
+/** The same of every filter, and not of the first that refuses. */
+export function nodeVerdicts(cycle: Cycle, node: NodeInfo): readonly Refused[] {
+  const { filters, allowed } = cycle.read(preparedKey);
+  if (allowed && !allowed.names.has(node.name)) return [allowed.others];
+  return filters.flatMap((filter) => {
+    const verdict = verdictOn({ filters: [filter], allowed: undefined }, cycle, node);
+    return verdict ?? [];
+  });
+}
+
+/**
+ * Pods of no lower priority that are nominated to the node must find room beside this one. They may
+ * also be what it wants to be near, and may never come: so it must fit without them as well.
+ */
+function verdictOn(
+  { filters, allowed }: Prepared,
+  cycle: Cycle,
+  node: NodeInfo,
+): Refused | undefined {
+  if (allowed && !allowed.names.has(node.name)) return allowed.others;
+  const { pod, snapshot } = cycle;
+  const expected: PodInfo[] = [];
+  for (const other of snapshot.nominations.on(node.name).values()) {
+    if (other.key === pod.key || other.priority < pod.priority) continue;
+    if (!node.pods.has(other.key)) expected.push(other);
+  }
+  if (expected.length > 0) {
+    for (const other of expected) putOn(cycle, other, node);
+    const why = firstRefusal(filters, cycle, node);
+    for (const other of expected) takeOff(cycle, other, node);
+    if (why) return why;
+  }
+  return firstRefusal(filters, cycle, node);
+}
+
+/** Supposes within the cycle that the pod is on the node. To be undone before the cycle goes on. */
+export function putOn(cycle: Cycle, pod: PodInfo, node: NodeInfo): void {
+  node.addPod(pod);
+  for (const filter of cycle.read(preparedKey).filters) filter.podAdded?.(cycle, pod, node);
+}
+
+/** The reverse of {@link putOn}. */
+export function takeOff(cycle: Cycle, pod: PodInfo, node: NodeInfo): void {
+  node.removePod(pod.key);
+  for (const filter of cycle.read(preparedKey).filters) filter.podRemoved?.(cycle, pod, node);
 }
 
 function firstRefusal(

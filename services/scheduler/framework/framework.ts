@@ -1,8 +1,10 @@
 /** Runs the plugins of a scheduler, stage by stage. Holds no state of its own beyond a cycle. */
+import { formatGoDuration } from "../../kinds/mod.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
 import type { Cycle } from "./cycle.ts";
-import { findNodes } from "./find-nodes.ts";
+import { type Explanation, explainCycle } from "./explain.ts";
+import { findNodes, nodeVerdict, putOn, takeOff } from "./find-nodes.ts";
 import { type Placement, placementRefused } from "./placement.ts";
 import { chooseNode, scoreNodes } from "./score-nodes.ts";
 import {
@@ -10,6 +12,7 @@ import {
   type Diagnosis,
   type PermitWait,
   type Plugin,
+  type PostFilterContext,
   type PostFilterResult,
   permitMillisMax,
   type QueuedPod,
@@ -35,6 +38,8 @@ export class Framework {
   readonly #sort: (a: QueuedPod, b: QueuedPod) => number;
   readonly #preEnqueue: readonly Plugin[];
   readonly #postFilter: readonly Plugin[];
+  /** How to refuse each pod that waits for a permit, by its key. */
+  readonly #parked = new Map<string, (plugin: string, reason: string) => void>();
   /** Where the next search for nodes begins, so that all of them get their turn. */
   #searchFrom = 0;
 
@@ -85,17 +90,34 @@ export class Framework {
     return { node: chooseNode(found.nodes, totals, this.#options.random) };
   }
 
-  /** The first plugin that makes room ends the stage. */
+  /** What every plugin says about every node. */
+  explain(cycle: Cycle): Explanation {
+    return explainCycle(this.plugins, cycle);
+  }
+
+  /**
+   * The first plugin that makes room ends the stage. Of the others the messages are collected.
+   * Nothing when no plugin has anything to say.
+   */
   async postFilter(
     cycle: Cycle,
     diagnosis: Diagnosis,
-    signal: AbortSignal,
+    write: Pick<PostFilterContext, "signal" | "fence">,
   ): Promise<PostFilterResult | undefined> {
+    let last: PostFilterResult | undefined;
     for (const plugin of this.#postFilter) {
-      const result = await plugin.postFilter?.(cycle, diagnosis, signal);
-      if (result) return result;
+      const context: PostFilterContext = {
+        ...write,
+        verdict: (node) => nodeVerdict(cycle, node)?.refusal,
+        putOn: (pod, node) => putOn(cycle, pod, node),
+        takeOff: (pod, node) => takeOff(cycle, pod, node),
+        refuseParked: (key, reason) => this.#refuseParked(key, plugin.name, reason),
+      };
+      const result = await plugin.postFilter?.(cycle, diagnosis, context);
+      if (result?.nominatedNode) return result;
+      last = result ?? last;
     }
-    return undefined;
+    return last;
   }
 
   /** All plugins take note, or none: after a refusal everything is unreserved. */
@@ -130,16 +152,27 @@ export class Framework {
     return waits;
   }
 
+  /** The first refusal ends the wait. */
   async waitForPermit(
+    pod: PodInfo,
     waits: readonly PluginWait[],
     signal: AbortSignal,
   ): Promise<PluginRefusal | undefined> {
-    const verdicts = waits.map((wait) => this.#waitFor(wait, signal));
-    for (const verdict of verdicts) {
-      const refusal = await verdict;
-      if (refusal) return refusal;
+    const ended = new AbortController();
+    const either = AbortSignal.any([signal, ended.signal]);
+    const verdicts = waits.map((wait) => this.#waitFor(wait, either));
+    const refused = new Promise<PluginRefusal>((resolve, reject) => {
+      this.#parked.set(pod.key, (plugin, reason) => resolve({ plugin, reasons: [reason] }));
+      for (const verdict of verdicts) {
+        verdict.then((refusal) => refusal && resolve(refusal), reject);
+      }
+    });
+    try {
+      return await Promise.race([refused, Promise.all(verdicts).then(() => undefined)]);
+    } finally {
+      this.#parked.delete(pod.key);
+      ended.abort();
     }
-    return undefined;
   }
 
   async preBind(
@@ -173,6 +206,13 @@ export class Framework {
     }
   }
 
+  /** Tells a pod that waits for a permit that it does not get it. */
+  #refuseParked(key: string, plugin: string, reason: string): boolean {
+    const refuse = this.#parked.get(key);
+    refuse?.(plugin, reason);
+    return refuse !== undefined;
+  }
+
   #waitFor(wait: PluginWait, signal: AbortSignal): Promise<PluginRefusal | undefined> {
     const { plugin, until, timeoutMillis } = wait;
     const limit = Math.min(timeoutMillis, permitMillisMax);
@@ -180,7 +220,9 @@ export class Framework {
       const refused = (reason: string) => end(() => resolve({ plugin, reasons: [reason] }));
       const stop = () => refused("the scheduler stopped while the pod waited for a permit");
       const cancel = this.#options.after(limit, () => {
-        refused(`rejected due to timeout after waiting ${limit}ms at plugin ${plugin}`);
+        refused(
+          `rejected due to timeout after waiting ${formatGoDuration(limit)} at plugin ${plugin}`,
+        );
       });
       const end = (settle: () => void) => {
         cancel();

@@ -17,6 +17,20 @@ export function normalizeFewest(points: Float64Array): void {
   }
 }
 
+/** The node with the most points gets 100, the one with the fewest 0; all the same: none. */
+export function normalizeRange(points: Float64Array): void {
+  let least = Number.POSITIVE_INFINITY;
+  let most = Number.NEGATIVE_INFINITY;
+  for (const each of points) {
+    if (each < least) least = each;
+    if (each > most) most = each;
+  }
+  const range = most - least;
+  for (let index = 0; index < points.length; index++) {
+    points[index] = range === 0 ? 0 : (100 * ((points[index] ?? 0) - least)) / range;
+  }
+}
+
 function largest(points: Float64Array): number {
   let most = 0;
   for (const each of points) if (each > most) most = each;

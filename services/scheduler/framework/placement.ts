@@ -21,7 +21,7 @@ export function placementRefused(
 }
 
 /** `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` */
-function explain(nodes: number, reasons: ReadonlyMap<string, number>): string {
+export function explain(nodes: number, reasons: ReadonlyMap<string, number>): string {
   const parts = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
   return `0/${nodes} nodes are available: ${parts.join(", ")}.`;
 }

@@ -11,6 +11,27 @@ export function scoreNodes(
 ): Float64Array {
   const totals = new Float64Array(nodes.length);
   if (nodes.length === 1) return totals;
+  for (const { weight, points } of scorings(plugins, cycle, nodes)) {
+    for (let index = 0; index < nodes.length; index++) {
+      totals[index] = (totals[index] ?? 0) + weight * (points[index] ?? 0);
+    }
+  }
+  return totals;
+}
+
+export interface Scoring {
+  readonly plugin: string;
+  readonly weight: number;
+  /** 0 to 100 by index of the node. The next scoring overwrites them. */
+  readonly points: Float64Array;
+}
+
+/** Plugin by plugin; those that have nothing to say are left out. */
+export function* scorings(
+  plugins: readonly Plugin[],
+  cycle: Cycle,
+  nodes: readonly NodeInfo[],
+): Iterable<Scoring> {
   const points = new Float64Array(nodes.length);
   for (const plugin of plugins) {
     const skipped = plugin.preScore?.(cycle, nodes) === "skip";
@@ -20,15 +41,12 @@ export function scoreNodes(
       points[index] = score.points(cycle, nodes[index] as NodeInfo);
     }
     score.normalize?.(points);
-    for (let index = 0; index < nodes.length; index++) {
-      const each = points[index] ?? 0;
-      if (!(each >= 0 && each <= 100)) {
-        throw new RangeError(`plugin ${plugin.name} gives ${each} points, not 0 to 100`);
-      }
-      totals[index] = (totals[index] ?? 0) + score.weight * each;
+    for (const each of points) {
+      if (each >= 0 && each <= 100) continue;
+      throw new RangeError(`plugin ${plugin.name} gives ${each} points, not 0 to 100`);
     }
+    yield { plugin: plugin.name, weight: score.weight, points };
   }
-  return totals;
 }
 
 /** The node with the most points; among equals any, so that they fill evenly. */

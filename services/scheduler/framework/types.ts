@@ -10,6 +10,7 @@
  * and waits in the queue before that (preEnqueue, queueSort, events). A pod that is refused at
  * reserve or later is unreserved, and waits again.
  */
+import type { FencingToken } from "../../../ha/election/mod.ts";
 import type { KindName, ObjectTypes } from "../../client/mod.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
@@ -90,9 +91,28 @@ export type Diagnosis = ReadonlyMap<
   { readonly plugin: string; readonly refusal: Refusal }
 >;
 
+/** What a postFilter plugin can try and do. */
+export interface PostFilterContext {
+  /** Aborted when the scheduler stops leading. */
+  readonly signal: AbortSignal;
+  /** Guards writes: they are refused when another scheduler leads. */
+  readonly fence: FencingToken | undefined;
+  /**
+   * Why the pod cannot go to the node as things are now supposed to be. The plugin may suppose that
+   * pods of the node were gone, or back; everything must be as it was before its first `await`.
+   */
+  verdict(node: NodeInfo): Refusal | undefined;
+  putOn(pod: PodInfo, node: NodeInfo): void;
+  takeOff(pod: PodInfo, node: NodeInfo): void;
+  /** Refuses a pod that waits for a permit, by key; false: it does not wait for one. */
+  refuseParked(key: string, reason: string): boolean;
+}
+
 export interface PostFilterResult {
-  /** Where room is being made; told in the pod's status. */
-  readonly nominatedNode: string;
+  /** Where room is being made; told in the pod's status. Empty: an earlier nomination is void. */
+  readonly nominatedNode?: string;
+  /** Appended to the message that tells why the pod fits nowhere. */
+  readonly message?: string;
 }
 
 export interface PermitWait {
@@ -153,13 +173,20 @@ export interface Plugin {
   filter?(cycle: Cycle, node: NodeInfo): Refusal | undefined;
 
   /**
+   * What changes in the state of `preFilter` when a pod came to a node, or left it; called while
+   * the scheduler tries what would be if pods were elsewhere, and only for a filter in use.
+   */
+  podAdded?(cycle: Cycle, pod: PodInfo, node: NodeInfo): void;
+  podRemoved?(cycle: Cycle, pod: PodInfo, node: NodeInfo): void;
+
+  /**
    * Only when no node was left: may make room, e.g. by evicting pods of lower priority. The first
    * plugin that names a node ends the stage. May take as long as its API calls.
    */
   postFilter?(
     cycle: Cycle,
     diagnosis: Diagnosis,
-    signal: AbortSignal,
+    context: PostFilterContext,
   ): PostFilterResult | undefined | Promise<PostFilterResult | undefined>;
 
   /** Before scoring, with the nodes that are left. "skip": this plugin's score is not asked. */

@@ -1,6 +1,7 @@
 import type { Plugin } from "../framework/mod.ts";
 import { balancedAllocation } from "./balanced-allocation.ts";
 import { imageLocality } from "./image-locality.ts";
+import { interPodAffinity } from "./inter-pod-affinity.ts";
 import { measuredUtilisation } from "./measured-utilisation.ts";
 import { nodeAffinity } from "./node-affinity.ts";
 import { nodeName } from "./node-name.ts";
@@ -8,10 +9,10 @@ import { nodePorts } from "./node-ports.ts";
 import { nodeResourcesFit } from "./node-resources-fit.ts";
 import { nodeUnschedulable } from "./node-unschedulable.ts";
 import { nodeVolumeLimits } from "./node-volume-limits.ts";
-import { ownerSpread } from "./owner-spread.ts";
 import { prioritySort } from "./priority-sort.ts";
 import { schedulingGates } from "./scheduling-gates.ts";
 import { taintToleration } from "./taint-toleration.ts";
+import { podTopologySpread } from "./topology-spread/plugin.ts";
 import { volumeBinding } from "./volume-binding.ts";
 import { volumeRestrictions } from "./volume-restrictions.ts";
 import { volumeZone } from "./volume-zone.ts";
@@ -30,7 +31,8 @@ export const defaultPlugins: readonly Plugin[] = [
   nodeVolumeLimits,
   volumeBinding,
   volumeZone,
-  ownerSpread,
+  podTopologySpread,
+  interPodAffinity,
   balancedAllocation,
   measuredUtilisation,
   imageLocality,

@@ -1,6 +1,7 @@
 import { Pod, PodsService } from "../../../../proto/gen/core.ts";
 import { defineKind } from "../../machinery/define.ts";
 import type { Document } from "../../machinery/resource.ts";
+import { addLabelKeys } from "./affinity-keys.ts";
 import { podColumns } from "./columns.ts";
 import { setPodDefaults } from "./defaults.ts";
 import { isFinished } from "./phase.ts";
@@ -35,6 +36,7 @@ export const pod = defineKind({
   },
   prepareForCreate(document) {
     const pod = document as Pod;
+    addLabelKeys(pod.spec ?? {}, pod.metadata?.labels ?? {});
     pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
     const gates = pod.spec?.schedulingGates ?? [];
     if (gates.length > 0) pod.status.conditions = [{ ...gated }];

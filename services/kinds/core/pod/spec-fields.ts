@@ -14,7 +14,6 @@ const scheduler = "the scheduler";
 const validation = "validation and admission";
 const noEffect = "the process runtime of this kubelet does not apply it, it has no effect";
 const notStarted = "the kubelet refuses it, the pod's containers will not start";
-const notScheduled = "the scheduler does not read it, it has no effect";
 const noProfiles =
   "the process runtime of this kubelet enforces no profiles: RuntimeDefault has no effect, with " +
   "Localhost the container will not start";
@@ -37,8 +36,7 @@ export const podSpecFields: SupportTable = {
     ...warned("imagePullSecrets", "no images are pulled from registries, it has no effect"),
     ...warned("hostUsers", notStarted, oneOfValues(true)),
     ...warned("resourceClaims", notStarted),
-    ...behaves("admission, which holds it to that of the class", "preemptionPolicy"),
-    ...warned("topologySpreadConstraints", notScheduled),
+    ...behaves(scheduler, "preemptionPolicy topologySpreadConstraints"),
     ...warned("resources", "the limits of a whole pod are not enforced", withoutLimits),
   },
   "trireme.core.v1.PodOS": behaves(validation, "name"),
@@ -48,10 +46,28 @@ export const podSpecFields: SupportTable = {
     "the scheduler and the node lifecycle controller",
     "key operator value effect tolerationSeconds",
   ),
-  "trireme.core.v1.Affinity": {
-    ...behaves(scheduler, "nodeAffinity"),
-    ...warned("podAffinity podAntiAffinity", notScheduled),
+  "trireme.core.v1.Affinity": behaves(scheduler, "nodeAffinity podAffinity podAntiAffinity"),
+  "trireme.core.v1.PodAffinity": behaves(
+    scheduler,
+    "requiredDuringSchedulingIgnoredDuringExecution preferredDuringSchedulingIgnoredDuringExecution",
+  ),
+  "trireme.core.v1.PodAntiAffinity": behaves(
+    scheduler,
+    "requiredDuringSchedulingIgnoredDuringExecution preferredDuringSchedulingIgnoredDuringExecution",
+  ),
+  "trireme.core.v1.WeightedPodAffinityTerm": behaves(scheduler, "weight podAffinityTerm"),
+  "trireme.core.v1.PodAffinityTerm": {
+    ...behaves(scheduler, "labelSelector namespaces topologyKey namespaceSelector"),
+    ...behaves(
+      "the apiserver, which adds them to the selector",
+      "matchLabelKeys mismatchLabelKeys",
+    ),
   },
+  "trireme.core.v1.TopologySpreadConstraint": behaves(
+    scheduler,
+    "maxSkew topologyKey whenUnsatisfiable labelSelector minDomains nodeAffinityPolicy " +
+      "nodeTaintsPolicy matchLabelKeys",
+  ),
   "trireme.core.v1.NodeAffinity": behaves(
     scheduler,
     "requiredDuringSchedulingIgnoredDuringExecution preferredDuringSchedulingIgnoredDuringExecution",
