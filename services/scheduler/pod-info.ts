@@ -42,7 +42,7 @@ const standIn = { cpu: 100, memory: 200 * 1024 * 1024 } as const;
 
 const known = new WeakMap<Pod, PodInfo>();
 
-/** The same for the same copy of a pod, which nobody may change. */
+/** Remembered for each copy of a pod; such a copy never changes. */
 export function podInfo(pod: Pod): PodInfo {
   let info = known.get(pod);
   if (info === undefined) {
