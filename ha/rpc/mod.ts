@@ -21,7 +21,7 @@ export { addHealth, HealthRegistry, ServingStatus } from "./health.ts";
 export { rpcLimits } from "./limits.ts";
 export { Listener, type PeerIdentity } from "./listener.ts";
 
-export { PiecewiseMessage } from "./piecewise.ts";
+export { PiecewiseMessage, pieceTurns } from "./piecewise.ts";
 export { mapReady, type ReadyIterator, readyIterator } from "./ready-iterator.ts";
 export { addReflection } from "./reflection.ts";
 export { createRpcServer } from "./server.ts";

@@ -4,8 +4,10 @@
  * loop.
  *
  * The pieces of all such responses of a process are made in turns: in one turn of the event loop
- * at most {@link turnBytes} of them all together, so that other calls are served in between.
+ * at most {@link turnBytes} of them all together, and for at most {@link turnMillis} or a piece
+ * longer, so that other calls are served in between.
  */
+import { cancelledError } from "./errors.ts";
 
 /** What a unary handler may answer in place of a message. */
 export abstract class PiecewiseMessage {
@@ -44,13 +46,50 @@ export interface PieceWriter {
   readonly wantsPiece: boolean;
 }
 
-/** Bytes made in one turn of the event loop. */
+/** Bytes made in one turn of the event loop, and how long that may take. */
 const turnBytes = 256 * 1024;
+const turnMillis = 2;
 
-/** Gives each response a piece in turn. */
+/** Gives each response a piece in turn, and each other long work a slice. */
 class PieceTurns {
   #line: PieceWriter[] = [];
   #scheduled = false;
+
+  /** A single piece, made when its turn has come. Rejects with what `make` throws. */
+  piece<T extends Uint8Array | undefined>(make: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.add(new Once(() => {
+        try {
+          const piece = make();
+          resolve(piece);
+          return piece?.length ?? 0;
+        } catch (thrown) {
+          reject(thrown);
+          return 0;
+        }
+      }));
+    });
+  }
+
+  /**
+   * Does work of many steps, a slice a turn. `step` answers false when there is no more to do; one
+   * step must take a small part of {@link sliceMillis}. Rejects with what `step` throws, and when
+   * the signal aborts.
+   */
+  async inSlices(step: () => boolean, signal?: AbortSignal): Promise<void> {
+    const slice = () => {
+      const until = performance.now() + sliceMillis;
+      let goesOn = true;
+      while (goesOn && performance.now() < until) goesOn = step();
+      over = !goesOn;
+      return undefined;
+    };
+    let over = false;
+    while (!over) {
+      if (signal?.aborted) throw cancelledError();
+      await this.piece(slice);
+    }
+  }
 
   /** The writer wants its next piece; at most once at a time. */
   add(writer: PieceWriter): void {
@@ -70,7 +109,8 @@ class PieceTurns {
     let served = 0;
     const line = this.#line;
     this.#line = [];
-    while (served < line.length && bytes < turnBytes) {
+    const until = performance.now() + turnMillis;
+    while (served < line.length && bytes < turnBytes && performance.now() < until) {
       const writer = line[served++] as PieceWriter;
       if (!writer.wantsPiece) continue;
       bytes += writer.writePiece();
@@ -80,5 +120,21 @@ class PieceTurns {
     this.#schedule();
   };
 }
+
+/** Work that is done with one turn. */
+class Once implements PieceWriter {
+  readonly writePiece: () => number;
+  wantsPiece = true;
+
+  constructor(make: () => number) {
+    this.writePiece = () => {
+      this.wantsPiece = false;
+      return make();
+    };
+  }
+}
+
+/** How long a slice of other work lasts. */
+const sliceMillis = 1;
 
 export const pieceTurns = new PieceTurns();

@@ -99,8 +99,10 @@ export type {
 export { checkSchema, isTimeField, type SchemaMode } from "./machinery/schema.ts";
 export {
   formatSelector,
+  type Labels,
   matchesFields,
   matchesLabels,
+  meetsTerms,
   parseFieldSelector,
   parseLabelSelector,
 } from "./machinery/selectors.ts";

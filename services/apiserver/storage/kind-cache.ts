@@ -3,7 +3,7 @@ import type { Document, Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
 import { kindPrefix } from "./keys.ts";
 import type { Selection } from "./selection.ts";
-import { SortedMap } from "./sorted-map.ts";
+import { SortedMap, type SortedView } from "./sorted-map.ts";
 import { StoredObject } from "./stored-object.ts";
 import { bookmark, type CacheEvent, type WatchItem } from "./watch-item.ts";
 import { Watcher } from "./watcher.ts";
@@ -124,9 +124,9 @@ export class KindCache {
     }
   }
 
-  /** How many objects a list still has from this key on, without regard to selectors. */
-  countFrom(start: string, prefix: string): number {
-    return this.#objects.countFrom(start, prefix);
+  /** All objects as they are now, which stay so in it. */
+  view(): SortedView<StoredObject> {
+    return this.#objects.view();
   }
 
   /** Replaces everything; watchers end, because what happened in between is unknown here. */

@@ -70,6 +70,11 @@ const openingBrace = 0x7b;
 const closingBrace = 0x7d;
 const closingBracket = 0x5d;
 
+/** Where the closing brace of the object is that begins here. */
+export function endOfObject(text: Buffer, from: number): number {
+  return endOf(text, from, closingBrace);
+}
+
 /**
  * Where the object that begins here ends (`closingBrace`), or where the list that this is part of
  * does (`closingBracket`).

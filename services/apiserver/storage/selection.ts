@@ -1,7 +1,7 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import {
-  matchesFields,
   matchesLabels,
+  meetsTerms,
   parseFieldSelector,
   parseLabelSelector,
   type Resource,
@@ -56,13 +56,18 @@ export function createSelection(resource: Resource, request: SelectionRequest): 
     matches: (object) => {
       if (labels === undefined && fields === undefined) return true;
       // A conversion leaves the metadata that selectors look at as it is.
-      const { document } = object.ready ? object : object.source;
+      const shown = object.ready ? object : object.source;
       return (
-        (labels === undefined || matchesLabels(labels, document.metadata?.labels)) &&
-        (fields === undefined || matchesFields(resource, fields, document))
+        (labels === undefined || matchesLabels(labels, shown.labels)) &&
+        (fields === undefined || meetsTerms(fields, (field) => valueOf(shown, field)))
       );
     },
   };
+}
+
+function valueOf(object: StoredObject, field: string): string {
+  if (field === "metadata.name") return object.name;
+  return field === "metadata.namespace" ? object.namespace : object.field(field);
 }
 
 function parsed<T>(parse: () => T): T {

@@ -1,10 +1,11 @@
 import { assert } from "../../../ha/runtime/assert.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { apiVersionOf, type Document, type Resource } from "../../kinds/mod.ts";
+import { apiVersionOf, type Document, type Labels, type Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
 import { isSealed } from "./encryption/sealed.ts";
 import { partsOf } from "./keys.ts";
 import { managedText, parseManaged } from "./managed-text.ts";
+import { labelsIn } from "./metadata-text.ts";
 
 /**
  * One object at one revision, in up to three forms: the stored JSON text with its resourceVersion,
@@ -25,6 +26,10 @@ export class StoredObject {
   #json: Buffer | undefined;
   #document: Document | undefined;
   #protobuf: Uint8Array | undefined;
+  #labels: Labels | undefined;
+  #fields: readonly string[] | undefined;
+  /** Where the resourceVersion belongs in the value; 0: the text must be made anew for it. */
+  #versionAt: number | undefined;
   /** The object as it is stored; undefined: this one is. */
   readonly #source: StoredObject | undefined;
   #views: Map<Resource, StoredObject> | undefined;
@@ -71,9 +76,63 @@ export class StoredObject {
     return this.#document;
   }
 
+  /** Made without keeping the document: lists ask thousands of objects for it. */
   get protobuf(): Uint8Array {
-    this.#protobuf ??= this.resource.codec?.encode(this.document) ?? new Uint8Array();
+    this.#protobuf ??= this.resource.codec?.encode(this.read()) ?? new Uint8Array();
     return this.#protobuf;
+  }
+
+  /** False: to ask for `protobuf` costs far more than to copy it. */
+  get hasProtobuf(): boolean {
+    return this.#protobuf !== undefined;
+  }
+
+  /** Length of `json`. */
+  get jsonLength(): number {
+    if (this.#json !== undefined) return this.#json.length;
+    return this.#isSpliced() ? this.#value.length + this.#versionText().length : this.json.length;
+  }
+
+  /** Copies `json` to this place, and answers where it ends; does not keep it where it need not. */
+  writeJson(into: Buffer, at: number): number {
+    if (this.#json !== undefined || !this.#isSpliced()) return at + this.json.copy(into, at);
+    const value = viewOf(this.#value);
+    const head = this.#versionAt ?? 0;
+    const version = at + value.copy(into, at, 0, head);
+    const rest = version + into.write(this.#versionText(), version, "latin1");
+    return rest + value.copy(into, rest, head);
+  }
+
+  /** Whether `json` is the stored text with no more than the resourceVersion put into it. */
+  #isSpliced(): boolean {
+    if (this.#source !== undefined || this.revision === 0) return false;
+    this.#versionAt ??= versionPlace(this.resource, opened(this));
+    return this.#versionAt > 0;
+  }
+
+  #versionText(): string {
+    const comma = this.#value[this.#versionAt ?? 0] === closingBrace ? "" : ",";
+    return `"resourceVersion":"${this.revision}"${comma}`;
+  }
+
+  /** Of the metadata: what label selectors look at, for which no document is made. */
+  get labels(): Labels {
+    if (this.#labels !== undefined) return this.#labels;
+    if (this.#document !== undefined) return this.#document.metadata?.labels ?? noLabels;
+    const text = this.#source === undefined ? viewOf(opened(this)) : this.json;
+    this.#labels = labelsIn(text) ?? this.copy().metadata?.labels ?? noLabels;
+    return this.#labels;
+  }
+
+  /** Value of a field of the resource that selectors may ask for. */
+  field(name: string): string {
+    const { selectableFields } = this.resource;
+    const names = Object.keys(selectableFields);
+    if (this.#fields === undefined) {
+      const document = this.read();
+      this.#fields = names.map((each) => selectableFields[each]?.(document) ?? "");
+    }
+    return this.#fields[names.indexOf(name)] ?? "";
   }
 
   /** False: the stored text has no field of this name, anywhere. Costs less than to parse it. */
@@ -83,7 +142,25 @@ export class StoredObject {
   }
 
   copy(): Document {
-    return parseStored(this.key, this.json);
+    return parseStored(this.key, this.#plainJson());
+  }
+
+  /** The document, which must not be changed, and is not kept for this. */
+  read(): Document {
+    return this.#document ?? this.copy();
+  }
+
+  /** `json` as text, which is not kept. */
+  text(): string {
+    return this.#plainJson().toString("utf8");
+  }
+
+  /** `json`, not kept where it can be put together again at any time. */
+  #plainJson(): Buffer {
+    if (this.#json !== undefined || !this.#isSpliced()) return this.json;
+    const bytes = Buffer.allocUnsafe(this.jsonLength);
+    this.writeJson(bytes, 0);
+    return bytes;
   }
 
   /** Takes the document of which the stored text has just been made, and which stays as it is. */
@@ -111,6 +188,11 @@ export class StoredObject {
       this.#views.set(resource, view);
     }
     return view;
+  }
+
+  /** Whether the object is stored as one of another resource. */
+  get isView(): boolean {
+    return this.#source !== undefined;
   }
 
   /** False while another program has still to convert it: see `convertAll`. */
@@ -249,15 +331,31 @@ function headText(resource: Resource): string {
 }
 
 const closingBrace = 0x7d;
+const noLabels: Labels = {};
+
+function viewOf(value: Uint8Array): Buffer {
+  return Buffer.isBuffer(value)
+    ? value
+    : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** Where the metadata begins in a text of our own; 0 in another. */
+function versionPlace(resource: Resource, value: Uint8Array): number {
+  const head = headOf(resource);
+  const stored = viewOf(value);
+  const isOurs =
+    stored.length > head.length && stored.compare(head, 0, head.length, 0, head.length) === 0;
+  return isOurs ? head.length : 0;
+}
 
 function withResourceVersion(resource: Resource, value: Uint8Array, revision: number): Buffer {
-  const head = headOf(resource);
-  const stored = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  const stored = viewOf(value);
   if (revision === 0) return stored;
-  if (stored.length > head.length && stored.compare(head, 0, head.length, 0, head.length) === 0) {
-    const comma = stored[head.length] === closingBrace ? "" : ",";
+  const place = versionPlace(resource, value);
+  if (place > 0) {
+    const comma = stored[place] === closingBrace ? "" : ",";
     const version = Buffer.from(`"resourceVersion":"${revision}"${comma}`);
-    return Buffer.concat([head, version, stored.subarray(head.length)]);
+    return Buffer.concat([stored.subarray(0, place), version, stored.subarray(place)]);
   }
   // Written by another hand, straight into the store.
   const document = parseStored("", stored);

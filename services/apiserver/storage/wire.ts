@@ -16,18 +16,36 @@ export function eventMessage(type: string, object: Uint8Array): Uint8Array {
   return new BinaryWriter().uint32(field(1)).string(type).uint32(field(2)).bytes(object).finish();
 }
 
-/** `<Kind>List`: apiVersion = 1, kind = 2, metadata = 3, items = 4. */
-export function listMessage(
-  resource: Resource,
-  metadata: ListMeta,
-  items: readonly Uint8Array[],
-): Uint8Array {
+/** `<Kind>List` without its items: apiVersion = 1, kind = 2, metadata = 3. */
+export function listHead(resource: Resource, metadata: ListMeta): Uint8Array {
   const writer = new BinaryWriter();
   writer.uint32(field(1)).string(apiVersionOf(resource));
   writer.uint32(field(2)).string(`${resource.kind}List`);
   writer.uint32(field(3)).bytes(ListMeta.encode(metadata).finish());
-  for (const item of items) writer.uint32(field(4)).bytes(item);
   return writer.finish();
+}
+
+/** The items of `<Kind>List`: items = 4. */
+export const listItemTag = field(4);
+
+/** Bytes of a message as a field with a tag of one byte. */
+export function fieldBytes(length: number): number {
+  return 1 + varintBytes(length) + length;
+}
+
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let left = value; left >= 0x80; left = Math.floor(left / 0x80)) bytes += 1;
+  return bytes;
+}
+
+/** The tag and the length of a field. Answers where its bytes belong. */
+export function writeFieldHead(into: Uint8Array, at: number, tag: number, length: number): number {
+  into[at++] = tag;
+  let left = length;
+  for (; left >= 0x80; left = Math.floor(left / 0x80)) into[at++] = (left % 0x80) + 0x80;
+  into[at++] = left;
+  return at;
 }
 
 export interface WriteMessage {

@@ -1,3 +1,4 @@
+import { pieceTurns } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Revision } from "../../../ha/store/types.ts";
 import type { ListMeta, ListRequest } from "../../../proto/gen/meta.ts";
@@ -38,6 +39,7 @@ export async function list(
     checkListOptions(request);
     const selection = createSelection(resource, { ...request, namespace });
     const limit = limitOf(request);
+    const { signal } = call;
     if (!resource.stored) return computeList(backend, call, resource, selection, namespace);
     if (request.continue !== undefined && request.continue !== "") {
       if (request.resourceVersion !== undefined && request.resourceVersion !== "") {
@@ -46,12 +48,13 @@ export async function list(
       const token = decodeContinue(request.continue);
       const start = `${selection.prefix}${token.after}\0`;
       if (token.revision === latest) {
-        return await pageOfNow(backend, resource, selection, { start, limit });
+        return await pageOfNow(backend, resource, selection, { start, limit, signal });
       }
       const goOn = encodeContinue({ revision: latest, after: token.after });
       const tooOld = expired(tooOldToken, goOn);
       const { revision } = token;
-      return await pageAt(backend, resource, selection, { revision, start, limit, tooOld });
+      const about = { revision, start, limit, signal, tooOld };
+      return await pageAt(backend, resource, selection, about);
     }
     const version = parseResourceVersion(request.resourceVersion, "resourceVersion");
     const start = selection.prefix;
@@ -61,10 +64,11 @@ export async function list(
         revision: version,
         start,
         limit,
+        signal,
         tooOld,
       });
     }
-    return await pageOfNow(backend, resource, selection, { start, limit, version });
+    return await pageOfNow(backend, resource, selection, { start, limit, signal, version });
   });
 }
 
@@ -95,6 +99,8 @@ interface PageRequest {
   /** The first key that may be on it. */
   readonly start: string;
   readonly limit: number;
+  /** The caller has left. */
+  readonly signal: AbortSignal | undefined;
 }
 
 const tooOldToken =
@@ -140,29 +146,78 @@ async function pageOfCache(
   if (resource.storedAs?.remote !== undefined && selection.readsFields) {
     await convertAll([...cache.select({ ...selection, filtered: false })]);
   }
-  const found = select(cache, selection, request);
+  const found = await select(cache, selection, request);
   await convertAll(found.items);
   return found;
 }
 
-function select(
+/** Shows the moment of the call, however long it takes to look through the objects. */
+async function select(
   cache: KindCache,
   selection: Selection,
-  { revision, start, limit }: PageRequest,
-): ListPage {
-  const items: StoredObject[] = [];
-  for (const object of cache.select(selection, start)) {
-    if (items.length < limit) {
-      items.push(object);
-      continue;
-    }
-    // As upstream, which does not count what it would have to filter.
-    const remaining = selection.filtered
-      ? undefined
-      : cache.countFrom(object.key, selection.prefix);
-    return page(selection, revision, items, { remaining });
+  { revision, start, limit, signal }: PageRequest,
+): Promise<ListPage> {
+  const { prefix, filtered } = selection;
+  const view = cache.view();
+  const found =
+    selection.onlyKey === undefined
+      ? new Search(selection, limit, view.runs(start, prefix))
+      : new Search(selection, limit, [[...cache.select(selection, start)]].values());
+  const effort = selection.onlyKey === undefined ? view.countFrom(start, prefix) : 1;
+  // A short search is done at once.
+  if (Math.min(effort, filtered ? effort : limit) <= objectsAtOnce) while (found.step());
+  else await pieceTurns.inSlices(() => found.step(), signal);
+  const { items, beyond } = found;
+  if (beyond === undefined) return page(selection, revision, items, undefined);
+  // As upstream, which does not count what it would have to filter.
+  const remaining = filtered ? undefined : view.countFrom(beyond.key, prefix);
+  return page(selection, revision, items, { remaining });
+}
+
+/** Objects that a search looks at without a pause, and in one of many steps with a selector. */
+const objectsAtOnce = 500;
+const objectsOfStep = 32;
+
+/** A search through objects in the order of their keys, in steps. */
+class Search {
+  readonly items: StoredObject[] = [];
+  /** The first object behind a full page. */
+  beyond: StoredObject | undefined;
+  readonly #selection: Selection;
+  readonly #limit: number;
+  readonly #runs: Iterator<readonly StoredObject[]>;
+  #run: readonly StoredObject[] = [];
+  #next = 0;
+
+  constructor(selection: Selection, limit: number, runs: Iterator<readonly StoredObject[]>) {
+    this.#selection = selection;
+    this.#limit = limit;
+    this.#runs = runs;
   }
-  return page(selection, revision, items, undefined);
+
+  /** False: the search is over. */
+  step(): boolean {
+    if (this.#next === this.#run.length) {
+      const { done, value } = this.#runs.next();
+      if (done) return false;
+      this.#run = value;
+      this.#next = 0;
+    }
+    const { resource, filtered } = this.#selection;
+    const end = filtered
+      ? Math.min(this.#run.length, this.#next + objectsOfStep)
+      : this.#run.length;
+    while (this.#next < end) {
+      const shown = (this.#run[this.#next++] as StoredObject).as(resource);
+      if (filtered && !this.#selection.matches(shown)) continue;
+      if (this.items.length === this.#limit) {
+        this.beyond = shown;
+        return false;
+      }
+      this.items.push(shown);
+    }
+    return true;
+  }
 }
 
 async function pageOfHistory(

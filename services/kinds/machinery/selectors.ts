@@ -303,14 +303,16 @@ export function matchesFields(
   selector: FieldSelector,
   document: Document,
 ): boolean {
-  return selector.terms.every(({ field, operator, value }) => {
-    const actual = fieldValue(kind, field, document);
-    return (actual === value) === (operator === "=");
+  return meetsTerms(selector, (field) => {
+    if (field === "metadata.name") return document.metadata?.name ?? "";
+    if (field === "metadata.namespace") return document.metadata?.namespace ?? "";
+    return kind.selectableFields[field]?.(document) ?? "";
   });
 }
 
-function fieldValue(kind: Resource, field: string, document: Document): string {
-  if (field === "metadata.name") return document.metadata?.name ?? "";
-  if (field === "metadata.namespace") return document.metadata?.namespace ?? "";
-  return kind.selectableFields[field]?.(document) ?? "";
+/** For an object whose fields are known otherwise than by its document. */
+export function meetsTerms(selector: FieldSelector, valueOf: (field: string) => string): boolean {
+  return selector.terms.every(
+    ({ field, operator, value }) => (valueOf(field) === value) === (operator === "="),
+  );
 }

@@ -45,13 +45,17 @@ export class RestClient implements ConnectionHandler {
   }
 
   /** `endpoint`: `host:port`. */
-  static connect(endpoint: string, credentials: RestCredentials): Promise<RestClient> {
+  static connect(
+    endpoint: string,
+    credentials: RestCredentials,
+    accept: readonly string[] = ["accept", "application/json"],
+  ): Promise<RestClient> {
     const { hostname: host, port } = new URL(`https://${endpoint}`);
     const { ca, cert, key, token } = credentials;
     const authorization = token === undefined ? [] : ["authorization", `Bearer ${token}`];
     const fields = [":scheme", "https", ":authority", endpoint, ...authorization];
     // What client-go sends.
-    fields.push("user-agent", "bench/v1.0.0 (linux/amd64)", "accept", "application/json");
+    fields.push("user-agent", "bench/v1.0.0 (linux/amd64)", ...accept);
     const options = { ca, cert, key, host, port: Number(port || 443), noDelay: true };
     return new Promise((resolve, reject) => {
       const socket = connect({ ...options, ALPNProtocols: ["h2"] }, () => {

@@ -21,7 +21,6 @@ import {
 } from "../../../../proto/gen/dynamic.ts";
 import {
   apiVersionOf,
-  listKindOf,
   parseJson,
   type Registry,
   type Resource,
@@ -40,7 +39,6 @@ import {
   create,
   get,
   getScale,
-  type ListPage,
   list,
   patch,
   remove,
@@ -50,6 +48,7 @@ import {
   watch,
 } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
+import { dynamicList } from "./list-message.ts";
 
 /** One service for objects of every kind, as JSON text (proto/dynamic.proto). */
 export function addDynamicService(server: RpcServer, face: Face): void {
@@ -74,7 +73,7 @@ export function addDynamicService(server: RpcServer, face: Face): void {
       const call = enter(context);
       const resource = await served(request.ref);
       const page = await list(backend, call, resource, request.list ?? {});
-      return { json: listJson(resource, page), warnings: call.warnings };
+      return dynamicList(resource, page, call);
     }),
     watch: serverStream<WatchRequest, WatchEvent>((request, context) => {
       const call = enter(context);
@@ -144,20 +143,6 @@ function answer(call: Call, object: StoredObject): DocumentMessage {
 
 function text(call: Call, document: object): DocumentMessage {
   return { json: Buffer.from(JSON.stringify(document)), warnings: call.warnings };
-}
-
-/** The items are pasted in as the text the cache holds. */
-function listJson(resource: Resource, page: ListPage): Buffer {
-  const { metadata } = page;
-  const head = { apiVersion: apiVersionOf(resource), kind: listKindOf(resource), metadata };
-  const parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
-  const comma = Buffer.from(",");
-  for (const [index, object] of page.items.entries()) {
-    if (index > 0) parts.push(comma);
-    parts.push(object.json);
-  }
-  parts.push(Buffer.from("]}"));
-  return Buffer.concat(parts);
 }
 
 /** Throws BadRequest for an empty reference, NotFound for what is not served. */

@@ -1,5 +1,11 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { mapReady, type RpcServer, serverStream, unary } from "../../../../ha/rpc/mod.ts";
+import {
+  mapReady,
+  type PiecewiseMessage,
+  type RpcServer,
+  serverStream,
+  unary,
+} from "../../../../ha/rpc/mod.ts";
 import type {
   DeleteCollectionRequest,
   DeleteRequest,
@@ -9,9 +15,7 @@ import type {
   WatchRequest,
 } from "../../../../proto/gen/meta.ts";
 import type { Resource } from "../../../kinds/mod.ts";
-import type { StoredObject } from "../../storage/stored-object.ts";
 import type { WatchItem } from "../../storage/watch-item.ts";
-import { listMessage } from "../../storage/wire.ts";
 import { audited } from "../../verbs/audited-call.ts";
 import {
   callOf,
@@ -25,6 +29,7 @@ import {
   watch,
 } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
+import { typedList } from "./list-message.ts";
 import { decoding, encodedRequests, tellWarnings, writeOf } from "./requests.ts";
 import { extraMethods } from "./typed-extras.ts";
 
@@ -85,9 +90,9 @@ function commonMethods(
     get: unary<GetRequest, Uint8Array>(
       async (request, context) => (await get(backend, enter(context), resource, request)).protobuf,
     ),
-    list: unary<ListRequest, Uint8Array>(async (request, context) => {
-      const { metadata, items } = await list(backend, enter(context), resource, request);
-      return listMessage(resource, metadata, items.map(protobufOf));
+    list: unary<ListRequest, PiecewiseMessage>(async (request, context) => {
+      const call = enter(context);
+      return typedList(resource, await list(backend, call, resource, request), call);
     }),
     watch: serverStream<WatchRequest, Uint8Array>((request, context) => {
       const call = enter(context);
@@ -112,10 +117,6 @@ function commonMethods(
       removeCollection(backend, call, resource, request),
     ),
   };
-}
-
-function protobufOf(object: StoredObject): Uint8Array {
-  return object.protobuf;
 }
 
 function messageOf(item: WatchItem): Uint8Array {

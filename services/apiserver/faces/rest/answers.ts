@@ -4,7 +4,7 @@ import { toStatusDocument } from "../../../../ha/rpc/mod.ts";
 import { StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Status } from "../../../../proto/gen/meta.ts";
 import type { Accepted } from "./negotiate.ts";
-import type { ByteStream, RestHeaders, RestResponse } from "./types.ts";
+import type { RestHeaders, RestResponse } from "./types.ts";
 
 const jsonType = ["content-type", "application/json"] as const;
 const yamlType = ["content-type", "application/yaml"] as const;
@@ -41,7 +41,7 @@ export function textResponse(text: string, status = 200): RestResponse {
   return { status, headers: [textType, noSniff], body: Buffer.from(text) };
 }
 
-export function streamResponse(contentType: string, body: ByteStream): RestResponse {
+export function streamResponse(contentType: string, body: RestResponse["body"]): RestResponse {
   return { status: 200, headers: [["content-type", contentType]], body };
 }
 

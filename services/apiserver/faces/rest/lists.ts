@@ -1,4 +1,7 @@
 /** Objects and lists in the form that the client asked for. */
+import { stringify } from "yaml";
+import type { ReadyIterator } from "../../../../ha/rpc/mod.ts";
+import { pieceTurns } from "../../../../ha/rpc/mod.ts";
 import {
   apiVersionOf,
   type Column,
@@ -9,10 +12,10 @@ import {
 import { limits } from "../../limits.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
 import type { ListPage } from "../../verbs/mod.ts";
+import { type ItemFormat, jsonFormat, ListPieces, madeFormat } from "../list-pieces.ts";
 import type { Accepted } from "./negotiate.ts";
 import { notAcceptable } from "./negotiate.ts";
-import { type IncludeObject, partialMetadata, tableOf } from "./table.ts";
-import type { ByteStream } from "./types.ts";
+import { type IncludeObject, partialMetadata, tableHead, tableOf, tableRow } from "./table.ts";
 
 /** How one answer is to look. */
 export interface Form {
@@ -48,78 +51,119 @@ export function documentBytes(
   return encode(tableOf({ columns }, [shown], { ...form, apiVersion, metadata }));
 }
 
-/** A page in the form wanted; its items are pasted in as the text that the cache holds. */
-export function listBytes(resource: Resource, page: ListPage, form: Form): Uint8Array {
-  const { as, apiVersion } = form.accepted;
-  const { metadata } = page;
-  if (as === undefined) {
-    const head = { kind: listKindOf(resource), apiVersion: apiVersionOf(resource), metadata };
-    return pasted(head, page.items);
+/**
+ * A page in the form wanted, as a whole or, a long one, as pieces that are made while it is sent:
+ * however many clients read it at once, what is held is the cache's own text. Throws NotAcceptable.
+ */
+export function listBody(resource: Resource, page: ListPage, form: Form): Uint8Array | ListBody {
+  const pieces = new ListPieces(page.items, formatOf(resource, page, form));
+  let bytes = 0;
+  for (const { size } of page.items) bytes += size;
+  if (bytes >= limits.streamedListBytes) return new ListBody(pieces);
+  const all: Uint8Array[] = [];
+  for (let piece = pieces.next(); piece !== undefined; piece = pieces.next()) all.push(piece);
+  return Buffer.concat(all);
+}
+
+/** Each piece is made when its turn has come among all that this process makes. */
+class ListBody implements ReadyIterator<Uint8Array> {
+  readonly #pieces: ListPieces;
+  #closed = false;
+
+  constructor(pieces: ListPieces) {
+    this.#pieces = pieces;
   }
-  const documents = page.items.map(({ document }) => document);
-  if (as === "Table")
-    return encode(tableOf(resource, documents, { ...form, apiVersion, metadata }));
-  if (as !== "PartialObjectMetadataList") throw notAcceptable();
-  return encode({
-    kind: "PartialObjectMetadataList",
-    apiVersion,
-    metadata,
-    items: documents.map((document: Document) => partialMetadata(document, apiVersion)),
+
+  ready(): undefined {
+    return undefined;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    if (this.#closed) return over;
+    const value = await pieceTurns.piece(() => (this.#closed ? undefined : this.#pieces.next()));
+    return value === undefined ? this.return() : { done: false, value };
+  }
+
+  return(): Promise<IteratorResult<Uint8Array>> {
+    this.#closed = true;
+    return Promise.resolve(over);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+const over = { done: true, value: undefined } as const;
+
+/** What a list shows of itself and of each object. */
+interface Shown {
+  readonly head: object;
+  /** The name of the array. */
+  readonly field: string;
+  /** Undefined: the object itself. */
+  readonly valueOf: ((object: StoredObject) => object) | undefined;
+}
+
+function formatOf(resource: Resource, page: ListPage, form: Form): ItemFormat {
+  const { format } = form.accepted;
+  const shown = shownOf(resource, page, form);
+  const { head, field, valueOf } = shown;
+  if (format === "yaml") return yamlFormat(page, shown);
+  if (form.pretty) return prettyFormat(page, shown);
+  if (valueOf === undefined) return jsonFormat(head, page.items);
+  const start = `${JSON.stringify(head).slice(0, -1)},${JSON.stringify(field)}:[`;
+  const textOf = (object: StoredObject) => JSON.stringify(valueOf(object));
+  return madeFormat({ head: start, separator: ",", tail: "]}" }, textOf);
+}
+
+function shownOf(resource: Resource, { metadata }: ListPage, form: Form): Shown {
+  const { as, apiVersion } = form.accepted;
+  switch (as) {
+    case undefined: {
+      const head = { kind: listKindOf(resource), apiVersion: apiVersionOf(resource), metadata };
+      return { head, field: "items", valueOf: undefined };
+    }
+    case "Table": {
+      const about = { ...form, apiVersion, metadata };
+      const valueOf = (object: StoredObject) => tableRow(resource, object.read(), about);
+      return { head: tableHead(resource, about), field: "rows", valueOf };
+    }
+    case "PartialObjectMetadataList": {
+      const valueOf = (object: StoredObject) => partialMetadata(object.read(), apiVersion);
+      return { head: { kind: as, apiVersion, metadata }, field: "items", valueOf };
+    }
+    default:
+      throw notAcceptable();
+  }
+}
+
+/** The text that `JSON.stringify` gives for the whole with an indent of two. */
+function prettyFormat({ items }: ListPage, { head, field, valueOf }: Shown): ItemFormat {
+  const begun = JSON.stringify({ ...head, [field]: [] }, null, 2).slice(0, -"]\n}".length);
+  const tail = items.length === 0 ? "]\n}\n" : "\n  ]\n}\n";
+  return madeFormat({ head: begun, separator: ",", tail }, (object) => {
+    const value: unknown = valueOf === undefined ? JSON.parse(object.text()) : valueOf(object);
+    return `\n    ${JSON.stringify(value, null, 2).replaceAll("\n", "\n    ")}`;
   });
 }
 
-const comma = Buffer.from(",");
-const end = Buffer.from("]}");
-
-function pasted(head: object, items: readonly StoredObject[]): Buffer {
-  const parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
-  for (const [index, object] of items.entries()) {
-    if (index > 0) parts.push(comma);
-    parts.push(object.json);
+/** The text that `stringify` gives for the whole. */
+function yamlFormat({ items }: ListPage, { head, field, valueOf }: Shown): ItemFormat {
+  if (items.length === 0) {
+    return madeFormat({ head: stringify({ ...head, [field]: [] }), separator: "", tail: "" }, none);
   }
-  parts.push(end);
-  return Buffer.concat(parts);
+  const start = `${field}:\n`;
+  const begun = { head: `${stringify(head)}${start}`, separator: "", tail: "" };
+  return madeFormat(begun, (object) => {
+    const text = valueOf === undefined ? object.text() : JSON.stringify(valueOf(object));
+    // Parsed anew: of what a document shows twice, YAML would make references.
+    return stringify({ [field]: [JSON.parse(text) as unknown] }).slice(start.length);
+  });
 }
 
-const pieceBytes = 64 * 1024;
-
-/**
- * A long page as pieces that are made while it is sent: however many clients read it at once, what
- * is held is the cache's own text. Undefined for a short one, and for other forms than JSON.
- */
-export function listPieces(
-  resource: Resource,
-  page: ListPage,
-  { accepted, pretty }: Form,
-): ByteStream | undefined {
-  if (accepted.as !== undefined || accepted.format !== "json" || pretty) return undefined;
-  let bytes = 0;
-  for (const { size } of page.items) bytes += size;
-  if (bytes < limits.streamedListBytes) return undefined;
-  const { metadata, items } = page;
-  return pieces(
-    { kind: listKindOf(resource), apiVersion: apiVersionOf(resource), metadata },
-    items,
-  );
-}
-
-async function* pieces(
-  head: object,
-  items: readonly StoredObject[],
-): AsyncGenerator<Uint8Array, void> {
-  let parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
-  let bytes = 0;
-  for (const [index, { json }] of items.entries()) {
-    if (index > 0) parts.push(comma);
-    parts.push(json);
-    bytes += json.length;
-    if (bytes < pieceBytes) continue;
-    yield Buffer.concat(parts);
-    parts = [];
-    bytes = 0;
-  }
-  parts.push(end);
-  yield Buffer.concat(parts);
+function none(): string {
+  return "";
 }
 
 function encode(document: unknown): Buffer {

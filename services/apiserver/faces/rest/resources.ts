@@ -20,7 +20,7 @@ import type { Face } from "../grpc/face.ts";
 import { type SubresourceRequest, subresourceOf } from "../subresources/table.ts";
 import { documentResponse, notFoundResponse, streamResponse } from "./answers.ts";
 import { contentOf, mediaTypeOf, RestBody } from "./content.ts";
-import { documentBytes, type Form, listBytes, listPieces, objectBytes } from "./lists.ts";
+import { documentBytes, type Form, listBody, objectBytes } from "./lists.ts";
 import { negotiate, notAcceptable } from "./negotiate.ts";
 import { opened } from "./opened.ts";
 import { patchOf } from "./patches.ts";
@@ -203,9 +203,9 @@ function objectResponse(object: StoredObject, form: Form, status = 200) {
 }
 
 function listResponse(resource: Resource, page: ListPage, form: Form): RestResponse {
-  const pieces = listPieces(resource, page, form);
-  if (pieces === undefined) return respond(listBytes(resource, page, form), form);
-  return { ...streamResponse("application/json", pieces), isDocument: true };
+  const body = listBody(resource, page, form);
+  const type = form.accepted.format === "yaml" ? "application/yaml" : "application/json";
+  return { ...streamResponse(type, body), ...(isStream(body) && { isDocument: true }) };
 }
 
 function respond(json: Uint8Array, { accepted, pretty }: Form, status = 200) {

@@ -30,17 +30,18 @@ export function tableOf(
   documents: readonly Document[],
   form: TableForm,
 ) {
-  const { apiVersion, metadata, headers = true } = form;
-  return {
-    kind: "Table",
-    apiVersion,
-    metadata,
-    columnDefinitions: headers ? resource.columns.map(definitionOf) : [],
-    rows: documents.map((document) => rowOf(resource, document, form)),
-  };
+  const rows = documents.map((document) => tableRow(resource, document, form));
+  return { ...tableHead(resource, form), rows };
 }
 
-function rowOf(
+/** A table without its rows. */
+export function tableHead({ columns }: Pick<Resource, "columns">, form: TableForm) {
+  const { apiVersion, metadata, headers = true } = form;
+  const columnDefinitions = headers ? columns.map(definitionOf) : [];
+  return { kind: "Table", apiVersion, metadata, columnDefinitions };
+}
+
+export function tableRow(
   { columns }: Pick<Resource, "columns">,
   document: Document,
   { apiVersion, include, now }: TableForm,

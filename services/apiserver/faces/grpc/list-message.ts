@@ -1,0 +1,99 @@
+/** Lists as messages of gRPC, which say their length first and are then made while they are sent. */
+import { PiecewiseMessage, pieceTurns } from "../../../../ha/rpc/mod.ts";
+import { Document as DocumentMessage } from "../../../../proto/gen/dynamic.ts";
+import { apiVersionOf, listKindOf, type Resource } from "../../../kinds/mod.ts";
+import type { StoredObject } from "../../storage/stored-object.ts";
+import { fieldBytes, listHead, listItemTag, writeFieldHead } from "../../storage/wire.ts";
+import type { Call, ListPage } from "../../verbs/mod.ts";
+import { type ItemFormat, jsonFormat, ListPieces } from "../list-pieces.ts";
+
+const nothing = new Uint8Array(0);
+
+/** `<Kind>List`. Rejects when the caller has left meanwhile. */
+export async function typedList(
+  resource: Resource,
+  { metadata, items }: ListPage,
+  { signal }: Pick<Call, "signal">,
+): Promise<ListMessage> {
+  const format: ItemFormat = {
+    ...{ head: listHead(resource, metadata), separator: nothing, tail: nothing },
+    itemsOfPiece: Number.POSITIVE_INFINITY,
+    bytesOf: ({ protobuf }) => fieldBytes(protobuf.length),
+    write: ({ protobuf }, into, at) => {
+      into.set(protobuf, writeFieldHead(into, at, listItemTag, protobuf.length));
+    },
+  };
+  const length = await lengthOf(items, format, signal);
+  return new ListMessage(length, new ListPieces(items, format));
+}
+
+/** The `Document` of the dynamic service whose text is the list. Rejects as `typedList`. */
+export async function dynamicList(
+  resource: Resource,
+  { metadata, items }: ListPage,
+  { signal, warnings }: Pick<Call, "signal" | "warnings">,
+): Promise<ListMessage & DocumentMessage> {
+  const list = { apiVersion: apiVersionOf(resource), kind: listKindOf(resource), metadata };
+  const json = jsonFormat(list, items);
+  const text = await lengthOf(items, json, signal);
+  const before = new Uint8Array(fieldBytes(text) - text);
+  writeFieldHead(before, 0, jsonTag, text);
+  const after = DocumentMessage.encode({ warnings }).finish();
+  const format = {
+    ...json,
+    head: Buffer.concat([before, json.head]),
+    tail: Buffer.concat([json.tail, after]),
+  };
+  const length = before.length + text + after.length;
+  // In place of a message, as a handler may answer with it.
+  return new ListMessage(length, new ListPieces(items, format)) as ListMessage & DocumentMessage;
+}
+
+/** `Document.json` = 1. */
+const jsonTag = 0x0a;
+
+/** Items of one step; making one of them may take some 50 µs, reading its length next to nothing. */
+const itemsOfStep = 16;
+/** So many lengths are added up without a pause. */
+const lengthsAtOnce = 1_000;
+
+/** Of all items with what is around them; makes the bytes of those that have none yet. */
+async function lengthOf(
+  items: readonly StoredObject[],
+  { head, separator, tail, bytesOf }: ItemFormat,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const between = Math.max(0, items.length - 1) * separator.length;
+  let bytes = head.length + between + tail.length;
+  let at = 0;
+  const step = () => {
+    const end = Math.min(items.length, at + itemsOfStep);
+    while (at < end) bytes += bytesOf(items[at++] as StoredObject);
+    return at < items.length;
+  };
+  const isQuick = items.length <= itemsOfStep || items.every(({ hasProtobuf }) => hasProtobuf);
+  if (isQuick && items.length <= lengthsAtOnce) while (step());
+  else await pieceTurns.inSlices(step, signal);
+  return bytes;
+}
+
+class ListMessage extends PiecewiseMessage {
+  readonly length: number;
+  readonly #pieces: ListPieces;
+
+  constructor(length: number, pieces: ListPieces) {
+    super();
+    this.length = length;
+    this.#pieces = pieces;
+  }
+
+  next(): Uint8Array {
+    for (;;) {
+      const piece = this.#pieces.next();
+      if (piece === undefined) return nothing;
+      if (piece.length > 0) return piece;
+    }
+  }
+
+  close(): void {}
+}
