@@ -54,20 +54,29 @@ const turnMillis = 2;
 class PieceTurns {
   #line: PieceWriter[] = [];
   #scheduled = false;
+  /** Of all pieces so far. */
+  bytesMade = 0;
+
+  /** Pieces that are waited for, or slices. */
+  get waiting(): number {
+    return this.#line.length;
+  }
 
   /** A single piece, made when its turn has come. Rejects with what `make` throws. */
   piece<T extends Uint8Array | undefined>(make: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.add(new Once(() => {
-        try {
-          const piece = make();
-          resolve(piece);
-          return piece?.length ?? 0;
-        } catch (thrown) {
-          reject(thrown);
-          return 0;
-        }
-      }));
+      this.add(
+        new Once(() => {
+          try {
+            const piece = make();
+            resolve(piece);
+            return piece?.length ?? 0;
+          } catch (thrown) {
+            reject(thrown);
+            return 0;
+          }
+        }),
+      );
     });
   }
 
@@ -77,6 +86,7 @@ class PieceTurns {
    * the signal aborts.
    */
   async inSlices(step: () => boolean, signal?: AbortSignal): Promise<void> {
+    let over = false;
     const slice = () => {
       const until = performance.now() + sliceMillis;
       let goesOn = true;
@@ -84,7 +94,6 @@ class PieceTurns {
       over = !goesOn;
       return undefined;
     };
-    let over = false;
     while (!over) {
       if (signal?.aborted) throw cancelledError();
       await this.piece(slice);
@@ -116,6 +125,7 @@ class PieceTurns {
       bytes += writer.writePiece();
       if (writer.wantsPiece) line.push(writer);
     }
+    this.bytesMade += bytes;
     this.#line = [...line.slice(served), ...this.#line];
     this.#schedule();
   };

@@ -59,13 +59,13 @@ export function createSelection(resource: Resource, request: SelectionRequest): 
       const shown = object.ready ? object : object.source;
       return (
         (labels === undefined || matchesLabels(labels, shown.labels)) &&
-        (fields === undefined || meetsTerms(fields, (field) => valueOf(shown, field)))
+        (fields === undefined || meetsTerms(fields, (field) => fieldOf(shown, field)))
       );
     },
   };
 }
 
-function valueOf(object: StoredObject, field: string): string {
+function fieldOf(object: StoredObject, field: string): string {
   if (field === "metadata.name") return object.name;
   return field === "metadata.namespace" ? object.namespace : object.field(field);
 }

@@ -311,8 +311,8 @@ export function matchesFields(
 }
 
 /** For an object whose fields are known otherwise than by its document. */
-export function meetsTerms(selector: FieldSelector, valueOf: (field: string) => string): boolean {
+export function meetsTerms(selector: FieldSelector, fieldOf: (field: string) => string): boolean {
   return selector.terms.every(
-    ({ field, operator, value }) => (valueOf(field) === value) === (operator === "="),
+    ({ field, operator, value }) => (fieldOf(field) === value) === (operator === "="),
   );
 }

@@ -56,7 +56,10 @@ async function patient(client: Client | undefined): Promise<void> {
   }
 }
 
-async function connect({ https, grpc, lister }: Served, form: ListersWork["form"]): Promise<Client> {
+async function connect(
+  { https, grpc, lister }: Served,
+  form: ListersWork["form"],
+): Promise<Client> {
   if (form === "grpc" || form === "dynamic") {
     const client = await LeanClient.connect(grpc, lister);
     const { path, requestSerialize } = form === "grpc" ? PodsService.list : DynamicService.list;

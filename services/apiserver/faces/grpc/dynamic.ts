@@ -19,12 +19,7 @@ import {
   type WatchEvent,
   type WatchRequest,
 } from "../../../../proto/gen/dynamic.ts";
-import {
-  apiVersionOf,
-  parseJson,
-  type Registry,
-  type Resource,
-} from "../../../kinds/mod.ts";
+import { apiVersionOf, parseJson, type Registry, type Resource } from "../../../kinds/mod.ts";
 import { identify } from "../../auth/authenticate.ts";
 import { badRequest, noSuchResource } from "../../errors.ts";
 import { limits } from "../../limits.ts";

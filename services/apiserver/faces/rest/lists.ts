@@ -102,18 +102,18 @@ interface Shown {
   /** The name of the array. */
   readonly field: string;
   /** Undefined: the object itself. */
-  readonly valueOf: ((object: StoredObject) => object) | undefined;
+  readonly partOf: ((object: StoredObject) => object) | undefined;
 }
 
 function formatOf(resource: Resource, page: ListPage, form: Form): ItemFormat {
   const { format } = form.accepted;
   const shown = shownOf(resource, page, form);
-  const { head, field, valueOf } = shown;
+  const { head, field, partOf } = shown;
   if (format === "yaml") return yamlFormat(page, shown);
   if (form.pretty) return prettyFormat(page, shown);
-  if (valueOf === undefined) return jsonFormat(head, page.items);
+  if (partOf === undefined) return jsonFormat(head, page.items);
   const start = `${JSON.stringify(head).slice(0, -1)},${JSON.stringify(field)}:[`;
-  const textOf = (object: StoredObject) => JSON.stringify(valueOf(object));
+  const textOf = (object: StoredObject) => JSON.stringify(partOf(object));
   return madeFormat({ head: start, separator: ",", tail: "]}" }, textOf);
 }
 
@@ -122,16 +122,16 @@ function shownOf(resource: Resource, { metadata }: ListPage, form: Form): Shown 
   switch (as) {
     case undefined: {
       const head = { kind: listKindOf(resource), apiVersion: apiVersionOf(resource), metadata };
-      return { head, field: "items", valueOf: undefined };
+      return { head, field: "items", partOf: undefined };
     }
     case "Table": {
       const about = { ...form, apiVersion, metadata };
-      const valueOf = (object: StoredObject) => tableRow(resource, object.read(), about);
-      return { head: tableHead(resource, about), field: "rows", valueOf };
+      const partOf = (object: StoredObject) => tableRow(resource, object.read(), about);
+      return { head: tableHead(resource, about), field: "rows", partOf };
     }
     case "PartialObjectMetadataList": {
-      const valueOf = (object: StoredObject) => partialMetadata(object.read(), apiVersion);
-      return { head: { kind: as, apiVersion, metadata }, field: "items", valueOf };
+      const partOf = (object: StoredObject) => partialMetadata(object.read(), apiVersion);
+      return { head: { kind: as, apiVersion, metadata }, field: "items", partOf };
     }
     default:
       throw notAcceptable();
@@ -139,24 +139,24 @@ function shownOf(resource: Resource, { metadata }: ListPage, form: Form): Shown 
 }
 
 /** The text that `JSON.stringify` gives for the whole with an indent of two. */
-function prettyFormat({ items }: ListPage, { head, field, valueOf }: Shown): ItemFormat {
+function prettyFormat({ items }: ListPage, { head, field, partOf }: Shown): ItemFormat {
   const begun = JSON.stringify({ ...head, [field]: [] }, null, 2).slice(0, -"]\n}".length);
   const tail = items.length === 0 ? "]\n}\n" : "\n  ]\n}\n";
   return madeFormat({ head: begun, separator: ",", tail }, (object) => {
-    const value: unknown = valueOf === undefined ? JSON.parse(object.text()) : valueOf(object);
+    const value: unknown = partOf === undefined ? JSON.parse(object.text()) : partOf(object);
     return `\n    ${JSON.stringify(value, null, 2).replaceAll("\n", "\n    ")}`;
   });
 }
 
 /** The text that `stringify` gives for the whole. */
-function yamlFormat({ items }: ListPage, { head, field, valueOf }: Shown): ItemFormat {
+function yamlFormat({ items }: ListPage, { head, field, partOf }: Shown): ItemFormat {
   if (items.length === 0) {
     return madeFormat({ head: stringify({ ...head, [field]: [] }), separator: "", tail: "" }, none);
   }
   const start = `${field}:\n`;
   const begun = { head: `${stringify(head)}${start}`, separator: "", tail: "" };
   return madeFormat(begun, (object) => {
-    const text = valueOf === undefined ? object.text() : JSON.stringify(valueOf(object));
+    const text = partOf === undefined ? object.text() : JSON.stringify(partOf(object));
     // Parsed anew: of what a document shows twice, YAML would make references.
     return stringify({ [field]: [JSON.parse(text) as unknown] }).slice(start.length);
   });
