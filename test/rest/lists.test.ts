@@ -202,7 +202,7 @@ test("clients that stop reading hold a window and a piece each, and leave nothin
   }
   await until(() => pieceTurns.waiting === 0, "the end of all lists");
   const end = pieceTurns.bytesMade - made;
-  assert.ok(end <= (readers / 2) * list + most, "nobody made the rest for those who left");
+  assert.ok(end <= (readers / 2) * list + most, "the rest is not made for those who left");
 });
 
 const pieceBytes = 64 * 1024;
@@ -212,7 +212,7 @@ interface Opened {
   readonly stream: ClientHttp2Stream;
 }
 
-/** A list whose head has come and whose body nobody reads. */
+/** A list whose head has come, and whose body is not read yet. */
 async function opened(path: string, headers: Ask["headers"] = {}): Promise<Opened> {
   const { ca, admin, port } = world;
   const session = http2(`https://127.0.0.1:${port}`, { ca, ...admin });
