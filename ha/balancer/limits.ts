@@ -1,5 +1,6 @@
 import { rpcLimits } from "../rpc/limits.ts";
 import { assert } from "../runtime/assert.ts";
+import { defaultTimers } from "../runtime/timers.ts";
 
 /** The limits of the balancer; each may be set by its options. */
 export const balancerLimits = {
@@ -42,9 +43,9 @@ export const balancerLimits = {
   /** Calls that wait for a master or a leader; the next one is answered UNAVAILABLE. */
   waitingCalls: 1_024,
   /** How long a call waits at most. */
-  waitMillis: 10_000,
+  waitMillis: defaultTimers.balancerWait,
   /** How long writes wait for a new leader before any healthy master gets them. */
-  leaderWaitMillis: 1_500,
+  leaderWaitMillis: defaultTimers.leaderWait,
   /** Attempts of one call, the first included. */
   attempts: 6,
   /** Delay before a further attempt: the first, doubling to the last. */
@@ -66,8 +67,8 @@ export const balancerLimits = {
    * nothing that cannot be taken back. Its connection stays, it gets no new calls until a byte
    * comes, and only calls whose repetition is harmless are repeated elsewhere.
    */
-  suspectPingMillis: 100,
-  suspectMillis: 500,
+  suspectPingMillis: defaultTimers.suspectPing,
+  suspectMillis: defaultTimers.suspect,
   suspectTurnMillis: 50,
   /**
    * How often one call is repeated because its master is suspected: a request that holds every
@@ -75,7 +76,7 @@ export const balancerLimits = {
    */
   suspectRepeats: 2,
   /** A master silent for so long gives up its watches: their clients go on elsewhere. */
-  suspectStreamMillis: 2_000,
+  suspectStreamMillis: defaultTimers.suspectStream,
   /** … and of a client. */
   clientPingMillis: 30_000,
   clientPingTimeoutMillis: 10_000,

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { ServerTls } from "../rpc/types.ts";
+import { processMetrics } from "../runtime/metrics.ts";
 import {
   type MetricsServer,
   metricsFlags,
@@ -7,12 +8,11 @@ import {
 } from "../runtime/production/metrics-server.ts";
 import { program, runProgram } from "../runtime/production/process.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import { announceTimers, defaultTimers } from "../runtime/timers.ts";
 import type { Log } from "../runtime/types.ts";
 import { type Balancer, type BalancerOptions, startBalancer } from "./balancer.ts";
 import { type BalancerLimits, balancerLimits } from "./limits.ts";
 import { addBalancerMetrics } from "./metrics.ts";
-
-const drainMillisMax = 5_000;
 
 /** A client that sees the store sees everything: the etcd port is for these clients alone. */
 const administrators = "system:masters";
@@ -102,7 +102,7 @@ const balancer = program({
       await metrics?.close();
       await Promise.all(
         running.map(async (each) => {
-          await each.drain(drainMillisMax);
+          await each.drain(defaultTimers.balancerDrain);
           await each.close();
         }),
       );
@@ -113,6 +113,7 @@ const balancer = program({
         running.push(await startBalancer(options));
         log.info("balancing", { host, port });
       }
+      announceTimers("balancer", {}, { log, metrics: processMetrics });
       const faces = ["api", "etcd"];
       addBalancerMetrics(() => running.map((each, at) => [faces[at] ?? "", each] as const));
       metrics = await serveMetrics({

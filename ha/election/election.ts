@@ -8,14 +8,10 @@
 
 import type { Lease } from "../../proto/gen/coordination.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import { retryJitterFactor } from "../runtime/timers.ts";
 import { Candidate } from "./candidate.ts";
 import { holderOf } from "./lease-record.ts";
-import {
-  type ElectionClock,
-  type RunElectionOptions,
-  retryJitterFactor,
-  validateElectionOptions,
-} from "./options.ts";
+import { type ElectionClock, type RunElectionOptions, validateElectionOptions } from "./options.ts";
 import type { FencingToken } from "./types.ts";
 
 /**

@@ -1,5 +1,6 @@
 import type { Lease } from "../../proto/gen/coordination.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import { retryJitterFactor } from "../runtime/timers.ts";
 import type { Clock } from "../runtime/types.ts";
 import type { ElectionOptions } from "./types.ts";
 
@@ -14,9 +15,6 @@ export interface RunElectionOptions extends ElectionOptions {
 }
 
 export type ElectionClock = Pick<Clock, "monotonicMillis" | "wallMillis" | "after">;
-
-/** Candidates poll up to this factor later than `retryMillis` (client-go `JitterFactor`). */
-export const retryJitterFactor = 1.2;
 
 /**
  * Refuses durations whose relations cannot work, naming the relation (client-go

@@ -1,11 +1,15 @@
 /** Every limit of a member in one place; `assertLimits` states how they relate. */
 
+import { defaultTimers } from "../runtime/timers.ts";
+
+const ticks = (millis: number) => millis / defaultTimers.tick;
+
 export const limits = {
   /** The core's unit of time. */
-  tickMillis: 50,
-  heartbeatTicks: 2,
-  electionTicksMin: 10,
-  electionTicksMax: 20,
+  tickMillis: defaultTimers.tick,
+  heartbeatTicks: ticks(defaultTimers.heartbeat),
+  electionTicksMin: ticks(defaultTimers.electionMin),
+  electionTicksMax: ticks(defaultTimers.electionMax),
 
   /** One log entry: a turn's commands of one member. etcd's request limit is 1.5 MiB. */
   requestBytesMax: 1.5 * 1024 * 1024,
@@ -27,7 +31,7 @@ export const limits = {
   /** Calls to the leader that wait for an answer. */
   pendingCallsMax: 4_096,
   /** How long a request may wait for a leader and a quorum. */
-  requestTimeoutMillis: 7_000,
+  requestTimeoutMillis: defaultTimers.storeRequest,
   /** A read round without an answer is asked again after this. */
   readRetryMillis: 250,
   /** A round that the fewest possible peers have not confirmed by then is put to all. */

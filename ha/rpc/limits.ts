@@ -1,3 +1,5 @@
+import { defaultTimers } from "../runtime/timers.ts";
+
 /**
  * The limits of every gRPC edge, in one place. They bound what one peer can make a process hold;
  * gRPC's own defaults are kept where there is one.
@@ -31,9 +33,9 @@ export const rpcLimits = {
   /** Flow-control window of a stream: what a sender may have on the way unread. */
   streamWindowBytes: 256 * 1024,
   /** A connection idle for so long is asked for a sign of life … */
-  keepaliveMillis: 5_000,
+  keepaliveMillis: defaultTimers.keepalive,
   /** … and closed without one after this. */
-  keepaliveTimeoutMillis: 3_000,
+  keepaliveTimeoutMillis: defaultTimers.keepaliveTimeout,
   /**
    * Resets a client may send in a burst; Node closes the connection beyond it (its default: 1,000).
    */

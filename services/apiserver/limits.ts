@@ -5,21 +5,22 @@
  * 60 s, bookmark a minute, objects of 1.5 MB).
  */
 import { assert } from "../../ha/runtime/assert.ts";
+import { defaultTimers } from "../../ha/runtime/timers.ts";
 
 export const limits = {
   /** Requests under way at once, watches and streams not counted (upstream: 400 + 200). */
   seats: 600,
   /** Requests of one flow that wait for their turn, and for how long (flow-control.ts). */
   queueLength: 500,
-  queueMillis: 15_000,
+  queueMillis: defaultTimers.flowQueue,
   /** Objects with a time to live, written within it, share a lease of the store. */
   leaseSharedSeconds: 60,
   /** What a refused caller is told to wait. */
   retryAfterSeconds: 1,
   /** A unary request ends after this, whatever its own deadline. */
-  requestTimeoutMillis: 60_000,
+  requestTimeoutMillis: defaultTimers.requestTimeout,
   /** How long a read waits for the watch cache to reach the revision it needs. */
-  cacheWaitMillis: 3_000,
+  cacheWaitMillis: defaultTimers.cacheWait,
   /** Bytes of one object as JSON text, of one request, and of one message either way. */
   objectBytes: 1_572_864,
   requestBytes: 8 * 1024 * 1024,
@@ -63,9 +64,9 @@ export const limits = {
   watcherBytes: 16 * 1024 * 1024,
   /** Watches of one master. */
   watchers: 20_000,
-  bookmarkMillis: 60_000,
+  bookmarkMillis: defaultTimers.bookmark,
   /** A watch without timeoutSeconds ends after this. */
-  watchSeconds: 3_600,
+  watchSeconds: defaultTimers.watch / 1_000,
   /** Attempts of a read-modify-write that keeps losing to others. */
   updateAttempts: 100,
   /** Of these so many without a pause. */
@@ -97,7 +98,7 @@ export const limits = {
   webhookCalls: 64,
   webhookAnswerBytes: 8 * 1024 * 1024,
   /** Node heartbeats. */
-  heartbeatIntervalMillis: 5_000,
+  heartbeatIntervalMillis: defaultTimers.nodeHeartbeat,
   heartbeatNodes: 5_000,
   heartbeatPods: 1_000,
   heartbeatParallel: 8,
@@ -127,11 +128,9 @@ export const limits = {
   streamPorts: 100,
   /** Connecting to a kubelet. */
   kubeletConnectMillis: 5_000,
-  drainMillis: 5_000,
+  drainMillis: defaultTimers.apiserverDrain,
 } as const;
 
-assert(limits.cacheWaitMillis < limits.requestTimeoutMillis, "cache wait < request timeout");
-assert(limits.queueMillis < limits.requestTimeoutMillis, "time in the queue < request timeout");
 assert(limits.storePage <= limits.listPageMax, "store page <= list page");
 assert(limits.objectBytes < limits.requestBytes, "object < request");
 assert(limits.gzipBytes < limits.streamedListBytes, "compressed < streamed");

@@ -2,9 +2,9 @@ import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
 import { JumpingClock } from "../../ha/runtime/faults/mod.ts";
 import { MetricsRegistry } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
-import type { Tracing } from "../../ha/runtime/production/otlp.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { announceTimers } from "../../ha/runtime/timers.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { defaultNodePortRange, defaultServiceRange, startApiserver } from "./apiserver.ts";
 import { auditFlags, openAudit } from "./audit/flags.ts";
@@ -207,6 +207,9 @@ const apiserver = program({
   async start(values, log, tracing) {
     const { name } = values;
     const requestTimeoutMillis = timeoutMillis(values["request-timeout"]);
+    const metrics = new MetricsRegistry();
+    tracing?.addMetrics(metrics);
+    announceTimers("apiserver", { requestTimeout: requestTimeoutMillis }, { log, metrics });
     const ca = await readPem("client-ca-file", values["client-ca-file"]);
     const cert = await readPem("tls-cert-file", values["tls-cert-file"]);
     checkCertificate(values["tls-cert-file"], cert, Date.now());
@@ -272,7 +275,8 @@ const apiserver = program({
         queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,
         rpcEngine: rpcEngine(values["rpc-engine"]),
-        ...tracingOptions(tracing),
+        metrics,
+        tracer: tracing?.tracer,
         encryption: encryption?.encryption,
         audit: audit && { policy: audit.policy, sink: audit.log, counts: audit.log.counts },
         ...(values["enable-faults"] && { clock }),
@@ -305,13 +309,6 @@ const apiserver = program({
 });
 
 export { apiserver as program };
-
-function tracingOptions(tracing: Tracing | undefined) {
-  if (tracing === undefined) return undefined;
-  const metrics = new MetricsRegistry();
-  tracing.addMetrics(metrics);
-  return { tracer: tracing.tracer, metrics };
-}
 
 function rpcEngine(name: string): RpcEngine {
   if (name === "trireme" || name === "grpc-js") return name;

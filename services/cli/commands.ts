@@ -11,6 +11,7 @@ import type { RestoreFlags } from "./commands/restore.ts";
 import type { StatusFlags } from "./commands/status.ts";
 import type { UpFlags } from "./commands/up.ts";
 import { defineJoin } from "./define-join.ts";
+import { defineObserve } from "./define-observe.ts";
 import { defineStreams } from "./define-streams.ts";
 import { defineTokens } from "./define-tokens.ts";
 import { complain, errorText } from "./output.ts";
@@ -59,6 +60,7 @@ function define(components: readonly string[]): Command {
   defineStreams(program);
   defineTokens(program);
   defineJoin(program);
+  defineObserve(program);
   return program;
 }
 

@@ -3,6 +3,7 @@
  * Each could as well be started by hand, on another machine, with the same flags.
  */
 import { join, resolve } from "node:path";
+import { defaultTimers } from "../../ha/runtime/timers.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { Child } from "./child.ts";
 import type { Credentials } from "./credentials.ts";
@@ -216,8 +217,8 @@ export class LocalCluster {
   }
 }
 
-/** Every process bounds its own stop at 10 s; the supervisor waits a little longer. */
-const stopTimes = { graceMillis: 12_000 } as const;
+/** Every process bounds its own stop; the supervisor waits a little longer. */
+const stopTimes = { graceMillis: defaultTimers.supervisorGrace } as const;
 
 interface KeyPair {
   readonly cert: string;

@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { validateElectionOptions } from "../../ha/election/mod.ts";
 import type { FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { defaultTimers, durationText } from "../../ha/runtime/timers.ts";
 import type { Tracer } from "../../ha/runtime/trace.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { checkPair, type PemPair } from "./certificate-file.ts";
@@ -39,17 +40,17 @@ export const electionFlags = {
   },
   "leader-elect-lease-duration": {
     type: "string",
-    default: "5s",
+    default: durationText(defaultTimers.leaderLease),
     help: "how long others wait after the leader's last renewal before they take over",
   },
   "leader-elect-renew-deadline": {
     type: "string",
-    default: "4s",
+    default: durationText(defaultTimers.leaderRenew),
     help: "how long a leader tries to renew before it stops leading",
   },
   "leader-elect-retry-period": {
     type: "string",
-    default: "2s",
+    default: durationText(defaultTimers.leaderRetry),
     help: "pause between attempts to take or renew the lease",
   },
   "leader-elect-resource-namespace": {

@@ -5,6 +5,7 @@ import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { type metricsFlags, serveMetrics } from "../../ha/runtime/production/metrics-server.ts";
 import type { FlagValues, Running } from "../../ha/runtime/production/process.ts";
+import { announceTimers, type TimerValues } from "../../ha/runtime/timers.ts";
 import type { Tracer } from "../../ha/runtime/trace.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { TriremeClient } from "./client.ts";
@@ -46,6 +47,9 @@ export interface ElectedProgramOptions {
   };
   /** Names the client to the API, e.g. kube-scheduler. */
   readonly identity: string;
+  /** As in `trireme <program>`, and the times that it has by flags of its own. */
+  readonly program: string;
+  readonly timers?: Partial<TimerValues>;
   readonly log: Log;
   /** Makes spans of the calls to the API; absent: there are none. */
   readonly tracer?: Tracer | undefined;
@@ -89,6 +93,13 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
   const { values, identity, log, make, tracer } = options;
   const election = electionByFlags(values, values["leader-elect-resource-name"]);
   const client = await connectByFlags(values, identity, log, { tracer });
+  const own = {
+    leaderLease: election.leaseMillis,
+    leaderRenew: election.renewDeadlineMillis,
+    leaderRetry: election.retryMillis,
+    ...options.timers,
+  };
+  announceTimers(options.program, own, { log, metrics: processMetrics });
   const leads = leadershipGauge().labels(values["leader-elect-resource-name"]);
   const clock = productionClock;
   const stopping = new AbortController();

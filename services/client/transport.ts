@@ -16,6 +16,7 @@ import { drained } from "../../ha/rpc/duplex-client.ts";
 import { cancelledError, fromServiceError } from "../../ha/rpc/errors.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { defaultTimers } from "../../ha/runtime/timers.ts";
 import {
   ending,
   type Span,
@@ -45,7 +46,7 @@ export interface ConnectOptions {
 }
 
 const transportLimits = {
-  callMillis: 30_000,
+  callMillis: defaultTimers.clientCall,
   connectMillis: 3_000,
   retryFirstMillis: 20,
   retryCeilingMillis: 1_000,

@@ -3,6 +3,7 @@ import { isAbsolute, normalize } from "node:path";
 import { metricsFlags } from "../../ha/runtime/production/metrics-server.ts";
 import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { defaultTimers, durationText } from "../../ha/runtime/timers.ts";
 import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
 import { signingAuthority } from "../kinds/mod.ts";
 import { tokenCleaner } from "./bootstrap-tokens/cleaner.ts";
@@ -50,10 +51,14 @@ const flags = {
   },
   "node-monitor-grace-period": {
     type: "string",
-    default: "20s",
+    default: durationText(defaultTimers.nodeGrace),
     help: "a node silent for longer is marked unknown and tainted",
   },
-  "node-monitor-period": { type: "string", default: "5s", help: "pause between looks at a node" },
+  "node-monitor-period": {
+    type: "string",
+    default: durationText(defaultTimers.nodeMonitor),
+    help: "pause between looks at a node",
+  },
   "node-eviction-rate": {
     type: "number",
     default: 0.1,
@@ -142,9 +147,13 @@ const flags = {
   "concurrent-gc-syncs": { type: "number", default: 20, help: "objects at a time" },
 } as const;
 
-async function controllersByFlags(
-  values: FlagValues<typeof flags>,
-): Promise<readonly Controller[]> {
+interface NodeTimes {
+  readonly graceMillis: number;
+  readonly periodMillis: number;
+}
+
+/** Throws a StatusError that names the flag. */
+function nodeTimes(values: FlagValues<typeof flags>): NodeTimes {
   const graceMillis = parseDuration(
     values["node-monitor-grace-period"],
     "--node-monitor-grace-period",
@@ -157,6 +166,13 @@ async function controllersByFlags(
         `--node-monitor-grace-period (${graceMillis} ms)`,
     );
   }
+  return { graceMillis, periodMillis };
+}
+
+async function controllersByFlags(
+  values: FlagValues<typeof flags>,
+  nodes: NodeTimes,
+): Promise<readonly Controller[]> {
   const rootCa = await readPem("root-ca-file", values["root-ca-file"]);
   const keyFlag = "service-account-private-key-file";
   const privateKey = await readPem(keyFlag, values[keyFlag]);
@@ -167,8 +183,7 @@ async function controllersByFlags(
       nodeMaskSize: values["node-cidr-mask-size"],
     }),
     nodeLifecycleController({
-      graceMillis,
-      periodMillis,
+      ...nodes,
       rate: values["node-eviction-rate"],
       secondaryRate: values["secondary-node-eviction-rate"],
       unhealthyThreshold: values["unhealthy-zone-threshold"],
@@ -265,12 +280,15 @@ export const program = define({
   summary: "runs the control loops that keep the cluster as it was asked to be",
   flags,
   async start(values, log, tracing) {
-    const controllers = await controllersByFlags(values);
+    const nodes = nodeTimes(values);
+    const controllers = await controllersByFlags(values, nodes);
     const identity = "kube-controller-manager";
     return runElectedProgram({
       tracer: tracing?.tracer,
       values,
       identity,
+      program: "controller-manager",
+      timers: { nodeGrace: nodes.graceMillis, nodeMonitor: nodes.periodMillis },
       log,
       make: (context) => new ControllerManager({ ...context, controllers }),
     });

@@ -1,10 +1,12 @@
 /** The service proxy of one node as a program. */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { metricsFlags, serveMetrics } from "../../ha/runtime/production/metrics-server.ts";
 import { program, type Running } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { announceTimers } from "../../ha/runtime/timers.ts";
 import { clientFlags, connectByFlags } from "../client/mod.ts";
 import { KubeProxy } from "./kube-proxy.ts";
 
@@ -49,6 +51,7 @@ const kubeProxy = program({
       peerPort: values["peer-port"],
       instance: randomUUID(),
     });
+    announceTimers("kube-proxy", {}, { log, metrics: processMetrics });
     const metrics = await serveMetrics({
       address: values["metrics-bind-address"],
       ready: { "informer-sync": () => (proxy.synced ? undefined : "the caches are not filled") },

@@ -1,3 +1,5 @@
+import { defaultTimers } from "../../ha/runtime/timers.ts";
+
 /** Every limit of the kubelet, in one place. Milliseconds unless the name says otherwise. */
 export const kubeletLimits = {
   /** Upstream's CrashLoopBackOff; the reset is twice the ceiling there, too. */
@@ -19,16 +21,16 @@ export const kubeletLimits = {
   /** Exited containers kept per container name, for lastState and `--previous`. */
   deadContainersPerName: 1,
   maxPods: 110,
-  heartbeatMillis: 5_000,
+  heartbeatMillis: defaultTimers.nodeHeartbeat,
   heartbeatMillisMin: 500,
   /** CPU use is measured over at least this. */
   statsWindowMillisMin: 1_000,
   heartbeatMillisMax: 60_000,
   /** Upstream's duration of a node's Lease; its controllers wait 40 s and more for a node. */
-  leaseDurationSeconds: 40,
-  leaseRenewMillis: 15_000,
+  leaseDurationSeconds: defaultTimers.nodeLease / 1_000,
+  leaseRenewMillis: defaultTimers.nodeLeaseRenew,
   /** An unanswered stream is a broken stream. */
-  heartbeatAnswerMillis: 8_000,
+  heartbeatAnswerMillis: defaultTimers.nodeHeartbeatAnswer,
   reconnectFirstMillis: 50,
   reconnectCeilingMillis: 1_000,
   podReportsPerMessage: 100,

@@ -7,6 +7,7 @@ import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, type Running } from "../../ha/runtime/production/process.ts";
 import { addProcessMetrics } from "../../ha/runtime/production/process-metrics.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { announceTimers, defaultTimers, durationText } from "../../ha/runtime/timers.ts";
 import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
 import { bytes, gitVersion } from "../kinds/mod.ts";
@@ -75,7 +76,7 @@ const kubelet = program({
     "cluster-domain": { type: "string", default: "cluster.local", help: "domain of the cluster" },
     "shutdown-grace-period": {
       type: "string",
-      default: "0s",
+      default: durationText(defaultTimers.kubeletShutdown),
       help: "stop all containers with the kubelet, within this; 0s: they run on",
     },
   },
@@ -118,6 +119,12 @@ const kubelet = program({
         shutdownGracePeriod: values["shutdown-grace-period"],
       },
     };
+    const heartbeatMillis = heartbeatInterval(values["node-status-update-frequency"]);
+    const own = {
+      kubeletShutdown: shutdownMillis,
+      ...(heartbeatMillis !== undefined && { nodeHeartbeat: heartbeatMillis }),
+    };
+    announceTimers("kubelet", own, { log, metrics: processMetrics });
     addKubeletMetrics(source);
     const endMeasuring = addProcessMetrics(processMetrics);
     const serve = async (shown: ServerTls | undefined): Promise<number> => {
@@ -135,7 +142,7 @@ const kubelet = program({
       random: Math.random,
       log,
       dataDir: root,
-      heartbeatMillis: heartbeatInterval(values["node-status-update-frequency"]),
+      heartbeatMillis,
       thresholds: parseThresholds(values["eviction-hard"], "--eviction-hard"),
       dns: {
         servers: values["cluster-dns"].split(",").filter((address) => address !== ""),

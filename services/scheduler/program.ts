@@ -36,6 +36,7 @@ export const program = define({
       tracer: tracing?.tracer,
       values,
       identity: "kube-scheduler",
+      program: "scheduler",
       log,
       make(context) {
         const { client, clock } = context;

@@ -7,6 +7,7 @@ import { flushCompileCache } from "node:module";
 import { parseArgs } from "node:util";
 import { processMetrics } from "../metrics.ts";
 import { StatusError } from "../status-error.ts";
+import { defaultTimers } from "../timers.ts";
 import type { Log } from "../types.ts";
 import { collectLater } from "./garbage.ts";
 import { createLog } from "./log.ts";
@@ -68,7 +69,7 @@ export function program<const F extends Flags>(definition: Program<F>): Program<
 }
 
 /** How long `stop` may take before the process ends anyway. */
-const stopMillisMax = 10_000;
+const stopMillisMax = defaultTimers.processStop;
 
 /**
  * Parses flags, starts the program and stays until a signal stops it. Exit codes: 0 stopped in
