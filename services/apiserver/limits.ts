@@ -53,6 +53,14 @@ export const limits = {
   /** Objects that another program is asked to convert at a time. */
   conversionObjects: 500,
   storePage: 500,
+  /**
+   * Forms of stored objects that are kept, of all objects together: parsed documents by the size of
+   * their text, which they exceed three times in memory; protobuf messages; JSON texts; watch events.
+   */
+  documentsBytes: 2 * 1024 * 1024,
+  messagesBytes: 48 * 1024 * 1024,
+  textsBytes: 48 * 1024 * 1024,
+  eventMessagesBytes: 4 * 1024 * 1024,
   /** Writes under way whose documents the cache of their kind keeps until it is told of them. */
   expectedWrites: 1_000,
   /** Recent events kept per kind; those older than two bookmarks go, down to the smaller number. */

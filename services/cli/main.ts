@@ -1,4 +1,5 @@
 /** The `trireme` command. */
+import "./compiler.ts";
 import { programNames, runComponent } from "./programs.ts";
 
 // The reader of the output may stop before its end, as `head` does.

@@ -6,11 +6,13 @@ import { isSealed } from "./encryption/sealed.ts";
 import { partsOf } from "./keys.ts";
 import { managedText, parseManaged } from "./managed-text.ts";
 import { labelsIn } from "./metadata-text.ts";
+import { Recent } from "./recent.ts";
 
 /**
  * One object at one revision, in up to three forms: the stored JSON text with its resourceVersion,
- * the parsed document and the protobuf message. Each form is made at most once and shared by every
- * reader, so none may be changed; `copy()` gives a document of one's own.
+ * the parsed document and the protobuf message. A form is made when it is asked for, shared by every
+ * reader, so that none may be changed, and let go of when newer ones have filled the budget of all
+ * objects together. `copy()` gives a document of one's own.
  *
  * A resource that is stored as another sees the object through `as`, in forms of its own, which are
  * made once as well.
@@ -64,23 +66,45 @@ export class StoredObject {
   }
 
   get json(): Buffer {
-    this.#json ??=
-      this.#source === undefined
-        ? withResourceVersion(this.resource, opened(this), this.revision)
-        : this.#converted(this.#source).json;
+    if (this.#json === undefined) {
+      this.#json =
+        this.#source === undefined
+          ? withResourceVersion(this.resource, opened(this), this.revision)
+          : this.#converted(this.#source).json;
+      recentTexts.add(this, this.#json.length);
+    }
     return this.#json;
   }
 
   get document(): Document {
-    this.#document ??= this.copy();
+    if (this.#document === undefined) {
+      this.#document = this.copy();
+      recentDocuments.add(this, this.size);
+    }
     return this.#document;
   }
 
   /** Made without keeping the document: lists ask thousands of objects for it. */
   get protobuf(): Uint8Array {
-    this.#protobuf ??= this.resource.codec?.encode(this.read()) ?? new Uint8Array();
+    if (this.#protobuf === undefined) {
+      this.#protobuf = this.resource.codec?.encode(this.read()) ?? new Uint8Array();
+      recentMessages.add(this, this.#protobuf.length);
+    }
     return this.#protobuf;
   }
+
+  static readonly forgetDocument = (object: StoredObject): void => {
+    object.#document = undefined;
+  };
+
+  static readonly forgetMessage = (object: StoredObject): void => {
+    object.#protobuf = undefined;
+  };
+
+  static readonly forgetText = (object: StoredObject): void => {
+    // What another program has converted is not converted again.
+    if (object.resource.storedAs?.remote === undefined) object.#json = undefined;
+  };
 
   /** False: to ask for `protobuf` costs far more than to copy it. */
   get hasProtobuf(): boolean {
@@ -168,6 +192,7 @@ export class StoredObject {
     const { resourceVersion: _, ...metadata } = document.metadata ?? {};
     const resourceVersion = String(this.revision);
     this.#document = { ...document, metadata: { ...metadata, resourceVersion } };
+    recentDocuments.add(this, this.size);
     return this;
   }
 
@@ -246,6 +271,10 @@ export class StoredObject {
     return partsOf(this.resource, this.key).namespace;
   }
 }
+
+const recentDocuments = new Recent(limits.documentsBytes, StoredObject.forgetDocument);
+const recentMessages = new Recent(limits.messagesBytes, StoredObject.forgetMessage);
+const recentTexts = new Recent(limits.textsBytes, StoredObject.forgetText);
 
 /** Has objects of one resource converted, where another program must be asked for it. */
 export async function convertAll(objects: readonly StoredObject[]): Promise<void> {

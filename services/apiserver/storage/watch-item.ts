@@ -1,4 +1,6 @@
 import type { Resource } from "../../kinds/mod.ts";
+import { limits } from "../limits.ts";
+import { Recent } from "./recent.ts";
 import type { Selection } from "./selection.ts";
 import { encodeStored, StoredObject } from "./stored-object.ts";
 import { eventMessage } from "./wire.ts";
@@ -11,7 +13,7 @@ export const EventType = {
 } as const;
 export type EventType = (typeof EventType)[keyof typeof EventType];
 
-/** What one watcher is told; the encoded form is made once and shared by all who are told it. */
+/** What one watcher is told; the encoded form is shared by all who are told it soon. */
 export class WatchItem {
   readonly type: EventType;
   readonly object: StoredObject;
@@ -24,10 +26,19 @@ export class WatchItem {
 
   /** The kind's typed event message. */
   get message(): Uint8Array {
-    this.#message ??= eventMessage(this.type, this.object.protobuf);
+    if (this.#message === undefined) {
+      this.#message = eventMessage(this.type, this.object.protobuf);
+      recentMessages.add(this, this.#message.length);
+    }
     return this.#message;
   }
+
+  static readonly forgetMessage = (item: WatchItem): void => {
+    item.#message = undefined;
+  };
 }
+
+const recentMessages = new Recent(limits.eventMessagesBytes, WatchItem.forgetMessage);
 
 /** One change of one object. */
 export class CacheEvent {
