@@ -7,6 +7,7 @@ import { ConfigMapsClient } from "../../proto/gen/core.ts";
 import { DynamicClient } from "../../proto/gen/dynamic.ts";
 import { AuditPolicy } from "../../services/apiserver/audit/policy.ts";
 import { until } from "../apiserver/harness.ts";
+import { jsonPatch, webhookServer } from "../apiserver/webhook-server.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into events of every shape.
@@ -197,6 +198,56 @@ test("policies, webhooks and pod security write their annotations", async () => 
     assert.equal(finding.message, "it is bad");
     assert.equal(finding.policy, "p.example.com");
     assert.equal(annotations["p.example.com/size"], "1");
+    break;
+  }
+  await using hook = await webhookServer();
+  const clientConfig = { url: hook.url("/"), caBundle: hook.caBundle };
+  const webhook = (name: string, rest: object = {}) => ({
+    ...{ name, clientConfig, rules, sideEffects: "None", admissionReviewVersions: ["v1"] },
+    namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "asked" } },
+    ...rest,
+  });
+  const nowhere = { url: "https://127.0.0.1:1/", caBundle: hook.caBundle };
+  const lost = { clientConfig: nowhere, failurePolicy: "Ignore" };
+  for (const kind of ["mutating", "validating"]) {
+    const body = {
+      metadata: { name: kind },
+      webhooks: [webhook(`${kind}.example.com`), webhook(`lost-${kind}.example.com`, lost)],
+    };
+    const path = `${group}/${kind}webhookconfigurations`;
+    assert.equal((await world.ask(path, { method: "POST", body })).status, 201);
+  }
+  const operation = { op: "add", path: "/metadata/labels", value: { seen: "yes" } };
+  hook.answer = ({ request }) => ({
+    ...(hook.asked.length % 2 === 1 ? jsonPatch(operation) : { allowed: true }),
+    auditAnnotations: { why: `${request.operation} ${hook.asked.length}`, "not a name": "x" },
+  });
+  for (let tries = 0; ; tries++) {
+    assert.ok(tries < 1_000, "the webhooks are never asked");
+    const id = `hooked-${tries}`;
+    hook.asked.length = 0;
+    const body = { metadata: { generateName: "hooked-" } };
+    await world.ask(maps("asked"), { method: "POST", body, headers: { "audit-id": id } });
+    const { annotations } = (await told(id)).at(-1);
+    if (hook.asked.length < 2) continue;
+    const about = { configuration: "mutating", webhook: "mutating.example.com" };
+    const failedOpen = (what: string, index: number) =>
+      annotations[`failed-open.${what}.webhook.admission.k8s.io/round_0_index_${index}`];
+    assert.equal(annotations["mutating.example.com/why"], "CREATE 1");
+    assert.equal(annotations["validating.example.com/why"], "CREATE 2");
+    assert.deepEqual(
+      Object.keys(annotations).filter((key) => key.includes(" ")),
+      [],
+    );
+    const mutation = "mutation.webhook.admission.k8s.io/round_0_index_";
+    assert.equal(annotations[`${mutation}0`], JSON.stringify({ ...about, mutated: true }));
+    assert.equal(JSON.parse(annotations[`${mutation}1`]).mutated, false);
+    assert.equal(
+      annotations["patch.webhook.admission.k8s.io/round_0_index_0"],
+      JSON.stringify({ ...about, patch: [operation], patchType: "JSONPatch" }),
+    );
+    assert.equal(failedOpen("mutation", 1), "lost-mutating.example.com");
+    assert.equal(failedOpen("validating", 1), "lost-validating.example.com");
     break;
   }
   const pod = {

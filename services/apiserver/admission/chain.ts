@@ -26,12 +26,15 @@ export interface AdmissionRequest {
   /** Told to the caller although the request succeeds. */
   readonly warnings: string[];
   /** Notes something in the audit log; absent where there is none. */
-  readonly annotate?: ((key: string, value: string) => void) | undefined;
+  readonly annotate?: Annotate | undefined;
   /** Whose spans are made of the work, and what webhooks are told of the trace. */
   readonly traced?: Traced | undefined;
   /** What plugins note about this request between their hooks and between attempts, by plugin. */
   readonly notes: Map<string, unknown>;
 }
+
+/** `level` Request: only where the audit log has the request's body, which the value shows. */
+export type Annotate = (key: string, value: string, level?: "Request") => void;
 
 /** What else the transaction of a write must check and change. */
 export interface Companions {

@@ -70,7 +70,8 @@ export class AuditRecord {
   }
 
   /** A key keeps its first value (apiserver `audit.AddAuditAnnotation`). May be handed on alone. */
-  readonly annotate = (key: string, value: string): void => {
+  readonly annotate = (key: string, value: string, level?: "Request"): void => {
+    if (level === "Request" && !this.wantsRequest) return;
     if (this.#annotations.has(key) || this.#annotations.size >= annotationsMax) return;
     this.#annotations.set(key, value);
   };

@@ -4,6 +4,7 @@ import { StatusError } from "../../../../ha/runtime/status-error.ts";
 import { inSpan, type Span, SpanKind, traceparentOf } from "../../../../ha/runtime/trace.ts";
 import type { MutatingWebhook } from "../../../../proto/gen/admissionregistration.ts";
 import { memoized } from "../../../kinds/machinery/cel/memo.ts";
+import { checkQualifiedName } from "../../../kinds/machinery/names.ts";
 import type { Document, Resource } from "../../../kinds/mod.ts";
 import type { Authorizer } from "../../auth/authorize.ts";
 import { badRequest, forbidden } from "../../errors.ts";
@@ -34,6 +35,8 @@ export interface Hook {
   /** Of this webhook, as long as its configuration stays as it is. */
   readonly id: string;
   readonly webhook: MutatingWebhook;
+  /** Name of the configuration. */
+  readonly configuration: string;
   readonly calls: Semaphore;
   conditions(): readonly CompiledCondition[];
 }
@@ -46,6 +49,7 @@ export const hooksOf: (configuration: Document) => readonly Hook[] = memoized((c
     return {
       id: `${configuration.metadata?.uid ?? ""}/${index}`,
       webhook,
+      configuration: configuration.metadata?.name ?? "",
       calls: new Semaphore("calls of webhooks", limits.webhookCalls, limits.seats),
       conditions() {
         compiled ??= compileConditions(webhook.matchConditions, { authorizer: true });
@@ -96,6 +100,36 @@ function conditionsHold(
   throw forbidden(request.resource, request.name, error);
 }
 
+/** When a webhook is asked: in which round, as which of all webhooks or of those that are asked. */
+export interface Turn {
+  readonly mutating: boolean;
+  readonly round: 0 | 1;
+  readonly index: number;
+}
+
+/** In the keys of annotations, as upstream has them. */
+function placeOf({ round, index }: Turn): string {
+  return `round_${round}_index_${index}`;
+}
+
+/** Notes what a mutating webhook has done: that it did, and, where bodies are logged, how. */
+export function noteMutation(
+  { annotate }: AdmissionRequest,
+  { configuration, webhook: { name: webhook = "" } }: Hook,
+  turn: Turn,
+  mutated: boolean,
+  patch?: unknown,
+): void {
+  if (annotate === undefined) return;
+  const about = { configuration, webhook };
+  const key = `webhook.admission.k8s.io/${placeOf(turn)}`;
+  if (patch !== undefined) {
+    const value = JSON.stringify({ ...about, patch, patchType: "JSONPatch" });
+    annotate(`patch.${key}`, value, "Request");
+  }
+  annotate(`mutation.${key}`, JSON.stringify({ ...about, mutated }));
+}
+
 /**
  * Undefined: it could not be asked, and its failure policy ignores that. Throws what refuses the
  * request.
@@ -104,7 +138,7 @@ export async function ask(
   { hook, resource, object, oldObject }: Question,
   request: AdmissionRequest,
   { services }: WebhookContext,
-  mutating: boolean,
+  turn: Turn,
 ): Promise<WebhookAnswer | undefined> {
   const { webhook, calls } = hook;
   const name = webhook.name ?? "";
@@ -131,15 +165,16 @@ export async function ask(
     const response = await calls.run(() =>
       inSpan(request.traced ?? {}, `webhook ${name}`, call, SpanKind.client),
     );
-    answer = readAnswer(response, { apiVersion, uid, mutating });
+    answer = readAnswer(response, { apiVersion, uid, mutating: turn.mutating });
   } catch (thrown) {
-    return failed(thrown, webhook, request);
+    return failed(thrown, webhook, request, turn);
   }
   for (const text of answer.warnings) {
     if (!request.warnings.includes(text)) request.warnings.push(text);
   }
   for (const [key, value] of Object.entries(answer.annotations)) {
-    request.annotate?.(`${name}/${key}`, value);
+    const named = `${name}/${key}`;
+    if (checkQualifiedName(named).length === 0) request.annotate?.(named, value);
   }
   if (!answer.allowed) throw denial(name, answer.result);
   return answer;
@@ -149,11 +184,13 @@ function failed(
   thrown: unknown,
   { name = "", failurePolicy }: MutatingWebhook,
   request: AdmissionRequest,
+  turn: Turn,
 ): undefined {
   const { message } = thrown instanceof WebhookFailure ? thrown : StatusError.from(thrown);
   const why = thrown instanceof WebhookFailure ? message : `failed to call webhook: ${message}`;
   if (failurePolicy === "Ignore") {
-    request.annotate?.(`failed-open.webhook.admission.k8s.io/${name}`, why);
+    const what = turn.mutating ? "mutation" : "validating";
+    request.annotate?.(`failed-open.${what}.webhook.admission.k8s.io/${placeOf(turn)}`, name);
     return undefined;
   }
   throw internalError(`failed calling webhook ${JSON.stringify(name)}: ${why}`);

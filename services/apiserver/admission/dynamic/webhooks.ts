@@ -10,8 +10,10 @@ import {
   ask,
   type Hook,
   hooksOf,
+  noteMutation,
   type Question,
   questionFor,
+  type Turn,
   type WebhookContext,
 } from "./webhook-call.ts";
 
@@ -52,11 +54,12 @@ export function mutatingWebhooks(list: Configurations, context: WebhookContext):
       if (reinvoked && JSON.stringify(request.document) !== progress.left) {
         for (const id of progress.asked) progress.again.add(id);
       }
-      for (const hook of hooks) {
+      for (const [index, hook] of hooks.entries()) {
         if (reinvoked && !progress.again.has(hook.id)) continue;
         const question = await questionFor(hook, request, context);
         if (question === undefined) continue;
-        if (await mutateBy(question, request, context)) {
+        const turn = { mutating: true, round: reinvoked ? 1 : 0, index } as const;
+        if (await mutateBy(question, request, context, turn)) {
           for (const id of progress.asked) progress.again.add(id);
           if (!reinvoked) request.notes.set(againNote, true);
         }
@@ -78,9 +81,25 @@ async function mutateBy(
   question: Question,
   request: AdmissionRequest,
   context: WebhookContext,
+  turn: Turn,
 ): Promise<boolean> {
-  const answer = await ask(question, request, context, true);
-  const { patch } = answer ?? {};
+  let mutated = false;
+  let patch: unknown;
+  try {
+    patch = (await ask(question, request, context, turn))?.patch;
+    mutated = await patchBy(question, request, patch);
+    return mutated;
+  } finally {
+    noteMutation(request, question.hook, turn, mutated, patch);
+  }
+}
+
+/** True: the patch has changed the object. */
+async function patchBy(
+  question: Question,
+  request: AdmissionRequest,
+  patch: unknown,
+): Promise<boolean> {
   if (patch === undefined || (Array.isArray(patch) && patch.length === 0)) return false;
   const name = JSON.stringify(question.hook.webhook.name ?? "");
   const { document } = request;
@@ -158,7 +177,9 @@ export function validatingWebhooks(list: Configurations, context: WebhookContext
         if (question !== undefined) questions.push(question);
       }
       const answers = await Promise.allSettled(
-        questions.map((question) => ask(question, request, context, false)),
+        questions.map((question, index) =>
+          ask(question, request, context, { mutating: false, round: 0, index }),
+        ),
       );
       for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
       request.notes.set(validatingName, text);
