@@ -172,8 +172,8 @@ test("the cluster's schemas and levels are objects, and count as soon as they ch
   for (const { metadata } of schemas.json.items) uids.set(metadata.name, metadata.uid);
   assert.equal(schemas.json.items.length, 13);
   const path = "/api/v1/namespaces/default/configmaps";
-  const flowOf = async (as = w.admin) => {
-    const { headers } = await w.ask(path, { as });
+  const flowOf = async (as = w.admin, query = "") => {
+    const { headers } = await w.ask(`${path}${query}`, { as });
     return [
       headers["x-kubernetes-pf-flowschema-uid"],
       headers["x-kubernetes-pf-prioritylevel-uid"],
@@ -182,6 +182,8 @@ test("the cluster's schemas and levels are objects, and count as soon as they ch
   const usual = "global-default";
   assert.deepEqual(await flowOf(), [uids.get(usual), uids.get(`level ${usual}`)]);
   assert.deepEqual(await flowOf(jane), [uids.get(usual), uids.get(`level ${usual}`)]);
+  const watched = await flowOf(w.admin, "?watch=1&timeoutSeconds=1");
+  assert.deepEqual(watched, [uids.get(usual), uids.get(`level ${usual}`)]);
   const level = {
     metadata: { name: "slow" },
     spec: {

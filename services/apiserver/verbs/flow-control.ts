@@ -156,14 +156,20 @@ export class FlowControl {
   enter(request: RequestInfo, caller: Caller): (() => void) | Promise<() => void> {
     // The apiserver's own requests are never held back.
     if (request.user.name === apiserverName) return free;
-    const { schema, level } = this.matched(request);
-    caller.flow = { schemaUid: schema.uid, levelUid: level.uid };
+    const { schema, level } = this.classify(request, caller);
     if (level.exempt) return free;
     if (level.waiting === 0 && this.#hasSeat(level)) {
       this.#metrics.dispatched(schema.name, level.name, 0);
       return this.#seat(level);
     }
     return this.#wait(level, schema, request, caller.signal);
+  }
+
+  /** Notes with the caller what the request belongs to; that is all for a watch, which has no seat. */
+  classify(request: RequestInfo, caller: Caller): ReturnType<FlowControl["matched"]> {
+    const found = this.matched(request);
+    caller.flow = { schemaUid: found.schema.uid, levelUid: found.level.uid };
+    return found;
   }
 
   /** The first schema that matches, and its level. */

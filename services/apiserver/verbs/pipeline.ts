@@ -56,6 +56,8 @@ export function allow(backend: Backend, call: Call, target: Target): void {
   authorize(backend.authorizers, request, call.audit);
   checkVerb(target);
   warnOfDeprecation(call, target.resource);
+  // As upstream, of the requests that last, only watches belong to a flow.
+  if (target.verb === "watch") backend.flowControl.classify(request, call);
 }
 
 function warnOfDeprecation(call: Call, { deprecationWarning }: Resource): void {
