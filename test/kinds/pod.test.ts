@@ -136,10 +136,6 @@ const invalidPods: [string, (spec: Loose, container: Loose) => void][] = [
     (spec) => (spec.tolerations = [{ operator: "Equal" }]),
   ],
   ["FieldValueInvalid spec.nodeSelector", (spec) => (spec.nodeSelector = { "a b": "c" })],
-  [
-    "FieldValueInvalid spec.terminationGracePeriodSeconds",
-    (spec) => (spec.terminationGracePeriodSeconds = -1),
-  ],
   ["FieldValueInvalid spec.activeDeadlineSeconds", (spec) => (spec.activeDeadlineSeconds = 0)],
   [
     "FieldValueInvalid spec.topologySpreadConstraints[0].maxSkew",

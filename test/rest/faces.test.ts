@@ -157,7 +157,7 @@ const badPods: readonly object[] = [
   pod({ containers: [{ ...container, ports: [{ containerPort: 70_000 }] }] }),
   pod({ containers: [{ ...container, volumeMounts: [{ name: "v", mountPath: "/v" }] }] }),
   pod({ containers: [{ ...container, env: [{ name: "a=b", value: "c" }] }] }),
-  pod({ containers: [container], terminationGracePeriodSeconds: -1 }),
+  pod({ containers: [container], activeDeadlineSeconds: -1 }),
   pod({ containers: [container], volumes: [{ name: "v", secret: {}, emptyDir: {} }] }),
   pod({ containers: [container], serviceAccountName: "A b" }),
   pod({

@@ -24,7 +24,7 @@ import { checkWriteOptions } from "./options.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
 import { computeCreate } from "./virtual.ts";
-import { warnOfFields } from "./warnings.ts";
+import { addWarnings, warnOfFields } from "./warnings.ts";
 
 export interface WriteRequest {
   readonly body: Body;
@@ -207,6 +207,7 @@ async function admit(
   const causes = [...validateMetadata(resource, document), ...resource.validate(document)];
   const { name, generateName: prefix } = metadataOf(document);
   if (causes.length > 0) throw invalid(resource, name || prefix || "", causes);
+  addWarnings(admission.warnings, resource.warnings?.(document));
   await backend.admission.validate(admission);
 }
 

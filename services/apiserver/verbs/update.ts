@@ -29,7 +29,7 @@ import { managerOf, trackedFields } from "./managed-fields.ts";
 import { checkWriteOptions } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion } from "./resource-version.ts";
-import { warnOfFields } from "./warnings.ts";
+import { addWarnings, warnOfFields } from "./warnings.ts";
 
 /** "" or one that writes the status: `status`, or one of the resource's `statusSubresources`. */
 export type Subresource = string;
@@ -129,9 +129,11 @@ export async function replace(
     ...resource.validateUpdate(next, stored.document, context),
   ];
   if (causes.length > 0) throw invalid(resource, stored.name, causes);
+  const desires = !sameDesire(resource, next, stored.document);
+  if (desires) addWarnings(admission.warnings, resource.warnings?.(next, stored.document));
   if (!admitted) await backend.admission.validate(about);
   if (isFinal(resource, next)) return { action: "delete", document: next };
-  if (countsGenerations(resource) && !sameDesire(resource, next, stored.document)) {
+  if (countsGenerations(resource) && desires) {
     const metadata = metadataOf(next);
     metadata.generation = (stored.document.metadata?.generation ?? 0) + 1;
   }

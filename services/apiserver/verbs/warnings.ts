@@ -5,9 +5,11 @@ import type { Call } from "./call.ts";
 
 /** A verb may decide several times about one request; each warning is given once. */
 export function warn(call: Call, texts: readonly string[]): void {
-  for (const text of texts) {
-    if (!call.warnings.includes(text)) call.warnings.push(text);
-  }
+  addWarnings(call.warnings, texts);
+}
+
+export function addWarnings(warnings: string[], texts: readonly string[] = []): void {
+  for (const text of texts) if (!warnings.includes(text)) warnings.push(text);
 }
 
 /** Warns about the object as its author wrote it. Writes of a status have no such fields. */

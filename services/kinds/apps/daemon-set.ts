@@ -1,6 +1,7 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { DaemonSet, type DaemonSetSpec, DaemonSetsService } from "../../../proto/gen/apps.ts";
 import { setPodTemplateDefaults } from "../core/pod/template.ts";
+import { podWarnings } from "../core/pod/warnings.ts";
 import { invalid, notSupported, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { countersNotNegative, notDecremented, notNegative } from "../machinery/field-rules.ts";
@@ -55,6 +56,7 @@ export const daemonSet = defineKind({
     const changed = !equalJson(specOf(next).template, specOf(stored).template);
     setTemplateGeneration(next, changed ? known + 1 : known);
   },
+  warnings: (document) => podWarnings(specOf(document).template ?? {}, "spec.template."),
   validate: (document) => validateSpec(specOf(document)),
   validateUpdate(next, stored) {
     const causes = validateSelectorUpdate(specOf(next), specOf(stored));

@@ -1,6 +1,7 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Deployment, type DeploymentSpec, DeploymentsService } from "../../../proto/gen/apps.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
+import { templateWarnings } from "../core/pod/warnings.ts";
 import { validateReplicaStatus } from "../core/replica-status.ts";
 import { forbidden, invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
@@ -44,6 +45,7 @@ export const deployment = defineKind({
     spec.progressDeadlineSeconds ??= 600;
     deployment.status ??= {};
   },
+  warnings: (document, stored) => templateWarnings(document, stored, specOf(document).template),
   validate(document) {
     const spec = specOf(document);
     return [

@@ -1,4 +1,5 @@
 import { ReplicaSet, ReplicaSetsService } from "../../../proto/gen/apps.ts";
+import { templateWarnings } from "../core/pod/warnings.ts";
 import { validateReplicaStatus } from "../core/replica-status.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { equalJson } from "../machinery/json.ts";
@@ -34,6 +35,7 @@ export const replicaSet = defineKind({
     replicaSet.status ??= {};
     replicaSet.status.replicas ??= 0;
   },
+  warnings: (document, stored) => templateWarnings(document, stored, specOf(document).template),
   validate: (document) => validateWorkload(specOf(document), "deployment", "ReplicaSet"),
   validateUpdate(next, stored) {
     const causes = validateSelectorUpdate(specOf(next), specOf(stored));

@@ -4,6 +4,7 @@ import type { PodTemplateSpec } from "../../../proto/gen/core.ts";
 import { setClaimDefaults, validateClaimSpec } from "../core/persistent-volume-claim.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { containerColumns } from "../core/pod/template.ts";
+import { templateWarnings } from "../core/pod/warnings.ts";
 import { validateReplicaStatus } from "../core/replica-status.ts";
 import { forbidden, invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
@@ -61,6 +62,7 @@ export const statefulSet = defineKind({
     set.status.replicas ??= 0;
     set.status.availableReplicas ??= 0;
   },
+  warnings: (document, stored) => templateWarnings(document, stored, specOf(document).template),
   validate: (document) => validateSpec(specOf(document)),
   validateUpdate(next, stored) {
     const causes = validateSpecUpdate(specOf(next), specOf(stored));

@@ -2,6 +2,7 @@ import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { CronJob, type CronJobSpec, CronJobsService } from "../../../proto/gen/batch.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { containerColumns } from "../core/pod/template.ts";
+import { templateWarnings } from "../core/pod/warnings.ts";
 import { invalid, notSupported, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { notNegative } from "../machinery/field-rules.ts";
@@ -37,6 +38,10 @@ export const cronJob = defineKind({
     spec.failedJobsHistoryLimit ??= 1;
     if (spec.jobTemplate?.spec !== undefined) setJobTemplateDefaults(spec.jobTemplate.spec);
     cronJob.status ??= {};
+  },
+  warnings(document, stored) {
+    const template = specOf(document).jobTemplate?.spec?.template;
+    return templateWarnings(document, stored, template, "spec.jobTemplate.spec.template");
   },
   validate(document) {
     const { name = "" } = document.metadata ?? {};

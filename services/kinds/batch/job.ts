@@ -1,6 +1,7 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Job, type JobSpec, JobsService } from "../../../proto/gen/batch.ts";
 import { containerColumns, validateMatch } from "../core/pod/template.ts";
+import { templateWarnings } from "../core/pod/warnings.ts";
 import { invalid, required } from "../machinery/causes.ts";
 import { isConditionTrue } from "../machinery/conditions.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
@@ -42,6 +43,7 @@ export const job = defineKind({
     if (labels !== undefined && defaultLabels.has(labels)) setLabels(job);
     else setDefaultLabels(job);
   },
+  warnings: (document, stored) => templateWarnings(document, stored, specOf(document).template),
   validate: (document) => validateJob(document as Job),
   validateUpdate(next, stored) {
     const causes = validateJobSpecUpdate(specOf(next), stored as Job);

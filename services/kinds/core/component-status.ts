@@ -11,6 +11,7 @@ export const componentStatus = defineKind({
   service: ComponentStatusesService,
   shortNames: ["cs"],
   stored: false,
+  deprecationWarning: "v1 ComponentStatus is deprecated in v1.19+",
   columns: [
     nameColumn,
     {

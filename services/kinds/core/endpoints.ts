@@ -17,6 +17,7 @@ export const endpoints = defineKind({
   codec: Endpoints,
   service: EndpointsCollectionService,
   shortNames: ["ep"],
+  deprecationWarning: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 
   setDefaults(document) {
     for (const subset of (document as Endpoints).subsets ?? []) {

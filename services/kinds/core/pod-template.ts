@@ -4,6 +4,7 @@ import { allButMetadata } from "../machinery/generation.ts";
 import type { Document } from "../machinery/resource.ts";
 import { formatLabels } from "../machinery/selectors.ts";
 import { containerColumns, setPodTemplateDefaults, validatePodTemplate } from "./pod/template.ts";
+import { podWarnings } from "./pod/warnings.ts";
 
 const templateOf = (document: Document): NonNullable<PodTemplate["template"]> =>
   (document as PodTemplate).template ?? {};
@@ -18,6 +19,7 @@ export const podTemplate = defineKind({
     template.template ??= {};
     setPodTemplateDefaults(template.template);
   },
+  warnings: (document) => podWarnings(templateOf(document), "template."),
   desiredState: allButMetadata,
   validate: (document) => validatePodTemplate(templateOf(document), "template"),
   columns: [

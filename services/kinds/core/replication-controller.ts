@@ -18,6 +18,7 @@ import {
   validateMatch,
   validatePodTemplate,
 } from "./pod/template.ts";
+import { templateWarnings } from "./pod/warnings.ts";
 import { validateReplicaStatus } from "./replica-status.ts";
 
 type Status = NonNullable<ReplicationController["status"]>;
@@ -51,6 +52,7 @@ export const replicationController = defineKind({
     controller.status ??= {};
     controller.status.replicas ??= 0;
   },
+  warnings: (document, stored) => templateWarnings(document, stored, specOf(document).template),
   validate: (document) => validateSpec(specOf(document)),
   validateUpdate(next, stored) {
     if (equalJson(statusOf(next), statusOf(stored))) return [];

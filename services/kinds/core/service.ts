@@ -35,6 +35,18 @@ export const service = defineKind({
     service.status ??= {};
     service.status.loadBalancer ??= {};
   },
+  warnings(document) {
+    const { clusterIP, externalIPs = [], loadBalancerIP = "", sessionAffinity } = specOf(document);
+    if (clusterIP !== headless) return [];
+    const ignored = {
+      loadBalancerIP: loadBalancerIP !== "",
+      externalIPs: externalIPs.length > 0,
+      SessionAffinity: sessionAffinity !== "None",
+    };
+    return Object.entries(ignored).flatMap(([field, given]) =>
+      given ? [`spec.${field} is ignored for headless services`] : [],
+    );
+  },
   validate: (document) => validateSpec(specOf(document)),
   validateUpdate(next, stored) {
     const [spec, before] = [specOf(next), specOf(stored)];

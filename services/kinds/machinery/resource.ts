@@ -132,6 +132,11 @@ interface Strategy {
    * the store holds, if the document replaces it.
    */
   validate(document: Document, stored?: Document): FieldCause[];
+  /**
+   * What the author is told although the document is valid; absent: nothing. Asked on creation, and
+   * when the desired state has changed from the stored document's.
+   */
+  warnings?(document: Document, stored?: Document): string[];
   /** What may not change, given the stored document. */
   validateUpdate(next: Document, stored: Document, context?: WriteContext): FieldCause[];
   /**

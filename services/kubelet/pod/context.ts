@@ -49,9 +49,10 @@ export interface WorkerView {
   event(type: "Normal" | "Warning", reason: string, message: string): void;
 }
 
-/** The pod's grace in milliseconds, from the stop signal to the kill. */
+/** The pod's grace in milliseconds, from the stop signal to the kill. Below 0: one second. */
 export function graceMillisOf(pod: Pod): number {
-  return (pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000;
+  const seconds = pod.spec?.terminationGracePeriodSeconds ?? 30;
+  return (seconds < 0 ? 1 : seconds) * 1000;
 }
 
 export function containerNamed(pod: Pod, name: string): Container | undefined {

@@ -87,12 +87,14 @@ function commonMethods(
       return tellWarnings(call, await update(backend, call, resource, write)).protobuf;
     });
   return {
-    get: unary<GetRequest, Uint8Array>(
-      async (request, context) => (await get(backend, enter(context), resource, request)).protobuf,
-    ),
+    get: unary<GetRequest, Uint8Array>(async (request, context) => {
+      const call = enter(context);
+      return tellWarnings(call, await get(backend, call, resource, request)).protobuf;
+    }),
     list: unary<ListRequest, PiecewiseMessage>(async (request, context) => {
       const call = enter(context);
-      return typedList(resource, await list(backend, call, resource, request), call);
+      const page = tellWarnings(call, await list(backend, call, resource, request));
+      return typedList(resource, page, call);
     }),
     watch: serverStream<WatchRequest, Uint8Array>((request, context) => {
       const call = enter(context);

@@ -8,6 +8,7 @@ import { isFinished } from "./phase.ts";
 import { qosClassOf } from "./qos.ts";
 import { validatePodSpecUpdate } from "./update-validation.ts";
 import { validatePod } from "./validation.ts";
+import { nameWarnings, podWarnings } from "./warnings.ts";
 
 const graceSecondsDefault = 30;
 
@@ -41,6 +42,10 @@ export const pod = defineKind({
     const gates = pod.spec?.schedulingGates ?? [];
     if (gates.length > 0) pod.status.conditions = [{ ...gated }];
   },
+  warnings: (document, stored) =>
+    stored === undefined
+      ? [...nameWarnings(document, "the Pod's hostname"), ...podWarnings(document as Pod)]
+      : [],
   validate: (document, stored) =>
     validatePod((document as Pod).spec ?? {}, (stored as Pod | undefined)?.spec),
   validateUpdate: (next, stored) =>

@@ -49,7 +49,6 @@ export function validatePod(spec: PodSpec, stored?: PodSpec): FieldCause[] {
 
 /** `path`: of the spec, in a pod or a template. */
 export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
-  const grace = spec.terminationGracePeriodSeconds ?? 0;
   const causes = [
     ...validateVolumes(spec.volumes ?? [], `${path}.volumes`),
     ...validateContainers(spec, path),
@@ -73,10 +72,6 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
     ...validateResourceClaims(spec.resourceClaims ?? [], `${path}.resourceClaims`),
     ...validateOs(spec, `${path}.os`),
   ];
-  if (grace < 0) {
-    const field = `${path}.terminationGracePeriodSeconds`;
-    causes.push(invalid(field, grace, "must be greater than or equal to 0"));
-  }
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined && (deadline < 1 || deadline > 2 ** 31 - 1)) {
     const detail = "must be between 1 and 2147483647, inclusive";
