@@ -47,7 +47,7 @@ async function asked(path: string, ask: Ask, status: number): Promise<void> {
   assert.equal(answer.status, status, answer.text);
 }
 
-/** Nothing serves the widgets: whoever may see them is told that there are none. */
+/** Nothing serves the widgets: a user who may see them is told that there are none. */
 async function mayList(expected: boolean): Promise<void> {
   const path = "/apis/example.com/v1/namespaces/default/widgets";
   const what = expected ? "the right to list widgets" : "the end of that right";
