@@ -180,6 +180,11 @@ export class Connection {
     return this.#core.sender.data(stream, bytes, start, end, endStream);
   }
 
+  /** Bytes of a body that `data` would not let wait now. */
+  room(stream: Stream): number {
+    return stream.closed ? 0 : this.#core.sender.room(stream);
+  }
+
   /** Ends the stream with trailers, after what is queued. */
   trailers(stream: Stream, block: Uint8Array): void {
     if (stream.closed) return;

@@ -3,12 +3,17 @@ import { type ErrorCode, Flag, FrameType, frameHeaderBytes, SettingId } from "./
 /** Slabs grow with what a connection sends, so that an idle one holds little. */
 const smallestSlabBytes = 4 * 1024;
 const largestSlabBytes = 64 * 1024;
-/** Payloads up to this size are copied behind their frame header, larger ones sent as they are. */
-const copyBytes = 8 * 1024;
+/** Slabs that wait for their next use. */
+const spareSlabs = 4;
+/**
+ * Payloads up to this size, every frame's, are copied behind their frame header: one write of a
+ * whole slab costs less than one of many parts.
+ */
+const copyBytes = 16 * 1024;
 
 /** Frames on their way out, written one behind the other into slabs. */
 export class Output {
-  #slab = Buffer.alloc(0);
+  #slab: Buffer = Buffer.alloc(0);
   /** The part of the slab not handed out yet is `#from..#at`. */
   #from = 0;
   #at = 0;
@@ -16,6 +21,10 @@ export class Output {
   #chunkBytes = 0;
   #nextSlabBytes = smallestSlabBytes;
   #signalled = false;
+  /** Full slabs of which bytes wait to be taken, such that have all been taken, and free ones. */
+  #full: Buffer[] = [];
+  #taken: Buffer[] = [];
+  #spare: Buffer[] = [];
   readonly #wake: () => void;
 
   /** `wake` is called when output begins to wait, once until it has been taken. */
@@ -34,11 +43,19 @@ export class Output {
     this.#chunks = [];
     this.#chunkBytes = 0;
     this.#signalled = false;
+    if (this.#full.length > 0) {
+      this.#taken.push(...this.#full);
+      this.#full = [];
+    }
     return chunks;
   }
 
-  /** The bytes taken last are sent: their memory is reused. */
+  /** The bytes taken so far are sent: their memory is reused. */
   reuse(): void {
+    if (this.#taken.length > 0) {
+      this.#spare.push(...this.#taken.slice(0, spareSlabs - this.#spare.length));
+      this.#taken = [];
+    }
     if (this.bytes > 0) return;
     this.#from = 0;
     this.#at = 0;
@@ -47,6 +64,7 @@ export class Output {
   /** Lets go of memory that an idle connection does not need. */
   rest(): void {
     if (this.bytes > 0) return;
+    this.#spare = [];
     this.#slab = Buffer.alloc(0);
     this.#from = 0;
     this.#at = 0;
@@ -191,8 +209,8 @@ export class Output {
   #reserve(length: number): number {
     if (this.#slab.length - this.#at < length) {
       this.#cut();
-      this.#slab = Buffer.allocUnsafeSlow(Math.max(this.#nextSlabBytes, length));
-      this.#nextSlabBytes = Math.min(2 * this.#nextSlabBytes, largestSlabBytes);
+      if (this.#slab.length === largestSlabBytes) this.#full.push(this.#slab);
+      this.#slab = this.#nextSlab(length);
       this.#from = 0;
       this.#at = 0;
     }
@@ -203,6 +221,16 @@ export class Output {
     const at = this.#at;
     this.#at += length;
     return at;
+  }
+
+  #nextSlab(length: number): Buffer {
+    if (length <= largestSlabBytes) {
+      const spare = this.#spare.pop();
+      if (spare !== undefined) return spare;
+    }
+    const bytes = Math.max(this.#nextSlabBytes, length);
+    this.#nextSlabBytes = Math.min(2 * this.#nextSlabBytes, largestSlabBytes);
+    return Buffer.allocUnsafeSlow(bytes);
   }
 
   #cut(): void {

@@ -67,6 +67,13 @@ export class Sender {
     return false;
   }
 
+  /** Bytes that `data` would write at once. */
+  room({ queue, sendWindow }: Stream): number {
+    if (queue !== undefined) return 0;
+    const free = this.#highBytes - this.#output.bytes;
+    return Math.max(0, Math.min(sendWindow, this.windowBytes, free));
+  }
+
   /** Ends the stream, after what is queued. */
   trailers(stream: Stream, block: Uint8Array): void {
     assert(!stream.localClosed, `stream ${stream.id}: trailers after its end`);

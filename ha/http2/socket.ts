@@ -96,6 +96,8 @@ class SocketAdapter {
     socket.on("drain", () => {
       this.#blocked = false;
       this.#blockedSince = undefined;
+      // What was written has left: its memory serves what is written next.
+      if (socket.writableLength === 0) connection.outputSent();
       this.flush();
       if (!connection.overfull && socket.isPaused()) socket.resume();
     });

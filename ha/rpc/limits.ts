@@ -19,6 +19,12 @@ export const rpcLimits = {
   metadataBytes: 16 * 1024,
   /** Fields of a header block. */
   metadataFields: 128,
+  /**
+   * A caller that takes nothing of an answer in pieces (a long list) for so long is cut off, and one
+   * that has not taken it all within this.
+   */
+  pieceStalledMillis: 30_000,
+  pieceAnswerMillis: 300_000,
   /** Calls under way on one connection; a balancer sends all clients' calls over one. */
   concurrentStreams: 10_000,
   /** Connections of one listener; the next one is closed at once. */

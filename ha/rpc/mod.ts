@@ -21,7 +21,8 @@ export { addHealth, HealthRegistry, ServingStatus } from "./health.ts";
 export { rpcLimits } from "./limits.ts";
 export { Listener, type PeerIdentity } from "./listener.ts";
 
-export { PiecewiseMessage, pieceTurns } from "./piecewise.ts";
+export { PieceAnswer } from "./piece-answer.ts";
+export { type PieceSource, PiecewiseMessage, pieceBytes, pieceTurns } from "./piecewise.ts";
 export { mapReady, type ReadyIterator, readyIterator } from "./ready-iterator.ts";
 export { addReflection } from "./reflection.ts";
 export { createRpcServer } from "./server.ts";

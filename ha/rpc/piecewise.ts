@@ -9,15 +9,29 @@
  */
 import { cancelledError } from "./errors.ts";
 
+/** A body that is made a piece at a time. */
+export interface PieceSource {
+  /**
+   * The next piece, whose bytes may be overwritten from the next call of any source on; undefined:
+   * there are no more. It has at most `room` bytes, or as few more as can be. What it throws ends
+   * the answer in the middle.
+   */
+  next(room: number): Uint8Array | undefined;
+  /** Called once, when no piece is wanted any more. */
+  close(): void;
+}
+
+/** Bytes that a piece is to have: at least, where the peer takes little, and at most. */
+export const pieceBytes = { least: 16 * 1024, most: 64 * 1024 } as const;
+
 /** What a unary handler may answer in place of a message. */
 export abstract class PiecewiseMessage {
   /** Bytes of the encoded message. */
   abstract readonly length: number;
   /**
-   * The next piece, not to be overwritten later: some tens of KiB. Called until all pieces together
-   * have `length` bytes. What it throws ends the call with an error, in the middle of the message.
+   * The next piece, as a PieceSource gives it. Called until all pieces together have `length` bytes.
    */
-  abstract next(): Uint8Array;
+  abstract next(room: number): Uint8Array;
   /** Called once, when no piece is wanted any more. */
   abstract close(): void;
 
@@ -27,7 +41,7 @@ export abstract class PiecewiseMessage {
       const message = Buffer.allocUnsafe(this.length);
       let at = 0;
       while (at < this.length) {
-        const piece = this.next();
+        const piece = this.next(pieceBytes.most);
         message.set(piece, at);
         at += piece.length;
       }

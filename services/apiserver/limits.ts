@@ -47,7 +47,11 @@ export const limits = {
   /** How often the file with the encryption's keys is looked at. */
   encryptionReloadMillis: 1_000,
   /** Lists from this size on are made while they are sent. */
-  streamedListBytes: 512 * 1024,
+  streamedListBytes: 256 * 1024,
+  /** A list takes a seat for so many objects, so many at most (upstream: 100, 10), for so long. */
+  listObjectsOfSeat: 100,
+  listSeatsMax: 10,
+  listSeatMillis: 5_000,
   /** Objects of one page, and of one read of the store behind it. */
   listPageMax: 10_000,
   /** Objects that another program is asked to convert at a time. */

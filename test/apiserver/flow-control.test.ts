@@ -124,6 +124,31 @@ test("a full queue and a long wait are refused with the level and when to come b
   assert.ok(enter(control, person("later")).free);
 });
 
+test("long lists take many seats, wait for each other, and leave some to quick requests", async () => {
+  const control = new FlowControl({ ...options, seats: 490 });
+  const { level } = control.matched(person("lists"));
+  // Of 490 seats the level has 40: at most 6 for one request, and 8 for quick ones alone.
+  assert.deepEqual([level.nominal, level.widest, level.narrow], [40, 6, 8]);
+  const list = () => {
+    const entered = control.enter(person("lists"), over, () => 10);
+    const leave = Promise.resolve(entered);
+    leave.catch(() => {});
+    return { free: !(entered instanceof Promise), leave };
+  };
+  const lists = Array.from({ length: 100 }, list);
+  const seated = lists.filter(({ free }) => free).length;
+  assert.ok(seated >= 5 && seated < 80, `${seated} lists at once`);
+  assert.equal(level.executing, seated * 6);
+  for (const name of ["lists", "other"]) {
+    for (let count = 0; count < 4; count++) assert.ok(enter(control, person(name)).free, name);
+  }
+  assert.equal(enter(control, person("other")).free, false, "the ninth waits as lists do");
+  const next = lists[seated];
+  assert.ok(next !== undefined);
+  for (const { free, leave } of lists.slice(0, 2)) if (free) (await leave)();
+  (await next.leave)();
+});
+
 test("a caller that leaves gives up its place", async () => {
   const control = new FlowControl(options);
   const seats = Array.from({ length: 49 }, () => enter(control, person("flood")));

@@ -2,11 +2,19 @@
  * A unary call, as lean as the handlers' view of it allows: no stream, no emitter, metadata only
  * when it is asked for. To a handler it is grpc-js's `ServerUnaryCall`.
  */
+import { ErrorCode } from "../../http2/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
-import { PiecewiseMessage } from "../piecewise.ts";
+import { PieceAnswer } from "../piece-answer.ts";
+import { type PieceSource, PiecewiseMessage } from "../piecewise.ts";
 import { Call, type Listener } from "./call.ts";
-import { frameMessage, MessageReader, plainMessage, prefixBytes, tooLarge } from "./messages.ts";
-import { PiecewiseAnswer } from "./piecewise-answer.ts";
+import {
+  frameMessage,
+  MessageReader,
+  plainMessage,
+  prefixBytes,
+  tooLarge,
+  writeMessagePrefix,
+} from "./messages.ts";
 import { okHead, okTail, statusOf, statusOfError, tailOf } from "./wire-metadata.ts";
 
 /** Requests up to a frame's size are not counted: most are small, and it would cost each. */
@@ -16,7 +24,7 @@ const largestMessageBytes = 2 ** 32 - 1;
 
 export class UnaryCall extends Call {
   #reader: MessageReader | undefined;
-  #pieces: PiecewiseAnswer | undefined;
+  #pieces: PieceAnswer | undefined;
 
   once(event: string, listener: Listener): this {
     return this.on(event, listener);
@@ -129,11 +137,18 @@ export class UnaryCall extends Call {
       return;
     }
     this.sendHead(okHead);
-    this.#pieces = new PiecewiseAnswer(this.session.connection, this.stream, message, {
+    const { connection } = this.session;
+    this.#pieces = new PieceAnswer(connection, this.stream, sourceOf(message), {
       written: () => this.finish(statusOf({ code: Code.ok, details: "" }, trailers)),
       failed: (error) => this.#refuse(error),
+      stalled: () => {
+        connection.reset(this.stream, ErrorCode.cancel);
+        this.onReset();
+      },
     });
-    this.#pieces.begin();
+    const prefix = new Uint8Array(prefixBytes);
+    writeMessagePrefix(prefix, 0, message.length);
+    this.#pieces.begin(!connection.data(this.stream, prefix, false));
   }
 
   override onWritable() {
@@ -148,6 +163,23 @@ export class UnaryCall extends Call {
   #refuse(error: StatusError) {
     this.finish(statusOfError(error));
   }
+}
+
+/** Ends with the announced length. */
+function sourceOf(message: PiecewiseMessage): PieceSource {
+  let left = message.length;
+  return {
+    next: (room) => {
+      if (left === 0) return undefined;
+      const piece = message.next(room);
+      if (piece.length === 0 || piece.length > left) {
+        throw new StatusError(Code.internal, "a message is not as long as it was announced");
+      }
+      left -= piece.length;
+      return piece;
+    },
+    close: () => message.close(),
+  };
 }
 
 function okTailWith(trailers: unknown, peerHeaderListBytes: number): Uint8Array {

@@ -1,4 +1,5 @@
 /** A list as bytes that are made a piece at a time, from the references of one page. */
+import { type PieceSource, pieceBytes } from "../../../ha/rpc/mod.ts";
 import { assert } from "../../../ha/runtime/assert.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 
@@ -10,55 +11,63 @@ export interface ItemFormat {
   readonly tail: Uint8Array;
   /** Items of one piece at most, where it takes long to make them. */
   readonly itemsOfPiece: number;
-  /** Bytes of an item, which `write` is asked for next. */
-  bytesOf(object: StoredObject): number;
-  /** Copies the item to this place. */
-  write(object: StoredObject, into: Buffer, at: number): void;
+  /** Bytes that an item has at most; `write` is asked for it next. */
+  roomOf(object: StoredObject): number;
+  /** Copies the item to this place, and answers where it ends. */
+  write(object: StoredObject, into: Buffer, at: number): number;
 }
 
-const pieceBytes = 64 * 1024;
+/** All pieces of this process are made here, one after the other. */
+const scratch = Buffer.allocUnsafeSlow(pieceBytes.most);
 
-export class ListPieces {
+export class ListPieces implements PieceSource {
   readonly #items: readonly StoredObject[];
   readonly #format: ItemFormat;
+  readonly #closed: () => void;
   #next = 0;
   #begun = false;
   #ended = false;
 
-  constructor(items: readonly StoredObject[], format: ItemFormat) {
+  constructor(items: readonly StoredObject[], format: ItemFormat, closed: () => void) {
     this.#items = items;
     this.#format = format;
+    this.#closed = closed;
   }
 
-  /** Undefined: there are no more. */
-  next(): Uint8Array | undefined {
+  next(room: number): Uint8Array | undefined {
     if (!this.#begun) {
       this.#begun = true;
       return this.#format.head;
     }
-    if (this.#next < this.#items.length) return this.#someItems();
+    if (this.#next < this.#items.length) return this.#someItems(room);
     if (this.#ended) return undefined;
     this.#ended = true;
     return this.#format.tail;
   }
 
-  #someItems(): Uint8Array {
+  close(): void {
+    this.#closed();
+  }
+
+  /** One at least. */
+  #someItems(room: number): Uint8Array {
     const { separator, itemsOfPiece } = this.#format;
-    let piece = nothing;
+    let piece = scratch;
+    let most = Math.min(room, scratch.length);
     let at = 0;
     const last = Math.min(this.#items.length, this.#next + itemsOfPiece);
     while (this.#next < last) {
       const object = this.#items[this.#next] as StoredObject;
       const before = this.#next === 0 ? 0 : separator.length;
-      const end = at + before + this.#format.bytesOf(object);
-      if (end > piece.length) {
+      const needed = at + before + this.#format.roomOf(object);
+      if (needed > most) {
         if (at > 0) break;
-        piece = Buffer.allocUnsafeSlow(Math.max(pieceBytes, end));
+        most = needed;
+        if (needed > piece.length) piece = Buffer.allocUnsafeSlow(needed);
       }
       if (before > 0) piece.set(separator, at);
-      this.#format.write(object, piece, at + before);
+      at = this.#format.write(object, piece, at + before);
       this.#next += 1;
-      at = end;
     }
     return piece.subarray(0, at);
   }
@@ -74,10 +83,8 @@ export function jsonFormat(head: object, items: readonly StoredObject[]): ItemFo
     tail: listEnd,
     // A text that has yet to be made takes longer.
     itemsOfPiece: items[0]?.isView === true ? madeItems : Number.POSITIVE_INFINITY,
-    bytesOf: ({ jsonLength }) => jsonLength,
-    write: (object, into, at) => {
-      object.writeJson(into, at);
-    },
+    roomOf: ({ jsonRoom }) => jsonRoom,
+    write: (object, into, at) => object.writeJson(into, at),
   };
 }
 
@@ -92,7 +99,7 @@ export function madeFormat(
     separator: Buffer.from(separator),
     tail: Buffer.from(tail),
     itemsOfPiece: madeItems,
-    bytesOf: (object) => {
+    roomOf: (object) => {
       if (made !== object) {
         made = object;
         bytes = Buffer.from(textOf(object));
@@ -100,8 +107,8 @@ export function madeFormat(
       return bytes.length;
     },
     write: (object, into, at) => {
-      assert(made === object, "an item is written whose length was asked for");
-      bytes.copy(into, at);
+      assert(made === object, "an item is written whose room was asked for");
+      return at + bytes.copy(into, at);
     },
   };
 }

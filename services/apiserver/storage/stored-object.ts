@@ -24,7 +24,7 @@ export class StoredObject {
    * Revision of the last change: metadata.resourceVersion. 0: the object is not stored, and has none.
    */
   readonly revision: number;
-  readonly #value: Uint8Array;
+  #value: Uint8Array;
   #json: Buffer | undefined;
   #document: Document | undefined;
   #protobuf: Uint8Array | undefined;
@@ -117,14 +117,22 @@ export class StoredObject {
     return this.#isSpliced() ? this.#value.length + this.#versionText().length : this.json.length;
   }
 
+  /** Bytes that `writeJson` needs at most. */
+  get jsonRoom(): number {
+    if (this.#json !== undefined) return this.#json.length;
+    return this.#isSpliced() ? this.#value.length + versionTextMax : this.json.length;
+  }
+
   /** Copies `json` to this place, and answers where it ends; does not keep it where it need not. */
   writeJson(into: Buffer, at: number): number {
     if (this.#json !== undefined || !this.#isSpliced()) return at + this.json.copy(into, at);
     const value = viewOf(this.#value);
-    const head = this.#versionAt ?? 0;
-    const version = at + value.copy(into, at, 0, head);
-    const rest = version + into.write(this.#versionText(), version, "latin1");
-    return rest + value.copy(into, rest, head);
+    // Kept as this view, which the next list needs again.
+    this.#value = value;
+    // To copy the short head along with the version costs one call less.
+    const head = headOf(this.resource).text;
+    const start = at + into.write(head + this.#versionText(), at, "latin1");
+    return start + value.copy(into, start, this.#versionAt);
   }
 
   /** Whether `json` is the stored text with no more than the resourceVersion put into it. */
@@ -317,7 +325,7 @@ export function encodeStored(resource: Resource, document: Document): Buffer {
       }),
     );
   }
-  const start = headText(resource) + managed;
+  const start = headOf(resource).text + managed;
   const text = JSON.stringify(kept).slice(1);
   const others = JSON.stringify(rest).slice(1);
   return Buffer.from(
@@ -343,22 +351,27 @@ function opened({ resource, key, value }: StoredObject): Uint8Array {
   });
 }
 
-const heads = new WeakMap<Resource, Buffer>();
+interface Head {
+  readonly text: string;
+  readonly bytes: Buffer;
+}
 
-function headOf(resource: Resource): Buffer {
+const heads = new WeakMap<Resource, Head>();
+
+/** What every stored text of a resource begins with; names of kinds and groups are ASCII. */
+function headOf(resource: Resource): Head {
   let head = heads.get(resource);
   if (head === undefined) {
-    head = Buffer.from(headText(resource));
+    const about = JSON.stringify({ apiVersion: apiVersionOf(resource), kind: resource.kind });
+    const text = `${about.slice(0, -1)},"metadata":{`;
+    head = { text, bytes: Buffer.from(text) };
     heads.set(resource, head);
   }
   return head;
 }
 
-function headText(resource: Resource): string {
-  const text = JSON.stringify({ apiVersion: apiVersionOf(resource), kind: resource.kind });
-  return `${text.slice(0, -1)},"metadata":{`;
-}
-
+/** Of `#versionText`, of the largest revision. */
+const versionTextMax = 40;
 const closingBrace = 0x7d;
 const noLabels: Labels = {};
 
@@ -370,7 +383,7 @@ function viewOf(value: Uint8Array): Buffer {
 
 /** Where the metadata begins in a text of our own; 0 in another. */
 function versionPlace(resource: Resource, value: Uint8Array): number {
-  const head = headOf(resource);
+  const { bytes: head } = headOf(resource);
   const stored = viewOf(value);
   const isOurs =
     stored.length > head.length && stored.compare(head, 0, head.length, 0, head.length) === 0;

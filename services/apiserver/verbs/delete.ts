@@ -263,7 +263,7 @@ export async function removeSelected(
       for (const object of pending) await removeOne(backend, call, object, request);
     };
     await Promise.all(Array.from({ length: limits.deleteCollectionParallel }, worker));
-    return { metadata, items: objects };
+    return { metadata, items: objects, release: () => {} };
   });
 }
 

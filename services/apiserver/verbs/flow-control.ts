@@ -32,6 +32,7 @@ export interface FlowControlOptions {
 }
 
 interface Waiter {
+  readonly seats: number;
   readonly admit: () => void;
 }
 
@@ -54,10 +55,20 @@ class Level {
   reserved = 0;
   /** Seats that it may have at most, others' included. */
   most = Number.POSITIVE_INFINITY;
+  /**
+   * Seats that no list of many objects may use: requests that are quickly done need not wait until
+   * such a list has been sent.
+   */
+  narrow = 0;
+  /** Seats that one request takes at most. */
+  widest = 1;
   /** Requests of one flow that may wait. */
   queueLength = 0;
+  /** Seats in use, and those of them that requests with a single seat use. */
   executing = 0;
+  executingNarrow = 0;
   waiting = 0;
+  waitingNarrow = 0;
   /** Flows with waiting requests, the one whose turn is next first. */
   readonly flows = new Map<string, Waiter[]>();
 
@@ -75,6 +86,8 @@ class Level {
     const { lendablePercent = 0, borrowingLimitPercent, limitResponse } = spec.limited ?? {};
     this.nominal = this.exempt ? 0 : Math.max(1, Math.floor((seats * sharesOf(spec)) / shares));
     this.reserved = Math.ceil(this.nominal * (1 - lendablePercent / 100));
+    this.narrow = Math.ceil(this.nominal * narrowShare);
+    this.widest = Math.max(1, Math.ceil(this.nominal * widestShare));
     this.most =
       borrowingLimitPercent === undefined
         ? Number.POSITIVE_INFINITY
@@ -90,6 +103,10 @@ class Level {
     this.reserved = 0;
   }
 }
+
+const narrowShare = 0.2;
+/** As upstream, a request takes no more of its level's seats, whatever its work. */
+const widestShare = 0.15;
 
 interface Bounds {
   readonly seats: number;
@@ -152,17 +169,26 @@ export class FlowControl {
     this.#dispatch();
   }
 
-  /** Waits for a seat; the answer gives it back. Throws TooManyRequests. */
-  enter(request: RequestInfo, caller: Caller): (() => void) | Promise<() => void> {
+  /**
+   * Waits for a seat, or for as many as `seats` says; the answer gives them back. Throws
+   * TooManyRequests.
+   */
+  enter(
+    request: RequestInfo,
+    caller: Caller,
+    seats?: () => number,
+  ): (() => void) | Promise<() => void> {
     // The apiserver's own requests are never held back.
     if (request.user.name === apiserverName) return free;
     const { schema, level } = this.classify(request, caller);
     if (level.exempt) return free;
-    if (level.waiting === 0 && this.#hasSeat(level)) {
+    const width = seats === undefined ? 1 : Math.max(1, Math.min(seats(), level.widest));
+    const isNext = level.waiting === 0 || (passesLists(level, width) && level.waitingNarrow === 0);
+    if (isNext && this.#hasSeat(level, width)) {
       this.#metrics.dispatched(schema.name, level.name, 0);
-      return this.#seat(level);
+      return this.#seat(level, width);
     }
-    return this.#wait(level, schema, request, caller.signal);
+    return this.#wait({ level, schema, request, width }, caller.signal);
   }
 
   /** Notes with the caller what the request belongs to; that is all for a watch, which has no seat. */
@@ -190,33 +216,36 @@ export class FlowControl {
     return last;
   }
 
-  #hasSeat(level: Level): boolean {
-    if (level.executing < level.nominal) return true;
-    if (level.executing >= level.most) return false;
+  #hasSeat(level: Level, width: number): boolean {
+    if (passesLists(level, width)) return true;
+    const kept = width === 1 ? 0 : Math.max(0, level.narrow - level.executingNarrow);
+    if (level.executing + width + kept <= level.nominal) return true;
+    if (level.executing + width + kept > level.most) return false;
     let free = this.#options.seats - this.#executing;
     for (const other of this.#levels) {
       if (other !== level) free -= Math.max(0, other.reserved - other.executing);
     }
-    return free > 0;
+    return free >= width + kept;
   }
 
-  #seat(level: Level): () => void {
-    level.executing += 1;
-    this.#executing += 1;
+  #seat(level: Level, width: number): () => void {
+    const narrow = width === 1 ? 1 : 0;
+    level.executing += width;
+    level.executingNarrow += narrow;
+    this.#executing += width;
     let seated = true;
     return () => {
       if (!seated) return;
       seated = false;
-      level.executing -= 1;
-      this.#executing -= 1;
+      level.executing -= width;
+      level.executingNarrow -= narrow;
+      this.#executing -= width;
       this.#dispatch();
     };
   }
 
   #wait(
-    level: Level,
-    schema: MatchedSchema,
-    request: RequestInfo,
+    { level, schema, request, width }: Entering,
     signal: AbortSignal | undefined,
   ): Promise<() => void> {
     const flow = schema.flowOf(request);
@@ -228,20 +257,24 @@ export class FlowControl {
       this.#metrics.rejected(schema.name, level.name, "queue-full");
       throw refusal(level, `${queueLength} requests of this user are waiting already`);
     }
+    const narrow = width === 1 ? 1 : 0;
     level.flows.set(flow, queue);
     level.waiting += 1;
+    level.waitingNarrow += narrow;
     return new Promise((resolve, reject) => {
       const settle = () => {
         cancel();
         signal?.removeEventListener("abort", leave);
         level.waiting -= 1;
+        level.waitingNarrow -= narrow;
       };
       const waiter: Waiter = {
+        seats: width,
         admit: () => {
           settle();
           const seconds = (performance.now() - began) / 1_000;
           this.#metrics.dispatched(schema.name, level.name, seconds);
-          resolve(this.#seat(level));
+          resolve(this.#seat(level, width));
         },
       };
       const give = (error: StatusError) => {
@@ -262,17 +295,38 @@ export class FlowControl {
 
   /** Seats are given level by level, within a level flow by flow in turn. */
   #dispatch(): void {
-    for (const level of this.#levels) {
-      while (level.waiting > 0 && this.#hasSeat(level)) {
-        const [flow, queue] = level.flows.entries().next().value ?? [];
-        const waiter = queue?.shift();
-        assert(flow !== undefined && waiter !== undefined, "a flow that waits has a request");
-        level.flows.delete(flow);
-        if (queue !== undefined && queue.length > 0) level.flows.set(flow, queue);
-        waiter.admit();
-      }
-    }
+    for (const level of this.#levels) while (this.#admitNext(level));
   }
+
+  /** The next waiter of the first flow or, while that is a list without seats, a quick request. */
+  #admitNext(level: Level): boolean {
+    if (level.waiting === 0) return false;
+    for (const [flow, queue] of level.flows) {
+      const fits = this.#hasSeat(level, queue[0]?.seats ?? 1);
+      const at = fits || !passesLists(level, 1) ? 0 : queue.findIndex(({ seats }) => seats === 1);
+      const [waiter] = fits || at > 0 ? queue.splice(at, 1) : [];
+      if (waiter !== undefined) {
+        level.flows.delete(flow);
+        if (queue.length > 0) level.flows.set(flow, queue);
+        waiter.admit();
+        return true;
+      }
+      if (level.waitingNarrow === 0 || !passesLists(level, 1)) return false;
+    }
+    return false;
+  }
+}
+
+/** Whether a request may use a seat that lists leave free, and need not wait until they have theirs. */
+function passesLists(level: Level, width: number): boolean {
+  return width === 1 && level.executingNarrow < level.narrow;
+}
+
+interface Entering {
+  readonly level: Level;
+  readonly schema: MatchedSchema;
+  readonly request: RequestInfo;
+  readonly width: number;
 }
 
 function refusal({ name, nominal }: Level, why: string): StatusError {

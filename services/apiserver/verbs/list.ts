@@ -7,7 +7,7 @@ import { badRequest, expired } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { decodeContinue, encodeContinue, latest } from "../storage/continue.ts";
 import { ready, storedAt } from "../storage/fetch.ts";
-import { checkKeyPart, keyBytes, prefixEnd } from "../storage/keys.ts";
+import { checkKeyPart, keyBytes, listPrefix, prefixEnd } from "../storage/keys.ts";
 import type { KindCache } from "../storage/kind-cache.ts";
 import { createSelection, type Selection } from "../storage/selection.ts";
 import { convertAll, type StoredObject } from "../storage/stored-object.ts";
@@ -21,7 +21,11 @@ import { computeList } from "./virtual.ts";
 export interface ListPage {
   readonly metadata: ListMeta;
   readonly items: readonly StoredObject[];
+  /** Called once, when the answer has been sent or is not sent any more: gives the seats back. */
+  release(): void;
 }
+
+type Found = Omit<ListPage, "release">;
 
 /**
  * One page of a list. All pages show the state of one revision, that of the first page; when history
@@ -35,7 +39,15 @@ export async function list(
 ): Promise<ListPage> {
   const namespace = resource.namespaced ? checkKeyPart("namespace", request.namespace ?? "") : "";
   const { fieldSelector } = request;
-  return run(backend, call, { verb: "list", resource, namespace, fieldSelector }, [], async () => {
+  let leave = none;
+  const target = {
+    ...{ verb: "list", resource, namespace, fieldSelector },
+    seats: () => seatsOf(backend, resource, namespace, request),
+    keep: (given: () => void) => {
+      leave = given;
+    },
+  };
+  const found = await run(backend, call, target, [], async (): Promise<Found> => {
     checkListOptions(request);
     const selection = createSelection(resource, { ...request, namespace });
     const limit = limitOf(request);
@@ -70,6 +82,40 @@ export async function list(
     }
     return await pageOfNow(backend, resource, selection, { start, limit, signal, version });
   });
+  return { ...found, release: heldUntil(backend, found, leave) };
+}
+
+const none = () => {};
+
+/**
+ * The seats of a long list are its own while it is sent, so that lists wait for each other and not
+ * all for all; but a client that reads slowly costs too little to hold them for long.
+ */
+function heldUntil({ clock }: Pick<Backend, "clock">, { items }: Found, leave: () => void) {
+  if (leave === none || items.length <= limits.listObjectsOfSeat) {
+    leave();
+    return none;
+  }
+  const cancel = clock.after(limits.listSeatMillis, leave);
+  return () => {
+    cancel();
+    leave();
+  };
+}
+
+/** As upstream estimates the work of a list (apiserver `flowcontrol/request/list_work_estimator`). */
+function seatsOf(
+  backend: Backend,
+  resource: Resource,
+  namespace: string,
+  { limit = 0, labelSelector = "", fieldSelector = "" }: ListRequest,
+): number {
+  if (!resource.stored || /(^|,)metadata\.name==?[^,=]/.test(fieldSelector)) return 1;
+  const prefix = listPrefix(resource, namespace);
+  const stored = backend.cache.of(resource).view().countFrom(prefix, prefix);
+  const isShort = limit > 0 && labelSelector === "" && fieldSelector === "";
+  const objects = isShort ? Math.min(limit, stored) : stored;
+  return Math.min(Math.ceil(objects / limits.listObjectsOfSeat), limits.listSeatsMax);
 }
 
 /** As upstream: a page of a list at a revision is exact unless the request says otherwise. */
@@ -87,7 +133,7 @@ async function pageOfNow(
     version,
     ...request
   }: Omit<PageRequest, "revision"> & { readonly version?: number | undefined },
-): Promise<ListPage> {
+): Promise<Found> {
   await waitForCache(backend, resource, version);
   const { revision } = backend.cache;
   return await pageOfCache(backend, resource, selection, { ...request, revision });
@@ -122,7 +168,7 @@ async function pageAt(
   resource: Resource,
   selection: Selection,
   request: PageRequest & { readonly tooOld: StatusError },
-): Promise<ListPage> {
+): Promise<Found> {
   await waitForCache(backend, resource, request.revision);
   if (backend.cache.of(resource).lastChange <= request.revision) {
     // Nothing of this kind has changed since, so the cache still shows that revision.
@@ -141,7 +187,7 @@ async function pageOfCache(
   resource: Resource,
   selection: Selection,
   request: PageRequest,
-): Promise<ListPage> {
+): Promise<Found> {
   const cache = backend.cache.of(resource);
   if (resource.storedAs?.remote !== undefined && selection.readsFields) {
     await convertAll([...cache.select({ ...selection, filtered: false })]);
@@ -156,7 +202,7 @@ async function select(
   cache: KindCache,
   selection: Selection,
   { revision, start, limit, signal }: PageRequest,
-): Promise<ListPage> {
+): Promise<Found> {
   const { prefix, filtered } = selection;
   const view = cache.view();
   const found =
@@ -225,7 +271,7 @@ async function pageOfHistory(
   resource: Resource,
   selection: Selection,
   { revision, start, limit }: PageRequest,
-): Promise<ListPage> {
+): Promise<Found> {
   const items: StoredObject[] = [];
   const rangeEnd = prefixEnd(selection.prefix);
   let key = keyBytes(start);
@@ -257,7 +303,7 @@ function page(
   revision: number,
   items: readonly StoredObject[],
   more: { readonly remaining: number | undefined } | undefined,
-): ListPage {
+): Found {
   const last = items.at(-1);
   const resourceVersion = String(revision);
   if (more === undefined || last === undefined) return { metadata: { resourceVersion }, items };

@@ -21,6 +21,10 @@ export interface Target {
   readonly namespace: string;
   readonly name?: string;
   readonly fieldSelector?: string | undefined;
+  /** How many seats of flow control it takes; one by default. */
+  readonly seats?: () => number;
+  /** Takes over what gives the seats back, when the verb succeeds. */
+  readonly keep?: (leave: () => void) => void;
 }
 
 const readVerbs = new Set(["get", "list", "watch"]);
@@ -94,14 +98,18 @@ export async function run<T>(
   meter.begin();
   try {
     if (record !== undefined) noteRequest(record, target, content);
-    const leave = await admitted(backend.flowControl.enter(request, call), span);
+    const entering = backend.flowControl.enter(request, call, target.seats);
+    const leave = await admitted(entering, span);
+    let kept = false;
     try {
       prepare(backend, call, target, request, content);
       const result = await body();
       if (record !== undefined) record.complete(success(code, call, result));
+      kept = target.keep !== undefined;
+      target.keep?.(leave);
       return result;
     } finally {
-      leave();
+      if (!kept) leave();
     }
   } catch (thrown) {
     markSafe(call, thrown);

@@ -12,30 +12,32 @@ const nothing = new Uint8Array(0);
 /** `<Kind>List`. Rejects when the caller has left meanwhile. */
 export async function typedList(
   resource: Resource,
-  { metadata, items }: ListPage,
+  { metadata, items, release }: ListPage,
   { signal }: Pick<Call, "signal">,
 ): Promise<ListMessage> {
   const format: ItemFormat = {
     ...{ head: listHead(resource, metadata), separator: nothing, tail: nothing },
     itemsOfPiece: Number.POSITIVE_INFINITY,
-    bytesOf: ({ protobuf }) => fieldBytes(protobuf.length),
+    roomOf: ({ protobuf }) => fieldBytes(protobuf.length),
     write: ({ protobuf }, into, at) => {
-      into.set(protobuf, writeFieldHead(into, at, listItemTag, protobuf.length));
+      const start = writeFieldHead(into, at, listItemTag, protobuf.length);
+      into.set(protobuf, start);
+      return start + protobuf.length;
     },
   };
-  const length = await lengthOf(items, format, signal);
-  return new ListMessage(length, new ListPieces(items, format));
+  const length = await lengthOf(items, format, format.roomOf, signal);
+  return new ListMessage(length, new ListPieces(items, format, release));
 }
 
 /** The `Document` of the dynamic service whose text is the list. Rejects as `typedList`. */
 export async function dynamicList(
   resource: Resource,
-  { metadata, items }: ListPage,
+  { metadata, items, release }: ListPage,
   { signal, warnings }: Pick<Call, "signal" | "warnings">,
 ): Promise<ListMessage & DocumentMessage> {
   const list = { apiVersion: apiVersionOf(resource), kind: listKindOf(resource), metadata };
   const json = jsonFormat(list, items);
-  const text = await lengthOf(items, json, signal);
+  const text = await lengthOf(items, json, ({ jsonLength }) => jsonLength, signal);
   const before = new Uint8Array(fieldBytes(text) - text);
   writeFieldHead(before, 0, jsonTag, text);
   const after = DocumentMessage.encode({ warnings }).finish();
@@ -46,7 +48,8 @@ export async function dynamicList(
   };
   const length = before.length + text + after.length;
   // In place of a message, as a handler may answer with it.
-  return new ListMessage(length, new ListPieces(items, format)) as ListMessage & DocumentMessage;
+  return new ListMessage(length, new ListPieces(items, format, release)) as ListMessage &
+    DocumentMessage;
 }
 
 /** `Document.json` = 1. */
@@ -60,7 +63,8 @@ const lengthsAtOnce = 1_000;
 /** Of all items with what is around them; makes the bytes of those that have none yet. */
 async function lengthOf(
   items: readonly StoredObject[],
-  { head, separator, tail, bytesOf }: ItemFormat,
+  { head, separator, tail }: ItemFormat,
+  bytesOf: (object: StoredObject) => number,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const between = Math.max(0, items.length - 1) * separator.length;
@@ -87,13 +91,15 @@ class ListMessage extends PiecewiseMessage {
     this.#pieces = pieces;
   }
 
-  next(): Uint8Array {
+  next(room: number): Uint8Array {
     for (;;) {
-      const piece = this.#pieces.next();
+      const piece = this.#pieces.next(room);
       if (piece === undefined) return nothing;
       if (piece.length > 0) return piece;
     }
   }
 
-  close(): void {}
+  close(): void {
+    this.#pieces.close();
+  }
 }

@@ -229,8 +229,10 @@ async function finished(
   headers.push(["audit-id", auditId]);
   let { body } = response;
   if (isStream(body)) {
-    if (request.method === "HEAD") body = Buffer.alloc(0);
-    else if (response.isDocument && takesGzip(request)) {
+    if (request.method === "HEAD") {
+      await body[Symbol.asyncIterator]().return?.();
+      body = Buffer.alloc(0);
+    } else if (response.isDocument && takesGzip(request)) {
       body = gzipped(body);
       headers.push(["content-encoding", "gzip"], ["vary", "Accept-Encoding"]);
     }

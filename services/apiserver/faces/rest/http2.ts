@@ -14,6 +14,8 @@ import {
   type DeadlineWheel,
   type Expiring,
   type PeerIdentity,
+  PieceAnswer,
+  type PieceSource,
   type ReadyIterator,
   type RequestBytes,
   readyIterator,
@@ -26,6 +28,7 @@ import { errorResponse } from "./answers.ts";
 import { bodyTooLarge } from "./bodies.ts";
 import { httpDate } from "./dates.ts";
 import {
+  isPieceBody,
   isStream,
   type RestHandler,
   type RestHeaders,
@@ -117,6 +120,7 @@ class Exchange implements RestRequest, Expiring {
   #begun = false;
   #gone = false;
   #wake: (() => void) | undefined;
+  #answerInPieces: PieceAnswer | undefined;
 
   constructor(session: RestSession, stream: Stream, block: HeaderBlock) {
     this.#session = session;
@@ -198,10 +202,12 @@ class Exchange implements RestRequest, Expiring {
     this.#begin();
     this.#release();
     this.#controller?.abort();
+    this.#answerInPieces?.close();
     this.onWritable();
   }
 
   onWritable(): void {
+    this.#answerInPieces?.resume();
     const wake = this.#wake;
     this.#wake = undefined;
     wake?.();
@@ -228,7 +234,10 @@ class Exchange implements RestRequest, Expiring {
     this.#release();
     const { connection } = this.#session;
     const stream = this.#stream;
-    if (this.#gone) return;
+    if (this.#gone) {
+      if (isStream(body)) await body[Symbol.asyncIterator]().return?.();
+      return;
+    }
     const block = headOf(status, headers);
     if (!isStream(body)) {
       connection.headers(stream, block, body.length === 0);
@@ -237,15 +246,39 @@ class Exchange implements RestRequest, Expiring {
       return;
     }
     connection.headers(stream, block, false);
+    if (isPieceBody(body)) {
+      this.#sendPieces(body.source);
+      return;
+    }
     try {
       await this.#send(readyIterator(body));
       if (!this.#gone) connection.data(stream, noBytes, true);
       this.#settle();
     } catch (thrown) {
-      const { message: error } = StatusError.from(thrown);
-      this.#session.options.log.debug("a REST stream broke", { target: this.target, error });
-      if (!this.#gone) connection.reset(stream, ErrorCode.internalError);
+      this.#broke(StatusError.from(thrown));
     }
+  }
+
+  #sendPieces(source: PieceSource): void {
+    const { connection } = this.#session;
+    const stream = this.#stream;
+    this.#answerInPieces = new PieceAnswer(connection, stream, source, {
+      written: () => {
+        connection.data(stream, noBytes, true);
+        this.#settle();
+      },
+      failed: (error) => this.#broke(error),
+      stalled: () => {
+        connection.reset(stream, ErrorCode.cancel);
+        this.onReset();
+      },
+    });
+    this.#answerInPieces.begin(false);
+  }
+
+  #broke({ message: error }: StatusError): void {
+    this.#session.options.log.debug("a REST stream broke", { target: this.target, error });
+    if (!this.#gone) this.#session.connection.reset(this.#stream, ErrorCode.internalError);
   }
 
   /** Ends early when the client leaves. */

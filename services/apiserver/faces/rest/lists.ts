@@ -1,7 +1,11 @@
 /** Objects and lists in the form that the client asked for. */
 import { stringify } from "yaml";
-import type { ReadyIterator } from "../../../../ha/rpc/mod.ts";
-import { pieceTurns } from "../../../../ha/rpc/mod.ts";
+import {
+  type PieceSource,
+  pieceBytes,
+  pieceTurns,
+  type ReadyIterator,
+} from "../../../../ha/rpc/mod.ts";
 import {
   apiVersionOf,
   type Column,
@@ -16,6 +20,7 @@ import { type ItemFormat, jsonFormat, ListPieces, madeFormat } from "../list-pie
 import type { Accepted } from "./negotiate.ts";
 import { notAcceptable } from "./negotiate.ts";
 import { type IncludeObject, partialMetadata, tableHead, tableOf, tableRow } from "./table.ts";
+import type { PieceBody } from "./types.ts";
 
 /** How one answer is to look. */
 export interface Form {
@@ -56,22 +61,33 @@ export function documentBytes(
  * however many clients read it at once, what is held is the cache's own text. Throws NotAcceptable.
  */
 export function listBody(resource: Resource, page: ListPage, form: Form): Uint8Array | ListBody {
-  const pieces = new ListPieces(page.items, formatOf(resource, page, form));
+  const { items, release } = page;
+  const pieces = new ListPieces(items, formatOf(resource, page, form), release);
   let bytes = 0;
-  for (const { size } of page.items) bytes += size;
+  for (const { size } of items) bytes += size;
   if (bytes >= limits.streamedListBytes) return new ListBody(pieces);
-  const all: Uint8Array[] = [];
-  for (let piece = pieces.next(); piece !== undefined; piece = pieces.next()) all.push(piece);
-  return Buffer.concat(all);
+  try {
+    const all: Uint8Array[] = [];
+    for (let piece = next(pieces); piece !== undefined; piece = next(pieces)) all.push(piece);
+    return Buffer.concat(all);
+  } finally {
+    pieces.close();
+  }
+}
+
+/** A piece of its own. */
+function next(source: PieceSource): Uint8Array | undefined {
+  const piece = source.next(pieceBytes.most);
+  return piece === undefined ? undefined : Buffer.from(piece);
 }
 
 /** Each piece is made when its turn has come among all that this process makes. */
-class ListBody implements ReadyIterator<Uint8Array> {
-  readonly #pieces: ListPieces;
+class ListBody implements ReadyIterator<Uint8Array>, PieceBody {
+  readonly source: PieceSource;
   #closed = false;
 
-  constructor(pieces: ListPieces) {
-    this.#pieces = pieces;
+  constructor(source: PieceSource) {
+    this.source = source;
   }
 
   ready(): undefined {
@@ -80,11 +96,12 @@ class ListBody implements ReadyIterator<Uint8Array> {
 
   async next(): Promise<IteratorResult<Uint8Array>> {
     if (this.#closed) return over;
-    const value = await pieceTurns.piece(() => (this.#closed ? undefined : this.#pieces.next()));
+    const value = await pieceTurns.piece(() => (this.#closed ? undefined : next(this.source)));
     return value === undefined ? this.return() : { done: false, value };
   }
 
   return(): Promise<IteratorResult<Uint8Array>> {
+    if (!this.#closed) this.source.close();
     this.#closed = true;
     return Promise.resolve(over);
   }

@@ -1,5 +1,5 @@
 /** Requests and responses of the REST API, whatever the version of HTTP. */
-import type { PeerIdentity } from "../../../../ha/rpc/mod.ts";
+import type { PeerIdentity, PieceSource } from "../../../../ha/rpc/mod.ts";
 
 export interface RestRequest {
   readonly method: string;
@@ -23,6 +23,15 @@ export type RestHeaders = readonly (readonly [name: string, value: string])[];
 
 /** Pieces of a body that is made while it is sent. Its `return` is called when the client leaves. */
 export type ByteStream = AsyncIterable<Uint8Array>;
+
+/** A body that may also be taken a piece at a time, instead of as an iterable. */
+export interface PieceBody extends ByteStream {
+  readonly source: PieceSource;
+}
+
+export function isPieceBody(body: ByteStream): body is PieceBody {
+  return "source" in body;
+}
 
 export interface RestResponse {
   readonly status: number;
