@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
 import type { BackupFlags } from "./commands/backup.ts";
 import type { CertsFlags } from "./commands/certs.ts";
+import type { ExplainFlags } from "./commands/explain.ts";
 import type { KubeconfigFlags } from "./commands/kubeconfig.ts";
 import type { DeleteFlags, GetFlags, ScopeFlags } from "./commands/objects.ts";
 import type { ProtosFlags } from "./commands/protos.ts";
@@ -190,6 +191,14 @@ function defineObjects(program: Command): void {
       withClient(async (client, flags: Connected<GetFlags>, word: string, names: string[]) => {
         await (await objects()).get(client, word, names, flags);
       }),
+    );
+  objectVerb(program, "explain <resource> <name>", "why a pod runs where it does, or nowhere")
+    .option("-o, --output <format>", "json")
+    .action(
+      withClient(
+        async (client, flags: Connected<ExplainFlags>, word: string, name: string) =>
+          await (await import("./commands/explain.ts")).explain(client, word, name, flags),
+      ),
     );
   objectVerb(program, "delete [resource] [names...]", "delete objects")
     .option("-f, --filename <file>", "what a manifest names", files)

@@ -16,7 +16,7 @@ export { parseDuration } from "./duration.ts";
 export type { JsonObject } from "./dynamic-client.ts";
 export { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
 export { Heap } from "./heap.ts";
-export { keyOf, splitKey } from "./index-store.ts";
+export { IndexStore, keyOf, splitKey } from "./index-store.ts";
 export { CachedInformer } from "./informer.ts";
 export { apiVersionOf, InformerFactory, type ServedKind } from "./informer-factory.ts";
 export {

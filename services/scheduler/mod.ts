@@ -1,3 +1,4 @@
+export { explainPod, type PodExplanation } from "./explain-pod.ts";
 export * from "./framework/mod.ts";
 export { defaultPlugins } from "./plugins/mod.ts";
 export { deadlineAnnotation } from "./pod-info.ts";

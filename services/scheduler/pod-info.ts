@@ -9,8 +9,11 @@ import {
 } from "../kinds/mod.ts";
 import { type Labels, type PodRules, podRules } from "./pod-terms.ts";
 
-/** An earlier deadline is scheduled first among pods of one priority; an RFC 3339 time. */
+/** Among pods of one priority the earlier deadline is scheduled first; an RFC 3339 time. */
 export const deadlineAnnotation = "trireme.dev/deadline";
+
+/** So many seconds the pod is expected to run: its deadline must leave that time. */
+export const durationAnnotation = "trireme.dev/expected-duration-seconds";
 
 const noLabels: Labels = {};
 
@@ -56,7 +59,6 @@ function compute(pod: Pod): PodInfo {
   const { labels = noLabels, namespace = "", deletionTimestamp } = pod.metadata ?? {};
   const { podAffinity, podAntiAffinity } = pod.spec?.affinity ?? {};
   const requests = podRequests(pod);
-  const deadline = parseTime(pod.metadata?.annotations?.[deadlineAnnotation]);
   const owner = pod.metadata?.ownerReferences?.find(({ controller }) => controller);
   return {
     key: keyOf(pod),
@@ -66,7 +68,7 @@ function compute(pod: Pod): PodInfo {
     rules: podRules(pod),
     setKey: JSON.stringify([namespace, !deletionTimestamp, labels, podAffinity, podAntiAffinity]),
     priority: pod.spec?.priority ?? 0,
-    deadlineMillis: deadline ?? Number.POSITIVE_INFINITY,
+    deadlineMillis: deadlineOf(pod),
     requests,
     wanted: Object.entries(requests).filter(([name, value]) => value > 0 && name !== "pods"),
     scoredRequests: {
@@ -76,4 +78,14 @@ function compute(pod: Pod): PodInfo {
     hostPorts: hostPortsOf(pod),
     ownerUid: owner?.uid,
   };
+}
+
+/** The stated one; else when a pod of limited life would end if it started when it was created. */
+function deadlineOf({ metadata, spec }: Pod): number {
+  const stated = metadata?.annotations?.[deadlineAnnotation];
+  if (stated !== undefined) return parseTime(stated) ?? Number.POSITIVE_INFINITY;
+  const seconds = spec?.activeDeadlineSeconds;
+  const created = parseTime(metadata?.creationTimestamp);
+  if (seconds === undefined || created === undefined) return Number.POSITIVE_INFINITY;
+  return created + seconds * 1_000;
 }

@@ -165,6 +165,15 @@ export class SchedulingQueue {
     });
   }
 
+  /** Takes the pods that are meant, wherever they wait; gated ones stay. The best come first. */
+  take(isMeant: (info: PodInfo) => boolean): readonly PodInfo[] {
+    const taken = [...this.#pods.values()].filter(
+      ({ info, state }) => state !== "inFlight" && state !== "gated" && isMeant(info),
+    );
+    for (const pod of taken) this.#setOff(pod);
+    return taken.sort((a, b) => this.#framework.compare(a, b)).map(({ info }) => info);
+  }
+
   /** The pod fits nowhere: it waits until something happens that the refusing plugins wait for. */
   refused(key: string, plugins: ReadonlySet<string>): void {
     const pod = this.#pods.get(key);
@@ -290,12 +299,17 @@ export class SchedulingQueue {
     for (let pod = this.#active.pop(); pod; pod = this.#active.pop()) {
       // Entries of pods that have gone, or moved on, are dropped here instead of being searched.
       if (this.#pods.get(pod.info.key) !== pod || pod.state !== "active") continue;
-      pod.state = "inFlight";
-      pod.attempts++;
-      pod.takenAt = this.#events;
+      this.#setOff(pod);
       return pod.info;
     }
     return undefined;
+  }
+
+  #setOff(pod: Waiting): void {
+    pod.state = "inFlight";
+    pod.attempts++;
+    pod.takenAt = this.#events;
+    this.#parked.delete(pod);
   }
 
   #arm(until: number): void {

@@ -8,14 +8,18 @@ import {
   type LoopClock,
   type TriremeClient,
 } from "../client/mod.ts";
+import { formatGoDuration, parseTime } from "../kinds/mod.ts";
 import { assumedMillisMax, ClusterCache } from "./cache.ts";
+import { Deadlines } from "./deadlines.ts";
 import { Cycle, Framework, type Plugin, type PluginRefusal } from "./framework/mod.ts";
+import { groupInNeed, scheduleGroup } from "./group-cycle.ts";
 import { type AttemptResult, countAttempt } from "./metrics.ts";
 import type { NodeInfo } from "./node-info.ts";
+import type { PodGroup } from "./plugins/pod-groups.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
 import { SchedulingQueue } from "./queue.ts";
 import { type Report, reportWaiting } from "./report.ts";
-import { volumeLookup } from "./volume-lookup.ts";
+import { type Listers, volumeLookup } from "./volume-lookup.ts";
 import { isWaiting, podEvent, watchCluster } from "./watch.ts";
 import { workloadLookup } from "./workload-lookup.ts";
 
@@ -40,6 +44,9 @@ interface Leading {
 /** Bindings under way at once; the loop waits when there are more. */
 const bindingsMax = 32;
 
+/** Pods that are remembered for not being told of again. */
+const timedOutMax = 10_000;
+
 /**
  * Keeps its view of the cluster from the start, so that a standby that is elected schedules at
  * once; places pods only within {@link Scheduler.lead}.
@@ -49,8 +56,11 @@ export class Scheduler {
   readonly #framework: Framework;
   readonly #cache: ClusterCache;
   readonly #queue: SchedulingQueue;
+  readonly #deadlines: Deadlines;
   /** When the present attempt of a pod began. */
   readonly #began = new WeakMap<PodInfo, number>();
+  /** uids of pods of which was told that their group has waited too long. */
+  readonly #timedOut = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
   /** Pods that wait for a permit; not counted as bindings under way. */
   readonly #parked = new Set<Promise<void>>();
@@ -58,10 +68,13 @@ export class Scheduler {
   constructor(options: SchedulerOptions) {
     const { plugins, clock, informers, schedulerName, random = Math.random } = options;
     this.#options = options;
-    this.#cache = new ClusterCache(volumeLookup(informers), workloadLookup(informers));
+    const listers: Listers = (kind) => informers.informer(kind).lister;
+    this.#cache = new ClusterCache(volumeLookup(listers), workloadLookup(listers));
     this.#framework = new Framework({ plugins, random, after: clock.after.bind(clock) });
     this.#queue = new SchedulingQueue(this.#framework, clock);
-    watchCluster({ informers, cache: this.#cache, queue: this.#queue, schedulerName });
+    this.#deadlines = new Deadlines(options);
+    const targets = { cache: this.#cache, queue: this.#queue, deadlines: this.#deadlines };
+    watchCluster({ ...targets, informers, schedulerName });
   }
 
   /** Pods that wait for a node. */
@@ -87,6 +100,7 @@ export class Scheduler {
       cancel = clock.after(assumedMillisMax / 10, expire);
     };
     expire();
+    this.#deadlines.lead({ fence, signal });
     try {
       for (;;) {
         while (this.#underWay.size >= bindingsMax) await Promise.race(this.#underWay);
@@ -105,12 +119,18 @@ export class Scheduler {
   /** Ends its timers; for good. */
   close(): void {
     this.#queue.close();
+    this.#deadlines.close();
   }
 
   /** The scheduling cycle of one pod. Never rejects. */
   async #scheduleOne(info: PodInfo, leading: Leading): Promise<void> {
     if (info.pod.metadata?.deletionTimestamp || this.#cache.isPlaced(info.key)) {
       this.#queue.delete(info.key);
+      return;
+    }
+    const group = groupInNeed(info, this.#cache);
+    if (group !== undefined) {
+      this.#scheduleGroup(info, group, leading);
       return;
     }
     this.#began.set(info, this.#options.clock.monotonicMillis());
@@ -132,6 +152,43 @@ export class Scheduler {
       this.#report(info, "Unschedulable", full, leading, nominatedNode);
     } catch (error) {
       this.#failed(info, error, leading);
+    }
+  }
+
+  /** Of all pods of the group that wait. They preempt no others: in vain, if the rest has no room. */
+  #scheduleGroup(info: PodInfo, group: PodGroup, leading: Leading): void {
+    const others = this.#queue.take((other) => groupInNeed(other, this.#cache)?.key === group.key);
+    const members = [info, ...others].filter(({ key }) => !this.#cache.isPlaced(key));
+    const now = this.#options.clock.monotonicMillis();
+    for (const member of members) this.#began.set(member, now);
+    try {
+      const { placed, refused } = scheduleGroup(this.#framework, this.#cache, group, members);
+      for (const { cycle, node } of placed) this.#place(cycle, node, leading);
+      for (const { info: member, refusal } of refused) {
+        this.#queue.refused(member.key, refusal.plugins);
+        this.#count(member, "unschedulable");
+        this.#report(member, "Unschedulable", refusal.message, leading);
+      }
+      if (placed.length === 0) this.#groupWaits(members, group);
+    } catch (error) {
+      for (const member of members) {
+        this.#cache.forget(member.key);
+        this.#failed(member, error, leading);
+      }
+    }
+  }
+
+  #groupWaits(members: readonly PodInfo[], { name, timeoutMillis }: PodGroup): void {
+    const { clock, recorder } = this.#options;
+    for (const { key, pod } of members) {
+      const created = parseTime(pod.metadata?.creationTimestamp) ?? clock.wallMillis();
+      const { uid = "" } = pod.metadata ?? {};
+      if (this.#timedOut.has(uid) || clock.wallMillis() - created < timeoutMillis) continue;
+      if (this.#timedOut.size >= timedOutMax) this.#timedOut.clear();
+      this.#timedOut.add(uid);
+      const within = `within ${formatGoDuration(timeoutMillis)}`;
+      const text = `pod group ${JSON.stringify(name)} has found no room ${within}; ${key} waits on`;
+      recorder.event({ ...pod, kind: "Pod", apiVersion: "v1" }, "Warning", "PodGroupTimeout", text);
     }
   }
 

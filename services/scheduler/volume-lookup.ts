@@ -1,7 +1,10 @@
 /** What plugins ask about the volumes of pods; answers come from caches at once. */
 import type { PersistentVolume, PersistentVolumeClaim } from "../../proto/gen/core.ts";
 import type { CSINode, StorageClass } from "../../proto/gen/storage.ts";
-import type { InformerFactory } from "../client/mod.ts";
+import type { KindName, Lister, ObjectTypes } from "../client/mod.ts";
+
+/** The objects of a kind as they are known here. */
+export type Listers = <K extends KindName>(kind: K) => Lister<ObjectTypes[K]>;
 
 export interface VolumeLookup {
   claim(name: string, namespace: string | undefined): PersistentVolumeClaim | undefined;
@@ -20,11 +23,11 @@ export const noVolumes: VolumeLookup = {
   csiNode: () => undefined,
 };
 
-export function volumeLookup(informers: InformerFactory): VolumeLookup {
-  const claims = informers.informer("PersistentVolumeClaim").lister;
-  const volumes = informers.informer("PersistentVolume").lister;
-  const classes = informers.informer("StorageClass").lister;
-  const nodes = informers.informer("CSINode").lister;
+export function volumeLookup(listers: Listers): VolumeLookup {
+  const claims = listers("PersistentVolumeClaim");
+  const volumes = listers("PersistentVolume");
+  const classes = listers("StorageClass");
+  const nodes = listers("CSINode");
   return {
     claim: (name, namespace) => claims.get(name, namespace),
     volume: (name) => volumes.get(name),

@@ -3,6 +3,7 @@ import type { Node, Pod } from "../../proto/gen/core.ts";
 import { type InformerFactory, type KindName, keyOf } from "../client/mod.ts";
 import { isFinished } from "../kinds/mod.ts";
 import type { ClusterCache } from "./cache.ts";
+import type { Deadlines } from "./deadlines.ts";
 import type { ClusterEvent } from "./framework/mod.ts";
 import { podInfo } from "./pod-info.ts";
 import type { SchedulingQueue } from "./queue.ts";
@@ -11,6 +12,7 @@ export interface WatchTargets {
   readonly informers: InformerFactory;
   readonly cache: ClusterCache;
   readonly queue: SchedulingQueue;
+  readonly deadlines: Deadlines;
   /** Only pods whose spec.schedulerName is this are put into the queue. */
   readonly schedulerName: string;
 }
@@ -57,12 +59,13 @@ function watchNodes({ informers, cache, queue }: WatchTargets): void {
 }
 
 function watchPods(targets: WatchTargets): void {
-  const { informers, cache, queue } = targets;
+  const { informers, cache, queue, deadlines } = targets;
   informers.informer("Pod").addHandlers({
     added: (pod) => podSeen(targets, undefined, pod),
     updated: (previous, pod) => podSeen(targets, previous, pod),
     deleted(pod) {
       queue.delete(keyOf(pod));
+      deadlines.gone(keyOf(pod));
       cache.snapshot.nominations.delete(keyOf(pod));
       cache.removePod(keyOf(pod));
       if (pod.spec?.nodeName) queue.event(podEvent("deleted", pod, undefined));
@@ -71,11 +74,12 @@ function watchPods(targets: WatchTargets): void {
 }
 
 function podSeen(targets: WatchTargets, previous: Pod | undefined, pod: Pod): void {
-  const { cache, queue } = targets;
+  const { cache, queue, deadlines } = targets;
   const key = keyOf(pod);
   cache.setPod(pod);
   if (pod.spec?.nodeName) {
     queue.delete(key);
+    deadlines.gone(key);
     const finished = isFinished(pod);
     if (finished && !(previous && isFinished(previous))) {
       // The pod's object stays, but what it held on its node is free.
@@ -92,9 +96,11 @@ function podSeen(targets: WatchTargets, previous: Pod | undefined, pod: Pod): vo
   }
   if (!isWaiting(pod, targets.schedulerName)) {
     queue.delete(key);
+    deadlines.gone(key);
     cache.snapshot.nominations.delete(key);
     return;
   }
+  deadlines.seen(podInfo(pod));
   nominationSeen(cache, previous, pod);
   const known = queue.get(key);
   if (known && known.pod.metadata?.uid === pod.metadata?.uid) {
@@ -104,6 +110,7 @@ function podSeen(targets: WatchTargets, previous: Pod | undefined, pod: Pod): vo
     }
   } else if (cache.isPlaced(key)) return;
   queue.put(podInfo(pod));
+  queue.event(podEvent("pending", undefined, pod));
 }
 
 /** What this scheduler has nominated stands in its memory before the API shows it. */

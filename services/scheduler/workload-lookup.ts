@@ -1,9 +1,9 @@
 /** What plugins ask about the objects around a pod; answers come from caches at once. */
-import type { Service } from "../../proto/gen/core.ts";
+import type { Pod, Service } from "../../proto/gen/core.ts";
 import type { LabelSelector } from "../../proto/gen/meta.ts";
 import type { PodDisruptionBudget } from "../../proto/gen/policy.ts";
-import type { InformerFactory } from "../client/mod.ts";
 import type { Labels } from "./pod-terms.ts";
+import type { Listers } from "./volume-lookup.ts";
 
 export interface WorkloadLookup {
   namespaceLabels(namespace: string): Labels | undefined;
@@ -11,6 +11,7 @@ export interface WorkloadLookup {
   /** Of a ReplicationController, ReplicaSet or StatefulSet; undefined when it does not exist. */
   ownerSelector(kind: string, name: string, namespace: string): LabelSelector | undefined;
   budgets(): readonly PodDisruptionBudget[];
+  pods(namespace: string): readonly Pod[];
 }
 
 /** Of a cluster without any. */
@@ -19,15 +20,17 @@ export const noWorkloads: WorkloadLookup = {
   services: () => [],
   ownerSelector: () => undefined,
   budgets: () => [],
+  pods: () => [],
 };
 
-export function workloadLookup(informers: InformerFactory): WorkloadLookup {
-  const namespaces = informers.informer("Namespace").lister;
-  const services = informers.informer("Service").lister;
-  const controllers = informers.informer("ReplicationController").lister;
-  const replicaSets = informers.informer("ReplicaSet").lister;
-  const statefulSets = informers.informer("StatefulSet").lister;
-  const budgets = informers.informer("PodDisruptionBudget").lister;
+export function workloadLookup(listers: Listers): WorkloadLookup {
+  const namespaces = listers("Namespace");
+  const services = listers("Service");
+  const controllers = listers("ReplicationController");
+  const replicaSets = listers("ReplicaSet");
+  const statefulSets = listers("StatefulSet");
+  const pods = listers("Pod");
+  const budgets = listers("PodDisruptionBudget");
   const selectors: Record<string, (name: string, namespace: string) => LabelSelector | undefined> =
     {
       ReplicationController(name, namespace) {
@@ -47,5 +50,6 @@ export function workloadLookup(informers: InformerFactory): WorkloadLookup {
       return Object.hasOwn(selectors, kind) ? selectors[kind]?.(name, namespace) : undefined;
     },
     budgets: () => budgets.list(),
+    pods: (namespace) => pods.list(namespace),
   };
 }

@@ -1,56 +1,60 @@
-/** What the scheduling cycle of one pod costs, by the number of nodes: CPU from queue to node. */
-import type { Pod } from "../../proto/gen/core.ts";
-import { ClusterCache } from "../../services/scheduler/cache.ts";
-import { Cycle, Framework } from "../../services/scheduler/framework/mod.ts";
-import { defaultPlugins } from "../../services/scheduler/plugins/mod.ts";
-import { podInfo } from "../../services/scheduler/pod-info.ts";
+/**
+ * The scheduler: what a scheduling cycle costs in CPU over the cache alone, and how many pods a
+ * second get from creation to binding through real masters.
+ *
+ *   npm run bench -- scheduler [--nodes 1000,5000] [--pods 2000] [--masters 1]
+ *     [--workloads basic,spread] [--only cycles|api]
+ */
+import { parseArgs } from "node:util";
+import { measureCycles } from "./scheduler/in-process.ts";
+import { measureThroughApi } from "./scheduler/through-api.ts";
+import { workloads } from "./scheduler/workloads.ts";
 
-const podsPerNode = 10;
-const owners = 20;
+/** What goes through the API unless the caller chooses. */
+const throughApi = ["basic", "anti-affinity", "spread"];
 
-export async function run(): Promise<void> {
-  for (const nodes of [3, 100, 1_000, 5_000]) measure(nodes);
+export async function run(args: readonly string[]): Promise<void> {
+  const { nodes, pods, masters, chosen, only } = parse(args);
+  if (only !== "api") {
+    for (const count of nodes) {
+      for (const name of chosen ?? Object.keys(workloads)) measureCycles(count, name);
+    }
+  }
+  if (only === "cycles") return;
+  for (const count of nodes) {
+    await measureThroughApi({ nodes: count, pods, masters }, chosen ?? throughApi);
+  }
 }
 
-function measure(nodes: number): void {
-  const cache = new ClusterCache();
-  for (let index = 0; index < nodes; index++) {
-    const labels = { "kubernetes.io/hostname": `n${index}`, zone: `z${index % 3}` };
-    cache.setNode({
-      metadata: { name: `n${index}`, labels },
-      spec: {},
-      status: { allocatable: { cpu: "64", memory: "256Gi", pods: "1000" } },
-    });
-  }
-  let serial = 0;
-  for (; serial < nodes * podsPerNode; serial++) {
-    cache.assume(podInfo(pod(serial)), `n${serial % nodes}`);
-  }
-  const framework = new Framework({
-    plugins: defaultPlugins,
-    random: Math.random,
-    after: () => () => {},
+function parse(args: readonly string[]) {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      nodes: { type: "string", default: "1000,5000" },
+      pods: { type: "string", default: "2000" },
+      masters: { type: "string", default: "1" },
+      workloads: { type: "string" },
+      only: { type: "string" },
+    },
   });
-  const one = () => {
-    const info = podInfo(pod(serial++));
-    const placement = framework.schedule(new Cycle(info, cache.snapshot));
-    if (!("node" in placement)) throw new Error(placement.refusal.message);
-    cache.assume(info, placement.node.name);
+  const number = (flag: string, text: string, most: number): number => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+    throw new Error(`--${flag} ${text}: must be a whole number in 1..${most}`);
   };
-  const rounds = Math.max(200, Math.min(2_000, Math.floor(200_000 / nodes)));
-  for (let round = 0; round < rounds / 4; round++) one();
-  const before = process.cpuUsage();
-  for (let round = 0; round < rounds; round++) one();
-  const { user, system } = process.cpuUsage(before);
-  const micros = Math.round((user + system) / rounds);
-  console.log(`scheduler: ${String(nodes).padStart(5)} nodes: ${micros} µs CPU a pod`);
-}
-
-function pod(serial: number): Pod {
-  const ownerReferences = [{ uid: `rs${serial % owners}`, controller: true }];
-  const requests = { cpu: "10m", memory: "16Mi" };
+  const known = Object.keys(workloads);
+  for (const name of values.workloads?.split(",") ?? []) {
+    if (known.includes(name)) continue;
+    throw new Error(`--workloads: "${name}" is not one of ${known.join(", ")}`);
+  }
+  if (values.only !== undefined && !["cycles", "api"].includes(values.only)) {
+    throw new Error(`--only ${values.only}: must be cycles or api`);
+  }
   return {
-    metadata: { name: `p${serial}`, namespace: "d", uid: `u${serial}`, ownerReferences },
-    spec: { containers: [{ name: "c", image: "web:1", resources: { requests } }] },
+    nodes: values.nodes.split(",").map((text) => number("nodes", text, 20_000)),
+    pods: number("pods", values.pods, 100_000),
+    masters: number("masters", values.masters, 7),
+    chosen: values.workloads?.split(","),
+    only: values.only,
   };
 }

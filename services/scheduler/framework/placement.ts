@@ -2,7 +2,7 @@ import type { NodeInfo } from "../node-info.ts";
 import type { Diagnosis } from "./types.ts";
 
 /** No node was found: the reason as the user reads it, and which plugins refused. */
-interface Unschedulable {
+export interface Unschedulable {
   readonly message: string;
   readonly plugins: ReadonlySet<string>;
   readonly diagnosis: Diagnosis;

@@ -32,10 +32,13 @@ export function refuseForGood(...reasons: string[]): Refusal {
   return { reasons, permanent: true };
 }
 
-/** Something that happened to an object of the cluster. A pod without a node is no such event. */
+/**
+ * Something that happened to an object of the cluster. Of pods without a node it is told only that
+ * they have come to wait for one: "pending".
+ */
 export interface ClusterEvent<K extends KindName = KindName> {
   readonly resource: K;
-  readonly action: "added" | "updated" | "deleted";
+  readonly action: "added" | "updated" | "deleted" | "pending";
   /** Before an update or a deletion. */
   readonly previous?: ObjectTypes[K] | undefined;
   /** After a creation or an update. */

@@ -9,6 +9,7 @@ import { nodePorts } from "./node-ports.ts";
 import { nodeResourcesFit } from "./node-resources-fit.ts";
 import { nodeUnschedulable } from "./node-unschedulable.ts";
 import { nodeVolumeLimits } from "./node-volume-limits.ts";
+import { podGroups } from "./pod-groups.ts";
 import { prioritySort } from "./priority-sort.ts";
 import { schedulingGates } from "./scheduling-gates.ts";
 import { taintToleration } from "./taint-toleration.ts";
@@ -21,6 +22,7 @@ import { volumeZone } from "./volume-zone.ts";
 export const defaultPlugins: readonly Plugin[] = [
   schedulingGates,
   prioritySort,
+  podGroups,
   nodeUnschedulable,
   nodeName,
   taintToleration,
