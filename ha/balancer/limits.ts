@@ -82,6 +82,8 @@ export const balancerLimits = {
   clientPingTimeoutMillis: 10_000,
   /** How often the spread of streams over the masters is looked at … */
   spreadMillis: 1_000,
+  /** … and whether masters have streams that are silent for too long, … */
+  stoppedMillis: 100,
   /** … and how many are moved at a time: so many, or so many of a hundred if these are more. */
   movesMin: 16,
   movesPercent: 20,

@@ -46,6 +46,7 @@ export class StreamSpread {
   readonly #context: CallContext;
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
+  readonly #stoppedTimer: NodeJS.Timeout;
   /** Names of the healthy masters at the last look. */
   #healthy = "";
   /** Since masters came or went, so many rounds had nothing to do. */
@@ -58,16 +59,31 @@ export class StreamSpread {
   constructor(context: CallContext) {
     this.#context = context;
     this.#log = context.log;
-    this.#timer = setInterval(() => this.#round(), context.limits.spreadMillis);
-    this.#timer.unref();
+    const { spreadMillis, stoppedMillis } = context.limits;
+    this.#timer = setInterval(() => this.#round(), spreadMillis).unref();
+    this.#stoppedTimer = setInterval(() => this.#leaveStopped(), stoppedMillis).unref();
   }
 
   stop(): void {
     clearInterval(this.#timer);
+    clearInterval(this.#stoppedTimer);
+  }
+
+  /** The streams of masters that have been silent for too long: their clients wait in vain. */
+  #leaveStopped(): void {
+    const { fleet, limits } = this.#context;
+    const leaving = new Map<Master, number>();
+    for (const master of fleet.masters) {
+      const stopped = master.suspected && silentMillisOf(master) >= limits.suspectStreamMillis;
+      if (stopped && master.streams > 0) leaving.set(master, master.streams);
+    }
+    const healthy = fleet.takers.filter(({ suspected }) => !suspected);
+    if (leaving.size === 0 || healthy.length === 0) return;
+    this.#moveSome(leaving, healthy);
   }
 
   #round(): void {
-    const { fleet, counters, limits } = this.#context;
+    const { fleet } = this.#context;
     // One that is left out as an outlier keeps its streams, and gets no more.
     const healthy = fleet.takers.filter(({ suspected }) => !suspected);
     const names = healthy.map(({ name }) => name).join(" ");
@@ -87,8 +103,6 @@ export class StreamSpread {
       // It takes no new calls, and is still there: it drains.
       const drains = !isHealthy(master) && master.upstream.connected && master.streams > 0;
       if (drains && master.status !== undefined) leaving.set(master, master.streams);
-      const stopped = master.suspected && silentMillisOf(master) >= limits.suspectStreamMillis;
-      if (stopped && master.streams > 0) leaving.set(master, master.streams);
     }
     for (const master of fleet.departed) {
       if (master.streams > 0) leaving.set(master, master.streams);
@@ -100,17 +114,25 @@ export class StreamSpread {
         if (count > 0) leaving.set(healthy[at] as Master, count);
       }
     }
+    const moved = leaving.size > 0 ? this.#moveSome(leaving, healthy) : 0;
+    if (moved === 0 && this.#calm < calmRounds) this.#calm++;
+  }
+
+  /** Moves as many as the others can begin at once; answers how many. */
+  #moveSome(leaving: Map<Master, number>, healthy: readonly Master[]): number {
+    const { counters, limits } = this.#context;
+    let total = 0;
+    for (const { streams } of healthy) total += streams;
     const most = Math.max(limits.movesMin, Math.ceil((total * limits.movesPercent) / 100));
-    const moved = leaving.size > 0 ? this.#move(leaving, most) : 0;
-    if (moved === 0) {
-      if (this.#calm < calmRounds) this.#calm++;
-      return;
-    }
+    const moved = this.#move(leaving, most);
+    if (moved === 0) return 0;
     this.#calm = 0;
-    this.#expected = moved;
+    this.#expected += moved;
     this.#patience = patienceRounds;
     counters.moves += moved;
+    const names = healthy.map(({ name }) => name).join(" ");
     this.#log.info("streams are moved to other masters", { moved, healthy: names });
+    return moved;
   }
 
   /** Answers how many. */

@@ -52,7 +52,7 @@ export const timers = {
   },
   suspect: { millis: 500, of: ["balancer"], what: "… and without one suspected to be stopped" },
   suspectStream: {
-    millis: 2_000,
+    millis: 1_200,
     of: ["balancer"],
     what: "a silent master loses its watches to the others",
   },

@@ -7,7 +7,7 @@ export const leaderPause: Drill = {
   thresholds: {
     writeOutageMillis: 1_500,
     readOutageMillis: 1_500,
-    watchOutageMillis: 2_000,
+    watchOutageMillis: 1_500,
     failedCalls: 0,
     relists: 0,
     elections: 1,
