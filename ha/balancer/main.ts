@@ -137,17 +137,21 @@ function mastersFailure(balancers: readonly Balancer[]): string | undefined {
 
 const reportMillis = 500;
 
-/** A supervisor that listens is told how often each master was asked. */
+/** A supervisor that listens is told how often each master was asked, and what calls had to bear. */
 function reportToSupervisor(running: readonly Balancer[]): void {
   if (process.send === undefined) return;
   const report = () => {
     if (!process.connected) return;
     const attempts: Record<string, number> = {};
-    for (const { masters } of running.map((each) => each.status())) {
-      for (const { name, attempts: more } of masters) attempts[name] = (attempts[name] ?? 0) + more;
+    const calls = { waits: 0, retries: 0, refusals: 0, suspicions: 0 };
+    for (const status of running.map((each) => each.status())) {
+      for (const name of Object.keys(calls) as (keyof typeof calls)[]) calls[name] += status[name];
+      for (const { name, attempts: more } of status.masters) {
+        attempts[name] = (attempts[name] ?? 0) + more;
+      }
     }
     // A supervisor that has just ended hears no more; this process then ends too.
-    process.send?.({ attempts }, undefined, undefined, () => {});
+    process.send?.({ attempts, calls }, undefined, undefined, () => {});
   };
   setInterval(report, reportMillis).unref();
 }

@@ -433,7 +433,9 @@ export class Member {
       this.#members.deposed();
     }
     if (before.leader !== present.leader) {
-      this.runtime.log.info("leader changed", { leader: present.leader, term: present.term });
+      const { leader, term } = present;
+      const name = this.roster.peers.find(({ id }) => id === leader)?.name;
+      this.runtime.log.info("leader changed", { leader, name, term });
     }
     if (present.leader === undefined) return;
     this.#members.announce();

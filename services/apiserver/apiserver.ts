@@ -70,7 +70,7 @@ import { objectKey } from "./storage/keys.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
 import { followFlowConfiguration } from "./verbs/flow-configuration.ts";
 import { type Backend, FlowControl, TimeToLive } from "./verbs/mod.ts";
-import { RequestMetrics } from "./verbs/request-metrics.ts";
+import { RequestMetrics, slowRequestLog } from "./verbs/request-metrics.ts";
 import { virtualKinds } from "./virtual/mod.ts";
 
 export interface ApiserverOptions {
@@ -277,7 +277,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
       audiences: serviceAccountTokens?.audiences ?? [],
     },
     serviceAccountTokens,
-    requests: new RequestMetrics(metrics),
+    requests: new RequestMetrics(metrics, slowRequestLog(log, now)),
     tracer: options.tracer,
     timeToLive: new TimeToLive(store, now),
     serviceRange: range.text,

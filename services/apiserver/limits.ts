@@ -19,6 +19,8 @@ export const limits = {
   retryAfterSeconds: 1,
   /** A unary request ends after this, whatever its own deadline. */
   requestTimeoutMillis: defaultTimers.requestTimeout,
+  /** A request that takes longer is told of in the log (the objective of upstream is 1 s). */
+  slowRequestMillis: 1_000,
   /** How long a read waits for the watch cache to reach the revision it needs. */
   cacheWaitMillis: defaultTimers.cacheWait,
   /** Bytes of one object as JSON text, of one request, and of one message either way. */

@@ -1,4 +1,5 @@
 /** What the bridge shows: the supervisor tells it facts, and it makes a picture and a story of them. */
+import { LeaderStory, outageText } from "./leader-story.ts";
 
 export interface MasterFacts {
   readonly name: string;
@@ -63,12 +64,7 @@ export class ClusterState {
   readonly #now: () => number;
   readonly #events: BridgeEvent[] = [];
   readonly #samples: Sample[] = [];
-  /** How processes ended, by name: the cause of what follows. */
-  readonly #exits = new Map<string, { readonly at: number; readonly how: string }>();
-  #leaderlessSince: number | undefined;
-  #lastLeader: string | undefined;
-  /** Everything before the first leader is the start, not an outage. */
-  #begun = false;
+  readonly #story = new LeaderStory();
 
   constructor(now: () => number = Date.now) {
     this.#now = now;
@@ -92,7 +88,7 @@ export class ClusterState {
 
   /** A process of the cluster ended: `how` as in "was ended by SIGKILL". */
   ended(name: string, how: string): void {
-    this.#exits.set(name, { at: this.#now(), how });
+    this.#story.ended(this.#now(), name, how);
     this.say("master", `${name} ${how}`);
   }
 
@@ -123,47 +119,12 @@ export class ClusterState {
   }
 
   #tellOfLeader({ leader, masters }: ClusterFacts): void {
-    const at = this.#now();
     // A leader that does not answer leads no more, even while others have not noticed.
     const leads = masters.some(({ name, up }) => name === leader && up) ? leader : undefined;
-    if (leads === undefined) {
-      if (this.#begun) this.#leaderlessSince ??= at;
-      return;
-    }
     const term = Math.max(0, ...masters.map((master) => master.term));
-    if (leads !== this.#lastLeader) {
-      this.say("election", `${leads} leads in term ${term}${this.#cause()}`);
-    }
-    if (this.#leaderlessSince !== undefined) {
-      const millis = at - this.#leaderlessSince;
-      this.say("outage", this.#outageText(leads, millis));
-      this.#leaderlessSince = undefined;
-    }
-    this.#lastLeader = leads;
-    this.#begun = true;
-  }
-
-  /** Exits that are older than this explain nothing. */
-  #exitOf(name: string | undefined): string | undefined {
-    const exit = name === undefined ? undefined : this.#exits.get(name);
-    return exit !== undefined && this.#now() - exit.at < 10_000 ? exit.how : undefined;
-  }
-
-  #cause(): string {
-    const before = this.#lastLeader;
-    if (before === undefined) return ", the first since the start";
-    const how = this.#exitOf(before);
-    return how === undefined ? `, after ${before}` : `: ${before}, which led before, ${how}`;
-  }
-
-  #outageText(leader: string, millis: number): string {
-    const before = this.#lastLeader ?? "the leader";
-    const how = this.#exitOf(before) ?? "did not answer";
-    const then = leader === before ? `until ${leader} was back` : `until ${leader} was elected`;
-    return (
-      `for about ${Math.round(millis)} ms there was no leader, so writes waited at the balancers: ` +
-      `${before} ${how}, and it took ${then}`
-    );
+    const { election, outage } = this.#story.observe(this.#now(), leads, term);
+    if (election !== undefined) this.say("election", election.text);
+    if (outage !== undefined) this.say("outage", outageText(outage));
   }
 
   #tellOfNodes(before: ClusterFacts, { nodes }: ClusterFacts): void {

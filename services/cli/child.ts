@@ -20,6 +20,7 @@ export interface ChildOptions {
   restartDelayMillis(killed: boolean, failuresInARow: number): number;
   /** It was ended by SIGKILL from outside. */
   readonly killed: () => void;
+  readonly started?: (() => void) | undefined;
   /** It ended; `how` as in "was ended by SIGKILL". */
   readonly ended?: ((how: string) => void) | undefined;
   /** It says something to its supervisor; absent: it is not listened to. */
@@ -73,6 +74,7 @@ export class Child {
     if (heard !== undefined) child.on("message", heard);
     this.#process = child;
     this.#startedAt = performance.now();
+    this.#options.started?.();
     // A child that dies early closes the pipe; its exit is what counts.
     child.stdin?.on("error", () => {});
     child.once("error", (error) => this.#ended(`could not be started: ${error.message}`, false));

@@ -9,11 +9,33 @@ import {
   timers,
 } from "../../ha/runtime/timers.ts";
 import { parseDuration } from "../client/duration.ts";
+import type { ExplainFlags } from "./commands/explain-outage.ts";
 import type { TimersFlags } from "./commands/timers.ts";
-import { verb } from "./verbs.ts";
+import { connected, verb } from "./verbs.ts";
 
 export function defineObserve(program: Command): void {
   defineTimers(program);
+  defineExplainOutage(program);
+}
+
+function defineExplainOutage(program: Command): void {
+  connected(verb(program, "explain-outage", "tell in plain words what happened in the cluster"))
+    .option("--since <time>", "a duration ago (10m), or a time (RFC 3339)", moment, moment("10m"))
+    .option("--until <time>", "the same; default: now", moment)
+    .option("--json", "as JSON")
+    .action(async (flags: ExplainFlags) => {
+      await (await import("./commands/explain-outage.ts")).explainOutage(flags);
+    });
+}
+
+/** In Unix ms. */
+function moment(text: string): number {
+  if (/^\d{4}-/.test(text)) {
+    const at = Date.parse(text);
+    if (Number.isFinite(at)) return at;
+    throw new InvalidArgumentError("a time such as 2026-01-31T10:00:00Z is wanted.");
+  }
+  return Date.now() - duration(text);
 }
 
 const timersHelp = `

@@ -149,6 +149,7 @@ export function directories(dataDirectory: string) {
     shape: join(dataDirectory, "cluster.json"),
     pki: join(dataDirectory, "pki"),
     logs: join(dataDirectory, "log"),
+    journal: join(dataDirectory, "log", "journal.jsonl"),
     master: (name: string) => join(dataDirectory, name),
     node: (name: string) => join(dataDirectory, name),
   };

@@ -39,6 +39,8 @@ export interface LocalClusterOptions {
   /** Flags of tracing, for every process. */
   readonly traceArgs: readonly string[];
   readonly changed: () => void;
+  /** A process was started. */
+  readonly started?: ((name: string) => void) | undefined;
   /** A process ended; `how` as in "was ended by SIGKILL". */
   readonly ended?: ((name: string, how: string) => void) | undefined;
   /** What a balancer says to its supervisor. */
@@ -110,12 +112,13 @@ export class LocalCluster {
   }
 
   #child(name: string, args: readonly string[]): Child {
-    const { shape, log, changed, ended, heard, lostNode, traceArgs } = this.#options;
+    const { shape, log, changed, started, ended, heard, lostNode, traceArgs } = this.#options;
     return new Child({
       name,
       args: [...args, ...traceArgs],
       log,
       changed,
+      started: () => started?.(name),
       ended: (how) => ended?.(name, how),
       ...(args[0] === "balancer" && { heard: (message) => heard?.(name, message) }),
       logFile: `${directories(shape.dataDirectory).logs}/${name}.log`,

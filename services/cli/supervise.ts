@@ -10,6 +10,7 @@ import { bridgeFacts } from "./bridge-facts.ts";
 import { adminTls } from "./connect.ts";
 import { ensureCredentials } from "./credentials.ts";
 import { type Endpoints, type Lock, writeJson } from "./endpoints.ts";
+import { type CallTroubles, Journal } from "./journal.ts";
 import { kubeconfigText, pem, restAddresses, writeKubeconfig } from "./kubeconfig.ts";
 import {
   addressRanges,
@@ -61,6 +62,10 @@ export async function supervise(
   const log = createLog({ component: "supervisor" }, { level: interactive ? "error" : "warn" });
   const view = createView(process.stdout, `trireme · ${dataDirectory}`);
   const write = () => writeJson(paths.endpoints, cluster.endpoints());
+  const journal = new Journal(paths.journal, (error) =>
+    log.error("the journal cannot be written", { file: paths.journal, error: error.message }),
+  );
+  journal.add({ kind: "up" });
   const cluster: LocalCluster = new LocalCluster({
     shape,
     credentials,
@@ -69,8 +74,16 @@ export async function supervise(
     enableFaults,
     traceArgs,
     changed: () => write(),
-    ended: (name, how) => bridge?.ended(name, how),
-    heard: (name, message) => bridge?.traffic(name, attemptsOf(message)),
+    started: (name) => journal.add({ kind: "start", name }),
+    ended: (name, how) => {
+      journal.add({ kind: "exit", name, how });
+      bridge?.ended(name, how);
+    },
+    heard: (name, message) => {
+      const { attempts = {}, calls } = (message ?? {}) as BalancerReport;
+      journal.calls(name, calls);
+      bridge?.traffic(name, attempts);
+    },
     // The kubelet comes back later, as a machine that was switched on again.
     lostNode: (name) => {
       stopContainers(paths.node(name), 0, log).catch((error: unknown) =>
@@ -111,6 +124,7 @@ export async function supervise(
   await stopped;
   view.close();
   print("stopping…");
+  journal.add({ kind: "down" });
   watching.abort();
   await bridge?.close();
   await cluster.stop();
@@ -136,8 +150,10 @@ async function openBridge(shape: ClusterShape, endpoints: Endpoints): Promise<Br
   return bridge;
 }
 
-function attemptsOf(message: unknown): Readonly<Record<string, number>> {
-  return (message as { readonly attempts?: Record<string, number> } | null)?.attempts ?? {};
+/** What a balancer tells its supervisor. */
+interface BalancerReport {
+  readonly attempts?: Readonly<Record<string, number>>;
+  readonly calls?: CallTroubles;
 }
 
 /** Ends what a killed kubelet left running; one that stopped in order has left nothing. */

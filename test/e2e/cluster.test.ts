@@ -135,6 +135,38 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
     });
   });
 
+  test("explain-outage tells of the killed leader: when, how long, and what recovered it", async () => {
+    const told = await until("the outage is told", async () => {
+      const { code, stdout, stderr } = await cluster.run(["explain-outage", "--json"]);
+      assert.equal(code, 0, stderr);
+      const { outages, notRead, timeline, summary } = JSON.parse(stdout);
+      return outages.length > 0 ? { outages, notRead, timeline, summary } : undefined;
+    });
+    assert.deepEqual(told.notRead, []);
+    const [outage] = told.outages;
+    const victim = outage.leaderBefore;
+    const now = cluster.endpoints.masters.find((master) => master.leader)?.name;
+    assert.equal(told.outages.length, 1);
+    assert.deepEqual([outage.cause, outage.leaderAfter], ["was ended by SIGKILL", now]);
+    assert.notEqual(victim, now);
+    assert.ok(outage.millis > 0);
+    const texts = told.timeline.map(({ text }: { text: string }) => text);
+    assert.ok(texts.includes(`${victim} was ended by SIGKILL`), texts.join("\n"));
+    assert.ok(texts.some((text: string) => text.startsWith(`${now} leads in term `)));
+    assert.match(
+      told.summary,
+      new RegExp(`${victim}, which led, was ended by SIGKILL; writes and`),
+    );
+    assert.match(told.summary, new RegExp(`until ${now} recovered it, which was elected in term`));
+    const timers = await cluster.run(["timers", "--json"]);
+    assert.equal(timers.code, 0, timers.stderr);
+    const { cluster: asked, timers: rows } = JSON.parse(timers.stdout);
+    assert.equal(asked, true);
+    const grace = rows.find(({ name }: { name: string }) => name === "nodeGrace");
+    const from = ["controller-manager-0", "controller-manager-1"];
+    assert.deepEqual(grace.values, [{ seconds: 20, from }]);
+  });
+
   test("the leading scheduler is killed: the standby binds", async () => {
     const lease = await client.leases.get("kube-scheduler", "kube-system");
     const holder = lease.spec?.holderIdentity ?? "";

@@ -1,6 +1,8 @@
 /** Counts and times of requests by what they ask for, under upstream's names. */
 import type { Cell, Family, HistogramCell, MetricsRegistry } from "../../../ha/runtime/metrics.ts";
+import type { Log } from "../../../ha/runtime/types.ts";
 import type { Resource } from "../../kinds/mod.ts";
+import { limits } from "../limits.ts";
 
 /** Seconds (apiserver `pkg/endpoints/metrics`). */
 const durationBuckets = [
@@ -19,11 +21,17 @@ export class RequestMeter {
   readonly #inflight: Cell;
   readonly #codes = new Map<number, Cell>();
   readonly #codeCell: (code: string) => Cell;
+  readonly #slow: (millis: number, code: number) => void;
 
-  constructor(duration: HistogramCell, inflight: Cell, codeCell: (code: string) => Cell) {
+  constructor(
+    { duration, inflight }: { readonly duration: HistogramCell; readonly inflight: Cell },
+    codeCell: (code: string) => Cell,
+    slow: (millis: number, code: number) => void,
+  ) {
     this.#duration = duration;
     this.#inflight = inflight;
     this.#codeCell = codeCell;
+    this.#slow = slow;
   }
 
   begin(): void {
@@ -34,6 +42,7 @@ export class RequestMeter {
   end(millis: number, code: number): void {
     this.#inflight.value -= 1;
     this.#duration.observe(millis / 1000);
+    if (millis > limits.slowRequestMillis) this.#slow(millis, code);
     this.counted(code);
   }
 
@@ -48,6 +57,35 @@ export class RequestMeter {
   }
 }
 
+export interface SlowRequest {
+  readonly verb: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly millis: number;
+  readonly code: number;
+}
+
+/** Lines of the log about slow requests, in a second; the next line says how many were left out. */
+const slowLinesMax = 10;
+
+/** Tells the log of slow requests, without filling it when all are slow. */
+export function slowRequestLog(log: Log, now: () => number): (request: SlowRequest) => void {
+  let second = 0;
+  let lines = 0;
+  let leftOut = 0;
+  return ({ millis, ...request }) => {
+    const present = Math.floor(now() / 1_000);
+    if (present !== second) [second, lines] = [present, 0];
+    lines++;
+    if (lines > slowLinesMax) {
+      leftOut++;
+      return;
+    }
+    log.info("a request was slow", { ...request, millis: Math.round(millis), leftOut });
+    leftOut = 0;
+  };
+}
+
 export class RequestMetrics {
   readonly #total: Family<Cell>;
   readonly #duration: Family<HistogramCell>;
@@ -55,7 +93,11 @@ export class RequestMetrics {
   /** By verb, then by subresource. */
   readonly #meters = new WeakMap<Resource, Map<string, Map<string, RequestMeter>>>();
 
-  constructor(registry: MetricsRegistry) {
+  readonly #slow: (request: SlowRequest) => void;
+
+  /** `slow`: told of each request that took long. */
+  constructor(registry: MetricsRegistry, slow: (request: SlowRequest) => void = () => {}) {
+    this.#slow = slow;
     const names = ["verb", "dry_run", "group", "version", "resource", "subresource", "scope"];
     this.#total = registry.counter(
       "apiserver_request_total",
@@ -95,9 +137,12 @@ export class RequestMetrics {
     const text = verbTexts[verb] ?? verb.toUpperCase();
     const labels = [text, "", group, version, plural, subresource, scope, "apiserver"];
     const meter = new RequestMeter(
-      this.#duration.labels(...labels),
-      this.#inflight.labels(readVerbs.has(verb) ? "readOnly" : "mutating"),
+      {
+        duration: this.#duration.labels(...labels),
+        inflight: this.#inflight.labels(readVerbs.has(verb) ? "readOnly" : "mutating"),
+      },
       (code) => this.#total.labels(...labels, code),
+      (millis, code) => this.#slow({ verb, resource: plural, subresource, millis, code }),
     );
     byPlace.set(place, meter);
     return meter;
