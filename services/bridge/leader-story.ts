@@ -17,7 +17,7 @@ export interface Outage {
   /** Who led before, and how that ended: "was ended by SIGKILL"; undefined: it is not known. */
   readonly before: string | undefined;
   readonly how: string | undefined;
-  /** Who leads since; undefined: nobody yet. */
+  /** Who leads since; undefined: there is no leader yet. */
   readonly leader: string | undefined;
   readonly term: number | undefined;
 }
@@ -38,7 +38,7 @@ export class LeaderStory {
     this.#exits.set(name, { at, how });
   }
 
-  /** Who leads and answers at this moment; undefined: nobody does. */
+  /** The leader that answers at this moment; undefined: there is none. */
   observe(
     at: number,
     leader: string | undefined,

@@ -1,12 +1,12 @@
 /**
  * Joins what was seen into one timeline in plain words, and ends with what happened: who led, how
- * long nobody did, what calls had to bear, and what recovered it.
+ * long there was no leader, what calls had to bear, and what recovered it.
  */
 import { LeaderStory, type Outage, outageText } from "../../bridge/mod.ts";
 import type { CallTroubles } from "../journal.ts";
 import type { Observation, Window } from "./observations.ts";
 
-export interface TimelineEntry {
+interface TimelineEntry {
   /** Unix ms. */
   readonly at: number;
   readonly source: string;

@@ -22,7 +22,7 @@ export type Observation = {
   | { readonly kind: ToldKind; readonly text: string }
 );
 
-export type ToldKind = "link" | "lease" | "node" | "pod" | "event" | "slow" | "log";
+type ToldKind = "link" | "lease" | "node" | "pod" | "event" | "slow" | "log";
 
 /** A source that could not be asked. */
 export interface Gap {

@@ -105,7 +105,8 @@ export function ofLog(source: string, line: Line): Observation | undefined {
     return { at, source, kind: "leader", member, leader: known, term: Number(term) || 0 };
   }
   const told = known[text];
-  if (told !== undefined) return { at, source, kind: told[0], text: told[1](source, line) };
+  if (told !== undefined)
+    return { at, source, kind: told[0], text: told[1](source, (field) => fieldText(line[field])) };
   const { level } = line;
   if (level !== "warn" && level !== "error") return undefined;
   const { error } = line;
@@ -117,19 +118,23 @@ function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-type Teller = (source: string, line: Line) => string;
+function fieldText(value: unknown): string {
+  return typeof value === "number" ? String(value) : textOf(value);
+}
+
+type Teller = (source: string, of: (field: string) => string) => string;
 
 /** Lines that mean something here although their level is low, by their text. */
 const known: Readonly<
   Record<string, readonly ["link" | "lease" | "node" | "slow" | "log", Teller]>
 > = {
-  "peer link lost": ["link", (source, { peer }) => `${source} lost its link to ${peer}`],
+  "peer link lost": ["link", (source, of) => `${source} lost its link to ${of("peer")}`],
   "the watch cache is filled": ["log", (source) => `${source} serves: its watch cache is filled`],
-  "another leads": ["lease", (source, { holder }) => `${source} stands by: ${holder} leads`],
-  "a node fell silent": ["node", (source, { node }) => `${source} hears nothing of ${node}`],
+  "another leads": ["lease", (source, of) => `${source} stands by: ${of("holder")} leads`],
+  "a node fell silent": ["node", (source, of) => `${source} hears nothing of ${of("node")}`],
   "a request was slow": [
     "slow",
-    (source, { verb, resource, millis, code }) =>
-      `${source}: ${verb} ${resource} took ${millis} ms (${code})`,
+    (source, of) =>
+      `${source}: ${of("verb")} ${of("resource")} took ${of("millis")} ms (${of("code")})`,
   ],
 };
