@@ -1,5 +1,5 @@
 import type { Node, Pod } from "../../proto/gen/core.ts";
-import type { NodeLiveness } from "../../proto/gen/node.ts";
+import type { NodeLiveness, NodeUsageSummary } from "../../proto/gen/node.ts";
 import { keyOf } from "../client/mod.ts";
 import { isFinished, parseTime } from "../kinds/mod.ts";
 import { NodeInfo } from "./node-info.ts";
@@ -29,6 +29,8 @@ export class ClusterCache {
   readonly snapshot: Snapshot;
   readonly #nodes = new Map<string, NodeInfo>();
   readonly #pods = new Map<string, Placed>();
+  /** When each node's newest use was measured. */
+  readonly #measured = new WeakMap<NodeInfo, number>();
   /** Per apiserver, its nodes' last measured use. */
   readonly #livenesses = new Map<string, NodeLiveness>();
 
@@ -111,25 +113,40 @@ export class ClusterCache {
 
   setLiveness(liveness: NodeLiveness): void {
     this.#livenesses.set(liveness.metadata?.name ?? "", liveness);
+    const measured: NodeInfo[] = [];
     for (const name of Object.keys(liveness.nodes ?? {})) {
       const info = this.#nodes.get(name);
-      if (info) this.#measure(info);
+      if (info && this.#measure(info)) measured.push(info);
     }
+    this.snapshot.interference.learn(measured, this.snapshot.nodes);
   }
 
   removeLiveness(name: string): void {
     this.#livenesses.delete(name);
   }
 
-  #measure(info: NodeInfo): void {
-    let newest = Number.NEGATIVE_INFINITY;
+  /** Answers whether there is something new to learn. */
+  #measure(info: NodeInfo): boolean {
+    let newest: { readonly at: number; readonly usage: NodeUsageSummary } | undefined;
     for (const { nodes } of this.#livenesses.values()) {
       const beat = nodes?.[info.name];
       const at = parseTime(beat?.lastHeartbeatTime) ?? Number.NEGATIVE_INFINITY;
-      if (!beat?.usage || at < newest) continue;
-      newest = at;
-      info.usage = { cpu: beat.usage.cpuMillis ?? 0, memory: beat.usage.memoryBytes ?? 0 };
+      if (beat?.usage && at > (newest?.at ?? Number.NEGATIVE_INFINITY)) {
+        newest = { at, usage: beat.usage };
+      }
     }
+    const known = this.#measured.get(info) ?? Number.NEGATIVE_INFINITY;
+    if (newest === undefined || newest.at <= known) return false;
+    this.#measured.set(info, newest.at);
+    const { cpuMillis = 0, memoryBytes = 0, cpuPressurePermille } = newest.usage;
+    const { usage } = info;
+    info.usage = {
+      cpu: smoothed(usage?.cpu, cpuMillis),
+      memory: smoothed(usage?.memory, memoryBytes),
+    };
+    if (cpuPressurePermille === undefined) info.cpuPressure = undefined;
+    else info.cpuPressure = smoothed(info.cpuPressure, cpuPressurePermille / 1_000);
+    return true;
   }
 
   #place(placed: Placed): void {
@@ -161,4 +178,12 @@ export class ClusterCache {
 
 function sameUid(a: Pod, b: Pod): boolean {
   return a.metadata?.uid === b.metadata?.uid;
+}
+
+/** How much a new value counts beside those before it. */
+const newestShare = 0.3;
+
+/** One short burst does not make a node look busy, nor does one pause make it look idle. */
+function smoothed(before: number | undefined, value: number): number {
+  return before === undefined ? value : before + newestShare * (value - before);
 }

@@ -21,7 +21,10 @@ export class NodeInfo {
   node: Node | undefined;
   labels: Labels = {};
   allocatable: ResourceAmounts = {};
+  /** Smoothed over the last heartbeats. */
   usage: Usage | undefined;
+  /** Share of time in which some task waited for a CPU, 0 to 1; undefined: not measured. */
+  cpuPressure: number | undefined;
   /** Taints that keep pods away: NoSchedule and NoExecute. */
   taints: readonly Taint[] = [];
   /** Taints that only cost points: PreferNoSchedule. */
@@ -31,6 +34,7 @@ export class NodeInfo {
   /** Image sizes in bytes by every name the node knows the image by. */
   images: ReadonlyMap<string, number> = new Map();
   #podsWithPorts = 0;
+  readonly #owners = new Map<string, number>();
 
   constructor(name: string) {
     this.name = name;
@@ -52,6 +56,11 @@ export class NodeInfo {
         names.map((name) => [name, sizeBytes] as const),
       ),
     );
+  }
+
+  /** uids of the controllers whose pods are here. */
+  get owners(): Iterable<string> {
+    return this.#owners.keys();
   }
 
   addPod(pod: PodInfo): void {
@@ -86,5 +95,10 @@ export class NodeInfo {
     this.scoredRequested.cpu += sign * pod.scoredRequests.cpu;
     this.scoredRequested.memory += sign * pod.scoredRequests.memory;
     if (pod.hostPorts.length > 0) this.#podsWithPorts += sign;
+    const { ownerUid } = pod;
+    if (ownerUid === undefined) return;
+    const owned = (this.#owners.get(ownerUid) ?? 0) + sign;
+    if (owned > 0) this.#owners.set(ownerUid, owned);
+    else this.#owners.delete(ownerUid);
   }
 }

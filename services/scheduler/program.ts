@@ -8,6 +8,7 @@ import {
   runElectedProgram,
 } from "../client/mod.ts";
 import { defaultPlugins } from "./plugins/mod.ts";
+import { interferenceEvents } from "./plugins/interference.ts";
 import { preemption } from "./preemption/plugin.ts";
 import { Scheduler } from "./scheduler.ts";
 import { volumeBinder } from "./volume-binder.ts";
@@ -47,6 +48,7 @@ export const program = define({
           plugins: [
             ...defaultPlugins,
             volumeBinder(context),
+            interferenceEvents(recorder),
             preemption({ client, recorder, clock, log }),
           ],
           schedulerName: component,

@@ -1,4 +1,5 @@
 import type { NodeInfo } from "./node-info.ts";
+import { Interference } from "./interference.ts";
 import { Nominations } from "./nominations.ts";
 import type { PodInfo } from "./pod-info.ts";
 import { PodSets } from "./pod-sets.ts";
@@ -22,6 +23,8 @@ export class Snapshot {
   readonly podSets = new PodSets();
   /** Pods for which room is being made on a node. */
   readonly nominations = new Nominations();
+  /** Whose pods have been seen to fight for CPUs. */
+  readonly interference = new Interference();
   readonly #nodes: NodeInfo[] = [];
   readonly #indices = new Map<NodeInfo, number>();
   readonly #byName = new Map<string, NodeInfo>();

@@ -173,7 +173,11 @@ function beatOf(beat: Beat): NodeBeat {
     streamOpen: beat.streams > 0,
     ...(closedMillis !== undefined && { streamClosedTime: new Date(closedMillis).toISOString() }),
     ...(usage !== undefined && {
-      usage: { cpuMillis: usage.cpuMillis ?? 0, memoryBytes: usage.memoryBytes ?? 0 },
+      usage: {
+        cpuMillis: usage.cpuMillis ?? 0,
+        memoryBytes: usage.memoryBytes ?? 0,
+        cpuPressurePermille: usage.cpuPressurePermille ?? 0,
+      },
     }),
   };
 }

@@ -9,7 +9,10 @@ export const nodeFields: SupportTable = {
     reader,
     "lastHeartbeatTime streamOpen streamClosedTime usage",
   ),
-  "trireme.node.v1.NodeUsageSummary": behaves("the scheduler", "cpuMillis memoryBytes"),
+  "trireme.node.v1.NodeUsageSummary": behaves(
+    "the scheduler",
+    "cpuMillis memoryBytes cpuPressurePermille",
+  ),
 
   "trireme.node.v1.RuntimeClass": {
     ...behaves("the apiserver: type, name and metadata of an object", "apiVersion kind metadata"),

@@ -26,6 +26,11 @@ export class Cycle {
     this.#state.set(key, value);
   }
 
+  /** Undefined when nothing was written. */
+  find<T>(key: StateKey<T>): T | undefined {
+    return this.#state.get(key) as T | undefined;
+  }
+
   /** Throws when nothing was written: the plugin's earlier stage did not run. */
   read<T>(key: StateKey<T>): T {
     if (!this.#state.has(key)) throw new RangeError(`no cycle state "${key.name}"`);

@@ -2,6 +2,7 @@ import type { Plugin } from "../framework/mod.ts";
 import { balancedAllocation } from "./balanced-allocation.ts";
 import { imageLocality } from "./image-locality.ts";
 import { interPodAffinity } from "./inter-pod-affinity.ts";
+import { interference } from "./interference.ts";
 import { measuredUtilisation } from "./measured-utilisation.ts";
 import { nodeAffinity } from "./node-affinity.ts";
 import { nodeName } from "./node-name.ts";
@@ -37,5 +38,6 @@ export const defaultPlugins: readonly Plugin[] = [
   interPodAffinity,
   balancedAllocation,
   measuredUtilisation,
+  interference,
   imageLocality,
 ];
