@@ -7,8 +7,8 @@ import {
   electionFlags,
   runElectedProgram,
 } from "../client/mod.ts";
-import { defaultPlugins } from "./plugins/mod.ts";
 import { interferenceEvents } from "./plugins/interference.ts";
+import { defaultPlugins } from "./plugins/mod.ts";
 import { preemption } from "./preemption/plugin.ts";
 import { Scheduler } from "./scheduler.ts";
 import { volumeBinder } from "./volume-binder.ts";

@@ -1,5 +1,5 @@
-import type { NodeInfo } from "./node-info.ts";
 import { Interference } from "./interference.ts";
+import type { NodeInfo } from "./node-info.ts";
 import { Nominations } from "./nominations.ts";
 import type { PodInfo } from "./pod-info.ts";
 import { PodSets } from "./pod-sets.ts";
@@ -28,6 +28,8 @@ export class Snapshot {
   readonly #nodes: NodeInfo[] = [];
   readonly #indices = new Map<NodeInfo, number>();
   readonly #byName = new Map<string, NodeInfo>();
+  /** The labels of each node as JSON. */
+  readonly #labels = new Map<NodeInfo, string>();
   readonly #domains = new Map<string, readonly ReadonlyMap<string, number>[]>();
   readonly #imageNodes = new Map<string, number>();
 
@@ -73,7 +75,7 @@ export class Snapshot {
   changed(info: NodeInfo, images: ReadonlyMap<string, number>): void {
     for (const name of images.keys()) this.#countImage(name, -1);
     for (const name of info.images.keys()) this.#countImage(name, 1);
-    this.#domains.clear();
+    this.#domainsChanged(info);
     const index = this.#indices.get(info);
     if (info.node !== undefined && index === undefined) {
       this.#indices.set(info, this.#nodes.length);
@@ -88,6 +90,15 @@ export class Snapshot {
     if (!this.#indices.has(node)) return;
     if (sign === 1) this.podSets.add(pod, node);
     else this.podSets.remove(pod, node);
+  }
+
+  /** Most changes of nodes are of their status, and leave every domain as it is. */
+  #domainsChanged(info: NodeInfo): void {
+    const labels = info.node === undefined ? undefined : JSON.stringify(info.labels);
+    if (this.#labels.get(info) === labels) return;
+    if (labels === undefined) this.#labels.delete(info);
+    else this.#labels.set(info, labels);
+    this.#domains.clear();
   }
 
   /** The last node takes the place of the removed one. */

@@ -13,7 +13,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { cancelledError, fromServiceError } from "../../ha/rpc/errors.ts";
-import type { RpcServer } from "../../ha/rpc/mod.ts";
+import { PiecewiseMessage, type RpcServer } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { certificateAuthenticator } from "../../services/apiserver/auth/certificate.ts";
@@ -77,7 +77,7 @@ export class InProcessServer {
       call.onCancel(() => reject(cancelledServiceError()));
       run(call as never, (error, response) => {
         if (error) reject(error);
-        else resolve(method.responseDeserialize(definition.responseSerialize(response)));
+        else resolve(method.responseDeserialize(encoded(response, definition)));
       });
     });
   }
@@ -267,4 +267,9 @@ function cancelledServiceError(): ServiceError {
 /** What a client sees of any failure. */
 export function clientError(thrown: unknown): StatusError {
   return thrown instanceof StatusError ? thrown : fromServiceError(thrown as ServiceError);
+}
+
+/** A long answer is made in pieces. */
+function encoded(response: unknown, { responseSerialize }: MethodDefinition<unknown, unknown>) {
+  return response instanceof PiecewiseMessage ? response.whole() : responseSerialize(response);
 }

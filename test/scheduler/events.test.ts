@@ -187,7 +187,13 @@ const rows: readonly Row[] = [
   ],
   ["a counted pod goes", "PodTopologySpread", pod(app("web"), spread), gone(pod(app("web"))), true],
   ["another pod goes", "PodTopologySpread", pod(app("web"), spread), gone(pod(app("db"))), false],
-  ["a counted pod comes", "PodTopologySpread", pod(app("web"), spread), came(pod(app("web"))), true],
+  [
+    "a counted pod comes",
+    "PodTopologySpread",
+    pod(app("web"), spread),
+    came(pod(app("web"))),
+    true,
+  ],
   [
     "a counted pod of another namespace",
     "PodTopologySpread",
@@ -195,13 +201,7 @@ const rows: readonly Row[] = [
     gone(elsewhere(pod(app("web")))),
     false,
   ],
-  [
-    "a new node of a zone",
-    "PodTopologySpread",
-    pod(app("web"), spread),
-    newNode(node()),
-    true,
-  ],
+  ["a new node of a zone", "PodTopologySpread", pod(app("web"), spread), newNode(node()), true],
   [
     "a new node without zone",
     "PodTopologySpread",

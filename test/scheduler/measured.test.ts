@@ -19,7 +19,10 @@ function world(names: readonly string[]) {
   let beats = 0;
   const beat = (usages: Readonly<Record<string, NodeUsageSummary>>) => {
     const lastHeartbeatTime = new Date(++beats * 1_000).toISOString();
-    const nodes = Object.entries(usages).map(([name, usage]) => [name, { lastHeartbeatTime, usage }]);
+    const nodes = Object.entries(usages).map(([name, usage]) => [
+      name,
+      { lastHeartbeatTime, usage },
+    ]);
     cache.setLiveness({ metadata: { name: "master" }, nodes: Object.fromEntries(nodes) });
   };
   return { cache, beat };
@@ -79,7 +82,7 @@ test("owners on nodes where tasks wait longer are learnt, and kept apart", () =>
     return Object.fromEntries(rows) as Record<string, number | undefined>;
   };
   assert.deepEqual(points(owned("noisy")), { a: 0, b: 100, c: 100 });
-  // Those that fight with nobody are not asked.
+  // Pods that have not been seen to fight are not asked.
   assert.deepEqual(points(owned("quiet")), { a: undefined, b: undefined, c: undefined });
 });
 

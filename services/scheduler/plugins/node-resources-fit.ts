@@ -1,7 +1,7 @@
 import { type ResourceAmounts, resourceAmounts } from "../../kinds/mod.ts";
 import { on, type Plugin, type Refusal } from "../framework/mod.ts";
 import type { NodeInfo } from "../node-info.ts";
-import type { PodInfo } from "../pod-info.ts";
+import { type PodInfo, podInfo } from "../pod-info.ts";
 
 /** Requests must fit into what is allocatable; prefers the node with most left (LeastAllocated). */
 export const nodeResourcesFit: Plugin = {
@@ -12,6 +12,11 @@ export const nodeResourcesFit: Plugin = {
     }),
     // Every pod that goes frees its place among the pods of the node, whatever it requested.
     on("Pod", ["deleted"]),
+    on("Pod", ["updated"], (_pod, { previous, next }) => {
+      if (previous === undefined || next === undefined) return false;
+      const { requests } = podInfo(next);
+      return podInfo(previous).wanted.some(([name, amount]) => (requests[name] ?? 0) < amount);
+    }),
   ],
   filter({ pod }, { allocatable, pods, requested }): Refusal | undefined {
     let reasons: string[] | undefined;
