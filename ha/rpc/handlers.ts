@@ -19,6 +19,7 @@ import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { HandlerContext, type ServerCall } from "./context.ts";
 import { cancelledError, fromServiceError, isServiceError, toServiceError } from "./errors.ts";
+import { NotYet } from "./not-yet.ts";
 import { readyIterator } from "./ready-iterator.ts";
 import type { CallContext } from "./types.ts";
 
@@ -36,15 +37,21 @@ export function unary<Request, Response>(
       callback(null, response, context.trailers);
     };
     const refuse = (thrown: unknown) => callback(answer(thrown, context, log));
-    let response: Response | Promise<Response>;
-    try {
-      response = handle(call.request, context);
-    } catch (thrown) {
-      refuse(thrown);
-      return;
-    }
-    if (response instanceof Promise) response.then(reply, refuse);
-    else reply(response);
+    const attempt = (failed: (thrown: unknown) => void) => {
+      let response: Response | Promise<Response>;
+      try {
+        response = handle(call.request, context);
+      } catch (thrown) {
+        failed(thrown);
+        return;
+      }
+      if (response instanceof Promise) response.then(reply, failed);
+      else reply(response);
+    };
+    attempt((thrown) => {
+      if (thrown instanceof NotYet) thrown.ready().then(() => attempt(refuse), refuse);
+      else refuse(thrown);
+    });
   });
 }
 
@@ -58,7 +65,14 @@ export function clientStream<Request, Response>(
       callback(null, response, context.trailers);
     };
     const refuse = (thrown: unknown) => callback(answer(thrown, context, log));
-    invoke(() => handle(requestsOf(call, context), context)).then(reply, refuse);
+    const attempt = () => invoke(() => handle(requestsOf(call, context), context));
+    attempt()
+      .catch(async (thrown) => {
+        if (!(thrown instanceof NotYet)) throw thrown;
+        await thrown.ready();
+        return attempt();
+      })
+      .then(reply, refuse);
   });
 }
 
@@ -92,6 +106,18 @@ export function adapted<Handler extends object>(make: (log: Log | undefined) => 
 type ResponseStream = ServerCall &
   Writable & { end(trailers?: unknown): unknown; emit(event: "error", error: Error): boolean };
 
+/** Without a wait, if it can begin at once. */
+function opened<Response>(
+  open: () => AsyncIterable<Response>,
+): AsyncIterable<Response> | Promise<AsyncIterable<Response>> {
+  try {
+    return open();
+  } catch (thrown) {
+    if (!(thrown instanceof NotYet)) throw thrown;
+    return thrown.ready().then(open);
+  }
+}
+
 /**
  * Writes what the iterable yields, no faster than the caller reads; then ends the call. Never
  * throws.
@@ -103,7 +129,7 @@ async function pump<Response>(
   log: Log | undefined,
 ): Promise<void> {
   try {
-    const iterator = readyIterator(open());
+    const iterator = readyIterator(await opened(open));
     let wake = () => {};
     context.whenCancelled(() => {
       wake();

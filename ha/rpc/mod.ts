@@ -21,6 +21,7 @@ export { addHealth, HealthRegistry, ServingStatus } from "./health.ts";
 export { rpcLimits } from "./limits.ts";
 export { Listener, type PeerIdentity } from "./listener.ts";
 
+export { NotYet } from "./not-yet.ts";
 export { PieceAnswer } from "./piece-answer.ts";
 export { type PieceSource, PiecewiseMessage, pieceBytes, pieceTurns } from "./piecewise.ts";
 export { mapReady, type ReadyIterator, readyIterator } from "./ready-iterator.ts";

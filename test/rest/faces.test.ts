@@ -165,6 +165,69 @@ const badPods: readonly object[] = [
   }),
 ];
 
+test("containers are added and resized by the typed methods as by the subresources", async () => {
+  const path = `/api/v1/namespaces/${namespace}/pods`;
+  const made = await world.ask(path, {
+    method: "POST",
+    body: pod({ containers: [container] }, { name: "grown" }),
+  });
+  assert.equal(made.status, 201, made.text);
+  const debug = { name: "debug", image: "busybox" };
+  const get = async () => call(pods, "get", { namespace, name: "grown" }, within);
+  const object = await get();
+  object.metadata!.labels = { not: "taken" };
+  object.spec!.ephemeralContainers = [debug];
+  const grown = await call(pods, "updateEphemeralContainers", { object }, within);
+  assert.equal(grown.spec?.ephemeralContainers?.[0]?.imagePullPolicy, "Always");
+  assert.equal(grown.metadata?.labels?.["not"], undefined);
+  const { json } = await world.ask(`${path}/grown/ephemeralcontainers`);
+  assert.deepEqual(plain(grown.spec?.ephemeralContainers), json.spec.ephemeralContainers);
+  const changed = await get();
+  changed.spec!.ephemeralContainers![0]!.image = "other";
+  const words = await refusalOf(
+    call(pods, "updateEphemeralContainers", { object: changed }, within),
+  );
+  const body = {
+    ...json,
+    spec: { ...json.spec, ephemeralContainers: [{ ...debug, image: "other" }] },
+  };
+  const refused = await world.ask(`${path}/grown/ephemeralcontainers`, { method: "PUT", body });
+  assert.equal(refused.status, 422);
+  assert.equal(words.message, refused.json.message);
+  const small = await get();
+  small.spec!.containers![0]!.resources = { requests: { cpu: "10m" } };
+  const bad = await refusalOf(call(pods, "updateResize", { object: small }, within));
+  const asJson = await world.ask(`${path}/grown/resize`, { method: "PUT", body: plain(small) });
+  assert.deepEqual([asJson.status, bad.message], [422, asJson.json.message]);
+});
+
+test("what cannot be decoded is refused in the same words as JSON by REST and by Dynamic", async () => {
+  const claim = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gb" } } };
+  const rows: readonly (readonly [plural: string, kind: string, spec: object])[] = [
+    ...["1x", "", "1.2.3", "0x1", true, {}].map((cpu) => {
+      const requests = { cpu };
+      return ["pods", "Pod", { containers: [{ ...container, resources: { requests } }] }] as const;
+    }),
+    ["pods", "Pod", { containers: "none" }],
+    ["resourcequotas", "ResourceQuota", { hard: { pods: "abc" } }],
+    ["persistentvolumeclaims", "PersistentVolumeClaim", claim],
+    ["limitranges", "LimitRange", { limits: [{ type: "Container", max: { cpu: "z" } }] }],
+  ];
+  for (const [plural, kind, spec] of rows) {
+    const body = { apiVersion: "v1", kind, metadata: { name: "bad", namespace }, spec };
+    const path = `/api/v1/namespaces/${namespace}/${plural}`;
+    const { status, json } = await world.ask(path, { method: "POST", body });
+    assert.equal(status, 400, json.message);
+    assert.match(
+      json.message,
+      new RegExp(`^${kind} in version "v1" cannot be handled as a ${kind}: `),
+    );
+    const sent = Buffer.from(JSON.stringify(body));
+    const refusal = await refusalOf(call(dynamic, "create", { namespace, json: sent }, within));
+    assert.deepEqual([refusal.message, refusal.reason], [json.message, json.reason]);
+  }
+});
+
 test("bad objects are refused in the same words by every face", async () => {
   const path = `/api/v1/namespaces/${namespace}/pods`;
   for (const body of badPods) {

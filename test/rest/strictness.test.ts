@@ -1,10 +1,23 @@
 /** What is refused, and how: in upstream's order, with its codes and words. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import {
+  bidiStream,
+  call,
+  clientStream,
+  connect,
+  createRpcServer,
+  serverStream,
+  serverStreamIterable,
+  unary,
+} from "../../ha/rpc/mod.ts";
+import type { CallContext } from "../../ha/rpc/types.ts";
 import { type Authenticator, NotSeenYet } from "../../services/apiserver/auth/authenticate.ts";
 import { userOf } from "../../services/apiserver/faces/rest/handle.ts";
 import type { KeyPair } from "../../services/apiserver/pki/mod.ts";
+import { callOf } from "../../services/apiserver/verbs/call.ts";
 import { quietLog } from "../apiserver/harness.ts";
+import { EchoClient, EchoService } from "../rpc/echo.ts";
 import { type RestWorld, restWorld } from "./harness.ts";
 
 let world: RestWorld;
@@ -96,6 +109,64 @@ test("a token that is newer than the cache waits for it, once", async () => {
     userOf({ ...face, authenticators: [never] }, request),
     /^StatusError: Unauthorized$/,
   );
+});
+
+async function first<T>(all: AsyncIterable<T>): Promise<T> {
+  for await (const one of all) return one;
+  throw new Error("nothing came");
+}
+
+test("over gRPC it waits as well, in calls and in streams, and is told once why not", async () => {
+  let behind = true;
+  let waited = 0;
+  let known = true;
+  const late: Authenticator = {
+    name: "late",
+    authenticate() {
+      if (behind || !known) throw new NotSeenYet("the account is gone");
+      return { name: "robot", groups: [] };
+    },
+  };
+  const cache = {
+    async waitFor() {
+      waited += 1;
+      behind = false;
+    },
+  };
+  const store = { readRevision: async () => 7 };
+  const backend = { audit: undefined, cache, store, log: quietLog } as never;
+  const userOf = (context: CallContext) =>
+    Buffer.from(callOf(context, { authenticators: [late], backend }).user.name);
+  const server = createRpcServer({ log: quietLog });
+  const stream = (context: CallContext) => {
+    const user = userOf(context);
+    return (async function* () {
+      yield user;
+    })();
+  };
+  server.addService(EchoService, {
+    say: unary<Buffer, Buffer>(async (_, context) => userOf(context)),
+    collect: clientStream<Buffer, Buffer>(async (_, context) => userOf(context)),
+    repeat: serverStream<Buffer, Buffer>((_, context) => stream(context)),
+    chat: bidiStream<Buffer, Buffer>((_, context) => stream(context)),
+  });
+  const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+  const client = connect(EchoClient, { addresses: [`127.0.0.1:${port}`] });
+  const asked: Record<string, () => Promise<unknown>> = {
+    say: () => call(client, "say", Buffer.alloc(1)),
+    repeat: () => first(serverStreamIterable(client, "repeat", Buffer.alloc(1))),
+  };
+  for (const ask of Object.values(asked)) {
+    behind = true;
+    waited = 0;
+    assert.equal(String(await ask()), "robot");
+    assert.equal(waited, 1);
+    known = false;
+    await assert.rejects(ask(), /the account is gone/);
+    known = true;
+  }
+  client.close();
+  await server.close();
 });
 
 test("a field given twice is an error, a warning or nothing, as the caller chose", async () => {

@@ -6,7 +6,7 @@ import { badRequest } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { decodeObject, peekMetadata } from "../storage/wire.ts";
 import type { Call } from "./call.ts";
-import { checkDocument } from "./documents.ts";
+import { decodedDocument } from "./documents.ts";
 import { checkWireFields } from "./wire-fields.ts";
 
 /**
@@ -50,7 +50,7 @@ export function jsonBody(resource: Resource, json: Uint8Array): Body {
     identity: () => [json],
     decode: (call, options) => {
       call.audit?.requestObject(() => value);
-      return checkDocument(call, resource, value, options, { problems: duplicates });
+      return decodedDocument(call, resource, value, options, duplicates);
     },
   };
 }

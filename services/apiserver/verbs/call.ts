@@ -1,14 +1,21 @@
 import { createHash, randomUUID } from "node:crypto";
+import { NotYet } from "../../../ha/rpc/not-yet.ts";
 import type { CallContext } from "../../../ha/rpc/types.ts";
 import type { Span } from "../../../ha/runtime/trace.ts";
 import type { Auditor } from "../audit/auditor.ts";
 import { auditIdOf, sourceIpsOf } from "../audit/auditor.ts";
 import { auditUnidentified, failure } from "../audit/outcome.ts";
 import type { AuditRecord, AuditSource } from "../audit/record.ts";
-import { type Authenticator, authenticate, type Credentials } from "../auth/authenticate.ts";
+import {
+  type Authenticator,
+  authenticate,
+  type Credentials,
+  NotSeenYet,
+} from "../auth/authenticate.ts";
 import { type Authorizer, authorize } from "../auth/authorize.ts";
 import { badRequest } from "../errors.ts";
 import type { RequestInfo, User } from "../request-info.ts";
+import type { Backend } from "./backend.ts";
 import type { Flow } from "./flow-control.ts";
 
 const headers = {
@@ -82,16 +89,16 @@ export interface CallSource {
 }
 
 /** Authenticates, and reads the headers that steer writes. Throws Unauthenticated, BadRequest. */
-export function callOf(context: CallContext, { authenticators, backend }: Called): Call {
+export function callOf(context: CallContext, face: Called): Call {
+  const { backend } = face;
   const { audit } = backend;
-  const credentials = credentialsOf(context);
-  if (audit === undefined)
-    return callFrom(sourceOf(context), authenticate(authenticators, credentials));
+  if (audit === undefined) return callFrom(sourceOf(context), userOf(context, face));
   const auditSource = auditSourceOf(context, audit);
   let user: User;
   try {
-    user = authenticate(authenticators, credentials);
+    user = userOf(context, face);
   } catch (thrown) {
+    if (thrown instanceof NotYet) throw thrown;
     auditUnidentified(audit, { ...auditSource, requestUri: context.path }, thrown, "post");
     throw thrown;
   }
@@ -116,7 +123,25 @@ export function callOf(context: CallContext, { authenticators, backend }: Called
 /** What a call is told of its server. */
 interface Called {
   readonly authenticators: readonly Authenticator[];
-  readonly backend: { readonly audit: Auditor | undefined };
+  readonly backend: Pick<Backend, "audit" | "cache" | "store">;
+}
+
+/** The calls that have waited for the cache. */
+const waited = new WeakSet<CallContext>();
+
+/**
+ * The account of a token may have been made through another master a moment ago: then the call waits,
+ * once, until this master's cache has what the store has. Throws Unauthenticated, NotYet.
+ */
+function userOf(context: CallContext, { authenticators, backend }: Called): User {
+  try {
+    return authenticate(authenticators, credentialsOf(context));
+  } catch (thrown) {
+    if (!(thrown instanceof NotSeenYet) || waited.has(context)) throw thrown;
+    const { cache, store } = backend;
+    waited.add(context);
+    throw new NotYet(thrown, async () => cache.waitFor(await store.readRevision()));
+  }
 }
 
 /** Of a gRPC call that is about a path. Throws Forbidden. */

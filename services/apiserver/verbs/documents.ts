@@ -1,8 +1,10 @@
+import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { ObjectMeta, WriteOptions } from "../../../proto/gen/meta.ts";
 import {
   apiVersionOf,
   type Document,
   equalJson,
+  quantityMessage,
   type Resource,
   type SchemaMode,
   sameOwnership,
@@ -57,6 +59,33 @@ export function checkDocument(
   if (mode === "warn") warn(call, problems);
   if (errors.length > 0) throw invalid(resource, document.metadata?.name ?? "", errors);
   return document;
+}
+
+/**
+ * The document of a write, of a value that was JSON. A built-in kind's document of the wrong shape
+ * cannot be decoded, which is no matter of values. Throws BadRequest in upstream's words.
+ */
+export function decodedDocument(
+  call: Call,
+  resource: Resource,
+  value: unknown,
+  options: WriteOptions | undefined,
+  problems: readonly string[],
+): Document {
+  try {
+    return checkDocument(call, resource, value, options, { problems });
+  } catch (thrown) {
+    const { detail } = StatusError.from(thrown);
+    if (detail?.reason !== "Invalid" || resource.codec === undefined) throw thrown;
+    const { kind, version } = resource;
+    const given = detail.causes ?? [];
+    const causes = given.map(({ field, message }) => `${field}: ${message}`);
+    const isQuantity = given.some(({ message }) => message.endsWith(quantityMessage));
+    throw badRequest(
+      `${kind} in version "${version}" cannot be handled as a ${kind}: ` +
+        (isQuantity ? quantityMessage : `json: cannot unmarshal ${causes.join(", ")}`),
+    );
+  }
 }
 
 /** The type named in a document must be the one of the request. Sets it where it is missing. */

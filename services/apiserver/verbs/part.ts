@@ -40,9 +40,9 @@ export async function updatePart(
   call: Call,
   resource: Resource,
   part: ObjectPart,
-  request: WriteRequest,
+  request: WriteRequest & { readonly typed?: boolean },
 ): Promise<StoredObject> {
-  const { body, options } = request;
+  const { body, options, typed = false } = request;
   const namespace = namespaceOf(resource, request.namespace, body.namespace);
   const name = nameOf(body.name);
   const subresource = part.name;
@@ -54,9 +54,10 @@ export async function updatePart(
     const key = objectKey(resource, namespace, name);
     const manager = managerOf(call, options);
     const about = { resource, key, name, dryRun: dryRunOf(options), subresource, manager };
-    const { object } = await change(backend, call, about, (stored, admission) =>
-      replacePart(backend, part, stored, structuredClone(document), admission),
-    );
+    const { object } = await change(backend, call, about, (stored, admission) => {
+      const known = typed ? resource.schema.keepUnknown(document, stored.document) : document;
+      return replacePart(backend, part, stored, structuredClone(known), admission);
+    });
     return object;
   });
 }

@@ -20,6 +20,8 @@ export const encodedRequests: readonly string[] = [
   "update",
   "updateStatus",
   "updateApproval",
+  "updateEphemeralContainers",
+  "updateResize",
   "patch",
   "delete",
   "deleteCollection",

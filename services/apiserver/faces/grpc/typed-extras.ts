@@ -11,7 +11,7 @@ import type {
   TokenRequest,
 } from "../../../../proto/gen/core.ts";
 import type { GetRequest } from "../../../../proto/gen/meta.ts";
-import type { Resource } from "../../../kinds/mod.ts";
+import { ephemeralContainersPart, type Resource, resizePart } from "../../../kinds/mod.ts";
 import { session } from "../../nodes/exec.ts";
 import { heartbeat } from "../../nodes/heartbeat.ts";
 import { logs } from "../../nodes/logs.ts";
@@ -27,6 +27,7 @@ import {
   update,
   updateScale,
 } from "../../verbs/mod.ts";
+import { type ObjectPart, updatePart } from "../../verbs/part.ts";
 import { createToken } from "../../verbs/tokens.ts";
 import type { Face } from "./face.ts";
 import { decoding, tellWarnings, writeOf } from "./requests.ts";
@@ -48,6 +49,12 @@ export function extraMethods(
     const items = open(call);
     return call.auditSource === undefined ? items : audited(call, items);
   };
+  const partUpdater = (part: ObjectPart) =>
+    unary(async (request: Buffer, context) => {
+      const call = enter(context);
+      const write = { ...writeOf(resource, request), typed: true };
+      return tellWarnings(call, await updatePart(backend, call, resource, part, write)).protobuf;
+    });
   const all: UntypedServiceImplementation = {
     bind: decoded("bind", (call, request: Binding) => bind(backend, call, resource, request)),
     evict: decoded("evict", (call, request: Eviction) => evict(backend, call, resource, request)),
@@ -76,6 +83,8 @@ export function extraMethods(
       const write = { ...writeOf(resource, request), typed: true, subresource: "approval" };
       return tellWarnings(call, await update(backend, call, resource, write)).protobuf;
     }),
+    updateEphemeralContainers: partUpdater(ephemeralContainersPart),
+    updateResize: partUpdater(resizePart),
     getScale: unary((request: GetRequest, context) =>
       getScale(backend, enter(context), resource, request),
     ),

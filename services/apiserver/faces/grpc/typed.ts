@@ -49,6 +49,7 @@ export function addTypedServices(server: RpcServer, face: Face): void {
 /** Methods that answer with an encoded message; reads give the bytes of the watch cache. */
 const encodedAnswers = [
   ...["get", "list", "watch", "create", "update", "updateStatus", "updateApproval", "patch"],
+  ...["updateEphemeralContainers", "updateResize"],
 ];
 
 function encodedDefinition(service: ServiceDefinition): ServiceDefinition {

@@ -7,13 +7,12 @@ import {
   duplicatesText,
   parseJson,
   parseYaml,
-  quantityMessage,
   type Resource,
 } from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import type { Body } from "../../verbs/body.ts";
-import { checkDocument, metadataOf } from "../../verbs/documents.ts";
+import { decodedDocument, metadataOf } from "../../verbs/documents.ts";
 import type { Call } from "../../verbs/mod.ts";
 import { decodeProtobuf } from "./protobuf/decode.ts";
 import type { ResourceTarget } from "./target.ts";
@@ -116,32 +115,9 @@ export class RestBody implements Body {
   decode(call: Call, options: WriteOptions | undefined): Document {
     const { value, duplicates } = this.#read();
     if (this.#resource.codec === undefined) this.#checkTyped(value);
-    const document = this.#checked(call, options, value, duplicates);
+    const document = decodedDocument(call, this.#resource, value, options, duplicates);
     this.#checkAddress(document);
     return document;
-  }
-
-  /** A built-in kind's document of the wrong shape cannot be decoded, which is no matter of values. */
-  #checked(
-    call: Call,
-    options: WriteOptions | undefined,
-    value: unknown,
-    problems: readonly string[],
-  ): Document {
-    try {
-      return checkDocument(call, this.#resource, value, options, { problems });
-    } catch (thrown) {
-      const { detail } = StatusError.from(thrown);
-      if (detail?.reason !== "Invalid" || this.#resource.codec === undefined) throw thrown;
-      const { kind, version } = this.#resource;
-      const given = detail.causes ?? [];
-      const causes = given.map(({ field, message }) => `${field}: ${message}`);
-      const isQuantity = given.some(({ message }) => message.endsWith(quantityMessage));
-      throw badRequest(
-        `${kind} in version "${version}" cannot be handled as a ${kind}: ` +
-          (isQuantity ? quantityMessage : `json: cannot unmarshal ${causes.join(", ")}`),
-      );
-    }
   }
 
   /** Built-in kinds are known by their path; custom resources say what they are. */
