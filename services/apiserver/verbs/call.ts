@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { NotYet } from "../../../ha/rpc/not-yet.ts";
+import { NotYet } from "../../../ha/rpc/mod.ts";
 import type { CallContext } from "../../../ha/rpc/types.ts";
 import type { Span } from "../../../ha/runtime/trace.ts";
 import type { Auditor } from "../audit/auditor.ts";
