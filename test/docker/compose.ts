@@ -6,13 +6,16 @@ import { parse } from "yaml";
 export const root = join(import.meta.dirname, "../..");
 
 export interface ComposeService {
+  /** Absent: it is started always. */
+  readonly profiles?: readonly string[];
+  readonly image?: string;
   readonly user?: string;
   readonly read_only?: boolean;
   readonly tmpfs?: readonly string[];
   readonly cap_drop?: readonly string[];
   readonly security_opt?: readonly string[];
   readonly entrypoint?: readonly string[];
-  readonly command: readonly string[];
+  readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly volumes?: readonly string[];
   readonly network_mode?: string;
@@ -23,6 +26,11 @@ export interface ComposeService {
 export interface Compose {
   readonly services: Readonly<Record<string, ComposeService>>;
   readonly volumes: Readonly<Record<string, unknown>>;
+}
+
+/** Those that are started without a profile: the cluster itself. */
+export function clusterServices({ services }: Compose): Compose["services"] {
+  return Object.fromEntries(Object.entries(services).filter(([, { profiles }]) => !profiles));
 }
 
 export function readCompose(): Compose {
@@ -36,7 +44,7 @@ function imageEntrypoint(): readonly string[] {
 }
 
 /** As compose starts it: `$$` is how its files write `$`. */
-export function commandOf({ entrypoint, command }: ComposeService): string[] {
+export function commandOf({ entrypoint, command = [] }: ComposeService): string[] {
   return [...(entrypoint ?? imageEntrypoint()), ...command].map((word) =>
     word.replaceAll("$$", "$"),
   );

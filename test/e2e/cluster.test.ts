@@ -4,7 +4,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { get } from "node:http";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { samplesOf, scrapeAll, scrapeTargets } from "../../services/cli/observe/scrape.ts";
 import type { TriremeClient } from "../../services/client/mod.ts";
+import { allQueries, selectorsOf, targetLabels } from "../docker/queries.ts";
 import { TestCluster, trireme, until } from "./cluster.ts";
 
 const example = join(dirname(import.meta.dirname), "examples/web.yaml");
@@ -53,7 +55,9 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
   let client: TriremeClient;
 
   before(async () => {
-    await cluster.up(["--node-return-seconds", "600"]);
+    // No collector listens there: what is traced is dropped, and nothing else suffers.
+    const traces = ["--otlp-endpoint", "http://127.0.0.1:9", "--trace-sample", "0.2"];
+    await cluster.up(["--node-return-seconds", "600", ...traces]);
     client = cluster.client();
   });
   after(async () => {
@@ -165,6 +169,51 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
     const grace = rows.find(({ name }: { name: string }) => name === "nodeGrace");
     const from = ["controller-manager-0", "controller-manager-1"];
     assert.deepEqual(grace.values, [{ seconds: 20, from }]);
+  });
+
+  test("every metric of the dashboard and the alerts is one that a process tells", async () => {
+    const { endpoints, directory } = cluster;
+    const kept = JSON.parse(readFileSync(join(directory, "cluster.json"), "utf8"));
+    const targets = scrapeTargets(endpoints, { ...kept, dataDirectory: directory });
+    const scrapes = await scrapeAll(targets, endpoints);
+    const silent = scrapes.filter(({ text }) => text === undefined);
+    assert.deepEqual(silent, []);
+    const told = new Map<string, { labels: Set<string>; values: Set<string> }>();
+    for (const { text = "" } of scrapes) {
+      for (const [, metric = "", inner = ""] of text.matchAll(/^(\w+)(?:\{(.*)\})? \S+$/gm)) {
+        const known = told.get(metric) ?? { labels: new Set(), values: new Set() };
+        told.set(metric, known);
+        for (const [, label = "", value = ""] of inner.matchAll(/(\w+)="([^"]*)"/g)) {
+          known.labels.add(label);
+          known.values.add(`${label}=${value}`);
+        }
+      }
+      for (const [, metric = ""] of text.matchAll(/^# TYPE (\w+) /gm)) {
+        if (!told.has(metric)) told.set(metric, { labels: new Set(), values: new Set() });
+      }
+    }
+    for (const query of allQueries()) {
+      for (const { metric, matchers, groupedBy } of selectorsOf(query)) {
+        const known = told.get(metric);
+        assert.ok(known, `${metric} is told by no process: ${query}`);
+        if (known.labels.size === 0) continue;
+        const asked = [...matchers.map(({ label }) => label), ...groupedBy];
+        for (const label of asked.filter((each) => !targetLabels.has(each))) {
+          assert.ok(known.labels.has(label), `${metric} has no label ${label}: ${query}`);
+        }
+        for (const { label, operator, value } of matchers) {
+          if (operator !== "=" || targetLabels.has(label)) continue;
+          assert.ok(known.values.has(`${label}=${value}`), `no ${metric} with ${label}=${value}`);
+        }
+      }
+    }
+    const dropped = scrapes.flatMap(({ text = "" }) =>
+      samplesOf(text, "trireme_trace_spans_dropped_total").map(({ value }) => value),
+    );
+    assert.ok(
+      dropped.some((count) => count > 0),
+      "no collector is there",
+    );
   });
 
   test("the leading scheduler is killed: the standby binds", async () => {

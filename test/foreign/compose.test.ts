@@ -10,7 +10,13 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
 import { runProgram, trireme } from "../cli/run-program.ts";
-import { type ComposeService, commandOf, readCompose, root } from "../docker/compose.ts";
+import {
+  type ComposeService,
+  clusterServices,
+  commandOf,
+  readCompose,
+  root,
+} from "../docker/compose.ts";
 
 const startMillis = 150_000;
 const folder = mkdtempSync(join(tmpdir(), "trireme-compose-"));
@@ -73,7 +79,7 @@ class Containers {
 }
 
 test("the commands of the compose file make a cluster whose nodes are ready", async () => {
-  const { services } = readCompose();
+  const services = clusterServices(readCompose());
   const containers = new Containers();
   const { credentials, ...others } = services;
   assert.ok(credentials);
