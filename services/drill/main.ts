@@ -17,6 +17,7 @@ import { type DrillOptions, parseOptions } from "./options.ts";
 import { linesOf, reportOf } from "./report.ts";
 import { holdDrill } from "./runner.ts";
 import { drills } from "./table.ts";
+import { loosened, thresholdNames } from "./thresholds.ts";
 import { Worlds } from "./worlds.ts";
 
 const exitCodes = { passed: 0, failed: 1, void: 2, measured: 2 } as const;
@@ -79,8 +80,9 @@ async function hold(
   worlds: Worlds,
   signal: AbortSignal,
 ): Promise<ReportData> {
-  const { seed, rate, clients, repeat, limits, victim, short, command } = all;
+  const { seed, rate, clients, repeat, limits, slack, victim, short, command } = all;
   const world = await worlds.of(drill);
+  const thresholds = loosened(drill.thresholds, slack);
   const random = new SeededRandom(`${drill.name} ${seed}`);
   const stamp = new Date().toISOString().replace(/[:.]/g, "-");
   const folder = join(all.dataDirectory, "drills", `${stamp}-${drill.name}`);
@@ -102,8 +104,10 @@ async function hold(
       rate,
       clients,
       repeat,
-      thresholds: { ...drill.thresholds, ...limits },
-      overridden: Object.keys(limits),
+      thresholds: { ...thresholds, ...limits },
+      overridden: thresholdNames.filter(
+        (name) => limits[name] !== undefined || thresholds[name] !== drill.thresholds[name],
+      ),
     },
     random: (limit) => random.below(limit),
     pace: short ? shortPace : 1,

@@ -25,6 +25,7 @@ export interface DrillOptions {
   readonly seed: number;
   readonly victim: string | undefined;
   readonly limits: Partial<Record<keyof Thresholds, number>>;
+  readonly slack: number;
   readonly json: string | undefined;
   readonly html: string | undefined;
   readonly dataDirectory: string;
@@ -61,6 +62,7 @@ const flags = {
   seed: { type: "number", help: "of what is drawn by chance; printed, to draw the same again" },
   victim: { type: "string", help: "whom to strike instead: a process, or leader or follower" },
   limit: { type: "string", help: "other limits, such as writeOutageMillis=500,relists=1" },
+  slack: { type: "number", default: 1, help: "limits of time and elections, times this" },
   "base-port": { type: "number", help: "first port of a throw-away store (default: free ones)" },
   short: { type: "boolean", default: false, help: "the shortest lengths, as `all` has them" },
 } as const;
@@ -105,6 +107,7 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
     seed: wholeNumber(tool, "seed", seed, 0, 2 ** 32),
     victim,
     limits: limitsOf(values.limit),
+    slack: wholeNumber(tool, "slack", values.slack, 1, 20),
     ...outputs,
     dataDirectory: absolute(values["data-dir"] ?? ".trireme"),
     named: values["data-dir"] !== undefined,

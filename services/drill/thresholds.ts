@@ -48,6 +48,20 @@ export function unitOf(name: keyof Thresholds): string {
   return name.endsWith("Millis") ? " ms" : "";
 }
 
+/**
+ * The limits of a machine that is so many times slower: of times, and of elections, which a machine
+ * held up causes more of. What may never happen stays as it is.
+ */
+export function loosened(thresholds: Thresholds, slack: number): Thresholds {
+  if (slack === 1) return thresholds;
+  const timed = thresholdNames.filter((name) => name.endsWith("Millis") || name === "elections");
+  const limits = timed.flatMap((name) => {
+    const limit = thresholds[name];
+    return limit === undefined ? [] : [[name, Math.round(limit * slack)] as const];
+  });
+  return { ...thresholds, ...Object.fromEntries(limits) };
+}
+
 /** `writeOutageMillis=500,relists=2`; throws an Error that names what is wrong. */
 export function parseLimits(text: string): Partial<Record<keyof Thresholds, number>> {
   const limits: Partial<Record<keyof Thresholds, number>> = {};

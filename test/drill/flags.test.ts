@@ -50,6 +50,7 @@ for (const [args, said] of [
   [["--rate", "9000", "--clients", "4"], /^drill: flag --rate: 9000 is too many: 4 clients /],
   [["--against", "grpc"], /^drill: flag --against: "grpc" is none of api, rest, etcd\n/],
   [["--limit", "outage=3"], /^drill: flag --limit: "outage" is none of writeOutageMillis, /],
+  [["--slack", "0"], /^drill: flag --slack: 0 is not .* 1\.\.20\n/],
   [["--limit", "relists=few"], /^drill: flag --limit: relists: "few" is not a number/],
   [["--json", "/no/such/folder/report"], /^drill: flag --json: \/no\/such\/folder\/report cannot/],
   [["all", "--html", "x.html"], /^drill: flag --html: of all drills each has its page/],

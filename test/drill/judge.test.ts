@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import { check } from "../../services/drill/checker/main.ts";
 import { judge } from "../../services/drill/judge/verdict.ts";
 import { reportOf } from "../../services/drill/report.ts";
+import { loosened } from "../../services/drill/thresholds.ts";
 import { readReportData } from "../../services/load/report/report-data.ts";
 import { type Draft, passingEvidence } from "./evidence.ts";
 
@@ -200,4 +201,11 @@ test("the report has the form that load tests share, and what was overridden say
     passed: true,
   });
   assert.ok(read.checks?.every(({ passed }) => passed));
+});
+
+test("a slow machine is given time, and nothing else", () => {
+  const limits = { writeOutageMillis: 300, failedCalls: 0, relists: 0, elections: 1 };
+  assert.deepEqual(loosened(limits, 1), limits);
+  const loose = { ...limits, writeOutageMillis: 1_800, elections: 6 };
+  assert.deepEqual(loosened(limits, 6), loose);
 });
