@@ -54,14 +54,38 @@ function cutSets(text: Buffer): Cut | undefined {
     const found = text.indexOf(fieldsStart, position);
     if (found < 0 || endOf(text, position, closingBracket) < found) break;
     const open = found + fieldsStart.length - 1;
-    const end = endOf(text, open, closingBrace) + 1;
+    const { bytes, set } = setAt(text, open);
+    const end = open + bytes.length;
     result += `${text.toString("utf8", kept, open)}${sets.length}`;
-    sets.push(sharedFieldsFromText(text.toString("utf8", open, end)));
+    sets.push(set);
     kept = end;
     position = end;
   }
   if (sets.length === 0) return undefined;
   return { text: result + text.toString("utf8", kept), sets };
+}
+
+interface ReadSet {
+  readonly bytes: Buffer;
+  readonly set: FieldSet;
+}
+
+/** The last sets that were read: most objects of a time are written by the same few programs. */
+const lastSets: ReadSet[] = [];
+const lastSetsMax = 8;
+
+/** The set whose text begins here. One that was read lately is known again by its bytes. */
+function setAt(text: Buffer, open: number): ReadSet {
+  for (const known of lastSets) {
+    const end = open + known.bytes.length;
+    if (end <= text.length && known.bytes.compare(text, open, end) === 0) return known;
+  }
+  const end = endOf(text, open, closingBrace) + 1;
+  const bytes = Buffer.from(text.subarray(open, end));
+  const read = { bytes, set: sharedFieldsFromText(bytes.toString("utf8")) };
+  lastSets.unshift(read);
+  if (lastSets.length > lastSetsMax) lastSets.pop();
+  return read;
 }
 
 const quote = 0x22;
