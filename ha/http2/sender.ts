@@ -19,6 +19,8 @@ export class Sender {
   readonly #highBytes: number;
   /** Streams with something queued and an open window, served in turn, a frame each. */
   #line: Stream[] = [];
+  /** Such of them whose whole answer fits into a frame: they go first. */
+  readonly #short: Stream[] = [];
   #pumping = false;
   #firstBlock = true;
   /** DATA bytes the peer takes on the connection as a whole. */
@@ -47,7 +49,8 @@ export class Sender {
     assert(!stream.localClosed, `stream ${stream.id}: DATA after its end`);
     let sent = start;
     if (stream.queue === undefined) {
-      sent = this.#frames(stream, bytes, start, end, endStream, Number.POSITIVE_INFINITY);
+      const high = endStream && end - start <= this.maxFrameBytes ? this.#shortHigh : undefined;
+      sent = this.#frames(stream, bytes, start, end, endStream, Number.POSITIVE_INFINITY, high);
       if (sent === end) {
         if (endStream) this.#end(stream);
         return true;
@@ -61,7 +64,7 @@ export class Sender {
       stream.queue ??= [];
       stream.queue.push(bytes.subarray(sent, end));
       stream.queuedBytes += end - sent;
-      this.#enter(stream);
+      this.#enter(stream, endStream && sent === start && end - start <= this.maxFrameBytes);
     }
     stream.wantsWritable = true;
     return false;
@@ -95,7 +98,7 @@ export class Sender {
       head.length <= this.maxFrameBytes &&
       tail.length <= this.maxFrameBytes &&
       !this.#firstBlock &&
-      this.#output.bytes < this.#highBytes;
+      this.#output.bytes < this.#shortHigh;
     if (fits) {
       this.#output.reply(stream.id, head, message, tail);
       stream.sendWindow -= length;
@@ -111,6 +114,15 @@ export class Sender {
     framed.set(message, 5);
     this.data(stream, framed, 0, length, false);
     this.trailers(stream, tail);
+    if (this.#line.at(-1) === stream && stream.queuedBytes <= this.maxFrameBytes) {
+      this.#line.pop();
+      this.#short.push(stream);
+    }
+  }
+
+  /** Short answers need not wait until the pieces of long ones have left. */
+  get #shortHigh(): number {
+    return 2 * this.#highBytes;
   }
 
   /** The stream's own window has grown. */
@@ -123,14 +135,14 @@ export class Sender {
     if (this.#pumping) return;
     this.#pumping = true;
     let line = this.#line;
-    for (let at = 0; at < line.length; at++) {
+    for (let at = 0; at < line.length || this.#short.length > 0; ) {
       if (this.windowBytes <= 0 || this.#output.bytes >= this.#highBytes) {
         line = at === 0 ? line : line.slice(at);
         this.#line = line;
         this.#pumping = false;
         return;
       }
-      const stream = line[at] as Stream;
+      const stream = this.#short.shift() ?? (line[at++] as Stream);
       stream.waiting = false;
       if (!stream.closed && stream.queue !== undefined) this.#serve(stream, stream.queue);
     }
@@ -176,13 +188,14 @@ export class Sender {
     end: number,
     endStream: boolean,
     most: number,
+    high = this.#highBytes,
   ): number {
     if (from === end) {
       if (endStream) this.#output.data(stream.id, bytes, end, end, true);
       return end;
     }
     const limit = Math.min(end, from + most);
-    while (from < limit && this.#output.bytes < this.#highBytes) {
+    while (from < limit && this.#output.bytes < high) {
       const window = Math.min(stream.sendWindow, this.windowBytes, this.maxFrameBytes);
       const size = Math.min(limit - from, window);
       if (size <= 0) break;
@@ -195,10 +208,11 @@ export class Sender {
     return from;
   }
 
-  #enter(stream: Stream): void {
+  #enter(stream: Stream, isShort = false): void {
     if (stream.waiting) return;
     stream.waiting = true;
-    this.#line.push(stream);
+    if (isShort) this.#short.push(stream);
+    else this.#line.push(stream);
   }
 
   #end(stream: Stream): void {

@@ -41,6 +41,8 @@ export const limits = {
   restStreams: 10_000,
   /** Answers from this size on are compressed for clients that take it (upstream: 128 KiB). */
   gzipBytes: 128 * 1024,
+  /** Long answers that are compressed while they are sent; further ones are sent as they are. */
+  gzipStreams: 32,
   /** Events of the audit log that wait for its file, documents in them, and how often loss is told. */
   auditQueueEvents: 10_000,
   auditQueueBytes: 64 * 1024 * 1024,

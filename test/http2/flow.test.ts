@@ -47,6 +47,34 @@ describe("sending", () => {
     assert.deepEqual(send(), ["data 1 5 end"]);
   });
 
+  test("a short answer goes before the pieces of long ones, in the output and in the window", () => {
+    const { connection, recorder, send } = server({ outputHighBytes: 20_000 });
+    const open = [1, 3, 5, 7].map((id) => frame(T.headers, 5, id, request));
+    send(settings([4, 1_000_000]), ...open);
+    const [long, other, short, last] = [1, 3, 5, 7].map((id) => recorder.streams.get(id)!);
+    connection.headers(long!, ok, false);
+    connection.headers(other!, ok, false);
+    assert.equal(connection.data(long!, Buffer.alloc(100_000), false), false);
+    assert.equal(connection.data(other!, Buffer.alloc(100_000), false), false);
+    // The output is full of the long ones; a short answer is written all the same.
+    connection.reply(short!, ok, Buffer.alloc(95), tail);
+    const frames = send();
+    const whole = ["headers 5", "data 5 100", "headers 5 end"];
+    assert.deepEqual(frames.slice(4, 7), whole, String(frames));
+    assert.deepEqual(frames.slice(0, 4).sort(), [
+      "data 1 16384",
+      "data 1 16384",
+      "headers 1",
+      "headers 3",
+    ]);
+    // The window of the connection is used up: what is short goes first when it opens.
+    while (send().length > 0);
+    connection.reply(last!, ok, Buffer.alloc(95), tail);
+    assert.deepEqual(send(), ["headers 7"]);
+    const opened = send(frame(T.windowUpdate, 0, 0, uint32(200)));
+    assert.deepEqual(opened, ["data 7 100", "headers 7 end", "data 1 100"]);
+  });
+
   test("follows a change of the initial window, down below nothing and up again", () => {
     const { connection, recorder, send } = server();
     send(settings([4, 10]), frame(T.headers, 5, 1, request));

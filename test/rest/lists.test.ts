@@ -1,5 +1,6 @@
 /** Long lists, which are made a piece at a time while they are sent. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as http2 } from "node:http2";
 import { after, before, test } from "node:test";
 import { gunzipSync } from "node:zlib";
@@ -205,21 +206,55 @@ test("clients that stop reading hold a window and a piece each, and leave nothin
   assert.ok(end <= (readers / 2) * list + most, "the rest is not made for those who left");
 });
 
+test("long lists beyond what is compressed at once are sent as they are", async () => {
+  const gzip = { "accept-encoding": "gzip" };
+  const configMaps = "/api/v1/namespaces/default/configmaps";
+  for (let count = 0; count < 10; count++) {
+    const data = { value: randomBytes(90_000).toString("base64") };
+    const body = { metadata: { name: `large-${count}` }, data };
+    assert.equal((await world.ask(configMaps, { method: "POST", body })).status, 201);
+  }
+  const open: Opened[] = [];
+  const encodings: unknown[] = [];
+  for (let count = 0; count <= limits.gzipStreams; count++) {
+    const one = await opened(configMaps, gzip, 100);
+    open.push(one);
+    encodings.push(one.head["content-encoding"]);
+  }
+  const expected = Array.from({ length: limits.gzipStreams }, () => "gzip");
+  assert.deepEqual(encodings, [...expected, undefined]);
+  for (const { session } of open) session.destroy();
+  await until(() => pieceTurns.waiting === 0, "the end of all lists");
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    const { session, head } = await opened(configMaps, gzip, 100);
+    session.destroy();
+    if (head["content-encoding"] === "gzip") break;
+    assert.ok(performance.now() < deadline, "lists that ended make room for others");
+  }
+});
+
 const pieceBytes = 64 * 1024;
 
 interface Opened {
   readonly session: ClientHttp2Session;
   readonly stream: ClientHttp2Stream;
+  readonly head: Record<string, unknown>;
 }
 
 /** A list whose head has come, and whose body is not read yet. */
-async function opened(path: string, headers: Ask["headers"] = {}): Promise<Opened> {
+async function opened(
+  path: string,
+  headers: Ask["headers"] = {},
+  initialWindowSize = 65_535,
+): Promise<Opened> {
   const { ca, admin, port } = world;
-  const session = http2(`https://127.0.0.1:${port}`, { ca, ...admin });
+  const settings = { initialWindowSize };
+  const session = http2(`https://127.0.0.1:${port}`, { ca, ...admin, settings });
   const stream = session.request({ ":path": path, ...bare, ...headers });
   stream.on("error", () => {});
-  await new Promise((resolve) => stream.once("response", resolve));
-  return { session, stream };
+  const head = await new Promise<Opened["head"]>((resolve) => stream.once("response", resolve));
+  return { session, stream, head };
 }
 
 async function raw(path: string, headers: Ask["headers"]) {

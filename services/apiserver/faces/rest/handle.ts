@@ -232,7 +232,7 @@ async function finished(
     if (request.method === "HEAD") {
       await body[Symbol.asyncIterator]().return?.();
       body = Buffer.alloc(0);
-    } else if (response.isDocument && takesGzip(request)) {
+    } else if (response.isDocument && compressing < limits.gzipStreams && takesGzip(request)) {
       body = gzipped(body);
       headers.push(["content-encoding", "gzip"], ["vary", "Accept-Encoding"]);
     }
@@ -247,11 +247,17 @@ async function finished(
   return { status: response.status, headers, body };
 }
 
+/** Long documents that are being compressed; each holds some 300 KB. */
+let compressing = 0;
+
 /** A fault of the source, or the reader's end, ends the other side. */
 function gzipped(body: ByteStream): ByteStream {
-  const compressing = createGzip({ level: 1 });
-  pipeline(Readable.from(body), compressing, () => {});
-  return compressing;
+  const compressed = createGzip({ level: 1 });
+  compressing += 1;
+  pipeline(Readable.from(body), compressed, () => {
+    compressing -= 1;
+  });
+  return compressed;
 }
 
 function takesGzip(request: RestRequest): boolean {

@@ -10,6 +10,7 @@ import { limits } from "../../limits.ts";
 import type { User } from "../../request-info.ts";
 import { errorResponse } from "./answers.ts";
 import { bodyTooLarge } from "./bodies.ts";
+import { Patience } from "./patience.ts";
 import { isStream, type RestHandler, type RestRequest, type RestResponse } from "./types.ts";
 
 /**
@@ -235,7 +236,7 @@ class Http1Request implements RestRequest {
 }
 
 async function send(
-  { status, headers, body }: RestResponse,
+  { status, headers, body, isDocument }: RestResponse,
   outgoing: ServerResponse,
 ): Promise<void> {
   const all = new Map<string, string[]>();
@@ -250,9 +251,13 @@ async function send(
     return;
   }
   outgoing.flushHeaders();
+  const patience = isDocument ? new Patience(() => outgoing.destroy()) : undefined;
   for await (const piece of body) {
     if (outgoing.destroyed) return;
-    if (!outgoing.write(piece)) await drained(outgoing);
+    if (outgoing.write(piece)) continue;
+    patience?.begin();
+    await drained(outgoing);
+    patience?.end();
   }
   outgoing.end();
 }

@@ -27,6 +27,7 @@ import { limits } from "../../limits.ts";
 import { errorResponse } from "./answers.ts";
 import { bodyTooLarge } from "./bodies.ts";
 import { httpDate } from "./dates.ts";
+import { Patience } from "./patience.ts";
 import {
   isPieceBody,
   isStream,
@@ -230,7 +231,7 @@ class Exchange implements RestRequest, Expiring {
     void this.#answer(errorResponse(error));
   }
 
-  async #answer({ status, headers, body }: RestResponse): Promise<void> {
+  async #answer({ status, headers, body, isDocument }: RestResponse): Promise<void> {
     this.#release();
     const { connection } = this.#session;
     const stream = this.#stream;
@@ -251,7 +252,7 @@ class Exchange implements RestRequest, Expiring {
       return;
     }
     try {
-      await this.#send(readyIterator(body));
+      await this.#send(readyIterator(body), isDocument === true);
       if (!this.#gone) connection.data(stream, noBytes, true);
       this.#settle();
     } catch (thrown) {
@@ -268,12 +269,14 @@ class Exchange implements RestRequest, Expiring {
         this.#settle();
       },
       failed: (error) => this.#broke(error),
-      stalled: () => {
-        connection.reset(stream, ErrorCode.cancel);
-        this.onReset();
-      },
+      stalled: () => this.#cutOff(),
     });
     this.#answerInPieces.begin(false);
+  }
+
+  #cutOff(): void {
+    this.#session.connection.reset(this.#stream, ErrorCode.cancel);
+    this.onReset();
   }
 
   #broke({ message: error }: StatusError): void {
@@ -281,9 +284,10 @@ class Exchange implements RestRequest, Expiring {
     if (!this.#gone) this.#session.connection.reset(this.#stream, ErrorCode.internalError);
   }
 
-  /** Ends early when the client leaves. */
-  async #send(pieces: ReadyIterator<Uint8Array>): Promise<void> {
+  /** Ends early when the client leaves, or takes too long for a document. */
+  async #send(pieces: ReadyIterator<Uint8Array>, isDocument: boolean): Promise<void> {
     const { connection } = this.#session;
+    const patience = isDocument ? new Patience(() => this.#cutOff()) : undefined;
     let complete = false;
     try {
       while (!this.#gone) {
@@ -294,9 +298,13 @@ class Exchange implements RestRequest, Expiring {
           if (step.done || this.#gone) return;
           piece = step.value;
         }
-        if (!connection.data(this.#stream, piece, false)) await this.#written();
+        if (connection.data(this.#stream, piece, false)) continue;
+        patience?.begin();
+        await this.#written();
+        patience?.end();
       }
     } finally {
+      patience?.end();
       if (!complete) await pieces.return?.();
     }
   }
