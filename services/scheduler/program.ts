@@ -1,12 +1,16 @@
+import { readFileSync } from "node:fs";
 import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { metricsFlags } from "../../ha/runtime/production/metrics-server.ts";
 import { program as define } from "../../ha/runtime/production/process.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import {
   clientFlags,
   createEventRecorder,
   electionFlags,
   runElectedProgram,
 } from "../client/mod.ts";
+import { type Configuration, parseConfiguration } from "./configuration.ts";
+import type { Plugin } from "./framework/mod.ts";
 import { interferenceEvents } from "./plugins/interference.ts";
 import { defaultPlugins } from "./plugins/mod.ts";
 import { preemption } from "./preemption/plugin.ts";
@@ -25,6 +29,11 @@ export const program = define({
       default: "kube-scheduler",
       help: "name of the Lease",
     },
+    config: {
+      type: "string",
+      default: "",
+      help: "a KubeSchedulerConfiguration file: profiles, weights, backoff",
+    },
     "scheduler-name": {
       type: "string",
       default: "default-scheduler",
@@ -42,16 +51,20 @@ export const program = define({
       make(context) {
         const { client, clock } = context;
         const recorder = createEventRecorder({ events: client.events, component, clock, log });
+        const plugins = [
+          ...defaultPlugins,
+          volumeBinder(context),
+          interferenceEvents(recorder),
+          preemption({ client, recorder, clock, log }),
+        ];
+        const configuration = values.config ? readConfiguration(values.config, plugins) : undefined;
+        const schedulerName = component;
         const scheduler = new Scheduler({
           ...context,
           recorder,
-          plugins: [
-            ...defaultPlugins,
-            volumeBinder(context),
-            interferenceEvents(recorder),
-            preemption({ client, recorder, clock, log }),
-          ],
-          schedulerName: component,
+          plugins,
+          schedulerName,
+          configuration,
         });
         processMetrics.collect(
           "gauge",
@@ -68,3 +81,20 @@ export const program = define({
     });
   },
 });
+
+/** Throws a StatusError that names the file and the field. */
+function readConfiguration(file: string, plugins: readonly Plugin[]): Configuration {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    const message = `--config ${file}: ${(error as Error).message}`;
+    throw new StatusError(Code.invalidArgument, message);
+  }
+  try {
+    return parseConfiguration(text, plugins);
+  } catch (error) {
+    const { message } = StatusError.from(error);
+    throw new StatusError(Code.invalidArgument, `--config ${file}: ${message}`);
+  }
+}

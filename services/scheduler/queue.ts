@@ -15,6 +15,11 @@ import { Heap, type KindName, type LoopClock } from "../client/mod.ts";
 import type { ClusterEvent, EventRegistration, Framework, QueuedPod } from "./framework/mod.ts";
 import type { PodInfo } from "./pod-info.ts";
 
+export interface BackoffLimits {
+  readonly backoffFirstMillis: number;
+  readonly backoffCeilingMillis: number;
+}
+
 const queueLimits = {
   backoffFirstMillis: 1_000,
   backoffCeilingMillis: 10_000,
@@ -59,13 +64,19 @@ export class SchedulingQueue {
   );
   /** The last events that some plugin waits for, the oldest first. */
   readonly #recent: ClusterEvent[] = [];
+  readonly #backoffLimits: BackoffLimits;
   #closed = false;
   #events = 0;
   #order = 0;
   #taker: ((info: PodInfo | undefined) => void) | undefined;
   #timer: { readonly until: number; readonly cancel: Cancel } | undefined;
 
-  constructor(framework: Pick<Framework, "plugins" | "compare" | "preEnqueue">, clock: LoopClock) {
+  constructor(
+    framework: Pick<Framework, "plugins" | "compare" | "preEnqueue">,
+    clock: LoopClock,
+    backoff: Partial<BackoffLimits> = {},
+  ) {
+    this.#backoffLimits = { ...queueLimits, ...backoff };
     this.#framework = framework;
     this.#clock = clock;
     this.#active = new Heap((a, b) => framework.compare(a, b));
@@ -255,7 +266,7 @@ export class SchedulingQueue {
   }
 
   #setBackoff(pod: Waiting): void {
-    const { backoffFirstMillis, backoffCeilingMillis } = queueLimits;
+    const { backoffFirstMillis, backoffCeilingMillis } = this.#backoffLimits;
     const wait = Math.min(backoffCeilingMillis, backoffFirstMillis * 2 ** (pod.attempts - 1));
     pod.backoffUntil = this.#clock.monotonicMillis() + wait;
   }

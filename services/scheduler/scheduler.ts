@@ -10,14 +10,16 @@ import {
 } from "../client/mod.ts";
 import { formatGoDuration, parseTime } from "../kinds/mod.ts";
 import { assumedMillisMax, ClusterCache } from "./cache.ts";
+import type { Configuration } from "./configuration.ts";
 import { Deadlines } from "./deadlines.ts";
-import { Cycle, Framework, type Plugin, type PluginRefusal } from "./framework/mod.ts";
+import { Cycle, type Plugin, type PluginRefusal } from "./framework/mod.ts";
 import { groupInNeed, scheduleGroup } from "./group-cycle.ts";
 import { type AttemptResult, countAttempt } from "./metrics.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodGroup } from "./plugins/pod-groups.ts";
 import { type PodInfo, podInfo } from "./pod-info.ts";
-import { SchedulingQueue } from "./queue.ts";
+import { Profiles } from "./profiles.ts";
+import { type BackoffLimits, SchedulingQueue } from "./queue.ts";
 import { type Report, reportWaiting } from "./report.ts";
 import { type Listers, volumeLookup } from "./volume-lookup.ts";
 import { isWaiting, podEvent, watchCluster } from "./watch.ts";
@@ -28,8 +30,9 @@ export interface SchedulerOptions {
   readonly informers: InformerFactory;
   readonly recorder: EventRecorder;
   readonly plugins: readonly Plugin[];
-  /** Only pods whose spec.schedulerName is this. */
+  /** Only pods whose spec.schedulerName is this; unless `configuration` has other profiles. */
   readonly schedulerName: string;
+  readonly configuration?: Configuration | undefined;
   readonly clock: LoopClock;
   readonly log: Log;
   readonly random?: () => number;
@@ -53,7 +56,7 @@ const timedOutMax = 10_000;
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #framework: Framework;
+  readonly #profiles: Profiles;
   readonly #cache: ClusterCache;
   readonly #queue: SchedulingQueue;
   readonly #deadlines: Deadlines;
@@ -67,14 +70,16 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     const { plugins, clock, informers, schedulerName, random = Math.random } = options;
+    const { configuration = { profiles: [{ schedulerName, plugins }] } } = options;
     this.#options = options;
     const listers: Listers = (kind) => informers.informer(kind).lister;
     this.#cache = new ClusterCache(volumeLookup(listers), workloadLookup(listers));
-    this.#framework = new Framework({ plugins, random, after: clock.after.bind(clock) });
-    this.#queue = new SchedulingQueue(this.#framework, clock);
+    const timing = { random, after: clock.after.bind(clock) };
+    this.#profiles = new Profiles(configuration.profiles, timing);
+    this.#queue = new SchedulingQueue(this.#profiles, clock, backoffOf(configuration));
     this.#deadlines = new Deadlines(options);
     const targets = { cache: this.#cache, queue: this.#queue, deadlines: this.#deadlines };
-    watchCluster({ ...targets, informers, schedulerName });
+    watchCluster({ ...targets, informers, profiles: this.#profiles });
   }
 
   /** Pods that wait for a node. */
@@ -136,13 +141,13 @@ export class Scheduler {
     this.#began.set(info, this.#options.clock.monotonicMillis());
     const cycle = new Cycle(info, this.#cache.snapshot);
     try {
-      const placement = this.#framework.schedule(cycle);
+      const placement = this.#profiles.of(info).schedule(cycle);
       if ("node" in placement) {
         this.#place(cycle, placement.node, leading);
         return;
       }
       const { message, plugins, diagnosis } = placement.refusal;
-      const room = await this.#framework.postFilter(cycle, diagnosis, leading);
+      const room = await this.#profiles.of(info).postFilter(cycle, diagnosis, leading);
       const { nominatedNode } = room ?? {};
       if (nominatedNode) this.#cache.snapshot.nominations.set(info, nominatedNode);
       else if (nominatedNode === "") this.#cache.snapshot.nominations.delete(info.key);
@@ -162,7 +167,12 @@ export class Scheduler {
     const now = this.#options.clock.monotonicMillis();
     for (const member of members) this.#began.set(member, now);
     try {
-      const { placed, refused } = scheduleGroup(this.#framework, this.#cache, group, members);
+      const { placed, refused } = scheduleGroup(
+        this.#profiles.of(info),
+        this.#cache,
+        group,
+        members,
+      );
       for (const { cycle, node } of placed) this.#place(cycle, node, leading);
       for (const { info: member, refusal } of refused) {
         this.#queue.refused(member.key, refusal.plugins);
@@ -196,20 +206,22 @@ export class Scheduler {
   #place(cycle: Cycle, node: NodeInfo, leading: Leading): void {
     this.#cache.assume(cycle.pod, node.name);
     try {
-      const refusal = this.#framework.reserve(cycle, node);
+      const refusal = this.#profiles.of(cycle.pod).reserve(cycle, node);
       if (refusal) {
         this.#takeBack(cycle.pod, node.name);
         this.#refused(cycle.pod, refusal, leading);
         return;
       }
-      const verdict = this.#framework.permit(cycle, node);
+      const verdict = this.#profiles.of(cycle.pod).permit(cycle, node);
       if ("plugin" in verdict) {
         this.#undo(cycle, node);
         this.#refused(cycle.pod, verdict, leading);
       } else if (verdict.length === 0) {
         this.#track(this.#underWay, this.#bindingCycle(cycle, node, leading));
       } else {
-        const permitted = this.#framework.waitForPermit(cycle.pod, verdict, leading.signal);
+        const permitted = this.#profiles
+          .of(cycle.pod)
+          .waitForPermit(cycle.pod, verdict, leading.signal);
         this.#track(this.#parked, this.#afterPermit(permitted, cycle, node, leading));
       }
     } catch (error) {
@@ -244,7 +256,7 @@ export class Scheduler {
     const info = cycle.pod;
     const { fence, signal } = leading;
     try {
-      const refusal = await this.#framework.preBind(cycle, node, signal);
+      const refusal = await this.#profiles.of(cycle.pod).preBind(cycle, node, signal);
       if (refusal) {
         this.#undo(cycle, node);
         this.#refused(info, refusal, leading);
@@ -253,7 +265,7 @@ export class Scheduler {
       const { name = "", namespace = "", uid } = info.pod.metadata ?? {};
       const bind = () =>
         this.#options.client.bind({ name, namespace, uid }, node.name, { fence, signal });
-      await this.#framework.bind(cycle, node, { signal, bind });
+      await this.#profiles.of(cycle.pod).bind(cycle, node, { signal, bind });
     } catch (thrown) {
       this.#undo(cycle, node);
       this.#count(info, "error");
@@ -273,13 +285,13 @@ export class Scheduler {
     this.#queue.delete(info.key);
     const text = `Successfully assigned ${info.key} to ${node.name}`;
     recorder.event({ ...info.pod, kind: "Pod", apiVersion: "v1" }, "Normal", "Scheduled", text);
-    this.#framework.postBind(cycle, node, (plugin, error) => {
+    this.#profiles.of(cycle.pod).postBind(cycle, node, (plugin, error) => {
       log.warn("a plugin failed after a binding", { plugin, pod: info.key, error });
     });
   }
 
   #undo(cycle: Cycle, node: NodeInfo): void {
-    this.#framework.unreserve(cycle, node);
+    this.#profiles.of(cycle.pod).unreserve(cycle, node);
     this.#takeBack(cycle.pod, node.name);
   }
 
@@ -309,7 +321,8 @@ export class Scheduler {
   }
 
   #count(info: PodInfo, result: AttemptResult): void {
-    const { clock, schedulerName } = this.#options;
+    const { clock } = this.#options;
+    const schedulerName = info.pod.spec?.schedulerName ?? "default-scheduler";
     const now = clock.monotonicMillis();
     countAttempt(result, schedulerName, (now - (this.#began.get(info) ?? now)) / 1_000);
   }
@@ -333,10 +346,18 @@ export class Scheduler {
   }
 
   #lostAssumption(key: string): void {
-    const { log, informers, schedulerName } = this.#options;
+    const { log, informers } = this.#options;
     log.warn("a binding was never confirmed; the pod is scheduled again", { pod: key });
     const [namespace, name = ""] = key.split("/");
     const current = informers.informer("Pod").lister.get(name, namespace);
-    if (current && isWaiting(current, schedulerName)) this.#queue.put(podInfo(current));
+    if (current && isWaiting(current, this.#profiles)) this.#queue.put(podInfo(current));
   }
+}
+
+function backoffOf(configuration: Configuration): Partial<BackoffLimits> {
+  const { initialBackoffSeconds: first, maxBackoffSeconds: most } = configuration;
+  return {
+    ...(first !== undefined && { backoffFirstMillis: first * 1_000 }),
+    ...(most !== undefined && { backoffCeilingMillis: most * 1_000 }),
+  };
 }

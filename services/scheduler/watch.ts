@@ -6,6 +6,7 @@ import type { ClusterCache } from "./cache.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { ClusterEvent } from "./framework/mod.ts";
 import { podInfo } from "./pod-info.ts";
+import type { Profiles } from "./profiles.ts";
 import type { SchedulingQueue } from "./queue.ts";
 
 export interface WatchTargets {
@@ -13,8 +14,8 @@ export interface WatchTargets {
   readonly cache: ClusterCache;
   readonly queue: SchedulingQueue;
   readonly deadlines: Deadlines;
-  /** Only pods whose spec.schedulerName is this are put into the queue. */
-  readonly schedulerName: string;
+  /** Only pods whose spec.schedulerName names one of these are put into the queue. */
+  readonly profiles: Pick<Profiles, "has">;
 }
 
 export function watchCluster(targets: WatchTargets): void {
@@ -94,7 +95,7 @@ function podSeen(targets: WatchTargets, previous: Pod | undefined, pod: Pod): vo
     }
     return;
   }
-  if (!isWaiting(pod, targets.schedulerName)) {
+  if (!isWaiting(pod, targets.profiles)) {
     queue.delete(key);
     deadlines.gone(key);
     cache.snapshot.nominations.delete(key);
@@ -124,9 +125,9 @@ function nominationSeen({ snapshot }: ClusterCache, previous: Pod | undefined, p
 }
 
 /** Whether this scheduler should find a node for the pod. */
-export function isWaiting(pod: Pod, schedulerName: string): boolean {
+export function isWaiting(pod: Pod, profiles: Pick<Profiles, "has">): boolean {
   return (
-    (pod.spec?.schedulerName ?? "default-scheduler") === schedulerName &&
+    profiles.has(pod.spec?.schedulerName ?? "default-scheduler") &&
     !pod.spec?.nodeName &&
     !pod.metadata?.deletionTimestamp &&
     !isFinished(pod)

@@ -13,9 +13,9 @@ const percentMin = 5;
  * How many suitable nodes are enough: all up to a hundred; of larger clusters a share that falls
  * from 50 % to 5 % (upstream `numFeasibleNodesToFind`). Searches start where the last one ended.
  */
-export function nodesToFind(nodes: number): number {
+export function nodesToFind(nodes: number, stated?: number): number {
   if (nodes < nodesToFindMin) return nodes;
-  const percent = Math.max(percentMin, 50 - Math.floor(nodes / 125));
+  const percent = stated ?? Math.max(percentMin, 50 - Math.floor(nodes / 125));
   return Math.max(nodesToFindMin, Math.floor((nodes * percent) / 100));
 }
 
@@ -30,6 +30,7 @@ export function findNodes(
   plugins: readonly Plugin[],
   cycle: Cycle,
   from: number,
+  percentage?: number,
 ): FoundNodes | { readonly placement: Placement } {
   const prepared = preFilter(plugins, cycle);
   if ("placement" in prepared) return prepared;
@@ -38,7 +39,7 @@ export function findNodes(
   if (nominated && verdictOn(prepared, cycle, nominated) === undefined) {
     return { nodes: [nominated], examined: 0 };
   }
-  const enough = nodesToFind(nodes.length);
+  const enough = nodesToFind(nodes.length, percentage);
   const found: NodeInfo[] = [];
   const refused: [NodeInfo, Refused][] = [];
   let examined = 0;

@@ -28,6 +28,8 @@ export interface FrameworkOptions {
   readonly plugins: readonly Plugin[];
   /** Uniform in 0..1; breaks ties between nodes. */
   readonly random: () => number;
+  /** So many suitable nodes are enough; absent: a share that falls with the number of nodes. */
+  readonly percentageOfNodesToScore?: number | undefined;
   /** Calls back after so many milliseconds; answers how to cancel that. */
   readonly after: (millis: number, callback: () => void) => () => void;
 }
@@ -83,7 +85,9 @@ export class Framework {
       const all = new Set(this.plugins.map(({ name }) => name));
       return placementRefused("no nodes available to schedule pods", all);
     }
-    const found = findNodes(this.plugins, cycle, this.#searchFrom % nodes.length);
+    const { percentageOfNodesToScore } = this.#options;
+    const from = this.#searchFrom % nodes.length;
+    const found = findNodes(this.plugins, cycle, from, percentageOfNodesToScore);
     if ("placement" in found) return found.placement;
     this.#searchFrom = (this.#searchFrom + found.examined) % nodes.length;
     const totals = scoreNodes(this.plugins, cycle, found.nodes);

@@ -1,6 +1,6 @@
 export { Cycle, StateKey } from "./cycle.ts";
 export type { Explanation } from "./explain.ts";
-export { Framework, type PluginRefusal } from "./framework.ts";
+export { Framework, type FrameworkOptions, type PluginRefusal } from "./framework.ts";
 export { normalizeFewest, normalizeHighest, normalizeRange } from "./normalize.ts";
 export { explain, type Unschedulable } from "./placement.ts";
 export * from "./types.ts";
