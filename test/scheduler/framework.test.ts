@@ -135,7 +135,7 @@ describe("the scheduler's framework", () => {
 
   test("large clusters are searched in parts, each from where the last one ended", () => {
     assert.deepEqual(
-      [50, 100, 200, 1_000, 5_000, 50_000].map(nodesToFind),
+      [50, 100, 200, 1_000, 5_000, 50_000].map((nodes) => nodesToFind(nodes)),
       [50, 100, 100, 420, 500, 2_500],
     );
     const names = Array.from({ length: 200 }, (_, index) => `n${index}`);
