@@ -1,13 +1,16 @@
 /** HTTP to pods and services through the apiserver and the pod's kubelet. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
+import { WebSocket, WebSocketServer } from "ws";
 import { Readiness } from "../../services/apiserver/faces/grpc/cluster.ts";
 import { RestServer } from "../../services/apiserver/faces/rest/server.ts";
 import { upgradeHandler } from "../../services/apiserver/faces/rest/streams/upgrade.ts";
-import { make, quietLog, service } from "../apiserver/harness.ts";
+import { make, quietLog, service, until } from "../apiserver/harness.ts";
 import { podAddress, type StreamWorld, streamWorld } from "../kubelet/stream-world.ts";
 
 let streams: StreamWorld;
@@ -34,6 +37,7 @@ before(async () => {
       request.url === "/big" ? "x".repeat(3_000_000) : `${request.method} ${request.url}`,
     );
   });
+  web.on("upgrade", webSockets.upgraded);
   await new Promise<void>((resolve) => web.listen(0, podAddress, resolve));
   port = (web.address() as AddressInfo).port;
   const { backend } = streams.world;
@@ -63,6 +67,28 @@ before(async () => {
     ],
   });
 });
+/** What the pod does with WebSockets: it echoes, says goodbye, or refuses. */
+const webSockets = {
+  server: new WebSocketServer({ noServer: true, handleProtocols: () => "chat" }),
+  closed: [] as number[],
+  handshakes: [] as { request: IncomingMessage }[],
+  get url() {
+    return `${origin.replace("http", "ws")}/api/v1/namespaces/default`;
+  },
+  upgraded(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    webSockets.handshakes.push({ request });
+    if (request.url === "/closed") {
+      socket.end("HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+      return;
+    }
+    webSockets.server.handleUpgrade(request, socket, head, (one) => {
+      one.on("message", (data: Buffer) => one.send(data.toString()));
+      one.on("close", (code) => webSockets.closed.push(code));
+      if (request.url === "/bye") one.close(1000);
+    });
+  },
+};
+
 after(async () => {
   web.closeAllConnections();
   web.close();
@@ -137,4 +163,59 @@ test("refused: a caller without the right", async () => {
   });
   assert.equal(response.status, 403);
   assert.match(await response.text(), /cannot create resource \\"pods\/proxy\\"/);
+});
+
+test("a WebSocket reaches a pod and a service's pod, both ways, and ends at both ends", async () => {
+  const { server, closed, url, handshakes } = webSockets;
+  for (const path of [`pods/web:${port}`, "services/front:http"]) {
+    const token = "base64url.bearer.authorization.k8s.io.c2VjcmV0";
+    const client = new WebSocket(`${url}/${path}/proxy/chat?room=1`, [token, "chat"], {
+      headers: { "x-remote-user": "root", cookie: "a=b" },
+    });
+    const answers: string[] = [];
+    client.on("message", (data: Buffer) => answers.push(data.toString()));
+    await once(client, "open");
+    assert.equal(client.protocol, "chat");
+    const big = "x".repeat(200_000);
+    client.send("hello");
+    client.send(big);
+    await until(() => answers.length === 2, "the echo");
+    assert.deepEqual(answers, ["hello", big]);
+    const { request } = handshakes.at(-1) ?? assert.fail("no handshake");
+    assert.equal(request.url, "/chat?room=1");
+    assert.equal(request.headers["sec-websocket-protocol"], "chat");
+    assert.equal(request.headers.cookie, "a=b");
+    assert.equal(request.headers["x-remote-user"], undefined);
+    const before = closed.length;
+    client.close(4000, "enough");
+    await until(() => closed.length > before, "the end at the other end");
+    assert.equal(closed.at(-1), 4000);
+  }
+  const told = new WebSocket(`${url}/pods/web:${port}/proxy/bye`, "chat");
+  const [code] = await once(told, "close");
+  assert.equal(code, 1000);
+  server.clients.forEach((each) => {
+    each.terminate();
+  });
+});
+
+test("an upgrade that is refused, here or there, is an answer", async () => {
+  const refused = async (path: string) => {
+    const client = new WebSocket(`${webSockets.url}/${path}`);
+    client.on("error", () => {});
+    const [, response] = (await once(client, "unexpected-response")) as [unknown, IncomingMessage];
+    const said = await text(response);
+    return [response.statusCode, said] as const;
+  };
+  assert.deepEqual(await refused(`pods/web:${port}/proxy/closed`), [418, "no"]);
+  const rows = [
+    ["pods/none:80/proxy/", 404, /pods \\"none\\" not found|pods "none" not found/],
+    ["pods/web:1/proxy/", 503, /error trying to reach service: failed to connect/],
+    ["services/empty/proxy/", 503, /no endpoints available for service/],
+  ] as const;
+  for (const [path, status, words] of rows) {
+    const [code, said] = await refused(path);
+    assert.equal(code, status, said);
+    assert.match(said, words);
+  }
 });

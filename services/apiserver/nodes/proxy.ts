@@ -6,6 +6,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect as tcpConnect } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as tlsConnect } from "node:tls";
+import { assert } from "../../../ha/runtime/assert.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Endpoints, Pod, Service } from "../../../proto/gen/core.ts";
 import type { Resource } from "../../kinds/mod.ts";
@@ -51,11 +52,69 @@ interface Id {
   readonly port: string;
 }
 
-export async function proxyToPod(
+/** Finds where a request goes, for a caller who may send it there. */
+type Locate = (serving: NodeServing, call: Call, request: ProxyRequest) => Promise<Open>;
+
+/** By the plurals of the core group. */
+const locations: Readonly<Record<string, Locate>> = {
+  nodes: nodeAt,
+  pods: podAt,
+  services: serviceAt,
+};
+
+function locate(serving: NodeServing, call: Call, request: ProxyRequest): Promise<Open> {
+  const { group, plural } = request.resource;
+  const found = group === "" && Object.hasOwn(locations, plural) ? locations[plural] : undefined;
+  assert(found !== undefined, `${plural} have a proxy`);
+  return found(serving, call, request);
+}
+
+/** HTTP to a kubelet, a pod, or one of a service's pods. */
+export async function proxied(
   serving: NodeServing,
   call: Call,
   request: ProxyRequest,
 ): Promise<ProxyAnswer> {
+  return send(await locate(serving, call, request), call, request);
+}
+
+/** A connection on which a request for an upgrade has been sent; what comes back is its own. */
+export async function openUpgraded(
+  serving: NodeServing,
+  call: Call,
+  request: ProxyRequest,
+): Promise<Duplex> {
+  const connection = (await locate(serving, call, request))();
+  const { path, headers } = headOf(request);
+  const passed = [...Object.entries(headers), ...upgradeHeaders(request)];
+  const lines = passed.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  connection.write(`${methods[request.verb] ?? "GET"} ${path} HTTP/1.1\r\n${lines}\r\n`, "latin1");
+  return connection;
+}
+
+/** Of the handshakes of WebSocket and SPDY, without the protocols that stand for a token. */
+function upgradeHeaders(request: ProxyRequest): (readonly [string, string])[] {
+  const names = ["origin", "upgrade", "x-stream-protocol-version"];
+  const webSocket = ["key", "version", "extensions"].map((name) => `sec-websocket-${name}`);
+  const passed = [...names, ...webSocket].flatMap((name) =>
+    request.headers(name).map((value) => [name, value] as const),
+  );
+  const protocols = request
+    .headers("sec-websocket-protocol")
+    .flatMap((value) => value.split(","))
+    .map((each) => each.trim())
+    .filter((each) => each !== "" && !each.startsWith(bearerProtocol));
+  const offered = protocols.length === 0 ? [] : [protocols.join(", ")];
+  return [
+    ["connection", "Upgrade"],
+    ...passed,
+    ...offered.map((value) => ["sec-websocket-protocol", value] as const),
+  ];
+}
+
+const bearerProtocol = "base64url.bearer.authorization.k8s.io.";
+
+async function podAt(serving: NodeServing, call: Call, request: ProxyRequest): Promise<Open> {
   const id = await admitted(serving, call, request);
   const { resource, namespace } = request;
   const pod = podIn(serving, namespace, id.name);
@@ -63,11 +122,7 @@ export async function proxyToPod(
   const declared = (pod.spec?.containers ?? []).flatMap(({ ports = [] }) => ports)[0];
   const port =
     id.port === "" ? (declared?.containerPort ?? defaultPorts[id.scheme]) : portIn(id.port);
-  return send(
-    opening({ forwarding: forwardingOf(serving, call, foundPod(pod)), port }, id),
-    call,
-    request,
-  );
+  return opening({ forwarding: forwardingOf(serving, call, foundPod(pod)), port }, id);
 }
 
 /** The certificates of pods are not checked, as upstream does not: they have no names to check. */
@@ -85,11 +140,7 @@ interface Location {
 }
 
 /** To the kubelet itself, which knows this server by its certificate. */
-export async function proxyToNode(
-  serving: NodeServing,
-  call: Call,
-  request: ProxyRequest,
-): Promise<ProxyAnswer> {
+async function nodeAt(serving: NodeServing, call: Call, request: ProxyRequest): Promise<Open> {
   const id = await admitted(serving, call, request);
   const address = kubeletAddress(serving.backend, id.name);
   const at = address.lastIndexOf(":");
@@ -100,20 +151,15 @@ export async function proxyToNode(
   const host = address.slice(0, at).replace(/^\[|\]$/g, "");
   const port = portIn(own);
   const { kubeletTls: tls } = serving;
-  const open = () =>
+  return () =>
     tls === undefined
       ? tcpConnect({ host, port })
       : tlsConnect({ host, port, ...tls, ALPNProtocols: ["http/1.1"] });
-  return send(open, call, request);
 }
 
-export async function proxyToService(
-  serving: NodeServing,
-  call: Call,
-  request: ProxyRequest,
-): Promise<ProxyAnswer> {
+async function serviceAt(serving: NodeServing, call: Call, request: ProxyRequest): Promise<Open> {
   const id = await admitted(serving, call, request);
-  return send(opening(endpointOf(serving, call, request, id), id), call, request);
+  return opening(endpointOf(serving, call, request, id), id);
 }
 
 /** Throws Forbidden, BadRequest. */
@@ -211,16 +257,12 @@ const hopByHop = new Set([
 
 async function send(open: Open, call: Call, request: ProxyRequest): Promise<ProxyAnswer> {
   const connection = open();
-  const query = request.query.toString();
-  const path = `/${request.rest.split("/").map(encodeURIComponent).join("/")}`;
-  const given = passedOn.flatMap((name) => request.headers(name).map((value) => [name, value]));
+  const { path, headers } = headOf(request);
   const sent = httpRequest({
     method: methods[request.verb] ?? "GET",
-    path: query === "" ? path : `${path}?${query}`,
+    path,
     headers: {
-      ...Object.fromEntries(given),
-      host: `${request.name}`,
-      "x-forwarded-uri": `${proxyPath(request)}${path}`,
+      ...headers,
       ...(request.body.length > 0 && { "content-length": String(request.body.length) }),
     },
     createConnection: () => connection as never,
@@ -232,6 +274,24 @@ async function send(open: Open, call: Call, request: ProxyRequest): Promise<Prox
     status: response.statusCode ?? 502,
     headers: headersOf(response, proxyPath(request)),
     body: bodyOf(response, connection),
+  };
+}
+
+/** Path and headers as the other end gets them. */
+function headOf(request: ProxyRequest): {
+  readonly path: string;
+  readonly headers: Record<string, string>;
+} {
+  const query = request.query.toString();
+  const path = `/${request.rest.split("/").map(encodeURIComponent).join("/")}`;
+  const given = passedOn.flatMap((name) => request.headers(name).map((value) => [name, value]));
+  return {
+    path: query === "" ? path : `${path}?${query}`,
+    headers: {
+      ...Object.fromEntries(given),
+      host: request.name,
+      "x-forwarded-uri": `${proxyPath(request)}${path}`,
+    },
   };
 }
 

@@ -23,6 +23,7 @@ import { type OnUpgrade, writeError } from "../http1.ts";
 import { parseTarget } from "../target.ts";
 import { type ChannelProtocol, portProtocols, sessionProtocols } from "./channels.ts";
 import { portsOf, servePorts } from "./ports.ts";
+import { proxyTargetOf, serveProxied } from "./proxied.ts";
 import { serveSession } from "./session.ts";
 import { BoundedSocket, CloseCode, RawSocket, type StreamSocket } from "./socket.ts";
 import { serveSpdySession, spdySessionProtocols } from "./spdy-session.ts";
@@ -95,15 +96,22 @@ export function upgradeHandler(serving: NodeServing): OnUpgrade {
     const audited = auditUpgrade(serving, { request, user, peer });
     call.audit = audited?.record;
     socket.once("close", () => call.audit?.complete({ code: 101 }));
-    prepare(serving, call, request, () => began.value)
-      .then((prepared) => {
+    const client = { request, socket, head };
+    const join = async () => {
+      const proxied = proxyTargetOf(request);
+      if (proxied !== undefined) {
+        await serveProxied(serving, call, proxied, client);
         call.audit?.responseStarted(101);
-        accept(server, serving, prepared, { request, socket, head });
-      })
-      .catch((thrown: unknown) => {
-        call.audit?.complete(failure(thrown));
-        if (!socket.destroyed) writeError(socket, thrown);
-      });
+        return;
+      }
+      const prepared = await prepare(serving, call, request, () => began.value);
+      call.audit?.responseStarted(101);
+      accept(server, serving, prepared, client);
+    };
+    join().catch((thrown: unknown) => {
+      call.audit?.complete(failure(thrown));
+      if (!socket.destroyed) writeError(socket, thrown);
+    });
   };
 }
 
