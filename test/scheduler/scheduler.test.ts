@@ -118,6 +118,28 @@ test("pods of other schedulers, gated and ending ones are left alone", async () 
   await end();
 });
 
+test("a pod with resource claims is not bound, and told why", async () => {
+  const { api, clock, client, begin, end, nodeOf } = await start();
+  begin();
+  await client.nodes.create(node("n1"));
+  const claims = { resourceClaims: [{ name: "gpu", resourceClaimName: "c" }] };
+  await client.pods.create(pod("claiming", "1m", { spec: claims }));
+  await client.pods.create(pod("plain", "1m"));
+  const told = () => api.all("Event").find(({ reason }) => reason === "FailedScheduling");
+  await clock.until(() => nodeOf("plain") === "n1" && told() !== undefined, "the event");
+  await clock.advance(60_000);
+  assert.equal(nodeOf("claiming"), undefined);
+  const why =
+    "0/1 nodes are available: cannot allocate all claims: devices are not allocated in this " +
+    "cluster, the pod waits with its resource claims gpu";
+  assert.match(told()?.message ?? "", new RegExp(`^${why}`));
+  assert.equal(told()?.involvedObject?.name, "claiming");
+  const conditions = api.get("Pod", "default/claiming")?.status?.conditions ?? [];
+  const { status, reason } = conditions.find(({ type }) => type === "PodScheduled") ?? {};
+  assert.deepEqual([status, reason], ["False", "Unschedulable"]);
+  await end();
+});
+
 test("many pods at once never overcommit a node", async () => {
   const { api, clock, client, begin, end } = await start();
   for (const name of ["n1", "n2", "n3"]) await client.nodes.create(node(name, "1"));

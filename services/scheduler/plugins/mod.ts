@@ -1,5 +1,6 @@
 import type { Plugin } from "../framework/mod.ts";
 import { balancedAllocation } from "./balanced-allocation.ts";
+import { dynamicResources } from "./dynamic-resources.ts";
 import { imageLocality } from "./image-locality.ts";
 import { interPodAffinity } from "./inter-pod-affinity.ts";
 import { interference } from "./interference.ts";
@@ -30,6 +31,7 @@ export const defaultPlugins: readonly Plugin[] = [
   nodeAffinity,
   nodePorts,
   nodeResourcesFit,
+  dynamicResources,
   volumeRestrictions,
   nodeVolumeLimits,
   volumeBinding,

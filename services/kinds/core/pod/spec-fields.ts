@@ -35,7 +35,7 @@ export const podSpecFields: SupportTable = {
     ...warned("runtimeClassName", notStarted),
     ...warned("imagePullSecrets", "no images are pulled from registries, it has no effect"),
     ...warned("hostUsers", notStarted, oneOfValues(true)),
-    ...warned("resourceClaims", notStarted),
+    ...warned("resourceClaims", "devices are not allocated, the pod waits without a node"),
     ...behaves(scheduler, "preemptionPolicy topologySpreadConstraints"),
     ...warned("resources", "the limits of a whole pod are not enforced", withoutLimits),
   },
