@@ -142,7 +142,55 @@ const invalidPods: [string, (spec: Loose, container: Loose) => void][] = [
     (spec) =>
       (spec.topologySpreadConstraints = [{ topologyKey: "z", whenUnsatisfiable: "DoNotSchedule" }]),
   ],
+  [
+    "FieldValueInvalid spec.topologySpreadConstraints[0].minDomains",
+    (spec) =>
+      (spec.topologySpreadConstraints = [
+        spread({ whenUnsatisfiable: "ScheduleAnyway", minDomains: 2 }),
+      ]),
+  ],
+  [
+    "FieldValueDuplicate spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}",
+    (spec) => (spec.topologySpreadConstraints = [spread(), spread({ maxSkew: 2 })]),
+  ],
+  [
+    "FieldValueNotSupported spec.topologySpreadConstraints[0].nodeTaintsPolicy",
+    (spec) => (spec.topologySpreadConstraints = [spread({ nodeTaintsPolicy: "Maybe" })]),
+  ],
+  [
+    "FieldValueForbidden spec.topologySpreadConstraints[0].matchLabelKeys",
+    (spec) => (spec.topologySpreadConstraints = [spread({ matchLabelKeys: ["rev"] })]),
+  ],
+  [
+    "FieldValueInvalid spec.topologySpreadConstraints[0].matchLabelKeys[0]",
+    (spec) =>
+      (spec.topologySpreadConstraints = [
+        spread({ matchLabelKeys: ["rev"], labelSelector: { matchLabels: { rev: "1" } } }),
+      ]),
+  ],
+  [
+    "FieldValueForbidden spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].matchLabelKeys",
+    (spec) => (spec.affinity = near({ topologyKey: "z", matchLabelKeys: ["rev"] })),
+  ],
+  [
+    "FieldValueInvalid spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].matchLabelKeys[0]",
+    (spec) =>
+      (spec.affinity = near({
+        topologyKey: "z",
+        labelSelector: {},
+        matchLabelKeys: ["rev"],
+        mismatchLabelKeys: ["rev"],
+      })),
+  ],
 ];
+
+function spread(change: object = {}) {
+  return { maxSkew: 1, topologyKey: "z", whenUnsatisfiable: "DoNotSchedule", ...change };
+}
+
+function near(term: object) {
+  return { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } };
+}
 
 test("each thing wrong with a pod is found, alone, at its field", () => {
   for (const [expected, spoil] of invalidPods) {
@@ -257,4 +305,35 @@ test("restarts, age and the wide columns", () => {
   assert.equal(cells.Restarts, "2 (2m3s ago)");
   assert.equal(cells.Age, "10m");
   assert.deepEqual([cells.IP, cells.Node, cells["Nominated Node"]], ["127.64.0.2", "n1", "<none>"]);
+});
+
+test("keys of labels are added to the selectors of a new pod's affinity", () => {
+  const kind = registry.find("pods")!;
+  const pod = podDocument();
+  pod.metadata.labels = { rev: "7", tenant: "x" };
+  const labelSelector = { matchLabels: { app: "web" } };
+  const term = { topologyKey: "z", matchLabelKeys: ["rev", "none"], mismatchLabelKeys: ["tenant"] };
+  pod.spec.affinity = {
+    podAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: [{ ...term, labelSelector }],
+    },
+    podAntiAffinity: {
+      preferredDuringSchedulingIgnoredDuringExecution: [
+        { weight: 1, podAffinityTerm: { topologyKey: "z", matchLabelKeys: ["rev"] } },
+      ],
+    },
+  };
+  kind.prepareForCreate?.(pod);
+  assert.deepEqual(
+    pod.spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector,
+    {
+      matchLabels: { app: "web" },
+      matchExpressions: [
+        { key: "rev", operator: "In", values: ["7"] },
+        { key: "tenant", operator: "NotIn", values: ["x"] },
+      ],
+    },
+  );
+  const [other] = pod.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution;
+  assert.equal(other.podAffinityTerm.labelSelector, undefined);
 });

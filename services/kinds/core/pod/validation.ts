@@ -4,13 +4,11 @@ import type {
   Container,
   NodeSelector,
   NodeSelectorTerm,
-  PodAffinityTerm,
   PodResourceClaim,
   PodSpec,
   Toleration,
 } from "../../../../proto/gen/core.ts";
 import { duplicate, forbidden, invalid, notSupported, required } from "../../machinery/causes.ts";
-import { validateLabelSelector } from "../../machinery/label-selector.ts";
 import { validateLabels } from "../../machinery/metadata.ts";
 import {
   checkAddress,
@@ -22,6 +20,7 @@ import {
 import { type ContainerScope, validateContainer } from "./container-validation.ts";
 import { validateDns } from "./dns-validation.ts";
 import { oneOf } from "./field-checks.ts";
+import { validatePodTerm, validateSpread } from "./placement-validation.ts";
 import {
   containerResources,
   validateAmounts,
@@ -308,45 +307,4 @@ function validateNodeTerm(term: NodeSelectorTerm, path: string): FieldCause[] {
     });
   }
   return causes;
-}
-
-function validatePodTerm(term: PodAffinityTerm, path: string): FieldCause[] {
-  const { topologyKey = "", labelSelector, namespaceSelector } = term;
-  const causes: FieldCause[] = [];
-  if (topologyKey === "") causes.push(required(`${path}.topologyKey`, "can not be empty"));
-  else {
-    for (const problem of checkQualifiedName(topologyKey)) {
-      causes.push(invalid(`${path}.topologyKey`, topologyKey, problem));
-    }
-  }
-  for (const [name, selector] of Object.entries({ labelSelector, namespaceSelector })) {
-    if (selector !== undefined) causes.push(...validateLabelSelector(selector, `${path}.${name}`));
-  }
-  term.namespaces?.forEach((namespace) => {
-    for (const problem of checkLabelName(namespace)) {
-      causes.push(invalid(`${path}.namespaces`, namespace, problem));
-    }
-  });
-  return causes;
-}
-
-function validateSpread(spec: PodSpec, path: string): FieldCause[] {
-  return (spec.topologySpreadConstraints ?? []).flatMap((constraint, index) => {
-    const at = `${path}[${index}]`;
-    const { maxSkew = 0, topologyKey = "", whenUnsatisfiable, minDomains } = constraint;
-    const causes: FieldCause[] = [];
-    if (maxSkew <= 0) causes.push(invalid(`${at}.maxSkew`, maxSkew, "must be greater than zero"));
-    if (topologyKey === "") causes.push(required(`${at}.topologyKey`, "can not be empty"));
-    const actions = ["DoNotSchedule", "ScheduleAnyway"];
-    if (!actions.includes(whenUnsatisfiable ?? "")) {
-      causes.push(notSupported(`${at}.whenUnsatisfiable`, whenUnsatisfiable ?? "", actions));
-    }
-    if (minDomains !== undefined && minDomains <= 0) {
-      causes.push(invalid(`${at}.minDomains`, minDomains, "must be greater than zero"));
-    }
-    const selector = constraint.labelSelector;
-    if (selector !== undefined)
-      causes.push(...validateLabelSelector(selector, `${at}.labelSelector`));
-    return causes;
-  });
 }
