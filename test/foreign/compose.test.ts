@@ -1,125 +1,178 @@
 /**
- * What `docker/compose.yaml` would start, started: the same commands with the same environment, as
- * processes on addresses of the loopback network and with folders in the place of the volumes.
+ * What `docker/compose.yaml` would start, started: the same commands with the same environment, under
+ * the same users, on the same addresses in network namespaces, in file systems that are read-only
+ * but for the volumes.
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
-import { runProgram, trireme } from "../cli/run-program.ts";
-import {
-  type ComposeService,
-  clusterServices,
-  commandOf,
-  readCompose,
-  root,
-} from "../docker/compose.ts";
+import { type ComposeService, clusterServices, readCompose } from "../docker/compose.ts";
+import { type ContainerPlace, containerArguments } from "./container.ts";
+import { makeLonely, makeMachines, needsNamespaces, removeMachines } from "./namespaces.ts";
 
 const startMillis = 150_000;
-const folder = mkdtempSync(join(tmpdir(), "trireme-compose-"));
+const prefix = `tc${process.pid}`;
+const hub = { name: `${prefix}-hub`, address: "172.30.0.1" };
 
-/** A loopback address in the place of each private one; they differ as those do. */
-function here(text: string, service: string, { volumes = [] }: ComposeService): string {
-  const targets = new Map<string, string>();
-  const mounts = volumes.map((volume) => volume.split(":"));
-  for (const [name = "", path = ""] of [...mounts, [`tmp-${service}`, "/tmp"]]) {
-    const target = join(folder, name);
-    mkdirSync(target, { recursive: true });
-    targets.set(path, target);
-  }
-  const paths = new RegExp(`(?<![\\w.])(?:${[...targets.keys()].join("|")})(?=[/\\s;)"]|$)`, "g");
-  return text
-    .replaceAll("172.30.0.", "127.30.0.")
-    .replace(paths, (path) => targets.get(path) ?? path);
+interface Container {
+  readonly name: string;
+  readonly service: ComposeService;
+  readonly child: ChildProcess;
 }
 
 class Containers {
-  readonly #running = new Map<string, ChildProcess>();
+  readonly #folder = mkdtempSync(join(tmpdir(), "trireme-compose-"));
+  readonly #running: Container[] = [];
+  readonly #machines: string[] = [hub.name];
+
+  /** A namespace for each service that has a network of its own. */
+  makeNetwork(services: Readonly<Record<string, ComposeService>>): void {
+    const machines = Object.entries(services).flatMap(([name, { networks }]) => {
+      const address = networks?.["cluster"]?.ipv4_address;
+      return address === undefined ? [] : [{ name: machineOf(name), address }];
+    });
+    this.#machines.push(...machines.map(({ name }) => name));
+    makeMachines(hub, machines);
+    for (const [name, { network_mode: mode }] of Object.entries(services)) {
+      if (mode !== "none") continue;
+      this.#machines.push(machineOf(name));
+      makeLonely(machineOf(name));
+    }
+  }
 
   start(name: string, service: ComposeService): ChildProcess {
-    const [program = "", ...args] = commandOf(service).map((word) => here(word, name, service));
-    const environment = Object.entries(service.environment ?? {});
-    const log = openSync(join(folder, `${name}.log`), "a");
-    const path = [dirname(process.execPath), process.env["PATH"] ?? ""].join(delimiter);
-    const child = spawn(program, args, {
-      cwd: root,
-      env: {
-        ...Object.fromEntries(environment.map(([key, value]) => [key, here(value, name, service)])),
-        ...{ PATH: path, NODE_ENV: "production" },
-      },
+    const log = openSync(this.#logFile(name), "a");
+    const child = spawn("nsenter", containerArguments(service, this.#place(name, service)), {
       stdio: ["ignore", log, log],
     });
-    this.#running.set(name, child);
+    this.#running.push({ name, service, child });
     return child;
   }
 
+  /** Runs a program where a service runs, as `docker exec` does. */
+  run(name: string, service: ComposeService, command: readonly string[], input = "") {
+    const all = containerArguments(service, this.#place(`${name}-exec`, service, name), command);
+    return spawnSync("nsenter", all, { input, encoding: "utf8", timeout: 30_000 });
+  }
+
   log(name: string): string {
-    return readFileSync(join(folder, `${name}.log`), "utf8").slice(-800);
+    return readFileSync(this.#logFile(name), "utf8").slice(-2_000);
   }
 
   ended(): string[] {
-    return [...this.#running]
-      .filter(([, { exitCode, signalCode }]) => exitCode !== null || signalCode !== null)
-      .map(([name]) => name);
+    return this.#running
+      .filter(({ child: { exitCode, signalCode } }) => exitCode !== null || signalCode !== null)
+      .map(({ name }) => name);
   }
 
-  async stop(): Promise<void> {
-    const left = [...this.#running.values()].filter(({ exitCode }) => exitCode === null);
-    const gone = left.map((child) => once(child, "exit"));
-    for (const child of left) child.kill("SIGTERM");
+  async close(): Promise<void> {
+    const left = this.#running.filter(({ child }) => child.exitCode === null && !child.signalCode);
+    const gone = left.map(({ child }) => once(child, "exit"));
+    for (const { child } of left) child.kill("SIGTERM");
     const timer = setTimeout(() => {
-      for (const child of left) child.kill("SIGKILL");
+      for (const { child } of left) child.kill("SIGKILL");
     }, 10_000);
     await Promise.all(gone);
     clearTimeout(timer);
+    removeMachines(this.#machines);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #place(name: string, service: ComposeService, of = name): ContainerPlace {
+    const shared = /^service:(.*)$/.exec(service.network_mode ?? "")?.[1];
+    return {
+      machine: machineOf(shared ?? of),
+      root: join(this.#folder, "containers", name),
+      volumes: join(this.#folder, "volumes"),
+    };
+  }
+
+  #logFile(name: string): string {
+    return join(this.#folder, `${name}.log`);
   }
 }
 
-test("the commands of the compose file make a cluster whose nodes are ready", async () => {
-  const services = clusterServices(readCompose());
-  const containers = new Containers();
-  const { credentials, ...others } = services;
-  assert.ok(credentials);
-  try {
-    const issuing = containers.start("credentials", credentials);
-    await once(issuing, "exit");
-    assert.equal(issuing.exitCode, 0, containers.log("credentials"));
-    for (const [name, service] of Object.entries(others)) containers.start(name, service);
-    const pki = join(folder, "pki");
-    const access = [
-      ...["--server", "127.30.0.21:7443", "--certificate-authority", join(pki, "ca.crt")],
-      ...["--client-certificate", join(pki, "admin.crt"), "--client-key", join(pki, "admin.key")],
-    ];
-    const until = Date.now() + startMillis;
-    let nodes = "";
-    while (nodes.match(/ Ready /g)?.length !== 3) {
-      assert.ok(Date.now() < until, `${nodes}\n${containers.log("master-0")}`);
-      const dead = containers.ended().filter((name) => name !== "credentials");
-      assert.deepEqual(dead, [], dead.map((name) => containers.log(name)).join("\n"));
-      const { stdout, stderr } = await trireme("get", "nodes", ...access);
-      nodes = stdout + stderr;
-    }
-    await checkHealth(others);
-  } finally {
-    await containers.stop();
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+function machineOf(service: string): string {
+  return `${prefix}-${service}`;
+}
 
-/** Each service's own health check, by the script that the image runs. */
-async function checkHealth(services: Readonly<Record<string, ComposeService>>): Promise<void> {
-  const wrong = await runProgram("docker/health.mjs");
-  assert.equal(wrong.code, 1);
-  for (const [name, service] of Object.entries(services)) {
-    const checked = here(service.environment?.["TRIREME_HEALTH"] ?? "", name, service);
-    const child = spawn(process.execPath, [join(root, "docker/health.mjs")], {
-      env: { TRIREME_HEALTH: checked },
-      stdio: ["ignore", "ignore", "inherit"],
-    });
-    const [code] = (await once(child, "exit")) as [number];
-    assert.equal(code, 0, `${name}: ${checked}`);
-  }
+const access = [
+  ...["--server", "172.30.0.21:7443", "--certificate-authority", "/pki/ca.crt"],
+  ...["--client-certificate", "/pki/admin.crt", "--client-key", "/pki/admin.key"],
+];
+
+test(
+  "the compose file's containers make a cluster that runs pods",
+  needsNamespaces(prefix),
+  async () => {
+    const { credentials, ...others } = clusterServices(readCompose());
+    const balancer = others["balancer-0"];
+    assert.ok(credentials && balancer);
+    const containers = new Containers();
+    const cli = (args: readonly string[], input?: string) => {
+      const command = ["node", "services/cli/main.ts", ...args, ...access];
+      return containers.run("balancer-0", balancer, command, input);
+    };
+    const until = async (what: string, ready: () => string | undefined) => {
+      const end = Date.now() + startMillis;
+      for (;;) {
+        const seen = ready();
+        if (seen === undefined) return;
+        assert.ok(Date.now() < end, `${what}: ${seen}\n${containers.log("master-0")}`);
+        const dead = containers.ended().filter((name) => name !== "credentials");
+        assert.deepEqual(dead, [], dead.map((name) => containers.log(name)).join("\n"));
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      }
+    };
+    try {
+      containers.makeNetwork({ credentials, ...others });
+      const issuing = containers.start("credentials", credentials);
+      await once(issuing, "exit");
+      assert.equal(issuing.exitCode, 0, containers.log("credentials"));
+      for (const [name, service] of Object.entries(others)) containers.start(name, service);
+      await until("three nodes", () => {
+        const { stdout, stderr } = cli(["get", "nodes"]);
+        return stdout.match(/ Ready /g)?.length === 3 ? undefined : stdout + stderr;
+      });
+      for (const [name, service] of Object.entries(others))
+        checkContainer(containers, name, service);
+      const applied = cli(["apply", "-f", "-"], JSON.stringify(pod));
+      assert.equal(applied.status, 0, applied.stderr);
+      await until("the pod's word", () => {
+        const { stdout, stderr } = cli(["logs", "p"]);
+        return stdout.startsWith("user 1000, ") ? undefined : stdout + stderr;
+      });
+      assert.match(cli(["logs", "p"]).stdout, /^user 1000, read-only: EROFS\n/);
+    } finally {
+      await containers.close();
+    }
+  },
+);
+
+const says = `
+let why = "none";
+try { require("node:fs").writeFileSync("/usr/x", ""); } catch (thrown) { why = thrown.code; }
+console.log("user " + process.getuid() + ", read-only: " + why);
+setInterval(() => {}, 1000);
+`;
+
+const pod = {
+  ...{ apiVersion: "v1", kind: "Pod", metadata: { name: "p" } },
+  spec: {
+    terminationGracePeriodSeconds: 0,
+    containers: [{ name: "c", image: "node", command: ["node", "-e", says] }],
+  },
+};
+
+/** The service's own health check, by the script that the image runs, and what it may not do. */
+function checkContainer(containers: Containers, name: string, service: ComposeService): void {
+  const checked = containers.run(name, service, ["node", "docker/health.mjs"]);
+  assert.equal(checked.status, 0, `${name}: ${checked.stderr}${containers.log(name)}`);
+  const touch = containers.run(name, service, ["sh", "-c", "id -u; touch /trireme/x /x"]);
+  assert.equal(touch.stdout, "1000\n", touch.stderr);
+  assert.equal(touch.stderr.match(/Read-only file system/g)?.length, 2, touch.stderr);
 }

@@ -3,7 +3,7 @@
  * started by hand; the others join it.
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -11,57 +11,22 @@ import { after, before, describe, test } from "node:test";
 import type { Node } from "../../proto/gen/core.ts";
 import { ensureCredentials } from "../../services/cli/credentials.ts";
 import { until } from "../e2e/cluster.ts";
-import { needs } from "./needs.ts";
+import { makeMachines, needsNamespaces, removeMachines, within } from "./namespaces.ts";
 
 const main = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
 const prefix = `tj${process.pid}`;
 const machines = [0, 1, 2].map((i) => ({ name: `${prefix}m${i}`, address: `10.213.0.${i + 1}` }));
 const [first, ...others] = machines;
 
-/** Why namespaces cannot be made here; undefined: they can. */
-function obstacle(): string | undefined {
-  if (process.getuid?.() !== 0) return "needs root";
-  const probe = `${prefix}probe`;
-  const { status, stderr } = spawnSync("ip", ["netns", "add", probe], { encoding: "utf8" });
-  if (status !== 0) return `needs network namespaces: ${stderr ?? "no program ip"}`;
-  ip("netns", "del", probe);
-  return undefined;
-}
-
-function ip(...args: string[]): void {
-  execFileSync("ip", args, { stdio: ["ignore", "pipe", "pipe"] });
-}
-
-/** All on one bridge, which the first machine has. */
-function makeMachines(): void {
-  for (const { name } of machines) {
-    ip("netns", "add", name);
-    ip("-n", name, "link", "set", "lo", "up");
-  }
-  const hub = first?.name ?? "";
-  ip("-n", hub, "link", "add", "br0", "type", "bridge");
-  ip("-n", hub, "address", "add", `${first?.address}/24`, "dev", "br0");
-  ip("-n", hub, "link", "set", "br0", "up");
-  for (const [i, { name, address }] of others.entries()) {
-    ip("-n", hub, "link", "add", `p${i}`, "type", "veth", "peer", "name", "eth0", "netns", name);
-    ip("-n", hub, "link", "set", `p${i}`, "master", "br0", "up");
-    ip("-n", name, "address", "add", `${address}/24`, "dev", "eth0");
-    ip("-n", name, "link", "set", "eth0", "up");
-  }
-}
-
-const { skip: missing } = needs("ip", "iproute2");
-const skip = missing === false ? (obstacle() ?? false) : missing;
+const { skip } = needsNamespaces(prefix);
 
 describe("machines that join", { concurrency: 1, skip }, () => {
   const directory = mkdtempSync(join(tmpdir(), "trireme-machines-"));
   const children: { readonly name: string; readonly child: ChildProcess; output: string }[] = [];
-  const within = (machine: string, args: readonly string[]) => [
-    `--net=/var/run/netns/${machine}`,
-    ...[process.execPath, main, ...args],
-  ];
+  const on = (machine: string, args: readonly string[]) =>
+    within(machine, [process.execPath, main, ...args]);
   const start = (machine: string, args: readonly string[]) => {
-    const child = spawn("nsenter", within(machine, args), { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn("nsenter", on(machine, args), { stdio: ["ignore", "pipe", "pipe"] });
     const one = { name: args[0] ?? "", child, output: "" };
     for (const stream of [child.stdout, child.stderr]) {
       stream.on("data", (chunk: Buffer) => {
@@ -74,7 +39,7 @@ describe("machines that join", { concurrency: 1, skip }, () => {
   let api: string[] = [];
   /** A command on the first machine. */
   const run = (...args: string[]): string => {
-    const all = within(first?.name ?? "", [...args, ...api]);
+    const all = on(first?.name ?? "", [...args, ...api]);
     const { status, stdout, stderr } = spawnSync("nsenter", all, { encoding: "utf8" });
     if (status !== 0) throw new Error(`${args.join(" ")}: ${stderr}${said()}`);
     return stdout;
@@ -82,8 +47,9 @@ describe("machines that join", { concurrency: 1, skip }, () => {
   const said = () => children.map(({ name, output }) => `\n== ${name}\n${output}`).join("");
 
   before(async () => {
-    makeMachines();
-    const { name = "", address = "" } = first ?? {};
+    assert.ok(first);
+    makeMachines(first, others);
+    const { name, address } = first;
     const pki = join(directory, "pki");
     const all = await ensureCredentials(pki, { masters: ["m"], nodes: [], hosts: [address] });
     const [master] = all.masters;
@@ -120,7 +86,7 @@ describe("machines that join", { concurrency: 1, skip }, () => {
       await gone;
     });
     await Promise.all(stopped);
-    for (const { name } of machines) spawnSync("ip", ["netns", "del", name]);
+    removeMachines(machines.map(({ name }) => name));
     rmSync(directory, { recursive: true, force: true });
   });
 
@@ -159,7 +125,7 @@ describe("machines that join", { concurrency: 1, skip }, () => {
           ],
         },
       };
-      const all = within(first?.name ?? "", ["apply", "-f", "-", ...api]);
+      const all = on(first?.name ?? "", ["apply", "-f", "-", ...api]);
       const input = JSON.stringify(pod);
       const { status, stderr } = spawnSync("nsenter", all, { input, encoding: "utf8" });
       assert.equal(status, 0, stderr);

@@ -1,0 +1,60 @@
+/** Machines with addresses of their own on this one: network namespaces that one bridge connects. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { needs } from "./needs.ts";
+
+export interface Machine {
+  /** Of its namespace. */
+  readonly name: string;
+  readonly address: string;
+}
+
+/** Options of a suite that needs namespaces; `prefix` begins the names of all of its own. */
+export function needsNamespaces(prefix: string): { readonly skip: string | false } {
+  const { skip } = needs("ip", "iproute2");
+  return { skip: skip === false ? (obstacle(prefix) ?? false) : skip };
+}
+
+/** Why namespaces cannot be made here; undefined: they can. */
+function obstacle(prefix: string): string | undefined {
+  if (process.getuid?.() !== 0) return "needs root";
+  const probe = `${prefix}probe`;
+  const { status, stderr } = spawnSync("ip", ["netns", "add", probe], { encoding: "utf8" });
+  if (status !== 0) return `needs network namespaces: ${stderr ?? "no program ip"}`;
+  ip("netns", "del", probe);
+  return undefined;
+}
+
+/** The hub has the bridge, and its own address on it. */
+export function makeMachines(hub: Machine, others: readonly Machine[]): void {
+  makeLonely(hub.name);
+  ip("-n", hub.name, "link", "add", "br0", "type", "bridge");
+  ip("-n", hub.name, "address", "add", `${hub.address}/24`, "dev", "br0");
+  ip("-n", hub.name, "link", "set", "br0", "up");
+  for (const [i, { name, address }] of others.entries()) {
+    makeLonely(name);
+    const pair = ["type", "veth", "peer", "name", "eth0", "netns", name];
+    ip("-n", hub.name, "link", "add", `p${i}`, ...pair);
+    ip("-n", hub.name, "link", "set", `p${i}`, "master", "br0", "up");
+    ip("-n", name, "address", "add", `${address}/24`, "dev", "eth0");
+    ip("-n", name, "link", "set", "eth0", "up");
+  }
+}
+
+/** A machine without any network but its own loopback. */
+export function makeLonely(name: string): void {
+  ip("netns", "add", name);
+  ip("-n", name, "link", "set", "lo", "up");
+}
+
+export function removeMachines(names: readonly string[]): void {
+  for (const name of names) spawnSync("ip", ["netns", "del", name]);
+}
+
+/** Arguments of `nsenter` that run a program on the machine. */
+export function within(machine: string, command: readonly string[]): string[] {
+  return [`--net=/var/run/netns/${machine}`, ...command];
+}
+
+function ip(...args: string[]): void {
+  execFileSync("ip", args, { stdio: ["ignore", "pipe", "pipe"] });
+}
