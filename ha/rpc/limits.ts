@@ -20,9 +20,11 @@ export const rpcLimits = {
   /** Fields of a header block. */
   metadataFields: 128,
   /**
-   * A caller that takes nothing of an answer in pieces (a long list) for so long is cut off, and one
-   * that has not taken it all within this.
+   * A caller that takes nothing of an answer in pieces (a long list) for so long gives up what it
+   * holds of the server's attention …
    */
+  pieceIdleMillis: 2_000,
+  /** … after so long it is cut off, as is one that has not taken it all within the last time. */
   pieceStalledMillis: 30_000,
   pieceAnswerMillis: 300_000,
   /** Calls under way on one connection; a balancer sends all clients' calls over one. */

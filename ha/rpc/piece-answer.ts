@@ -86,9 +86,10 @@ export class PieceAnswer implements PieceWriter {
 
   /** Cuts off a peer that takes too long. */
   check(now: number): void {
-    const { pieceStalledMillis, pieceAnswerMillis } = rpcLimits;
-    const waits = this.#blockedSince !== undefined && now - this.#blockedSince > pieceStalledMillis;
-    if (!waits && now - this.#beganAt <= pieceAnswerMillis) return;
+    const { pieceIdleMillis, pieceStalledMillis, pieceAnswerMillis } = rpcLimits;
+    const waited = now - (this.#blockedSince ?? now);
+    if (waited > pieceIdleMillis) this.#source.idle();
+    if (waited <= pieceStalledMillis && now - this.#beganAt <= pieceAnswerMillis) return;
     this.close();
     this.#owner.stalled();
   }

@@ -17,6 +17,8 @@ export interface PieceSource {
    * the answer in the middle.
    */
   next(room: number): Uint8Array | undefined;
+  /** The peer has read nothing for a while (rpcLimits.pieceIdleMillis); it may go on later. */
+  idle(): void;
   /** Called once, when no piece is wanted any more. */
   close(): void;
 }
@@ -32,6 +34,8 @@ export abstract class PiecewiseMessage {
    * The next piece, as a PieceSource gives it. Called until all pieces together have `length` bytes.
    */
   abstract next(room: number): Uint8Array;
+  /** See PieceSource. */
+  idle(): void {}
   /** Called once, when no piece is wanted any more. */
   abstract close(): void;
 

@@ -55,7 +55,7 @@ export const limits = {
   /** A list takes a seat for so many objects, so many at most (upstream: 100, 10), for so long. */
   listObjectsOfSeat: 100,
   listSeatsMax: 10,
-  listSeatMillis: 5_000,
+  listSeatMillis: 30_000,
   /** Objects of one page, and of one read of the store behind it. */
   listPageMax: 10_000,
   /** Objects that another program is asked to convert at a time. */

@@ -14,6 +14,7 @@ const scratch = Buffer.alloc(64 * 1024);
 class Source implements PieceSource {
   closed = 0;
   made = 0;
+  idled = 0;
   readonly rooms: number[] = [];
   readonly #pieces: number;
 
@@ -26,6 +27,10 @@ class Source implements PieceSource {
     this.rooms.push(room);
     this.made += 1;
     return scratch.subarray(0, 1_000).fill(this.made);
+  }
+
+  idle(): void {
+    this.idled += 1;
   }
 
   close(): void {
@@ -92,8 +97,10 @@ test("a peer that reads nothing for too long is cut off, as is one that never co
   const first = answer(silent.connection, idle);
   await until(() => silent.kept.length === 1, "a piece that waits");
   const now = performance.now();
+  openAnswers.check(now + rpcLimits.pieceIdleMillis - 1_000);
+  assert.equal(idle.idled, 0);
   openAnswers.check(now + rpcLimits.pieceStalledMillis - 1_000);
-  assert.deepEqual(first.told, []);
+  assert.deepEqual([first.told, idle.idled], [[], 1]);
   openAnswers.check(now + rpcLimits.pieceStalledMillis + 1_000);
   assert.deepEqual([first.told, idle.closed], [["stalled"], 1]);
   first.made.resume();

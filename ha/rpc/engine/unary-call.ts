@@ -178,6 +178,7 @@ function sourceOf(message: PiecewiseMessage): PieceSource {
       left -= piece.length;
       return piece;
     },
+    idle: () => message.idle(),
     close: () => message.close(),
   };
 }

@@ -23,15 +23,15 @@ const scratch = Buffer.allocUnsafeSlow(pieceBytes.most);
 export class ListPieces implements PieceSource {
   readonly #items: readonly StoredObject[];
   readonly #format: ItemFormat;
-  readonly #closed: () => void;
+  readonly #release: () => void;
   #next = 0;
   #begun = false;
   #ended = false;
 
-  constructor(items: readonly StoredObject[], format: ItemFormat, closed: () => void) {
+  constructor(items: readonly StoredObject[], format: ItemFormat, release: () => void) {
     this.#items = items;
     this.#format = format;
-    this.#closed = closed;
+    this.#release = release;
   }
 
   next(room: number): Uint8Array | undefined {
@@ -45,8 +45,12 @@ export class ListPieces implements PieceSource {
     return this.#format.tail;
   }
 
+  idle(): void {
+    this.#release();
+  }
+
   close(): void {
-    this.#closed();
+    this.#release();
   }
 
   /** One at least. */

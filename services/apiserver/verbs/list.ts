@@ -21,7 +21,10 @@ import { computeList } from "./virtual.ts";
 export interface ListPage {
   readonly metadata: ListMeta;
   readonly items: readonly StoredObject[];
-  /** Called once, when the answer has been sent or is not sent any more: gives the seats back. */
+  /**
+   * Gives the seats back: to be called when the answer has been sent, or is not sent any more, or
+   * its client reads nothing for a while. The first call counts.
+   */
   release(): void;
 }
 
@@ -89,7 +92,7 @@ const none = () => {};
 
 /**
  * The seats of a long list are its own while it is sent, so that lists wait for each other and not
- * all for all; but a client that reads slowly costs too little to hold them for long.
+ * all for all; but a client that reads slowly costs too little to hold them for ever.
  */
 function heldUntil({ clock }: Pick<Backend, "clock">, { items }: Found, leave: () => void) {
   if (leave === none || items.length <= limits.listObjectsOfSeat) {

@@ -99,6 +99,10 @@ class ListMessage extends PiecewiseMessage {
     }
   }
 
+  override idle(): void {
+    this.#pieces.idle();
+  }
+
   close(): void {
     this.#pieces.close();
   }
