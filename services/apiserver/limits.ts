@@ -56,6 +56,8 @@ export const limits = {
   listObjectsOfSeat: 100,
   listSeatsMax: 10,
   listSeatMillis: 30_000,
+  /** Objects that a list takes from an index; of more, it looks at all in their order. */
+  indexedObjects: 1_000,
   /** Objects of one page, and of one read of the store behind it. */
   listPageMax: 10_000,
   /** Objects that another program is asked to convert at a time. */

@@ -1,6 +1,7 @@
 import { assert } from "../../../ha/runtime/assert.ts";
 import type { Document, Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
+import { FieldIndex } from "./field-index.ts";
 import { kindPrefix } from "./keys.ts";
 import type { Selection } from "./selection.ts";
 import { SortedMap, type SortedView } from "./sorted-map.ts";
@@ -41,6 +42,8 @@ export class KindCache {
   /** By resource and selection. */
   readonly #groups = new Map<Resource, Map<string, Group>>();
   readonly #observers: ObjectObserver[] = [];
+  /** By field; made when the first list could use them. */
+  readonly #indexes = new Map<string, FieldIndex>();
   /** By key, the oldest first. */
   readonly #expected = new Map<string, ExpectedWrite>();
   /** To all watchers together. */
@@ -124,6 +127,28 @@ export class KindCache {
     }
   }
 
+  /** The index that finds what is selected, if there is to be one. */
+  indexOf({ resource, indexed }: Selection): FieldIndex | undefined {
+    if (indexed === undefined || resource !== this.resource) return undefined;
+    let index = this.#indexes.get(indexed.field);
+    if (index === undefined) {
+      index = new FieldIndex(indexed.field, this.#objects.from("", ""));
+      this.#indexes.set(indexed.field, index);
+    }
+    return index;
+  }
+
+  /** Selected objects in key order, from `start` on; undefined: no index finds them at once. */
+  selectByIndex(selection: Selection, start: string): StoredObject[] | undefined {
+    const found = this.indexOf(selection)?.find(selection.indexed?.value ?? "");
+    if (found === undefined || found.size > limits.indexedObjects) return undefined;
+    const keys = [...found].filter((key) => key >= start && key.startsWith(selection.prefix));
+    const objects = keys.sort().map((key) => this.get(key));
+    return objects.filter(
+      (each) => each !== undefined && selection.matches(each),
+    ) as StoredObject[];
+  }
+
   /** All objects as they are now, which stay so in it. */
   view(): SortedView<StoredObject> {
     return this.#objects.view();
@@ -138,6 +163,7 @@ export class KindCache {
       this.#objects.set(object.key, object);
       this.#tellAdded(object);
     }
+    this.#indexes.clear();
     this.#ring = [];
     this.#ringHead = 0;
     this.#ringBytes = 0;
@@ -159,9 +185,11 @@ export class KindCache {
     }
     if (deleted) {
       this.#objects.delete(key);
+      for (const index of this.#indexes.values()) index.removed(key);
       return;
     }
     this.#objects.set(key, object);
+    for (const index of this.#indexes.values()) index.changed(object);
     this.#tellAdded(object);
   }
 

@@ -28,6 +28,8 @@ export interface Selection {
   readonly onlyKey: string | undefined;
   /** False: the prefix alone decides. */
   readonly filtered: boolean;
+  /** What the field must be of every selected object, where the resource has an index of it. */
+  readonly indexed: { readonly field: string; readonly value: string } | undefined;
   /** The selectors look at more of the objects than their metadata. */
   readonly readsFields: boolean;
   /** Whether labels and fields match; the caller sees to the prefix and to the form. */
@@ -45,12 +47,17 @@ export function createSelection(resource: Resource, request: SelectionRequest): 
   const named = fields?.terms.find(
     (term) => term.field === "metadata.name" && term.operator === "=",
   );
+  const { indexedFields = [] } = resource;
+  const indexed = fields?.terms.find(
+    ({ field, operator }) => operator === "=" && indexedFields.includes(field),
+  );
   const addressable = named !== undefined && (!resource.namespaced || namespace !== "");
   return {
     resource,
     id: JSON.stringify([namespace, labelText, fieldText]),
     prefix: listPrefix(resource, namespace),
     onlyKey: addressable ? objectKey(resource, namespace, named.value) : undefined,
+    indexed,
     filtered: labels !== undefined || fields !== undefined,
     readsFields: fields?.terms.some(({ field }) => !field.startsWith("metadata.")) ?? false,
     matches: (object) => {

@@ -1,4 +1,3 @@
-import { pieceTurns } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Revision } from "../../../ha/store/types.ts";
 import type { ListMeta, ListRequest } from "../../../proto/gen/meta.ts";
@@ -16,6 +15,7 @@ import type { Call } from "./call.ts";
 import { checkListOptions } from "./options.ts";
 import { run } from "./pipeline.ts";
 import { parseResourceVersion, waitForCache } from "./resource-version.ts";
+import { bringIndexUp, type SearchRequest, search } from "./search.ts";
 import { computeList } from "./virtual.ts";
 
 export interface ListPage {
@@ -138,18 +138,14 @@ async function pageOfNow(
   }: Omit<PageRequest, "revision"> & { readonly version?: number | undefined },
 ): Promise<Found> {
   await waitForCache(backend, resource, version);
+  await bringIndexUp(backend.cache.of(resource), selection, request.signal);
   const { revision } = backend.cache;
   return await pageOfCache(backend, resource, selection, { ...request, revision });
 }
 
 /** What of a list one page shows. */
-interface PageRequest {
+interface PageRequest extends SearchRequest {
   readonly revision: number;
-  /** The first key that may be on it. */
-  readonly start: string;
-  readonly limit: number;
-  /** The caller has left. */
-  readonly signal: AbortSignal | undefined;
 }
 
 const tooOldToken =
@@ -173,6 +169,7 @@ async function pageAt(
   request: PageRequest & { readonly tooOld: StatusError },
 ): Promise<Found> {
   await waitForCache(backend, resource, request.revision);
+  await bringIndexUp(backend.cache.of(resource), selection, request.signal);
   if (backend.cache.of(resource).lastChange <= request.revision) {
     // Nothing of this kind has changed since, so the cache still shows that revision.
     return pageOfCache(backend, resource, selection, request);
@@ -204,69 +201,14 @@ async function pageOfCache(
 async function select(
   cache: KindCache,
   selection: Selection,
-  { revision, start, limit, signal }: PageRequest,
+  { revision, ...request }: PageRequest,
 ): Promise<Found> {
   const { prefix, filtered } = selection;
-  const view = cache.view();
-  const found =
-    selection.onlyKey === undefined
-      ? new Search(selection, limit, view.runs(start, prefix))
-      : new Search(selection, limit, [[...cache.select(selection, start)]].values());
-  const effort = selection.onlyKey === undefined ? view.countFrom(start, prefix) : 1;
-  // A short search is done at once.
-  if (Math.min(effort, filtered ? effort : limit) <= objectsAtOnce) while (found.step());
-  else await pieceTurns.inSlices(() => found.step(), signal);
-  const { items, beyond } = found;
+  const { items, beyond, view } = await search(cache, selection, request);
   if (beyond === undefined) return page(selection, revision, items, undefined);
   // As upstream, which does not count what it would have to filter.
   const remaining = filtered ? undefined : view.countFrom(beyond.key, prefix);
   return page(selection, revision, items, { remaining });
-}
-
-/** Objects that a search looks at without a pause, and in one of many steps with a selector. */
-const objectsAtOnce = 500;
-const objectsOfStep = 32;
-
-/** A search through objects in the order of their keys, in steps. */
-class Search {
-  readonly items: StoredObject[] = [];
-  /** The first object behind a full page. */
-  beyond: StoredObject | undefined;
-  readonly #selection: Selection;
-  readonly #limit: number;
-  readonly #runs: Iterator<readonly StoredObject[]>;
-  #run: readonly StoredObject[] = [];
-  #next = 0;
-
-  constructor(selection: Selection, limit: number, runs: Iterator<readonly StoredObject[]>) {
-    this.#selection = selection;
-    this.#limit = limit;
-    this.#runs = runs;
-  }
-
-  /** False: the search is over. */
-  step(): boolean {
-    if (this.#next === this.#run.length) {
-      const { done, value } = this.#runs.next();
-      if (done) return false;
-      this.#run = value;
-      this.#next = 0;
-    }
-    const { resource, filtered } = this.#selection;
-    const end = filtered
-      ? Math.min(this.#run.length, this.#next + objectsOfStep)
-      : this.#run.length;
-    while (this.#next < end) {
-      const shown = (this.#run[this.#next++] as StoredObject).as(resource);
-      if (filtered && !this.#selection.matches(shown)) continue;
-      if (this.items.length === this.#limit) {
-        this.beyond = shown;
-        return false;
-      }
-      this.items.push(shown);
-    }
-    return true;
-  }
 }
 
 async function pageOfHistory(

@@ -36,6 +36,7 @@ export const event = defineKind({
     source: (document) => sourceOf(asEvent(document)),
     type: (document) => asEvent(document).type ?? "",
   },
+  indexedFields: ["involvedObject.uid", "involvedObject.name"],
   columns: [
     {
       name: "Last Seen",

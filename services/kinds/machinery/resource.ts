@@ -203,5 +203,7 @@ export interface Resource extends Strategy {
   readonly nameRule: "label" | "subdomain" | "path" | "service" | "address";
   /** Field-selector names beyond metadata.name and metadata.namespace, e.g. `spec.nodeName`. */
   readonly selectableFields: Readonly<Record<string, (document: Document) => string>>;
+  /** Those of them by which few of many objects are often asked for: lists use an index. */
+  readonly indexedFields?: readonly string[] | undefined;
   readonly columns: readonly Column[];
 }

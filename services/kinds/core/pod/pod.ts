@@ -69,6 +69,7 @@ export const pod = defineKind({
     "status.podIP": (document) => (document as Pod).status?.podIP ?? "",
     "status.nominatedNodeName": (document) => (document as Pod).status?.nominatedNodeName ?? "",
   },
+  indexedFields: ["spec.nodeName"],
   columns: podColumns,
 });
 
