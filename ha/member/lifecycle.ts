@@ -77,10 +77,11 @@ export class Lifecycle {
    */
   retire(): void {
     if (this.#failure) return;
-    const { name, runtime, writer, limits } = this.#parts;
+    const { name, runtime, writer, limits, leadership } = this.#parts;
     const error = removedError(name);
     runtime.log.warn("this member has been removed from the cluster");
     this.#refuse(error);
+    leadership.tell();
     // This writes the applied roster to the disk: after a restart the member knows of its removal.
     writer.log({ operations: [], lastIndex: undefined, sync: true, done: undefined });
     this.atEnd(

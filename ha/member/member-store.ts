@@ -255,7 +255,7 @@ export class MemberStore implements DirectStore {
   }
 
   #status(): MemberStatus {
-    const { machine, options, raftStatus: raft, roster } = this.#member;
+    const { machine, options, raftStatus: raft, roster, failure } = this.#member;
     const progress = new Map(raft.progress.map((peer) => [peer.id, peer]));
     const learners = new Set(raft.membership.learners);
     return {
@@ -271,6 +271,7 @@ export class MemberStore implements DirectStore {
       appliedIndex: machine.appliedIndex,
       diskBytes: this.#member.quota.diskBytes,
       keys: machine.keys,
+      failure: failure?.message,
       members: roster.peers.map(({ id, name, apiAddresses = [] }) => ({
         id,
         name,

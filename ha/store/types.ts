@@ -192,6 +192,8 @@ export interface MemberStatus {
   readonly appliedIndex: number;
   readonly diskBytes: number;
   readonly keys: number;
+  /** Why this member serves no callers, e.g. that its disk failed; absent: it does. */
+  readonly failure?: string | undefined;
   readonly members: readonly {
     readonly id: MemberId;
     readonly name: string;

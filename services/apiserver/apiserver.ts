@@ -174,9 +174,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   const readiness = new Readiness();
   const health = new HealthRegistry();
   const server = createServer(options, face, readiness, health);
-  const undoStatus = store.onStatus((status) => {
-    readiness.leaderKnown = status.leader !== undefined;
-  });
+  const undoStatus = store.onStatus((status) => readiness.storeChanged(status));
   readiness.onChange(() => setHealth(health, server, readiness.ready));
   setHealth(health, server, readiness.ready);
   backend.cache.start();

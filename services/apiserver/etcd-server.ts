@@ -71,9 +71,7 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
   };
   readiness.onChange(tellHealth);
   tellHealth();
-  const undo = store.onStatus(({ leader }) => {
-    readiness.leaderKnown = leader !== undefined;
-  });
+  const undo = store.onStatus((status) => readiness.storeChanged(status));
   const { port } = await server.listen(listen);
   log.info("etcd clients are served", { ...listen, port });
   let closed: Promise<void> | undefined;

@@ -8,6 +8,7 @@ import { HealthClient } from "../../proto/gen/health.ts";
 import { limits } from "../../services/apiserver/limits.ts";
 import { startApiserver, startEtcdServer } from "../../services/apiserver/mod.ts";
 import { FakeAdmin } from "../etcd/support.ts";
+import { restWorld } from "../rest/harness.ts";
 import { createCa, type TestCa } from "../rpc/certs.ts";
 import { eventually } from "../rpc/helpers.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
@@ -16,10 +17,11 @@ import { quietLog } from "./harness.ts";
 const { SERVING, NOT_SERVING } = ServingStatus;
 const listen = { host: "127.0.0.1", port: 0 };
 
-/** A store whose leader comes and goes as the test says. */
+/** A store whose leader comes and goes, and which fails, as the test says. */
 async function fickleStore(): Promise<{
   readonly store: DirectStore & { admin: FakeAdmin };
   lead(somebody: boolean): void;
+  fail(failure: string | undefined): void;
 }> {
   const local = await openLocalStore(memoryRuntime());
   const status = await local.status();
@@ -28,18 +30,21 @@ async function fickleStore(): Promise<{
   const listeners = new Set<(status: MemberStatus) => void>();
   const store = Object.assign(local, {
     admin: new FakeAdmin(local),
+    status: async () => present,
     onStatus(listener: (status: MemberStatus) => void) {
       listeners.add(listener);
       listener(present);
       return () => listeners.delete(listener);
     },
   });
+  const become = (next: MemberStatus) => {
+    present = next;
+    for (const listener of listeners) listener(present);
+  };
   return {
     store,
-    lead(somebody) {
-      present = somebody ? status : leaderless;
-      for (const listener of listeners) listener(present);
-    },
+    lead: (somebody) => become(somebody ? status : leaderless),
+    fail: (failure) => become({ ...present, failure }),
   };
 }
 
@@ -72,6 +77,25 @@ const services: Readonly<Record<string, string>> = {
   "the etcd port": "etcdserverpb.KV",
 };
 
+test("a master whose disk failed says so by the name of the check, and is not ready", async () => {
+  const { store, lead, fail } = await fickleStore();
+  lead(true);
+  const world = await restWorld({ store });
+  try {
+    fail("etcdserver: the disk failed");
+    for (const path of ["/readyz", "/healthz"]) {
+      const { status, text } = await world.ask(path);
+      assert.equal(status, 500);
+      assert.match(text, /^\[-\]etcd failed: etcdserver: the disk failed$/m);
+    }
+    assert.equal((await world.ask("/readyz/etcd-readiness")).status, 500);
+    assert.equal((await world.ask("/livez")).status, 200);
+  } finally {
+    await world[Symbol.asyncDispose]();
+    await store.close();
+  }
+});
+
 describe("health", () => {
   const closing: (() => unknown)[] = [];
   after(async () => {
@@ -80,7 +104,7 @@ describe("health", () => {
 
   for (const [face, start] of Object.entries(faces)) {
     test(`of ${face}: not serving without a leader, and while it stops`, async () => {
-      const { store, lead } = await fickleStore();
+      const { store, lead, fail } = await fickleStore();
       closing.push(() => store.close());
       const server = await start(store);
       closing.push(() => server.close());
@@ -108,10 +132,14 @@ describe("health", () => {
       await says(NOT_SERVING, 3);
       lead(true);
       await says(SERVING, 4);
+      fail("etcdserver: the disk failed");
+      await says(NOT_SERVING, 5);
+      fail(undefined);
+      await says(SERVING, 6);
       const begun = performance.now();
       await server.close();
       await ended;
-      assert.deepEqual(heard.slice(4), [NOT_SERVING]);
+      assert.deepEqual(heard.slice(6), [NOT_SERVING]);
       assert.ok(performance.now() - begun < limits.drainMillis, "a watch holds nothing up");
     });
   }

@@ -38,7 +38,12 @@ test("a leader whose disk fails says so, and the others elect at once", async ()
     const answer = await cluster.run(ask);
     assert.ok(answer instanceof StatusError && answer.code === Code.unavailable, String(answer));
   }
-  assert.equal((await cluster.run(failed.store!.status())).name, failed.peer.name);
+  const status = await cluster.run(failed.store!.status());
+  assert.equal(status.name, failed.peer.name);
+  assert.match(status.failure ?? "", /^etcdserver: /);
+  const told: (string | undefined)[] = [];
+  failed.store!.onStatus(({ failure }) => told.push(failure))();
+  assert.deepEqual(told, [status.failure]);
   cluster.world.disk(failed.peer.id).repair();
   await cluster.start(failed);
   await cluster.converged();

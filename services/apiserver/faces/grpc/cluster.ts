@@ -72,15 +72,21 @@ async function* snapshotPieces(
   }
 }
 
-/** Whether this master serves: a leader is known, the cache is filled, and it is not stopping. */
+/**
+ * Whether this master serves: a leader is known, its replica works, the cache is filled, and it is
+ * not stopping.
+ */
 export class Readiness {
   readonly #listeners = new Set<() => void>();
   #leaderKnown = false;
+  #storeFailure: string | undefined;
   #cacheFilled = false;
   #stopping = false;
 
   get ready(): boolean {
-    return this.#leaderKnown && this.#cacheFilled && !this.#stopping;
+    return (
+      this.#leaderKnown && this.#storeFailure === undefined && this.#cacheFilled && !this.#stopping
+    );
   }
 
   get filled(): boolean {
@@ -91,9 +97,15 @@ export class Readiness {
     return this.#stopping;
   }
 
-  set leaderKnown(known: boolean) {
+  /** Why this master's replica serves nobody. */
+  get storeFailure(): string | undefined {
+    return this.#storeFailure;
+  }
+
+  storeChanged({ leader, failure }: Pick<StoreStatus, "leader" | "failure">): void {
     this.#change(() => {
-      this.#leaderKnown = known;
+      this.#leaderKnown = leader !== undefined;
+      this.#storeFailure = failure;
     });
   }
 

@@ -20,16 +20,18 @@ export interface HealthSources {
 
 export function addHealthPaths(table: PathTable, { readiness, store }: HealthSources): void {
   const ping: HealthCheck = () => undefined;
-  const leader: HealthCheck = async () => {
-    const { leader: known } = await store.status();
-    return known === undefined ? "no leader of the store is known" : undefined;
+  const etcd: HealthCheck = async () => {
+    const { leader, failure } = await store.status();
+    if (failure !== undefined) return failure;
+    return leader === undefined ? "no leader of the store is known" : undefined;
   };
   const informers: HealthCheck = () =>
     readiness.filled ? undefined : "the watch cache is not filled";
   const shutdown: HealthCheck = () => (readiness.stopping ? "process is shutting down" : undefined);
   const live = { ping, log: ping };
-  const healthy = { ...live, etcd: leader };
-  const ready = { ...healthy, "informer-sync": informers, shutdown };
+  const healthy = { ...live, etcd };
+  // As upstream, which asks the store once more for readiness.
+  const ready = { ...healthy, "etcd-readiness": etcd, "informer-sync": informers, shutdown };
   addChecks(table, "livez", live);
   addChecks(table, "healthz", healthy);
   addChecks(table, "readyz", ready);
