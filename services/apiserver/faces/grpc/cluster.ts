@@ -97,7 +97,7 @@ export class Readiness {
     return this.#stopping;
   }
 
-  /** Why this master's replica serves nobody. */
+  /** Why this master's replica serves no callers; undefined: it does. */
   get storeFailure(): string | undefined {
     return this.#storeFailure;
   }
