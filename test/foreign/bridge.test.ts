@@ -114,4 +114,23 @@ describe("the bridge", needsBrowser, () => {
     assert.deepEqual(await misplacedTexts(report), []);
     await picture(report, "bridge-report");
   });
+
+  test("a drill is started from the page, strikes this cluster, and its report is opened", async () => {
+    const before = file<Endpoints>("endpoints.json").masters.map(({ pid }) => pid);
+    const form = page.locator('form[data-start="drill"]');
+    await form.locator("select").selectOption("follower-kill");
+    await form.locator("button").click();
+    const popup = page.waitForEvent("popup");
+    await page
+      .locator("[data-run]", { hasText: "follower-kill" })
+      .locator("text=open its report")
+      .click();
+    const report = await popup;
+    const verdict = (await report.locator(".verdict").textContent()) ?? "";
+    assert.match(verdict, /^follower-kill /);
+    assert.deepEqual(await misplacedTexts(report), []);
+    await picture(report, "bridge-drill-report");
+    const now = file<Endpoints>("endpoints.json").masters.map(({ pid }) => pid);
+    assert.equal(now.filter((pid) => !before.includes(pid)).length, 1, "one master is another one");
+  });
 });
