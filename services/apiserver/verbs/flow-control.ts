@@ -64,7 +64,8 @@ class Level {
   widest = 1;
   /** Requests of one flow that may wait. */
   queueLength = 0;
-  /** Seats in use, and those of them that requests with a single seat use. */
+  /** Requests that have seats; seats in use, and those that requests with a single seat use. */
+  requests = 0;
   executing = 0;
   executingNarrow = 0;
   waiting = 0;
@@ -230,6 +231,7 @@ export class FlowControl {
 
   #seat(level: Level, width: number): () => void {
     const narrow = width === 1 ? 1 : 0;
+    level.requests += 1;
     level.executing += width;
     level.executingNarrow += narrow;
     this.#executing += width;
@@ -237,6 +239,7 @@ export class FlowControl {
     return () => {
       if (!seated) return;
       seated = false;
+      level.requests -= 1;
       level.executing -= width;
       level.executingNarrow -= narrow;
       this.#executing -= width;

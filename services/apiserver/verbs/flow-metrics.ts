@@ -5,6 +5,8 @@ interface LevelState {
   readonly name: string;
   readonly exempt: boolean;
   readonly nominal: number;
+  readonly requests: number;
+  /** Seats. */
   readonly executing: number;
   readonly waiting: number;
 }
@@ -57,6 +59,9 @@ export class FlowMetrics {
       },
     );
     gauge("current_executing_requests", "Number of requests that are executing.", (one) => {
+      return one.requests;
+    });
+    gauge("current_executing_seats", "Seats that the executing requests take.", (one) => {
       return one.executing;
     });
     gauge("current_inqueue_requests", "Number of requests that wait in queues.", (one) => {
