@@ -67,9 +67,15 @@ function watchPods(targets: WatchTargets): void {
     deleted(pod) {
       queue.delete(keyOf(pod));
       deadlines.gone(keyOf(pod));
-      cache.snapshot.nominations.delete(keyOf(pod));
+      const { nominations } = cache.snapshot;
+      const nodeName = pod.spec?.nodeName ?? nominations.nodeOf(keyOf(pod));
+      nominations.delete(keyOf(pod));
       cache.removePod(keyOf(pod));
-      if (pod.spec?.nodeName) queue.event(podEvent("deleted", pod, undefined));
+      // The room that was made for a pod is free for others, too.
+      if (nodeName) {
+        const freed = { ...pod, spec: { ...pod.spec, nodeName } };
+        queue.event(podEvent("deleted", freed, undefined));
+      }
     },
   });
 }

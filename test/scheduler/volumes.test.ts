@@ -9,7 +9,7 @@ import type {
   Volume,
 } from "../../proto/gen/core.ts";
 import type { CSINode, StorageClass } from "../../proto/gen/storage.ts";
-import { Cycle, Framework } from "../../services/scheduler/framework/mod.ts";
+import { Cycle, Framework, type Plugin } from "../../services/scheduler/framework/mod.ts";
 import { NodeInfo } from "../../services/scheduler/node-info.ts";
 import { defaultPlugins } from "../../services/scheduler/plugins/mod.ts";
 import { podInfo } from "../../services/scheduler/pod-info.ts";
@@ -368,3 +368,77 @@ const cases: readonly [string, Pod, World, string][] = [
 for (const [title, given, world, expected] of cases) {
   test(`volumes: ${title}`, () => assert.equal(place(given, world), expected));
 }
+
+test("of free volumes the one that the claim fills most draws the pod", () => {
+  const world: World = {
+    claims: [waiting("a")],
+    classes: [late()],
+    volumes: [
+      volume("tight", { ...inClass, ...onHost("tight"), capacity: { storage: "2Gi" } }),
+      volume("wide", { ...inClass, ...onHost("wide"), capacity: { storage: "10Gi" } }),
+    ],
+  };
+  const snapshot = new Snapshot(lookup(world));
+  for (const name of ["wide", "tight", "none"]) {
+    const info = new NodeInfo(name);
+    info.setNode({
+      metadata: { name, labels: { "kubernetes.io/hostname": name } },
+      status: { allocatable: { cpu: "2", memory: "4Gi", pods: "10" } },
+    });
+    snapshot.changed(info, new Map());
+  }
+  const framework = new Framework({
+    plugins: defaultPlugins,
+    random: () => 0,
+    after: () => () => {},
+  });
+  const { nodes } = framework.explain(new Cycle(podInfo(using("a")), snapshot));
+  const points = nodes.map(({ node, refusals, scores }) => [
+    node,
+    refusals[0]?.reasons[0] ??
+      Math.round(scores.find(({ plugin }) => plugin === "VolumeBinding")?.points ?? 0),
+  ]);
+  assert.deepEqual(points, [
+    ["wide", 10],
+    ["tight", 50],
+    ["none", "node(s) didn't find available persistent volumes to bind"],
+  ]);
+});
+
+test("a claim for a single pod is free when its pod would be gone", async () => {
+  const only = claim("a", { accessModes: ["ReadWriteOncePod"] });
+  const world: World = { claims: [only], volumes: [volume("pv-a")] };
+  const snapshot = new Snapshot(lookup(world));
+  const info = new NodeInfo("n");
+  info.setNode({
+    metadata: { name: "n" },
+    status: { allocatable: { cpu: "2", memory: "4Gi", pods: "10" } },
+  });
+  const user = podInfo(using("a", "user"));
+  info.addPod(user);
+  snapshot.changed(info, new Map());
+  const tried: (string | undefined)[] = [];
+  const trying: Plugin = {
+    name: "Trying",
+    postFilter(_cycle, _diagnosis, { verdict, takeOff, putOn }) {
+      takeOff(user, info);
+      tried.push(verdict(info)?.reasons[0]);
+      putOn(user, info);
+      tried.push(verdict(info)?.reasons[0]);
+      return undefined;
+    },
+  };
+  const plugins = [...defaultPlugins, trying];
+  const framework = new Framework({ plugins, random: () => 0, after: () => () => {} });
+  const cycle = new Cycle(podInfo(using("a", "other")), snapshot);
+  const placement = framework.schedule(cycle);
+  assert.ok("refusal" in placement);
+  const { signal } = new AbortController();
+  const { diagnosis } = placement.refusal;
+  await framework.postFilter(cycle, diagnosis, { signal, fence: undefined });
+  assert.deepEqual(tried, [
+    undefined,
+    "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already " +
+      "in-use by another pod",
+  ]);
+});

@@ -1,7 +1,9 @@
 import type { Node, PersistentVolume, PersistentVolumeClaim } from "../../../proto/gen/core.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
 import {
+  bytes,
   isBoundClaim,
+  isKeptForClaim,
   isVolumeReachedFrom,
   selectedNode,
   volumeClassOf,
@@ -35,6 +37,8 @@ interface PodVolumes {
   /** Undefined: the claim is bound to a volume that does not exist. */
   readonly bound: readonly (PersistentVolume | undefined)[];
   readonly delayed: readonly Delayed[];
+  /** Volumes that one of the delayed claims may get, on whatever node they are. */
+  readonly free: readonly PersistentVolume[];
 }
 
 const podVolumes = new StateKey<PodVolumes>("VolumeBinding");
@@ -57,14 +61,37 @@ export const volumeBinding: Plugin = {
     return { skip: names.length === 0 };
   },
   filter(cycle, { node }) {
-    const { bound, delayed } = cycle.read(podVolumes);
+    const { bound, delayed, free } = cycle.read(podVolumes);
     if (!node || bound.includes(undefined)) return gone;
     if (bound.some((volume) => volume && !isVolumeReachedFrom(volume, node))) return elsewhere;
-    return choose(delayed, cycle.snapshot.volumes, node) ? undefined : noneFree;
+    return choose(delayed, free, node) ? undefined : noneFree;
+  },
+
+  preScore(cycle) {
+    return (cycle.find(podVolumes)?.free.length ?? 0) === 0 ? "skip" : undefined;
+  },
+  score: {
+    weight: 1,
+    /** Where the claims find volumes of a size that fits them, the data stays near. */
+    points(cycle, { node }) {
+      const { delayed, free } = cycle.read(podVolumes);
+      const choices = node && choose(delayed, free, node);
+      if (!choices || choices.length === 0) return 0;
+      const used = choices.reduce((sum, choice) => sum + shareUsed(choice), 0);
+      return (100 * used) / choices.length;
+    },
   },
 };
 
-const nothing: PodVolumes = { bound: [], delayed: [] };
+/** Of the volume, by the claim; 0: the volume is yet to be made. */
+function shareUsed({ claim, volume }: BindingChoice): number {
+  if (volume === undefined) return 0;
+  const wanted = bytes(claim.spec?.resources?.requests?.["storage"]);
+  const size = bytes(volume.spec?.capacity?.["storage"]);
+  return size > 0 ? Math.min(1, wanted / size) : 0;
+}
+
+const nothing: PodVolumes = { bound: [], delayed: [], free: [] };
 
 function sortClaims({ pod, snapshot }: Cycle, names: readonly string[]): PodVolumes | Refusal {
   const { volumes } = snapshot;
@@ -90,17 +117,29 @@ function sortClaims({ pod, snapshot }: Cycle, names: readonly string[]): PodVolu
       delayed.push({ claim, storageClass });
     } else waits = true;
   }
-  return waits ? refuseForGood(unbound) : { bound, delayed };
+  if (waits) return refuseForGood(unbound);
+  return { bound, delayed, free: delayed.length === 0 ? [] : freeVolumes(delayed, volumes) };
+}
+
+function freeVolumes(
+  delayed: readonly Delayed[],
+  lookup: VolumeLookup,
+): readonly PersistentVolume[] {
+  const classes = new Set(delayed.map(({ claim }) => volumeClassOf(claim)));
+  return lookup.volumes().filter((volume) => {
+    if (delayed.some(({ claim }) => isKeptForClaim(volume, claim))) return true;
+    return !volume.spec?.claimRef && classes.has(volumeClassOf(volume));
+  });
 }
 
 /** For each delayed claim; undefined: the node cannot have them all. No volume is given twice. */
 function choose(
   delayed: readonly Delayed[],
-  lookup: VolumeLookup,
+  volumes: readonly PersistentVolume[],
   node: Node,
 ): readonly BindingChoice[] | undefined {
   if (delayed.length === 0) return [];
-  const reached = lookup.volumes().filter((volume) => isVolumeReachedFrom(volume, node));
+  const reached = volumes.filter((volume) => isVolumeReachedFrom(volume, node));
   const choices: BindingChoice[] = [];
   for (const { claim, storageClass } of delayed) {
     const chosenNode = claim.metadata?.annotations?.[selectedNode];
@@ -114,9 +153,11 @@ function choose(
   return choices;
 }
 
-/** What was found when the node was filtered. */
+/** What the claims get on the node as things are now. */
 export function bindingChoices(cycle: Cycle, node: Node): readonly BindingChoice[] | undefined {
-  return choose(cycle.read(podVolumes).delayed, cycle.snapshot.volumes, node);
+  const { delayed } = cycle.read(podVolumes);
+  // A volume may have been taken since the node was chosen.
+  return choose(delayed, freeVolumes(delayed, cycle.snapshot.volumes), node);
 }
 
 function canBeMade({ provisioner, allowedTopologies = [] }: StorageClass, node: Node): boolean {

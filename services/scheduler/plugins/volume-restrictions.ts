@@ -1,5 +1,6 @@
 import type { Pod, Volume } from "../../../proto/gen/core.ts";
 import { type Cycle, on, type Plugin, refuse, StateKey } from "../framework/mod.ts";
+import type { PodInfo } from "../pod-info.ts";
 import { claimEvents, claimNames, claimsOf } from "./pod-claims.ts";
 
 const diskConflict = refuse("node(s) had no available disk");
@@ -9,8 +10,10 @@ const claimInUse = refuse(
 );
 
 interface Restrictions {
-  /** Another pod has one of the claims that only a single pod may have. */
-  readonly claimInUse: boolean;
+  /** Claims of the pod that only a single pod may have. */
+  readonly single: ReadonlySet<string>;
+  /** Pods that have one of these. */
+  users: number;
   readonly disks: readonly Disk[];
 }
 
@@ -34,13 +37,15 @@ export const volumeRestrictions: Plugin = {
   preFilter(cycle) {
     const { pod } = cycle.pod;
     const disks = disksOf(pod);
-    const found = { claimInUse: isClaimInUse(cycle), disks };
+    const found = { ...singleClaims(cycle), disks };
     cycle.write(restrictions, found);
-    return { skip: !found.claimInUse && disks.length === 0 };
+    return { skip: found.users === 0 && disks.length === 0 };
   },
+  podAdded: (cycle, other) => move(cycle, other, 1),
+  podRemoved: (cycle, other) => move(cycle, other, -1),
   filter(cycle, node) {
-    const { claimInUse: taken, disks } = cycle.read(restrictions);
-    if (taken) return claimInUse;
+    const { users, disks } = cycle.read(restrictions);
+    if (users > 0) return claimInUse;
     if (disks.length === 0) return undefined;
     for (const { pod } of node.pods.values()) {
       const used = disksOf(pod);
@@ -50,21 +55,26 @@ export const volumeRestrictions: Plugin = {
   },
 };
 
-function isClaimInUse({ pod, snapshot }: Cycle): boolean {
+function singleClaims({ pod, snapshot }: Cycle): Pick<Restrictions, "single" | "users"> {
   const single = new Set(
     claimsOf(pod.pod, snapshot.volumes)
       .filter(({ spec }) => spec?.accessModes?.includes("ReadWriteOncePod"))
       .map(({ metadata }) => metadata?.name ?? ""),
   );
-  if (single.size === 0) return false;
-  const { namespace } = pod.pod.metadata ?? {};
-  return snapshot.nodes.some((node) =>
-    [...node.pods.values()].some(
-      (other) =>
-        other.pod.metadata?.namespace === namespace &&
-        claimNames(other.pod).some((name) => single.has(name)),
-    ),
-  );
+  let users = 0;
+  for (const node of single.size === 0 ? [] : snapshot.nodes) {
+    for (const other of node.pods.values()) if (uses(other, pod, single)) users++;
+  }
+  return { single, users };
+}
+
+function uses(other: PodInfo, { namespace }: PodInfo, single: ReadonlySet<string>): boolean {
+  return other.namespace === namespace && claimNames(other.pod).some((name) => single.has(name));
+}
+
+function move(cycle: Cycle, other: PodInfo, sign: 1 | -1): void {
+  const found = cycle.read(restrictions);
+  if (uses(other, cycle.pod, found.single)) found.users += sign;
 }
 
 function conflicts(one: Disk, other: Disk): boolean {
