@@ -60,6 +60,7 @@ import { addIssuerPaths } from "./faces/rest/issuer-paths.ts";
 import { metricsResponse } from "./faces/rest/metrics-path.ts";
 import { type RestBounds, RestServer } from "./faces/rest/server.ts";
 import { upgradeHandler } from "./faces/rest/streams/upgrade.ts";
+import { keepFlowSchemaStatus } from "./flow-schema-status.ts";
 import type { JoinInfo } from "./join-policy.ts";
 import { limits } from "./limits.ts";
 import { addApiMetrics } from "./metrics.ts";
@@ -177,6 +178,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   const undoStatus = store.onStatus((status) => readiness.storeChanged(status));
   readiness.onChange(() => setHealth(health, server, readiness.ready));
   setHealth(health, server, readiness.ready);
+  keepFlowSchemaStatus(backend, stopping.signal);
   backend.cache.start();
   const prepared = (async () => {
     await prepare(backend, readiness, stopping.signal);

@@ -13,12 +13,17 @@ export async function startBrowser(): Promise<Browser> {
   return await chromium.launch({ executablePath: locate("chromium") ?? "", args });
 }
 
-/** Pictures are kept here, for people to look at. */
-const pictures = process.env["TRIREME_ARTEFACTS"] ?? join(tmpdir(), "trireme-pictures");
+/** Pictures and pages are kept here, for people to look at. */
+const artefacts = process.env["TRIREME_ARTEFACTS"] ?? join(tmpdir(), "trireme-artefacts");
+
+/** Where a file of this name is kept. */
+export function artefact(name: string): string {
+  mkdirSync(artefacts, { recursive: true });
+  return join(artefacts, name);
+}
 
 export async function picture(page: Page, name: string): Promise<Buffer> {
-  mkdirSync(pictures, { recursive: true });
-  return await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+  return await page.screenshot({ path: artefact(`${name}.png`), fullPage: true });
 }
 
 export interface Watched {

@@ -1,13 +1,11 @@
 /** Reports in a browser: wide and narrow, light and dark, on paper. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { renderReport } from "../../services/load/report/page.ts";
 import { sampleDrill, sampleLoad } from "../load/sample-report.ts";
-import { misplacedTexts, needsBrowser, picture, startBrowser, watch } from "./browser.ts";
+import { artefact, misplacedTexts, needsBrowser, picture, startBrowser, watch } from "./browser.ts";
 
 const views = [
   { name: "wide", width: 1_100, colorScheme: "light", media: "screen" },
@@ -27,19 +25,17 @@ function luminance(color: string): number {
 
 describe("reports", needsBrowser, () => {
   let browser: Browser;
-  const folder = mkdtempSync(join(tmpdir(), "trireme-report-"));
   before(async () => {
     browser = await startBrowser();
   });
   after(async () => {
     await browser.close();
-    rmSync(folder, { recursive: true });
   });
 
   for (const [report, data] of Object.entries({ drill: sampleDrill(), load: sampleLoad() })) {
     for (const { name, width, colorScheme, media } of views) {
       test(`${report}, ${name}: nothing overlaps, nothing fails, nothing is fetched`, async () => {
-        const file = join(folder, `${report}.html`);
+        const file = artefact(`report-${report}.html`);
         writeFileSync(file, renderReport(data));
         const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
         await page.emulateMedia({ media, colorScheme });

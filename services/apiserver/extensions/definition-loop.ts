@@ -1,24 +1,22 @@
 /**
  * Keeps the status of definitions: accepts names, establishes, and deletes the objects of a
- * definition that is deleted. The master whose replica leads does it at once; the others look after
- * it when it stays undone. Level-based: each round starts from the cache and writes with the
- * resourceVersion seen there, so it does not matter who does it, or how often.
+ * definition that is deleted. Each round starts from the cache and writes with the resourceVersion seen
+ * there (see {@link LeadingLoop}).
  */
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import type { Cancel } from "../../../ha/runtime/types.ts";
 import type {
   CustomResourceDefinition,
   CustomResourceDefinitionStatus,
 } from "../../../proto/gen/apiextensions.ts";
 import { cleanupFinalizer } from "../../kinds/apiextensions/custom-resource-definition/custom-resource-definition.ts";
 import { type Document, isConditionTrue, type Resource, withCondition } from "../../kinds/mod.ts";
-import { limits } from "../limits.ts";
 import { createSelection } from "../storage/selection.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "../verbs/backend.ts";
 import { documentBody } from "../verbs/body.ts";
 import { internalCall } from "../verbs/call.ts";
 import { removeCollection } from "../verbs/delete.ts";
+import { LeadingLoop } from "../verbs/leading-loop.ts";
 import { waitForCache } from "../verbs/resource-version.ts";
 import { update } from "../verbs/update.ts";
 import { statusOf, type UsedNames } from "./names.ts";
@@ -29,63 +27,29 @@ const loopUser = { name: "system:apiserver", groups: ["system:masters", "system:
 export class DefinitionLoop {
   readonly #backend: Backend;
   readonly #definitions: Resource;
-  readonly #forgetStatus: () => void;
-  #leads = false;
-  #running = false;
-  #again = false;
-  #closed = false;
-  #timer: Cancel | undefined;
-  #delay: number = limits.retryMinMillis;
+  readonly #loop: LeadingLoop;
 
   constructor(backend: Backend, definitions: Resource) {
     this.#backend = backend;
     this.#definitions = definitions;
-    this.#forgetStatus = backend.store.onStatus(({ role }) => {
-      const before = this.#leads;
-      this.#leads = role === "leader";
-      if (this.#leads && !before) this.changed();
-    });
+    this.#loop = new LeadingLoop(backend, (closed) => this.#round(closed));
   }
 
   /** Something may be to do. */
   changed(): void {
-    if (this.#closed) return;
-    if (this.#leads) void this.#rounds();
-    else this.#later(limits.definitionStandbyMillis);
+    this.#loop.changed();
   }
 
   close(): void {
-    this.#closed = true;
-    this.#timer?.();
-    this.#forgetStatus();
+    this.#loop.close();
   }
 
-  #later(millis: number): void {
-    if (this.#closed) return;
-    this.#timer?.();
-    this.#timer = this.#backend.clock.after(millis, () => void this.#rounds());
-  }
-
-  async #rounds(): Promise<void> {
-    this.#again = true;
-    if (this.#running) return;
-    this.#running = true;
-    try {
-      while (this.#again && !this.#closed) {
-        this.#again = false;
-        await this.#round();
-      }
-    } finally {
-      this.#running = false;
-    }
-  }
-
-  async #round(): Promise<void> {
+  async #round(closed: () => boolean): Promise<boolean> {
     const objects = this.#objects();
     const names = new NamesInUse(this.#backend, objects);
     let pending = false;
     for (const object of objects) {
-      if (this.#closed) return;
+      if (closed()) return false;
       try {
         if (await this.#settle(object, names)) pending = true;
       } catch (thrown) {
@@ -97,10 +61,7 @@ export class DefinitionLoop {
         log.warn("a definition's status could not be written", { name: object.name, message });
       }
     }
-    this.#delay = pending
-      ? Math.min(this.#delay * 2, limits.retryMaxMillis)
-      : limits.retryMinMillis;
-    if (pending) this.#later(this.#delay);
+    return pending;
   }
 
   /** The oldest first: it comes before others that want its names. */
