@@ -9,6 +9,7 @@ import {
 } from "../../../proto/gen/etcd.ts";
 import { type CallSettings, type ClientTls, connect, parseAddress } from "../../rpc/mod.ts";
 import { Code, StatusError } from "../../runtime/status-error.ts";
+import { type Span, traceparentHeader } from "../../runtime/trace.ts";
 import type { Log } from "../../runtime/types.ts";
 import { storeErrors } from "../../store/mod.ts";
 import { etcdLimits } from "../limits.ts";
@@ -70,6 +71,8 @@ export interface CallOptions {
   /** Of one attempt; default `callMillis`. */
   readonly attemptMillis?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Of a traced request: the member is told of its trace, and may make spans of its own. */
+  readonly span?: Span | undefined;
 }
 
 type Body<T> = (endpoint: Endpoint, settings: CallSettings) => Promise<T>;
@@ -128,7 +131,7 @@ export class Endpoints {
       const endpoint = this.current;
       try {
         return await body(endpoint, {
-          metadata: options.serializable === true ? new Metadata() : needsLeader(),
+          metadata: metadataFor(options),
           deadlineMillis: options.attemptMillis ?? externalLimits.callMillis,
           signal,
         });
@@ -151,6 +154,12 @@ export class Endpoints {
     this.closing.abort();
     for (const endpoint of this.all) endpoint.close();
   }
+}
+
+function metadataFor({ serializable, span }: CallOptions): Metadata {
+  const metadata = serializable === true ? new Metadata() : needsLeader();
+  if (span !== undefined) metadata.set(traceparentHeader, span.traceparent);
+  return metadata;
 }
 
 /** A member without a leader refuses at once, instead of letting the call wait for its timeout. */

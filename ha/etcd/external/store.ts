@@ -102,10 +102,10 @@ class EtcdStore implements Store {
   }
 
   async txn(request: TxnRequest, options: WriteOptions = {}): Promise<TxnResponse> {
-    const { requestId, signal } = options;
+    const { requestId, signal, span } = options;
     checkRequestId(requestId, defaultStoreLimits);
     checkTxn(request, defaultStoreLimits);
-    if (requestId === undefined) return this.send(request, { repeatable: false, signal });
+    if (requestId === undefined) return this.send(request, { repeatable: false, signal, span });
     for (let attempt = 1; ; attempt++) {
       const lease = await this.markerLeases.current();
       try {
@@ -114,7 +114,7 @@ class EtcdStore implements Store {
           await this.send(marked, {
             repeatable: true,
             attemptMillis: externalLimits.markedCallMillis,
-            signal,
+            ...{ signal, span },
           }),
           requestId,
         );
