@@ -234,6 +234,23 @@ test("long lists beyond what is compressed at once are sent as they are", async 
   }
 });
 
+test("a list that fails before it is sent is told as an error, and holds no seats", async () => {
+  const single = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+  const refused = await world.ask(pods, { headers: { ...bare, accept: single } });
+  assert.equal(refused.status, 406, refused.text);
+  const sealed = Buffer.from(`k8s:enc:aescbc:v1:key:${"x".repeat(limits.streamedListBytes)}`);
+  const key = Buffer.from("/registry/secrets/default/sealed");
+  const success = [{ op: "put", key, value: sealed } as const];
+  await world.store.txn({ compares: [], success, failure: [] });
+  const failed = await world.ask("/api/v1/namespaces/default/secrets", { headers: bare });
+  assert.equal(failed.status, 500);
+  assert.match(failed.json.message, /unable to transform key/);
+  const { text } = await ask("/metrics");
+  const seats =
+    /^apiserver_flowcontrol_current_executing_seats\{priority_level="global-default"\} (\d+)$/m;
+  assert.equal(seats.exec(text)?.[1], "0");
+});
+
 const pieceBytes = 64 * 1024;
 
 interface Opened {

@@ -12,9 +12,10 @@ const nothing = new Uint8Array(0);
 /** `<Kind>List`. Rejects when the caller has left meanwhile. */
 export async function typedList(
   resource: Resource,
-  { metadata, items, release }: ListPage,
+  page: ListPage,
   { signal }: Pick<Call, "signal">,
 ): Promise<ListMessage> {
+  const { metadata, items, release } = page;
   const format: ItemFormat = {
     ...{ head: listHead(resource, metadata), separator: nothing, tail: nothing },
     itemsOfPiece: Number.POSITIVE_INFINITY,
@@ -25,19 +26,20 @@ export async function typedList(
       return start + protobuf.length;
     },
   };
-  const length = await lengthOf(items, format, format.roomOf, signal);
+  const length = await lengthOf(page, format, format.roomOf, signal);
   return new ListMessage(length, new ListPieces(items, format, release));
 }
 
 /** The `Document` of the dynamic service whose text is the list. Rejects as `typedList`. */
 export async function dynamicList(
   resource: Resource,
-  { metadata, items, release }: ListPage,
+  page: ListPage,
   { signal, warnings }: Pick<Call, "signal" | "warnings">,
 ): Promise<ListMessage & DocumentMessage> {
+  const { metadata, items, release } = page;
   const list = { apiVersion: apiVersionOf(resource), kind: listKindOf(resource), metadata };
   const json = jsonFormat(list, items);
-  const text = await lengthOf(items, json, ({ jsonLength }) => jsonLength, signal);
+  const text = await lengthOf(page, json, ({ jsonLength }) => jsonLength, signal);
   const before = new Uint8Array(fieldBytes(text) - text);
   writeFieldHead(before, 0, jsonTag, text);
   const after = DocumentMessage.encode({ warnings }).finish();
@@ -60,9 +62,12 @@ const itemsOfStep = 16;
 /** So many lengths are added up without a pause. */
 const lengthsAtOnce = 1_000;
 
-/** Of all items with what is around them; makes the bytes of those that have none yet. */
+/**
+ * Of all items with what is around them; makes the bytes of those that have none yet. Releases the
+ * page when that fails.
+ */
 async function lengthOf(
-  items: readonly StoredObject[],
+  { items, release }: ListPage,
   { head, separator, tail }: ItemFormat,
   bytesOf: (object: StoredObject) => number,
   signal: AbortSignal | undefined,
@@ -76,8 +81,13 @@ async function lengthOf(
     return at < items.length;
   };
   const isQuick = items.length <= itemsOfStep || items.every(({ hasProtobuf }) => hasProtobuf);
-  if (isQuick && items.length <= lengthsAtOnce) while (step());
-  else await pieceTurns.inSlices(step, signal);
+  try {
+    if (isQuick && items.length <= lengthsAtOnce) while (step());
+    else await pieceTurns.inSlices(step, signal);
+  } catch (thrown) {
+    release();
+    throw thrown;
+  }
   return bytes;
 }
 

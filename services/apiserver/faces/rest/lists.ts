@@ -62,16 +62,22 @@ export function documentBytes(
  */
 export function listBody(resource: Resource, page: ListPage, form: Form): Uint8Array | ListBody {
   const { items, release } = page;
-  const pieces = new ListPieces(items, formatOf(resource, page, form), release);
-  let bytes = 0;
-  for (const { size } of items) bytes += size;
-  if (bytes >= limits.streamedListBytes) return new ListBody(pieces);
+  let isSent = false;
   try {
+    const pieces = new ListPieces(items, formatOf(resource, page, form), release);
+    let bytes = 0;
+    for (const object of items) {
+      bytes += object.size;
+      // Its error must come before the head of the answer.
+      if (!object.readable) object.text();
+    }
+    isSent = bytes >= limits.streamedListBytes;
+    if (isSent) return new ListBody(pieces);
     const all: Uint8Array[] = [];
     for (let piece = next(pieces); piece !== undefined; piece = next(pieces)) all.push(piece);
     return Buffer.concat(all);
   } finally {
-    pieces.close();
+    if (!isSent) release();
   }
 }
 
@@ -96,8 +102,14 @@ class ListBody implements ReadyIterator<Uint8Array>, PieceBody {
 
   async next(): Promise<IteratorResult<Uint8Array>> {
     if (this.#closed) return over;
-    const value = await pieceTurns.piece(() => (this.#closed ? undefined : next(this.source)));
-    return value === undefined ? this.return() : { done: false, value };
+    try {
+      const value = await pieceTurns.piece(() => (this.#closed ? undefined : next(this.source)));
+      return value === undefined ? this.return() : { done: false, value };
+    } catch (thrown) {
+      // Some readers do not return an iterator that has failed.
+      await this.return();
+      throw thrown;
+    }
   }
 
   return(): Promise<IteratorResult<Uint8Array>> {
