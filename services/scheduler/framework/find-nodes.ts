@@ -34,7 +34,10 @@ export function findNodes(
 ): FoundNodes | { readonly placement: Placement } {
   const prepared = preFilter(plugins, cycle);
   if ("placement" in prepared) return prepared;
-  const { nodes } = cycle.snapshot;
+  const all = cycle.snapshot.nodes;
+  const { allowed } = prepared;
+  const named = allowed && [...allowed.names].flatMap((name) => cycle.snapshot.node(name) ?? []);
+  const nodes = named ?? all;
   const nominated = nominatedNode(cycle);
   if (nominated && verdictOn(prepared, cycle, nominated) === undefined) {
     return { nodes: [nominated], examined: 0 };
@@ -50,8 +53,11 @@ export function findNodes(
     if (why) refused.push([node, why]);
     else found.push(node);
   }
-  if (found.length > 0) return { nodes: found, examined };
-  return { placement: explainDiagnosis(nodes.length, new Map(refused)) };
+  // Where only some nodes were looked at, the next search begins where this one did.
+  if (found.length > 0) return { nodes: found, examined: allowed ? 0 : examined };
+  const others = allowed ? all.filter(({ name }) => !allowed.names.has(name)) : [];
+  const left = others.map((node): [NodeInfo, Refused] => [node, allowed?.others as Refused]);
+  return { placement: explainDiagnosis(all.length, new Map([...refused, ...left])) };
 }
 
 export interface Refused {

@@ -1,4 +1,9 @@
-import type { NodeSelector, Pod, PreferredSchedulingTerm } from "../../../proto/gen/core.ts";
+import type {
+  NodeSelector,
+  NodeSelectorTerm,
+  Pod,
+  PreferredSchedulingTerm,
+} from "../../../proto/gen/core.ts";
 import { matchesTerm, selectsNode } from "../../kinds/mod.ts";
 import { normalizeHighest, on, type Plugin, refuseForGood } from "../framework/mod.ts";
 
@@ -14,9 +19,12 @@ export const nodeAffinity: Plugin = {
       ({ pod }, { next }) => next === undefined || selectsNode(pod, next),
     ),
   ],
-  preFilter: ({ pod }) => ({
-    skip: Object.keys(pod.pod.spec?.nodeSelector ?? {}).length === 0 && !requiredOf(pod.pod),
-  }),
+  preFilter({ pod }) {
+    const required = requiredOf(pod.pod);
+    const skip = Object.keys(pod.pod.spec?.nodeSelector ?? {}).length === 0 && !required;
+    const nodeNames = required && namesOf(required.nodeSelectorTerms ?? []);
+    return { skip, ...(nodeNames && { nodeNames }) };
+  },
   filter: ({ pod }, { node }) => (node && selectsNode(pod.pod, node) ? undefined : otherLabels),
   preScore: ({ pod }) => (preferredOf(pod.pod).length === 0 ? "skip" : undefined),
   score: {
@@ -34,6 +42,20 @@ export const nodeAffinity: Plugin = {
 
 function requiredOf({ spec }: Pod): NodeSelector | undefined {
   return spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+}
+
+/** The nodes that the terms name, when each of them names some: no other can match. */
+function namesOf(terms: readonly NodeSelectorTerm[]): ReadonlySet<string> | undefined {
+  const names = new Set<string>();
+  for (const { matchFields = [] } of terms) {
+    const named = matchFields.filter(
+      ({ key, operator }) => key === "metadata.name" && operator === "In",
+    );
+    const [first, ...others] = named.map(({ values = [] }) => values);
+    if (first === undefined) return undefined;
+    for (const name of first) if (others.every((values) => values.includes(name))) names.add(name);
+  }
+  return terms.length === 0 ? undefined : names;
 }
 
 function preferredOf({ spec }: Pod): readonly PreferredSchedulingTerm[] {
