@@ -87,6 +87,29 @@ export interface AdmissionPlugin {
  */
 export const againNote = "again";
 
+/** The work is a span of its own, if the request has one. */
+function spanned(
+  name: string,
+  request: AdmissionRequest,
+  work: (request: AdmissionRequest) => Promise<void>,
+): Promise<void> {
+  const { traced } = request;
+  if (traced?.span === undefined) return work(request);
+  return inSpan(traced, name, (span) => work({ ...request, traced: { span } }));
+}
+
+/** One after the other; those that are done at once cost no turn of the loop. */
+async function call(
+  hook: "mutate" | "validate",
+  plugins: readonly AdmissionPlugin[],
+  request: AdmissionRequest,
+): Promise<void> {
+  for (const plugin of plugins) {
+    const working = plugin[hook]?.(request);
+    if (working !== undefined) await working;
+  }
+}
+
 /** Runs its plugins in the order in which they are listed. */
 export class AdmissionChain {
   readonly #plugins: readonly AdmissionPlugin[];
@@ -97,47 +120,29 @@ export class AdmissionChain {
   }
 
   mutate(request: AdmissionRequest): Promise<void> {
-    const { traced } = request;
-    if (traced?.span === undefined) return this.#mutate(request);
-    return inSpan(traced, "admission mutate", (span) =>
-      this.#mutate({ ...request, traced: { span } }),
-    );
-  }
-
-  async #mutate(request: AdmissionRequest): Promise<void> {
-    const plugins = this.#pluginsOf(request);
-    for (const plugin of plugins) await plugin.mutate?.(request);
-    if (!request.notes.has(againNote)) return;
-    for (const plugin of plugins) await plugin.mutate?.(request);
-    request.notes.delete(againNote);
+    return spanned("admission mutate", request, async (each) => {
+      const plugins = this.#pluginsOf(each);
+      await call("mutate", plugins, each);
+      if (!each.notes.has(againNote)) return;
+      await call("mutate", plugins, each);
+      each.notes.delete(againNote);
+    });
   }
 
   /** For what is no write of the resource's objects: a connection, an eviction, a binding. */
   check(request: AdmissionRequest): Promise<void> {
-    const { traced } = request;
-    if (traced?.span === undefined) return this.#check(request);
-    return inSpan(traced, "admission check", (span) =>
-      this.#check({ ...request, traced: { span } }),
-    );
-  }
-
-  async #check(request: AdmissionRequest): Promise<void> {
-    const dynamic = this.#plugins.filter((plugin) => plugin.dynamic);
-    for (const plugin of dynamic) await plugin.mutate?.(request);
-    request.notes.delete(againNote);
-    for (const plugin of dynamic) await plugin.validate?.(request);
+    return spanned("admission check", request, async (each) => {
+      const dynamic = this.#plugins.filter((plugin) => plugin.dynamic);
+      await call("mutate", dynamic, each);
+      each.notes.delete(againNote);
+      await call("validate", dynamic, each);
+    });
   }
 
   validate(request: AdmissionRequest): Promise<void> {
-    const { traced } = request;
-    if (traced?.span === undefined) return this.#validate(request);
-    return inSpan(traced, "admission validate", (span) =>
-      this.#validate({ ...request, traced: { span } }),
+    return spanned("admission validate", request, (each) =>
+      call("validate", this.#pluginsOf(each), each),
     );
-  }
-
-  async #validate(request: AdmissionRequest): Promise<void> {
-    for (const plugin of this.#pluginsOf(request)) await plugin.validate?.(request);
   }
 
   companions(request: AdmissionRequest): Companions {
