@@ -2,10 +2,10 @@
  * The API of three masters under load, as `trireme up` starts them, over gRPC and over REST,
  * directly and through the balancers: what a call costs in CPU, over all masters and balancers, and
  * how many a second they answer. Calls go to the servers in turn. What the cluster costs when
- * nothing is asked is taken off. A REST API of others is measured beside it with `--against`: a
+ * nothing is asked is taken off. A REST API of others takes turns with it with `--against`: a
  * kubeconfig or an https:// URL; with the ids of its processes, if they run here, in CPU as well.
  *
- *   npm run bench -- api [--seconds 5] [--watchers 1000] [--pods 5000] [--faces grpc,rest]
+ *   npm run bench -- api [--seconds 3] [--rounds 3] [--watchers 1000] [--pods 5000] [--faces grpc,rest]
  *     [--against KUBECONFIG|URL [--token T] [--ca FILE] [--pids N,N]]
  *
  * `--faces` chooses among grpc, rest, grpc-balanced and rest-balanced.
@@ -16,7 +16,7 @@ import { TestCluster } from "../e2e/cluster.ts";
 import { freeBasePort } from "../ports.ts";
 import { type ApiFace, grpcFace, restFace } from "./api/faces.ts";
 import { LeanClient } from "./api/lean-client.ts";
-import { measureApi } from "./api/measure.ts";
+import { Meter, measureApi, type Subject } from "./api/measure.ts";
 import { RestClient } from "./api/rest-client.ts";
 import { type RestTarget, targetOf } from "./api/target.ts";
 import { tellApi } from "./api/tell.ts";
@@ -27,21 +27,22 @@ const faceNames = ["grpc", "rest", "grpc-balanced", "rest-balanced"] as const;
 const connectionsEach = 2;
 
 export async function run(args: readonly string[]): Promise<void> {
-  const { seconds, watchers, pods, faces, against, pids } = parse(args);
+  const { seconds, rounds, watchers, pods, faces, against, pids } = parse(args);
   const cluster = new TestCluster(await freeBasePort());
   const opened: ApiFace[] = [];
   try {
     await cluster.up(["--nodes", "1"]);
-    for (const name of faces) opened.push(await open(name, cluster));
     const servers = [...cluster.endpoints.masters, ...cluster.endpoints.balancers];
-    const own = servers.map(({ pid }) => pid).filter((pid) => pid !== undefined);
-    const load = { millis: seconds * 1_000, watchers, pods };
-    const results = await measureApi(opened, own, load);
-    if (against !== undefined) {
-      const foreign = await openForeign(against);
-      opened.push(foreign);
-      results.push(...(await measureApi([foreign], pids, load)));
-    }
+    const own = new Meter(servers.map(({ pid }) => pid).filter((pid) => pid !== undefined));
+    const subjects: Subject[] = [];
+    const add = (face: ApiFace, meter: Meter) => {
+      opened.push(face);
+      subjects.push({ face, meter });
+    };
+    for (const name of faces) add(await open(name, cluster), own);
+    if (against !== undefined) add(await openForeign(against), new Meter(pids));
+    const load = { millis: seconds * 1_000, rounds, watchers, pods };
+    const results = await measureApi(subjects, load);
     tellApi(results);
   } finally {
     for (const face of opened) face.close();
@@ -76,7 +77,8 @@ function parse(args: readonly string[]) {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      seconds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "3" },
+      rounds: { type: "string", default: "3" },
       watchers: { type: "string", default: "1000" },
       pods: { type: "string", default: "5000" },
       faces: { type: "string", default: faceNames.join(",") },
@@ -86,7 +88,7 @@ function parse(args: readonly string[]) {
       pids: { type: "string" },
     },
   });
-  const number = (name: "seconds" | "watchers" | "pods", most: number): number => {
+  const number = (name: "seconds" | "rounds" | "watchers" | "pods", most: number): number => {
     const value = Number(values[name]);
     if (Number.isInteger(value) && value >= 1 && value <= most) return value;
     throw new Error(`--${name} ${values[name]}: must be a whole number in 1..${most}`);
@@ -99,6 +101,7 @@ function parse(args: readonly string[]) {
   const { against, token, ca, pids } = values;
   return {
     seconds: number("seconds", 60),
+    rounds: number("rounds", 20),
     watchers: number("watchers", 10_000),
     pods: number("pods", 100_000),
     faces,

@@ -1,4 +1,7 @@
-/** The loads of the API benchmark. All faces are given each load before the next one. */
+/**
+ * The loads of the API benchmark. All faces are given each load before the next one, in turns, several
+ * times over: what is told is the median of the rounds, with the latencies of all of them.
+ */
 import { cpuMicros } from "../store/processes.ts";
 import type { ApiFace } from "./faces.ts";
 
@@ -10,8 +13,15 @@ const fanOutMillisMax = 60_000;
 
 export interface Load {
   readonly millis: number;
+  readonly rounds: number;
   readonly watchers: number;
   readonly pods: number;
+}
+
+/** A way into a cluster, and the processes that serve it as far as they are known. */
+export interface Subject {
+  readonly face: ApiFace;
+  readonly meter: Meter;
 }
 
 export interface Measured {
@@ -20,6 +30,9 @@ export interface Measured {
   readonly perSecond: number;
   /** NaN where the processes of the servers are not known. */
   readonly cpuMicrosEach: number;
+  /** From a request to its answer; NaN for events, which nobody asks for. */
+  readonly p50Millis: number;
+  readonly p99Millis: number;
 }
 
 type Request = (face: ApiFace) => Promise<void>;
@@ -29,45 +42,95 @@ let names = 0;
 const run = `bench-${Date.now().toString(36)}`;
 const uniqueName = () => `${run}-${names++}`;
 
-/** `pids`: of all processes that serve the faces. */
+/** Each face reads what it has written itself: they may lead into different clusters. */
 export async function measureApi(
-  faces: readonly ApiFace[],
-  pids: readonly number[],
-  { millis, watchers, pods }: Load,
+  subjects: readonly Subject[],
+  { millis, rounds, watchers, pods }: Load,
 ): Promise<Measured[]> {
-  const [first] = faces;
-  if (first === undefined) return [];
   const read = uniqueName();
-  await first.createConfigMap(read, "read");
+  for (const { face } of subjects) {
+    // Faces of one cluster share it.
+    await face.createConfigMap(read, "read").catch((error: Error) => {
+      if (!/AlreadyExists|already exists|409/.test(error.message)) throw error;
+    });
+  }
   const kinds: readonly (readonly [string, Request])[] = [
     ["create ConfigMap 256 B", (face) => face.createConfigMap(uniqueName(), "bench")],
     ["create Pod 2 KB", (face) => face.createPod(uniqueName(), "bench")],
     ["get linearizable", (face) => face.getConfigMap(read)],
   ];
-  const meter = new Meter(pids);
-  for (const face of faces) {
-    for (const [, request] of kinds) await meter.run(() => request(face), 64, warmMillis);
+  for (const { face } of subjects) {
+    for (const [, request] of kinds) await loaded(() => request(face), 64, warmMillis, []);
   }
-  await meter.measureIdle();
+  await Promise.all([...new Set(subjects.map(({ meter }) => meter))].map((each) => each.rest()));
   const results: Measured[] = [];
   const measure = async (load: string, request: Request, atOnce: number) => {
-    for (const face of faces) {
-      const measured = await meter.run(() => request(face), atOnce, millis);
-      results.push({ load, face: face.name, ...measured });
+    const seen = subjects.map(({ face, meter }) => ({ face, meter, latencies: [] as number[] }));
+    const found = seen.map(() => [] as Rate[]);
+    for (let round = 0; round < rounds; round++) {
+      for (const [at, { face, meter, latencies }] of seen.entries()) {
+        const body = () => loaded(() => request(face), atOnce, millis, latencies);
+        found[at]?.push(await meter.of(body));
+      }
+    }
+    for (const [at, { face, latencies }] of seen.entries()) {
+      latencies.sort((a, b) => a - b);
+      const of = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
+      const rate = median(found[at] ?? []);
+      results.push({ load, face: face.name, ...rate, p50Millis: of(0.5), p99Millis: of(0.99) });
     }
   };
   for (const [name, request] of kinds) {
     for (const atOnce of [64, 1]) await measure(`${name}, ${atOnce} at once`, request, atOnce);
   }
   const listed = `${run}-listed-${names++}`;
-  await fill(first, listed, pods);
+  const filled = new Set<Meter>();
+  for (const { face, meter } of subjects) {
+    if (!filled.has(meter)) await fill(face, listed, pods);
+    filled.add(meter);
+  }
   await measure(`list of ${pods} pods`, (face) => face.listPods(listed), 1);
-  for (const face of faces) results.push(await fanOut(face, meter, watchers, millis));
+  for (const { face, meter } of subjects) results.push(await fanOut(face, meter, watchers, millis));
   return results;
 }
 
-/** CPU of some processes, less what they use when nothing is asked. */
-class Meter {
+interface Rate {
+  readonly perSecond: number;
+  readonly cpuMicrosEach: number;
+}
+
+function median(rates: readonly Rate[]): Rate {
+  const middle = (values: readonly number[]) =>
+    values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+  return {
+    perSecond: middle(rates.map(({ perSecond }) => perSecond)),
+    cpuMicrosEach: middle(rates.map(({ cpuMicrosEach }) => cpuMicrosEach)),
+  };
+}
+
+/** So many calls at once for so long; all that were begun in that time count. */
+async function loaded(
+  request: () => Promise<void>,
+  atOnce: number,
+  millis: number,
+  latencies: number[],
+): Promise<number> {
+  const began = performance.now();
+  let count = 0;
+  const loop = async () => {
+    for (let now = began; now - began < millis; count++) {
+      await request();
+      const after = performance.now();
+      latencies.push(after - now);
+      now = after;
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, loop));
+  return count;
+}
+
+/** CPU of the processes of one cluster, less what they use when nothing is asked. */
+export class Meter {
   readonly #pids: readonly number[];
   /** CPU µs in a second. */
   #idle = 0;
@@ -76,36 +139,21 @@ class Meter {
     this.#pids = pids;
   }
 
-  async measureIdle(): Promise<void> {
+  /** Measures what they use at rest. */
+  async rest(): Promise<void> {
     const before = this.#cpu();
     await new Promise((resolve) => setTimeout(resolve, idleMillis));
     this.#idle = ((this.#cpu() - before) * 1_000) / idleMillis;
   }
 
   /** `body` answers how much it did. */
-  async of(body: () => Promise<number>) {
+  async of(body: () => Promise<number>): Promise<Rate> {
     const before = this.#cpu();
     const began = performance.now();
     const count = await body();
     const elapsed = (performance.now() - began) / 1_000;
     const micros = this.#cpu() - before - this.#idle * elapsed;
     return { perSecond: count / elapsed, cpuMicrosEach: micros / count };
-  }
-
-  /** So many calls at once for so long; all that were begun in that time count. */
-  run(request: () => Promise<void>, atOnce: number, millis: number) {
-    return this.of(async () => {
-      const began = performance.now();
-      let count = 0;
-      const loop = async () => {
-        while (performance.now() - began < millis) {
-          await request();
-          count++;
-        }
-      };
-      await Promise.all(Array.from({ length: atOnce }, loop));
-      return count;
-    });
   }
 
   #cpu(): number {
@@ -166,5 +214,6 @@ async function fanOut(
     await all(made * watchers);
     return (made - 1) * watchers;
   });
-  return { load: `watch events to ${watchers} watchers`, face: face.name, ...measured };
+  const latency = { p50Millis: Number.NaN, p99Millis: Number.NaN };
+  return { load: `watch events to ${watchers} watchers`, face: face.name, ...measured, ...latency };
 }

@@ -14,13 +14,22 @@ export function tellApi(results: readonly Measured[]): void {
         `${load}, ${each.face}`,
         shown(each.perSecond),
         shown(each.cpuMicrosEach),
+        shown(each.p50Millis),
+        shown(each.p99Millis),
         same || like === undefined ? "" : ratio(each.cpuMicrosEach, like.cpuMicrosEach),
         same || foreign === undefined ? "" : ratio(each.perSecond, foreign.perSecond),
         same || foreign === undefined ? "" : ratio(each.cpuMicrosEach, foreign.cpuMicrosEach),
       ];
     });
   });
-  const head = ["three masters, TLS", "per second", "CPU µs each", "CPU / gRPC's"];
+  const head = [
+    "three masters, TLS",
+    "per second",
+    "CPU µs each",
+    "p50 ms",
+    "p99 ms",
+    "CPU / gRPC's",
+  ];
   console.log(table([...head, "rate / other's", "CPU / other's"], rows));
   console.log(JSON.stringify(results));
 }
