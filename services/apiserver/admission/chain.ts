@@ -34,7 +34,7 @@ export interface AdmissionRequest {
 }
 
 /** `level` Request: only where the audit log has the request's body, which the value shows. */
-export type Annotate = (key: string, value: string, level?: "Request") => void;
+type Annotate = (key: string, value: string, level?: "Request") => void;
 
 /** What else the transaction of a write must check and change. */
 export interface Companions {

@@ -30,7 +30,7 @@ export interface Measured {
   readonly perSecond: number;
   /** NaN where the processes of the servers are not known. */
   readonly cpuMicrosEach: number;
-  /** From a request to its answer; NaN for events, which nobody asks for. */
+  /** From a request to its answer; NaN for events, which come unasked. */
   readonly p50Millis: number;
   readonly p99Millis: number;
 }
