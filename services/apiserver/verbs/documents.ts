@@ -109,6 +109,7 @@ export function contextOf({ user, subresource }: AdmissionRequest): WriteContext
 
 /** Has a part whose changes `metadata.generation` counts. */
 export function countsGenerations(resource: Resource): boolean {
+  if (resource.countsGenerations === false) return false;
   if (resource.desiredState !== undefined) return true;
   return resource.subresources.status && resource.schema.hasField("spec");
 }

@@ -19,6 +19,7 @@ export const apiService = defineKind({
   message: "trireme.apiregistration.v1.APIService",
   codec: APIService,
   service: APIServicesService,
+  countsGenerations: false,
   allowUnconditionalUpdate: false,
   categories: ["api-extensions"],
   nameRule: "path",

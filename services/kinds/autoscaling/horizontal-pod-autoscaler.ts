@@ -32,6 +32,7 @@ export const horizontalPodAutoscaler = defineKind({
   message: "trireme.autoscaling.v2.HorizontalPodAutoscaler",
   codec: HorizontalPodAutoscaler,
   service: HorizontalPodAutoscalersService,
+  countsGenerations: false,
   shortNames: ["hpa"],
   categories: ["all"],
 

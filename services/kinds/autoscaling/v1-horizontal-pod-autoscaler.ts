@@ -32,6 +32,7 @@ export const horizontalPodAutoscalerV1 = defineKind({
   message: "trireme.autoscaling.v1.HorizontalPodAutoscaler",
   codec: HorizontalPodAutoscaler,
   service: HorizontalPodAutoscalersService,
+  countsGenerations: false,
   shortNames: stored.shortNames,
   categories: stored.categories,
   storedAs: { resource: stored, toStored, fromStored },

@@ -32,6 +32,7 @@ export const certificateSigningRequest = defineKind({
   message: "trireme.certificates.v1.CertificateSigningRequest",
   codec: CertificateSigningRequest,
   service: CertificateSigningRequestsService,
+  countsGenerations: false,
   shortNames: ["csr"],
   nameRule: "path",
   statusSubresources: [approval],

@@ -13,6 +13,7 @@ export const namespace = defineKind({
   message: "trireme.core.v1.Namespace",
   codec: Namespace,
   service: NamespacesService,
+  countsGenerations: false,
   shortNames: ["ns"],
   nameRule: "label",
 

@@ -19,6 +19,7 @@ export const node = defineKind({
   message: "trireme.core.v1.Node",
   codec: Node,
   service: NodesService,
+  countsGenerations: false,
   shortNames: ["no"],
   // A kubelet registers its node with the status that it has.
   statusOnCreate: true,

@@ -35,6 +35,7 @@ export const persistentVolumeClaim = defineKind({
   message: "trireme.core.v1.PersistentVolumeClaim",
   codec: PersistentVolumeClaim,
   service: PersistentVolumeClaimsService,
+  countsGenerations: false,
   shortNames: ["pvc"],
 
   setDefaults: (document) => setClaimDefaults(document as PersistentVolumeClaim),

@@ -35,6 +35,7 @@ export const persistentVolume = defineKind({
   message: "trireme.core.v1.PersistentVolume",
   codec: PersistentVolume,
   service: PersistentVolumesService,
+  countsGenerations: false,
   shortNames: ["pv"],
 
   setDefaults(document) {

@@ -144,6 +144,8 @@ interface Strategy {
    * with the status subresource; others have no generation.
    */
   desiredState?(document: Document): unknown;
+  /** False: objects have no metadata.generation although they have spec and status, as upstream. */
+  readonly countsGenerations?: false | undefined;
   /** False: an update must name the resourceVersion that it replaces. */
   readonly allowUnconditionalUpdate: boolean;
   /** The status of a new object is taken as it was sent; otherwise every status starts empty. */

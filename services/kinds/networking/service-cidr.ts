@@ -12,6 +12,7 @@ export const serviceCidr = defineKind({
   message: "trireme.networking.v1.ServiceCIDR",
   codec: ServiceCIDR,
   service: ServiceCIDRsService,
+  countsGenerations: false,
 
   validate(document) {
     const field = "spec.cidrs";

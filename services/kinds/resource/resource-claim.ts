@@ -18,6 +18,7 @@ export const resourceClaim = defineKind({
   message: "trireme.resource.v1.ResourceClaim",
   codec: ResourceClaim,
   service: ResourceClaimsService,
+  countsGenerations: false,
 
   setDefaults: (document) => setClaimDefaults(specOf(document).devices),
   prepareForUpdate(next, stored) {

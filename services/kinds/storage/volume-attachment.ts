@@ -24,6 +24,7 @@ export const volumeAttachment = defineKind({
   message: "trireme.storage.v1.VolumeAttachment",
   codec: VolumeAttachment,
   service: VolumeAttachmentsService,
+  countsGenerations: false,
   allowUnconditionalUpdate: false,
 
   setDefaults(document) {

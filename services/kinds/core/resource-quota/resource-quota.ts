@@ -25,6 +25,7 @@ export const resourceQuota = defineKind({
   message: "trireme.core.v1.ResourceQuota",
   codec: ResourceQuota,
   service: ResourceQuotasService,
+  countsGenerations: false,
   shortNames: ["quota"],
 
   setDefaults(document) {
