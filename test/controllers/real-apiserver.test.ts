@@ -134,7 +134,10 @@ test("a deployment's pods are made, spread over the nodes and collected with it"
   await until(async () => {
     const big = await admin.pods.get("big", "default");
     const condition = big.status?.conditions?.find(({ type }) => type === "PodScheduled");
-    return condition?.message === "0/3 nodes are available: 3 Insufficient cpu.";
+    const text =
+      "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 " +
+      "Preemption is not helpful for scheduling.";
+    return condition?.message === text;
   }, "the explanation");
   await admin.deployments.delete("web", "default");
   await until(async () => {
