@@ -82,6 +82,10 @@ before(async () => {
     );
   };
   await start();
+  await until(async () => {
+    const { items } = await admin.leases.list({ namespace: "kube-system" });
+    return items.filter(({ spec }) => spec?.holderIdentity).length === 2;
+  }, "leaders, before there are standbys");
   await start();
 });
 
