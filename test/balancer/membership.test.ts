@@ -99,6 +99,7 @@ test("a removed member's watches go on elsewhere, and its other calls end in pea
   for (const master of [m0, m1]) {
     master.watch = async function* (context) {
       context.sendHeaders();
+      yield* [];
       await new Promise((resolve) => context.signal.addEventListener("abort", resolve));
     };
   }
