@@ -275,7 +275,9 @@ test("the update that takes the last finalizer away is the answer", async () => 
   const { json } = first;
   assert.equal(json.metadata.finalizers, undefined);
   const again = await world.ask(path, { method: "PATCH", headers, body: patch });
-  assert.equal(again.text, first.text);
+  // When the fields were written is stored nowhere, as the object is not.
+  const timeless = ({ text }: { text: string }) => text.replaceAll(/"time":"[^"]+"/g, "");
+  assert.equal(timeless(again), timeless(first));
   assert.deepEqual(json.metadata.labels, { last: "word" });
   assert.equal((await world.ask(path)).status, 404);
 });

@@ -124,7 +124,7 @@ async function attempts(
 
 /**
  * The first answer, to a repeated request. What an update made of an object that it ended is stored
- * nowhere, so it is decided again.
+ * nowhere, so it is decided again: it differs in the times of its managedFields.
  */
 async function answeredAgain(
   backend: Backend,
