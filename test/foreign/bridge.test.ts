@@ -127,7 +127,7 @@ describe("the bridge", needsBrowser, () => {
       .click();
     const report = await popup;
     const verdict = (await report.locator(".verdict").textContent()) ?? "";
-    assert.match(verdict, /^follower-kill /);
+    assert.match(verdict, / follower-kill (?:passed|failed|is void)/);
     assert.deepEqual(await misplacedTexts(report), []);
     await picture(report, "bridge-drill-report");
     const now = file<Endpoints>("endpoints.json").masters.map(({ pid }) => pid);

@@ -147,12 +147,12 @@ test(
         return stdout.startsWith("user 1000, ") ? undefined : stdout + stderr;
       });
       assert.match(cli(["logs", "p"]).stdout, /^user 1000, read-only: EROFS\n/);
-    // A kubelet that stops leaves its pods running.
-    assert.equal(cli(["delete", "pod", "p"]).status, 0);
-    await until("the pod's end", () => {
-      const { status, stdout } = cli(["get", "pod", "p"]);
-      return status === 0 ? stdout : undefined;
-    });
+      // A kubelet that stops leaves its pods running.
+      assert.equal(cli(["delete", "pod", "p"]).status, 0);
+      await until("the pod's end", () => {
+        const { status, stdout } = cli(["get", "pod", "p"]);
+        return status === 0 ? stdout : undefined;
+      });
     } finally {
       await containers.close();
     }
