@@ -248,13 +248,16 @@ export class Connection {
     this.#core.finish(undefined);
   }
 
-  /** Checks timeouts and keepalive. The owner calls this about once a second. */
-  tick(): void {
+  /**
+   * Checks timeouts and keepalive. The owner calls this about once a second; while it does not read
+   * from the peer (`listening` is false) the peer's silence means nothing.
+   */
+  tick(listening = true): void {
     const core = this.#core;
     if (core.dead) return;
     const { limits } = core;
     const now = core.now();
-    if (this.#heard) {
+    if (this.#heard || !listening) {
       this.#heard = false;
       this.#heardAt = now;
       this.#keepaliveSentAt = undefined;

@@ -133,7 +133,7 @@ class SocketAdapter {
 
   tick(): void {
     const connection = this.#connection;
-    connection.tick();
+    connection.tick(!this.#socket.isPaused());
     if (connection.dead) this.#wake();
     if (!this.#blocked) return;
     const { bytesWritten, writableLength } = this.#socket;

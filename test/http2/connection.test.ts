@@ -283,6 +283,21 @@ describe("an HTTP/2 server's timeouts", () => {
   });
 });
 
+test("a peer that is not listened to is not taken for silent", () => {
+  const [atClient, atServer] = [new Recorder(), new Recorder()];
+  let now = 0;
+  const client = new Connection("client", atClient);
+  const far = new Connection("server", atServer, {
+    limits: { keepaliveMillis: 5_000 },
+    now: () => now,
+  });
+  exchange(client, far);
+  for (; now < 60_000; now += 1_000) far.tick(false);
+  assert.equal(far.dead, false);
+  for (; now < 80_000; now += 1_000) far.tick(true);
+  assert.equal(far.dead, true);
+});
+
 describe("an HTTP/2 client", () => {
   function pair(limits: Partial<Http2Limits> = {}) {
     const [atClient, atServer] = [new Recorder(), new Recorder()];
