@@ -98,6 +98,16 @@ class PieceTurns {
     });
   }
 
+  /** Work that cannot be divided, done when its turn has come. Rejects with what `work` throws. */
+  async whole<T>(work: () => T): Promise<T> {
+    const done: T[] = [];
+    await this.piece(() => {
+      done.push(work());
+      return undefined;
+    });
+    return done[0] as T;
+  }
+
   /**
    * Does work of many steps, a slice a turn. `step` answers false when there is no more to do; one
    * step must take a small part of {@link sliceMillis}. Rejects with what `step` throws, and when

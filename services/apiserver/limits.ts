@@ -80,6 +80,8 @@ export const limits = {
   /** Events a watcher may have waiting; beyond it, its stream ends and the client resumes. */
   watcherEvents: 4_096,
   watcherBytes: 16 * 1024 * 1024,
+  /** Of a kind; a watch that begins with the state of more waits for its turn. */
+  watchInTurnObjects: 500,
   /** Watches of one master. */
   watchers: 20_000,
   bookmarkMillis: defaultTimers.bookmark,

@@ -1,4 +1,4 @@
-import { httpCodeOf, type ReadyIterator } from "../../../ha/rpc/mod.ts";
+import { httpCodeOf, pieceTurns, type ReadyIterator } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Revision } from "../../../ha/store/types.ts";
 import type { WatchRequest } from "../../../proto/gen/meta.ts";
@@ -207,11 +207,21 @@ async function* fromNow(
   cache: KindCache,
   start: Start,
 ): AsyncGenerator<WatchItem, Watcher | undefined> {
-  const { revision } = backend.cache;
   const { selection, signal, bookmarks } = start;
-  const existing = start.initial ? [...cache.select(selection)] : [];
-  const from = Math.max(revision, cache.windowStart);
-  const { watcher } = cache.watchAfter(from, selection, bookmarks);
+  const begin = () => {
+    const { revision } = backend.cache;
+    const existing = start.initial ? [...cache.select(selection)] : [];
+    const from = Math.max(revision, cache.windowStart);
+    const { watcher } = cache.watchAfter(from, selection, bookmarks);
+    return { revision, existing, watcher };
+  };
+  // A thousand watches that come at once look through many objects one after the other, not at once.
+  const many = start.initial && cache.size > limits.watchInTurnObjects;
+  const { revision, existing, watcher } = many ? await pieceTurns.whole(begin) : begin();
+  if (signal.aborted) {
+    watcher.end();
+    return undefined;
+  }
   return yield* before(call, watcher, signal, function* () {
     for (const object of existing) yield new WatchItem(EventType.added, object);
     if (start.request.sendInitialEvents === true)
