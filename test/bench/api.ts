@@ -25,6 +25,7 @@ const namespace = "default";
 const faceNames = ["grpc", "rest", "grpc-balanced", "rest-balanced"] as const;
 /** A server bounds the streams of one connection: clients of one server have so many. */
 const connectionsEach = 2;
+const foreignWatchersEach = 100;
 
 export async function run(args: readonly string[]): Promise<void> {
   const { seconds, rounds, watchers, pods, faces, against, pids } = parse(args);
@@ -40,7 +41,7 @@ export async function run(args: readonly string[]): Promise<void> {
       subjects.push({ face, meter });
     };
     for (const name of faces) add(await open(name, cluster), own);
-    if (against !== undefined) add(await openForeign(against), new Meter(pids));
+    if (against !== undefined) add(await openForeign(against, watchers), new Meter(pids));
     const load = { millis: seconds * 1_000, rounds, watchers, pods };
     const results = await measureApi(subjects, load);
     tellApi(results);
@@ -66,9 +67,11 @@ async function open(name: (typeof faceNames)[number], cluster: TestCluster): Pro
   return restFace(name, await Promise.all(connecting), namespace);
 }
 
-async function openForeign({ endpoint, credentials }: RestTarget): Promise<ApiFace> {
-  const connecting = Array.from({ length: 2 * connectionsEach }, () =>
-    RestClient.connect(endpoint, credentials),
+/** As many connections as the watchers need: Go's servers take 250 streams on each (HTTP/2 default). */
+async function openForeign(target: RestTarget, watchers: number): Promise<ApiFace> {
+  const connections = 2 * connectionsEach + Math.ceil(watchers / foreignWatchersEach);
+  const connecting = Array.from({ length: connections }, () =>
+    RestClient.connect(target.endpoint, target.credentials),
   );
   return restFace("against", await Promise.all(connecting), namespace);
 }

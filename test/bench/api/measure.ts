@@ -64,6 +64,11 @@ export async function measureApi(
   }
   await Promise.all([...new Set(subjects.map(({ meter }) => meter))].map((each) => each.rest()));
   const results: Measured[] = [];
+  const note = (measured: Measured) => {
+    results.push(measured);
+    const { load, face, perSecond, cpuMicrosEach } = measured;
+    console.error(`${load}, ${face}: ${Math.round(perSecond)}/s, ${cpuMicrosEach.toFixed(1)} µs`);
+  };
   const measure = async (load: string, request: Request, atOnce: number) => {
     const seen = subjects.map(({ face, meter }) => ({ face, meter, latencies: [] as number[] }));
     const found = seen.map(() => [] as Rate[]);
@@ -77,7 +82,7 @@ export async function measureApi(
       latencies.sort((a, b) => a - b);
       const of = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
       const rate = median(found[at] ?? []);
-      results.push({ load, face: face.name, ...rate, p50Millis: of(0.5), p99Millis: of(0.99) });
+      note({ load, face: face.name, ...rate, p50Millis: of(0.5), p99Millis: of(0.99) });
     }
   };
   for (const [name, request] of kinds) {
@@ -90,7 +95,7 @@ export async function measureApi(
     filled.add(meter);
   }
   await measure(`list of ${pods} pods`, (face) => face.listPods(listed), 1);
-  for (const { face, meter } of subjects) results.push(await fanOut(face, meter, watchers, millis));
+  for (const { face, meter } of subjects) note(await fanOut(face, meter, watchers, millis));
   return results;
 }
 
