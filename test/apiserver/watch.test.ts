@@ -65,6 +65,21 @@ test("without a resourceVersion: what exists, then every change in order", async
   await reader.stop();
 });
 
+test("watches that begin with the state of many objects take turns, and miss nothing", async () => {
+  await using w = await world();
+  const names = Array.from({ length: limits.watchInTurnObjects + 1 }, (_, n) => `m${n}`);
+  await Promise.all(names.map((name) => make(w.backend, configMap(name))));
+  const readers = Array.from({ length: 20 }, () => open(w.backend, {}));
+  await Promise.all(["n0", "n1"].map((name) => make(w.backend, configMap(name))));
+  const all = [...names, "n0", "n1"].map((name) => `ADDED ${name}`).sort();
+  await until(() => readers.every(({ items }) => items.length >= all.length), "all events");
+  for (const reader of readers) assert.deepEqual(reader.story.sort(), all);
+  const late = open(w.backend, {});
+  await w.backend.cache.close();
+  await late.done;
+  for (const reader of readers) await reader.done;
+});
+
 test("from a resourceVersion: exactly what followed, on another master too", async () => {
   await using w = await world();
   const first = await make(w.backend, configMap("a"));

@@ -175,7 +175,7 @@ async function* follow(
   const cache = backend.cache.of(resource);
   if (initial || version === undefined || version === 0) {
     const start = { selection, initial, bookmarks, signal, request };
-    return yield* fromNow(backend, call, cache, start);
+    return yield* fromNow(backend, call, start);
   }
   let position = version;
   while (position < cache.windowStart && !signal.aborted) {
@@ -204,11 +204,12 @@ interface Start extends Live {
 async function* fromNow(
   backend: Backend,
   call: Call,
-  cache: KindCache,
   start: Start,
 ): AsyncGenerator<WatchItem, Watcher | undefined> {
   const { selection, signal, bookmarks } = start;
   const begin = () => {
+    // The resource may have been removed while the watch waited.
+    const cache = backend.cache.of(selection.resource);
     const { revision } = backend.cache;
     const existing = start.initial ? [...cache.select(selection)] : [];
     const from = Math.max(revision, cache.windowStart);
@@ -216,9 +217,10 @@ async function* fromNow(
     return { revision, existing, watcher };
   };
   // A thousand watches that come at once look through many objects one after the other, not at once.
-  const many = start.initial && cache.size > limits.watchInTurnObjects;
+  const { size } = backend.cache.of(selection.resource);
+  const many = start.initial && size > limits.watchInTurnObjects;
   const { revision, existing, watcher } = many ? await pieceTurns.whole(begin) : begin();
-  if (signal.aborted) {
+  if (signal.aborted || backend.cache.closed.aborted) {
     watcher.end();
     return undefined;
   }
