@@ -1,6 +1,7 @@
 /** The pieces of encoded objects that do not depend on the order of maps' entries. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { ControllerRevision } from "../../proto/gen/apps.ts";
 import { Pod } from "../../proto/gen/core.ts";
 import { orderedPieces } from "../../services/kinds/machinery/wire-maps.ts";
@@ -58,4 +59,15 @@ test("what is no message comes back as it is", () => {
   for (const bytes of [Buffer.from([0x1a, 0xff]), Buffer.from("no message"), Buffer.alloc(0)]) {
     assert.deepEqual(Buffer.concat(orderedPieces(pods, bytes)), bytes);
   }
+});
+
+test("whatever comes, nothing is thrown and nothing left out", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (noise, behind) => {
+      const bytes = behind ? Buffer.concat([pod(false), noise]) : Buffer.from(noise);
+      const length = orderedPieces(pods, bytes).reduce((sum, piece) => sum + piece.length, 0);
+      assert.equal(length, bytes.length);
+    }),
+    { numRuns: 2_000 },
+  );
 });
