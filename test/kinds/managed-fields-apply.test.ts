@@ -180,6 +180,15 @@ test("an update takes fields from appliers, and only what it changes", () => {
   );
 });
 
+test("what an application empties and names as empty stays empty, and its other owner's", () => {
+  const empty = { free: { a: {} } };
+  const first = applied(applied(undefined, "b", empty), "a", { free: { a: { a: "1" } } });
+  const once = applied(first, "a", empty);
+  assert.deepEqual(plain(once), empty);
+  assert.deepEqual([owned(once, "a"), owned(once, "b")], [[".free.a"], [".free.a"]]);
+  assert.deepEqual(applied(once, "a", empty), once);
+});
+
 test("times move when something was taken, and not otherwise", () => {
   const first = applied(undefined, "a", { scalar: 1 });
   const updatedTwice = updated(updated(first, "b", { map: { x: "1" } }, 5), "c", { set: ["y"] }, 7);

@@ -93,7 +93,7 @@ function attempt(application: Application, writer: Writer, force: boolean): Appl
   const last = managers.get(id);
   managers.set(id, { ...claim, time: last?.time });
   const merged = merge(type, live, applied, resource.schema.message !== undefined);
-  const next = last === undefined ? merged : prune(type, merged, managers, last.fields);
+  const next = last === undefined ? merged : prune(type, merged, managers, last.fields, applied);
   const conflicts = settle(type, managers, id, live, next, ignored);
   if (!force && conflicts.length > 0) return { conflicts };
   const unchanged = equalJson(live, next);
@@ -161,7 +161,13 @@ function settle(
 }
 
 /** Without what the manager's last configuration had, this one has not, and no other manager owns. */
-function prune(type: FieldType, merged: unknown, managers: Managers, last: FieldSet): unknown {
+function prune(
+  type: FieldType,
+  merged: unknown,
+  managers: Managers,
+  last: FieldSet,
+  applied: unknown,
+): unknown {
   if (isEmpty(last)) return merged;
   const named = (set: FieldSet) => withNamedFields(type, set);
   const before = named(last);
@@ -173,5 +179,5 @@ function prune(type: FieldType, merged: unknown, managers: Managers, last: Field
   const unowned = difference(everything, union(left, named(owned)));
   const kept = named(claimedFields(type, withoutFields(type, merged, unowned)));
   const dropped = intersection(difference(everything, kept), before);
-  return withoutFields(type, merged, dropped) ?? {};
+  return withoutFields(type, merged, dropped, applied) ?? {};
 }

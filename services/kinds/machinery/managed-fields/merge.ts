@@ -121,17 +121,25 @@ function mergeItems(
 
 /**
  * The value without the members of `taken` and all below them. What is no member but loses all it
- * had becomes null: its owner goes on owning it.
+ * had becomes null: its owner goes on owning it. An object that `applied` has too, and so as an
+ * empty one, stays as an empty one.
  */
-export function withoutFields(type: FieldType, value: unknown, taken: FieldSet): unknown {
+export function withoutFields(
+  type: FieldType,
+  value: unknown,
+  taken: FieldSet,
+  applied?: unknown,
+): unknown {
   const view = viewOf(type, value);
   if (view.as === "items") {
     const left: unknown[] = [];
     for (const item of listOf(value)) {
-      const node = childOf(taken, itemElement(view.type, item));
+      const element = itemElement(view.type, item);
+      const node = childOf(taken, element);
       if (node === undefined) left.push(item);
       if (node === undefined || isMember(node)) continue;
-      const kept = withoutFields(itemType(view.type), item, node);
+      const named = listOf(applied).find((each) => itemElement(view.type, each) === element);
+      const kept = withoutFields(itemType(view.type), item, node, named);
       // Without its keys it would be no element any more.
       if (kept !== null) left.push(kept);
     }
@@ -144,11 +152,14 @@ export function withoutFields(type: FieldType, value: unknown, taken: FieldSet):
     const node = childOf(taken, fieldElement(name));
     if (node !== undefined && isMember(node)) continue;
     const part = value[name];
-    const kept = node === undefined ? part : withoutFields(entryType(view.type, name), part, node);
-    setField(left, name, kept);
     any = true;
+    if (node === undefined) setField(left, name, part);
+    else {
+      const named = isObject(applied) ? getField(applied, name) : undefined;
+      setField(left, name, withoutFields(entryType(view.type, name), part, node, named));
+    }
   }
-  return any ? left : null;
+  return any || isObject(applied) ? left : null;
 }
 
 /** With the named fields on the way to every member as members too: they go when all below goes. */
