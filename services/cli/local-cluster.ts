@@ -355,6 +355,7 @@ function kubeletArgs(
     ...clientArgs(shape, node.client),
     ...["--hostname-override", name],
     ...["--root-dir", directories(shape.dataDirectory).node(name)],
+    ...["--pod-manifest-path", `${directories(shape.dataDirectory).node(name)}/manifests`],
     ...["--node-ip", host],
     ...["--port", String(ports(shape).kubelet(i))],
     ...["--shutdown-grace-period", "3s"],

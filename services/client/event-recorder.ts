@@ -18,14 +18,17 @@ const eventLimits = {
   attemptsMax: 4,
 } as const;
 
+type EventSubject = ApiObject & {
+  readonly kind?: string | undefined;
+  readonly fieldPath?: string | undefined;
+};
+
 export interface EventRecorder {
-  /** Notes an event about an object; written in the background, never throws. */
-  event(
-    about: ApiObject & { readonly kind?: string | undefined },
-    type: "Normal" | "Warning",
-    reason: string,
-    message: string,
-  ): void;
+  /**
+   * Notes an event about an object; written in the background, never throws. `fieldPath`: the part
+   * of the object that it is about, such as spec.containers{name}.
+   */
+  event(about: EventSubject, type: "Normal" | "Warning", reason: string, message: string): void;
   /** Waits until what was noted has been written, or has failed. */
   flush(): Promise<void>;
 }
@@ -161,7 +164,7 @@ function written({ count, metadata }: Event): Written {
   return { count: count ?? 1, resourceVersion: metadata?.resourceVersion };
 }
 
-function referenceTo(object: ApiObject): ObjectReference {
+function referenceTo(object: EventSubject): ObjectReference {
   const { name, namespace, uid } = object.metadata ?? {};
   return {
     ...(object.apiVersion !== undefined && { apiVersion: object.apiVersion }),
@@ -169,5 +172,6 @@ function referenceTo(object: ApiObject): ObjectReference {
     ...(name !== undefined && { name }),
     ...(namespace !== undefined && { namespace }),
     ...(uid !== undefined && { uid }),
+    ...(object.fieldPath !== undefined && { fieldPath: object.fieldPath }),
   };
 }

@@ -9,7 +9,6 @@ import {
   createEventRecorder,
   type EventRecorder,
   InformerFactory,
-  isNotFound,
   jittered,
   sleep,
   type TriremeClient,
@@ -27,6 +26,7 @@ import {
 } from "./node/health.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
 import { NodeLease } from "./node/lease.ts";
+import { NodeEvents } from "./node/node-events.ts";
 import {
   type NodeOptions,
   nodeAllocatable,
@@ -36,13 +36,15 @@ import {
 } from "./node/node-status.ts";
 import { registerNode } from "./node/registration.ts";
 import { createUsageSampler, type UsageSampler } from "./node/usage.ts";
-import type { AccountToken, AccountTokenRequest } from "./pod/account-tokens.ts";
-import type { ConfigSource } from "./pod/environment.ts";
+import { askForToken, configSource } from "./pod/api-source.ts";
 import type { ClusterDns } from "./pod/network-files.ts";
 import { probeRunner } from "./pod/probe-actions.ts";
 import { PodWorker, type WorkerContext } from "./pod/worker.ts";
 import type { PodSource } from "./requests.ts";
 import type { ContainerRuntime } from "./runtime/types.ts";
+import { ManifestWatch } from "./static/manifest-watch.ts";
+import { isMirror, StaticPods } from "./static/static-pods.ts";
+import { StaticRuns } from "./static/static-runs.ts";
 
 export interface KubeletOptions {
   readonly client: TriremeClient;
@@ -57,9 +59,9 @@ export interface KubeletOptions {
   readonly thresholds?: Thresholds | undefined;
   /** Absent: the cluster has no DNS service, and pods use the node's. */
   readonly dns?: ClusterDns | undefined;
+  /** Manifests of static pods: a file, or a directory of them; absent: the node has none. */
+  readonly manifests?: { readonly path: string; readonly checkMillis: number } | undefined;
 }
-
-const configReadMillis = 10_000;
 
 export class Kubelet implements PodSource {
   readonly runtime: ContainerRuntime;
@@ -67,11 +69,15 @@ export class Kubelet implements PodSource {
   readonly #log: Log;
   readonly #informers: InformerFactory;
   readonly #events: EventRecorder;
+  readonly #nodeEvents: NodeEvents;
   readonly #heartbeat: Heartbeat;
   readonly #lease: NodeLease;
   readonly #usage: UsageSampler;
   readonly #health: NodeHealth;
   readonly #workers = new Map<string, PodWorker>();
+  readonly #static: StaticPods;
+  readonly #manifests: ManifestWatch | undefined;
+  readonly #staticRuns: StaticRuns;
   readonly #context: WorkerContext;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
@@ -92,6 +98,7 @@ export class Kubelet implements PodSource {
       clock,
       log: this.#log,
     });
+    this.#nodeEvents = new NodeEvents(this.#events, node.nodeName);
     const shared = node.capacityCpu !== undefined || node.capacityMemory !== undefined;
     const usage = createUsageSampler(runtime, clock, shared);
     this.#usage = usage;
@@ -138,9 +145,32 @@ export class Kubelet implements PodSource {
       dns: options.dns ?? { servers: [], domain: "cluster.local" },
       podsDir: join(options.dataDir, "pods"),
       address: (uid) => this.#pool?.pool.take(uid),
-      report: (report) => this.#heartbeat.report(report),
+      report: (report) => {
+        if (!this.#staticRuns.report(report)) this.#heartbeat.report(report);
+      },
       forgotten: (uid) => this.#forget(uid),
     };
+    this.#static = new StaticPods({
+      ...{ pods: client.pods, clock, log: this.#log, node: () => this.#node },
+      report: (report) => this.#heartbeat.report(report),
+      forget: (uid) => this.#heartbeat.forget(uid),
+    });
+    this.#staticRuns = new StaticRuns({
+      ...{ pods: this.#static, workers: this.#workers, sandboxes: () => runtime.sandboxes() },
+      now: () => clock.wallMillis(),
+      soon: (act) => clock.soon(act),
+      begin: (pod) => this.#podChanged(pod),
+    });
+    this.#manifests =
+      options.manifests &&
+      new ManifestWatch({
+        ...{ ...options.manifests, nodeName: node.nodeName, clock, log: this.#log },
+        changed: (pods) => this.#staticRuns.changed(pods),
+        refused: (file, problem) => {
+          const text = `Can't process manifest file "${file}": ${problem}`;
+          this.#nodeEvents.tell("Warning", "InvalidStaticPod", text);
+        },
+      });
   }
 
   /** Registers, then works until `close`; resolves once the node's pods are known. */
@@ -150,7 +180,10 @@ export class Kubelet implements PodSource {
       this.#workers.get(event.podUid)?.wake();
     });
     await this.#health.measure();
+    // Static pods need no API: those on the node's network run before there is one.
+    await this.#manifests?.start();
     await this.#untilDone("register the node", () => this.#register());
+    this.#nodeEvents.tell("Normal", "Starting", "Starting kubelet.");
     const { nodeName } = this.#options.node;
     const nodes = this.#informers.informer("Node", { fieldSelector: `metadata.name=${nodeName}` });
     nodes.addHandlers({
@@ -170,25 +203,30 @@ export class Kubelet implements PodSource {
     // Pods that ran before come first: what they hold is theirs.
     const known = new Set(this.runtime.sandboxes().map((sandbox) => sandbox.uid));
     const inOrder = pods.lister.list().toSorted((a, b) => rank(a, known) - rank(b, known));
-    for (const pod of inOrder) this.#podChanged(pod);
+    for (const pod of inOrder) this.#objectChanged(pod);
     pods.addHandlers({
-      added: (pod) => this.#podChanged(pod),
+      added: (pod) => this.#objectChanged(pod),
       updated: (previous, pod) => {
-        if (previous.metadata?.uid !== pod.metadata?.uid) this.#podGone(previous);
-        this.#podChanged(pod);
+        if (previous.metadata?.uid !== pod.metadata?.uid) this.#objectGone(previous);
+        this.#objectChanged(pod);
       },
-      deleted: (pod) => this.#podGone(pod),
+      deleted: (pod) => this.#objectGone(pod),
     });
-    this.#removeOrphans(new Set(inOrder.map((pod) => pod.metadata?.uid)));
+    this.#static.mirrorsKnown();
+    const wanted = [...inOrder, ...this.#static.all()];
+    this.#removeOrphans(new Set(wanted.map((pod) => pod.metadata?.uid)));
   }
 
+  /** A static pod itself, not its mirror. */
   pod(namespace: string, name: string): Pod | undefined {
-    return this.#podInformer().lister.get(name, namespace);
+    return this.#static.named(namespace, name) ?? this.#podInformer().lister.get(name, namespace);
   }
 
-  /** Every pod of the node. */
+  /** Every pod of the node; static pods, not their mirrors. */
   pods(): readonly Pod[] {
-    return this.#podInformer().lister.list();
+    const objects = this.#podInformer().lister.list();
+    const own = this.#static.all().map((pod) => this.#static.withStatus(pod));
+    return [...objects.filter((pod) => !isMirror(pod)), ...own];
   }
 
   stats(): NodeStats {
@@ -201,6 +239,8 @@ export class Kubelet implements PodSource {
    */
   async close(shutdownMillis = 0): Promise<void> {
     this.#stop.abort();
+    this.#manifests?.close();
+    this.#static.close();
     for (const worker of this.#workers.values()) worker.close();
     await this.#events.flush();
     await Promise.all(this.#tasks);
@@ -240,6 +280,7 @@ export class Kubelet implements PodSource {
 
   #nodeChanged(node: Node): void {
     this.#node = node;
+    this.#static.wake();
     const cidr = node.spec?.podCIDR;
     if (cidr === undefined || cidr === "" || cidr === this.#pool?.cidr) return;
     try {
@@ -260,6 +301,7 @@ export class Kubelet implements PodSource {
   #currentStatus(): NodeStatus {
     const previous = this.#status ?? this.#node?.status;
     const conditions = this.#health.conditions(previous);
+    this.#nodeEvents.conditions(conditions);
     this.#status = nodeStatus(this.#options.node, conditions, this.runtime.images.list());
     return this.#status;
   }
@@ -290,8 +332,15 @@ export class Kubelet implements PodSource {
     worker.wake();
   }
 
-  #podGone(pod: Pod): void {
-    this.#workers.get(pod.metadata?.uid ?? "")?.vanish();
+  /** A pod of the API; a mirror is the image of one that runs already. */
+  #objectChanged(pod: Pod): void {
+    if (isMirror(pod)) this.#static.mirrorChanged(pod);
+    else this.#podChanged(pod);
+  }
+
+  #objectGone(pod: Pod): void {
+    if (isMirror(pod)) this.#static.mirrorGone(pod);
+    else this.#workers.get(pod.metadata?.uid ?? "")?.vanish();
   }
 
   /**
@@ -310,10 +359,12 @@ export class Kubelet implements PodSource {
 
   #forget(uid: string): void {
     this.#workers.delete(uid);
+    this.#staticRuns.forget(uid);
     this.#heartbeat.forget(uid);
     this.#pool?.pool.release(uid);
     // The node has room for one pod more, and an address that another pod may wait for.
     for (const worker of this.#workers.values()) worker.wake();
+    this.#staticRuns.begin();
   }
 
   /** Ends what runs here without an object in the API. */
@@ -331,43 +382,4 @@ export class Kubelet implements PodSource {
 
 function rank(pod: Pod, known: ReadonlySet<string>): number {
   return known.has(pod.metadata?.uid ?? "") ? 0 : 1;
-}
-
-type ConfigClient = Pick<
-  TriremeClient,
-  "configMaps" | "secrets" | "persistentVolumeClaims" | "persistentVolumes"
->;
-
-function configSource(client: ConfigClient): ConfigSource {
-  const options = { timeoutMillis: configReadMillis };
-  const orNothing = (error: unknown) => {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  };
-  return {
-    configMap: (namespace, name) =>
-      client.configMaps.get(name, namespace, options).catch(orNothing),
-    secret: (namespace, name) => client.secrets.get(name, namespace, options).catch(orNothing),
-    claim: (namespace, name) =>
-      client.persistentVolumeClaims.get(name, namespace, options).catch(orNothing),
-    volume: (name) => client.persistentVolumes.get(name, undefined, options).catch(orNothing),
-  };
-}
-
-/** The token ends with the pod. Throws what the API answers. */
-async function askForToken(
-  client: Pick<TriremeClient, "createToken">,
-  request: AccountTokenRequest,
-): Promise<AccountToken> {
-  const { namespace, serviceAccountName, podName, podUid: uid, audience } = request;
-  const account = { namespace, name: serviceAccountName };
-  const spec = {
-    audiences: audience === "" ? [] : [audience],
-    expirationSeconds: request.expirationSeconds,
-    boundObjectRef: { apiVersion: "v1", kind: "Pod", name: podName, uid },
-  };
-  const options = { timeoutMillis: configReadMillis };
-  const { status } = await client.createToken(account, spec, options);
-  const { token = "", expirationTimestamp = "" } = status ?? {};
-  return { token, expiresAtMillis: Date.parse(expirationTimestamp) };
 }

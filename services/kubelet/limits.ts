@@ -6,6 +6,8 @@ export const kubeletLimits = {
   restartBackoffFirstMillis: 10_000,
   restartBackoffCeilingMillis: 300_000,
   restartBackoffResetMillis: 600_000,
+  /** Upstream's ImagePullBackOff, with the same ceiling. */
+  imageBackoffFirstMillis: 10_000,
   /** A container that cannot be configured, or an API that does not answer, is asked again. */
   configRetryFirstMillis: 1_000,
   configRetryCeilingMillis: 30_000,
@@ -21,6 +23,12 @@ export const kubeletLimits = {
   /** Exited containers kept per container name, for lastState and `--previous`. */
   deadContainersPerName: 1,
   maxPods: 110,
+  /** Manifests of static pods; upstream's size, and its fileCheckFrequency. */
+  manifestFilesMax: 500,
+  manifestBytesMax: 10 * 1024 * 1024,
+  manifestCheckMillis: 20_000,
+  /** From a change in a directory of manifests to the look at it. */
+  manifestSettleMillis: 50,
   heartbeatMillis: defaultTimers.nodeHeartbeat,
   heartbeatMillisMin: 500,
   /** CPU use is measured over at least this. */

@@ -68,6 +68,15 @@ const kubelet = program({
       default: evictionHardDefault,
       help: "when the node reports pressure: SIGNAL<AMOUNT,…",
     },
+    "pod-manifest-path": {
+      type: "string",
+      help: "file with the manifest of a static pod, or directory of such files",
+    },
+    "file-check-frequency": {
+      type: "string",
+      default: "20s",
+      help: "how often the manifests are looked at, where the machine tells of no change",
+    },
     "cluster-dns": {
       type: "string",
       default: "",
@@ -144,6 +153,7 @@ const kubelet = program({
       dataDir: root,
       heartbeatMillis,
       thresholds: parseThresholds(values["eviction-hard"], "--eviction-hard"),
+      manifests: manifestsOf(values),
       dns: {
         servers: values["cluster-dns"].split(",").filter((address) => address !== ""),
         domain: values["cluster-domain"],
@@ -216,6 +226,18 @@ function heartbeatInterval(value: string | undefined): number | undefined {
     Code.invalidArgument,
     `${flag} ${value}: must be between ${low} ms and ${high} ms`,
   );
+}
+
+/** Undefined: the node has no static pods. */
+function manifestsOf(values: {
+  readonly "pod-manifest-path"?: string | undefined;
+  readonly "file-check-frequency": string;
+}): { readonly path: string; readonly checkMillis: number } | undefined {
+  const flag = "--file-check-frequency";
+  const checkMillis = parseDuration(values["file-check-frequency"], flag);
+  if (checkMillis <= 0) throw new StatusError(Code.invalidArgument, `${flag} must be more than 0s`);
+  const path = values["pod-manifest-path"];
+  return path === undefined || path === "" ? undefined : { path: resolve(path), checkMillis };
 }
 
 function missing(flag: string): StatusError {

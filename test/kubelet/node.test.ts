@@ -313,7 +313,10 @@ describe("probe actions", () => {
       ok: false,
       message: "HTTP probe failed with statuscode: 500",
     });
-    assert.match((await http("/slow", 50)).message, /no answer in time/);
+    assert.match(
+      (await http("/slow", 50)).message,
+      /^Get "http:.*slow": context deadline exceeded/,
+    );
     assert.equal((await run({ tcpSocket: { port } }, target, 5_000)).ok, true);
     assert.equal((await run({ tcpSocket: { port: "nope" } }, target, 5_000)).ok, false);
     assert.equal((await run({ grpc: { port } }, target, 2_000)).ok, false);

@@ -32,6 +32,7 @@ export function harness(pod: Pod) {
   const reports: PodStatusReport[] = [];
   const events: string[] = [];
   const messages: string[] = [];
+  const fieldPaths: (string | undefined)[] = [];
   const forgotten: string[] = [];
   const missing = { configMaps: new Set<string>() };
   const probe = { outcome: { ok: true, message: "" } as ProbeOutcome, runs: [] as string[] };
@@ -45,7 +46,8 @@ export function harness(pod: Pod) {
         return probe.outcome;
       },
       events: {
-        event: (_, type, reason, message) => {
+        event: ({ fieldPath }, type, reason, message) => {
+          fieldPaths.push(fieldPath);
           events.push(`${type} ${reason}`);
           messages.push(`${reason}: ${message}`);
         },
@@ -90,6 +92,7 @@ export function harness(pod: Pod) {
     reports,
     events,
     messages,
+    fieldPaths,
     forgotten,
     missing,
     probe,

@@ -46,7 +46,8 @@ export interface WorkerView {
   /** The next pause of a named series of retries. */
   retryMillis(name: string): number;
   retriesOver(name: string): void;
-  event(type: "Normal" | "Warning", reason: string, message: string): void;
+  /** `container`: the name of the one that the event is about. */
+  event(type: "Normal" | "Warning", reason: string, message: string, container?: string): void;
 }
 
 /** The pod's grace in milliseconds, from the stop signal to the kill. Below 0: one second. */
@@ -60,4 +61,17 @@ export function containerNamed(pod: Pod, name: string): Container | undefined {
   return [...containers, ...initContainers, ...ephemeralContainers].find(
     (one) => one.name === name,
   );
+}
+
+/** Where the pod names a container, as events about it tell. */
+export function fieldPathOf({ spec = {} }: Pod, name: string): string | undefined {
+  const lists = {
+    containers: spec.containers,
+    initContainers: spec.initContainers,
+    ephemeralContainers: spec.ephemeralContainers,
+  };
+  for (const [field, list = []] of Object.entries(lists)) {
+    if (list.some((one) => one.name === name)) return `spec.${field}{${name}}`;
+  }
+  return undefined;
 }

@@ -2,7 +2,12 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect as connectTcp } from "node:net";
-import { credentials, makeGenericClientConstructor, type ServiceError } from "@grpc/grpc-js";
+import {
+  credentials,
+  makeGenericClientConstructor,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { HTTPGetAction } from "../../../proto/gen/core.ts";
 import { HealthCheckRequest, HealthCheckResponse } from "../../../proto/gen/health.ts";
@@ -20,7 +25,7 @@ export function probeRunner(runtime: ContainerRuntime): ProbeRunner {
       if (probe.exec !== undefined) {
         const command = probe.exec.command ?? [];
         const result = await runtime.exec(target.id, command, timeoutMillis);
-        if (result.timedOut) return failed(`command timed out after ${timeoutMillis} ms`);
+        if (result.timedOut) return failed(`command "${command.join(" ")}" timed out`);
         return { ok: result.exitCode === 0, message: result.output.trim() };
       }
       if (probe.httpGet !== undefined) return await httpProbe(probe.httpGet, target, timeoutMillis);
@@ -105,16 +110,41 @@ function httpOnce(
       response.on("error", (error) => finish(failed(error.message)));
     });
     const timer = setTimeout(() => {
-      finish(failed(`Get "${url.href}": no answer in time`));
+      const client = "(Client.Timeout exceeded while awaiting headers)";
+      finish(failed(`Get "${url.href}": context deadline exceeded ${client}`));
     }, remaining);
     const finish = (outcome: ProbeOutcome) => {
       clearTimeout(timer);
       request.destroy();
       resolve(outcome);
     };
-    request.on("error", (error) => finish(failed(`Get "${url.href}": ${error.message}`)));
+    request.on("error", (error) => finish(failed(`Get "${url.href}": ${dialText(error)}`)));
     request.end();
   });
+}
+
+const dialProblems: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset by peer",
+  EHOSTUNREACH: "no route to host",
+  ENETUNREACH: "network is unreachable",
+  ETIMEDOUT: "i/o timeout",
+};
+
+/** A connection that did not come about, in the words of Go's dialer. */
+function dialText(error: Error): string {
+  const {
+    code = "",
+    syscall,
+    address,
+    port,
+  } = error as NodeJS.ErrnoException & {
+    readonly address?: string;
+    readonly port?: number;
+  };
+  const problem = dialProblems[code];
+  if (problem === undefined || syscall !== "connect") return error.message;
+  return `dial tcp ${address}:${port}: connect: ${problem}`;
 }
 
 function judge(code: number, body: string): ProbeOutcome {
@@ -131,7 +161,7 @@ function tcpProbe(host: string, port: number, timeoutMillis: number): Promise<Pr
     };
     socket.once("connect", () => finish({ ok: true, message: "" }));
     socket.once("timeout", () => finish(failed(`dial tcp ${host}:${port}: i/o timeout`)));
-    socket.once("error", (error) => finish(failed(error.message)));
+    socket.once("error", (error) => finish(failed(dialText(error))));
   });
 }
 
@@ -166,12 +196,26 @@ function grpcProbe(address: string, service: string, timeoutMillis: number): Pro
       { deadline: Date.now() + timeoutMillis },
       (error: ServiceError | null, response?: HealthCheckResponse) => {
         client.close();
-        if (error) return resolve(failed(`health rpc failed: ${error.details}`));
-        const serving = Number(response?.status) === 1;
-        resolve(
-          serving ? { ok: true, message: "" } : failed(`service unhealthy (${response?.status})`),
-        );
+        if (error) return resolve(failed(grpcProblem(error, timeoutMillis)));
+        const serving = Number(response?.status);
+        if (serving === 1) return resolve({ ok: true, message: "" });
+        const name = servingStatuses[serving] ?? String(serving);
+        resolve(failed(`service unhealthy (responded with "${name}")`));
       },
     );
   });
+}
+
+/** `grpc.health.v1.HealthCheckResponse.ServingStatus`. */
+const servingStatuses = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"] as const;
+
+function grpcProblem({ code, details }: ServiceError, timeoutMillis: number): string {
+  if (code === status.UNIMPLEMENTED) {
+    const protocol = "the grpc health protocol (grpc.health.v1.Health)";
+    return `error: this server does not implement ${protocol}: ${details}`;
+  }
+  if (code === status.DEADLINE_EXCEEDED) {
+    return `timeout: health rpc did not complete within ${timeoutMillis / 1000}s`;
+  }
+  return `error: health rpc probe failed: ${details}`;
 }

@@ -1,5 +1,4 @@
 /** Starts a pod's containers: image, configuration, create, start, postStart hook. */
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Container } from "../../../proto/gen/core.ts";
 import { kubeletLimits } from "../limits.ts";
 import { ContainerConfigError, type Container as RuntimeContainer } from "../runtime/types.ts";
@@ -7,8 +6,10 @@ import type { WorkerView } from "./context.ts";
 import type { PodFacts } from "./environment.ts";
 import { isAccountMount, refuseUnfulfillable } from "./fields.ts";
 import { runHook } from "./hooks.ts";
+import { ImagePulls } from "./image-pulls.ts";
 import type { PodVolumes } from "./pod-volumes.ts";
 import { containerConfig } from "./start.ts";
+import { StartProblem } from "./start-problem.ts";
 import type { Waiting } from "./status.ts";
 import type { TerminationMessages } from "./termination-message.ts";
 
@@ -17,24 +18,12 @@ export interface StartStep {
   readonly attempt: number;
 }
 
-/** Why a container could not be started, in the words of its waiting state. */
-class StartProblem extends Error {
-  readonly reason: string;
-  /** The event's text. */
-  readonly event: string;
-
-  constructor(reason: string, message: string, event = `Error: ${message}`) {
-    super(message);
-    this.reason = reason;
-    this.event = event;
-  }
-}
-
 export class ContainerStarter {
   readonly #view: WorkerView;
   readonly #messages: TerminationMessages;
   readonly #volumes: PodVolumes;
   readonly #stop: (run: RuntimeContainer) => void;
+  readonly #pulls: ImagePulls;
   readonly #problems = new Map<string, Waiting & { readonly retryAt: number }>();
 
   /** `stop` ends a container whose postStart hook has failed. */
@@ -48,6 +37,7 @@ export class ContainerStarter {
     this.#messages = messages;
     this.#volumes = volumes;
     this.#stop = stop;
+    this.#pulls = new ImagePulls(view);
   }
 
   /** Why containers wait, by name. */
@@ -75,14 +65,15 @@ export class ContainerStarter {
     }
     this.#problems.delete(name);
     this.#view.retriesOver(name);
+    this.#view.event("Normal", "Created", `Created container: ${name}`, name);
     await runtime.startContainer(id);
     const run = this.#view.runs().find((one) => one.id === id);
     if (run?.reason === "StartError") {
       const text = `Error: failed to start container ${name}: ${run.message}`;
-      this.#view.event("Warning", "Failed", text);
+      this.#view.event("Warning", "Failed", text, name);
       return true;
     }
-    this.#view.event("Normal", "Started", `Started container ${name}`);
+    this.#view.event("Normal", "Started", `Started container ${name}`, name);
     await this.#postStart(facts, container, id);
     return true;
   }
@@ -98,14 +89,10 @@ export class ContainerStarter {
               : "CreateContainerError",
             message,
           );
-    const retryMillis = this.#view.retryMillis(name);
+    const retryMillis = known.retryMillis ?? this.#view.retryMillis(name);
     const retryAt = this.#view.context.clock.monotonicMillis() + retryMillis;
-    const before = this.#problems.get(name);
-    // A pull that failed before waits for the next, as upstream's states tell it.
-    const pulledBefore = known.reason === "ErrImagePull" && before !== undefined;
-    const reason = pulledBefore ? "ImagePullBackOff" : known.reason;
-    this.#problems.set(name, { reason, message, retryAt });
-    this.#view.event("Warning", "Failed", known.event);
+    this.#problems.set(name, { reason: known.reason, message, retryAt });
+    this.#view.event("Warning", "Failed", known.event, name);
     this.#view.wakeAfter(retryMillis);
   }
 
@@ -113,9 +100,9 @@ export class ContainerStarter {
     const { runtime, config, services } = this.#view.context;
     const { attempt } = step;
     const features = runtime.features();
+    await this.#pulls.ensure(step.container);
     refuseUnfulfillable(facts.pod.spec ?? {}, step.container, features);
     const container = features.privateMounts ? step.container : withoutToken(step.container);
-    await this.#ensureImage(container);
     const wanted = await containerConfig(
       facts,
       container,
@@ -136,27 +123,6 @@ export class ContainerStarter {
     });
   }
 
-  async #ensureImage(container: Container): Promise<void> {
-    const { images } = this.#view.context.runtime;
-    const { image = "", imagePullPolicy } = container;
-    const present = images.status(image) !== undefined;
-    if (present && imagePullPolicy !== "Always") return;
-    if (imagePullPolicy === "Never") {
-      throw new StartProblem(
-        "ErrImageNeverPull",
-        `Container image "${image}" is not present with pull policy of Never`,
-      );
-    }
-    try {
-      await images.pull(image);
-      if (!present) this.#view.event("Normal", "Pulled", `Successfully pulled image "${image}"`);
-    } catch (error) {
-      const { code, message } = StatusError.from(error);
-      const reason = code === Code.invalidArgument ? "InvalidImageName" : "ErrImagePull";
-      throw new StartProblem(reason, message, `Failed to pull image "${image}": ${message}`);
-    }
-  }
-
   async #postStart(facts: PodFacts, container: Container, id: string): Promise<void> {
     const hook = container.lifecycle?.postStart;
     if (hook === undefined) return;
@@ -166,7 +132,9 @@ export class ContainerStarter {
     const limit = kubeletLimits.hookMillisMax;
     const failure = await runHook(hook, target, runtime, clock, limit, signal);
     if (failure === undefined) return;
-    this.#view.event("Warning", "FailedPostStartHook", `PostStartHook failed: ${failure}`);
+    const { name } = container;
+    this.#view.event("Warning", "FailedPostStartHook", `PostStartHook failed: ${failure}`, name);
+    this.#view.event("Normal", "Killing", "FailedPostStartHook", name);
     const run = this.#view.runs().find((one) => one.id === id);
     if (run !== undefined) this.#stop(run);
   }

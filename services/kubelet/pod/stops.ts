@@ -71,7 +71,7 @@ export class ContainerStops {
     const { signal } = stop.abortHook;
     const failure = await runHook(hook, target, runtime, clock, graceMillis, signal);
     if (failure !== undefined) {
-      this.#view.event("Warning", "FailedPreStopHook", `PreStopHook failed: ${failure}`);
+      this.#view.event("Warning", "FailedPreStopHook", `PreStopHook failed: ${failure}`, run.name);
     }
   }
 
@@ -86,7 +86,7 @@ export class ContainerStops {
     const now = mains.length > 0 ? mains : last.slice(0, 1);
     for (const run of graceMillis <= 0 ? runs : now) {
       if (!this.#stops.has(run.id)) {
-        this.#view.event("Normal", "Killing", `Stopping container ${run.name}`);
+        this.#view.event("Normal", "Killing", `Stopping container ${run.name}`, run.name);
       }
       this.begin(run, graceMillis);
     }

@@ -14,7 +14,7 @@ import { isSidecar, parseTime } from "../../kinds/mod.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { PodSandbox, Container as RuntimeContainer } from "../runtime/types.ts";
 import { RestartBackoff } from "./backoff.ts";
-import { graceMillisOf, type WorkerContext, type WorkerView } from "./context.ts";
+import { fieldPathOf, graceMillisOf, type WorkerContext, type WorkerView } from "./context.ts";
 import type { PodFacts } from "./environment.ts";
 import { unfulfilled } from "./fields.ts";
 import { WorkLoop } from "./loop.ts";
@@ -50,6 +50,8 @@ export class PodWorker {
   readonly #volumes: PodVolumes;
   readonly #messages: TerminationMessages;
   readonly #backoff = new RestartBackoff();
+  /** The last run of each container whose pause before the next has been told. */
+  readonly #pausesTold = new Map<string, number>();
   /** Containers that were ended because the pod asks for something else now. */
   readonly #replaced = new Set<string>();
 
@@ -143,7 +145,7 @@ export class PodWorker {
       wakeAfter: (millis) => this.#loop.wakeAfter(millis),
       retryMillis: (name) => this.#loop.retryMillis(name),
       retriesOver: (name) => this.#loop.retriesOver(name),
-      event: (type, reason, message) => this.#event(type, reason, message),
+      event: (type, reason, message, container) => this.#event(type, reason, message, container),
     };
   }
 
@@ -185,6 +187,7 @@ export class PodWorker {
     this.#followProbes(facts.podIP);
     if (next.againMillis !== undefined) this.#loop.wakeAfter(next.againMillis);
     if (next.over) return this.#wrapUp();
+    this.#tellPauses(next);
     this.#publish(next);
     // Starting one container may allow the next, e.g. the main ones after a sidecar.
     const problems = this.#starter.problems();
@@ -214,11 +217,23 @@ export class PodWorker {
     });
   }
 
+  /** Once for each run that has failed and is not run again at once. */
+  #tellPauses({ waiting }: Plan): void {
+    for (const [name, { reason }] of waiting) {
+      const attempt = runsOf(this.#runs(), name).latest?.attempt ?? 0;
+      if (reason !== "CrashLoopBackOff" || this.#pausesTold.get(name) === attempt) continue;
+      this.#pausesTold.set(name, attempt);
+      const { name: pod, namespace, uid } = this.#pod.metadata ?? {};
+      const text = `Back-off restarting failed container ${name} in pod ${pod}_${namespace}(${uid})`;
+      this.#event("Warning", "BackOff", text, name);
+    }
+  }
+
   /** Ends a container whose definition has changed; the plan starts its successor. */
   #replace(run: RuntimeContainer): void {
     if (!this.#replaced.has(run.id)) {
       const text = `Container ${run.name} definition changed, will be restarted`;
-      this.#event("Normal", "Killing", text);
+      this.#event("Normal", "Killing", text, run.name);
     }
     this.#replaced.add(run.id);
     this.#stops.begin(run, graceMillisOf(this.#pod));
@@ -268,8 +283,16 @@ export class PodWorker {
     const hostNetwork = this.#pod.spec?.hostNetwork ?? false;
     const address = hostNetwork ? hostIP : this.#context.address(this.uid);
     if (address === undefined) return undefined;
-    const made = await runtime.runSandbox(sandboxConfig(this.#pod, address, dns));
-    return made.address;
+    try {
+      const made = await runtime.runSandbox(sandboxConfig(this.#pod, address, dns));
+      this.#loop.retriesOver("sandbox");
+      return made.address;
+    } catch (error) {
+      const text = `Failed to create pod sandbox: ${(error as Error).message}`;
+      this.#event("Warning", "FailedCreatePodSandBox", text);
+      this.#loop.wakeAfter(this.#loop.retryMillis("sandbox"));
+      return undefined;
+    }
   }
 
   #facts(podIP: string): PodFacts {
@@ -290,7 +313,7 @@ export class PodWorker {
   #unhealthy(kind: ProbeKind, container: Container, message: string): void {
     const word = kind.replace("Probe", "");
     const text = `${word[0]?.toUpperCase()}${word.slice(1)} probe failed: ${message}`;
-    this.#event("Warning", "Unhealthy", `${container.name}: ${text}`);
+    this.#event("Warning", "Unhealthy", text, container.name);
   }
 
   #probeFailed(kind: ProbeKind, id: string, probe: Probe, message: string): void {
@@ -299,7 +322,7 @@ export class PodWorker {
     const word = kind.replace("Probe", "");
     this.#log.info("a probe failed for good; the container is stopped", { kind, message, id });
     const text = `Container ${run.name} failed ${word} probe, will be restarted`;
-    this.#event("Normal", "Killing", text);
+    this.#event("Normal", "Killing", text, run.name);
     const own = probe.terminationGracePeriodSeconds;
     this.#stops.begin(run, own === undefined ? graceMillisOf(this.#pod) : own * 1000);
     this.wake();
@@ -353,8 +376,9 @@ export class PodWorker {
     });
   }
 
-  #event(type: "Normal" | "Warning", reason: string, message: string): void {
-    const about = { ...this.#pod, apiVersion: "v1", kind: "Pod" };
+  #event(type: "Normal" | "Warning", reason: string, message: string, container?: string): void {
+    const fieldPath = container === undefined ? undefined : fieldPathOf(this.#pod, container);
+    const about = { ...this.#pod, apiVersion: "v1", kind: "Pod", fieldPath };
     this.#context.events.event(about, type, reason, message);
   }
 }
