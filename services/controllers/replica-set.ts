@@ -127,13 +127,35 @@ class ReplicaLoop {
       return this.#pods.create(set, Math.min(-surplus, burstMax), make);
     }
     if (surplus === 0) return undefined;
+    const crowding = this.#crowding(set, pods);
+    const nowMillis = this.#context.clock.wallMillis();
+    const ordered = [...pods].sort(compareForDeletion({ crowding, nowMillis }));
+    return this.#pods.delete(set, ordered.slice(0, Math.min(surplus, burstMax)));
+  }
+
+  /** How many pods of the same workload each node has: those of all sets of a Deployment count. */
+  #crowding(set: ReplicaSet, pods: readonly Pod[]): ReadonlyMap<string, number> {
+    const { namespace } = set.metadata ?? {};
+    const owner = controllerOf(set)?.uid;
+    const siblings =
+      owner === undefined
+        ? []
+        : this.#kind.list(namespace).filter((each) => controllerOf(each)?.uid === owner);
+    const uids = new Set(siblings.map(({ metadata }) => metadata?.uid ?? ""));
+    uids.delete(set.metadata?.uid ?? "");
+    const related =
+      uids.size === 0
+        ? []
+        : this.#context
+            .informer("Pod")
+            .lister.list(namespace)
+            .filter((pod) => isActive(pod) && uids.has(controllerOf(pod)?.uid ?? ""));
     const crowding = new Map<string, number>();
-    for (const { spec } of pods) {
+    for (const { spec } of [...pods, ...related]) {
       const node = spec?.nodeName ?? "";
       crowding.set(node, (crowding.get(node) ?? 0) + 1);
     }
-    const ordered = [...pods].sort(compareForDeletion(crowding));
-    return this.#pods.delete(set, ordered.slice(0, Math.min(surplus, burstMax)));
+    return crowding;
   }
 
   async #writeStatus(

@@ -224,8 +224,9 @@ const spreadRows: readonly [number, number[], number[]][] = [
 for (const [allowed, sizes, expected] of spreadRows) {
   test(`deployment, ${allowed} spread over ${sizes.join(" and ")}`, () => {
     const targets = proportional(
-      allowed,
+      { wanted: allowed, maxSurge: 0, maxUnavailable: 0 },
       sizes.map((size, index) => set(`s${index}`, size)),
+      sizes.reduce((total, size) => total + size, 0),
     );
     assert.deepEqual(
       targets.map((each) => each.replicas),

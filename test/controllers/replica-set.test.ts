@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import type { Pod } from "../../proto/gen/core.ts";
-import { compareForDeletion } from "../../services/controllers/pods.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import { settle } from "../client/fake-clock.ts";
 import { active, harness, putPod, replicaSet, runPods, setReady } from "./harness.ts";
@@ -116,41 +114,4 @@ test("a creation that fails is told in a condition, in small batches, and repeat
   await clock.advance(100);
   assert.deepEqual(api.get("ReplicaSet", "default/web")?.status?.conditions ?? [], []);
   await end();
-});
-
-test("the order in which surplus pods go", () => {
-  const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
-  const make = (
-    name: string,
-    phase: string,
-    ready: string,
-    since: number,
-    nodeName?: string,
-  ): Pod => ({
-    metadata: { name, creationTimestamp: at(0) },
-    spec: { nodeName },
-    status: {
-      phase,
-      conditions: [{ type: "Ready", status: ready, lastTransitionTime: at(since) }],
-    },
-  });
-  const cheap = make("cheap", "Running", "True", 1, "n1");
-  cheap.metadata!.annotations = { "controller.kubernetes.io/pod-deletion-cost": "-5" };
-  const pods = [
-    make("old", "Running", "True", 1, "n1"),
-    make("young", "Running", "True", 9, "n1"),
-    make("crowded", "Running", "True", 1, "n2"),
-    cheap,
-    make("lame", "Running", "False", 1, "n1"),
-    make("pending", "Pending", "False", 1, "n1"),
-    make("unassigned", "Pending", "False", 1),
-  ];
-  const crowding = new Map([
-    ["n1", 1],
-    ["n2", 3],
-  ]);
-  assert.deepEqual(
-    pods.sort(compareForDeletion(crowding)).map(({ metadata }) => metadata?.name),
-    ["unassigned", "pending", "lame", "cheap", "crowded", "young", "old"],
-  );
 });

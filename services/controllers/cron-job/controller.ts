@@ -84,6 +84,13 @@ class CronJobLoop {
         recorder.event(about(cronJob), "Normal", "SawCompletedJob", text);
       } else active.push(reference);
     }
+    const known = new Set((status.active ?? []).map(({ uid }) => uid));
+    for (const job of jobs) {
+      if (known.has(job.metadata?.uid) || isJobFinished(job)) continue;
+      if (!(await this.#isForgotten(cronJob, job))) continue;
+      const text = `Saw a job that the controller did not create or forgot: ${job.metadata?.name}`;
+      recorder.event(about(cronJob), "Warning", "UnexpectedJob", text);
+    }
     for (const job of jobs) {
       const completion = parseTime(job.status?.completionTime);
       if (!isJobComplete(job) || completion === undefined) continue;
@@ -91,6 +98,13 @@ class CronJobLoop {
       status.lastSuccessfulTime = rfc3339Seconds(completion);
     }
     return { ...status, active };
+  }
+
+  /** The cached status may not tell yet what was started: the API decides. */
+  async #isForgotten({ metadata }: CronJob, job: Job): Promise<boolean> {
+    const { name = "", namespace } = metadata ?? {};
+    const { status } = await this.#context.client.cronJobs.get(name, namespace);
+    return !(status?.active ?? []).some(({ uid }) => uid === job.metadata?.uid);
   }
 
   /** The API, because the cache may not show yet what was started. */
@@ -116,7 +130,7 @@ class CronJobLoop {
     const now = clock.wallMillis();
     const due = dueOf({ ...cronJob, status }, now);
     if (typeof due === "string") {
-      recorder.event(about(cronJob), "Warning", "UnparseableSchedule", due);
+      recorder.event(about(cronJob), "Warning", "InvalidSchedule", due);
       return undefined;
     }
     const { nextMillis, scheduledMillis, tooManyMissed } = due;

@@ -7,7 +7,7 @@ import { type Fitness, fitness, hashLabel, nodeOf } from "./daemon-pod.ts";
 
 export interface NodePods extends Fitness {
   readonly node: string;
-  /** Oldest first. */
+  /** Those that have a node first, then the oldest. */
   readonly pods: readonly Pod[];
 }
 
@@ -27,10 +27,14 @@ export interface Plan {
   readonly ended: readonly Pod[];
 }
 
-/** Every node with its pods; pods of nodes that are gone belong to none that wants them. */
+/**
+ * Every node with its pods. Of a node that is gone only pods that never came to it are told: those
+ * that ran there are the pod garbage collector's. Pods at an end that are being deleted hold no place.
+ */
 export function nodesOf(set: DaemonSet, nodes: readonly Node[], pods: readonly Pod[]): NodePods[] {
   const byNode = new Map<string, Pod[]>();
   for (const pod of pods) {
+    if (isGoing(pod) && hasEnded(pod)) continue;
     const node = nodeOf(pod) ?? "";
     const there = byNode.get(node);
     if (there) there.push(pod);
@@ -42,12 +46,17 @@ export function nodesOf(set: DaemonSet, nodes: readonly Node[], pods: readonly P
     byNode.delete(name);
     return { node: name, pods: there, ...fitness(set, node) };
   });
-  const lost = [...byNode].map(([node, there]) => ({ node, pods: there, run: false, stay: false }));
+  const lost = [...byNode].map(([node, there]) => ({
+    ...{ node, run: false, stay: false },
+    pods: there.filter(({ spec }) => !spec?.nodeName),
+  }));
   return [...known, ...lost];
 }
 
 function byAge(a: Pod, b: Pod): number {
   const time = ({ metadata }: Pod) => parseTime(metadata?.creationTimestamp) ?? Infinity;
+  const assigned = ({ spec }: Pod) => (spec?.nodeName ? 0 : 1);
+  if (assigned(a) !== assigned(b)) return assigned(a) - assigned(b);
   const [left, right] = [time(a), time(b)];
   if (left !== right) return left < right ? -1 : 1;
   return (a.metadata?.name ?? "") < (b.metadata?.name ?? "") ? -1 : 1;
@@ -106,8 +115,13 @@ function surplusOfSurge({ set, hash, now }: Situation, pods: readonly Pod[]): Po
   const fresh = pods.filter((pod) => hashOfPod(pod) === hash);
   const old = pods.filter((pod) => hashOfPod(pod) !== hash);
   const [kept] = fresh;
+  const [former] = old;
   const minReady = set.spec?.minReadySeconds ?? 0;
-  const replaced = kept !== undefined && isAvailable(kept, minReady, now);
+  // One that serves no longer need not wait for the new one.
+  const replaced =
+    kept !== undefined &&
+    former !== undefined &&
+    (!isReady(former) || isAvailable(kept, minReady, now));
   return [...fresh.slice(1), ...old.slice(replaced ? 0 : 1)];
 }
 
@@ -157,19 +171,17 @@ export function statusOf(situation: Situation, collisionCount: number): DaemonSe
   const { set, hash, nodes, now } = situation;
   const minReady = set.spec?.minReadySeconds ?? 0;
   const wanting = nodes.filter(({ run }) => run);
+  // Of two pods side by side, the older one counts.
   const first = wanting.flatMap(({ pods }) => pods.slice(0, 1));
-  const available = wanting.filter(({ pods }) =>
-    pods.some((pod) => isAvailable(pod, minReady, now)),
-  );
+  const available = first.filter((pod) => isAvailable(pod, minReady, now));
   const { conditions } = set.status ?? {};
   return {
     currentNumberScheduled: first.length,
     numberMisscheduled: nodes.filter(({ run, pods }) => !run && pods.length > 0).length,
     desiredNumberScheduled: wanting.length,
-    numberReady: wanting.filter(({ pods }) => pods.some(isReady)).length,
+    numberReady: first.filter(isReady).length,
     observedGeneration: set.metadata?.generation ?? 0,
-    updatedNumberScheduled:
-      wanting.filter(({ pods }) => pods.some((pod) => hashOfPod(pod) === hash)).length || undefined,
+    updatedNumberScheduled: first.filter((pod) => hashOfPod(pod) === hash).length || undefined,
     numberAvailable: available.length || undefined,
     numberUnavailable: wanting.length - available.length || undefined,
     ...(collisionCount > 0 && { collisionCount }),

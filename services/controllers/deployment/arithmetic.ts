@@ -1,6 +1,7 @@
 /** How many replicas each ReplicaSet of a Deployment should have. Pure. */
 import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
 import { percentOf } from "../../kinds/mod.ts";
+import { byAge, desiredAnnotation, maxAnnotation } from "./revisions.ts";
 
 export interface Bounds {
   readonly wanted: number;
@@ -79,21 +80,72 @@ export function shrinkOld(
 }
 
 /**
- * Spreads a new size over the sets of a rollout in progress in proportion to their sizes, largest
- * first; the remainder goes to the largest (kubernetes "proportional scaling").
+ * Sizes after the number of wanted replicas has changed, or while a Deployment is paused (upstream
+ * `scale`): a single set takes everything; beside a new set that is whole the old ones go; several
+ * grow or shrink in proportion.
  */
-export function proportional(allowed: number, sets: readonly ReplicaSet[]): Target[] {
-  const total = sum(sets, replicasOf);
-  let left = allowed - total;
-  const ordered = [...sets].sort((a, b) => replicasOf(b) - replicasOf(a));
-  const targets = ordered.map((set) => {
-    const exact = total === 0 ? 0 : (replicasOf(set) * allowed) / total - replicasOf(set);
-    const rounded = Math.round(exact);
-    const delta = left > 0 ? Math.min(rounded, left) : Math.max(rounded, left);
-    left -= delta;
-    return { set, replicas: replicasOf(set) + delta };
-  });
-  const first = targets[0];
-  if (first) targets[0] = { set: first.set, replicas: Math.max(0, first.replicas + left) };
+export function scaled(
+  deployment: Deployment,
+  fresh: ReplicaSet | undefined,
+  old: readonly ReplicaSet[],
+): Target[] {
+  const bounds = boundsOf(deployment);
+  const all = fresh ? [...old, fresh] : [...old];
+  const active = all.filter((set) => replicasOf(set) > 0);
+  const only = active.length === 0 ? all.at(-1) : active[0];
+  if (active.length <= 1) return only ? [{ set: only, replicas: bounds.wanted }] : [];
+  if (fresh && isWhole(bounds, fresh)) {
+    return active.filter((set) => set !== fresh).map((set) => ({ set, replicas: 0 }));
+  }
+  if (deployment.spec?.strategy?.type === "Recreate") {
+    return active.map((set) => ({ set, replicas: replicasOf(set) }));
+  }
+  return proportional(bounds, active, deployment.status?.replicas ?? 0);
+}
+
+/** The new set has all its pods, and they are available, for the size that is wanted now. */
+function isWhole({ wanted }: Bounds, fresh: ReplicaSet): boolean {
+  return (
+    fresh.metadata?.annotations?.[desiredAnnotation] === String(wanted) &&
+    replicasOf(fresh) === wanted &&
+    (fresh.status?.availableReplicas ?? 0) === wanted
+  );
+}
+
+/**
+ * Each set grows or shrinks as the whole does, the largest first and, among equals, the newest when
+ * growing and the oldest when shrinking; what rounding leaves over goes to the first. `present`: how
+ * many pods there are, for sets that do not tell the size they were a part of.
+ */
+export function proportional(
+  { wanted, maxSurge }: Bounds,
+  sets: readonly ReplicaSet[],
+  present: number,
+): Target[] {
+  const allowed = wanted > 0 ? wanted + maxSurge : 0;
+  const toAdd = allowed - sum(sets, replicasOf);
+  const ages = [...sets].sort(byAge);
+  if (toAdd > 0) ages.reverse();
+  let added = 0;
+  const targets = ages
+    .sort((a, b) => replicasOf(b) - replicasOf(a))
+    .map((set) => {
+      const share = shareOf(set, wanted === 0 ? 0 : wanted + maxSurge, present);
+      const left = toAdd - added;
+      const change = toAdd > 0 ? Math.min(share, left) : Math.max(share, left);
+      const by = left === 0 ? 0 : change;
+      added += by;
+      return { set, replicas: replicasOf(set) + by };
+    });
+  const [first] = targets;
+  if (first) targets[0] = { ...first, replicas: Math.max(0, first.replicas + toAdd - added) };
   return targets;
+}
+
+/** By how much a set is to change so that its part of the whole stays the same. */
+function shareOf(set: ReplicaSet, size: number, present: number): number {
+  const replicas = replicasOf(set);
+  if (size === 0) return -replicas;
+  const before = Number(set.metadata?.annotations?.[maxAnnotation] ?? 0) || present;
+  return before === 0 ? 0 : Math.round((replicas * size) / before) - replicas;
 }

@@ -1,14 +1,15 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
 import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
-import { isActive, matchesLabels, selectorOf } from "../../kinds/mod.ts";
+import { isFinished, matchesLabels, selectorOf } from "../../kinds/mod.ts";
 import { claim, controllerOf, controllerReference } from "../owners.ts";
+import { isNamespaceTerminating } from "../pod-control/pod-control.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import {
   boundsOf,
   newReplicas,
-  proportional,
   replicasOf,
+  scaled,
   shrinkOld,
   sum,
   type Target,
@@ -16,9 +17,11 @@ import {
 import {
   byAge,
   desiredAnnotation,
+  forgettable,
   hashLabel,
   inheritedAnnotations,
   maxAnnotation,
+  numberedAnnotations,
   revisionAnnotation,
   revisionOf,
   sameTemplate,
@@ -87,11 +90,14 @@ class DeploymentLoop {
     const sets = (await this.#claim(deployment)).sort(byAge);
     const fresh = sets.find((set) => sameTemplate(set, deployment));
     const old = sets.filter((set) => set !== fresh);
-    const status = await this.#writeStatus(deployment, await this.#step(deployment, fresh, old));
+    const progress = await this.#step(deployment, fresh, old);
+    const status = await this.#writeStatus(deployment, progress);
     const millis = millisToDeadline(deployment, status, clock.wallMillis());
-    if (isComplete(deployment, status) && !deployment.metadata?.deletionTimestamp) {
+    const over = deployment.spec?.paused || isComplete(deployment, status);
+    if (over && !deployment.metadata?.deletionTimestamp) {
       await this.#forgetHistory(deployment, old);
     }
+    if (progress.failure) throw progress.failure.cause;
     return millis === undefined ? undefined : { after: millis + 1000 };
   }
 
@@ -104,11 +110,12 @@ class DeploymentLoop {
     const unchanged = { fresh, old, collisionCount: deployment.status?.collisionCount };
     if (deployment.metadata?.deletionTimestamp) return unchanged;
     const all = fresh ? [...old, fresh] : old;
-    if (this.#isScaled(deployment, all)) {
-      await this.#scale(deployment, fresh, old);
+    const renumbered = fresh && (await this.#number(deployment, fresh, old));
+    if (renumbered) return { ...unchanged, fresh: renumbered };
+    if (deployment.spec?.paused || this.#isScaled(deployment, all)) {
+      await this.#apply(deployment, scaled(deployment, fresh, old));
       return unchanged;
     }
-    if (deployment.spec?.paused) return unchanged;
     const recreate = deployment.spec?.strategy?.type === "Recreate";
     if (recreate) {
       const shrinking = old.filter((set) => replicasOf(set) > 0);
@@ -122,8 +129,6 @@ class DeploymentLoop {
       if (this.#hasPods(old)) return unchanged;
     }
     if (!fresh) return this.#create(deployment, old);
-    const renumbered = await this.#number(deployment, fresh, old);
-    if (renumbered) return { ...unchanged, fresh: renumbered };
     const bounds = boundsOf(deployment);
     if (recreate) {
       await this.#apply(deployment, [{ set: fresh, replicas: bounds.wanted }]);
@@ -188,18 +193,35 @@ class DeploymentLoop {
     };
     try {
       const fresh = await client.replicaSets.create(set, write);
-      const text = `Scaled up replica set ${fresh.metadata?.name} to ${replicas}`;
-      recorder.event(about(deployment), "Normal", "ScalingReplicaSet", text);
+      const text = `Scaled up replica set ${fresh.metadata?.name} from 0 to ${replicas}`;
+      if (replicas > 0) recorder.event(about(deployment), "Normal", "ScalingReplicaSet", text);
       await this.#setRevision(deployment, nextRevision(old));
-      return { fresh, old, created: "created", collisionCount: deployment.status?.collisionCount };
+      return { fresh, old, created: true, collisionCount: deployment.status?.collisionCount };
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
+      if (!isAlreadyExists(error)) return this.#tellFailure(deployment, set, old, error);
       const taken = informer("ReplicaSet").lister.get(set.metadata?.name ?? "", namespace);
       const ours = taken && controllerOf(taken)?.uid === deployment.metadata?.uid;
       // Not in the cache yet, or ours already: the next look will find it.
       if (!taken || (ours && sameTemplate(taken, deployment))) throw error;
       return { fresh: undefined, old, collisionCount: collisionCount + 1 };
     }
+  }
+
+  /** In a namespace that is going away there is nothing to tell. */
+  #tellFailure(
+    deployment: Deployment,
+    set: ReplicaSet,
+    old: readonly ReplicaSet[],
+    error: unknown,
+  ): Progress {
+    const cause = StatusError.from(error);
+    const { collisionCount } = deployment.status ?? {};
+    if (isNamespaceTerminating(cause)) return { fresh: undefined, old, collisionCount };
+    const name = JSON.stringify(set.metadata?.name);
+    const message = `Failed to create new replica set ${name}: ${cause.message}`;
+    const { recorder } = this.#context;
+    recorder.event(about(deployment), "Warning", "ReplicaSetCreateError", message);
+    return { fresh: undefined, old, collisionCount, failure: { message, cause } };
   }
 
   /** A set that becomes current again, by a rollback, takes the next revision. */
@@ -209,10 +231,11 @@ class DeploymentLoop {
     old: readonly ReplicaSet[],
   ): Promise<ReplicaSet | undefined> {
     const highestOld = Math.max(0, ...old.map(revisionOf));
-    const revision = revisionOf(fresh) > highestOld ? revisionOf(fresh) : highestOld + 1;
+    const { revision, annotations: numbered } = numberedAnnotations(fresh, highestOld);
     const annotations = {
       ...fresh.metadata?.annotations,
-      ...this.#annotations(deployment, revision),
+      ...inheritedAnnotations(deployment),
+      ...numbered,
     };
     await this.#setRevision(deployment, revision);
     const minReadySeconds = deployment.spec?.minReadySeconds;
@@ -257,22 +280,6 @@ class DeploymentLoop {
     });
   }
 
-  async #scale(
-    deployment: Deployment,
-    fresh: ReplicaSet | undefined,
-    old: readonly ReplicaSet[],
-  ): Promise<void> {
-    const bounds = boundsOf(deployment);
-    const active = (fresh ? [...old, fresh] : [...old]).filter((set) => replicasOf(set) > 0);
-    const [only] = active;
-    if (active.length === 1 && only) {
-      await this.#apply(deployment, [{ set: only, replicas: bounds.wanted }]);
-      return;
-    }
-    const allowed = bounds.wanted > 0 ? bounds.wanted + bounds.maxSurge : 0;
-    await this.#apply(deployment, proportional(allowed, active));
-  }
-
   async #apply(deployment: Deployment, targets: readonly Target[]): Promise<void> {
     const { client, recorder, write } = this.#context;
     const { wanted, maxSurge } = boundsOf(deployment);
@@ -297,13 +304,13 @@ class DeploymentLoop {
     }
   }
 
+  /** Pods that run, or may, though they are being deleted. */
   #hasPods(sets: readonly ReplicaSet[]): boolean {
     const uids = new Set(sets.map(({ metadata }) => metadata?.uid));
     const [{ metadata } = {}] = sets;
     const pods = this.#context.informer("Pod").lister.list(metadata?.namespace ?? "");
     return pods.some((pod) => {
-      const running = isActive(pod) || pod.metadata?.deletionTimestamp !== undefined;
-      return running && uids.has(controllerOf(pod)?.uid ?? "");
+      return !isFinished(pod) && uids.has(controllerOf(pod)?.uid ?? "");
     });
   }
 
@@ -322,16 +329,7 @@ class DeploymentLoop {
   async #forgetHistory(deployment: Deployment, old: readonly ReplicaSet[]): Promise<void> {
     const { client, log, write } = this.#context;
     const limit = deployment.spec?.revisionHistoryLimit ?? 10;
-    const idle = old
-      .filter(
-        (set) =>
-          replicasOf(set) === 0 &&
-          (set.status?.replicas ?? 0) === 0 &&
-          (set.status?.observedGeneration ?? 0) >= (set.metadata?.generation ?? 0) &&
-          !set.metadata?.deletionTimestamp,
-      )
-      .sort((a, b) => revisionOf(a) - revisionOf(b));
-    for (const { metadata } of idle.slice(0, Math.max(0, idle.length - limit))) {
+    for (const { metadata } of forgettable(old, limit)) {
       const { name = "", namespace, uid = "" } = metadata ?? {};
       try {
         await client.replicaSets.delete(name, namespace, { ...write, preconditions: { uid } });

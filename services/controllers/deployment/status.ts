@@ -1,3 +1,4 @@
+import type { StatusError } from "../../../ha/runtime/status-error.ts";
 import type {
   Deployment,
   DeploymentCondition,
@@ -11,10 +12,17 @@ import { boundsOf, replicasOf, sum } from "./arithmetic.ts";
 export interface Progress {
   readonly fresh: ReplicaSet | undefined;
   readonly old: readonly ReplicaSet[];
-  /** The new set was made, or found, in this reconciliation. */
-  readonly created?: "created" | undefined;
+  /** The new set was made in this reconciliation. */
+  readonly created?: boolean | undefined;
+  /** The new set could not be made. */
+  readonly failure?: { readonly message: string; readonly cause: StatusError } | undefined;
   readonly collisionCount: number | undefined;
 }
+
+/** Upstream: `progressDeadlineSeconds` that stands for none. */
+const noDeadline = 2_147_483_647;
+const available = "NewReplicaSetAvailable";
+const timedOut = "ProgressDeadlineExceeded";
 
 export function statusOf(
   deployment: Deployment,
@@ -71,17 +79,24 @@ export function sameStatus(a: DeploymentStatus | undefined, b: DeploymentStatus)
   return view(a) === view(b);
 }
 
+/** A rollout that is not over when so much time has brought no progress has failed. */
+function deadlineSeconds({ spec }: Deployment): number | undefined {
+  const seconds = spec?.progressDeadlineSeconds ?? 600;
+  return seconds === noDeadline ? undefined : seconds;
+}
+
 /** Milliseconds until the progress deadline; undefined when nothing is awaited. */
 export function millisToDeadline(
   deployment: Deployment,
   status: DeploymentStatus,
   nowMillis: number,
 ): number | undefined {
-  const seconds = deployment.spec?.progressDeadlineSeconds ?? 600;
-  const progressing = status.conditions?.find(({ type }) => type === "Progressing");
-  if (progressing?.status !== "True" || deployment.spec?.paused) return undefined;
+  const seconds = deadlineSeconds(deployment);
+  const known = status.conditions?.find(({ type }) => type === "Progressing");
+  if (seconds === undefined || known === undefined || deployment.spec?.paused) return undefined;
+  if (known.reason === timedOut || known.reason === available) return undefined;
   if (isComplete(deployment, status)) return undefined;
-  const since = parseTime(progressing.lastUpdateTime) ?? nowMillis;
+  const since = parseTime(known.lastUpdateTime) ?? nowMillis;
   return Math.max(0, since + seconds * 1000 - nowMillis);
 }
 
@@ -102,8 +117,9 @@ function conditionsOf(
         ? "Deployment has minimum availability."
         : "Deployment does not have minimum availability.",
     }),
-    progressing(deployment, status, progress, nowMillis),
   ];
+  const rollout = progressing(deployment, status, progress, nowMillis);
+  if (rollout) conditions.push(rollout);
   const sets = progress.fresh ? [progress.fresh, ...progress.old] : progress.old;
   for (const set of sets) {
     const failure = set.status?.conditions?.find(({ type }) => type === "ReplicaFailure");
@@ -117,56 +133,50 @@ function conditionsOf(
   return conditions;
 }
 
+/** Undefined: the Deployment has no deadline, and so no such condition. */
 function progressing(
   deployment: Deployment,
   status: DeploymentStatus,
-  { fresh, created }: Progress,
+  { fresh, created, failure }: Progress,
   nowMillis: number,
-): DeploymentCondition {
+): DeploymentCondition | undefined {
   const known = deployment.status?.conditions?.find(({ type }) => type === "Progressing");
-  const about = fresh ? `ReplicaSet "${fresh.metadata?.name}"` : "Deployment";
-  const type = "Progressing";
+  const seconds = deadlineSeconds(deployment);
+  if (seconds === undefined) return undefined;
+  const name = JSON.stringify((fresh ?? deployment).metadata?.name);
+  const about = `${fresh ? "ReplicaSet" : "Deployment"} ${name}`;
+  const say = (state: string, reason: string, message: string): News => ({
+    ...{ type: "Progressing", status: state, reason, message },
+  });
+  const settle = (news: News) => settled(deployment, nowMillis, news);
+  const advance = (news: News) => advanced(known, nowMillis, news);
   if (deployment.spec?.paused) {
-    const message = "Deployment is paused";
-    const reason = "DeploymentPaused";
-    return settled(deployment, nowMillis, { type, status: "Unknown", reason, message });
+    if (known?.reason === timedOut) return known;
+    return settle(say("Unknown", "DeploymentPaused", "Deployment is paused"));
   }
   if (known?.reason === "DeploymentPaused") {
-    const message = "Deployment is resumed";
-    const reason = "DeploymentResumed";
-    return advanced(known, nowMillis, { type, status: "Unknown", reason, message });
+    return advance(say("Unknown", "DeploymentResumed", "Deployment is resumed"));
   }
+  if (failure) return settle(say("False", "ReplicaSetCreateError", failure.message));
+  const nothingOld = status.replicas === status.updatedReplicas;
+  // A rollout that is over stays so, whatever befalls its pods afterwards.
+  if (known?.reason === available && nothingOld && !created) return known;
   if (isComplete(deployment, status)) {
-    const reason = "NewReplicaSetAvailable";
-    const message = `${about} has successfully progressed.`;
-    return settled(deployment, nowMillis, { type, status: "True", reason, message });
+    return settle(say("True", available, `${about} has successfully progressed.`));
   }
-  if (created) {
-    const message = `Created new replica set "${fresh?.metadata?.name}"`;
-    const reason = "NewReplicaSetCreated";
-    return advanced(known, nowMillis, { type, status: "True", reason, message });
+  if (created)
+    return advance(say("True", "NewReplicaSetCreated", `Created new replica set ${name}`));
+  if (known === undefined && fresh) {
+    return advance(say("True", "FoundNewReplicaSet", `Found new replica set ${name}`));
   }
-  const reason = "ReplicaSetUpdated";
-  const message = `${about} is progressing.`;
-  const rolloutBegins = known?.reason === "NewReplicaSetAvailable";
-  if (known === undefined || rolloutBegins || hasProgressed(deployment.status, status)) {
-    return advanced(known, nowMillis, { type, status: "True", reason, message });
-  }
-  const seconds = deployment.spec?.progressDeadlineSeconds ?? 600;
-  const since = parseTime(known.lastUpdateTime);
+  const moving = say("True", "ReplicaSetUpdated", `${about} is progressing.`);
   // Without a time the rollout's deadline would never come: it is counted from now on.
-  if (since === undefined) {
-    return advanced(known, nowMillis, { type, status: "True", reason, message });
-  }
-  if (nowMillis >= since + seconds * 1000) {
-    return settled(deployment, nowMillis, {
-      type,
-      status: "False",
-      reason: "ProgressDeadlineExceeded",
-      message: `${about} has timed out progressing.`,
-    });
-  }
-  return known;
+  const since = parseTime(known?.lastUpdateTime);
+  const rolloutBegins = known?.reason === available;
+  if (!known || since === undefined || rolloutBegins) return advance(moving);
+  if (hasProgressed(deployment.status, status)) return advance(moving);
+  if (known.reason !== timedOut && nowMillis <= since + seconds * 1000) return known;
+  return settle(say("False", timedOut, `${about} has timed out progressing.`));
 }
 
 /** More new pods, fewer old ones, or more ready or available ones than before. */

@@ -152,8 +152,8 @@ export function wantedActive({ spec = {} }: Job, census: Census): number {
   const { parallelism = 1, completions } = spec;
   const { active, succeeded, failedIndexes } = census;
   if (completions === undefined) {
-    // Once one has succeeded no new ones begin.
-    return succeeded > 0 ? Math.min(active.length, parallelism) : parallelism;
+    // Once one has succeeded no new ones begin, and those that run may go on.
+    return succeeded > 0 ? active.length : parallelism;
   }
   return Math.max(0, Math.min(parallelism, completions - succeeded - failedIndexes.size));
 }

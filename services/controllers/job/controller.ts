@@ -194,8 +194,9 @@ class JobLoop {
       status.conditions = withCondition(status.conditions, condition, now);
       recorder.event(about(job), "Normal", suspended ? "Suspended" : "Resumed", message ?? "");
     }
-    if (suspended) delete status.startTime;
-    else status.startTime ??= rfc3339Seconds(now);
+    // The time of a job that goes on after a suspension is counted from then on.
+    if (!suspended && was) status.startTime = rfc3339Seconds(now);
+    if (!suspended) status.startTime ??= rfc3339Seconds(now);
     return { ...job, status };
   }
 

@@ -81,7 +81,7 @@ export class JobPods {
     if (job.spec?.suspend === true) return this.#shrink(job, active, active.length);
     const wanted = wantedActive(job, census);
     const { keep, surplus } = withoutDoubles(job, census);
-    const ordered = [...keep].sort(compareForDeletion(new Map()));
+    const ordered = [...keep].sort(compareForDeletion());
     const excess = ordered.slice(0, Math.max(0, keep.length - wanted));
     if (surplus.length + excess.length > 0) {
       return this.#shrink(job, [...surplus, ...excess], active.length);
@@ -163,7 +163,7 @@ function withoutDoubles(job: Job, { active, completed, failedIndexes }: Census) 
   if (!isIndexed(job)) return { keep: active, surplus: [] as Pod[] };
   const keep = new Map<number, Pod>();
   const surplus: Pod[] = [];
-  const compare = compareForDeletion(new Map());
+  const compare = compareForDeletion();
   for (const pod of [...active].sort(compare).reverse()) {
     const index = indexOf(job, pod);
     const done = index === undefined || completed.has(index) || failedIndexes.has(index);

@@ -28,6 +28,11 @@ export interface PodHandlers<T extends ApiObject> {
   orphaned(pod: Pod): void;
 }
 
+/** Everything in the namespace is going away: nothing can be made there any more. */
+export function isNamespaceTerminating({ detail }: StatusError): boolean {
+  return detail?.causes?.some(({ reason }) => reason === "NamespaceTerminating") ?? false;
+}
+
 export class PodControl<T extends ApiObject> {
   readonly #context: ControllerContext;
   readonly #kind: PodOwnerKind<T>;
@@ -133,9 +138,7 @@ export class PodControl<T extends ApiObject> {
     if (succeeded < count) this.#expectations.created(key, count - succeeded);
     if (error === undefined) return undefined;
     const cause = StatusError.from(error);
-    if (cause.detail?.causes?.some(({ reason }) => reason === "NamespaceTerminating")) {
-      return undefined;
-    }
+    if (isNamespaceTerminating(cause)) return undefined;
     recorder.event(about, "Warning", "FailedCreate", `Error creating: ${cause.message}`);
     return cause;
   }

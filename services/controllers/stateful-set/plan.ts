@@ -3,7 +3,6 @@ import type { ControllerRevision, StatefulSet } from "../../../proto/gen/apps.ts
 import type { Pod } from "../../../proto/gen/core.ts";
 import { isFinished, percentOf } from "../../kinds/mod.ts";
 import {
-  isHealthy,
   isMonotonic,
   isRunningAndAvailable,
   isTerminating,
@@ -62,7 +61,7 @@ export function actionsOf(situation: Situation): Action[] {
 }
 
 /** Pods beyond the size, the last one first. Undefined: there are none. */
-function condemn({ set, pods }: Situation): Action[] | undefined {
+function condemn({ set, pods, now }: Situation): Action[] | undefined {
   const start = startOf(set);
   const end = start + (set.spec?.replicas ?? 1);
   const condemned = pods
@@ -71,25 +70,24 @@ function condemn({ set, pods }: Situation): Action[] | undefined {
     .sort((a, b) => b.ordinal - a.ordinal);
   if (condemned.length === 0) return undefined;
   const going = condemned.filter(({ pod }) => !isTerminating(pod));
-  const actions = going.map(({ pod }): Action => ({ verb: "delete", pod }));
-  if (!isMonotonic(set)) return actions;
-  if (going.length < condemned.length) return [];
-  // The last one goes only while those before it are well, unless it is the first that is not.
-  const firstUnhealthy = [...condemned].reverse().find(({ pod }) => !isHealthy(pod))?.pod;
+  if (!isMonotonic(set)) return going.map(({ pod }) => ({ verb: "delete", pod }));
+  // The last one goes only while it is well, unless it is the first that is not.
   const last = condemned[0]?.pod;
-  if (firstUnhealthy !== undefined && last !== firstUnhealthy && last && !isHealthy(last))
-    return [];
-  return actions.slice(0, 1);
+  if (last === undefined || isTerminating(last)) return [];
+  const isWell = (pod: Pod) => !isTerminating(pod) && isRunningAndAvailable(set, pod, now);
+  const firstUnwell = condemned.findLast(({ pod }) => !isWell(pod))?.pod;
+  return isWell(last) || last === firstUnwell ? [{ verb: "delete", pod: last }] : [];
 }
 
 /** Replaces pods of other revisions from the last to the partition. */
-function rollOut({ set, update }: Situation, byOrdinal: ReadonlyMap<number, Pod>): Action[] {
+function rollOut({ set, update, now }: Situation, byOrdinal: ReadonlyMap<number, Pod>): Action[] {
   const { updateStrategy, replicas = 1 } = set.spec ?? {};
   if (updateStrategy?.type === "OnDelete") return [];
   const start = startOf(set);
   const { partition = 0, maxUnavailable } = updateStrategy?.rollingUpdate ?? {};
   const allowed = Math.max(1, percentOf(maxUnavailable ?? 1, replicas, false) ?? 1);
-  let unavailable = [...byOrdinal.values()].filter((pod) => !isHealthy(pod)).length;
+  const isWell = (pod: Pod) => !isTerminating(pod) && isRunningAndAvailable(set, pod, now);
+  let unavailable = [...byOrdinal.values()].filter((pod) => !isWell(pod)).length;
   const actions: Action[] = [];
   for (let ordinal = start + replicas - 1; ordinal >= start + partition; ordinal--) {
     const pod = byOrdinal.get(ordinal);
@@ -97,12 +95,12 @@ function rollOut({ set, update }: Situation, byOrdinal: ReadonlyMap<number, Pod>
     const old = revisionNameOf(pod) !== update.metadata?.name && !isTerminating(pod);
     if (!old) {
       // A pod that is not well yet holds the next one back.
-      if (allowed === 1 && !isHealthy(pod)) return actions;
+      if (allowed === 1 && !isWell(pod)) return actions;
       continue;
     }
     // One that is not well can be replaced without making anything worse.
-    const worse = isHealthy(pod) ? 1 : 0;
-    if (allowed > 1 && unavailable + worse > allowed) return actions;
+    const worse = isWell(pod) ? 1 : 0;
+    if (allowed > 1 && worse > 0 && unavailable + worse > allowed) continue;
     actions.push({ verb: "delete", pod });
     unavailable += worse;
     if (allowed === 1) return actions;
