@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Pod } from "../../proto/gen/core.ts";
+import { keyOf } from "../../services/client/mod.ts";
 import { deploymentController } from "../../services/controllers/deployment/controller.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import type { RealApi } from "../client/real-api.ts";
-import { active, deployment, harness, newTemplate, runPods } from "./harness.ts";
+import { active, deployment, harness, newTemplate, runPods, setReady } from "./harness.ts";
 
 const controllers = () => [deploymentController(2), replicaSetController(2)];
 const revision = "deployment.kubernetes.io/revision";
@@ -146,5 +148,46 @@ test("history beyond the limit is forgotten", async () => {
     .all("ReplicaSet")
     .map(({ spec }) => spec?.template?.spec?.containers?.[0]?.image);
   assert.deepEqual(images.sort(), ["web:3", "web:4"]);
+  await end();
+});
+
+test("a whole Deployment stays so when a pod is lost; a set that is refused is told", async () => {
+  const { api, clock, update, end } = await rolledOut(2, { progressDeadlineSeconds: 10 });
+  const [pod] = active(api);
+  setReady(api, keyOf(pod ?? {}), "False", clock.wallMillis());
+  await clock.advance(30_000);
+  assert.equal(condition(api, "Available")?.status, "False");
+  assert.equal(condition(api, "Progressing")?.reason, "NewReplicaSetAvailable");
+  api.intercept = (verb, kind) => {
+    if (verb !== "create" || kind !== "ReplicaSet") return;
+    throw new StatusError(Code.permissionDenied, "exceeded quota: sets");
+  };
+  await update();
+  await clock.advance(2_000);
+  const refused = condition(api, "Progressing");
+  assert.equal(`${refused?.status} ${refused?.reason}`, "False ReplicaSetCreateError");
+  assert.match(
+    refused?.message ?? "",
+    /^Failed to create new replica set "web-\w+": exceeded quota: sets$/,
+  );
+  assert.ok(api.all("Event").some(({ reason }) => reason === "ReplicaSetCreateError"));
+  api.intercept = undefined;
+  for (let step = 0; step < 100; step++) {
+    await clock.advance(100);
+    runPods(api, () => clock.wallMillis());
+  }
+  assert.equal(condition(api, "Progressing")?.reason, "NewReplicaSetAvailable");
+  await end();
+});
+
+test("a paused Deployment scales from nothing", async () => {
+  const { api, client, clock, end } = await harness(...controllers());
+  await client.deployments.create(deployment(0));
+  await clock.advance(200);
+  await api.change("Deployment", "default/web", (each) => {
+    each.spec!.paused = true;
+    each.spec!.replicas = 2;
+  });
+  await clock.until(() => active(api).length === 2, "two pods");
   await end();
 });

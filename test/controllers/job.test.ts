@@ -241,6 +241,13 @@ test("a suspended job has no pods, and begins anew when it is resumed", async ()
   assert.equal(running(api).length, 0);
   assert.equal(statusOf(api).failed ?? 0, 0);
   assert.deepEqual(conditions(api), ["Suspended=True JobSuspended"]);
+  // The time of its last start stays, and is another one when it goes on.
+  const before = statusOf(api).startTime;
+  assert.ok(before);
+  await clock.advance(5_000);
+  await suspend(false);
+  await clock.advance(100);
+  assert.ok(Date.parse(statusOf(api).startTime ?? "") > Date.parse(before));
   await stop();
 });
 

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Pod } from "../../proto/gen/core.ts";
+import { keyOf } from "../../services/client/mod.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import { settle } from "../client/fake-clock.ts";
 import { active, harness, putPod, replicaSet, runPods, setReady } from "./harness.ts";
@@ -113,5 +115,45 @@ test("a creation that fails is told in a condition, in small batches, and repeat
   await clock.until(() => active(api).length === 100, "all pods");
   await clock.advance(100);
   assert.deepEqual(api.get("ReplicaSet", "default/web")?.status?.conditions ?? [], []);
+  await end();
+});
+
+test("pods on a node that the Deployment's other sets crowd go first", async () => {
+  const { api, client, clock, end } = await harness(replicaSetController(2));
+  const owner = {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    name: "web",
+    uid: "d",
+    controller: true,
+  };
+  const set = (name: string, replicas: number) => {
+    const { spec } = replicaSet(replicas);
+    const labels = { app: "web", of: name };
+    const template = { ...spec?.template, metadata: { labels } };
+    return {
+      metadata: { name, namespace: "default", ownerReferences: [owner] },
+      spec: { ...spec, selector: { matchLabels: labels }, template },
+    };
+  };
+  await client.replicaSets.create(set("old", 2));
+  await client.replicaSets.create(set("new", 2));
+  await clock.advance(100);
+  const of = (name: string) =>
+    active(api).filter(({ metadata }) => metadata?.labels?.["of"] === name);
+  const place = (pod: Pod | undefined, nodeName: string) =>
+    api.change("Pod", keyOf(pod ?? {}), (each) => {
+      each.spec!.nodeName = nodeName;
+      each.status = { phase: "Pending" };
+    });
+  for (const pod of of("old")) await place(pod, "crowded");
+  const [stays, goes] = of("new");
+  await place(goes, "crowded");
+  await place(stays, "free");
+  await api.change("ReplicaSet", "default/new", (each) => {
+    each.spec!.replicas = 1;
+  });
+  await clock.advance(100);
+  assert.deepEqual(of("new").map(keyOf), [keyOf(stays ?? {})]);
   await end();
 });

@@ -200,7 +200,9 @@ function validateHistory({ job, next, before, is, was }: Change): FieldCause[] {
   ) {
     causes.push(invalid("status.completionTime", completionTime, "field is immutable"));
   }
-  if (before.startTime !== undefined && startTime !== before.startTime && suspend !== true) {
+  // A job that goes on after a suspension starts anew.
+  const idle = suspend === true || was("Suspended");
+  if (before.startTime !== undefined && startTime !== before.startTime && !idle) {
     const detail = "startTime cannot be removed for unsuspended job";
     causes.push(required("status.startTime", detail));
   }
