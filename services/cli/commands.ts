@@ -81,6 +81,15 @@ function defineCluster(program: Command): void {
     )
     .option("--nodes <count>", "nodes, each a kubelet and a kube-proxy (default 3)", whole)
     .option(
+      "--hollow <count>",
+      "nodes beside them whose pods take time and nothing else, all in one process (default 0)",
+      whole,
+    )
+    .option(
+      "--hollow-stages <file>",
+      'how long pods of hollow nodes take, and how they end (kept; "": at once, until deleted)',
+    )
+    .option(
       "--node-capacity <amounts>",
       "cpu=4,memory=8Gi: what each node claims (default: an equal share of the machine)",
     )

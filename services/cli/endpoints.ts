@@ -42,6 +42,8 @@ export interface Endpoints {
     readonly pid: number | undefined;
     readonly kubeProxyPid: number | undefined;
   }[];
+  /** The process of the hollow nodes, where there are any. */
+  readonly hollow?: { readonly name: string; readonly pid: number | undefined };
   readonly balancers: readonly {
     readonly name: string;
     readonly pid: number | undefined;

@@ -10,6 +10,10 @@ export interface ClusterShape {
   readonly basePort: number;
   readonly masters: number;
   readonly nodes: number;
+  /** Nodes that one process stands in for; absent: none. */
+  readonly hollow?: number;
+  /** Absolute; absent: pods of hollow nodes start at once, and run until they are deleted. */
+  readonly hollowStages?: string | undefined;
   /** Quantities that each node claims; absent: an equal share of the machine. */
   readonly nodeCapacity?: Partial<NodeCapacity> | undefined;
   /** Absolute; absent: the masters keep no audit log. */
@@ -73,12 +77,14 @@ const httpsBelow = 1000;
 export const balancerCount = 2;
 const mastersMax = 9;
 const nodesMax = 50;
+const hollowMax = 20_000;
 const portsUsed = 40 + nodesMax;
 
 export function checkShape(shape: ClusterShape): void {
   within("--base-port", shape.basePort, 1024 + httpsBelow, 65_535 - portsUsed);
   within("--masters", shape.masters, 1, mastersMax);
   within("--nodes", shape.nodes, 0, nodesMax);
+  within("--hollow", shape.hollow ?? 0, 0, hollowMax);
   if (shape.masters % 2 === 0) {
     throw new StatusError(
       Code.invalidArgument,

@@ -56,6 +56,8 @@ export class LocalCluster {
   readonly controllerManagers: readonly Child[];
   readonly kubelets: readonly Child[];
   readonly kubeProxies: readonly Child[];
+  /** None or one. */
+  readonly hollow: readonly Child[];
   readonly #options: LocalClusterOptions;
   readonly #late: NodeJS.Timeout[] = [];
   /** Name of the leading master, as the masters say. */
@@ -109,6 +111,8 @@ export class LocalCluster {
         ...["--peer-port", String(shape.basePort)],
       ]),
     );
+    this.hollow =
+      (shape.hollow ?? 0) === 0 ? [] : [child("hollow-nodes", hollowArgs(shape, credentials))];
   }
 
   #child(name: string, args: readonly string[]): Child {
@@ -147,12 +151,14 @@ export class LocalCluster {
 
   get #all(): readonly Child[] {
     const loops = [...this.schedulers, ...this.controllerManagers];
-    return [...this.masters, ...this.balancers, ...loops, ...this.kubelets, ...this.kubeProxies];
+    const nodes = [...this.kubelets, ...this.kubeProxies, ...this.hollow];
+    return [...this.masters, ...this.balancers, ...loops, ...nodes];
   }
 
   startRest(): void {
     const active = [...this.controllerManagers.slice(0, 1), ...this.schedulers.slice(0, 1)];
-    for (const child of [...this.kubelets, ...active, ...this.kubeProxies]) child.startOnce();
+    const nodes = [...this.kubelets, ...active, ...this.kubeProxies, ...this.hollow];
+    for (const child of nodes) child.startOnce();
   }
 
   startStandbys(): void {
@@ -166,7 +172,7 @@ export class LocalCluster {
     for (const child of this.#all) child.letEnd();
     const stop = (children: readonly Child[]) =>
       Promise.all(children.map((c) => c.stop(graceMillis)));
-    await stop([...this.kubelets, ...this.kubeProxies]);
+    await stop([...this.kubelets, ...this.kubeProxies, ...this.hollow]);
     await stop([...this.schedulers, ...this.controllerManagers]);
     await stop(this.balancers);
     await stop(this.masters);
@@ -211,6 +217,7 @@ export class LocalCluster {
         pid,
         kubeProxyPid: this.kubeProxies[i]?.pid,
       })),
+      ...(this.hollow[0] && { hollow: { name: this.hollow[0].name, pid: this.hollow[0].pid } }),
       balancers,
       supervisor: { pid: process.pid },
       faults: this.#options.enableFaults,
@@ -363,6 +370,17 @@ function kubeletArgs(
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", node.server.cert],
     ...["--tls-private-key-file", node.server.key],
+  ];
+}
+
+/** An administrator's, because one process speaks for many nodes. */
+function hollowArgs(shape: ClusterShape, { admin, ca }: Credentials): string[] {
+  const { hollow = 0, hollowStages } = shape;
+  return [
+    "hollow",
+    ...clientArgs(shape, { ...admin, ca }),
+    ...["--nodes", String(hollow)],
+    ...(hollowStages === undefined ? [] : ["--stage-file", hollowStages]),
   ];
 }
 

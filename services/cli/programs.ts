@@ -7,6 +7,7 @@ const programs: Readonly<Record<string, () => Promise<{ readonly program: unknow
   scheduler: () => import("../scheduler/main.ts"),
   "controller-manager": () => import("../controllers/main.ts"),
   kubelet: () => import("../kubelet/main.ts"),
+  hollow: () => import("../kubelet/hollow/main.ts"),
   store: () => import("./commands/store.ts"),
   "kube-proxy": () => import("../kube-proxy/main.ts"),
 };

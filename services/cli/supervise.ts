@@ -168,7 +168,11 @@ async function stopContainers(nodeDirectory: string, graceMillis: number, log: L
 /** All masters serve, one of them leads, and every node is ready. */
 function isReady(view: ClusterView, shape: ClusterShape): boolean {
   const { masters, nodes } = servingOf(view);
-  return masters === shape.masters && view.leader !== undefined && nodes >= shape.nodes;
+  return (
+    masters === shape.masters &&
+    view.leader !== undefined &&
+    nodes >= shape.nodes + (shape.hollow ?? 0)
+  );
 }
 
 function servingOf({ masters, nodes }: ClusterView): Endpoints["serving"] {

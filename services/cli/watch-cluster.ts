@@ -42,6 +42,10 @@ export interface WatchOptions {
 
 /** Between attempts to reach a master again; it may just be starting. */
 const redialMillis = 100;
+/** The view goes through all objects: from so many on it is made less often, … */
+const manyObjects = 500;
+/** … but at least this often. */
+const viewMillisMax = 1_000;
 /** How often a master is asked how far it is. */
 const askMillis = 1_000;
 
@@ -56,13 +60,17 @@ export function watchCluster(options: WatchOptions): void {
   const liveness = factory.informer("NodeLiveness");
   const since = Date.now();
   let scheduled = false;
+  /** As the last view had them. */
+  let objects = 0;
   const changed = () => {
     if (scheduled || signal.aborted) return;
     scheduled = true;
-    setImmediate(() => {
+    const tell = () => {
       scheduled = false;
       if (!signal.aborted) options.changed(...view());
-    });
+    };
+    if (objects < manyObjects) setImmediate(tell);
+    else setTimeout(tell, Math.min(viewMillisMax, objects / 10));
   };
   const view = (): [ClusterView, ClusterObjects] => {
     const all = nodes.lister.list();
@@ -71,6 +79,7 @@ export function watchCluster(options: WatchOptions): void {
       (node) => heard.has(node.metadata?.name ?? "") && isReadyNode(node),
     ).length;
     const podList = pods.lister.list();
+    objects = all.length + podList.length;
     const counts = { ready, total: all.length };
     return [
       { masters, leader: leaderOf(masters), nodes: counts, pods: countPods(podList) },

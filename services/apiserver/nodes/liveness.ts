@@ -6,7 +6,8 @@ import { type Document, type Resource, rfc3339Micro } from "../../kinds/mod.ts";
 import { tooManyRequests } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { objectKey } from "../storage/keys.ts";
-import { type Backend, create, documentBody, internalCall, update } from "../verbs/mod.ts";
+import { change } from "../verbs/change.ts";
+import { type Backend, create, documentBody, internalCall } from "../verbs/mod.ts";
 
 /** This master as a user, when it writes on its own account. */
 export const apiserverUser = {
@@ -63,7 +64,7 @@ export class Liveness {
   open(node: string): OpenStream {
     let beat = this.#beats.get(node);
     if (beat === undefined) {
-      this.#forget();
+      if (this.#beats.size >= limits.heartbeatNodes) this.#forget();
       if (this.#beats.size >= limits.heartbeatNodes) {
         throw tooManyRequests(
           `Too many nodes: ${limits.heartbeatNodes} report to this apiserver already`,
@@ -108,7 +109,8 @@ export class Liveness {
   #flushSoon(): void {
     this.#dirty = true;
     if (this.#closed || this.#soon !== undefined) return;
-    this.#soon = this.#backend.clock.after(this.#minMillis, () => {
+    // The more nodes there are, the larger is what is written.
+    this.#soon = this.#backend.clock.after(this.#minMillis + this.#beats.size, () => {
       this.#soon = undefined;
       this.#flush();
     });
@@ -125,19 +127,26 @@ export class Liveness {
   /** Never rejects: the next interval says it again. */
   async #write(): Promise<void> {
     const call = internalCall(apiserverUser);
-    const make = (): Document => ({
-      metadata: { name: this.#backend.name },
+    const { name } = this.#backend;
+    this.#forget();
+    const said = () => ({
       nodes: Object.fromEntries([...this.#beats].map(([node, beat]) => [node, beatOf(beat)])),
       observedTime: rfc3339Micro(this.#backend.now()),
     });
+    const key = objectKey(this.#liveness, "", name);
+    const about = { resource: this.#liveness, key, name, dryRun: false };
     try {
-      const request = { body: documentBody(make()), subresource: "", typed: false } as const;
-      await update(this.#backend, call, this.#liveness, request);
+      // With thousands of nodes it is large: nothing is checked, compared or owned field by field.
+      await change(this.#backend, call, about, ({ document }) => {
+        const { managedFields: _, ...metadata } = document.metadata ?? {};
+        return { action: "put", document: { ...document, metadata, ...said() } };
+      });
     } catch (thrown) {
       const error = StatusError.from(thrown);
       if (error.code !== Code.notFound) return this.#failed(error);
+      const first: Document = { metadata: { name }, ...said() };
       try {
-        await create(this.#backend, call, this.#liveness, { body: documentBody(make()) });
+        await create(this.#backend, call, this.#liveness, { body: documentBody(first) });
       } catch (second) {
         this.#failed(StatusError.from(second));
       }
@@ -151,7 +160,7 @@ export class Liveness {
     });
   }
 
-  /** Nodes that left for good make room. */
+  /** Nodes that left, for good or for another master, make room. */
   #forget(): void {
     const cache = this.#backend.cache.of(this.#nodes);
     for (const [node, beat] of this.#beats) {
@@ -163,8 +172,8 @@ export class Liveness {
   }
 }
 
-/** How long a closed stream is still reported. */
-const closedMillisMax = 3_600_000;
+/** How long a closed stream is still reported: much longer than a node may be silent. */
+const closedMillisMax = 300_000;
 
 function beatOf(beat: Beat): NodeBeat {
   const { usage, closedMillis } = beat;

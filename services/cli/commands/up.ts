@@ -23,6 +23,8 @@ export interface UpFlags {
   readonly basePort?: number;
   readonly masters?: number;
   readonly nodes?: number;
+  readonly hollow?: number;
+  readonly hollowStages?: string;
   readonly nodeCapacity?: string;
   readonly auditPolicyFile?: string;
   readonly encryptionProviderConfig?: string;
@@ -37,6 +39,8 @@ export interface UpFlags {
 /** Under load a start takes long; it is given up when nothing advances, or at the latest then. */
 const standstillMillisMax = 90_000;
 const readyMillisMax = 180_000;
+/** … and longer by this for each hollow node, which takes a few writes. */
+const hollowNodeMillis = 100;
 
 export async function up(flags: UpFlags): Promise<void> {
   const shape = shapeOf(flags);
@@ -74,6 +78,8 @@ function shapeOf(flags: UpFlags): ClusterShape {
     basePort: flags.basePort ?? kept?.basePort ?? defaultBasePort,
     masters: flags.masters ?? kept?.masters ?? 3,
     nodes,
+    hollow: flags.hollow ?? kept?.hollow ?? 0,
+    hollowStages: fileOf(flags.hollowStages, kept?.hollowStages),
     nodeCapacity:
       flags.nodeCapacity === undefined ? kept?.nodeCapacity : parseNodeCapacity(flags.nodeCapacity),
     auditPolicyFile: fileOf(flags.auditPolicyFile, kept?.auditPolicyFile),
@@ -137,6 +143,7 @@ async function endLeftovers(file: string): Promise<void> {
     ...before.schedulers.map(({ pid }) => pid),
     ...before.controllerManagers.map(({ pid }) => pid),
     ...before.nodes.flatMap(({ pid, kubeProxyPid }) => [pid, kubeProxyPid]),
+    before.hollow?.pid,
     // A file of an earlier version has one balancer, under another name; it ends with its supervisor.
     ...(before.balancers ?? []).map(({ pid }) => pid),
   ].filter((pid): pid is number => isOurs(pid));
@@ -188,6 +195,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
   const args = [
     ...["up", "--data-dir", shape.dataDirectory, "--base-port", String(shape.basePort)],
     ...["--masters", String(shape.masters), "--nodes", String(shape.nodes)],
+    ...["--hollow", String(shape.hollow ?? 0), "--hollow-stages", shape.hollowStages ?? ""],
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
     ...["--bridge", String(flags.bridge)],
     ...(flags.enableFaults ? ["--enable-faults"] : []),
@@ -205,7 +213,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     exited = signal ?? `code ${code}`;
   });
   const began = performance.now();
-  const patience = new Patience(began);
+  const patience = new Patience(began, (shape.hollow ?? 0) * hollowNodeMillis);
   for (;;) {
     const endpoints = readJson<Endpoints>(paths.endpoints);
     if (endpoints?.ready) {
@@ -233,9 +241,12 @@ export class Patience {
   #advanced: number;
   #steps = 0;
 
-  /** Times are in ms, of one clock. */
-  constructor(began: number) {
+  readonly #millisMax: number;
+
+  /** Times are in ms, of one clock; `more` is granted beside the usual time. */
+  constructor(began: number, more = 0) {
     this.#began = began;
+    this.#millisMax = readyMillisMax + more;
     this.#advanced = began;
   }
 
@@ -249,7 +260,7 @@ export class Patience {
     }
     const waited = now - this.#began;
     const stood = now - this.#advanced;
-    if (waited <= readyMillisMax && stood <= standstillMillisMax) return undefined;
+    if (waited <= this.#millisMax && stood <= standstillMillisMax) return undefined;
     const seconds = (millis: number) => `${Math.round(millis / 1000)} s`;
     const serving = endpoints?.serving ?? { masters: 0, nodes: 0 };
     return (

@@ -25,7 +25,8 @@ import { kubeletLimits } from "../limits.ts";
 
 export interface HeartbeatOptions {
   readonly nodeName: string;
-  readonly kubeletPort: number;
+  /** Absent: the node serves nothing. */
+  readonly kubeletPort?: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /**
@@ -225,7 +226,8 @@ export class Heartbeat {
       if (pods.length > 0) request.pods = pods;
       if (at === 0 && fresh) request.status = status;
       if (at === 0 && usage !== undefined) request.usage = usage;
-      if (at === 0 && first) request.kubeletPort = this.#options.kubeletPort;
+      const { kubeletPort } = this.#options;
+      if (at === 0 && first && kubeletPort !== undefined) request.kubeletPort = kubeletPort;
       stream.send(request);
     }
     if (this.#watchdog === undefined) this.#armWatchdog();
