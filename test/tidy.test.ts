@@ -77,7 +77,14 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "proto",
   ],
   "services/kubelet": ["ha/runtime", "ha/rpc", "services/client", "services/kinds", "proto"],
-  "services/kube-proxy": ["ha/runtime", "services/client", "services/kinds", "proto"],
+  "services/dns": ["ha/runtime", "services/client", "services/kinds", "proto"],
+  "services/kube-proxy": [
+    "ha/runtime",
+    "services/client",
+    "services/dns",
+    "services/kinds",
+    "proto",
+  ],
   proto: [],
 };
 /** Leaf programs import anything, and nothing imports them, but for what `leafImports` says. */

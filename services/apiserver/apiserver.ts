@@ -93,6 +93,8 @@ export interface ApiserverOptions {
   readonly serviceRange?: string | undefined;
   /** To which the service `kubernetes` leads; absent: there is no such service. */
   readonly apiEndpoints?: readonly ApiEndpoint[] | undefined;
+  /** Address of the service `kube-dns`; absent: there is no such service. */
+  readonly clusterDns?: string | undefined;
   /** What machines that join are told; absent: none can. */
   readonly join?: JoinInfo | undefined;
   /** Ports that services of type NodePort and LoadBalancer get; default 30000-32767. */
@@ -182,8 +184,9 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   backend.cache.start();
   const prepared = (async () => {
     await prepare(backend, readiness, stopping.signal);
-    const { apiEndpoints = [], join, tls } = options;
-    await keepClusterService(backend, apiEndpoints, tls.clientCa, join, stopping.signal);
+    const { apiEndpoints = [], clusterDns, join, tls } = options;
+    const kept = { endpoints: apiEndpoints, clusterDns, ca: tls.clientCa, join };
+    await keepClusterService(backend, kept, stopping.signal);
   })();
   const undoMetrics = [
     addProcessMetrics(metrics),

@@ -75,16 +75,23 @@ export function machineAddress(): string {
   return outer?.address ?? "127.0.0.1";
 }
 
+export interface KeptObjects {
+  readonly endpoints: readonly ApiEndpoint[];
+  /** Address of the service `kube-dns`; absent: none is made. */
+  readonly clusterDns: string | undefined;
+  /** PEM of the CA; absent: no `cluster-info` is made. */
+  readonly ca: string | undefined;
+  /** Absent: machines cannot join. */
+  readonly join: JoinInfo | undefined;
+}
+
 /**
- * Puts the Service, its endpoints and `cluster-info` back whenever they are missing or other than
- * they should be. `ca`: PEM of the CA; absent: no `cluster-info` is made.
- * `join`: absent: machines cannot join.
+ * Puts the Services, their endpoints and `cluster-info` back whenever they are missing or other
+ * than they should be.
  */
 export async function keepClusterService(
   backend: Backend,
-  endpoints: readonly ApiEndpoint[],
-  ca: string | undefined,
-  join: JoinInfo | undefined,
+  { endpoints, clusterDns, ca, join }: KeptObjects,
   signal: AbortSignal,
 ): Promise<void> {
   const [first] = endpoints;
@@ -96,6 +103,7 @@ export async function keepClusterService(
       const server = `https://${first.ip}:${first.port}`;
       if (ca !== undefined) await reconcileClusterInfo(backend, { server, ca });
       if (join !== undefined) await reconcileJoinPolicy(backend, join);
+      if (clusterDns !== undefined) await reconcileDnsService(backend, clusterDns);
     } catch (thrown) {
       const error = StatusError.from(thrown).message;
       backend.log.warn("the service kubernetes and cluster-info could not be kept; trying again", {
@@ -182,6 +190,26 @@ export async function reconcileClusterService(
   await removeSlice(backend, version, `${name}-${slices.length}`);
 }
 
+/** `kube-dns` has no endpoints: every node's kube-proxy answers at its address itself. */
+async function reconcileDnsService(backend: Backend, clusterIP: string): Promise<void> {
+  const port = (protocol: string, own: string) => ({ name: own, port: 53, protocol });
+  const service = {
+    metadata: {
+      name: "kube-dns",
+      namespace: "kube-system",
+      labels: { "k8s-app": "kube-dns" },
+    },
+    spec: {
+      type: "ClusterIP",
+      clusterIP,
+      clusterIPs: [clusterIP],
+      ports: [port("UDP", "dns"), port("TCP", "dns-tcp")],
+      sessionAffinity: "None",
+    },
+  };
+  await reconcile(backend, "v1", "Service", service, "spec", "created");
+}
+
 function wantedService(backend: Backend): object {
   const clusterIP = parseAddressRange(backend.serviceRange).first;
   return {
@@ -207,8 +235,8 @@ async function reconcile(
 ): Promise<void> {
   const resource = backend.registry.required(apiVersion, kind);
   const document = { apiVersion, kind, ...structuredClone(wanted) } as Document;
-  const own = document.metadata?.name ?? "";
-  const stored = backend.cache.of(resource).get(objectKey(resource, namespace, own));
+  const { name: own = "", namespace: space = "" } = document.metadata ?? {};
+  const stored = backend.cache.of(resource).get(objectKey(resource, space, own));
   const call = internalCall(apiserverUser);
   if (stored === undefined) {
     try {

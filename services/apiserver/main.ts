@@ -86,6 +86,12 @@ const apiserver = program({
       default: defaultServiceRange,
       help: "IPv4 range from which services get their cluster IP",
     },
+    "cluster-dns": {
+      type: "string",
+      help:
+        "address of the service kube-dns, at which the nodes serve DNS, the same for all masters; " +
+        "absent: there is no such service",
+    },
     "kubernetes-service-endpoints": {
       type: "string",
       help:
@@ -252,6 +258,7 @@ const apiserver = program({
         frontProxyNames: values["requestheader-allowed-names"].split(","),
         serviceRange: values["service-cluster-ip-range"],
         apiEndpoints,
+        clusterDns: values["cluster-dns"],
         join: joinInfo(values),
         nodePortRange: values["service-node-port-range"],
         tolerationSeconds: {

@@ -1,5 +1,5 @@
 /** Where the parts of a local cluster live: directories below the data directory, ports from a base. */
-import { statfsSync } from "node:fs";
+import { readFileSync, statfsSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
@@ -164,6 +164,30 @@ export function directories(dataDirectory: string) {
 /** `master-0`, `master-1`, … */
 export function memberNames(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
+}
+
+/**
+ * Where the nodes serve the cluster's DNS: the tenth of the services' addresses, as is the custom.
+ * Undefined: this system keeps its port 53 for privileged programs, and Trireme is none.
+ */
+export function clusterDnsAddress(shape: ClusterShape): string | undefined {
+  if (!mayServeDns()) return undefined;
+  const [base = ""] = addressRanges(shape).services.split("/");
+  return base.replace(/\d+$/, (last) => String(Number(last) + 10));
+}
+
+const dnsPort = 53;
+
+/** Whether this process may listen on a port as low as that of DNS. */
+export function mayServeDns(): boolean {
+  if (process.getuid?.() === 0) return true;
+  try {
+    const first = readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8");
+    return dnsPort >= Number(first);
+  } catch {
+    // Not Linux.
+    return false;
+  }
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   addressRanges,
   balancerCount,
   type ClusterShape,
+  clusterDnsAddress,
   directories,
   host,
   memberNames,
@@ -109,6 +110,7 @@ export class LocalCluster {
         ...["--hostname-override", name],
         // Two clusters on one machine differ in their base ports; UDP and TCP do not meet.
         ...["--peer-port", String(shape.basePort)],
+        ...clusterDnsArgs(shape),
       ]),
     );
     this.hollow =
@@ -286,6 +288,7 @@ function masterArgs(
     ...["--tls-cert-file", master.server.cert],
     ...["--tls-private-key-file", master.server.key],
     ...["--service-cluster-ip-range", addressRanges(shape).services],
+    ...clusterDnsArgs(shape),
     ...["--default-not-ready-toleration-seconds", String(lostNodeSeconds)],
     ...["--default-unreachable-toleration-seconds", String(lostNodeSeconds)],
     ...["--kubernetes-service-endpoints", restAddresses(shape).join(",")],
@@ -366,6 +369,7 @@ function kubeletArgs(
     ...["--node-ip", host],
     ...["--port", String(ports(shape).kubelet(i))],
     ...["--shutdown-grace-period", "3s"],
+    ...clusterDnsArgs(shape),
     ...capacityArgs(shape),
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", node.server.cert],
@@ -382,6 +386,12 @@ function hollowArgs(shape: ClusterShape, { admin, ca }: Credentials): string[] {
     ...["--nodes", String(hollow)],
     ...(hollowStages === undefined ? [] : ["--stage-file", hollowStages]),
   ];
+}
+
+/** What masters, nodes and proxies are told alike. */
+function clusterDnsArgs(shape: ClusterShape): string[] {
+  const address = clusterDnsAddress(shape);
+  return address === undefined ? [] : ["--cluster-dns", address];
 }
 
 /** The nodes of one machine share it: together they claim no more than it has. */

@@ -1,4 +1,5 @@
 /** Joins the informers to the proxy: any change recomputes all rules, at most once a turn. */
+import { processMetrics } from "../../ha/runtime/metrics.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Node } from "../../proto/gen/core.ts";
 import {
@@ -7,6 +8,7 @@ import {
   InformerFactory,
   type TriremeClient,
 } from "../client/mod.ts";
+import { ClusterDns } from "../dns/mod.ts";
 import { type NodeOfAddress, nodeOfAddress } from "./addresses.ts";
 import { AffinityTable } from "./affinity.ts";
 import { desiredHealthChecks, HealthCheckServers } from "./health-checks.ts";
@@ -26,6 +28,12 @@ export interface KubeProxyOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  /** The cluster's DNS, which this process serves as well; an empty address: it does not. */
+  readonly dns?: {
+    readonly address: string;
+    readonly domain: string;
+    readonly upstreamFile: string | undefined;
+  };
 }
 
 export class KubeProxy {
@@ -36,11 +44,17 @@ export class KubeProxy {
   readonly #healthChecks: HealthCheckServers;
   readonly #peers: Peers;
   readonly #affinity: AffinityTable;
+  readonly #dns: ClusterDns | undefined;
   #nodeOf: NodeOfAddress = () => undefined;
   readonly #stop = new AbortController();
   /** The first state of the cluster has been read. */
   get synced(): boolean {
     return this.#synced;
+  }
+
+  /** Why DNS is not served; undefined: it is. */
+  get dnsObstacle(): string | undefined {
+    return this.#dns?.obstacle;
   }
 
   #pending = false;
@@ -58,6 +72,7 @@ export class KubeProxy {
       clock,
       log,
     });
+    this.#dns = dnsOf(options, this.#informers);
     this.#healthChecks = new HealthCheckServers(options.nodeIP, log);
     this.#affinity = new AffinityTable((entry) => this.#peers.tell(entry));
     this.#peers = new Peers({
@@ -115,11 +130,13 @@ export class KubeProxy {
       deleted: readdressed,
     });
     this.#changed();
+    await this.#dns?.start(signal);
   }
 
   async close(): Promise<void> {
     this.#stop.abort();
     this.#peers.close();
+    this.#dns?.close();
     await this.#applying;
     this.#proxy.close();
     this.#healthChecks.close();
@@ -157,12 +174,21 @@ export class KubeProxy {
     try {
       await this.#proxy.apply(desiredRules(services, endpoints, scope));
       await this.#proxy.setStandingIn(this.#peers.standingIn);
+      await this.#dns?.setStandingIn(this.#peers.standingIn);
       const checks = desiredHealthChecks(services, endpoints, scope.nodesAtAddress);
       await this.#healthChecks.apply(checks);
     } catch (error) {
       this.#options.log.error("the rules could not be applied", { error });
     }
   }
+}
+
+function dnsOf(
+  { dns, clock, log }: KubeProxyOptions,
+  informers: InformerFactory,
+): ClusterDns | undefined {
+  if (dns === undefined || dns.address === "") return undefined;
+  return new ClusterDns({ informers, clock, log, metrics: processMetrics, port: 53, ...dns });
 }
 
 /** The fields of a node from which an address's node follows. */

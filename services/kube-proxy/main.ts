@@ -28,6 +28,17 @@ const kubeProxy = program({
       default: 10_256,
       help: "UDP port on 127.255.255.255 by which the proxies of this machine know of each other",
     },
+    "cluster-dns": {
+      type: "string",
+      default: "",
+      help: "address of the cluster's DNS server, which is then served too; empty: it is not",
+    },
+    "cluster-domain": { type: "string", default: "cluster.local", help: "domain of the cluster" },
+    "resolv-conf": {
+      type: "string",
+      default: "/etc/resolv.conf",
+      help: "its servers are asked for names of other domains; empty: these are refused",
+    },
   },
   async start(values, log, tracing): Promise<Running> {
     if (values["proxy-mode"] !== "userspace") {
@@ -50,11 +61,19 @@ const kubeProxy = program({
       nodeIP: values["bind-address"],
       peerPort: values["peer-port"],
       instance: randomUUID(),
+      dns: {
+        address: values["cluster-dns"],
+        domain: values["cluster-domain"],
+        upstreamFile: values["resolv-conf"] === "" ? undefined : values["resolv-conf"],
+      },
     });
     announceTimers("kube-proxy", {}, { log, metrics: processMetrics });
     const metrics = await serveMetrics({
       address: values["metrics-bind-address"],
-      ready: { "informer-sync": () => (proxy.synced ? undefined : "the caches are not filled") },
+      ready: {
+        "informer-sync": () => (proxy.synced ? undefined : "the caches are not filled"),
+        ...(values["cluster-dns"] !== "" && { "dns-server": () => proxy.dnsObstacle }),
+      },
     });
     proxy.start().catch((error: unknown) => {
       log.error("kube-proxy could not start its work", { error });

@@ -3,12 +3,13 @@
  * and a reset on one side resets the other.
  */
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { isWithoutIPv6, mappedAddress } from "../../ha/runtime/production/mapped-address.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { plainAddress } from "./addresses.ts";
 import type { Balance } from "./balance.ts";
 import { podAddressOfClient } from "./client-process.ts";
 import { proxyLimits } from "./limits.ts";
-import { isWithoutIPv6, mappedAddress, type PortListener } from "./listener.ts";
+import type { PortListener } from "./listener.ts";
 import type { Rule, Target } from "./rules.ts";
 
 /** Counts connections over all listeners of a proxy. */

@@ -3,11 +3,12 @@
  * endpoint, by which answers find their way back; it ends after a silence.
  */
 import { createSocket, type Socket } from "node:dgram";
+import { isWithoutIPv6, mappedAddress } from "../../ha/runtime/production/mapped-address.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { plainAddress } from "./addresses.ts";
 import type { Balance } from "./balance.ts";
 import { proxyLimits } from "./limits.ts";
-import { isWithoutIPv6, mappedAddress, type PortListener } from "./listener.ts";
+import type { PortListener } from "./listener.ts";
 import type { Rule, Target } from "./rules.ts";
 
 interface Association {

@@ -95,6 +95,25 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
     assert.match(again.stdout, /deployment\.apps\/web unchanged\nservice\/web unchanged/);
   });
 
+  // Below port 1024, as the example's service is: the system lets Trireme bind both or none.
+  test("a program in a pod finds the service by its name", async () => {
+    const names = ["web", "web.default.svc", "web.default.svc.cluster.local"];
+    const script = `for (const name of ${JSON.stringify(names)})
+      console.log(name, (await (await fetch("http://" + name)).text()).trim());`;
+    const command = [process.execPath, "--input-type=module", "-e", script];
+    await client.pods.create({
+      metadata: { name: "asks", namespace: "default" },
+      spec: { restartPolicy: "Never", containers: [{ name: "c", image: "node", command }] },
+    });
+    await until("the pod to end", async () => {
+      const { status } = await client.pods.get("asks", "default");
+      return status?.phase === "Succeeded" || status?.phase === "Failed";
+    });
+    const { stdout } = await cluster.run(["logs", "asks"]);
+    for (const name of names) assert.match(stdout, new RegExp(`^${name} web-`, "m"), stdout);
+    await client.pods.delete("asks", "default");
+  });
+
   test("logs of a pod are read from its node", async () => {
     const [pod] = await readyPods(client);
     const { code, stderr } = await cluster.run(["logs", pod?.metadata?.name ?? ""]);

@@ -6,6 +6,7 @@ import { createLog } from "../../../ha/runtime/production/log.ts";
 import { nameProcess } from "../../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
+import { connectClient, isNotFound, readPairFile } from "../../client/mod.ts";
 import { bootstrapNode } from "../../kubelet/mod.ts";
 import { isOurs, type Lock, readJson, writeJson } from "../endpoints.ts";
 import { type Discovered, discover } from "../join/discovery.ts";
@@ -13,6 +14,7 @@ import { type Joined, joinedPaths } from "../join/joined.ts";
 import { type JoinedNode, Machine } from "../join/machine.ts";
 import { type JoinedMaster, Master, prepareMaster } from "../join/master.ts";
 import { downloadSecrets } from "../join/secrets.ts";
+import { mayServeDns } from "../layout.ts";
 import { print } from "../output.ts";
 
 export interface JoinFlags {
@@ -133,7 +135,32 @@ async function joinedNode(
   const directory = joinedPaths(flags.dataDir).pki;
   await bootstrapNode({ servers: grpcEndpoints, ca, token, nodeName, directory, log });
   const { kubeletPort, proxyPeerPort, nodeIp: nodeIP = localAddress } = flags;
-  return { role: "node", nodeName, nodeIP, kubeletPort, proxyPeerPort, grpcEndpoints };
+  const clusterDns = await findClusterDns(grpcEndpoints, ca, flags.dataDir, log);
+  return { role: "node", nodeName, nodeIP, kubeletPort, proxyPeerPort, grpcEndpoints, clusterDns };
+}
+
+/** Undefined: the cluster has no DNS, or this system keeps its port for privileged programs. */
+async function findClusterDns(
+  servers: readonly string[],
+  ca: string,
+  dataDir: string,
+  log: Log,
+): Promise<string | undefined> {
+  if (!mayServeDns()) {
+    log.warn("pods get no cluster DNS here: port 53 is for privileged programs on this system");
+    return undefined;
+  }
+  const tls = { ca, ...(await readPairFile(joinedPaths(dataDir).clientPair)) };
+  const client = connectClient({ servers, tls, log, identity: "join", program: "trireme" });
+  try {
+    const { spec } = await client.services.get("kube-dns", "kube-system");
+    return spec?.clusterIP;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  } finally {
+    client.close();
+  }
 }
 
 /** Rejects when it is not ready in time, with the end of its log. */

@@ -20,6 +20,8 @@ export interface JoinedNode {
   /** By which the kube-proxies of one machine know of each other. */
   readonly proxyPeerPort: number;
   readonly grpcEndpoints: readonly string[];
+  /** Address of the cluster's DNS, which this machine's kube-proxy serves; absent: it has none. */
+  readonly clusterDns?: string | undefined;
 }
 
 export class Machine implements Joined {
@@ -50,6 +52,7 @@ export class Machine implements Joined {
       ...["--server", node.grpcEndpoints.join(",")],
       ...["--certificate-authority", paths.ca],
     ];
+    const clusterDns = node.clusterDns === undefined ? [] : ["--cluster-dns", node.clusterDns];
     const kubelet = [
       ...["kubelet", ...api, "--cert-dir", paths.pki],
       ...["--hostname-override", nodeName],
@@ -57,6 +60,7 @@ export class Machine implements Joined {
       ...["--node-ip", node.nodeIP],
       ...["--port", String(node.kubeletPort)],
       ...["--shutdown-grace-period", "3s"],
+      ...clusterDns,
     ];
     const kubeProxy = [
       ...["kube-proxy", ...api],
@@ -64,6 +68,7 @@ export class Machine implements Joined {
       ...["--hostname-override", nodeName],
       ...["--bind-address", node.nodeIP],
       ...["--peer-port", String(node.proxyPeerPort)],
+      ...clusterDns,
     ];
     const { child, logFile } = supervised("kubelet", kubelet, paths.logs, log);
     this.#kubelet = child;

@@ -145,6 +145,13 @@ export const triremeRoles: readonly RoleEntry[] = [
       ),
     ],
   },
-  { name: "trireme:kube-proxy", rules: [rule(read, "core", "endpoints nodes services")] },
+  {
+    name: "trireme:kube-proxy",
+    rules: [
+      rule(read, "core", "endpoints namespaces nodes pods services"),
+      rule(read, "discovery.k8s.io", "endpointslices"),
+      rule(read, "networking.k8s.io", "networkpolicies"),
+    ],
+  },
   { name: "trireme:cluster-status", rules: [paths("get", "/cluster/status")] },
 ];

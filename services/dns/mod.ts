@@ -1,0 +1,1 @@
+export { ClusterDns } from "./cluster-dns.ts";
