@@ -156,11 +156,11 @@ function metadataClient(
   const { kind, plural } = served;
   const ref = { apiVersion: apiVersionOf(served), kind, resource: plural };
   return {
-    async list(options) {
+    async list({ omit: _, ...options } = {}) {
       const page = await dynamic.list(ref, options);
       return { ...page, items: page.items.map(metadataOnly) };
     },
-    async *watch(options) {
+    async *watch({ omit: _, ...options } = {}) {
       for await (const { type, object } of dynamic.watch(ref, options)) {
         yield { type, object: metadataOnly(object) };
       }

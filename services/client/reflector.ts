@@ -1,5 +1,6 @@
 /**
- * Mirrors one kind into a sink: list by pages, then watch from that revision, for ever.
+ * Mirrors one kind into a sink: list by pages, then watch from that revision, for ever. Objects come
+ * without managedFields; an update that has none keeps those that are there.
  *
  *   list ──pages──▶ replace ──▶ watch ──event──▶ apply, advance
  *    ▲                           │  ▲
@@ -79,6 +80,7 @@ export class Reflector<T extends ApiObject> {
     do {
       const page = await client.list({
         ...selection,
+        omit: "metadata.managedFields",
         limit: reflectorLimits.pageItems,
         ...(next !== undefined && { continue: next }),
         signal,
@@ -102,6 +104,7 @@ export class Reflector<T extends ApiObject> {
     try {
       for await (const event of client.watch({
         ...selection,
+        omit: "metadata.managedFields",
         resourceVersion,
         allowBookmarks: true,
         timeoutSeconds: seconds,

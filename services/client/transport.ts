@@ -27,7 +27,7 @@ import {
 import type { Log } from "../../ha/runtime/types.ts";
 import { Backoff, jittered, sleep } from "./clock.ts";
 import { certainlyNotBegun, isConnectionFailure } from "./retryable.ts";
-import type { CallOptions, WriteOptions } from "./types.ts";
+import type { CallOptions, ListOptions, WriteOptions } from "./types.ts";
 
 export interface ConnectOptions {
   /** `host:port` of balancers or masters, equal in rank. */
@@ -56,9 +56,11 @@ const transportLimits = {
 } as const;
 
 /** `write`: carries a request id, and is repeated only when that cannot do it twice. */
-export interface UnaryOptions extends WriteOptions {
+export interface UnaryOptions extends WriteOptions, Pick<ListOptions, "omit"> {
   readonly write?: boolean | undefined;
 }
+
+type StreamOptions = CallOptions & Pick<ListOptions, "omit">;
 
 /** Both halves of a bidirectional stream. */
 export interface Duplex<Request, Response> {
@@ -83,7 +85,7 @@ export interface ClientTransport {
   stream<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
-    options?: CallOptions,
+    options?: StreamOptions,
   ): AsyncIterable<Response>;
   duplex<Request, Response>(
     method: MethodDefinition<Request, Response>,
@@ -187,7 +189,7 @@ export class Transport implements ClientTransport {
   async *stream<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
-    options: CallOptions = {},
+    options: StreamOptions = {},
   ): AsyncGenerator<Response, void, undefined> {
     const limit = options.timeoutMillis;
     const deadline = limit === undefined ? undefined : Date.now() + limit;
@@ -200,7 +202,7 @@ export class Transport implements ClientTransport {
         method.requestSerialize,
         method.responseDeserialize,
         request,
-        this.#metadata({}, undefined, 1),
+        this.#metadata(options, undefined, 1),
         deadline === undefined ? {} : { deadline },
       );
       const cancel = () => call.cancel();
@@ -276,7 +278,7 @@ export class Transport implements ClientTransport {
     for (const client of this.#clients) client.close();
   }
 
-  #metadata(options: WriteOptions, id: string | undefined, attempt: number): Metadata {
+  #metadata(options: UnaryOptions, id: string | undefined, attempt: number): Metadata {
     const metadata = metadataOf(options, id, attempt);
     const { token } = this.#options;
     if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
@@ -357,8 +359,9 @@ async function* responsesOf<Request, Response>(
   }
 }
 
-function metadataOf(options: WriteOptions, id: string | undefined, attempt: number): Metadata {
+function metadataOf(options: UnaryOptions, id: string | undefined, attempt: number): Metadata {
   const metadata = new Metadata();
+  if (options.omit !== undefined) metadata.set("trireme-omit", options.omit);
   if (id !== undefined) metadata.set("trireme-request-id", id);
   if (attempt > 1) metadata.set("trireme-attempt", String(attempt));
   if (options.fence) metadata.set("trireme-fence", `${options.fence.lease}=${options.fence.token}`);

@@ -32,6 +32,8 @@ export interface WriteOptions extends CallOptions {
 }
 
 export interface ListOptions extends CallOptions {
+  /** Objects come without it. Lists and watches of typed clients only. */
+  readonly omit?: "metadata.managedFields" | undefined;
   /** Absent: all namespaces. */
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;

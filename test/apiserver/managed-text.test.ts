@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseManaged } from "../../services/apiserver/storage/managed-text.ts";
+import { parseManaged, withoutManaged } from "../../services/apiserver/storage/managed-text.ts";
 import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { kind } from "./harness.ts";
@@ -66,6 +66,15 @@ test("what is stored comes back the same, whatever stands in it", () => {
         metadata: { resourceVersion: "7", ...given.metadata },
       });
       assert.deepEqual(JSON.parse(object.json.toString()), JSON.parse(JSON.stringify(read)));
+      const { managedFields: _, ...kept } = given.metadata ?? {};
+      assert.deepEqual(JSON.parse(withoutManaged(object.json).toString()), {
+        ...expected,
+        metadata: { resourceVersion: "7", ...kept },
+      });
+      assert.deepEqual(JSON.parse(withoutManaged(value).toString()), {
+        ...expected,
+        metadata: kept,
+      });
     }),
   );
 });

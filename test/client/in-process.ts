@@ -247,14 +247,18 @@ export class InProcessStream extends InProcessCall {
 
 /** The metadata of a call, as the client's transport sends it. */
 export function metadataOf(
-  options: { readonly fence?: { readonly lease: string; readonly token: string } | undefined },
+  options: {
+    readonly fence?: { readonly lease: string; readonly token: string } | undefined;
+    readonly omit?: string | undefined;
+  },
   requestId: string | undefined,
   attempt: number,
 ): Metadata {
   const metadata = new Metadata();
   if (requestId !== undefined) metadata.set("trireme-request-id", requestId);
   if (attempt > 1) metadata.set("trireme-attempt", String(attempt));
-  const { fence } = options;
+  const { fence, omit } = options;
+  if (omit !== undefined) metadata.set("trireme-omit", omit);
   if (fence) metadata.set("trireme-fence", `${fence.lease}=${fence.token}`);
   return metadata;
 }

@@ -45,6 +45,39 @@ test("the cache follows the API, and handlers see every change after the cache d
   await end();
 });
 
+test("caches have no managedFields, and an update of what they have keeps them", async () => {
+  const { pods, informer, end } = await start();
+  await pods.create(pod("listed"), { fieldManager: "maker" });
+  await informer.whenSynced();
+  await pods.create(pod("watched"), { fieldManager: "maker" });
+  await settle();
+  for (const name of ["listed", "watched"]) {
+    const cached = informer.lister.get(name, "default");
+    assert.ok(cached, name);
+    assert.equal(cached.metadata?.managedFields, undefined);
+    const labels = { x: "y" };
+    const next = { ...cached, metadata: { ...cached.metadata, labels } };
+    await pods.update(next, { fieldManager: "changer" });
+    const { metadata } = await pods.get(name, "default");
+    const managers = metadata?.managedFields?.map(({ manager }) => manager);
+    assert.deepEqual(managers?.sort(), ["changer", "maker"]);
+    const { managedFields: _, resourceVersion: _version, ...kept } = metadata ?? {};
+    const { resourceVersion: _before, ...before } = cached.metadata ?? {};
+    assert.deepEqual(kept, { ...before, labels });
+  }
+  await end();
+});
+
+test("what can be left out of a list or watch is named when something else is asked for", async () => {
+  const { pods, end } = await start();
+  const omit = "spec" as "metadata.managedFields";
+  const refusal =
+    /^StatusError: trireme-omit: "spec" cannot be left out, only metadata.managedFields$/;
+  await assert.rejects(pods.list({ omit }), refusal);
+  await assert.rejects(pods.watch({ omit })[Symbol.asyncIterator]().next(), refusal);
+  await end();
+});
+
 test("after a broken watch it resumes where it was, without listing", async () => {
   const { api, clock, pods, informer, seen, end } = await start();
   await informer.whenSynced();

@@ -361,13 +361,13 @@ export class RealApi {
   async *#stream<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
-    options: CallOptions,
+    options: UnaryOptions,
     subject: Subject,
   ): AsyncGenerator<Response, void, undefined> {
     if (this.down) throw new StatusError(Code.unavailable, "down");
     this.watches++;
     activity.count++;
-    const call = new InProcessStream(method.path, subject, metadataOf({}, undefined, 1));
+    const call = new InProcessStream(method.path, subject, metadataOf(options, undefined, 1));
     const cancel = () => call.cancel();
     if (options.signal?.aborted) cancel();
     options.signal?.addEventListener("abort", cancel, { once: true });

@@ -42,10 +42,27 @@ export function parseManaged(text: Buffer): unknown {
   return document;
 }
 
-function cutSets(text: Buffer): Cut | undefined {
+/** The text of a stored document without its managedFields. */
+export function withoutManaged(text: Buffer): Buffer {
+  const start = startOfList(text);
+  if (start === undefined) return text;
+  let end = endOf(text, start + listStart.length, closingBracket) + 1;
+  if (text[end] === comma) end += 1;
+  // Without a comma behind it the list is the last of the metadata: the one before it goes.
+  const kept = text[end - 1] !== comma && text[start - 1] === comma ? start - 1 : start;
+  return Buffer.concat([text.subarray(0, kept), text.subarray(end)]);
+}
+
+/** Undefined: it has none, or stands where another program has put it. */
+function startOfList(text: Buffer): number | undefined {
   const start = text.indexOf(listStart);
   if (start < 0 || start > beforeListMax) return undefined;
-  if (!beforeList.test(text.toString("utf8", 0, start))) return undefined;
+  return beforeList.test(text.toString("utf8", 0, start)) ? start : undefined;
+}
+
+function cutSets(text: Buffer): Cut | undefined {
+  const start = startOfList(text);
+  if (start === undefined) return undefined;
   const sets: FieldSet[] = [];
   let result = "";
   let kept = 0;
@@ -88,6 +105,7 @@ function setAt(text: Buffer, open: number): ReadSet {
   return read;
 }
 
+const comma = 0x2c;
 const quote = 0x22;
 const backslash = 0x5c;
 const openingBrace = 0x7b;

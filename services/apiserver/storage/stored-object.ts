@@ -4,7 +4,7 @@ import { apiVersionOf, type Document, type Labels, type Resource } from "../../k
 import { limits } from "../limits.ts";
 import { isSealed } from "./encryption/sealed.ts";
 import { partsOf } from "./keys.ts";
-import { managedText, parseManaged } from "./managed-text.ts";
+import { managedText, parseManaged, withoutManaged } from "./managed-text.ts";
 import { labelsIn } from "./metadata-text.ts";
 import { Recent } from "./recent.ts";
 
@@ -28,6 +28,7 @@ export class StoredObject {
   #json: Buffer | undefined;
   #document: Document | undefined;
   #protobuf: Uint8Array | undefined;
+  #trimmed: Uint8Array | undefined;
   #labels: Labels | undefined;
   #fields: readonly string[] | undefined;
   /** Where the resourceVersion belongs in the value; 0: the text must be made anew for it. */
@@ -93,12 +94,22 @@ export class StoredObject {
     return this.#protobuf;
   }
 
+  /** `protobuf` without managedFields, for readers that ask for none. */
+  get trimmed(): Uint8Array {
+    if (this.#trimmed === undefined) {
+      this.#trimmed = this.resource.codec?.encode(this.#readTrimmed()) ?? new Uint8Array();
+      recentMessages.add(this, this.#trimmed.length);
+    }
+    return this.#trimmed;
+  }
+
   static readonly forgetDocument = (object: StoredObject): void => {
     object.#document = undefined;
   };
 
   static readonly forgetMessage = (object: StoredObject): void => {
     object.#protobuf = undefined;
+    object.#trimmed = undefined;
   };
 
   static readonly forgetText = (object: StoredObject): void => {
@@ -109,6 +120,11 @@ export class StoredObject {
   /** False: to ask for `protobuf` costs far more than to copy it. */
   get hasProtobuf(): boolean {
     return this.#protobuf !== undefined;
+  }
+
+  /** The same for `trimmed`. */
+  get hasTrimmed(): boolean {
+    return this.#trimmed !== undefined;
   }
 
   /** Length of `json`. */
@@ -180,6 +196,13 @@ export class StoredObject {
   /** The document, which must not be changed, and is not kept for this. */
   read(): Document {
     return this.#document ?? this.copy();
+  }
+
+  /** The document without managedFields, of which a parsed one would make the greater part. */
+  #readTrimmed(): Document {
+    const document = this.#document ?? parseStored(this.key, withoutManaged(this.#plainJson()));
+    const { managedFields: _, ...metadata } = document.metadata ?? {};
+    return { ...document, metadata };
   }
 
   /** `json` as text, which is not kept. */

@@ -18,6 +18,7 @@ export class WatchItem {
   readonly type: EventType;
   readonly object: StoredObject;
   #message: Uint8Array | undefined;
+  #trimmed: Uint8Array | undefined;
 
   constructor(type: EventType, object: StoredObject) {
     this.type = type;
@@ -33,8 +34,18 @@ export class WatchItem {
     return this.#message;
   }
 
+  /** `message` whose object has no managedFields. */
+  get trimmed(): Uint8Array {
+    if (this.#trimmed === undefined) {
+      this.#trimmed = eventMessage(this.type, this.object.trimmed);
+      recentMessages.add(this, this.#trimmed.length);
+    }
+    return this.#trimmed;
+  }
+
   static readonly forgetMessage = (item: WatchItem): void => {
     item.#message = undefined;
+    item.#trimmed = undefined;
   };
 }
 

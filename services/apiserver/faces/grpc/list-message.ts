@@ -9,24 +9,28 @@ import { type ItemFormat, jsonFormat, ListPieces } from "../list-pieces.ts";
 
 const nothing = new Uint8Array(0);
 
-/** `<Kind>List`. Rejects when the caller has left meanwhile. */
+/** `<Kind>List`; `trimmed`: without managedFields. Rejects when the caller has left meanwhile. */
 export async function typedList(
   resource: Resource,
   page: ListPage,
   { signal }: Pick<Call, "signal">,
+  trimmed = false,
 ): Promise<ListMessage> {
   const { metadata, items, release } = page;
+  const bytesOf = (object: StoredObject) => (trimmed ? object.trimmed : object.protobuf);
   const format: ItemFormat = {
     ...{ head: listHead(resource, metadata), separator: nothing, tail: nothing },
     itemsOfPiece: Number.POSITIVE_INFINITY,
-    roomOf: ({ protobuf }) => fieldBytes(protobuf.length),
-    write: ({ protobuf }, into, at) => {
-      const start = writeFieldHead(into, at, listItemTag, protobuf.length);
-      into.set(protobuf, start);
-      return start + protobuf.length;
+    roomOf: (object) => fieldBytes(bytesOf(object).length),
+    write: (object, into, at) => {
+      const bytes = bytesOf(object);
+      const start = writeFieldHead(into, at, listItemTag, bytes.length);
+      into.set(bytes, start);
+      return start + bytes.length;
     },
   };
-  const length = await lengthOf(page, format, format.roomOf, signal);
+  const made = ({ hasProtobuf, hasTrimmed }: StoredObject) => (trimmed ? hasTrimmed : hasProtobuf);
+  const length = await lengthOf(page, format, format.roomOf, made, signal);
   return new ListMessage(length, new ListPieces(items, format, release));
 }
 
@@ -39,7 +43,9 @@ export async function dynamicList(
   const { metadata, items, release } = page;
   const list = { apiVersion: apiVersionOf(resource), kind: listKindOf(resource), metadata };
   const json = jsonFormat(list, items);
-  const text = await lengthOf(page, json, ({ jsonLength }) => jsonLength, signal);
+  const lengthOfText = ({ jsonLength }: StoredObject) => jsonLength;
+  const made = ({ hasProtobuf }: StoredObject) => hasProtobuf;
+  const text = await lengthOf(page, json, lengthOfText, made, signal);
   const before = new Uint8Array(fieldBytes(text) - text);
   writeFieldHead(before, 0, jsonTag, text);
   const after = DocumentMessage.encode({ warnings }).finish();
@@ -70,6 +76,7 @@ async function lengthOf(
   { items, release }: ListPage,
   { head, separator, tail }: ItemFormat,
   bytesOf: (object: StoredObject) => number,
+  made: (object: StoredObject) => boolean,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const between = Math.max(0, items.length - 1) * separator.length;
@@ -80,7 +87,7 @@ async function lengthOf(
     while (at < end) bytes += bytesOf(items[at++] as StoredObject);
     return at < items.length;
   };
-  const isQuick = items.length <= itemsOfStep || items.every(({ hasProtobuf }) => hasProtobuf);
+  const isQuick = items.length <= itemsOfStep || items.every(made);
   try {
     if (isQuick && items.length <= lengthsAtOnce) while (step());
     else await pieceTurns.inSlices(step, signal);

@@ -6,6 +6,7 @@ import {
   serverStream,
   unary,
 } from "../../../../ha/rpc/mod.ts";
+import type { CallContext } from "../../../../ha/rpc/types.ts";
 import type {
   DeleteCollectionRequest,
   DeleteRequest,
@@ -15,6 +16,7 @@ import type {
   WatchRequest,
 } from "../../../../proto/gen/meta.ts";
 import type { Resource } from "../../../kinds/mod.ts";
+import { badRequest } from "../../errors.ts";
 import type { WatchItem } from "../../storage/watch-item.ts";
 import { audited } from "../../verbs/audited-call.ts";
 import {
@@ -94,12 +96,14 @@ function commonMethods(
     }),
     list: unary<ListRequest, PiecewiseMessage>(async (request, context) => {
       const call = enter(context);
+      const trimmed = isTrimmed(context);
       const page = tellWarnings(call, await list(backend, call, resource, request));
-      return typedList(resource, page, call);
+      return typedList(resource, page, call, trimmed);
     }),
     watch: serverStream<WatchRequest, Uint8Array>((request, context) => {
       const call = enter(context);
-      const items = mapReady(watch(backend, call, resource, request), messageOf);
+      const toMessage = isTrimmed(context) ? trimmedOf : messageOf;
+      const items = mapReady(watch(backend, call, resource, request), toMessage);
       return call.auditSource === undefined ? items : audited(call, items);
     }),
     create: unary<Buffer, Uint8Array>(async (request, context) => {
@@ -124,4 +128,22 @@ function commonMethods(
 
 function messageOf(item: WatchItem): Uint8Array {
   return item.message;
+}
+
+function trimmedOf(item: WatchItem): Uint8Array {
+  return item.trimmed;
+}
+
+const omitHeader = "trireme-omit";
+
+/**
+ * Whether a list or watch is to come without managedFields, which are often the greater part of an
+ * object and of no use to a control loop. Throws BadRequest.
+ */
+function isTrimmed(context: Pick<CallContext, "header">): boolean {
+  const omitted = context.header(omitHeader);
+  if (omitted === undefined) return false;
+  if (omitted === "metadata.managedFields") return true;
+  const named = JSON.stringify(omitted.slice(0, 100));
+  throw badRequest(`${omitHeader}: ${named} cannot be left out, only metadata.managedFields`);
 }
