@@ -1,19 +1,17 @@
-/** Small durable files. */
+/** Small files that are replaced as a whole. */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, unlink } from "node:fs/promises";
+import { mkdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Log } from "../../../../ha/runtime/types.ts";
 
-/** Replaces a file so that a crash leaves the old content or the new, never a part. */
+/**
+ * Replaces a file so that a crash of the kubelet leaves the old content or the new, never a part.
+ * It does not wait for the disk: what the files describe are processes, which do not outlive a crash
+ * of the machine either, and a record that such a crash damages is set aside.
+ */
 export async function writeFileAtomic(path: string, text: string): Promise<void> {
   const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
+  await writeFile(temporary, text, { mode: 0o600 });
   await rename(temporary, path).catch(async (error: unknown) => {
     await unlink(temporary).catch(() => undefined); // the rename's error is the one that matters
     throw error;

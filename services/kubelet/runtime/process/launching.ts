@@ -9,7 +9,7 @@ import { identityArguments } from "./identity.ts";
 import { linkMount, type MountPoints } from "./mount-points.ts";
 import { containerPath, findProgram } from "./program.ts";
 import type { SandboxRecord, StateDir } from "./records.ts";
-import { type NamespacePlan, shimScript } from "./shim.ts";
+import { mountTable, type NamespacePlan, shimScript } from "./shim.ts";
 
 export interface LaunchContext {
   readonly able: Capabilities;
@@ -86,7 +86,7 @@ export async function prepareLaunch(
   const { security = {} } = config;
   const workingDir = config.workingDir ?? workDir;
   const env = environmentOf(config, workDir);
-  const namespace = await prepareNamespace(config, workingDir, context);
+  const namespace = await prepareNamespace(container, workingDir, context);
   const [name = "", ...args] = [...config.command, ...config.args];
   const program = findProgram(name, env["PATH"] ?? "", workingDir);
   // With mounts the program may be inside a volume, which only the namespace can tell.
@@ -115,7 +115,7 @@ export async function prepareLaunch(
 }
 
 async function prepareNamespace(
-  config: ContainerConfig,
+  { dir, record: { config } }: ProcessContainer,
   workingDir: string,
   context: LaunchContext,
 ): Promise<NamespacePlan | undefined> {
@@ -141,8 +141,12 @@ async function prepareNamespace(
     await state.writeSandbox(sandbox);
   }
   const { hostname, hostNetwork } = sandbox.config;
+  const lines = mountTable(mounts);
+  const table = lines === undefined ? undefined : join(dir, "mounts");
+  if (table !== undefined) await writeFile(table, lines ?? "", { mode: 0o600 });
   return {
     mounts,
+    table,
     hostname: hostNetwork || hostname === "" ? undefined : hostname,
     readOnlyRoot: config.security?.readOnlyRootFilesystem ?? false,
   };

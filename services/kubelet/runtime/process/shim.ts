@@ -31,6 +31,8 @@ export interface ShimPlan {
 export interface NamespacePlan {
   /** Outer mounts before inner ones. */
   readonly mounts: readonly Mount[];
+  /** File with the table of the mounts (mountTable), where one call of mount(8) makes them all. */
+  readonly table: string | undefined;
   /** Undefined: the machine's. */
   readonly hostname: string | undefined;
   readonly readOnlyRoot: boolean;
@@ -96,17 +98,42 @@ export function terminalCommand(command: readonly string[], before = ""): readon
 
 function namespaceLines(plan: NamespacePlan | undefined): readonly string[] {
   if (plan === undefined) return [];
-  const { mounts, hostname, readOnlyRoot } = plan;
+  const { mounts, table, hostname, readOnlyRoot } = plan;
   return [
     ...(hostname === undefined
       ? []
       : [`printf %s ${shellWord(hostname)} > /proc/sys/kernel/hostname || exit 126`]),
+    ...(table === undefined
+      ? eachMountLines(mounts)
+      : [`mount --all --fstab ${shellWord(table)} || exit 126`]),
+    ...(readOnlyRoot ? readOnlyRootLines(mounts) : []),
+  ];
+}
+
+function eachMountLines(mounts: readonly Mount[]): readonly string[] {
+  return [
     ...mounts.flatMap((mount) => bindLines(mount, mounts)),
     ...mounts
       .filter(({ readOnly }) => readOnly)
       .map((mount) => `mount -o remount,bind,ro ${shellWord(mount.containerPath)} || exit 126`),
-    ...(readOnlyRoot ? readOnlyRootLines(mounts) : []),
   ];
+}
+
+/**
+ * The mounts as lines of fstab(5). Undefined: one lies inside another, so its mount point is made
+ * between the two.
+ */
+export function mountTable(mounts: readonly Mount[]): string | undefined {
+  const inside = ({ containerPath }: Mount) =>
+    mounts.some((outer) => containerPath.startsWith(`${outer.containerPath}/`));
+  if (mounts.length === 0 || mounts.some(inside)) return undefined;
+  const field = (path: string) =>
+    path.replace(/[\\ \t\n#]/g, (sign) => `\\${sign.charCodeAt(0).toString(8).padStart(3, "0")}`);
+  const lines = mounts.map(({ hostPath, containerPath, readOnly }) => {
+    const options = readOnly ? "bind,ro" : "bind";
+    return `${field(hostPath)} ${field(containerPath)} none ${options} 0 0\n`;
+  });
+  return lines.join("");
 }
 
 function bindLines(mount: Mount, all: readonly Mount[]): readonly string[] {
