@@ -14,16 +14,19 @@ import {
   type TriremeClient,
 } from "../client/mod.ts";
 import { resourceAmounts } from "../kinds/mod.ts";
+import { EvictionManager } from "./eviction/manager.ts";
+import { isCritical } from "./eviction/ranking.ts";
+import {
+  type EvictionSettings,
+  evictionDefaults,
+  type Measurements,
+} from "./eviction/thresholds.ts";
+import { useOf } from "./eviction/use.ts";
+import { removeUnusedImages } from "./images.ts";
 import { kubeletLimits } from "./limits.ts";
 import { AddressPool } from "./node/addresses.ts";
 import { admit } from "./node/admission.ts";
-import {
-  evictionHardDefault,
-  measureMachine,
-  NodeHealth,
-  parseThresholds,
-  type Thresholds,
-} from "./node/health.ts";
+import { measureMachine, NodeHealth } from "./node/health.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
 import { NodeLease } from "./node/lease.ts";
 import { NodeEvents } from "./node/node-events.ts";
@@ -56,9 +59,11 @@ export interface KubeletOptions {
   readonly dataDir: string;
   readonly heartbeatMillis?: number | undefined;
   /** When the node is under pressure; absent: upstream's defaults. */
-  readonly thresholds?: Thresholds | undefined;
+  readonly eviction?: EvictionSettings | undefined;
   /** Absent: the cluster has no DNS service, and pods use the node's. */
   readonly dns?: ClusterDns | undefined;
+  /** What the machine has left; absent: measured. */
+  readonly machine?: (() => Promise<Measurements>) | undefined;
   /** Manifests of static pods: a file, or a directory of them; absent: the node has none. */
   readonly manifests?: { readonly path: string; readonly checkMillis: number } | undefined;
 }
@@ -74,6 +79,7 @@ export class Kubelet implements PodSource {
   readonly #lease: NodeLease;
   readonly #usage: UsageSampler;
   readonly #health: NodeHealth;
+  readonly #evictions: EvictionManager;
   readonly #workers = new Map<string, PodWorker>();
   readonly #static: StaticPods;
   readonly #manifests: ManifestWatch | undefined;
@@ -102,11 +108,18 @@ export class Kubelet implements PodSource {
     const shared = node.capacityCpu !== undefined || node.capacityMemory !== undefined;
     const usage = createUsageSampler(runtime, clock, shared);
     this.#usage = usage;
-    this.#health = new NodeHealth({
-      runtime,
-      machine: () => measureMachine(options.dataDir),
-      thresholds: options.thresholds ?? parseThresholds(evictionHardDefault, "--eviction-hard"),
-      now: () => clock.wallMillis(),
+    const eviction = options.eviction ?? evictionDefaults;
+    const now = () => clock.wallMillis();
+    const machine = options.machine ?? (() => measureMachine(options.dataDir));
+    this.#health = new NodeHealth({ runtime, machine, eviction, now });
+    const podsDir = join(options.dataDir, "pods");
+    this.#evictions = new EvictionManager({
+      ...{ settings: eviction, now, log: this.#log },
+      pods: () => [...this.#workers.values()],
+      isStatic: (uid) => this.#static.has(uid),
+      use: (starved, pods) => useOf(runtime, podsDir, starved, pods),
+      reclaimDisk: () => removeUnusedImages(runtime.images, this.#log),
+      tell: (reason, message) => this.#nodeEvents.tell("Warning", reason, message),
     });
     this.#heartbeat = new Heartbeat({
       nodeName: node.nodeName,
@@ -119,6 +132,7 @@ export class Kubelet implements PodSource {
       status: () => this.#currentStatus(),
       usage: async () => {
         await this.#health.measure();
+        await this.#evictions.synchronise(this.#health.due);
         return usage.sample();
       },
       result: (result, latest) => this.#reported(result, latest),
@@ -143,7 +157,7 @@ export class Kubelet implements PodSource {
       nodeCpuMillis: allocatable.cpuMillis,
       nodeMemoryBytes: allocatable.memoryBytes,
       dns: options.dns ?? { servers: [], domain: "cluster.local" },
-      podsDir: join(options.dataDir, "pods"),
+      podsDir,
       address: (uid) => this.#pool?.pool.take(uid),
       report: (report) => {
         if (!this.#staticRuns.report(report)) this.#heartbeat.report(report);
@@ -323,7 +337,13 @@ export class Kubelet implements PodSource {
     if (!ran && !leaving && worker.active) {
       const { node } = this.#options;
       const allocatable = resourceAmounts(nodeResources(node, nodeAllocatable(node)));
-      const rejection = admit(pod, others, allocatable, this.#node?.metadata?.labels ?? {});
+      const facts = {
+        allocatable,
+        node: this.#node ?? nodeObject(node),
+        pressures: this.#health.pressures(),
+      };
+      const critical = isCritical(pod, this.#static.has(uid));
+      const rejection = admit(pod, others, facts, critical);
       if (rejection !== undefined) {
         worker.reject(rejection.reason, rejection.message);
         return;

@@ -46,6 +46,10 @@ export const kubeletLimits = {
   reportRetryMillis: 1_000,
   /** Upstream's evictionPressureTransitionPeriod. */
   pressureHoldMillis: 300_000,
+  /** Of a pod that a hard threshold, or its own use of the disk, evicts. */
+  evictionGraceMillis: 1_000,
+  /** How long an evicted pod is waited for beyond its grace before another goes. */
+  evictionCleanupMillis: 30_000,
   logFollowersMax: 64,
   /** Exec and attach sessions, and connections forwarded to pods, at a time. */
   sessionsMax: 256,

@@ -12,12 +12,19 @@ import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
 import { bytes, gitVersion } from "../kinds/mod.ts";
 import { clientManager, manageCertificates, servingManager } from "./certificates.ts";
+import {
+  checkSettings,
+  type EvictionSettings,
+  evictionHardDefault,
+  parseGracePeriods,
+  parseReclaim,
+  parseThresholds,
+} from "./eviction/thresholds.ts";
 import { kubeletHandlers } from "./handlers.ts";
 import { kubeletHttp } from "./http.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { addKubeletMetrics } from "./metrics.ts";
-import { evictionHardDefault, parseThresholds } from "./node/health.ts";
 import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
 import { createProcessRuntime } from "./runtime/process/mod.ts";
 
@@ -66,7 +73,32 @@ const kubelet = program({
     "eviction-hard": {
       type: "string",
       default: evictionHardDefault,
-      help: "when the node reports pressure: SIGNAL<AMOUNT,…",
+      help: "when pods are evicted at once: SIGNAL<AMOUNT,…",
+    },
+    "eviction-soft": {
+      type: "string",
+      default: "",
+      help: "when pods are evicted after a grace period: SIGNAL<AMOUNT,…",
+    },
+    "eviction-soft-grace-period": {
+      type: "string",
+      default: "",
+      help: "how long a soft threshold is crossed before it counts: SIGNAL=DURATION,…",
+    },
+    "eviction-minimum-reclaim": {
+      type: "string",
+      default: "",
+      help: "how much more than its threshold an eviction frees: SIGNAL=AMOUNT,…",
+    },
+    "eviction-max-pod-grace-period": {
+      type: "number",
+      default: 0,
+      help: "seconds that a pod gets at most when a soft threshold evicts it",
+    },
+    "eviction-pressure-transition-period": {
+      type: "string",
+      default: durationText(kubeletLimits.pressureHoldMillis),
+      help: "how long a pressure is reported after it was seen last",
     },
     "pod-manifest-path": {
       type: "string",
@@ -98,6 +130,7 @@ const kubelet = program({
       values["shutdown-grace-period"],
       "--shutdown-grace-period",
     );
+    const eviction = evictionOf(values);
     const managed = await manageCertificates(values, nodeName, log);
     const tls = managed === undefined ? await servingTls(values) : undefined;
     const pair = managed && {
@@ -125,6 +158,9 @@ const kubelet = program({
         maxPods: values["max-pods"],
         clusterDNS: values["cluster-dns"].split(",").filter((address) => address !== ""),
         clusterDomain: values["cluster-domain"],
+        staticPodPath: values["pod-manifest-path"] ?? "",
+        fileCheckFrequency: values["file-check-frequency"],
+        evictionPressureTransitionPeriod: values["eviction-pressure-transition-period"],
         shutdownGracePeriod: values["shutdown-grace-period"],
       },
     };
@@ -152,7 +188,7 @@ const kubelet = program({
       log,
       dataDir: root,
       heartbeatMillis,
-      thresholds: parseThresholds(values["eviction-hard"], "--eviction-hard"),
+      eviction,
       manifests: manifestsOf(values),
       dns: {
         servers: values["cluster-dns"].split(",").filter((address) => address !== ""),
@@ -226,6 +262,30 @@ function heartbeatInterval(value: string | undefined): number | undefined {
     Code.invalidArgument,
     `${flag} ${value}: must be between ${low} ms and ${high} ms`,
   );
+}
+
+/** Throws StatusError naming the flag. */
+function evictionOf(values: {
+  readonly "eviction-hard": string;
+  readonly "eviction-soft": string;
+  readonly "eviction-soft-grace-period": string;
+  readonly "eviction-minimum-reclaim": string;
+  readonly "eviction-max-pod-grace-period": number;
+  readonly "eviction-pressure-transition-period": string;
+}): EvictionSettings {
+  const grace = "eviction-soft-grace-period";
+  const transition = "eviction-pressure-transition-period";
+  const reclaim = "eviction-minimum-reclaim";
+  const settings: EvictionSettings = {
+    hard: parseThresholds(values["eviction-hard"], "--eviction-hard"),
+    soft: parseThresholds(values["eviction-soft"], "--eviction-soft"),
+    softGraceMillis: parseGracePeriods(values[grace], `--${grace}`),
+    minimumReclaim: parseReclaim(values[reclaim], `--${reclaim}`),
+    maxPodGraceMillis: values["eviction-max-pod-grace-period"] * 1000,
+    transitionMillis: parseDuration(values[transition], `--${transition}`),
+  };
+  checkSettings(settings);
+  return settings;
 }
 
 /** Undefined: the node has no static pods. */

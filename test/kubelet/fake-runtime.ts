@@ -5,6 +5,7 @@ import type {
   ExecResult,
   Image,
   ImageService,
+  PodDiskUse,
   PodResourceUse,
   PodSandbox,
   PodSandboxConfig,
@@ -32,6 +33,7 @@ export class FakeRuntime implements ContainerRuntime {
   readonly unknownImages = new Set<string>();
   /** What each container wrote. */
   readonly output = new Map<string, string>();
+  diskUse = async (): Promise<PodDiskUse> => ({ containers: [], shared: { bytes: 0, entries: 0 } });
   featureSet: RuntimeFeatures = {
     privateMounts: true,
     changeIdentity: true,

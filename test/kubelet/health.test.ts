@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
-  evictionHardDefault,
+  evictionDefaults,
   type Measurements,
-  measureMachine,
-  NodeHealth,
   parseThresholds,
-} from "../../services/kubelet/node/health.ts";
+} from "../../services/kubelet/eviction/thresholds.ts";
+import { measureMachine, NodeHealth } from "../../services/kubelet/node/health.ts";
 import type { RuntimeStatus } from "../../services/kubelet/runtime/types.ts";
 
 const roomy = { free: 2 ** 40, total: 2 ** 40 };
@@ -24,7 +23,7 @@ function harness() {
       if (world.failure !== undefined) throw world.failure;
       return world.machine;
     },
-    thresholds: parseThresholds(evictionHardDefault, "--eviction-hard"),
+    eviction: evictionDefaults,
     now: () => world.now,
   });
   const condition = (type: string) => health.conditions(undefined).find((one) => one.type === type);

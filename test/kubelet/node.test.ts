@@ -55,7 +55,11 @@ describe("admission on the node", () => {
   const needs = (cpu: string, memory = "0"): PodSpec => ({
     containers: [{ resources: { requests: { cpu, memory } } }],
   });
-  const node = { cpu: 1000, memory: 1000, "ephemeral-storage": 10, pods: 2 };
+  const facts = () => ({
+    allocatable: { cpu: 1000, memory: 1000, "ephemeral-storage": 10, pods: 2 },
+    node: { metadata: { labels: { zone: "a" } } },
+    pressures: [] as string[],
+  });
   const table: [string, PodSpec, PodSpec[], string | undefined][] = [
     ["fits", needs("400m"), [needs("600m")], undefined],
     ["cpu", needs("401m"), [needs("600m")], "OutOfcpu"],
@@ -109,12 +113,28 @@ describe("admission on the node", () => {
   ];
   for (const [name, spec, others, reason] of table) {
     test(name, () => {
-      const rejection = admit(pod(spec), others.map(pod), node, { zone: "a" });
+      const rejection = admit(pod(spec), others.map(pod), facts());
       assert.equal(rejection?.reason, reason);
     });
   }
+  test("under pressure only what it does not touch is taken", () => {
+    const verdict = (pressures: string[], spec: PodSpec) =>
+      admit(pod(spec), [], { ...facts(), pressures })?.message;
+    const plain = { containers: [{ name: "c" }] };
+    const tolerations = [{ key: "node.kubernetes.io/memory-pressure", operator: "Exists" }];
+    assert.equal(verdict([], plain), undefined);
+    assert.equal(verdict(["MemoryPressure"], plain), "The node had condition: [MemoryPressure]. ");
+    assert.equal(verdict(["MemoryPressure"], needs("100m")), undefined);
+    assert.equal(verdict(["MemoryPressure"], { ...plain, tolerations }), undefined);
+    const both = ["MemoryPressure", "DiskPressure"];
+    assert.equal(
+      verdict(both, { ...needs("100m"), tolerations }),
+      "The node had condition: [MemoryPressure DiskPressure]. ",
+    );
+    assert.equal(verdict(both, { ...plain, priority: 2_000_000_000 }), undefined);
+  });
   test("the message has the numbers", () => {
-    const rejection = admit(pod(needs("500m")), [pod(needs("600m"))], node, {});
+    const rejection = admit(pod(needs("500m")), [pod(needs("600m"))], facts());
     assert.equal(
       rejection?.message,
       "Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000",

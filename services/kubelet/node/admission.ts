@@ -1,29 +1,53 @@
 /** Whether the node takes a pod that is bound to it; pure. Reasons and texts are upstream's. */
-import type { Pod } from "../../../proto/gen/core.ts";
+import type { Node, Pod } from "../../../proto/gen/core.ts";
 import {
   hostPortsConflict,
   hostPortsOf,
   podRequests,
+  qosClassOf,
   type ResourceAmounts,
+  selectsNode,
+  tolerates,
 } from "../../kinds/mod.ts";
+import { isCritical } from "../eviction/ranking.ts";
 
 export interface Rejection {
   readonly reason: string;
   readonly message: string;
 }
 
+/** What the node is like when a pod comes. */
+export interface NodeFacts {
+  readonly allocatable: ResourceAmounts;
+  readonly node: Node;
+  /** Types of the pressures that the node is under. */
+  readonly pressures: readonly string[];
+}
+
 /** `others` are the pods that the node has taken and that have not finished. */
 export function admit(
   pod: Pod,
   others: readonly Pod[],
-  allocatable: ResourceAmounts,
-  nodeLabels: Readonly<Record<string, string>>,
+  { allocatable, node, pressures }: NodeFacts,
+  critical = isCritical(pod, false),
 ): Rejection | undefined {
   return (
+    (critical ? undefined : underPressure(pod, pressures)) ??
     lackingResource(pod, others, allocatable) ??
     takenPort(pod, others) ??
-    missingLabel(pod, nodeLabels)
+    unselected(pod, node)
   );
+}
+
+/** Under memory pressure alone, pods that request memory or tolerate its taint are taken. */
+function underPressure(pod: Pod, pressures: readonly string[]): Rejection | undefined {
+  if (pressures.length === 0) return undefined;
+  const taint = { key: "node.kubernetes.io/memory-pressure", effect: "NoSchedule" };
+  const onlyMemory = pressures.length === 1 && pressures[0] === "MemoryPressure";
+  const fits = qosClassOf(pod) !== "BestEffort" || tolerates(pod.spec?.tolerations, taint);
+  if (onlyMemory && fits) return undefined;
+  const message = `The node had condition: [${pressures.join(" ")}]. `;
+  return { reason: "Evicted", message };
 }
 
 function lackingResource(
@@ -63,14 +87,8 @@ function takenPort(pod: Pod, others: readonly Pod[]): Rejection | undefined {
   return { reason: "NodePorts", message: `Predicate NodePorts failed: ${text}` };
 }
 
-function missingLabel(
-  pod: Pod,
-  nodeLabels: Readonly<Record<string, string>>,
-): Rejection | undefined {
-  for (const [key, value] of Object.entries(pod.spec?.nodeSelector ?? {})) {
-    if (nodeLabels[key] === value) continue;
-    const message = `Predicate NodeAffinity failed: the node has no label ${key}=${value}`;
-    return { reason: "NodeAffinity", message };
-  }
-  return undefined;
+function unselected(pod: Pod, node: Node): Rejection | undefined {
+  if (selectsNode(pod, node)) return undefined;
+  const text = "node(s) didn't match Pod's node affinity/selector";
+  return { reason: "NodeAffinity", message: `Predicate NodeAffinity failed: ${text}` };
 }

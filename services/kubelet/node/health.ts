@@ -2,56 +2,17 @@
 import { readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { freemem } from "node:os";
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { NodeCondition, NodeStatus } from "../../../proto/gen/core.ts";
-import { parseQuantity, rfc3339Seconds } from "../../kinds/mod.ts";
-import { kubeletLimits } from "../limits.ts";
+import { rfc3339Seconds } from "../../kinds/mod.ts";
+import {
+  type EvictionSettings,
+  type Measurements,
+  type MetThreshold,
+  type Room,
+  type Signal,
+  ThresholdWatch,
+} from "../eviction/thresholds.ts";
 import type { ContainerRuntime } from "../runtime/types.ts";
-
-/** Upstream's names of eviction signals. */
-const signals = [
-  "memory.available",
-  "nodefs.available",
-  "nodefs.inodesFree",
-  "pid.available",
-] as const;
-type Signal = (typeof signals)[number];
-
-/** Free and total of what a signal is about. */
-interface Room {
-  readonly free: number;
-  readonly total: number;
-}
-
-/** Pressure begins when less is free than this, in units or as a share of the total. */
-type Threshold = { readonly units: number } | { readonly share: number };
-export type Thresholds = Readonly<Partial<Record<Signal, Threshold>>>;
-
-/** Upstream's defaults of --eviction-hard, and one for process ids. */
-export const evictionHardDefault =
-  "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,pid.available<5%";
-
-/** `signal<quantity or percentage,…`. Throws StatusError naming the flag. */
-export function parseThresholds(value: string, flag: string): Thresholds {
-  const thresholds: Partial<Record<Signal, Threshold>> = {};
-  for (const part of value.split(",").filter((one) => one !== "")) {
-    const [name = "", amount = ""] = part.split("<");
-    const signal = signals.find((one) => one === name);
-    const percent = /^(\d+(?:\.\d+)?)%$/.exec(amount);
-    const share = percent === null ? undefined : Number(percent[1]) / 100;
-    const quantity = parseQuantity(amount);
-    if (signal === undefined || (share === undefined && quantity === undefined)) {
-      throw new StatusError(
-        Code.invalidArgument,
-        `${flag}: "${part}" is not SIGNAL<AMOUNT with a signal of ${signals.join(", ")} and a ` +
-          "quantity or percentage",
-      );
-    }
-    thresholds[signal] =
-      share === undefined ? { units: Number((quantity?.nanos ?? 0n) / 1_000_000_000n) } : { share };
-  }
-  return thresholds;
-}
 
 type Verdict = Pick<NodeCondition, "status" | "reason" | "message">;
 
@@ -79,7 +40,7 @@ const pressureKinds: readonly PressureKind[] = [
   },
   {
     type: "DiskPressure",
-    signals: ["nodefs.available", "nodefs.inodesFree"],
+    signals: ["nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree"],
     under: {
       status: "True",
       reason: "KubeletHasDiskPressure",
@@ -107,18 +68,19 @@ const pressureKinds: readonly PressureKind[] = [
   },
 ];
 
-export type Measurements = Readonly<Partial<Record<Signal, Room>>>;
-
 /** What the machine has left. `dir`: where the pods' files are. Throws when it cannot be read. */
 export async function measureMachine(dir: string): Promise<Measurements> {
   const disk = await statfs(dir);
   const memory = machineMemory();
   const processes = machineProcesses();
+  const space = { free: disk.bavail * disk.bsize, total: disk.blocks * disk.bsize };
+  const inodes = { free: disk.ffree, total: disk.files };
   return {
     "memory.available": memory,
-    "nodefs.available": { free: disk.bavail * disk.bsize, total: disk.blocks * disk.bsize },
+    "nodefs.available": space,
+    "imagefs.available": space,
     // Some file systems make inodes as they are needed and count none.
-    ...(disk.files > 0 && { "nodefs.inodesFree": { free: disk.ffree, total: disk.files } }),
+    ...(disk.files > 0 && { "nodefs.inodesFree": inodes, "imagefs.inodesFree": inodes }),
     ...(processes !== undefined && { "pid.available": processes }),
   };
 }
@@ -127,33 +89,48 @@ export async function measureMachine(dir: string): Promise<Measurements> {
 export class NodeHealth {
   readonly #runtime: Pick<ContainerRuntime, "status">;
   readonly #machine: () => Promise<Measurements>;
-  readonly #thresholds: Thresholds;
+  readonly #watch: ThresholdWatch;
+  readonly #transitionMillis: number;
   readonly #now: () => number;
   /** When each pressure was seen last, in Unix milliseconds. */
   readonly #pressedAt = new Map<string, number>();
+  /** What the last measurement showed. */
+  readonly #pressed = new Set<string>();
   #ready: Verdict = notReady("NotMeasured", "the node has not been measured yet");
 
   constructor(options: {
     readonly runtime: Pick<ContainerRuntime, "status">;
     readonly machine: () => Promise<Measurements>;
-    readonly thresholds: Thresholds;
+    readonly eviction: EvictionSettings;
     readonly now: () => number;
   }) {
     this.#runtime = options.runtime;
     this.#machine = options.machine;
-    this.#thresholds = options.thresholds;
+    this.#watch = new ThresholdWatch(options.eviction);
+    this.#transitionMillis = options.eviction.transitionMillis;
     this.#now = options.now;
+  }
+
+  /** The thresholds that call for evictions now. */
+  get due(): readonly MetThreshold[] {
+    return this.#watch.due;
+  }
+
+  /** The types of the pressures that the node is under. */
+  pressures(): readonly string[] {
+    return pressureKinds.map(({ type }) => type).filter((type) => this.#isPressed(type));
   }
 
   /** Never throws: what cannot be measured makes the node not ready. */
   async measure(): Promise<void> {
     try {
-      const machine = await this.#machine();
+      this.#watch.observe(await this.#machine(), this.#now());
+      const met = new Set(this.#watch.met.map(({ signal }) => signal));
+      this.#pressed.clear();
       for (const kind of pressureKinds) {
-        const pressed = kind.signals.some((signal) =>
-          isBelow(machine[signal], this.#thresholds[signal]),
-        );
-        if (pressed) this.#pressedAt.set(kind.type, this.#now());
+        if (!kind.signals.some((signal) => met.has(signal))) continue;
+        this.#pressed.add(kind.type);
+        this.#pressedAt.set(kind.type, this.#now());
       }
     } catch (error) {
       this.#ready = notReady("MachineNotMeasurable", (error as Error).message);
@@ -172,10 +149,7 @@ export class NodeHealth {
     const now = this.#now();
     const own: NodeCondition[] = [
       ...pressureKinds.map(({ type, under, free }) => {
-        const at = this.#pressedAt.get(type) ?? Number.NEGATIVE_INFINITY;
-        // A pressure that comes and goes would move pods to and fro.
-        const pressed = now - at < kubeletLimits.pressureHoldMillis;
-        return { type, ...(pressed ? under : free) };
+        return { type, ...(this.#isPressed(type) ? under : free) };
       }),
       { type: "Ready", ...this.#ready },
     ];
@@ -186,15 +160,16 @@ export class NodeHealth {
       return { ...condition, lastTransitionTime };
     });
   }
+
+  /** A pressure that comes and goes would move pods to and fro, so it is held for a while. */
+  #isPressed(type: string): boolean {
+    const at = this.#pressedAt.get(type) ?? Number.NEGATIVE_INFINITY;
+    return this.#pressed.has(type) || this.#now() - at < this.#transitionMillis;
+  }
 }
 
 function notReady(reason: string, message: string): Verdict {
   return { status: "False", reason: "KubeletNotReady", message: `${reason}: ${message}` };
-}
-
-function isBelow(room: Room | undefined, threshold: Threshold | undefined): boolean {
-  if (room === undefined || threshold === undefined) return false;
-  return room.free < ("units" in threshold ? threshold.units : room.total * threshold.share);
 }
 
 /** MemAvailable, which counts caches that can be given up; free memory alone would not. */

@@ -47,6 +47,14 @@ export function conditionsOf(
     { type: "Ready", ...readyCondition(facts, containersReady) },
     { type: "ContainersReady", ...containersReady },
     { type: "PodScheduled", status: "True" },
+    ...(facts.failure?.disrupts
+      ? [
+          {
+            ...{ type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet" },
+            message: facts.failure.message,
+          },
+        ]
+      : []),
   ];
   const before = facts.previous?.conditions ?? facts.pod.status?.conditions ?? [];
   const conditions = own.map((condition) => withTimes(condition, before, facts.now));

@@ -4,8 +4,7 @@ import { readFileSync } from "node:fs";
 import { chmod, chown, lstat, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { EmptyDirVolumeSource, Pod } from "../../../proto/gen/core.ts";
-import { kubeletLimits } from "../limits.ts";
+import type { EmptyDirVolumeSource } from "../../../proto/gen/core.ts";
 import { unitsOf } from "./resources.ts";
 
 const run = promisify(execFile);
@@ -61,33 +60,4 @@ export async function unmountVolumes(volumesDir: string): Promise<void> {
   for (const path of mountedUnder(volumesDir)) {
     await run("umount", [path], { timeout: mountMillis });
   }
-}
-
-/** The text of the eviction; undefined: every volume is within its limit. */
-export async function overLimit(
-  pod: Pod,
-  paths: ReadonlyMap<string, string>,
-): Promise<string | undefined> {
-  for (const { name = "", emptyDir } of pod.spec?.volumes ?? []) {
-    const limit = unitsOf(emptyDir?.sizeLimit);
-    const path = paths.get(name);
-    if (limit <= 0 || path === undefined) continue;
-    const budget = { entriesLeft: kubeletLimits.volumeEntriesMeasured };
-    if ((await usedBytes(path, budget)) > limit) {
-      return `Usage of EmptyDir volume "${name}" exceeds the limit "${emptyDir?.sizeLimit}". `;
-    }
-  }
-  return undefined;
-}
-
-/** Disk blocks in use, as du(1) counts them; of what vanishes meanwhile nothing. */
-async function usedBytes(path: string, budget: { entriesLeft: number }): Promise<number> {
-  const stat = await lstat(path).catch(() => undefined); // removed since it was listed
-  budget.entriesLeft -= 1;
-  if (stat === undefined || budget.entriesLeft < 0) return 0;
-  let total = stat.blocks * 512;
-  if (!stat.isDirectory()) return total;
-  const names = await readdir(path).catch(() => []); // removed since it was listed
-  for (const name of names) total += await usedBytes(join(path, name), budget);
-  return total;
 }

@@ -230,7 +230,7 @@ export const containerRules: readonly Rule<Container>[] = [
   {
     field: "resources.limits.ephemeral-storage",
     asks: (one) => one.resources?.limits?.["ephemeral-storage"] !== undefined,
-    needs: "never",
+    needs: "diskUse",
     otherwise: "warned",
     because: "the containers' use of the disk is not measured",
   },

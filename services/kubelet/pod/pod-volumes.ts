@@ -5,8 +5,9 @@ import { kubeletLimits } from "../limits.ts";
 import type { Mount } from "../runtime/types.ts";
 import { AccountTokens } from "./account-tokens.ts";
 import type { WorkerView } from "./context.ts";
-import { overLimit, unmountVolumes } from "./empty-dir.ts";
+import { unmountVolumes } from "./empty-dir.ts";
 import type { PodFacts } from "./environment.ts";
+import { limitsStorage, storageExcess } from "./local-storage.ts";
 import { writeHosts } from "./network-files.ts";
 import { hasRefreshableVolumes, prepareVolumes } from "./volumes.ts";
 
@@ -64,11 +65,10 @@ export class PodVolumes {
     return [{ hostPath: this.#hostsPath(), containerPath, readOnly: false }];
   }
 
-  /** Why the pod is evicted, if a volume has outgrown its sizeLimit. Looks now and then. */
+  /** Why the pod is evicted, if it has outgrown a limit on the disk. Looks now and then. */
   async excess(): Promise<string | undefined> {
-    const { clock } = this.#view.context;
-    const limited = (this.#view.pod().spec?.volumes ?? []).some((one) => one.emptyDir?.sizeLimit);
-    if (!limited) return undefined;
+    const { clock, runtime } = this.#view.context;
+    if (!limitsStorage(this.#view.pod())) return undefined;
     this.#measureAt ??= clock.monotonicMillis() + kubeletLimits.volumeMeasureMillis;
     const left = this.#measureAt - clock.monotonicMillis();
     if (left > 0) {
@@ -78,7 +78,7 @@ export class PodVolumes {
     this.#measureAt = undefined;
     this.#view.wakeAfter(kubeletLimits.volumeMeasureMillis);
     if (this.#paths === undefined) return undefined;
-    return overLimit(this.#view.pod(), this.#paths);
+    return storageExcess(this.#view.pod(), this.#paths, runtime);
   }
 
   /** Removes the volumes; the termination messages stay. */

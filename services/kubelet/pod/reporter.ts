@@ -2,13 +2,13 @@
 import type { Container, PodStatus, PodStatusReport } from "../../../proto/gen/core.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 import type { WorkerView } from "./context.ts";
-import { generateStatus, type Waiting } from "./status.ts";
+import { generateStatus, type StatusFacts, type Waiting } from "./status.ts";
 
 export interface PodState {
   /** Why containers wait, by name. */
   readonly waiting: ReadonlyMap<string, Waiting>;
   /** The kubelet ends the pod for this reason. */
-  readonly failure: { readonly reason: string; readonly message: string } | undefined;
+  readonly failure: StatusFacts["failure"];
   /** Nothing of the pod will ever run again. */
   readonly over: boolean;
   /** Nothing of the pod is left here: its object may go. */

@@ -38,7 +38,14 @@ export interface StatusFacts {
   /** What was reported last: transition times and the start time live on. */
   readonly previous: PodStatus | undefined;
   /** The kubelet ends the pod for this reason, e.g. DeadlineExceeded. */
-  readonly failure?: { readonly reason: string; readonly message: string } | undefined;
+  readonly failure?:
+    | {
+        readonly reason: string;
+        readonly message: string;
+        /** The pod goes for the node's sake. */
+        readonly disrupts?: boolean | undefined;
+      }
+    | undefined;
   /** Nothing of the pod will ever run again. */
   readonly over: boolean;
   /** What an exited container left to be told; undefined: nothing. */

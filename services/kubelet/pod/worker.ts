@@ -32,6 +32,16 @@ import { TerminationMessages } from "./termination-message.ts";
 
 export type { WorkerContext } from "./context.ts";
 
+/** The kubelet ends the pod. */
+interface Failure {
+  readonly reason: string;
+  readonly message: string;
+  /** Absent: the pod's own grace. */
+  readonly graceMillis?: number | undefined;
+  /** The pod goes for the node's sake, which a condition tells its owner. */
+  readonly disrupts?: boolean | undefined;
+}
+
 export class PodWorker {
   readonly uid: string;
   #pod: Pod;
@@ -39,7 +49,7 @@ export class PodWorker {
   #acknowledged = false;
   #warned = false;
   #rejection: { reason: string; message: string } | undefined;
-  #failure: { reason: string; message: string } | undefined;
+  #failure: Failure | undefined;
   readonly #context: WorkerContext;
   readonly #log: Log;
   readonly #loop: WorkLoop;
@@ -110,6 +120,13 @@ export class PodWorker {
     this.wake();
   }
 
+  /** Takes no notice of a pod that has ended, or is about to. */
+  evict(message: string, graceMillis: number): void {
+    if (this.#failure !== undefined || !this.active) return;
+    this.#fail("Warning", { reason: "Evicted", message, graceMillis, disrupts: true });
+    this.wake();
+  }
+
   /** The object is gone from the API. */
   vanish(): void {
     this.#vanished = true;
@@ -160,7 +177,8 @@ export class PodWorker {
     }
     if (isTerminal(this.#reporter.status)) return this.#wrapUp();
     if ((await this.#hasFailed()) && !this.#loop.closed) {
-      const going = this.#stops.beginAll(graceMillisOf(this.#pod));
+      const own = graceMillisOf(this.#pod);
+      const going = this.#stops.beginAll(Math.min(own, this.#failure?.graceMillis ?? own));
       if (going) return this.#publish(undefined);
       return this.#wrapUp();
     }
@@ -253,7 +271,10 @@ export class PodWorker {
   async #hasFailed(): Promise<boolean> {
     if (this.#failure !== undefined) return true;
     const excess = await this.#volumes.excess();
-    if (excess !== undefined) return this.#fail("Warning", "Evicted", excess);
+    if (excess !== undefined) {
+      const graceMillis = kubeletLimits.evictionGraceMillis;
+      return this.#fail("Warning", { reason: "Evicted", message: excess, graceMillis });
+    }
     const seconds = this.#pod.spec?.activeDeadlineSeconds;
     const startedAt = parseTime(this.#reporter.status?.startTime);
     if (seconds === undefined || startedAt === undefined) return false;
@@ -263,12 +284,12 @@ export class PodWorker {
       return false;
     }
     const message = "Pod was active on the node longer than the specified deadline";
-    return this.#fail("Normal", "DeadlineExceeded", message);
+    return this.#fail("Normal", { reason: "DeadlineExceeded", message });
   }
 
-  #fail(type: "Normal" | "Warning", reason: string, message: string): true {
-    this.#failure = { reason, message };
-    this.#event(type, reason, message);
+  #fail(type: "Normal" | "Warning", failure: Failure): true {
+    this.#failure = failure;
+    this.#event(type, failure.reason, failure.message);
     return true;
   }
 

@@ -20,6 +20,7 @@
  * `notFound` for an unknown id and `failedPrecondition` for a call in the wrong state.
  */
 import type { Cancel } from "../../../ha/runtime/types.ts";
+import type { DiskUse } from "../disk-use.ts";
 import type { ImageService } from "./images.ts";
 import type { ByteStream, ExecSession, StreamOptions } from "./streams.ts";
 
@@ -178,6 +179,16 @@ export interface ContainerResourceUse {
   readonly name: string;
   readonly cpuMillisTotal: number;
   readonly memoryBytes: number;
+  /** Absent: they are not counted. */
+  readonly processes?: number | undefined;
+}
+
+/** Disk that a pod takes beside its volumes. */
+export interface PodDiskUse {
+  /** Logs and what the containers wrote to their own files. */
+  readonly containers: readonly { readonly name: string; readonly use: DiskUse }[];
+  /** What the containers of the pod share. */
+  readonly shared: DiskUse;
 }
 
 /** The sums of what the pod's running containers use, and each of them. */
@@ -209,6 +220,8 @@ export interface RuntimeFeatures {
   readonly terminals: boolean;
   readonly memoryLimits: boolean;
   readonly cpuLimits: boolean;
+  /** `diskUse` tells what containers take of the disk. Absent: false. */
+  readonly diskUse?: boolean | undefined;
 }
 
 /** CRI `RuntimeStatus`: both conditions must hold for a Ready node. */
@@ -280,6 +293,8 @@ export interface ContainerRuntime {
   logs(id: string, options: LogOptions): AsyncIterable<Uint8Array>;
   /** CRI `ListPodSandboxStats`. */
   resourceUse(): Promise<readonly PodResourceUse[]>;
+  /** CRI `ContainerStats.writable_layer`, and the logs. Absent: it is not measured. */
+  diskUse?(podUid: string): Promise<PodDiskUse>;
   /** CRI `GetContainerEvents`. */
   onEvent(handler: (event: RuntimeEvent) => void): Cancel;
 }

@@ -6,7 +6,6 @@ import {
   saysNothing,
   warned,
 } from "../../machinery/field-support.ts";
-import { isObject } from "../../machinery/json.ts";
 
 const kubelet = "the kubelet";
 const notAVolume =
@@ -50,7 +49,7 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.ConfigMapKeySelector": behaves(kubelet, "name key optional"),
   "trireme.core.v1.SecretKeySelector": behaves(kubelet, "name key optional"),
   "trireme.core.v1.ResourceRequirements": {
-    ...warned("limits", "ephemeral-storage is not limited by this kubelet", withoutStorage),
+    ...behaves(kubelet, "limits"),
     ...behaves("the scheduler", "requests"),
     ...warned("claims", notStarted),
   },
@@ -116,7 +115,3 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.ConfigMapProjection": behaves(kubelet, "name items optional"),
   "trireme.core.v1.DownwardAPIProjection": behaves(kubelet, "items"),
 };
-
-function withoutStorage(amounts: unknown): boolean {
-  return !isObject(amounts) || !Object.hasOwn(amounts, "ephemeral-storage");
-}

@@ -71,6 +71,7 @@ export function featuresOf(able: Capabilities): RuntimeFeatures {
     terminals: able.script,
     memoryLimits: able.memoryCgroup !== undefined,
     cpuLimits: able.cpuCgroup !== undefined,
+    diskUse: true,
   };
 }
 

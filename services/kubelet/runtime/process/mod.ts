@@ -18,6 +18,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Cancel, Log } from "../../../../ha/runtime/types.ts";
+import { diskUseOf } from "../../disk-use.ts";
 import type {
   ByteStream,
   Container,
@@ -26,6 +27,7 @@ import type {
   ExecResult,
   ExecSession,
   LogOptions,
+  PodDiskUse,
   PodResourceUse,
   PodSandbox,
   PodSandboxConfig,
@@ -341,6 +343,14 @@ class ProcessRuntime implements ContainerRuntime {
       if (session !== undefined) sessions.set(session, { podUid, id, name });
     }
     return usedBySessions(sessions);
+  }
+
+  async diskUse(podUid: string): Promise<PodDiskUse> {
+    const containers: PodDiskUse["containers"][number][] = [];
+    for (const { dir, record } of this.#of(podUid)) {
+      containers.push({ name: record.config.name, use: await diskUseOf(dir) });
+    }
+    return { containers, shared: await diskUseOf(this.#workDir(podUid)) };
   }
 
   onEvent(handler: (event: RuntimeEvent) => void): Cancel {

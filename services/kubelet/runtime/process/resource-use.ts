@@ -18,7 +18,10 @@ export async function usedBySessions(
 ): Promise<readonly PodResourceUse[]> {
   if (owners.size === 0) return [];
   const totals = new Map(
-    [...owners.values()].map((owner) => [owner, { cpuMillisTotal: 0, memoryBytes: 0 }]),
+    [...owners.values()].map((owner) => [
+      owner,
+      { cpuMillisTotal: 0, memoryBytes: 0, processes: 0 },
+    ]),
   );
   const processes = await allProcesses();
   const byPid = new Map(processes.map((stat) => [stat.pid, stat]));
@@ -28,6 +31,7 @@ export async function usedBySessions(
     if (total === undefined) continue;
     total.cpuMillisTotal += (stat.cpuTicks * 1000) / ticksPerSecond;
     total.memoryBytes += stat.residentBytes;
+    total.processes += 1;
   }
   const pods = new Map<string, ContainerResourceUse[]>();
   for (const [{ podUid, id, name }, total] of totals) {
