@@ -30,6 +30,8 @@ export interface ClientTls {
   readonly key?: string | undefined;
 }
 
+const longestTimerMillis = 2 ** 31 - 1;
+
 export interface ConnectOptions {
   /**
    * `host:port`; several must be IP addresses of one family, and are tried in order. The
@@ -75,6 +77,21 @@ export function connect<C extends Client>(
     // Node warns about an IP address as TLS server name; the check below is against the address.
     ...(options.tls && isIP(host) !== 0 && { "grpc.ssl_target_name_override": "localhost" }),
     "grpc.default_authority": options.addresses[0] ?? host,
+  });
+}
+
+/**
+ * A client of a program of this machine that serves on a socket of the file system, without TLS.
+ * Keepalive pings stay away: gRPC's server in Go ends connections that ask within five minutes.
+ */
+export function connectSocket<C extends Client>(
+  Client: ClientConstructor<C>,
+  path: string,
+  options: Pick<ConnectOptions, "maxMessageBytes" | "reconnectMaxMillis" | "userAgent"> = {},
+): C {
+  return new Client(`unix:${path}`, credentials.createInsecure(), {
+    ...clientOptions({ ...options, keepaliveMillis: longestTimerMillis }),
+    "grpc.default_authority": "localhost",
   });
 }
 

@@ -4,6 +4,7 @@ export {
   type ClientTls,
   call,
   connect,
+  connectSocket,
   parseAddress,
   serverStreamIterable,
 } from "./client.ts";

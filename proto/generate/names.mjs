@@ -4,6 +4,12 @@
 
 /** Contracts of other owners, by our name. Languages bring generated code for these themselves. */
 const foreign = {
+  "containerd_content.proto":
+    "github.com/containerd/containerd/api/services/content/v1/content.proto",
+  "containerd_images.proto": "github.com/containerd/containerd/api/services/images/v1/images.proto",
+  "containerd_leases.proto": "github.com/containerd/containerd/api/services/leases/v1/leases.proto",
+  "containerd_types.proto": "github.com/containerd/containerd/api/types/descriptor.proto",
+  "cri.proto": "k8s.io/cri-api/pkg/apis/runtime/v1/api.proto",
   "etcd.proto": "etcd/api/etcdserverpb/rpc.proto",
   "etcd_auth.proto": "etcd/api/authpb/auth.proto",
   "etcd_election.proto": "etcd/server/etcdserver/api/v3election/v3electionpb/v3election.proto",
@@ -21,9 +27,9 @@ const foreign = {
  */
 const internal = new Set(["kubelet.proto", "raft.proto", "store.proto"]);
 
-/** Whether ids beyond 2^53 occur in the contract: its 64-bit integers become bigint. */
+/** Whether numbers beyond 2^53 occur in the contract: its 64-bit integers become bigint. */
 export function isBigint(name) {
-  return name.startsWith("etcd");
+  return name.startsWith("etcd") || name === "cri.proto";
 }
 
 /** Whether the contract belongs into the tree for other languages. */

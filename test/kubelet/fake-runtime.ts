@@ -42,6 +42,9 @@ export class FakeRuntime implements ContainerRuntime {
     terminals: true,
     memoryLimits: true,
     cpuLimits: true,
+    ownNetwork: false,
+    registries: false,
+    kernelParameters: false,
   };
   execResult: ExecResult = { exitCode: 0, output: "", timedOut: false };
   readonly #clock: FakeClock;

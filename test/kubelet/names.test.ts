@@ -108,6 +108,9 @@ describe("fields", () => {
     terminals: true,
     memoryLimits: true,
     cpuLimits: true,
+    ownNetwork: false,
+    registries: false,
+    kernelParameters: false,
   };
   const none: RuntimeFeatures = {
     ...all,

@@ -6,10 +6,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Writable } from "node:stream";
 import * as ws from "ws";
 import { WebSocket } from "ws";
-import {
-  FrameReader,
-  FrameWriter,
-} from "../../services/apiserver/faces/rest/streams/spdy/frames.ts";
+import { FrameReader, FrameWriter } from "../../ha/rpc/spdy/mod.ts";
 import { upgradeHandler } from "../../services/apiserver/faces/rest/streams/upgrade.ts";
 import type { StreamWorld } from "../kubelet/stream-world.ts";
 

@@ -3,6 +3,16 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createDeflate, constants as zlib } from "node:zlib";
 import fc from "fast-check";
+import { dictionaryId, headerDictionary } from "../../ha/rpc/spdy/dictionary.ts";
+import { HeaderReader, headerLimits } from "../../ha/rpc/spdy/header-block.ts";
+import {
+  type Frame,
+  FrameReader,
+  FrameWriter,
+  frameBytesMax,
+  SpdyConnection,
+  SpdyError,
+} from "../../ha/rpc/spdy/mod.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import {
   ChannelError,
@@ -11,22 +21,6 @@ import {
   sessionProtocols,
 } from "../../services/apiserver/faces/rest/streams/channels.ts";
 import { requestOf } from "../../services/apiserver/faces/rest/streams/session.ts";
-import { SpdyConnection } from "../../services/apiserver/faces/rest/streams/spdy/connection.ts";
-import {
-  dictionaryId,
-  headerDictionary,
-} from "../../services/apiserver/faces/rest/streams/spdy/dictionary.ts";
-import { SpdyError } from "../../services/apiserver/faces/rest/streams/spdy/error.ts";
-import {
-  type Frame,
-  FrameReader,
-  FrameWriter,
-  frameBytesMax,
-} from "../../services/apiserver/faces/rest/streams/spdy/frames.ts";
-import {
-  HeaderReader,
-  headerLimits,
-} from "../../services/apiserver/faces/rest/streams/spdy/header-block.ts";
 
 const kind = fc.constantFrom(...sessionProtocols);
 const bytes = (maxLength = 300) => fc.uint8Array({ maxLength }).map((each) => Buffer.from(each));

@@ -70,7 +70,7 @@ export const podRules: readonly Rule<PodSpec>[] = [
   {
     field: "spec.securityContext.sysctls",
     asks: (spec) => isSet(spec.securityContext?.sysctls),
-    needs: "never",
+    needs: "kernelParameters",
     otherwise: "refused",
     because: "pods share the machine's kernel parameters",
   },
@@ -147,7 +147,7 @@ export const podRules: readonly Rule<PodSpec>[] = [
   {
     field: "spec.imagePullSecrets",
     asks: (spec) => isSet(spec.imagePullSecrets),
-    needs: "never",
+    needs: "registries",
     otherwise: "warned",
     because: "images are names of programs on this machine: no registry is asked",
   },
@@ -209,7 +209,7 @@ export const containerRules: readonly Rule<Container>[] = [
     field: "ports[].hostPort",
     asks: (one) =>
       (one.ports ?? []).some(({ hostPort }) => hostPort !== undefined && hostPort !== 0),
-    needs: "never",
+    needs: "ownNetwork",
     otherwise: "warned",
     because: "ports are not mapped: the program must bind the host port itself",
   },

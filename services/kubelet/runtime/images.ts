@@ -8,6 +8,17 @@ export interface Image {
   readonly sizeBytes: number;
   /** Unix milliseconds of the last pull or container made from it. */
   readonly usedAt: number;
+  /** Whom its programs run as where the pod does not say: a number, or a name of its own. */
+  readonly user?: { readonly id?: number | undefined; readonly name?: string | undefined };
+}
+
+/** CRI `AuthConfig`: what a registry is shown. */
+export interface RegistryCredentials {
+  readonly username: string;
+  readonly password: string;
+  readonly serverAddress: string;
+  readonly identityToken?: string | undefined;
+  readonly registryToken?: string | undefined;
 }
 
 export interface ImageService {
@@ -15,8 +26,12 @@ export interface ImageService {
   list(): readonly Image[];
   /** CRI `ImageStatus`. Undefined: the image is not on this node. */
   status(reference: string): Image | undefined;
-  /** CRI `PullImage`. Throws StatusError: invalidArgument for a name that is none, notFound. */
-  pull(reference: string): Promise<Image>;
+  /**
+   * CRI `PullImage`, with each of the credentials in turn until one is taken; without any: as
+   * anyone. Throws StatusError: invalidArgument for a name that is none, notFound, and what the
+   * runtime says of its registry.
+   */
+  pull(reference: string, credentials?: readonly RegistryCredentials[]): Promise<Image>;
   /** CRI `RemoveImage`. Succeeds when it is not there; refused while a container uses it. */
   remove(reference: string): Promise<void>;
 }

@@ -24,7 +24,7 @@ import type { DiskUse } from "../disk-use.ts";
 import type { ImageService } from "./images.ts";
 import type { ByteStream, ExecSession, StreamOptions } from "./streams.ts";
 
-export type { Image, ImageService } from "./images.ts";
+export type { Image, ImageService, RegistryCredentials } from "./images.ts";
 export type { ByteStream, ExecSession, StreamOptions } from "./streams.ts";
 
 /** Whose namespace a pod's containers join (CRI `NamespaceMode`). */
@@ -222,6 +222,12 @@ export interface RuntimeFeatures {
   readonly cpuLimits: boolean;
   /** `diskUse` tells what containers take of the disk. Absent: false. */
   readonly diskUse?: boolean | undefined;
+  /** Pods get their addresses, and the node's ports that lead to them, from the runtime. */
+  readonly ownNetwork: boolean;
+  /** Images come from registries, which are shown the pod's credentials. */
+  readonly registries: boolean;
+  /** Pods have kernel parameters of their own. */
+  readonly kernelParameters: boolean;
 }
 
 /** CRI `RuntimeStatus`: both conditions must hold for a Ready node. */

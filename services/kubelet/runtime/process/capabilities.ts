@@ -72,6 +72,9 @@ export function featuresOf(able: Capabilities): RuntimeFeatures {
     memoryLimits: able.memoryCgroup !== undefined,
     cpuLimits: able.cpuCgroup !== undefined,
     diskUse: true,
+    ownNetwork: false,
+    registries: false,
+    kernelParameters: false,
   };
 }
 

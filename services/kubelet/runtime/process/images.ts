@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import { checkReference, withTag } from "../image-reference.ts";
 import type { Image, ImageService } from "../images.ts";
 import { readIfThere, writeFileAtomic } from "./files.ts";
 
@@ -19,21 +20,8 @@ interface ImageRecord {
   usedAt: number;
 }
 
-const component = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
-/** distribution/reference's grammar: [host[:port]/]path[:tag][@digest]. */
-const referenceShape = new RegExp(
-  `^(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::\\d+)?/)?${component}(?:/${component})*` +
-    "(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$",
-);
-
-/** With `:latest` where neither tag nor digest is given. */
-function normalReference(reference: string): string {
-  const last = reference.slice(reference.lastIndexOf("/") + 1);
-  return last.includes(":") || last.includes("@") ? reference : `${reference}:latest`;
-}
-
 export function imageIdOf(reference: string): string {
-  return `sha256:${createHash("sha256").update(normalReference(reference)).digest("hex")}`;
+  return `sha256:${createHash("sha256").update(withTag(reference)).digest("hex")}`;
 }
 
 export class ProcessImages implements ImageService {
@@ -66,9 +54,7 @@ export class ProcessImages implements ImageService {
   }
 
   async pull(reference: string): Promise<Image> {
-    if (!referenceShape.test(reference)) {
-      throw new StatusError(Code.invalidArgument, `image "${reference}": invalid reference format`);
-    }
+    checkReference(reference);
     const id = imageIdOf(reference);
     const image = this.#images.get(id) ?? { names: [], sizeBytes: 0, usedAt: 0 };
     image.usedAt = Date.now();

@@ -3,6 +3,7 @@
  * errors, input, outputs and sizes, told apart by the header `streamtype`. The session begins when
  * all are there.
  */
+import { SpdyConnection, SpdyError } from "../../../../../ha/rpc/spdy/mod.ts";
 import { Code, StatusError } from "../../../../../ha/runtime/status-error.ts";
 import type { Clock } from "../../../../../ha/runtime/types.ts";
 import type { ExecOptions, ExecRequest } from "../../../../../proto/gen/core.ts";
@@ -14,8 +15,6 @@ import { InputQueue } from "../../../nodes/input-queue.ts";
 import { ChannelError } from "./channels.ts";
 import { sizeOf } from "./session.ts";
 import { CloseCode, type StreamSocket } from "./socket.ts";
-import { SpdyConnection } from "./spdy/connection.ts";
-import { SpdyError } from "./spdy/error.ts";
 import { brokenStatus, endedStatus } from "./status.ts";
 
 type StreamType = "error" | "stdin" | "stdout" | "stderr" | "resize";

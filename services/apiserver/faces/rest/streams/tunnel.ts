@@ -3,6 +3,12 @@
  * `requestid`: one for data and one on which an error is told; their headers name the port.
  */
 
+import {
+  type Headers,
+  ResetStatus,
+  SpdyConnection,
+  SpdyError,
+} from "../../../../../ha/rpc/spdy/mod.ts";
 import type { Clock } from "../../../../../ha/runtime/types.ts";
 import type { PortForwardRequest } from "../../../../../proto/gen/core.ts";
 import { limits } from "../../../limits.ts";
@@ -10,10 +16,6 @@ import { InputQueue } from "../../../nodes/input-queue.ts";
 import type { Forwarding } from "../../../nodes/port-forward.ts";
 import { forwardFailure } from "./ports.ts";
 import { CloseCode, type StreamSocket } from "./socket.ts";
-import { SpdyConnection } from "./spdy/connection.ts";
-import { SpdyError } from "./spdy/error.ts";
-import { ResetStatus } from "./spdy/frames.ts";
-import type { Headers } from "./spdy/header-block.ts";
 
 type StreamType = "data" | "error";
 
