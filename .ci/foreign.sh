@@ -98,6 +98,30 @@ if ! command -v haproxy >/dev/null && ! [ -x "$bin/haproxy" ]; then
   chmod 755 "$bin/haproxy"
 fi
 
+# containerd with what it runs: its own programs, runc, the network plugins, and the iptables that
+# one of those calls; and busybox, of which the tests make images.
+if ! command -v containerd >/dev/null && ! [ -x "$bin/containerd" ]; then
+  say "containerd"
+  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  rm -rf "$work/root" "$folder/containerd"
+  packages "$suite" containerd runc containernetworking-plugins iptables libxtables12 libip4tc2 \
+    libip6tc2 libnftnl11 libmnl0 busybox-static
+  mv "$work/root" "$folder/containerd"
+  root=$folder/containerd
+  mkdir -p "$root/tables"
+  for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
+    ln -sf "$root/usr/sbin/xtables-nft-multi" "$root/tables/$name"
+  done
+  libraries=$(find "$root" -name '*.so*' -printf '%h\n' | grep -v xtables | sort -u | paste -sd :)
+  extensions=$(find "$root" -type d -name xtables)
+  printf '#!/bin/sh\nexport PATH=%q:"$PATH" LD_LIBRARY_PATH=%q XTABLES_LIBDIR=%q\nexec %q "$@"\n' \
+    "$root/usr/bin:$root/usr/sbin:$root/tables" "$libraries" "$extensions" \
+    "$root/usr/bin/containerd" >"$bin/containerd"
+  chmod 755 "$bin/containerd"
+  install "$root/usr/sbin/runc" "$bin/runc"
+  command -v busybox >/dev/null || install "$root/bin/busybox" "$bin/busybox"
+fi
+
 # A whole browser with the libraries and the fonts that it needs, run from its own folder.
 if ! command -v chromium >/dev/null && ! [ -x "$bin/chromium" ]; then
   say "chromium"

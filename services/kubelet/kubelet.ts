@@ -158,7 +158,7 @@ export class Kubelet implements PodSource {
       nodeMemoryBytes: allocatable.memoryBytes,
       dns: options.dns ?? { servers: [], domain: "cluster.local" },
       podsDir,
-      address: (uid) => this.#pool?.pool.take(uid),
+      address: (uid) => (runtime.features().ownNetwork ? "" : this.#pool?.pool.take(uid)),
       report: (report) => {
         if (!this.#staticRuns.report(report)) this.#heartbeat.report(report);
       },
@@ -299,12 +299,14 @@ export class Kubelet implements PodSource {
     if (cidr === undefined || cidr === "" || cidr === this.#pool?.cidr) return;
     try {
       this.#pool = { cidr, pool: new AddressPool(cidr) };
+      this.runtime.usePodRange?.(cidr);
     } catch (error) {
       this.#log.error("the node's range is of no use", { error: (error as Error).message });
       return;
     }
     for (const sandbox of this.runtime.sandboxes()) {
-      if (sandbox.state === "ready" && !sandbox.hostNetwork) {
+      const given = !sandbox.hostNetwork && !this.runtime.features().ownNetwork;
+      if (sandbox.state === "ready" && given) {
         this.#pool.pool.hold(sandbox.uid, sandbox.address);
       }
     }

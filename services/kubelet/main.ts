@@ -26,7 +26,7 @@ import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { addKubeletMetrics } from "./metrics.ts";
 import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
-import { createProcessRuntime } from "./runtime/process/mod.ts";
+import { chooseRuntime, runtimeFlags } from "./runtime-flags.ts";
 
 const drainMillis = 1_000;
 
@@ -109,6 +109,7 @@ const kubelet = program({
       default: "20s",
       help: "how often the manifests are looked at, where the machine tells of no change",
     },
+    ...runtimeFlags,
     "cluster-dns": {
       type: "string",
       default: "",
@@ -143,7 +144,7 @@ const kubelet = program({
       tracer: tracing?.tracer,
     });
     const root = resolve(dataDir);
-    const runtime = createProcessRuntime({ root: `${root}/runtime`, log });
+    const runtime = chooseRuntime(values, root, log);
     await runtime.load();
     let server: RpcServer | undefined;
     let agent: Kubelet | undefined;

@@ -3,7 +3,7 @@
  * `dir`; opening the same directory again stands for a kubelet that came back.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ import type {
   ContainerConfig,
   ContainerRuntime,
   ExecSession,
+  Mount,
   RuntimeEvent,
   StreamOptions,
 } from "../../services/kubelet/runtime/types.ts";
@@ -27,11 +28,72 @@ const sandbox = {
   hostNetwork: false,
 };
 
+/** In what runtimes may differ. */
+export interface RuntimeTraits {
+  /** Mounts by which containers see this directory of the node under its own path. */
+  readonly shared?: (dir: string) => readonly Mount[];
+  /** Serves at a port of the pod: `<…>` around what comes first, then `bye` after its end. */
+  readonly serve?: (run: RunProgram) => Promise<EchoServer>;
+  /** An image without a command of its own, and what is said of a container of it without one. */
+  readonly noCommand?: { readonly image: string; readonly error: RegExp };
+  /** The kubelet chooses the pod's address. */
+  readonly givenAddress?: boolean;
+  /** A connection to a port goes on when one side sends no more. */
+  readonly halfCloses?: boolean;
+  /** A caller that leaves an exec ends its program. */
+  readonly endsExecs?: boolean;
+  /** How many containers are started at once where many are. */
+  readonly many?: number;
+}
+
+/** Runs a program in the pod; the answer ends it. */
+type RunProgram = (command: readonly string[]) => Promise<() => Promise<void>>;
+interface EchoServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const processTraits: Required<RuntimeTraits> = {
+  shared: () => [],
+  serve: serveHere,
+  noCommand: {
+    image: "label",
+    error: /image "label": the process runtime runs programs of this machine/,
+  },
+  givenAddress: true,
+  halfCloses: true,
+  endsExecs: true,
+  many: 24,
+};
+
+/** From this process, which has the pod's address. */
+async function serveHere(): Promise<EchoServer> {
+  const server = createServer((socket) => {
+    socket.on("data", (data) => socket.write(`<${data}>`));
+    socket.on("end", () => socket.end("bye"));
+  });
+  await new Promise<void>((resolve) => server.listen(0, sandbox.address, resolve));
+  return {
+    port: (server.address() as { port: number }).port,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+let attempts = 0;
+let markers = 0;
+
+/** Seconds that no other program sleeps: by them its processes are found. */
+function marker(): string {
+  markers += 1;
+  return `${process.pid}${String(markers).padStart(3, "0")}`;
+}
+
 function shell(script: string, more: Partial<ContainerConfig> = {}): ContainerConfig {
   return {
     podUid: uid,
     name: "main",
-    attempt: 0,
+    // A runtime may know a container by pod, name and attempt.
+    attempt: attempts++,
     image: "label",
     command: ["sh", "-c", script],
     args: [],
@@ -59,7 +121,9 @@ export async function until<T>(
 export function containerRuntimeContract(
   name: string,
   open: (dir: string) => ContainerRuntime,
+  different: RuntimeTraits = {},
 ): void {
+  const traits = { ...processTraits, ...different };
   describe(`container runtime ${name}`, () => {
     let dir: string;
     let runtime: ContainerRuntime;
@@ -69,11 +133,22 @@ export function containerRuntimeContract(
       assert.ok(found, "the container is listed");
       return found;
     };
+    let address = "";
+    /** The test's directory as the container's own. */
+    const here = (more: Partial<ContainerConfig> = {}) => ({
+      workingDir: dir,
+      mounts: traits.shared(dir),
+      ...more,
+    });
     const exited = (id: string) =>
-      until(`container ${id.slice(0, 8)} exits`, () => {
-        const now = status(id);
-        return now.state === "exited" && now;
-      });
+      until(
+        `container ${id.slice(0, 8)} exits`,
+        () => {
+          const now = status(id);
+          return now.state === "exited" && now;
+        },
+        30_000,
+      );
     const run = async (config: ContainerConfig): Promise<string> => {
       const id = await runtime.createContainer(config);
       assert.equal(status(id).state, "created");
@@ -101,7 +176,7 @@ export function containerRuntimeContract(
       runtime.onEvent((event) => events.push(event));
       await runtime.load();
       await runtime.images.pull("label");
-      await runtime.runSandbox(sandbox);
+      address = (await runtime.runSandbox(sandbox)).address;
     });
     after(async () => {
       await runtime.removeSandbox(uid);
@@ -113,7 +188,9 @@ export function containerRuntimeContract(
 
     test("a sandbox keeps its address", async () => {
       const [listed] = runtime.sandboxes();
-      assert.equal(listed?.address, "127.64.9.1");
+      assert.equal(listed?.address, address);
+      if (traits.givenAddress) assert.equal(address, sandbox.address);
+      assert.notEqual(address, "");
       assert.equal(listed?.state, "ready");
     });
 
@@ -156,10 +233,9 @@ export function containerRuntimeContract(
     });
 
     test("no command is a configuration error", async () => {
-      await assert.rejects(runtime.createContainer(shell("", { command: [] })), {
-        name: "ContainerConfigError",
-        message: /image "label": the process runtime runs programs of this machine/,
-      });
+      const { image, error } = traits.noCommand;
+      await runtime.images.pull(image);
+      await assert.rejects(runtime.createContainer(shell("", { image, command: [] })), error);
     });
 
     test("stop lets a program end in order", async () => {
@@ -173,20 +249,14 @@ export function containerRuntimeContract(
     });
 
     test("stop kills what does not heed the signal, with everything it started", async () => {
-      const id = await run(
-        shell("trap '' TERM; sleep 1000 & echo $! > pid; echo $$ >> pid; wait; sleep 1000", {
-          workingDir: dir,
-        }),
-      );
-      const pids = await until("both have started", async () => {
-        const text = await readFile(join(dir, "pid"), "utf8").catch(() => "");
-        return text.split("\n").length === 3 && text.trim().split("\n").map(Number);
-      });
+      const mine = marker();
+      const script = `trap '' TERM; sleep ${mine} & echo up; wait; sleep ${mine}`;
+      const id = await run(shell(script));
+      await until("both have started", async () => (await running(mine)) >= 2);
+      await until("it is up", async () => (await output(id)).includes("up"));
       await runtime.stopContainer(id, 100);
       assert.equal(status(id).exitCode, 137);
-      for (const pid of pids) {
-        await until(`process ${pid} is gone`, async () => !(await isRunning(pid)));
-      }
+      await until("its processes are gone", async () => (await running(mine)) === 0);
     });
 
     test("a later stop shortens the grace", async () => {
@@ -199,21 +269,20 @@ export function containerRuntimeContract(
     });
 
     test("background processes end with the main one", async () => {
-      const id = await run(shell("sleep 1000 & echo $!"));
+      const mine = marker();
+      const id = await run(shell(`sleep ${mine} & sleep 0.2; echo ended`));
       await exited(id);
-      const pid = Number(await output(id));
-      await until("the background process is gone", async () => !(await isRunning(pid)));
+      assert.equal(await output(id), "ended\n");
+      await until("the background process is gone", async () => (await running(mine)) === 0);
     });
 
     test("a new instance adopts what runs and learns of its exit", async () => {
-      const id = await run(
-        shell("while [ ! -e go ]; do sleep 0.02; done; exit 5", { workingDir: dir }),
-      );
+      const id = await run(shell("while [ ! -e go ]; do sleep 0.02; done; exit 5", here()));
       const startedAt = status(id).startedAt;
       await reopen();
       assert.equal(status(id).state, "running");
       assert.equal(status(id).startedAt, startedAt);
-      assert.equal(runtime.sandboxes()[0]?.address, "127.64.9.1");
+      assert.equal(runtime.sandboxes()[0]?.address, address);
       await writeFile(join(dir, "go"), "");
       const end = await exited(id);
       assert.equal(end.exitCode, 5);
@@ -238,7 +307,8 @@ export function containerRuntimeContract(
     });
 
     test("an adopted container can be stopped", async () => {
-      const id = await run(shell("exec sleep 1000"));
+      const id = await run(shell("trap 'exit 143' TERM; echo up; while :; do sleep 0.05; done"));
+      await until("it is up", async () => (await output(id)).includes("up"));
       await reopen();
       await runtime.stopContainer(id, 5_000);
       assert.equal(status(id).exitCode, 143);
@@ -257,9 +327,7 @@ export function containerRuntimeContract(
 
     test("logs: tail, limit and follow to the end", async () => {
       const id = await run(
-        shell("echo 1; echo 2; echo 3; while [ ! -e on ]; do sleep 0.02; done; echo 4", {
-          workingDir: dir,
-        }),
+        shell("echo 1; echo 2; echo 3; while [ ! -e on ]; do sleep 0.02; done; echo 4", here()),
       );
       await until("three lines", async () => (await output(id)) === "1\n2\n3\n");
       assert.equal(await output(id, { tailLines: 2 }), "2\n3\n");
@@ -285,7 +353,7 @@ export function containerRuntimeContract(
     });
 
     test("many short containers at once: each runs once, with its own exit code", async () => {
-      const count = 24;
+      const count = traits.many;
       const ids = await Promise.all(
         Array.from({ length: count }, (_, index) =>
           run(shell(`echo ran; exit ${index}`, { name: `short-${index}` })),
@@ -302,7 +370,7 @@ export function containerRuntimeContract(
     test("many short execs at once: each has its own output and exit code", async () => {
       const id = await run(shell("exec sleep 1000"));
       const results = await Promise.all(
-        Array.from({ length: 24 }, (_, index) =>
+        Array.from({ length: traits.many }, (_, index) =>
           runtime.exec(id, ["sh", "-c", `echo ${index}; exit ${index}`], 30_000),
         ),
       );
@@ -329,14 +397,19 @@ export function containerRuntimeContract(
       assert.notEqual(pulled.id, "other:1");
       assert.notEqual(pulled.id, (await runtime.images.pull("other:2")).id);
       const id = await run(missing);
-      assert.equal(status(id).imageId, pulled.id);
+      const { imageId } = status(id);
+      assert.ok(imageId === pulled.id || pulled.names.includes(imageId), imageId);
       await exited(id);
       await assert.rejects(runtime.images.remove("other:1"), /in use/);
       await runtime.images.remove("other:2");
       await runtime.images.remove("other:2");
       assert.equal(runtime.images.status("other:2"), undefined);
       await reopen();
-      assert.deepEqual(runtime.images.status("other:1")?.names, ["other:1"]);
+      const names = runtime.images.status("other:1")?.names ?? [];
+      assert.ok(
+        names.some((each) => each.endsWith("other:1")),
+        names.join(),
+      );
       await assert.rejects(runtime.images.pull("Not An Image"), /invalid reference format/);
     });
 
@@ -382,7 +455,8 @@ export function containerRuntimeContract(
         streams({ signal: stop.signal }),
       );
       stop.abort();
-      assert.equal(await long.exitCode, 137, "the signal ends the program");
+      const ended = traits.endsExecs ? 137 : undefined;
+      assert.equal(await long.exitCode, ended, "the signal ends the session");
       await runtime.stopContainer(id, 0);
       await assert.rejects(
         async () => runtime.execStream(id, ["true"], streams()),
@@ -393,7 +467,9 @@ export function containerRuntimeContract(
     test("exec on a terminal, of a size that can be changed", async (t) => {
       if (!runtime.features().terminals) return t.skip("no terminals here");
       const id = await run(shell("exec sleep 1000"));
-      const command = ["sh", "-c", "test -t 0 && stty size; read -r _; stty size; exit 3"];
+      const shows = (size: string) => `until stty size | grep "${size}"; do sleep 0.02; done`;
+      const script = `test -t 0 && ${shows("17 91")}; read -r _; ${shows("23 101")}; exit 3`;
+      const command = ["sh", "-c", script];
       const session = await runtime.execStream(
         id,
         command,
@@ -442,30 +518,23 @@ export function containerRuntimeContract(
 
     test("a container on a terminal ends with everything it runs there", async (t) => {
       if (!runtime.features().terminals) return t.skip("no terminals here");
-      const id = await run(
-        shell("trap '' HUP TERM; test -t 1 && echo tty $$; while :; do sleep 0.1; done", {
-          tty: true,
-          stdin: true,
-        }),
-      );
-      const up = await until(
-        "it is up",
-        async () => /tty (\d+)/.exec(await output(id)) ?? undefined,
-      );
-      const pid = up[1];
+      const mine = marker();
+      const script = `trap '' HUP TERM; test -t 1 && echo tty; while :; do sleep ${mine}; done`;
+      const id = await run(shell(script, { tty: true, stdin: true }));
+      await until("it is up", async () => (await output(id)).includes("tty"));
+      await until("it sleeps", async () => (await running(mine)) >= 2);
       await runtime.stopContainer(id, 50);
-      await until("the program is gone", async () => !(await isRunning(Number(pid))));
+      await until("the program is gone", async () => (await running(mine)) === 0);
       const code = await exited(await run(shell("exit 9", { name: "tty", tty: true })));
       assert.equal(code.exitCode, 9);
     });
 
     test("port-forward reaches a port of the pod", async () => {
-      const server = createServer((socket) => {
-        socket.on("data", (data) => socket.write(`<${data}>`));
-        socket.on("end", () => socket.end("bye"));
+      const server = await traits.serve(async (command) => {
+        const id = await run(shell("", { command }));
+        return () => runtime.stopContainer(id, 0);
       });
-      await new Promise<void>((resolve) => server.listen(0, sandbox.address, resolve));
-      const { port } = server.address() as { port: number };
+      const { port } = server;
       const { signal } = new AbortController();
       const connection = await runtime.portForward(uid, port, signal);
       await connection.write(Buffer.from("hello"));
@@ -474,10 +543,12 @@ export function containerRuntimeContract(
         text += Buffer.from(piece).toString();
         if (text === "<hello>") connection.end();
       }
-      assert.equal(text, "<hello>bye");
+      assert.equal(text, traits.halfCloses ? "<hello>bye" : "<hello>");
       connection.close();
-      await new Promise((resolve) => server.close(resolve));
-      await assert.rejects(runtime.portForward(uid, port, signal), /failed to connect/);
+      await server.close();
+      // A runtime may learn only later that the port cannot be reached.
+      const refused = async () => collect((await runtime.portForward(uid, port, signal)).incoming);
+      await assert.rejects(refused, /failed to connect/);
       await assert.rejects(runtime.portForward(uid, 0, signal), /port 0 is not within/);
       await assert.rejects(runtime.portForward("other", port, signal), /no ready sandbox/);
     });
@@ -502,8 +573,13 @@ export function containerRuntimeContract(
   });
 }
 
-/** Whether the process runs; one that has ended and awaits its parent does not. */
-async function isRunning(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => ""); // gone
-  return stat !== "" && !/\) [ZX] /.test(stat);
+/** How many processes of the machine name the marker; those that await their parent do not run. */
+async function running(mine: string): Promise<number> {
+  let found = 0;
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    const text = await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => ""); // gone
+    if (text.includes(mine)) found += 1;
+  }
+  return found;
 }

@@ -46,6 +46,17 @@ export function makeLonely(name: string): void {
   ip("-n", name, "link", "set", "lo", "up");
 }
 
+/** Connects the machine with this one, and returns its address as seen from here. */
+export function linkToMachine(name: string, link: string): string {
+  const [here, there] = ["169.254.77.1", "169.254.77.2"];
+  ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name);
+  ip("address", "add", `${here}/30`, "dev", link);
+  ip("link", "set", link, "up");
+  ip("-n", name, "address", "add", `${there}/30`, "dev", "eth0");
+  ip("-n", name, "link", "set", "eth0", "up");
+  return there;
+}
+
 export function removeMachines(names: readonly string[]): void {
   for (const name of names) spawnSync("ip", ["netns", "del", name]);
 }

@@ -3,7 +3,9 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Container } from "../../../proto/gen/core.ts";
 import { Backoff } from "../../client/mod.ts";
 import { kubeletLimits } from "../limits.ts";
+import type { RegistryCredentials } from "../runtime/types.ts";
 import type { WorkerView } from "./context.ts";
+import { pullSecrets } from "./pull-secrets.ts";
 import { StartProblem } from "./start-problem.ts";
 
 interface Failure {
@@ -41,7 +43,7 @@ export class ImagePulls {
     this.#view.event("Normal", "Pulling", `Pulling image "${image}"`, name);
     const begun = context.clock.monotonicMillis();
     try {
-      const { sizeBytes } = await images.pull(image);
+      const { sizeBytes } = await images.pull(image, await this.#credentials(image));
       this.#failures.delete(image);
       const took = durationText(context.clock.monotonicMillis() - begun);
       const text =
@@ -51,6 +53,19 @@ export class ImagePulls {
     } catch (error) {
       throw this.#failed(image, name, error);
     }
+  }
+
+  async #credentials(image: string): Promise<readonly RegistryCredentials[]> {
+    const { runtime, config } = this.#view.context;
+    if (!runtime.features().registries) return [];
+    const { credentials, missing } = await pullSecrets(this.#view.pod(), image, config);
+    if (missing.length > 0) {
+      const text =
+        `Unable to retrieve some image pull secrets (${missing.join(", ")}); ` +
+        "attempting to pull the image may not succeed.";
+      this.#view.event("Warning", "FailedToRetrieveImagePullSecret", text);
+    }
+    return credentials;
   }
 
   /** Throws while a pull that failed is not yet to be tried again. */

@@ -12,7 +12,10 @@ export interface StreamOptions {
   readonly tty: boolean;
   /** First size of the terminal. */
   readonly size?: TerminalSize | undefined;
-  /** Ends the session: an exec's program is killed, an attached one runs on. */
+  /**
+   * Ends the session: an exec's program is killed where the runtime can (CRI cannot), an attached
+   * one runs on.
+   */
   readonly signal: AbortSignal;
 }
 
@@ -32,14 +35,18 @@ export interface ExecSession {
   resize(size: TerminalSize): Promise<void>;
   /**
    * After the program's exit, 128 + n when signal n ended it. Of an attached session that its
-   * client left: undefined. Resolves also when the client does not read the output.
+   * client left, and of an exec's that runs on: undefined. Resolves also when the client does not
+   * read the output. Rejects with StatusError when the program could not be run.
    */
   readonly exitCode: Promise<number | undefined>;
 }
 
 /** One connection, both ways. */
 export interface ByteStream {
-  /** Ends when the other side sends no more. Throws StatusError unavailable when it breaks. */
+  /**
+   * Ends when the other side sends no more. Throws StatusError unavailable when it breaks, or, in a
+   * runtime that learns so late, when the port could not be reached.
+   */
   readonly incoming: AsyncIterable<Uint8Array>;
   /** Resolves when more is wanted. */
   write(data: Uint8Array): Promise<void>;

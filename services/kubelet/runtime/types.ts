@@ -255,6 +255,11 @@ export interface ContainerRuntime {
   close(): Promise<void>;
   /** Constant after `load`. */
   features(): RuntimeFeatures;
+  /**
+   * CRI `UpdateRuntimeConfig`: the node's range of pod addresses, for a runtime that gives pods
+   * their addresses itself. Returns at once; what becomes of it, the runtime's status says.
+   */
+  usePodRange?(cidr: string): void;
   /** CRI `Status`. Measured at the call; never throws. */
   status(): Promise<RuntimeStatus>;
 

@@ -51,7 +51,7 @@ export interface CriConnection {
 }
 
 /** `unix:///run/containerd/containerd.sock` or the path alone. Throws StatusError. */
-export function socketPath(endpoint: string): string {
+function socketPath(endpoint: string): string {
   const path = endpoint.startsWith("unix://") ? endpoint.slice("unix://".length) : endpoint;
   if (path.startsWith("/") && !path.includes("\0")) return path;
   throw new StatusError(

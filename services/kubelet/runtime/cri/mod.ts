@@ -10,6 +10,7 @@
  */
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { call } from "../../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Cancel, Log } from "../../../../ha/runtime/types.ts";
@@ -135,6 +136,14 @@ class CriRuntime implements ContainerRuntime {
 
   features(): RuntimeFeatures {
     return criFeatures;
+  }
+
+  usePodRange(cidr: string): void {
+    const request = { runtimeConfig: { networkConfig: { podCidr: cidr } } };
+    // Most runtimes' networks are configured by hand, and take no notice.
+    call(this.#connection.runtime, "updateRuntimeConfig", request, asking).catch((error) =>
+      this.#log.warn("the runtime was not told the range of pod addresses", { cidr, error }),
+    );
   }
 
   status(): Promise<RuntimeStatus> {
@@ -286,11 +295,7 @@ class CriRuntime implements ContainerRuntime {
     const request = { containerId: id, stdin, tty, stdout: true, stderr: !tty };
     const { url = "" } = await call(this.#connection.runtime, "attach", request, asking);
     const session = await openSession(url, options);
-    const exitCode = session.exitCode.then(async () => {
-      if (options.signal.aborted) return undefined;
-      await this.#cache.refreshContainer(id);
-      return this.#cache.container(id)?.container.exitCode;
-    });
+    const exitCode = session.exitCode.then(() => this.#exitCodeOf(id, options.signal));
     exitCode.catch((error: unknown) =>
       this.#log.debug("an attached session broke off", { container: container.name, error }),
     );
@@ -341,7 +346,7 @@ class CriRuntime implements ContainerRuntime {
         if (code !== Code.unavailable || performance.now() > deadline) {
           throw new StatusError(code, text);
         }
-        await new Promise((done) => setTimeout(done, criLimits.quickPollMillis));
+        await pause(criLimits.quickPollMillis);
       }
     }
   }
@@ -364,6 +369,18 @@ class CriRuntime implements ContainerRuntime {
     const still = this.#cache.sandboxesOf(sandbox.uid).some((known) => known.id === id);
     if (!still) return;
     this.#cache.putSandbox({ ...rest, id, sandbox: { ...sandbox, state: "stopped" } });
+  }
+
+  /** Of a container whose output is over: the runtime knows its end a moment later. */
+  async #exitCodeOf(id: string, signal: AbortSignal): Promise<number | undefined> {
+    const deadline = performance.now() + criLimits.askMillis;
+    while (!signal.aborted && performance.now() < deadline) {
+      await this.#cache.refreshContainer(id);
+      const container = this.#cache.container(id)?.container;
+      if (container?.state !== "running") return container?.exitCode;
+      await pause(criLimits.quickPollMillis / 4);
+    }
+    return undefined;
   }
 
   #get(id: string): KnownContainer {

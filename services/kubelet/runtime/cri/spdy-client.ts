@@ -25,6 +25,7 @@ export class SpdyClientStream {
   readonly #connection: SpdyClient;
   readonly #opened = Promise.withResolvers<void>();
   #pieces: Buffer[] = [];
+  #isOpened = false;
   #ended = false;
   #sentEnd = false;
   #failure: StatusError | undefined;
@@ -85,6 +86,7 @@ export class SpdyClientStream {
 
   /** For the connection alone. */
   reply(): void {
+    this.#isOpened = true;
     this.#opened.resolve();
   }
 
@@ -93,6 +95,14 @@ export class SpdyClientStream {
     if (data.length > 0) this.#pieces.push(data);
     if (fin) this.#ended = true;
     this.#wake();
+  }
+
+  /** For the connection alone. A server also drops a stream that it is done with. */
+  dropped(): void {
+    if (this.#isOpened) {
+      this.#sentEnd = true;
+      this.take(Buffer.alloc(0), true);
+    } else this.fail(broken("the runtime refused a stream"));
   }
 
   /** For the connection alone. */
@@ -204,12 +214,9 @@ export class SpdyClient {
       case "headers":
         if (frame.fin) this.#data(frame.stream, Buffer.alloc(0), true);
         break;
-      case "rstStream": {
-        // A server resets a stream whose work is done, too: what has come stays.
-        const stream = this.#streams.get(frame.stream);
-        stream?.fail(broken("the runtime dropped the stream"));
+      case "rstStream":
+        this.#streams.get(frame.stream)?.dropped();
         break;
-      }
       case "ping":
         if (frame.id % 2 === 0) this.#socket.write(this.#writer.ping(frame.id));
         break;
