@@ -117,6 +117,9 @@ export const limits = {
   /** Calls of one admission webhook at once, and bytes of an answer. */
   webhookCalls: 64,
   webhookAnswerBytes: 8 * 1024 * 1024,
+  /** Bindings of one request, and how many of them are under way at once. */
+  bindings: 500,
+  bindingsParallel: 64,
   /** Node heartbeats. */
   heartbeatIntervalMillis: defaultTimers.nodeHeartbeat,
   heartbeatNodes: 5_000,

@@ -1,4 +1,6 @@
 import type { ClientTls } from "../../ha/rpc/client.ts";
+import { codeOfReason } from "../../ha/rpc/error-table.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import {
   type SubjectAccessReviewSpec,
   SubjectAccessReviewsService,
@@ -9,6 +11,7 @@ import {
 } from "../../proto/gen/certificates.ts";
 import { ClusterService, type MemberStatus } from "../../proto/gen/cluster.ts";
 import {
+  type Binding,
   type ExecRequest,
   type ExecResponse,
   type HeartbeatRequest,
@@ -24,6 +27,7 @@ import {
   type TokenRequest,
   type TokenRequestSpec,
 } from "../../proto/gen/core.ts";
+import type { Status } from "../../proto/gen/meta.ts";
 import type { KindProperties } from "../../proto/gen/resources.ts";
 import { type DynamicClient, dynamicClient } from "./dynamic-client.ts";
 import { deleteRequest, TypedResourceClient, wireOptions, writing } from "./resource-client.ts";
@@ -44,6 +48,11 @@ interface PodReference {
   readonly uid?: string | undefined;
 }
 
+export interface PodBinding {
+  readonly pod: PodReference;
+  readonly nodeName: string;
+}
+
 /** The typed properties of a client, one for each kind, e.g. `configMaps`. */
 type ResourceClients = {
   readonly [P in keyof KindProperties as KindProperties[P] extends KindName
@@ -57,6 +66,14 @@ export interface TriremeClient extends ResourceClients {
   readonly cluster: { status(options?: CallOptions): Promise<MemberStatus> };
   /** Assigns a pod to a node; `failedPrecondition` when the fence has moved on. */
   bind(pod: PodReference, nodeName: string, options?: WriteOptions): Promise<void>;
+  /**
+   * The same for many, in one request: what has become of each, in their order; undefined: it is
+   * bound. 500 at most.
+   */
+  bindAll(
+    bindings: readonly PodBinding[],
+    options?: WriteOptions,
+  ): Promise<(StatusError | undefined)[]>;
   evict(pod: PodReference, options?: DeleteOptions): Promise<void>;
   /** A token of the service account, in the answer's status. */
   createToken(
@@ -111,14 +128,12 @@ export function createClient(transport: ClientTransport): TriremeClient {
     dynamic: dynamicClient(transport),
     cluster: { status: (call = {}) => transport.unary(ClusterService.status, {}, call) },
     async bind(pod, nodeName, write = {}) {
-      const { namespace, name, uid } = pod;
-      const request = {
-        apiVersion: "v1",
-        kind: "Binding",
-        metadata: { namespace, name, ...(uid !== undefined && { uid }) },
-        target: { apiVersion: "v1", kind: "Node", name: nodeName },
-      };
-      await transport.unary(PodsService.bind, request, writing(write));
+      await transport.unary(PodsService.bind, bindingOf({ pod, nodeName }), writing(write));
+    },
+    async bindAll(bindings, write = {}) {
+      const batch = { items: bindings.map(bindingOf) };
+      const { items = [] } = await transport.unary(PodsService.bindAll, batch, writing(write));
+      return bindings.map((_, index) => failureOf(items[index]));
     },
     async evict(pod, write = {}) {
       const { namespace, name, uid } = pod;
@@ -171,6 +186,23 @@ export function createClient(transport: ClientTransport): TriremeClient {
     renewTls: (tls) => transport.renewTls?.(tls),
     close: () => transport.close(),
   };
+}
+
+function bindingOf({ pod: { namespace, name, uid }, nodeName }: PodBinding): Binding {
+  return {
+    apiVersion: "v1",
+    kind: "Binding",
+    metadata: { namespace, name, ...(uid !== undefined && { uid }) },
+    target: { apiVersion: "v1", kind: "Node", name: nodeName },
+  };
+}
+
+/** Undefined: a success. */
+function failureOf(status: Status | undefined): StatusError | undefined {
+  if (status === undefined) return new StatusError(Code.unknown, "the answer lacks an outcome");
+  const { status: word, reason = "", message = "" } = status;
+  if (word === "Success") return undefined;
+  return new StatusError(codeOfReason(reason) ?? Code.unknown, message, { reason });
 }
 
 function clientsByProperty(

@@ -14,6 +14,8 @@ const eventLimits = {
   waitingMax: 1_000,
   messageCharactersMax: 1_024,
   writeMillis: 5_000,
+  /** Drops are told of together, so often at most. */
+  dropsToldMillis: 10_000,
   /** Of one event, while others change it at the same time. */
   attemptsMax: 4,
 } as const;
@@ -54,6 +56,18 @@ export function createEventRecorder(options: {
   const remembered = new Map<string, Written>();
   const waiting: (() => Promise<void>)[] = [];
   let running: Promise<void> | undefined;
+  let dropped = 0;
+  let tellDropsAt = Number.NEGATIVE_INFINITY;
+
+  function drop(reason: string): void {
+    dropped++;
+    const now = clock.monotonicMillis();
+    if (now < tellDropsAt) return;
+    tellDropsAt = now + eventLimits.dropsToldMillis;
+    const { waitingMax: limit } = eventLimits;
+    log.warn("events are dropped: too many wait", { limit, reason, dropped });
+    dropped = 0;
+  }
 
   async function drain(): Promise<void> {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
@@ -125,7 +139,7 @@ export function createEventRecorder(options: {
   return {
     event(about, type, reason, message) {
       if (waiting.length >= eventLimits.waitingMax) {
-        log.warn("an event is dropped: too many wait", { limit: eventLimits.waitingMax, reason });
+        drop(reason);
         return;
       }
       const involvedObject = referenceTo(about);

@@ -3,7 +3,8 @@ import type { NodeLiveness, NodeUsageSummary } from "../../proto/gen/node.ts";
 import { keyOf } from "../client/mod.ts";
 import { isFinished, parseTime } from "../kinds/mod.ts";
 import { NodeInfo } from "./node-info.ts";
-import { type PodInfo, podInfo } from "./pod-info.ts";
+import { type PodInfo, podInfo, withCopy } from "./pod-info.ts";
+import type { Labels } from "./pod-terms.ts";
 import { Snapshot } from "./snapshot.ts";
 import type { VolumeLookup } from "./volume-lookup.ts";
 import type { WorkloadLookup } from "./workload-lookup.ts";
@@ -65,6 +66,14 @@ export class ClusterCache {
       // The watch may still show the pod as it was before the binding.
       if (known?.assumed && !isFinished(pod) && sameUid(known.info.pod, pod)) return;
       this.removePod(key);
+      return;
+    }
+    const known = this.#pods.get(key);
+    if (known?.nodeName === nodeName && asBefore(known.info.pod, pod)) {
+      const info = withCopy(known.info, pod);
+      this.#pods.set(key, { info, nodeName, assumed: false, expiresAt: 0 });
+      this.#node(nodeName).pods.set(key, info);
+      this.snapshot.nominations.delete(key);
       return;
     }
     this.#place({ info: podInfo(pod), nodeName, assumed: false, expiresAt: 0 });
@@ -174,6 +183,33 @@ export class ClusterCache {
     const info = this.#nodes.get(name);
     if (info && !info.node && info.pods.size === 0) this.#nodes.delete(name);
   }
+}
+
+/** Most news of a placed pod are of its status, and change nothing of what it takes and wants. */
+function asBefore(known: Pod, pod: Pod): boolean {
+  const [before, now] = [known.metadata ?? {}, pod.metadata ?? {}];
+  return (
+    before.uid === now.uid &&
+    now.generation !== undefined &&
+    before.generation === now.generation &&
+    before.deletionTimestamp === now.deletionTimestamp &&
+    sameLabels(before.labels, now.labels) &&
+    !isResized(known) &&
+    !isResized(pod)
+  );
+}
+
+/** What such a pod takes is told by its status. */
+function isResized({ status }: Pod): boolean {
+  const { containerStatuses = [], initContainerStatuses = [] } = status ?? {};
+  return [...containerStatuses, ...initContainerStatuses].some(
+    ({ allocatedResources, resources }) => allocatedResources ?? resources,
+  );
+}
+
+function sameLabels(a: Labels = {}, b: Labels = {}): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }
 
 function sameUid(a: Pod, b: Pod): boolean {

@@ -55,6 +55,13 @@ export function podInfo(pod: Pod): PodInfo {
   return info;
 }
 
+/** Of a newer copy of the same pod, which differs in nothing that is computed. */
+export function withCopy(info: PodInfo, pod: Pod): PodInfo {
+  const newer = { ...info, pod };
+  known.set(pod, newer);
+  return newer;
+}
+
 function compute(pod: Pod): PodInfo {
   const { labels = noLabels, namespace = "", deletionTimestamp } = pod.metadata ?? {};
   const { podAffinity, podAntiAffinity } = pod.spec?.affinity ?? {};

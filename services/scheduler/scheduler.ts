@@ -6,9 +6,11 @@ import {
   type InformerFactory,
   isNotFound,
   type LoopClock,
+  sleep,
   type TriremeClient,
 } from "../client/mod.ts";
 import { formatGoDuration, parseTime } from "../kinds/mod.ts";
+import { Binder, type Leading } from "./binder.ts";
 import { assumedMillisMax, ClusterCache } from "./cache.ts";
 import type { Configuration } from "./configuration.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -26,7 +28,7 @@ import { isWaiting, podEvent, watchCluster } from "./watch.ts";
 import { workloadLookup } from "./workload-lookup.ts";
 
 export interface SchedulerOptions {
-  readonly client: Pick<TriremeClient, "bind" | "pods">;
+  readonly client: Pick<TriremeClient, "bind" | "bindAll" | "pods">;
   readonly informers: InformerFactory;
   readonly recorder: EventRecorder;
   readonly plugins: readonly Plugin[];
@@ -38,14 +40,11 @@ export interface SchedulerOptions {
   readonly random?: () => number;
 }
 
-/** One term of leadership: with what its writes are guarded, and when it ends. */
-interface Leading {
-  readonly fence: FencingToken | undefined;
-  readonly signal: AbortSignal;
-}
+/** Bindings and reports under way at once; the loop waits when there are more. */
+const underWayMax = 512;
 
-/** Bindings under way at once; the loop waits when there are more. */
-const bindingsMax = 32;
+/** So long the loop goes on before it lets other work of the process have its turn. */
+const turnMillisMax = 10;
 
 /** Pods that are remembered for not being told of again. */
 const timedOutMax = 10_000;
@@ -65,6 +64,9 @@ export class Scheduler {
   /** uids of pods of which was told that their group has waited too long. */
   readonly #timedOut = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
+  readonly #binder: Binder;
+  /** Lets the loop go on that waits until less is under way. */
+  #roomMade: () => void = () => {};
   /** Pods that wait for a permit; not counted as bindings under way. */
   readonly #parked = new Set<Promise<void>>();
 
@@ -72,6 +74,7 @@ export class Scheduler {
     const { plugins, clock, informers, schedulerName, random = Math.random } = options;
     const { configuration = { profiles: [{ schedulerName, plugins }] } } = options;
     this.#options = options;
+    this.#binder = new Binder(options.client);
     const listers: Listers = (kind) => informers.informer(kind).lister;
     this.#cache = new ClusterCache(volumeLookup(listers), workloadLookup(listers));
     const timing = { random, after: clock.after.bind(clock) };
@@ -107,11 +110,17 @@ export class Scheduler {
     expire();
     this.#deadlines.lead({ fence, signal });
     try {
+      const leading = { fence, signal };
+      let turnBegan = clock.monotonicMillis();
       for (;;) {
-        while (this.#underWay.size >= bindingsMax) await Promise.race(this.#underWay);
+        while (this.#underWay.size >= underWayMax) await this.#room();
+        if (clock.monotonicMillis() - turnBegan > turnMillisMax) {
+          await sleep(clock, 0, signal);
+          turnBegan = clock.monotonicMillis();
+        }
         const info = await this.#queue.next(signal);
         if (!info) break;
-        await this.#scheduleOne(info, { fence, signal });
+        await this.#scheduleOne(info, leading);
       }
     } finally {
       cancel();
@@ -254,7 +263,7 @@ export class Scheduler {
   async #bindingCycle(cycle: Cycle, node: NodeInfo, leading: Leading): Promise<void> {
     const { log, recorder, clock } = this.#options;
     const info = cycle.pod;
-    const { fence, signal } = leading;
+    const { signal } = leading;
     try {
       const refusal = await this.#profiles.of(cycle.pod).preBind(cycle, node, signal);
       if (refusal) {
@@ -263,8 +272,8 @@ export class Scheduler {
         return;
       }
       const { name = "", namespace = "", uid } = info.pod.metadata ?? {};
-      const bind = () =>
-        this.#options.client.bind({ name, namespace, uid }, node.name, { fence, signal });
+      const pod = { name, namespace, ...(uid !== undefined && { uid }) };
+      const bind = () => this.#binder.bind(pod, node.name, leading);
       await this.#profiles.of(cycle.pod).bind(cycle, node, { signal, bind });
     } catch (thrown) {
       this.#undo(cycle, node);
@@ -341,8 +350,17 @@ export class Scheduler {
   }
 
   #track(set: Set<Promise<void>>, work: Promise<void>): void {
-    const tracked = work.finally(() => set.delete(tracked));
+    const tracked = work.finally(() => {
+      set.delete(tracked);
+      if (this.#underWay.size < underWayMax) this.#roomMade();
+    });
     set.add(tracked);
+  }
+
+  #room(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#roomMade = resolve;
+    });
   }
 
   #lostAssumption(key: string): void {

@@ -1,9 +1,11 @@
 /**
  * The scheduler: what a scheduling cycle costs in CPU over the cache alone, and how many pods a
- * second get from creation to binding through real masters.
+ * second get from creation to binding, and to running on hollow nodes, through real masters.
  *
  *   npm run bench -- scheduler [--nodes 1000,5000] [--pods 2000] [--masters 1]
- *     [--workloads basic,spread] [--only cycles|api]
+ *     [--workloads basic,spread] [--only cycles|api] [--against upstream]
+ *
+ * `--against upstream` measures kube-scheduler on the PATH after ours, in the same cluster.
  */
 import { parseArgs } from "node:util";
 import { measureCycles } from "./scheduler/in-process.ts";
@@ -14,7 +16,7 @@ import { workloads } from "./scheduler/workloads.ts";
 const throughApi = ["basic", "anti-affinity", "spread"];
 
 export async function run(args: readonly string[]): Promise<void> {
-  const { nodes, pods, masters, chosen, only } = parse(args);
+  const { nodes, pods, masters, chosen, only, upstream } = parse(args);
   if (only !== "api") {
     for (const count of nodes) {
       for (const name of chosen ?? Object.keys(workloads)) measureCycles(count, name);
@@ -22,7 +24,7 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   if (only === "cycles") return;
   for (const count of nodes) {
-    await measureThroughApi({ nodes: count, pods, masters }, chosen ?? throughApi);
+    await measureThroughApi({ nodes: count, pods, masters, upstream }, chosen ?? throughApi);
   }
 }
 
@@ -35,6 +37,7 @@ function parse(args: readonly string[]) {
       masters: { type: "string", default: "1" },
       workloads: { type: "string" },
       only: { type: "string" },
+      against: { type: "string" },
     },
   });
   const number = (flag: string, text: string, most: number): number => {
@@ -50,11 +53,15 @@ function parse(args: readonly string[]) {
   if (values.only !== undefined && !["cycles", "api"].includes(values.only)) {
     throw new Error(`--only ${values.only}: must be cycles or api`);
   }
+  if (values.against !== undefined && values.against !== "upstream") {
+    throw new Error(`--against ${values.against}: must be upstream`);
+  }
   return {
     nodes: values.nodes.split(",").map((text) => number("nodes", text, 20_000)),
     pods: number("pods", values.pods, 100_000),
     masters: number("masters", values.masters, 7),
     chosen: values.workloads?.split(","),
     only: values.only,
+    upstream: values.against !== undefined,
   };
 }

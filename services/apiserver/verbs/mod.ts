@@ -1,5 +1,6 @@
 /** The verb pipeline: what every face of the API stands on. */
 export type { Backend } from "./backend.ts";
+export { bindAll } from "./bind-all.ts";
 export { documentBody } from "./body.ts";
 export { type Call, callFrom, callOf, internalCall } from "./call.ts";
 export { create, type WriteRequest } from "./create.ts";

@@ -1,96 +1,167 @@
 /**
- * From the creation of pods to their bindings, through real masters and the elected scheduler of a
- * cluster. Its nodes are objects that no kubelet serves: pods are bound and never started. The
- * controller managers are stopped meanwhile, which would taint nodes that do not report.
+ * From the creation of pods to their bindings, and until they run: through real masters, the elected
+ * scheduler of a cluster, or upstream's in its place, and hollow nodes that report as kubelets do.
  */
-
+import { join } from "node:path";
 import { productionClock } from "../../../ha/runtime/production/clock.ts";
 import { createLog } from "../../../ha/runtime/production/log.ts";
 import { InformerFactory, keyOf } from "../../../services/client/mod.ts";
 import { TestCluster, until } from "../../e2e/cluster.ts";
 import { freeBasePort } from "../../ports.ts";
-import { cpuMicros } from "../store/processes.ts";
-import { benchNode, benchPod } from "./workloads.ts";
+import { cpuMicros, Processes } from "../store/processes.ts";
+import { benchPod, zones } from "./workloads.ts";
 
 const parallel = 64;
+const nodePrefix = "n";
 
 export interface ApiLoad {
   readonly nodes: number;
   readonly pods: number;
   readonly masters: number;
+  /** Upstream's kube-scheduler is measured as well. */
+  readonly upstream: boolean;
 }
 
 export async function measureThroughApi(load: ApiLoad, names: readonly string[]): Promise<void> {
   const cluster = new TestCluster(await freeBasePort());
+  const processes = new Processes();
   const ended = new AbortController();
   try {
-    await cluster.up(["--nodes", "1", "--masters", String(load.masters)]);
-    await measure(cluster, load, names, ended.signal);
+    const { masters } = load;
+    await cluster.up(["--nodes", "0", "--masters", String(masters), "--bridge", "false"]);
+    await measure({ cluster, processes, load, signal: ended.signal }, names);
   } finally {
     ended.abort();
+    await processes.stop();
     await cluster.close();
   }
 }
 
-async function measure(
-  cluster: TestCluster,
-  { nodes, pods, masters }: ApiLoad,
-  names: readonly string[],
-  signal: AbortSignal,
-): Promise<void> {
-  const { controllerManagers, schedulers, masters: serving } = cluster.endpoints;
-  const stopped = controllerManagers.flatMap(({ pid }) => pid ?? []);
-  const client = cluster.client(serving.map(({ grpc }) => grpc));
+interface Run {
+  readonly cluster: TestCluster;
+  readonly processes: Processes;
+  readonly load: ApiLoad;
+  readonly signal: AbortSignal;
+}
+
+/** When each pod was first seen on a node, and running. */
+interface Seen {
+  readonly bound: Map<string, number>;
+  readonly running: Map<string, number>;
+}
+
+type Client = ReturnType<TestCluster["client"]>;
+
+async function measure(run: Run, names: readonly string[]): Promise<void> {
+  const { cluster, load, signal } = run;
+  const client = cluster.client();
+  const hollow = await startHollow(run, client);
+  const seen = await watchPods(client, signal);
+  const { endpoints } = cluster;
+  const own = endpoints.schedulers.flatMap(({ pid }) => pid ?? []);
+  const groups: Record<string, readonly number[]> = {
+    scheduler: own,
+    masters: endpoints.masters.flatMap(({ pid }) => pid ?? []),
+    balancers: endpoints.balancers.flatMap(({ pid }) => pid ?? []),
+    controllers: endpoints.controllerManagers.flatMap(({ pid }) => pid ?? []),
+    hollow: [hollow],
+  };
+  let serial = 0;
+  const all = async (title: string, pids: Record<string, readonly number[]>) => {
+    for (const name of names) {
+      const line = await measureOne({ client, seen, name, pods: load.pods, serial, pids });
+      serial += load.pods;
+      console.log(`api:    ${String(load.nodes).padStart(5)} nodes, ${title}${line}`);
+    }
+  };
+  await all("", groups);
+  if (!load.upstream) return;
+  for (const pid of own) process.kill(pid, "SIGSTOP");
+  const flags = ["--leader-elect=false", "--secure-port=0"];
+  const log = join(cluster.directory, "kube-scheduler.log");
+  const config = `--kubeconfig=${endpoints.kubeconfig}`;
+  const pid = run.processes.start("kube-scheduler", [config, ...flags], log);
+  await all("kube-scheduler ", { ...groups, scheduler: [pid] });
+}
+
+/** Resolves when every node is ready. */
+async function startHollow({ cluster, processes, load }: Run, client: Client): Promise<number> {
+  const { grpcEndpoints, ca, clientCert, clientKey } = cluster.endpoints;
+  const main = join(import.meta.dirname, "../../../services/cli/main.ts");
+  const flags = [
+    ...["--server", grpcEndpoints.join(",")],
+    ...["--certificate-authority", ca, "--client-certificate", clientCert],
+    ...["--client-key", clientKey, "--nodes", String(load.nodes)],
+    ...["--node-name-prefix", nodePrefix, "--node-zones", String(zones)],
+    ...["--capacity-cpu", "64", "--capacity-memory", "256Gi", "--max-pods", "253"],
+  ];
+  const log = join(cluster.directory, "hollow.log");
+  const pid = processes.start(process.execPath, [main, "hollow", ...flags], log);
+  const ready = async () => {
+    const { items } = await client.nodes.list({ resourceVersion: "0" });
+    const fit = items.filter(({ spec }) => (spec?.taints ?? []).length === 0);
+    return items.length === load.nodes && fit.length === load.nodes;
+  };
+  await until("all nodes are ready", ready, 60_000 + 200 * load.nodes, 1_000);
+  return pid;
+}
+
+async function watchPods(client: Client, signal: AbortSignal): Promise<Seen> {
   const log = createLog({}, { level: "silent" });
   const informers = new InformerFactory({ client, log, clock: productionClock });
-  const bound = new Map<string, number>();
+  const seen: Seen = { bound: new Map(), running: new Map() };
   informers.informer("Pod").addHandlers({
-    added: (pod) => pod.spec?.nodeName && bound.set(keyOf(pod), Date.now()),
-    updated(previous, pod) {
-      if (!previous.spec?.nodeName && pod.spec?.nodeName) bound.set(keyOf(pod), Date.now());
+    updated(_, pod) {
+      const key = keyOf(pod);
+      if (pod.spec?.nodeName && !seen.bound.has(key)) seen.bound.set(key, Date.now());
+      const runs = pod.status?.phase === "Running";
+      if (runs && !seen.running.has(key)) seen.running.set(key, Date.now());
     },
   });
   informers.start(signal);
   await informers.whenSynced(signal);
-  for (const pid of stopped) process.kill(pid, "SIGSTOP");
-  try {
-    await each(nodes, async (index) => {
-      // Admission taints every new node until some controller has found it ready.
-      const node = await client.nodes.create(benchNode(index));
-      await client.nodes.update({ ...node, spec: { ...node.spec, taints: [] } });
-    });
-    const [real] = (await client.nodes.list()).items.filter(
-      ({ metadata }) => !/^n\d/.test(metadata?.name ?? ""),
-    );
-    if (real) await client.nodes.update({ ...real, spec: { ...real.spec, unschedulable: true } });
-    const schedulerPids = schedulers.flatMap(({ pid }) => pid ?? []);
-    let serial = 0;
-    for (const name of names) {
-      const first = serial;
-      const created = new Map<string, number>();
-      const cpuBefore = cpuMicros(schedulerPids);
-      const began = Date.now();
-      await each(pods, async () => {
-        const pod = benchPod(serial++, name);
-        created.set(keyOf(pod), Date.now());
-        await client.pods.create(pod);
-      });
-      await until("all pods are bound", async () => bound.size >= first + pods, 120_000, 20);
-      const seconds = (Date.now() - began) / 1_000;
-      const waits = [...created]
-        .map(([key, at]) => (bound.get(key) ?? at) - at)
-        .sort((a, b) => a - b);
-      const cpu = Math.round((cpuMicros(schedulerPids) - cpuBefore) / pods);
-      console.log(
-        `api:    ${String(nodes).padStart(5)} nodes, ${name.padEnd(18)} ${String(cpu).padStart(5)} µs ` +
-          `CPU a pod in the schedulers, ${String(Math.round(pods / seconds)).padStart(6)} pods/s from ` +
-          `creation to binding, p99 ${waits[Math.floor(waits.length * 0.99)]} ms ` +
-          `(${pods} pods, ${masters} masters)`,
-      );
-    }
-  } finally {
-    for (const pid of stopped) process.kill(pid, "SIGCONT");
-  }
+  return seen;
+}
+
+interface Measured {
+  readonly client: Client;
+  readonly seen: Seen;
+  readonly name: string;
+  readonly pods: number;
+  /** Of the first pod. */
+  readonly serial: number;
+  readonly pids: Readonly<Record<string, readonly number[]>>;
+}
+
+async function measureOne({ client, seen, name, pods, serial, pids }: Measured): Promise<string> {
+  const created = new Map<string, number>();
+  const groups = Object.entries(pids);
+  const before = groups.map(([, group]) => cpuMicros(group));
+  const own = process.cpuUsage();
+  const began = Date.now();
+  await each(pods, async (index) => {
+    const pod = benchPod(serial + index, name);
+    created.set(keyOf(pod), Date.now());
+    await client.pods.create(pod);
+  });
+  const isIn = (map: Map<string, number>) => async () =>
+    [...created.keys()].every((key) => map.has(key));
+  await until("all pods are bound", isIn(seen.bound), 240_000, 20);
+  const boundMillis = Math.max(...[...created.keys()].map((key) => seen.bound.get(key) ?? 0));
+  await until("all pods run", isIn(seen.running), 60_000, 20);
+  const waits = [...created]
+    .map(([key, at]) => (seen.running.get(key) ?? at) - at)
+    .sort((a, b) => a - b);
+  const rate = Math.round((pods * 1_000) / (boundMillis - began));
+  const cpu = groups.map(([group, list], index) => {
+    return `${group} ${Math.round((cpuMicros(list) - (before[index] ?? 0)) / pods)}`;
+  });
+  const { user, system } = process.cpuUsage(own);
+  return (
+    `${name.padEnd(18)} ${String(rate).padStart(5)} pods/s from creation to binding; until running ` +
+    `p50 ${waits[Math.floor(pods / 2)]} ms, p99 ${waits[Math.floor(pods * 0.99)]} ms; µs CPU a pod: ` +
+    `${cpu.join(", ")}, this load ${Math.round((user + system) / pods)}`
+  );
 }
 
 /** So many calls, some at a time. */

@@ -1,7 +1,7 @@
 /** The nodes and pods of the scheduler's benchmark, much as upstream's `scheduler_perf` has them. */
 import type { Node, Pod, PodSpec } from "../../../proto/gen/core.ts";
 
-const zones = 10;
+export const zones = 10;
 const owners = 20;
 const zone = "topology.kubernetes.io/zone";
 const hostname = "kubernetes.io/hostname";

@@ -26,6 +26,7 @@ export const encodedRequests: readonly string[] = [
   "delete",
   "deleteCollection",
   "bind",
+  "bindAll",
   "evict",
   "finalize",
   "updateScale",

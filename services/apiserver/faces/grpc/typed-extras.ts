@@ -3,6 +3,7 @@ import { bidiStream, serverStream, unary } from "../../../../ha/rpc/mod.ts";
 import type { ScaleWrite } from "../../../../proto/gen/autoscaling.ts";
 import type {
   Binding,
+  BindingBatch,
   Eviction,
   ExecRequest,
   HeartbeatRequest,
@@ -19,6 +20,7 @@ import { portForward } from "../../nodes/port-forward.ts";
 import { audited } from "../../verbs/audited-call.ts";
 import {
   bind,
+  bindAll,
   type Call,
   callOf,
   evict,
@@ -57,6 +59,9 @@ export function extraMethods(
     });
   const all: UntypedServiceImplementation = {
     bind: decoded("bind", (call, request: Binding) => bind(backend, call, resource, request)),
+    bindAll: decoded("bindAll", (call, batch: BindingBatch) =>
+      bindAll(backend, call, resource, batch),
+    ),
     evict: decoded("evict", (call, request: Eviction) => evict(backend, call, resource, request)),
     logs: serverStream((request: LogsRequest, context) =>
       streamed(context, (call) => logs(face, call, resource, request)),
