@@ -48,7 +48,7 @@ interface PodReference {
   readonly uid?: string | undefined;
 }
 
-export interface PodBinding {
+interface PodBinding {
   readonly pod: PodReference;
   readonly nodeName: string;
 }
