@@ -2,7 +2,7 @@
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { CertificateSigningRequest } from "../../proto/gen/certificates.ts";
-import { createCertificateRequest, type WantedCertificate } from "../kinds/mod.ts";
+import { createCertificateRequest, type WantedCertificate } from "../kinds/facts.ts";
 import type { PemPair } from "./certificate-file.ts";
 import { Backoff, type LoopClock, sleep } from "./clock.ts";
 import type { ResourceClient } from "./types.ts";

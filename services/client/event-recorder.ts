@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { Event, ObjectReference } from "../../proto/gen/core.ts";
-import { rfc3339Seconds } from "../kinds/mod.ts";
+import { rfc3339Seconds } from "../kinds/facts.ts";
 import type { LoopClock } from "./clock.ts";
 import { isAlreadyExists, isConflict, isNotFound } from "./reconcile.ts";
 import type { ApiObject, ResourceClient } from "./types.ts";

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ClusterRole, PolicyRule } from "../../proto/gen/rbac.ts";
 import { keyOf } from "../client/mod.ts";
-import { matchesLabels, selectorOf } from "../kinds/mod.ts";
+import { matchesLabels, selectorOf } from "../kinds/facts.ts";
 import type { Controller } from "./types.ts";
 
 /** Fills in the rules of cluster roles that are made of others (their `aggregationRule`). */

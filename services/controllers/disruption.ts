@@ -8,7 +8,7 @@ import {
   percentOf,
   selectorOf,
   withCondition,
-} from "../kinds/mod.ts";
+} from "../kinds/facts.ts";
 import { canonical } from "./canonical.ts";
 import { controllerOf } from "./owners.ts";
 import { isReady } from "./pods.ts";

@@ -1,7 +1,7 @@
 import type { Node, Pod, Service } from "../../proto/gen/core.ts";
 import type { Endpoint, EndpointSlice } from "../../proto/gen/discovery.ts";
 import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../client/mod.ts";
-import { isFinished } from "../kinds/mod.ts";
+import { isFinished } from "../kinds/facts.ts";
 import { canonical } from "./canonical.ts";
 import { headlessLabel, portsOf, selects } from "./endpoints.ts";
 import { controllerOf, controllerReference } from "./owners.ts";

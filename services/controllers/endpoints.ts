@@ -7,7 +7,7 @@ import type {
   ServicePort,
 } from "../../proto/gen/core.ts";
 import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../client/mod.ts";
-import { isFinished } from "../kinds/mod.ts";
+import { isFinished } from "../kinds/facts.ts";
 import { isReady } from "./pods.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 

@@ -1,6 +1,6 @@
 import type { Pod, PodCondition } from "../../proto/gen/core.ts";
 import { isConflict, isNotFound, keyOf } from "../client/mod.ts";
-import { isFinished, parseTime, withCondition } from "../kinds/mod.ts";
+import { isFinished, parseTime, withCondition } from "../kinds/facts.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
 export interface PodGcOptions {

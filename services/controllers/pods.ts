@@ -1,6 +1,6 @@
 /** What controllers ask of a pod. */
 import type { ContainerStatus, Pod, PodCondition } from "../../proto/gen/core.ts";
-import { conditionOf, isConditionTrue, parseTime } from "../kinds/mod.ts";
+import { conditionOf, isConditionTrue, parseTime } from "../kinds/facts.ts";
 
 function readyCondition(pod: Pod): PodCondition | undefined {
   return conditionOf(pod.status?.conditions, "Ready");

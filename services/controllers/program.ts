@@ -5,7 +5,7 @@ import { program as define, type FlagValues } from "../../ha/runtime/production/
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { defaultTimers, durationText } from "../../ha/runtime/timers.ts";
 import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
-import { signingAuthority } from "../kinds/mod.ts";
+import { signingAuthority } from "../kinds/facts.ts";
 import { tokenCleaner } from "./bootstrap-tokens/cleaner.ts";
 import { bootstrapSigner } from "./bootstrap-tokens/signer.ts";
 import { certificateApprover } from "./certificates/approver.ts";

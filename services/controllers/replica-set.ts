@@ -8,7 +8,7 @@ import {
   selectorOf,
   withCondition,
   withoutCondition,
-} from "../kinds/mod.ts";
+} from "../kinds/facts.ts";
 import { controllerOf } from "./owners.ts";
 import { PodControl, type PodOwnerKind } from "./pod-control/pod-control.ts";
 import { compareForDeletion, isAvailable, isReady } from "./pods.ts";

@@ -6,7 +6,7 @@ import type { ControllerRevision } from "../../proto/gen/apps.ts";
 import type { PodTemplateSpec } from "../../proto/gen/core.ts";
 import type { LabelSelector } from "../../proto/gen/meta.ts";
 import { type ApiObject, isAlreadyExists, isNotFound } from "../client/mod.ts";
-import { matchesLabels, selectorOf } from "../kinds/mod.ts";
+import { matchesLabels, selectorOf } from "../kinds/facts.ts";
 import { canonical, hashOf } from "./canonical.ts";
 import { claim, controllerOf, controllerReference } from "./owners.ts";
 import type { ControllerContext } from "./types.ts";

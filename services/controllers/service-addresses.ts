@@ -2,7 +2,7 @@ import { isIPv6 } from "node:net";
 import type { Service } from "../../proto/gen/core.ts";
 import type { IPAddress, ServiceCIDR } from "../../proto/gen/networking.ts";
 import { isAlreadyExists, isNotFound } from "../client/mod.ts";
-import { withCondition } from "../kinds/mod.ts";
+import { withCondition } from "../kinds/facts.ts";
 import { canonical } from "./canonical.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 

@@ -1,6 +1,6 @@
 import type { Job } from "../../proto/gen/batch.ts";
 import { isConflict, isNotFound, keyOf, splitKey } from "../client/mod.ts";
-import { parseTime } from "../kinds/mod.ts";
+import { parseTime } from "../kinds/facts.ts";
 import { isJobFinished } from "./job/finished.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 

@@ -1,71 +1,29 @@
 /** The kinds of the API: what each is, and everything documents are checked and changed with. */
-export { parseSchedule } from "./batch/schedule.ts";
 export { builtInRegistry } from "./builtin.ts";
-export {
-  type CertificateRequestContent,
-  parseCertificateRequest,
-  requestedOrganizations,
-} from "./certificates/pkcs10.ts";
-export { createCertificateRequest, type WantedCertificate } from "./certificates/request.ts";
-export { type SigningAuthority, signCertificate, signingAuthority } from "./certificates/sign.ts";
+export { type CertificateRequestContent, requestedOrganizations } from "./certificates/pkcs10.ts";
+export type { SigningAuthority } from "./certificates/sign.ts";
 export { summarise as summarisePod } from "./core/pod/columns.ts";
-export { isSidecar } from "./core/pod/containers.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";
 export { ephemeralContainersPart } from "./core/pod/ephemeral-containers.ts";
-export { type HostPort, hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
-export { matchesTerm, selectsNode } from "./core/pod/node-selection.ts";
-export { isActive, isFinished } from "./core/pod/phase.ts";
-export { qosClassOf } from "./core/pod/qos.ts";
+export type { HostPort } from "./core/pod/host-ports.ts";
 export { referencesOf } from "./core/pod/references.ts";
-export { podRequests, type ResourceAmounts, resourceAmounts } from "./core/pod/requests.ts";
+export type { ResourceAmounts } from "./core/pod/requests.ts";
 export { resizePart } from "./core/pod/resize.ts";
-export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
 export { isCounted } from "./core/resource-quota/scopes.ts";
-export { quotaUsage, totalUsage } from "./core/resource-quota/total.ts";
+export { totalUsage } from "./core/resource-quota/total.ts";
 export {
   type CountedObject,
   type CountedResource,
-  countedResourceOf,
   podAmounts,
   type Usage,
   usageOf,
 } from "./core/resource-quota/usage.ts";
 export { isReachedFromOutside } from "./core/service.ts";
-export { claimProtection, volumeProtection } from "./core/volume-claims.ts";
-export {
-  bindCompleted,
-  boundByController,
-  isBoundClaim,
-  isKeptForClaim,
-  isVolumeReachedFrom,
-  selectedNode,
-  volumeClassOf,
-  volumeForClaim,
-  volumeMismatch,
-  volumeModeOf,
-} from "./core/volume-matching.ts";
+export * from "./facts.ts";
 export { fieldWarnings } from "./field-support.ts";
-export {
-  forbidden,
-  invalid,
-  notSupported,
-  required,
-  tooLong,
-} from "./machinery/causes.ts";
-export {
-  type Condition,
-  conditionOf,
-  isConditionTrue,
-  sameConditions,
-  withCondition,
-  withoutCondition,
-} from "./machinery/conditions.ts";
+export { forbidden, invalid, notSupported, required, tooLong } from "./machinery/causes.ts";
 export { ageColumn, defineResource, nameColumn } from "./machinery/define.ts";
-export { formatGoDuration } from "./machinery/go-duration.ts";
-export { percentOf } from "./machinery/int-or-string.ts";
-export { copyJson, equalJson } from "./machinery/json.ts";
 export { parseJson } from "./machinery/json-text.ts";
-export { selectorOf, validateLabelSelector } from "./machinery/label-selector.ts";
 export { limits } from "./machinery/limits.ts";
 export { apply as applyConfiguration } from "./machinery/managed-fields/apply.ts";
 export { checkApplied } from "./machinery/managed-fields/check.ts";
@@ -80,7 +38,6 @@ export {
 export { trackUpdate } from "./machinery/managed-fields/update.ts";
 export { generateName, validateMetadata, validateMetadataUpdate } from "./machinery/metadata.ts";
 export { applyPatch, PatchType } from "./machinery/patches/apply.ts";
-export * from "./machinery/quantity.ts";
 export {
   apiVersionOf,
   listKindOf,
@@ -101,14 +58,11 @@ export {
   formatSelector,
   type Labels,
   matchesFields,
-  matchesLabels,
   meetsTerms,
   parseFieldSelector,
-  parseLabelSelector,
 } from "./machinery/selectors.ts";
-export { formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
 export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";
 export { duplicatesText, parseYaml } from "./machinery/yaml.ts";
-export { followedRelease, gitVersion } from "./release.ts";
+export { followedRelease } from "./release.ts";
 export { systemPriorityClasses } from "./scheduling/priority-class.ts";
 export { isDefaultStorageClass } from "./storage/storage-class.ts";

@@ -1,7 +1,7 @@
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import type { NodeLiveness, NodeUsageSummary } from "../../proto/gen/node.ts";
 import { keyOf } from "../client/mod.ts";
-import { isFinished, parseTime } from "../kinds/mod.ts";
+import { isFinished, parseTime } from "../kinds/facts.ts";
 import { NodeInfo } from "./node-info.ts";
 import { type PodInfo, podInfo, withCopy } from "./pod-info.ts";
 import type { Labels } from "./pod-terms.ts";

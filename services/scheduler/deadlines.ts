@@ -9,7 +9,7 @@ import {
   type LoopClock,
   type TriremeClient,
 } from "../client/mod.ts";
-import { isConditionTrue, withCondition } from "../kinds/mod.ts";
+import { isConditionTrue, withCondition } from "../kinds/facts.ts";
 import { deadlineAnnotation, durationAnnotation, type PodInfo } from "./pod-info.ts";
 
 export interface DeadlineOptions {

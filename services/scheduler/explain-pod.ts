@@ -7,7 +7,7 @@ import {
   type ObjectTypes,
   type TriremeClient,
 } from "../client/mod.ts";
-import { isFinished } from "../kinds/mod.ts";
+import { isFinished } from "../kinds/facts.ts";
 import { ClusterCache } from "./cache.ts";
 import { Cycle, type Explanation, Framework, type Plugin } from "./framework/mod.ts";
 import { podInfo } from "./pod-info.ts";

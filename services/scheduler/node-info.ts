@@ -1,10 +1,6 @@
 import type { Node, Taint } from "../../proto/gen/core.ts";
-import {
-  type HostPort,
-  hostPortsConflict,
-  type ResourceAmounts,
-  resourceAmounts,
-} from "../kinds/mod.ts";
+import { hostPortsConflict, resourceAmounts } from "../kinds/facts.ts";
+import type { HostPort, ResourceAmounts } from "../kinds/mod.ts";
 import type { PodInfo } from "./pod-info.ts";
 import type { Labels } from "./pod-terms.ts";
 

@@ -1,12 +1,7 @@
 import type { Pod } from "../../proto/gen/core.ts";
 import { keyOf } from "../client/mod.ts";
-import {
-  type HostPort,
-  hostPortsOf,
-  parseTime,
-  podRequests,
-  type ResourceAmounts,
-} from "../kinds/mod.ts";
+import { hostPortsOf, parseTime, podRequests } from "../kinds/facts.ts";
+import type { HostPort, ResourceAmounts } from "../kinds/mod.ts";
 import { type Labels, type PodRules, podRules } from "./pod-terms.ts";
 
 /** Among pods of one priority the earlier deadline is scheduled first; an RFC 3339 time. */

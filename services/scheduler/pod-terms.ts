@@ -1,6 +1,6 @@
 /** What a pod says about the pods near it (`spec.affinity`), parsed once. */
 import type { Pod, PodAffinityTerm } from "../../proto/gen/core.ts";
-import { matchesLabels, selectorOf } from "../kinds/mod.ts";
+import { matchesLabels, selectorOf } from "../kinds/facts.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 type Selector = ReturnType<typeof selectorOf>;

@@ -11,7 +11,7 @@ import {
   type LoopClock,
   type TriremeClient,
 } from "../client/mod.ts";
-import { rfc3339Seconds } from "../kinds/mod.ts";
+import { rfc3339Seconds } from "../kinds/facts.ts";
 
 export interface ReportOptions {
   readonly client: Pick<TriremeClient, "pods">;

@@ -9,7 +9,7 @@ import {
   sleep,
   type TriremeClient,
 } from "../client/mod.ts";
-import { formatGoDuration, parseTime } from "../kinds/mod.ts";
+import { formatGoDuration, parseTime } from "../kinds/facts.ts";
 import { Binder, type Leading } from "./binder.ts";
 import { assumedMillisMax, ClusterCache } from "./cache.ts";
 import type { Configuration } from "./configuration.ts";

@@ -7,7 +7,7 @@ import {
   type LoopClock,
   type TriremeClient,
 } from "../client/mod.ts";
-import { boundByController, isBoundClaim, selectedNode } from "../kinds/mod.ts";
+import { boundByController, isBoundClaim, selectedNode } from "../kinds/facts.ts";
 import { type Plugin, type Refusal, refuse } from "./framework/mod.ts";
 import { type BindingChoice, bindingChoices } from "./plugins/volume-binding.ts";
 

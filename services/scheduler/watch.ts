@@ -1,7 +1,7 @@
 /** Leads what the informers see into the scheduler's cache and queue. */
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import { type InformerFactory, type KindName, keyOf } from "../client/mod.ts";
-import { isFinished } from "../kinds/mod.ts";
+import { isFinished } from "../kinds/facts.ts";
 import type { ClusterCache } from "./cache.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { ClusterEvent } from "./framework/mod.ts";

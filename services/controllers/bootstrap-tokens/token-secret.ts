@@ -1,6 +1,6 @@
 /** Secrets of type `bootstrap.kubernetes.io/token`, with which machines join the cluster. */
 import type { Secret } from "../../../proto/gen/core.ts";
-import { parseTime } from "../../kinds/mod.ts";
+import { parseTime } from "../../kinds/facts.ts";
 
 export const tokenNamespace = "kube-system";
 const secretType = "bootstrap.kubernetes.io/token";

@@ -3,7 +3,7 @@ import type {
   CertificateSigningRequestSpec,
 } from "../../../proto/gen/certificates.ts";
 import { keyOf, type TriremeClient } from "../../client/mod.ts";
-import { rfc3339Seconds } from "../../kinds/mod.ts";
+import { rfc3339Seconds } from "../../kinds/facts.ts";
 import type { Controller } from "../types.ts";
 import { nodeNameOf, type Recognizer, recognizers } from "./recognizers.ts";
 import { contentOf, has, signers } from "./requests.ts";

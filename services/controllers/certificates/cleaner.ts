@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import type { CertificateSigningRequest } from "../../../proto/gen/certificates.ts";
 import { isConflict, isNotFound, keyOf } from "../../client/mod.ts";
-import { parseTime } from "../../kinds/mod.ts";
+import { parseTime } from "../../kinds/facts.ts";
 import type { Controller } from "../types.ts";
 
 const hourMillis = 3_600_000;

@@ -1,6 +1,7 @@
 /** What the certificate controllers read from a request. */
 import type { CertificateSigningRequest } from "../../../proto/gen/certificates.ts";
-import { type CertificateRequestContent, parseCertificateRequest } from "../../kinds/mod.ts";
+import { parseCertificateRequest } from "../../kinds/facts.ts";
+import type { CertificateRequestContent } from "../../kinds/mod.ts";
 
 export const signers = {
   client: "kubernetes.io/kube-apiserver-client",

@@ -7,7 +7,8 @@ import type {
   CertificateSigningRequestStatus,
 } from "../../../proto/gen/certificates.ts";
 import { keyOf } from "../../client/mod.ts";
-import { rfc3339Seconds, type SigningAuthority, signCertificate } from "../../kinds/mod.ts";
+import { rfc3339Seconds, signCertificate } from "../../kinds/facts.ts";
+import type { SigningAuthority } from "../../kinds/mod.ts";
 import type { Controller } from "../types.ts";
 import { contentOf, has } from "./requests.ts";
 import { signerRules } from "./signer-rules.ts";

@@ -2,7 +2,7 @@ import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { CronJob, CronJobStatus, Job } from "../../../proto/gen/batch.ts";
 import type { ObjectReference } from "../../../proto/gen/core.ts";
 import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
-import { parseTime, rfc3339Seconds } from "../../kinds/mod.ts";
+import { parseTime, rfc3339Seconds } from "../../kinds/facts.ts";
 import { canonical } from "../canonical.ts";
 import { isJobComplete, isJobFailed, isJobFinished } from "../job/finished.ts";
 import { controllerOf, controllerReference } from "../owners.ts";

@@ -1,7 +1,7 @@
 /** When a cron job is due. Pure. */
 import { Cron } from "croner";
 import type { CronJob } from "../../../proto/gen/batch.ts";
-import { parseSchedule, parseTime } from "../../kinds/mod.ts";
+import { parseSchedule, parseTime } from "../../kinds/facts.ts";
 
 /** Missed times from which the author is told (upstream). */
 const manyMissed = 100;

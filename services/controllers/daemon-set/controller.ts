@@ -2,7 +2,7 @@ import type { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { DaemonSet } from "../../../proto/gen/apps.ts";
 import type { Node, Pod } from "../../../proto/gen/core.ts";
 import { type Again, Backoff, keyOf, splitKey } from "../../client/mod.ts";
-import { matchesLabels, selectorOf } from "../../kinds/mod.ts";
+import { matchesLabels, selectorOf } from "../../kinds/facts.ts";
 import { canonical } from "../canonical.ts";
 import { controllerOf } from "../owners.ts";
 import { PodControl } from "../pod-control/pod-control.ts";

@@ -1,7 +1,7 @@
 /** The pod of a DaemonSet on one node, and whether the node wants it. */
 import type { DaemonSet } from "../../../proto/gen/apps.ts";
 import type { Node, Pod, PodSpec, Toleration } from "../../../proto/gen/core.ts";
-import { selectsNode, tolerates } from "../../kinds/mod.ts";
+import { selectsNode, tolerates } from "../../kinds/facts.ts";
 
 export const hashLabel = "controller-revision-hash";
 const generationAnnotation = "deprecated.daemonset.template.generation";

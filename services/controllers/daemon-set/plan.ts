@@ -1,7 +1,7 @@
 /** Which pods of a DaemonSet are to come and to go (upstream `pkg/controller/daemon`). Pure. */
 import type { DaemonSet, DaemonSetStatus } from "../../../proto/gen/apps.ts";
 import type { Node, Pod } from "../../../proto/gen/core.ts";
-import { parseTime, percentOf } from "../../kinds/mod.ts";
+import { parseTime, percentOf } from "../../kinds/facts.ts";
 import { isAvailable, isReady } from "../pods.ts";
 import { type Fitness, fitness, hashLabel, nodeOf } from "./daemon-pod.ts";
 

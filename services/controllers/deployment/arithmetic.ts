@@ -1,6 +1,6 @@
 /** How many replicas each ReplicaSet of a Deployment should have. Pure. */
 import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
-import { percentOf } from "../../kinds/mod.ts";
+import { percentOf } from "../../kinds/facts.ts";
 import { byAge, desiredAnnotation, maxAnnotation } from "./revisions.ts";
 
 export interface Bounds {

@@ -1,7 +1,7 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
 import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
-import { isFinished, matchesLabels, selectorOf } from "../../kinds/mod.ts";
+import { isFinished, matchesLabels, selectorOf } from "../../kinds/facts.ts";
 import { claim, controllerOf, controllerReference } from "../owners.ts";
 import { isNamespaceTerminating } from "../pod-control/pod-control.ts";
 import type { Controller, ControllerContext } from "../types.ts";

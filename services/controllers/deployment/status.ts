@@ -5,7 +5,7 @@ import type {
   DeploymentStatus,
   ReplicaSet,
 } from "../../../proto/gen/apps.ts";
-import { parseTime, rfc3339Seconds } from "../../kinds/mod.ts";
+import { parseTime, rfc3339Seconds } from "../../kinds/facts.ts";
 import { boundsOf, replicasOf, sum } from "./arithmetic.ts";
 
 /** What the controller found out besides counting. */

@@ -6,7 +6,7 @@ import type {
 } from "../../../proto/gen/autoscaling_v2.ts";
 import type { PodMetrics } from "../../../proto/gen/metrics.ts";
 import { type Again, keyOf, splitKey } from "../../client/mod.ts";
-import { equalJson, rfc3339Seconds, withCondition } from "../../kinds/mod.ts";
+import { equalJson, rfc3339Seconds, withCondition } from "../../kinds/facts.ts";
 import { canonical } from "../canonical.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { decide, History } from "./behavior.ts";

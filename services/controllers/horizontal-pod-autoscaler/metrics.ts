@@ -7,7 +7,7 @@ import type {
 } from "../../../proto/gen/autoscaling_v2.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
 import type { PodMetrics } from "../../../proto/gen/metrics.ts";
-import { formatQuantity, parseQuantity } from "../../kinds/mod.ts";
+import { formatQuantity, parseQuantity } from "../../kinds/facts.ts";
 import {
   MetricsError,
   milliOf,

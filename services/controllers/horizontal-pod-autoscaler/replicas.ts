@@ -4,7 +4,7 @@
  */
 import type { Pod } from "../../../proto/gen/core.ts";
 import type { PodMetrics } from "../../../proto/gen/metrics.ts";
-import { conditionOf, parseQuantity, parseTime } from "../../kinds/mod.ts";
+import { conditionOf, parseQuantity, parseTime } from "../../kinds/facts.ts";
 
 /** A pod that young may be busy starting; upstream `horizontal-pod-autoscaler-*` defaults. */
 const initializationMillis = 5 * 60_000;

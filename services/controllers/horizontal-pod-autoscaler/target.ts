@@ -1,7 +1,7 @@
 /** The workload that an autoscaler scales, of any kind that has a number of replicas. */
 import type { CrossVersionObjectReference } from "../../../proto/gen/autoscaling_v2.ts";
 import { apiVersionOf } from "../../client/mod.ts";
-import { matchesLabels, parseLabelSelector } from "../../kinds/mod.ts";
+import { matchesLabels, parseLabelSelector } from "../../kinds/facts.ts";
 import type { ControllerContext } from "../types.ts";
 
 export interface ScaleTarget {

@@ -1,7 +1,7 @@
 /** A job and its pods, looked at together. Pure. */
 import type { Job } from "../../../proto/gen/batch.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
-import { conditionOf, isConditionTrue, isFinished, parseTime } from "../../kinds/mod.ts";
+import { conditionOf, isConditionTrue, isFinished, parseTime } from "../../kinds/facts.ts";
 import { indexesOf } from "./indexes.ts";
 import {
   failuresBefore,

@@ -8,7 +8,7 @@ import {
   rfc3339Seconds,
   selectorOf,
   withCondition,
-} from "../../kinds/mod.ts";
+} from "../../kinds/facts.ts";
 import { inParallel } from "../batches.ts";
 import { canonical } from "../canonical.ts";
 import { controllerOf } from "../owners.ts";

@@ -1,5 +1,5 @@
 import type { Job } from "../../../proto/gen/batch.ts";
-import { isConditionTrue } from "../../kinds/mod.ts";
+import { isConditionTrue } from "../../kinds/facts.ts";
 
 export function isJobComplete({ status }: Job): boolean {
   return isConditionTrue(status?.conditions, "Complete");

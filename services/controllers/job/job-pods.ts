@@ -1,7 +1,7 @@
 /** What the job controller reads off a pod, and how it makes one. */
 import type { Job } from "../../../proto/gen/batch.ts";
 import type { Container, EnvVar, Pod, PodSpec } from "../../../proto/gen/core.ts";
-import { conditionOf, parseTime } from "../../kinds/mod.ts";
+import { conditionOf, parseTime } from "../../kinds/facts.ts";
 
 /** Keeps a pod until the job's status has counted how it ended. */
 export const trackingFinalizer = "batch.kubernetes.io/job-tracking";

@@ -2,7 +2,7 @@ import type { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Job } from "../../../proto/gen/batch.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
 import { isNotFound } from "../../client/mod.ts";
-import { isFinished } from "../../kinds/mod.ts";
+import { isFinished } from "../../kinds/facts.ts";
 import { inParallel } from "../batches.ts";
 import type { PodControl } from "../pod-control/pod-control.ts";
 import { compareForDeletion } from "../pods.ts";

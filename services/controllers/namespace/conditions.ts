@@ -4,7 +4,7 @@
  * something holds the namespace.
  */
 import type { NamespaceCondition } from "../../../proto/gen/core.ts";
-import { withCondition } from "../../kinds/mod.ts";
+import { withCondition } from "../../kinds/facts.ts";
 
 /** What one attempt to empty a namespace found. */
 export interface Findings {

@@ -1,6 +1,6 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { type Again, isConflict, isNotFound, keyOf } from "../../client/mod.ts";
-import { sameConditions } from "../../kinds/mod.ts";
+import { sameConditions } from "../../kinds/facts.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { type Findings, isEmptied, withFindings } from "./conditions.ts";
 import { emptyNamespace } from "./contents.ts";

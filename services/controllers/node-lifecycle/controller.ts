@@ -1,6 +1,6 @@
 import type { Node, NodeCondition, Pod } from "../../../proto/gen/core.ts";
 import { type Again, isConflict, isNotFound, keyOf } from "../../client/mod.ts";
-import { isActive, isFinished, rfc3339Seconds, withCondition } from "../../kinds/mod.ts";
+import { isActive, isFinished, rfc3339Seconds, withCondition } from "../../kinds/facts.ts";
 import { inParallel } from "../batches.ts";
 import { isReady } from "../pods.ts";
 import type { Controller, ControllerContext } from "../types.ts";

@@ -1,6 +1,6 @@
 import type { Node, Pod, Taint } from "../../../proto/gen/core.ts";
 import type { LoopClock } from "../../client/mod.ts";
-import { parseTime, toleratesTaint } from "../../kinds/mod.ts";
+import { parseTime, toleratesTaint } from "../../kinds/facts.ts";
 
 const notReadyKey = "node.kubernetes.io/not-ready";
 const unreachableKey = "node.kubernetes.io/unreachable";

@@ -8,7 +8,8 @@ import {
   type ServedKind,
   splitKey,
 } from "../../client/mod.ts";
-import { type CountedResource, countedResourceOf, equalJson } from "../../kinds/mod.ts";
+import { countedResourceOf, equalJson } from "../../kinds/facts.ts";
+import type { CountedResource } from "../../kinds/mod.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { changesUsage, statusOfQuota } from "./plan.ts";
 

@@ -1,13 +1,7 @@
 /** What the status of a quota is to say (upstream `pkg/controller/resourcequota`). Pure. */
 import type { Pod, ResourceQuota, ResourceQuotaStatus } from "../../../proto/gen/core.ts";
-import {
-  type CountedObject,
-  type CountedResource,
-  compareQuantities,
-  isFinished,
-  parseQuantity,
-  quotaUsage,
-} from "../../kinds/mod.ts";
+import { compareQuantities, isFinished, parseQuantity, quotaUsage } from "../../kinds/facts.ts";
+import type { CountedObject, CountedResource } from "../../kinds/mod.ts";
 import { canonical } from "../canonical.ts";
 
 type Amounts = Readonly<Record<string, string>>;

@@ -5,7 +5,7 @@ import type {
 } from "../../../proto/gen/apps.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
 import { type Again, keyOf, splitKey } from "../../client/mod.ts";
-import { matchesLabels, selectorOf } from "../../kinds/mod.ts";
+import { matchesLabels, selectorOf } from "../../kinds/facts.ts";
 import { inParallel } from "../batches.ts";
 import { canonical } from "../canonical.ts";
 import { PodControl } from "../pod-control/pod-control.ts";

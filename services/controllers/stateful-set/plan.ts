@@ -1,7 +1,7 @@
 /** What a StatefulSet does next (upstream `stateful_set_control.go`). Pure. */
 import type { ControllerRevision, StatefulSet } from "../../../proto/gen/apps.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
-import { isFinished, percentOf } from "../../kinds/mod.ts";
+import { isFinished, percentOf } from "../../kinds/facts.ts";
 import {
   isMonotonic,
   isRunningAndAvailable,

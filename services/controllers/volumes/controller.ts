@@ -1,7 +1,7 @@
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "../../../proto/gen/core.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
 import { type ApiObject, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
-import { bindCompleted, boundByController } from "../../kinds/mod.ts";
+import { bindCompleted, boundByController } from "../../kinds/facts.ts";
 import { canonical } from "../canonical.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { removeDirectory, volumeOf } from "./host-path.ts";

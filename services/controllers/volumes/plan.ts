@@ -15,7 +15,7 @@ import {
   volumeForClaim,
   volumeMismatch,
   volumeModeOf,
-} from "../../kinds/mod.ts";
+} from "../../kinds/facts.ts";
 import { provisionedBy, provisionerName } from "./host-path.ts";
 
 export interface Told {

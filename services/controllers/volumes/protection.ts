@@ -5,7 +5,7 @@
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "../../../proto/gen/core.ts";
 import type { ObjectMeta } from "../../../proto/gen/meta.ts";
 import { isNotFound, keyOf, splitKey } from "../../client/mod.ts";
-import { claimProtection, isFinished, volumeProtection } from "../../kinds/mod.ts";
+import { claimProtection, isFinished, volumeProtection } from "../../kinds/facts.ts";
 import type { Controller } from "../types.ts";
 
 /** What becomes of the finalizer; undefined: it stays as it is. */

@@ -1,5 +1,5 @@
 /** Runs the plugins of a scheduler, stage by stage. Holds no state of its own beyond a cycle. */
-import { formatGoDuration } from "../../kinds/mod.ts";
+import { formatGoDuration } from "../../kinds/facts.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
 import type { Cycle } from "./cycle.ts";

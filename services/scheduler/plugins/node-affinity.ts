@@ -4,7 +4,7 @@ import type {
   Pod,
   PreferredSchedulingTerm,
 } from "../../../proto/gen/core.ts";
-import { matchesTerm, selectsNode } from "../../kinds/mod.ts";
+import { matchesTerm, selectsNode } from "../../kinds/facts.ts";
 import { normalizeHighest, on, type Plugin, refuseForGood } from "../framework/mod.ts";
 
 const otherLabels = refuseForGood("node(s) didn't match Pod's node affinity/selector");

@@ -1,4 +1,4 @@
-import { hostPortsConflict, hostPortsOf } from "../../kinds/mod.ts";
+import { hostPortsConflict, hostPortsOf } from "../../kinds/facts.ts";
 import { on, type Plugin, refuse } from "../framework/mod.ts";
 
 const taken = refuse("node(s) didn't have free ports for the requested pod ports");

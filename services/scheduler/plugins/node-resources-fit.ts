@@ -1,4 +1,5 @@
-import { type ResourceAmounts, resourceAmounts } from "../../kinds/mod.ts";
+import { resourceAmounts } from "../../kinds/facts.ts";
+import type { ResourceAmounts } from "../../kinds/mod.ts";
 import { on, type Plugin, type Refusal } from "../framework/mod.ts";
 import type { NodeInfo } from "../node-info.ts";
 import { type PodInfo, podInfo } from "../pod-info.ts";

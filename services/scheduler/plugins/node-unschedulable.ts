@@ -1,4 +1,4 @@
-import { tolerates } from "../../kinds/mod.ts";
+import { tolerates } from "../../kinds/facts.ts";
 import { on, type Plugin, refuseForGood } from "../framework/mod.ts";
 
 const taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" } as const;

@@ -1,6 +1,6 @@
 /** The claims of a pod and their volumes, for the plugins that look at them. */
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "../../../proto/gen/core.ts";
-import { isBoundClaim } from "../../kinds/mod.ts";
+import { isBoundClaim } from "../../kinds/facts.ts";
 import { type EventRegistration, on } from "../framework/mod.ts";
 import type { PodInfo } from "../pod-info.ts";
 import type { VolumeLookup } from "../volume-lookup.ts";

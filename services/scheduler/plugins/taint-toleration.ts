@@ -1,4 +1,4 @@
-import { tolerates } from "../../kinds/mod.ts";
+import { tolerates } from "../../kinds/facts.ts";
 import { normalizeFewest, on, type Plugin, refuseForGood } from "../framework/mod.ts";
 
 /** Keeps pods off tainted nodes; PreferNoSchedule only costs points. */

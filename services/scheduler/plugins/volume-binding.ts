@@ -8,7 +8,7 @@ import {
   selectedNode,
   volumeClassOf,
   volumeForClaim,
-} from "../../kinds/mod.ts";
+} from "../../kinds/facts.ts";
 import {
   type Cycle,
   on,

@@ -1,5 +1,5 @@
 import type { PodDisruptionBudget } from "../../../proto/gen/policy.ts";
-import { matchesLabels, selectorOf } from "../../kinds/mod.ts";
+import { matchesLabels, selectorOf } from "../../kinds/facts.ts";
 import type { PodInfo } from "../pod-info.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** On which node which pods would have to go, and which of these choices hurts least. */
 import type { PodDisruptionBudget } from "../../../proto/gen/policy.ts";
-import { parseTime } from "../../kinds/mod.ts";
+import { parseTime } from "../../kinds/facts.ts";
 import { type PostFilterContext, type Refusal, refuseForGood } from "../framework/mod.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";

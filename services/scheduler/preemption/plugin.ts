@@ -8,7 +8,7 @@ import {
   retryOnConflict,
   type TriremeClient,
 } from "../../client/mod.ts";
-import { withCondition } from "../../kinds/mod.ts";
+import { withCondition } from "../../kinds/facts.ts";
 import type { Cycle, Plugin, PostFilterContext } from "../framework/mod.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";

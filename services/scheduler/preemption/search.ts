@@ -1,5 +1,5 @@
 /** Whether and where a pod may end pods of lower priority to make room for itself. */
-import { conditionOf } from "../../kinds/mod.ts";
+import { conditionOf } from "../../kinds/facts.ts";
 import {
   type Cycle,
   type Diagnosis,

@@ -1,7 +1,7 @@
 /** The spread constraints of a pod, parsed; those of the system where it has none. */
 import type { TopologySpreadConstraint } from "../../../../proto/gen/core.ts";
 import type { LabelSelector } from "../../../../proto/gen/meta.ts";
-import { matchesLabels, selectorOf, selectsNode, tolerates } from "../../../kinds/mod.ts";
+import { matchesLabels, selectorOf, selectsNode, tolerates } from "../../../kinds/facts.ts";
 import type { Cycle } from "../../framework/mod.ts";
 import type { NodeInfo } from "../../node-info.ts";
 import type { PodInfo } from "../../pod-info.ts";

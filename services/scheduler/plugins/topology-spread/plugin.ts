@@ -1,4 +1,4 @@
-import { matchesLabels } from "../../../kinds/mod.ts";
+import { matchesLabels } from "../../../kinds/facts.ts";
 import {
   type Cycle,
   on,
