@@ -3,12 +3,14 @@
  * auth data), `exp`. Members that have the same keys accept each other's tokens, and those that
  * another program has signed with the private key. Source: etcd `server/auth/jwt.go`.
  */
-import { jwtVerify, SignJWT } from "jose";
 import type { AuthData } from "./auth-records.ts";
 import * as errors from "./errors.ts";
 import { type JwtKeys, type JwtOptions, jwtKeys } from "./jwt-options.ts";
 import { etcdLimits } from "./limits.ts";
 import type { NamedCaller, TokenProvider } from "./tokens.ts";
+
+/** Few stores have tokens of this kind. */
+const loadJose = () => import("jose");
 
 export class JwtTokens implements TokenProvider {
   private readonly options: JwtOptions;
@@ -25,6 +27,7 @@ export class JwtTokens implements TokenProvider {
       throw errors.unknown("auth: token signing attempted with verify-only key");
     }
     const { signMethod, ttlMillis } = this.options;
+    const { SignJWT } = await loadJose();
     return new SignJWT({ username: name, revision: data.revision })
       .setProtectedHeader({ alg: signMethod, typ: "JWT" })
       .setExpirationTime(Math.floor((wallMillis + ttlMillis) / 1_000))
@@ -33,6 +36,7 @@ export class JwtTokens implements TokenProvider {
 
   async read(_: AuthData, token: string, wallMillis: number): Promise<NamedCaller | undefined> {
     if (token.length > etcdLimits.tokenBytes) return undefined;
+    const { jwtVerify } = await loadJose();
     try {
       const { payload } = await jwtVerify(token, this.keys.verify, {
         algorithms: [this.options.signMethod],

@@ -16,7 +16,7 @@ import { serveEtcd } from "./etcd-thread.ts";
 import { joinInfo } from "./join-flags.ts";
 import { limits } from "./limits.ts";
 import { endOf, openStore, readPem } from "./open-store.ts";
-import { checkCertificate } from "./pki/mod.ts";
+import { checkCertificate } from "./pki/key-pair.ts";
 import { defaultIssuer, serviceAccountOptions } from "./service-account-flags.ts";
 
 const apiserver = program({

@@ -34,12 +34,12 @@ import { defaultAuthorizers } from "../../services/apiserver/auth/rbac/default-a
 import {
   type Apiserver,
   type Authority,
-  checkCertificate,
   createAuthority,
   ensureClusterPki,
   type KeyPair,
   startApiserver,
 } from "../../services/apiserver/mod.ts";
+import { checkCertificate } from "../../services/apiserver/pki/key-pair.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 import { fails, kind, quietLog, until } from "./harness.ts";
 

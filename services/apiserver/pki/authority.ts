@@ -1,11 +1,12 @@
 /** The cluster's certificate authority: made at the first start, kept in PEM files. */
 import "reflect-metadata";
 import { webcrypto } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { type KeyPair, loadKeyPair, privateKeyOf, writeKeyPair } from "./key-pair.ts";
 
 x509.cryptoProvider.set(webcrypto);
 
@@ -34,12 +35,6 @@ export interface CertificateRequest {
   readonly use: CertificateUse;
 }
 
-/** PEM texts. */
-export interface KeyPair {
-  readonly cert: string;
-  readonly key: string;
-}
-
 export interface Authority {
   /** The CA's certificate as PEM: what everybody trusts. */
   readonly cert: string;
@@ -59,78 +54,9 @@ export async function createAuthority(directory: string): Promise<Authority> {
     await writeKeyPair(files, pair);
   }
   const certificate = new x509.X509Certificate(pair.cert);
-  const key = await privateKeyOf(pair.key, files.key);
+  const der = privateKeyOf(pair.key, files.key).export({ type: "pkcs8", format: "der" });
+  const key = await webcrypto.subtle.importKey("pkcs8", der, signing, false, ["sign"]);
   return { cert: pair.cert, issue: (request) => issue(certificate, key, request) };
-}
-
-export interface KeyPairFiles {
-  readonly cert: string;
-  readonly key: string;
-}
-
-/** Undefined when neither file exists. Throws for half a pair, and for an expired or odd one. */
-export async function loadKeyPair(files: KeyPairFiles): Promise<KeyPair | undefined> {
-  const [cert, key] = await Promise.all([readText(files.cert), readText(files.key)]);
-  if (cert === undefined && key === undefined) return undefined;
-  if (cert === undefined || key === undefined) {
-    const [missing, there] = cert === undefined ? [files.cert, files.key] : [files.key, files.cert];
-    throw broken(missing, `is missing although ${there} exists; restore it or remove both`);
-  }
-  checkCertificate(files.cert, cert, Date.now());
-  await privateKeyOf(key, files.key);
-  return { cert, key };
-}
-
-/** Throws a StatusError that names the file and its dates. */
-export function checkCertificate(file: string, pem: string, nowMillis: number): void {
-  let certificate: x509.X509Certificate;
-  try {
-    certificate = new x509.X509Certificate(pem);
-  } catch (error) {
-    throw broken(file, "holds no certificate in PEM", error);
-  }
-  const { notBefore, notAfter } = certificate;
-  if (nowMillis > notAfter.getTime()) {
-    throw broken(file, `holds a certificate that expired on ${notAfter.toISOString()}`);
-  }
-  if (nowMillis < notBefore.getTime()) {
-    throw broken(file, `holds a certificate that is not valid before ${notBefore.toISOString()}`);
-  }
-}
-
-/** Both files readable by their owner alone; each appears whole or not at all. */
-export async function writeKeyPair(files: KeyPairFiles, pair: KeyPair): Promise<void> {
-  await writeWhole(files.key, pair.key);
-  await writeWhole(files.cert, pair.cert);
-}
-
-/** Readable by its owner alone; the file appears whole or not at all. */
-export async function writeWhole(file: string, text: string): Promise<void> {
-  const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, text, { mode: 0o600 });
-  await rename(temporary, file);
-}
-
-async function readText(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw broken(file, `cannot be read: ${(error as Error).message}`, error);
-  }
-}
-
-function broken(file: string, why: string, cause?: unknown): StatusError {
-  return new StatusError(Code.failedPrecondition, `${file} ${why}`, undefined, { cause });
-}
-
-async function privateKeyOf(pem: string, file: string): Promise<CryptoKey> {
-  try {
-    const der = x509.PemConverter.decodeFirst(pem);
-    return (await webcrypto.subtle.importKey("pkcs8", der, signing, true, ["sign"])) as CryptoKey;
-  } catch (error) {
-    throw broken(file, "holds no ECDSA P-256 private key in PEM (PKCS 8)", error);
-  }
 }
 
 async function newKeys(): Promise<CryptoKeyPair> {

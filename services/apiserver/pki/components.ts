@@ -3,14 +3,8 @@ import { mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { parseAddressRange } from "../address-range.ts";
-import {
-  type Authority,
-  type CertificateRequest,
-  createAuthority,
-  type KeyPairFiles,
-  loadKeyPair,
-  writeKeyPair,
-} from "./authority.ts";
+import { type Authority, type CertificateRequest, createAuthority } from "./authority.ts";
+import { type KeyPairFiles, loadKeyPair, writeKeyPair } from "./key-pair.ts";
 
 /** A credential by the base name of its files. */
 interface Credential extends CertificateRequest {

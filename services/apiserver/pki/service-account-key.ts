@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:cry
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { writeWhole } from "./authority.ts";
+import { writeWhole } from "./key-pair.ts";
 
 /** PEM files. */
 export interface ServiceAccountKeyFiles {

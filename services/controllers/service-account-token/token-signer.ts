@@ -1,5 +1,4 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { SignJWT } from "jose";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 
 /** The token with these claims, signed with the key of the cluster. */
@@ -17,5 +16,9 @@ export function tokenSigner(pem: string): TokenSigner {
   const der = createPublicKey(key).export({ type: "spki", format: "der" });
   const kid = createHash("sha256").update(der).digest("base64url");
   const alg = key.asymmetricKeyType === "ec" ? "ES256" : "RS256";
-  return (claims) => new SignJWT(claims).setProtectedHeader({ alg, kid }).sign(key);
+  return async (claims) => {
+    // Loaded for the few clusters that still want such tokens.
+    const { SignJWT } = await import("jose");
+    return new SignJWT(claims).setProtectedHeader({ alg, kid }).sign(key);
+  };
 }
