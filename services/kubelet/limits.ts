@@ -54,6 +54,12 @@ export const kubeletLimits = {
   /** Exec and attach sessions, and connections forwarded to pods, at a time. */
   sessionsMax: 256,
   forwardsMax: 1_024,
+  /** Connections, or clients of a UDP port, that one host port serves at a time. */
+  hostPortConnectionsMax: 1_024,
+  hostPortUdpIdleMillis: 60_000,
+  /** How often a host port looks for a program to relay to, and for an address that is taken. */
+  hostPortLookMillis: 500,
+  hostPortRetryMillis: 5_000,
   /** Output of a program that has ended is over when none has come for so long. */
   outputQuietMillis: 500,
   /** Upstream's: of the file, of the output in its place, and of all containers of a pod. */

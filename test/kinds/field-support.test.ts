@@ -108,17 +108,6 @@ test("warnings are bounded", () => {
   assert.equal(new FieldWarnings(support).of("trireme.core.v1.Pod", { spec }).length, 32);
 });
 
-test("host ports are warned of by what stands around them", () => {
-  const pod: Loose = podDocument();
-  const [container] = pod.spec.containers;
-  container.ports = [{ containerPort: 80, hostPort: 80 }];
-  container.resources = { requests: { cpu: "1" }, limits: { cpu: "1" } };
-  const fields = () => fieldWarnings("trireme.core.v1.Pod", pod).map((text) => text.split(":")[0]);
-  assert.deepEqual(fields(), ["spec.containers[0].ports[0].hostPort"]);
-  pod.spec.hostNetwork = true;
-  assert.deepEqual(fields(), []);
-});
-
 /** Whether the table leaves the field to a reader without a warning; `path` as the kubelet has it. */
 function isTakenForGranted(message: string, path: readonly string[]): boolean {
   const [name = "", ...rest] = path;

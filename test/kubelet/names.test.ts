@@ -16,7 +16,12 @@ import {
   refuseUnfulfillable,
   unfulfilled,
 } from "../../services/kubelet/pod/fields.ts";
-import { dnsOf, fullName, podHostname } from "../../services/kubelet/pod/network-files.ts";
+import {
+  dnsOf,
+  fullName,
+  podHostname,
+  withinLimits,
+} from "../../services/kubelet/pod/network-files.ts";
 import { sandboxConfig } from "../../services/kubelet/pod/sandbox.ts";
 import {
   capabilitiesOfMask,
@@ -87,15 +92,33 @@ describe("resolv.conf", () => {
   });
 });
 
+test("a resolver's limits, and what is left out for them", () => {
+  const told: string[] = [];
+  const config = withinLimits(
+    { servers: ["1", "2", "3", "4"], searches: ["a".repeat(2_000), "b".repeat(60)], options: [] },
+    (text) => told.push(text),
+  );
+  assert.deepEqual(config.servers, ["1", "2", "3"]);
+  assert.deepEqual(config.searches, ["a".repeat(2_000)]);
+  const omitted = "some nameservers have been omitted, the applied nameserver line is: 1 2 3";
+  assert.equal(told[0], `Nameserver limits were exceeded, ${omitted}`);
+  assert.match(told[1] ?? "", /^Search Line limits were exceeded, some search paths have been/);
+});
+
 test("a sandbox carries namespaces and port mappings", () => {
   const ports = [{ containerPort: 80, hostPort: 8080, protocol: "UDP", hostIP: "127.0.0.1" }];
   const spec = { shareProcessNamespace: true, containers: [{ name: "c", ports }] };
-  const config = sandboxConfig(podOf(spec), "127.64.0.1", noDns);
+  const config = sandboxConfig(podOf(spec), "127.64.0.1", noDns, () => undefined);
   assert.deepEqual(config.portMappings, [
     { protocol: "UDP", containerPort: 80, hostPort: 8080, hostIP: "127.0.0.1" },
   ]);
   assert.deepEqual(config.security, { network: "pod", pid: "pod", ipc: "pod", sysctls: {} });
-  const host = sandboxConfig(podOf({ ...spec, hostNetwork: true, hostPID: true }), "a", noDns);
+  const host = sandboxConfig(
+    podOf({ ...spec, hostNetwork: true, hostPID: true }),
+    "a",
+    noDns,
+    () => undefined,
+  );
   assert.deepEqual([host.portMappings, host.security?.pid], [[], "node"]);
 });
 
@@ -190,14 +213,13 @@ describe("fields", () => {
     assert.deepEqual(fieldsOf(unfulfilled(spec, none)), [
       "spec.hostAliases",
       "spec.containers[0].volumeMounts[].mountPath",
-      "spec.containers[0].ports[].hostPort",
       "spec.containers[0].resources.limits.memory",
       "spec.containers[0].resources.limits.cpu",
       "spec.containers[0].resources.limits.ephemeral-storage",
       "spec.containers[0].securityContext.seLinuxOptions",
       "spec.containers[0].securityContext.windowsOptions",
     ]);
-    assert.equal(unfulfilled(spec, all).length, 4);
+    assert.equal(unfulfilled(spec, all).length, 3);
     const safe = { name: "c", securityContext: { readOnlyRootFilesystem: true } };
     assert.throws(() => refuseUnfulfillable({}, safe, none), {
       name: "ContainerConfigError",

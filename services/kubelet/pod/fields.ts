@@ -206,14 +206,6 @@ export const containerRules: readonly Rule<Container>[] = [
     because: ownMounts,
   },
   {
-    field: "ports[].hostPort",
-    asks: (one) =>
-      (one.ports ?? []).some(({ hostPort }) => hostPort !== undefined && hostPort !== 0),
-    needs: "ownNetwork",
-    otherwise: "warned",
-    because: "ports are not mapped: the program must bind the host port itself",
-  },
-  {
     field: "resources.limits.memory",
     asks: (one) => one.resources?.limits?.["memory"] !== undefined,
     needs: "memoryLimits",

@@ -62,6 +62,29 @@ export function dnsOf(pod: Pod, cluster: ClusterDns, nodeFile: string): DnsConfi
   };
 }
 
+/** Of a resolver's file, as upstream keeps them: servers, search paths, and their characters. */
+const dnsLimits = { servers: 3, searches: 32, searchCharacters: 2_048 } as const;
+
+/** What is beyond the limits is left out, and told in upstream's words. */
+export function withinLimits(dns: DnsConfig, tell: (problem: string) => void): DnsConfig {
+  const servers = dns.servers.slice(0, dnsLimits.servers);
+  if (servers.length < dns.servers.length) {
+    tell(
+      "Nameserver limits were exceeded, some nameservers have been omitted, " +
+        `the applied nameserver line is: ${servers.join(" ")}`,
+    );
+  }
+  const searches = dns.searches.slice(0, dnsLimits.searches);
+  while (searches.join(" ").length > dnsLimits.searchCharacters) searches.pop();
+  if (searches.length < dns.searches.length) {
+    tell(
+      "Search Line limits were exceeded, some search paths have been omitted, " +
+        `the applied search line is: ${searches.join(" ")}`,
+    );
+  }
+  return { ...dns, servers, searches };
+}
+
 const empty: DnsConfig = { servers: [], searches: [], options: [] };
 
 function optionName(option: string): string {
@@ -85,21 +108,32 @@ function parseResolvConf(text: string): DnsConfig {
   return { servers, searches, options };
 }
 
-/** Writes the pod's hosts file: the machine's names, the pod's own, and its aliases. */
+/** The names that every machine has. */
+const commonHosts = [
+  "127.0.0.1\tlocalhost",
+  "::1\tlocalhost ip6-localhost ip6-loopback",
+  "fe00::0\tip6-localnet",
+  "fe00::0\tip6-mcastprefix",
+  "fe00::1\tip6-allnodes",
+  "fe00::2\tip6-allrouters",
+];
+
+/**
+ * Writes the pod's hosts file as upstream's kubelet does: the pod's own names, or those of the
+ * machine whose network it is on, and its aliases.
+ */
 export function writeHosts(path: string, pod: Pod, podIP: string, domain: string): void {
   const full = fullName(pod, domain);
   const names = [...(full === undefined ? [] : [full]), shortName(pod)];
   const aliases = (pod.spec?.hostAliases ?? []).map(
     ({ ip = "", hostnames = [] }) => `${ip}\t${hostnames.join("\t")}`,
   );
-  const lines = [
-    "# Managed by the kubelet.",
-    readOrEmpty("/etc/hosts").trimEnd(),
-    ...(pod.spec?.hostNetwork ? [] : [`${podIP}\t${names.join("\t")}`]),
-    ...(aliases.length > 0 ? ["", "# Entries of hostAliases.", ...aliases] : []),
-  ];
+  const own = pod.spec?.hostNetwork
+    ? ["# Kubernetes-managed hosts file (host network).", readOrEmpty("/etc/hosts").trimEnd()]
+    : ["# Kubernetes-managed hosts file.", ...commonHosts, `${podIP}\t${names.join("\t")}`];
+  const more = aliases.length > 0 ? ["", "# Entries added by HostAliases.", ...aliases] : [];
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, `${lines.join("\n")}\n`, { mode: 0o644 });
+  writeFileSync(path, `${[...own, ...more].join("\n")}\n`, { mode: 0o644 });
 }
 
 function readOrEmpty(path: string): string {

@@ -1,21 +1,29 @@
 /** From a pod of the API to the sandbox that the runtime is asked for. */
 import type { Pod } from "../../../proto/gen/core.ts";
 import type { PodSandboxConfig, PortMapping } from "../runtime/types.ts";
-import { type ClusterDns, dnsOf, podHostname } from "./network-files.ts";
+import { type ClusterDns, dnsOf, podHostname, withinLimits } from "./network-files.ts";
 
 const nodeResolvConf = "/etc/resolv.conf";
 
-export function sandboxConfig(pod: Pod, address: string, dns: ClusterDns): PodSandboxConfig {
+/** `tell`: what the pod asks of its names beyond what a resolver takes. */
+export function sandboxConfig(
+  pod: Pod,
+  address: string,
+  cluster: ClusterDns,
+  tell: (problem: string) => void,
+): PodSandboxConfig {
   const { metadata, spec } = pod;
+  const asked = dnsOf(pod, cluster, nodeResolvConf);
+  const dns = asked && withinLimits(asked, tell);
   const shared = spec?.shareProcessNamespace ?? false;
   return {
     uid: metadata?.uid ?? "",
     namespace: metadata?.namespace ?? "",
     name: metadata?.name ?? "",
-    hostname: podHostname(pod, dns.domain),
+    hostname: podHostname(pod, cluster.domain),
     address,
     hostNetwork: spec?.hostNetwork ?? false,
-    dns: dnsOf(pod, dns, nodeResolvConf),
+    dns,
     portMappings: portMappings(pod),
     security: {
       network: spec?.hostNetwork ? "node" : "pod",
@@ -29,7 +37,7 @@ export function sandboxConfig(pod: Pod, address: string, dns: ClusterDns): PodSa
 }
 
 /** Ports of the node that lead to the pod; a pod on the node's network has none to map. */
-function portMappings(pod: Pod): readonly PortMapping[] {
+export function portMappings(pod: Pod): readonly PortMapping[] {
   const { containers = [], initContainers = [], hostNetwork } = pod.spec ?? {};
   if (hostNetwork) return [];
   return [...initContainers, ...containers].flatMap(({ ports = [] }) =>

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import type { Log } from "../../../ha/runtime/types.ts";
 import type { Container, Pod, Probe } from "../../../proto/gen/core.ts";
 import { isSidecar, parseTime } from "../../kinds/mod.ts";
+import { HostPorts } from "../host-ports/host-ports.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { PodSandbox, Container as RuntimeContainer } from "../runtime/types.ts";
 import { RestartBackoff } from "./backoff.ts";
@@ -58,6 +59,7 @@ export class PodWorker {
   readonly #stops: ContainerStops;
   readonly #starter: ContainerStarter;
   readonly #volumes: PodVolumes;
+  readonly #hostPorts: HostPorts;
   readonly #messages: TerminationMessages;
   readonly #backoff = new RestartBackoff();
   /** The last run of each container whose pause before the next has been told. */
@@ -88,6 +90,7 @@ export class PodWorker {
     this.#reporter = new StatusReporter(view, this.uid, pod.status);
     this.#messages = new TerminationMessages(podDir, context.runtime);
     this.#volumes = new PodVolumes(view, podDir);
+    this.#hostPorts = new HostPorts(view);
     this.#stops = new ContainerStops(view);
     this.#starter = new ContainerStarter(view, this.#messages, this.#volumes, (run) =>
       this.#stops.begin(run, graceMillisOf(this.#pod)),
@@ -144,6 +147,7 @@ export class PodWorker {
     this.#loop.close();
     this.#probes.close();
     this.#stops.close();
+    this.#hostPorts.close();
   }
 
   wake(): void {
@@ -203,6 +207,7 @@ export class PodWorker {
     await this.#messages.collect(this.#pod, this.#runs());
     const next = plan.start.length > 0 ? this.#plan() : plan;
     this.#followProbes(facts.podIP);
+    this.#hostPorts.open(facts.podIP);
     if (next.againMillis !== undefined) this.#loop.wakeAfter(next.againMillis);
     if (next.over) return this.#wrapUp();
     this.#tellPauses(next);
@@ -305,7 +310,10 @@ export class PodWorker {
     const address = hostNetwork ? hostIP : this.#context.address(this.uid);
     if (address === undefined) return undefined;
     try {
-      const made = await runtime.runSandbox(sandboxConfig(this.#pod, address, dns));
+      const config = sandboxConfig(this.#pod, address, dns, (problem) => {
+        this.#event("Warning", "DNSConfigForming", problem);
+      });
+      const made = await runtime.runSandbox(config);
       this.#loop.retriesOver("sandbox");
       return made.address;
     } catch (error) {
@@ -356,6 +364,7 @@ export class PodWorker {
     // Without a record here nothing is known that the API does not know already.
     if (this.#runs().length > 0 || !isTerminal(this.#reporter.status))
       this.#publish({ over: true });
+    this.#hostPorts.close();
     await this.#context.runtime.stopSandbox(this.uid);
     await this.#volumes.release();
   }
@@ -369,6 +378,7 @@ export class PodWorker {
       if (!this.#vanished) this.#publish(undefined);
       return;
     }
+    this.#hostPorts.close();
     await this.#context.runtime.stopSandbox(this.uid);
     await this.#volumes.release();
     if (this.#vanished || this.#acknowledged) {

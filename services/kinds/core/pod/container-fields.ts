@@ -1,11 +1,5 @@
 /** What becomes of the fields of a pod's containers and volumes. */
-import {
-  behaves,
-  oneOfValues,
-  type SupportTable,
-  saysNothing,
-  warned,
-} from "../../machinery/field-support.ts";
+import { behaves, oneOfValues, type SupportTable, warned } from "../../machinery/field-support.ts";
 
 const kubelet = "the kubelet";
 const notAVolume =
@@ -27,11 +21,7 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.ContainerPort": {
     ...behaves("services and probes find the port by it", "name containerPort protocol"),
     ...behaves("the scheduler keeps host ports apart by it", "hostIP"),
-    ...warned(
-      "hostPort",
-      "ports are not mapped: without hostNetwork nothing listens there on the node",
-      (port, around) => saysNothing(port) || around.some((each) => each["hostNetwork"] === true),
-    ),
+    ...behaves(kubelet, "hostPort"),
   },
   "trireme.core.v1.EnvFromSource": behaves(kubelet, "prefix configMapRef secretRef"),
   "trireme.core.v1.ConfigMapEnvSource": behaves(kubelet, "name optional"),
