@@ -14,7 +14,7 @@ export { qosClassOf } from "./core/pod/qos.ts";
 export { podRequests, resourceAmounts } from "./core/pod/requests.ts";
 export { tolerates, toleratesTaint } from "./core/pod/tolerations.ts";
 export { quotaUsage } from "./core/resource-quota/total.ts";
-export { countedResourceOf } from "./core/resource-quota/usage.ts";
+export { countedResourceOf, freeOfCharge } from "./core/resource-quota/usage.ts";
 export { claimProtection, volumeProtection } from "./core/volume-claims.ts";
 export * from "./core/volume-matching.ts";
 export * from "./machinery/conditions.ts";

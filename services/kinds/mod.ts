@@ -10,7 +10,7 @@ export { referencesOf } from "./core/pod/references.ts";
 export type { ResourceAmounts } from "./core/pod/requests.ts";
 export { resizePart } from "./core/pod/resize.ts";
 export { isCounted } from "./core/resource-quota/scopes.ts";
-export { totalUsage } from "./core/resource-quota/total.ts";
+export { type ObjectsOf, totalUsage } from "./core/resource-quota/total.ts";
 export {
   type CountedObject,
   type CountedResource,

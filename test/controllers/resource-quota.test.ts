@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, ResourceQuota } from "../../proto/gen/core.ts";
 import { resourceQuotaController } from "../../services/controllers/resource-quota/controller.ts";
-import { changesUsage, statusOfQuota } from "../../services/controllers/resource-quota/plan.ts";
+import { changesUsage, millisToFree, statusOfQuota } from "../../services/controllers/resource-quota/plan.ts";
 import type { RealApi } from "../client/real-api.ts";
 import { harness, putPod } from "./harness.ts";
 
@@ -132,7 +132,7 @@ const plans: readonly [string, ResourceQuota, object[] | undefined, object | und
 for (const [title, given, objects, expected] of plans) {
   test(`plan: ${title}`, () => {
     assert.deepEqual(
-      statusOfQuota(given, () => objects),
+      statusOfQuota(given, () => objects, 0),
       expected,
     );
   });
@@ -153,5 +153,27 @@ const updates: readonly [string, Pod, boolean][] = [
 for (const [title, next, expected] of updates) {
   test(`recount after a change of a pod: ${title}`, () => {
     assert.equal(changesUsage(pod("a", "1"), next), expected);
+  });
+}
+
+const now = Date.parse("2026-03-01T12:00:00Z");
+const going = (name: string, seconds: number, grace: number): Pod => ({
+  ...pod(name, "1"),
+  metadata: {
+    name,
+    deletionTimestamp: new Date(now + seconds * 1_000).toISOString(),
+    deletionGracePeriodSeconds: grace,
+  },
+});
+const waits: readonly [string, Pod[], number | undefined][] = [
+  ["nothing goes", [pod("a", "1")], undefined],
+  ["one goes", [going("a", 5, 30)], 35_001],
+  ["the first of two", [going("a", 5, 30), going("b", 5, 10)], 15_001],
+  ["one that is free already", [going("a", -50, 30)], undefined],
+  ["one that has ended", [{ ...going("a", 5, 30), status: { phase: "Failed" } }], undefined],
+];
+for (const [title, pods, expected] of waits) {
+  test(`recount when a pod should be gone: ${title}`, () => {
+    assert.equal(millisToFree(pods, now), expected);
   });
 }

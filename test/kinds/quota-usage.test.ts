@@ -16,13 +16,18 @@ import {
   usageOf,
 } from "../../services/kinds/mod.ts";
 
+const now = Date.parse("2026-03-01T12:00:00Z");
+const going = (secondsAgo: number, grace: number) => ({
+  deletionTimestamp: new Date(now - secondsAgo * 1000).toISOString(),
+  deletionGracePeriodSeconds: grace,
+});
 const resource = (name: string) => countedResourceOf(`count/${name}`);
 const box = (requests?: object, limits?: object, extra: object = {}) =>
   ({ name: "c", resources: { requests, limits }, ...extra }) as Container;
 const podOf = (spec: PodSpec, phase = "Running"): Pod => ({ spec, status: { phase } });
 const shown = (plural: string, object: object) =>
   Object.fromEntries(
-    [...usageOf(resource(plural), object)]
+    [...usageOf(resource(plural), object, now)]
       .map(([name, amount]) => [name, formatQuantity(amount)] as const)
       .filter(([, amount]) => amount !== "0")
       .sort(([a], [b]) => (a < b ? -1 : 1)),
@@ -131,6 +136,18 @@ const charges: readonly [string, string, object, object][] = [
     "a pod that failed is an object only",
     "pods",
     podOf({ containers: [box({ cpu: "1" })] }, "Failed"),
+    { "count/pods": "1" },
+  ],
+  [
+    "a pod that is being deleted counts as long as its grace lasts, and as long again",
+    "pods",
+    { ...podOf({ containers: [box({ cpu: "1" })] }), metadata: going(29, 30) },
+    { ...alone, cpu: "1", "requests.cpu": "1" },
+  ],
+  [
+    "a pod that should be gone by then is an object only",
+    "pods",
+    { ...podOf({ containers: [box({ cpu: "1" })] }), metadata: going(31, 30) },
     { "count/pods": "1" },
   ],
   ["a ClusterIP service", "services", { spec: { ports: [{ port: 1 }] } }, service({})],
@@ -285,6 +302,6 @@ for (const [name, plural, group] of owners) {
 test("used: every bound has an amount, and those whose objects are unknown have none", () => {
   const hard = { pods: "5", "requests.cpu": "2", configmaps: "3", "count/cows.farm": "1" };
   const lists: Record<string, object[]> = { pods: [sized, sized, plain], configmaps: [] };
-  const used = quotaUsage({ spec: { hard } }, ({ plural }) => lists[plural]);
+  const used = quotaUsage({ spec: { hard } }, ({ plural }) => lists[plural], now);
   assert.deepEqual(used, { pods: "3", "requests.cpu": "2", configmaps: "0" });
 });

@@ -13,7 +13,7 @@ import {
   type Quantity,
 } from "../../kinds/mod.ts";
 import { forbidden } from "../errors.ts";
-import type { AdmissionPlugin } from "./chain.ts";
+import type { AdmissionPlugin, AdmissionRequest } from "./chain.ts";
 
 /** The limit ranges of a namespace, as the watch cache has them. */
 export type LimitRanges = (namespace: string) => Iterable<LimitRange>;
@@ -36,14 +36,15 @@ export function limitRanger(rangesOf: LimitRanges): AdmissionPlugin {
   return {
     name: "limit-ranger",
     resources: ["pods", "persistentvolumeclaims"],
-    operations: ["create"],
-    mutate({ resource, namespace, document }) {
-      if (resource.plural !== "pods" || document === undefined) return;
+    operations: ["create", "update"],
+    mutate({ operation, resource, namespace, document }) {
+      if (operation !== "create" || resource.plural !== "pods" || document === undefined) return;
       const items = itemsOf(namespace).filter(({ type }) => type === "Container");
       for (const item of items) setDefaults(document as Pod, item);
     },
-    validate({ resource, namespace, name, document }) {
-      if (document === undefined) return;
+    validate(request) {
+      const { resource, namespace, name, document } = request;
+      if (document === undefined || !isBounded(request)) return;
       const isPod = resource.plural === "pods";
       const faults = itemsOf(namespace).flatMap((item) =>
         isPod
@@ -56,6 +57,13 @@ export function limitRanger(rangesOf: LimitRanges): AdmissionPlugin {
       throw forbidden(resource, name, why);
     },
   };
+}
+
+/** A pod changes what it asks for by its resize alone; what is on its way out is let go. */
+function isBounded({ operation, resource, subresource, stored }: AdmissionRequest): boolean {
+  if (operation === "create") return subresource === "";
+  if (stored?.metadata?.deletionTimestamp !== undefined) return false;
+  return subresource === (resource.plural === "pods" ? "resize" : "");
 }
 
 function setDefaults(pod: Pod, item: LimitRangeItem): void {

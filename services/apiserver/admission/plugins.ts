@@ -57,6 +57,8 @@ interface AdmissionBackend {
   readonly policy: RbacPolicy;
   readonly graph: NodeGraph;
   readonly serviceAccountTokens: ServiceAccountTokens | undefined;
+  /** Unix milliseconds. */
+  readonly now: () => number;
 }
 
 export function admissionChain(
@@ -182,6 +184,7 @@ export function admissionChain(
         backend.cache.of(resource).select(createSelection(resource, { namespace })),
       fetch: (resource, key) => fetchObject(backend, resource, key),
       waitFor: (revision) => backend.cache.waitFor(revision),
+      now: backend.now,
     }),
   ]);
 }

@@ -5,6 +5,7 @@ import {
   type Document,
   formatQuantity,
   isCounted,
+  type ObjectsOf,
   parseQuantity,
   type Quantity,
   quotaUsage,
@@ -29,6 +30,8 @@ export interface QuotaSources {
   fetch(resource: Resource, key: string): Promise<StoredObject | undefined>;
   /** Until the watch cache knows everything up to a revision. */
   waitFor(revision: number): Promise<void>;
+  /** Unix milliseconds. */
+  now(): number;
 }
 
 const name = "resource-quota";
@@ -52,10 +55,10 @@ export function resourceQuota(sources: QuotaSources): AdmissionPlugin {
       quota.status = { hard: { ...hard }, used: usedOf(sources, quota, namespace) };
     },
     async validate(request) {
-      const { resource, namespace, subresource, document, notes } = request;
+      const { resource, namespace, document, notes } = request;
       const again = notes.has(name);
       notes.set(name, []);
-      if (subresource !== "" || !resource.namespaced || document === undefined) return;
+      if (!isCharged(request) || !resource.namespaced || document === undefined) return;
       const found: Companion[] = [];
       for (const cached of [...sources.list(quotas, namespace)]) {
         const stored = again ? await sources.fetch(quotas, cached.key) : cached;
@@ -84,6 +87,13 @@ export function resourceQuota(sources: QuotaSources): AdmissionPlugin {
   };
 }
 
+/** What a pod asks for changes by its resize alone. */
+function isCharged({ operation, resource, subresource }: AdmissionRequest): boolean {
+  const isPod = resource.group === "" && resource.plural === "pods";
+  if (subresource === "resize") return isPod && operation === "update";
+  return subresource === "" && (operation === "create" || !isPod);
+}
+
 interface Companion {
   readonly stored: StoredObject;
   readonly next: Document;
@@ -100,11 +110,13 @@ function charged(
   const quota = stored.document as ResourceQuota;
   const hard = quota.spec?.hard ?? {};
   if (!isCounted(quota, resource, document)) return undefined;
-  if (request.operation === "create") checkStated(request, quota, document);
-  const delta = increase(request, quota, document);
+  checkStated(request, quota, document);
+  const nowMillis = sources.now();
+  const delta = increase(request, quota, document, nowMillis);
   const names = Object.keys(hard).filter((each) => delta.has(each));
   if (names.length === 0) return undefined;
-  const sums = totalUsage(quota, resource, documents(sources.list(resource, namespace)));
+  const objects = documents(sources.list(resource, namespace));
+  const sums = totalUsage(quota, resource, objects, nowMillis);
   const used: Record<string, string> = { ...quota.status?.used };
   const exceeded: string[] = [];
   for (const each of names.sort()) {
@@ -134,13 +146,18 @@ function charged(
 }
 
 /** What the object uses more than before. */
-function increase(request: AdmissionRequest, quota: ResourceQuota, document: Document): Usage {
-  const usage = usageOf(request.resource, document);
+function increase(
+  request: AdmissionRequest,
+  quota: ResourceQuota,
+  document: Document,
+  nowMillis: number,
+): Usage {
+  const usage = usageOf(request.resource, document, nowMillis);
   const { stored } = request;
   const before =
     stored === undefined || !isCounted(quota, request.resource, stored)
       ? new Map<string, Quantity>()
-      : usageOf(request.resource, stored);
+      : usageOf(request.resource, stored, nowMillis);
   return new Map(
     [...usage]
       .map(
@@ -151,12 +168,13 @@ function increase(request: AdmissionRequest, quota: ResourceQuota, document: Doc
 }
 
 /** Everything that a quota bounds, for its status. */
-function usedOf({ registry, list }: QuotaSources, quota: ResourceQuota, namespace: string) {
-  return quotaUsage(quota, ({ plural, group }) => {
+function usedOf({ registry, list, now }: QuotaSources, quota: ResourceQuota, namespace: string) {
+  const objectsOf: ObjectsOf = ({ plural, group }) => {
     const resource = registry.find(plural, group);
     if (resource === undefined || !resource.stored || !resource.namespaced) return undefined;
     return documents(list(resource, namespace));
-  });
+  };
+  return quotaUsage(quota, objectsOf, now());
 }
 
 function* documents(objects: Iterable<StoredObject>): Generator<Document> {

@@ -133,23 +133,27 @@ export function decide(
   return { replicas, able: stable.said, limited };
 }
 
+/**
+ * With a behavior the present size is kept as far as recent proposals allow it: it grows to the
+ * lowest of them at most, and shrinks to the highest. Without one the highest counts.
+ */
 function stabilize(
   proposed: number,
   { current, behavior }: Bounds,
   history: History,
   nowMillis: number,
 ): { readonly replicas: number; readonly said: Said } {
-  const windowOf = (rules: HPAScalingRules | undefined, fallback: number) =>
-    rules?.stabilizationWindowSeconds === undefined
-      ? fallback
-      : rules.stabilizationWindowSeconds * 1_000;
-  const up = proposed >= current && behavior !== undefined;
-  const window = up
-    ? windowOf(behavior.scaleUp, 0)
-    : windowOf(behavior?.scaleDown, downscaleWindowMillis);
-  const recent = [proposed, ...history.proposals(window, nowMillis)];
-  const replicas = up ? Math.min(...recent) : Math.max(...recent);
+  const recent = (rules: HPAScalingRules | undefined, fallback: number) => {
+    const seconds = rules?.stabilizationWindowSeconds;
+    const window = seconds === undefined ? fallback : seconds * 1_000;
+    return [proposed, ...history.proposals(window, nowMillis)];
+  };
+  const highest = Math.max(...recent(behavior?.scaleDown, downscaleWindowMillis));
+  const lowest = behavior === undefined ? highest : Math.min(...recent(behavior.scaleUp, 0));
+  const replicas =
+    behavior === undefined ? highest : Math.min(Math.max(current, lowest), highest);
   if (replicas === proposed) return { replicas, said: ready };
+  const up = behavior !== undefined && proposed >= current;
   return { replicas, said: up ? stabilizedUp : stabilizedDown };
 }
 

@@ -11,6 +11,7 @@ import { canonical } from "../canonical.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { decide, History } from "./behavior.ts";
 import { proposeAll } from "./metrics.ts";
+import { PodClaims } from "./pod-claims.ts";
 import { type ScaleTarget, scaleTarget } from "./target.ts";
 
 /** Upstream `horizontal-pod-autoscaler-sync-period`. */
@@ -38,6 +39,7 @@ export function horizontalPodAutoscalerController(options: AutoscalerOptions): C
     start(context) {
       const { informer, on, queue } = context;
       const histories = new Map<string, History>();
+      const claims = new PodClaims();
       on("HorizontalPodAutoscaler", {
         added: (autoscaler) => queue.add(keyOf(autoscaler)),
         updated(previous, autoscaler) {
@@ -49,6 +51,7 @@ export function horizontalPodAutoscalerController(options: AutoscalerOptions): C
         const autoscaler = informer("HorizontalPodAutoscaler").lister.get(name, namespace);
         if (!autoscaler || autoscaler.metadata?.deletionTimestamp) {
           histories.delete(key);
+          claims.forget(key);
           return undefined;
         }
         let history = histories.get(key);
@@ -56,7 +59,7 @@ export function horizontalPodAutoscalerController(options: AutoscalerOptions): C
           history = new History();
           histories.set(key, history);
         }
-        return new Round(context, options, autoscaler, history).run();
+        return new Round(context, options, autoscaler, history, claims).run();
       };
     },
   };
@@ -68,6 +71,7 @@ class Round {
   readonly #options: AutoscalerOptions;
   readonly #autoscaler: HorizontalPodAutoscaler;
   readonly #history: History;
+  readonly #claims: PodClaims;
   readonly #nowMillis: number;
   #conditions: HorizontalPodAutoscalerCondition[];
   #metrics: readonly MetricStatus[] | undefined;
@@ -77,11 +81,13 @@ class Round {
     options: AutoscalerOptions,
     autoscaler: HorizontalPodAutoscaler,
     history: History,
+    claims: PodClaims,
   ) {
     this.#context = context;
     this.#options = options;
     this.#autoscaler = autoscaler;
     this.#history = history;
+    this.#claims = claims;
     this.#nowMillis = context.clock.wallMillis();
     this.#conditions = [...(autoscaler.status?.conditions ?? [])];
   }
@@ -142,19 +148,28 @@ class Round {
 
   /** Undefined: not enough is known, as the condition says. */
   async #propose(target: ScaleTarget) {
-    const { selects } = target;
+    const { selector, selects } = target;
     const { spec = {}, metadata } = this.#autoscaler;
     const { namespace = "" } = metadata ?? {};
     if (selects === undefined) {
       this.#event("Warning", "SelectorRequired", "selector is required");
       const text = "the HPA target's scale is missing a selector";
       this.#condition("ScalingActive", "False", "InvalidSelector", text);
+      this.#event("Warning", "FailedComputeMetricsReplicas", "selector is required");
       return undefined;
     }
     const { client, informer } = this.#context;
     const pods = informer("Pod")
       .lister.list(namespace)
       .filter((pod) => selects(pod.metadata?.labels));
+    const rivals = this.#claims.note(keyOf(this.#autoscaler), selects, pods);
+    if (rivals.length > 1) {
+      const text = `pods by selector ${selector} are controlled by multiple HPAs: [${rivals.join(" ")}]`;
+      this.#event("Warning", "AmbiguousSelector", text);
+      this.#condition("ScalingActive", "False", "AmbiguousSelector", text);
+      this.#event("Warning", "FailedComputeMetricsReplicas", text);
+      return undefined;
+    }
     const names = new Set(pods.map((pod) => pod.metadata?.name));
     const all =
       (await this.#options.metrics?.(namespace)) ??

@@ -78,7 +78,7 @@ export function proposeReplicas(
   }
   // Pods that were not measured are taken to contradict the change.
   for (const name of groups.missing) {
-    if (first.ratio < 1) values.set(name, requests?.get(name) ?? target.averageMilli ?? 0);
+    if (first.ratio < 1) values.set(name, fullUse(requests?.get(name), target));
     else if (first.ratio > 1) values.set(name, 0);
   }
   if (rebalance) for (const name of groups.ignored) values.set(name, 0);
@@ -90,6 +90,15 @@ export function proposeReplicas(
     return proposal(current);
   }
   return proposal(replicas);
+}
+
+/** All that the pod asks for, or what is aimed at where that is more. */
+function fullUse(
+  request: number | undefined,
+  { averageMilli = 0, utilization = 0 }: ResourceTarget,
+): number {
+  if (request === undefined) return averageMilli;
+  return Math.trunc((request * Math.max(100, utilization)) / 100);
 }
 
 function isTolerated(ratio: number, { up, down }: Tolerance): boolean {

@@ -7,6 +7,8 @@ import type { ControllerContext } from "../types.ts";
 export interface ScaleTarget {
   /** Wanted by its spec. */
   readonly replicas: number;
+  /** As its scale gives it. */
+  readonly selector: string;
   /** Undefined: it selects no pods. */
   readonly selects: ((labels: Readonly<Record<string, string>> | undefined) => boolean) | undefined;
   setReplicas(replicas: number): Promise<void>;
@@ -33,6 +35,7 @@ export async function scaleTarget(
   const selector = text === "" ? undefined : parseLabelSelector(text);
   return {
     replicas: scale.spec?.replicas ?? 0,
+    selector: text,
     selects: selector && ((labels) => matchesLabels(selector, labels)),
     async setReplicas(replicas) {
       await client.dynamic.updateScale(ref, { ...scale, spec: { replicas } }, write);

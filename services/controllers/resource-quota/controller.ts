@@ -11,7 +11,7 @@ import {
 import { countedResourceOf, equalJson } from "../../kinds/facts.ts";
 import type { CountedResource } from "../../kinds/mod.ts";
 import type { Controller, ControllerContext } from "../types.ts";
-import { changesUsage, statusOfQuota } from "./plan.ts";
+import { changesUsage, millisToFree, statusOfQuota } from "./plan.ts";
 
 /** A burst of changes is one recount, and what is freed is usable again well within a second. */
 const collectMillis = 200;
@@ -78,18 +78,22 @@ class QuotaLoop {
   }
 
   async reconcile(key: string): Promise<Again | undefined> {
-    const { client, informer, write } = this.#context;
+    const { client, clock, informer, write } = this.#context;
     const { name, namespace } = splitKey(key);
     const quota = informer("ResourceQuota").lister.get(name, namespace);
     if (quota === undefined) return undefined;
     const listers = await this.#informersOf(quota);
     const filling = [...listers.values()].some((each) => each && !each.synced);
     if (filling) return { after: fillingMillis };
-    const status = statusOfQuota(quota, (resource) =>
-      listers.get(nameOf(resource))?.lister.list(namespace),
+    const now = clock.wallMillis();
+    const status = statusOfQuota(
+      quota,
+      (resource) => listers.get(nameOf(resource))?.lister.list(namespace),
+      now,
     );
     if (status !== undefined) await client.resourceQuotas.updateStatus({ ...quota, status }, write);
-    return { after: resyncMillis };
+    const free = millisToFree(informer("Pod").lister.list(namespace), now) ?? resyncMillis;
+    return { after: Math.min(resyncMillis, free) };
   }
 
   #changed(plural: string, group: string): (object: ApiObject) => void {

@@ -1,7 +1,13 @@
 /** What the status of a quota is to say (upstream `pkg/controller/resourcequota`). Pure. */
 import type { Pod, ResourceQuota, ResourceQuotaStatus } from "../../../proto/gen/core.ts";
-import { compareQuantities, isFinished, parseQuantity, quotaUsage } from "../../kinds/facts.ts";
-import type { CountedObject, CountedResource } from "../../kinds/mod.ts";
+import {
+  compareQuantities,
+  freeOfCharge,
+  isFinished,
+  parseQuantity,
+  quotaUsage,
+} from "../../kinds/facts.ts";
+import type { ObjectsOf } from "../../kinds/mod.ts";
 import { canonical } from "../canonical.ts";
 
 type Amounts = Readonly<Record<string, string>>;
@@ -12,11 +18,12 @@ type Amounts = Readonly<Record<string, string>>;
  */
 export function statusOfQuota(
   quota: ResourceQuota,
-  objectsOf: (resource: CountedResource) => Iterable<CountedObject> | undefined,
+  objectsOf: ObjectsOf,
+  nowMillis: number,
 ): ResourceQuotaStatus | undefined {
   const hard = quota.spec?.hard ?? {};
   const before = quota.status?.used ?? {};
-  const counted = quotaUsage(quota, objectsOf);
+  const counted = quotaUsage(quota, objectsOf, nowMillis);
   const used: Record<string, string> = {};
   for (const name of Object.keys(hard)) {
     const amount = counted[name] ?? before[name];
@@ -36,14 +43,22 @@ function sameAmounts(one: Amounts, other: Amounts): boolean {
   });
 }
 
+/** Milliseconds until the next of the pods is free of charge; undefined: none will be by itself. */
+export function millisToFree(pods: readonly Pod[], nowMillis: number): number | undefined {
+  const times = pods.filter((pod) => !isFinished(pod)).map((pod) => freeOfCharge(pod) ?? 0);
+  const ahead = times.filter((time) => time >= nowMillis);
+  return ahead.length === 0 ? undefined : Math.min(...ahead) - nowMillis + 1;
+}
+
 /** Whether an update of a pod can change what it uses, so that most updates cause no recount. */
 export function changesUsage(previous: Pod, next: Pod): boolean {
   if (isFinished(previous) !== isFinished(next)) return true;
   return canonical(chargedParts(previous)) !== canonical(chargedParts(next));
 }
 
-function chargedParts({ spec = {} }: Pod) {
+function chargedParts(pod: Pod) {
+  const { spec = {} } = pod;
   const { containers = [], initContainers = [], activeDeadlineSeconds, resources } = spec;
   const amounts = [...containers, ...initContainers].map((each) => each.resources);
-  return { amounts, resources, activeDeadlineSeconds };
+  return { amounts, resources, activeDeadlineSeconds, free: freeOfCharge(pod) };
 }

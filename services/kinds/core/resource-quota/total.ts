@@ -21,16 +21,21 @@ export function totalUsage(
   quota: ResourceQuota,
   resource: CountedResource,
   objects: Iterable<CountedObject>,
+  nowMillis: number,
 ): Usage {
   const total: Usage = new Map();
   for (const object of objects) {
-    if (isCounted(quota, resource, object)) addUsage(total, usageOf(resource, object));
+    if (isCounted(quota, resource, object)) addUsage(total, usageOf(resource, object, nowMillis));
   }
   return total;
 }
 
 /** By name, for `status.used`. Without the names whose objects are not known. */
-export function quotaUsage(quota: ResourceQuota, objectsOf: ObjectsOf): Record<string, string> {
+export function quotaUsage(
+  quota: ResourceQuota,
+  objectsOf: ObjectsOf,
+  nowMillis: number,
+): Record<string, string> {
   const totals = new Map<string, Usage | undefined>();
   const used: Record<string, string> = {};
   for (const name of Object.keys(quota.spec?.hard ?? {})) {
@@ -38,7 +43,7 @@ export function quotaUsage(quota: ResourceQuota, objectsOf: ObjectsOf): Record<s
     const key = `${resource.plural}.${resource.group}`;
     if (!totals.has(key)) {
       const objects = objectsOf(resource);
-      totals.set(key, objects && totalUsage(quota, resource, objects));
+      totals.set(key, objects && totalUsage(quota, resource, objects, nowMillis));
     }
     const total = totals.get(key);
     if (total !== undefined) used[name] = formatQuantity(total.get(name) ?? zero);

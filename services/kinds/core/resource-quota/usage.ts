@@ -7,6 +7,7 @@ import {
   parseQuantity,
   type Quantity,
 } from "../../machinery/quantity.ts";
+import { parseTime } from "../../machinery/time.ts";
 import { isSidecar } from "../pod/containers.ts";
 import { isFinished } from "../pod/phase.ts";
 
@@ -43,15 +44,34 @@ const evaluators: Readonly<Record<string, (object: CountedObject) => Usage>> = {
 };
 
 /** A pod that has ended is an object still, and uses nothing else. */
-export function usageOf({ group, plural }: CountedResource, document: CountedObject): Usage {
+export function usageOf(
+  { group, plural }: CountedResource,
+  document: CountedObject,
+  nowMillis: number,
+): Usage {
   if (group !== "") return new Map([[`count/${plural}.${group}`, one]]);
-  if (plural === "pods" && isFinished(document as Pod)) return new Map([["count/pods", one]]);
+  if (plural === "pods" && isOver(document as Pod, nowMillis)) return new Map([["count/pods", one]]);
   const usage: Usage = Object.hasOwn(evaluators, plural)
     ? (evaluators[plural]?.(document) ?? new Map())
     : new Map();
   usage.set(`count/${plural}`, one);
   if (plainCounts.has(plural)) usage.set(plural, one);
   return usage;
+}
+
+/**
+ * From when on a pod that is being deleted is free of charge, in Unix milliseconds: its grace is over
+ * twice, so that its node is taken to be lost. Undefined: it is not being deleted.
+ */
+export function freeOfCharge({ metadata }: Pod): number | undefined {
+  const { deletionTimestamp, deletionGracePeriodSeconds } = metadata ?? {};
+  if (deletionGracePeriodSeconds === undefined) return undefined;
+  const end = parseTime(deletionTimestamp);
+  return end === undefined ? undefined : end + deletionGracePeriodSeconds * 1000;
+}
+
+function isOver(pod: Pod, nowMillis: number): boolean {
+  return isFinished(pod) || nowMillis > (freeOfCharge(pod) ?? Infinity);
 }
 
 /** Which resource's objects use a bounded resource, as plural and group. */
