@@ -2,6 +2,7 @@ import type {
   EndpointAddress,
   EndpointPort,
   EndpointSubset,
+  Endpoints,
   Pod,
   Service,
   ServicePort,
@@ -14,6 +15,8 @@ import type { Controller, ControllerContext } from "./types.ts";
 /** Addresses in one Endpoints object; more are cut, and an annotation says so (upstream). */
 const addressesMax = 1000;
 const overCapacity = "endpoints.kubernetes.io/over-capacity";
+/** Tells Endpoints that are kept here from those that people write. */
+const managedLabel = "endpoints.kubernetes.io/managed-by";
 export const headlessLabel = "service.kubernetes.io/headless";
 
 /** Lists the pods behind each Service that has a selector. */
@@ -42,11 +45,14 @@ export function endpointsController(workers: number): Controller {
         },
         deleted: affected,
       });
-      // A change that another client makes to what this controller keeps is put right.
-      on("Endpoints", {
-        updated: (_, endpoints) => queue.add(keyOf(endpoints)),
-        deleted: (endpoints) => queue.add(keyOf(endpoints)),
-      });
+      // A change that another client makes to what this controller keeps is put right. What stands
+      // for no service is its author's.
+      const kept = (endpoints: Endpoints) => {
+        const { name = "", namespace, labels } = endpoints.metadata ?? {};
+        const served = informer("Service").lister.get(name, namespace) !== undefined;
+        if (served || labels?.[managedLabel] !== undefined) queue.add(keyOf(endpoints));
+      };
+      on("Endpoints", { added: kept, updated: (_, endpoints) => kept(endpoints), deleted: kept });
       return (key) => reconcile(context, key);
     },
   };
@@ -73,7 +79,8 @@ async function reconcile(context: ControllerContext, key: string): Promise<Again
     .lister.list(namespace)
     .filter((pod) => selects(service, pod));
   const { subsets, cut } = subsetsOf(service, pods);
-  const labels = { ...service.metadata?.labels };
+  const labels: Record<string, string> = { ...service.metadata?.labels };
+  labels[managedLabel] = "endpoint-controller";
   if (service.spec?.clusterIP === "None") labels[headlessLabel] = "";
   const annotations = { ...current?.metadata?.annotations };
   delete annotations[overCapacity];
@@ -109,7 +116,7 @@ export function selects(service: Service, pod: Pod): boolean {
 }
 
 /** Every ready, or not ready, address with its ports; equal sets of ports are put together. */
-function subsetsOf(
+export function subsetsOf(
   service: Service,
   pods: readonly Pod[],
 ): { readonly subsets: EndpointSubset[]; readonly cut: boolean } {

@@ -1,6 +1,6 @@
-import type { Pod, PodCondition } from "../../proto/gen/core.ts";
+import type { Node, Pod, PodCondition } from "../../proto/gen/core.ts";
 import { isConflict, isNotFound, keyOf } from "../client/mod.ts";
-import { isFinished, parseTime, withCondition } from "../kinds/facts.ts";
+import { isConditionTrue, isFinished, parseTime, withCondition } from "../kinds/facts.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
 export interface PodGcOptions {
@@ -12,6 +12,7 @@ export interface PodGcOptions {
 }
 
 const everything = "everything";
+const outOfService = "node.kubernetes.io/out-of-service";
 
 /** Removes pods that no kubelet will ever remove. */
 export function podGcController(options: PodGcOptions): Controller {
@@ -27,7 +28,9 @@ export function podGcController(options: PodGcOptions): Controller {
         await removeExcess(context, pods, options.terminatedThreshold);
         await removeOrphans(context, pods, missingSince, options.quarantineMillis);
         for (const pod of pods) {
-          if (!pod.metadata?.deletionTimestamp || pod.spec?.nodeName) continue;
+          if (!pod.metadata?.deletionTimestamp) continue;
+          const { nodeName } = pod.spec ?? {};
+          if (nodeName && !isOutOfService(context.informer("Node").lister.get(nodeName))) continue;
           await remove(context, await failed(context, pod));
         }
         return { after: options.periodMillis };
@@ -36,17 +39,24 @@ export function podGcController(options: PodGcOptions): Controller {
   };
 }
 
+/** A person has said that the node will not come back, and it does not answer. */
+function isOutOfService(node: Node | undefined): boolean {
+  if (node === undefined || isConditionTrue(node.status?.conditions, "Ready")) return false;
+  return node.spec?.taints?.some(({ key }) => key === outOfService) ?? false;
+}
+
 async function removeExcess(
   context: ControllerContext,
   pods: readonly Pod[],
   threshold: number,
 ): Promise<void> {
   if (threshold <= 0) return;
-  // Nothing says that a pod without a time is old: it goes last.
+  // Evicted ones hold nothing of interest. Nothing says that a pod without a time is old: it goes last.
+  const kept = ({ status }: Pod) => (status?.reason === "Evicted" ? 0 : 1);
   const created = (pod: Pod) => parseTime(pod.metadata?.creationTimestamp) ?? Infinity;
   const ended = pods
     .filter((pod) => isFinished(pod) && !pod.metadata?.deletionTimestamp)
-    .sort((a, b) => (created(a) < created(b) ? -1 : 1));
+    .sort((a, b) => kept(a) - kept(b) || (created(a) < created(b) ? -1 : 1));
   const excess = Math.max(0, ended.length - threshold);
   for (const pod of ended.slice(0, excess)) await remove(context, pod);
 }

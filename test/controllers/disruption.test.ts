@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { PodDisruptionBudgetSpec } from "../../proto/gen/policy.ts";
-import { disruptionController } from "../../services/controllers/disruption.ts";
+import { disruptionController } from "../../services/controllers/disruption/controller.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import type { RealApi } from "../client/real-api.ts";
 import { active, harness, replicaSet, runPods } from "./harness.ts";

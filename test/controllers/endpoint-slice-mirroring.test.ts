@@ -5,7 +5,7 @@ import {
   endpointSliceMirroringController,
   isMirrored,
   mirrored,
-} from "../../services/controllers/endpoint-slice-mirroring.ts";
+} from "../../services/controllers/endpoint-slice/mirroring.ts";
 import type { RealApi } from "../client/real-api.ts";
 import { harness } from "./harness.ts";
 

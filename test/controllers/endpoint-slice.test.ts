@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { endpointSliceController } from "../../services/controllers/endpoint-slice.ts";
+import { endpointSliceController } from "../../services/controllers/endpoint-slice/controller.ts";
 import type { RealApi } from "../client/real-api.ts";
 import { harness, putPod } from "./harness.ts";
 

@@ -72,7 +72,9 @@ test("endpoints list ready and other pods, by named port, sorted, and follow cha
     [["127.64.0.2", "127.64.0.3"], ["127.64.0.5"], ["web:8080/TCP"]],
     [["127.64.0.4"], [], ["web:9090/TCP"]],
   ]);
-  assert.deepEqual(read()?.metadata?.labels, { team: "x" });
+  assert.deepEqual(read()?.metadata?.labels, {
+    ...{ team: "x", "endpoints.kubernetes.io/managed-by": "endpoint-controller" },
+  });
   assert.equal(read()?.subsets?.[0]?.addresses?.[0]?.targetRef?.name, "a");
   const writes = api.written.length;
   await clock.advance(60_000);
@@ -100,6 +102,18 @@ test("headless services may do without ports; without a selector endpoints are l
   assert.equal(headless?.subsets?.[0]?.ports, undefined);
   assert.equal(headless?.metadata?.labels?.["service.kubernetes.io/headless"], "");
   assert.equal(api.get("Endpoints", "default/manual"), undefined);
+  await end();
+});
+
+test("Endpoints that stand for no service are their author's", async () => {
+  const { api, client, clock, end } = await harness(endpointsController(1));
+  await client.endpoints.create({ metadata: { name: "own", namespace: "default" } });
+  await clock.advance(100);
+  await api.change("Endpoints", "default/own", (endpoints) => {
+    endpoints.subsets = [{ addresses: [{ ip: "10.9.8.7" }], ports: [{ port: 80 }] }];
+  });
+  await clock.advance(100);
+  assert.ok(api.get("Endpoints", "default/own"));
   await end();
 });
 

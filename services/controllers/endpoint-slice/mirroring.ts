@@ -1,10 +1,15 @@
 import { isIPv6 } from "node:net";
-import type { EndpointAddress, EndpointSubset, Endpoints, Service } from "../../proto/gen/core.ts";
-import type { Endpoint, EndpointSlice } from "../../proto/gen/discovery.ts";
-import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../client/mod.ts";
-import { canonical } from "./canonical.ts";
-import { controllerOf, controllerReference } from "./owners.ts";
-import type { Controller, ControllerContext } from "./types.ts";
+import type {
+  EndpointAddress,
+  EndpointSubset,
+  Endpoints,
+  Service,
+} from "../../../proto/gen/core.ts";
+import type { Endpoint, EndpointSlice } from "../../../proto/gen/discovery.ts";
+import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
+import { canonical } from "../canonical.ts";
+import { controllerOf, controllerReference } from "../owners.ts";
+import type { Controller, ControllerContext } from "../types.ts";
 
 /** Addresses of one subset that are mirrored (upstream `mirroring-max-endpoints-per-subset`). */
 const addressesMax = 1_000;
