@@ -12,7 +12,6 @@ export { resizePart } from "./core/pod/resize.ts";
 export { isCounted } from "./core/resource-quota/scopes.ts";
 export { type ObjectsOf, totalUsage } from "./core/resource-quota/total.ts";
 export {
-  type CountedObject,
   type CountedResource,
   podAmounts,
   type Usage,

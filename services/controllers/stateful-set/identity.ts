@@ -41,10 +41,6 @@ export function isRunningAndAvailable(set: StatefulSet, pod: Pod, nowMillis: num
   return isRunningAndReady(pod) && isAvailable(pod, set.spec?.minReadySeconds ?? 0, nowMillis);
 }
 
-export function isHealthy(pod: Pod): boolean {
-  return isRunningAndReady(pod) && !isTerminating(pod);
-}
-
 export function podOf(set: StatefulSet, revision: ControllerRevision, ordinal: number): Pod {
   const { labels, annotations, finalizers } = templateOf(revision).metadata ?? {};
   const pod: Pod = {
