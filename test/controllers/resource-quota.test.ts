@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, ResourceQuota } from "../../proto/gen/core.ts";
 import { resourceQuotaController } from "../../services/controllers/resource-quota/controller.ts";
-import { changesUsage, millisToFree, statusOfQuota } from "../../services/controllers/resource-quota/plan.ts";
+import {
+  changesUsage,
+  millisToFree,
+  statusOfQuota,
+} from "../../services/controllers/resource-quota/plan.ts";
 import type { RealApi } from "../client/real-api.ts";
 import { harness, putPod } from "./harness.ts";
 

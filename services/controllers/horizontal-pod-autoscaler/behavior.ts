@@ -150,8 +150,7 @@ function stabilize(
   };
   const highest = Math.max(...recent(behavior?.scaleDown, downscaleWindowMillis));
   const lowest = behavior === undefined ? highest : Math.min(...recent(behavior.scaleUp, 0));
-  const replicas =
-    behavior === undefined ? highest : Math.min(Math.max(current, lowest), highest);
+  const replicas = behavior === undefined ? highest : Math.min(Math.max(current, lowest), highest);
   if (replicas === proposed) return { replicas, said: ready };
   const up = behavior !== undefined && proposed >= current;
   return { replicas, said: up ? stabilizedUp : stabilizedDown };

@@ -19,7 +19,9 @@ export class PodClaims {
     const { namespace } = splitKey(key);
     return [...this.#selectors]
       .filter(([other]) => other === key || splitKey(other).namespace === namespace)
-      .filter(([other, claims]) => other === key || pods.some((pod) => claims(pod.metadata?.labels)))
+      .filter(
+        ([other, claims]) => other === key || pods.some((pod) => claims(pod.metadata?.labels)),
+      )
       .map(([other]) => other)
       .sort();
   }

@@ -50,7 +50,8 @@ export function usageOf(
   nowMillis: number,
 ): Usage {
   if (group !== "") return new Map([[`count/${plural}.${group}`, one]]);
-  if (plural === "pods" && isOver(document as Pod, nowMillis)) return new Map([["count/pods", one]]);
+  if (plural === "pods" && isOver(document as Pod, nowMillis))
+    return new Map([["count/pods", one]]);
   const usage: Usage = Object.hasOwn(evaluators, plural)
     ? (evaluators[plural]?.(document) ?? new Map())
     : new Map();
