@@ -38,6 +38,7 @@ import {
   nodeStatus,
 } from "./node/node-status.ts";
 import { registerNode } from "./node/registration.ts";
+import { endInOrder, type ShutdownGroup } from "./node/shutdown.ts";
 import { createUsageSampler, type UsageSampler } from "./node/usage.ts";
 import { askForToken, configSource } from "./pod/api-source.ts";
 import type { ClusterDns } from "./pod/network-files.ts";
@@ -64,6 +65,8 @@ export interface KubeletOptions {
   readonly dns?: ClusterDns | undefined;
   /** What the machine has left; absent: measured. */
   readonly machine?: (() => Promise<Measurements>) | undefined;
+  /** Kernel parameters beyond the safe ones that pods may set; may end with *. */
+  readonly allowedUnsafeSysctls?: readonly string[] | undefined;
   /** Manifests of static pods: a file, or a directory of them; absent: the node has none. */
   readonly manifests?: { readonly path: string; readonly checkMillis: number } | undefined;
 }
@@ -90,6 +93,7 @@ export class Kubelet implements PodSource {
   #pool: { readonly cidr: string; readonly pool: AddressPool } | undefined;
   #node: Node | undefined;
   #status: NodeStatus | undefined;
+  #shuttingDown = false;
 
   constructor(options: KubeletOptions) {
     const { client, runtime, clock, log, node } = options;
@@ -248,21 +252,33 @@ export class Kubelet implements PodSource {
   }
 
   /**
-   * Lets go of everything. The containers run on, unless the node shuts down: then they get
-   * `shutdownMillis` to end, and start again with the node. Idempotent.
+   * Lets go of everything. The containers run on, unless the node shuts down: then they end, group
+   * by group, and start again with the node. Idempotent.
    */
-  async close(shutdownMillis = 0): Promise<void> {
-    this.#stop.abort();
+  async close(shutdown: readonly ShutdownGroup[] = []): Promise<void> {
     this.#manifests?.close();
+    if (shutdown.length > 0) {
+      const workers = [...this.#workers.values()];
+      const pods = workers.map((worker) => ({
+        pod: worker.pod,
+        // A step that hangs, a pull for example, does not keep the node.
+        shutdown: (graceMillis: number) =>
+          Promise.race([
+            worker.shutdown(graceMillis),
+            sleep(this.#options.clock, graceMillis + kubeletLimits.graceAfterHookMillis),
+          ]),
+      }));
+      this.#health.shutDown();
+      this.#heartbeat.statusChanged();
+      this.#shuttingDown = true;
+      await endInOrder(pods, shutdown, this.#log);
+    }
+    this.#stop.abort();
     this.#static.close();
     for (const worker of this.#workers.values()) worker.close();
     await this.#events.flush();
     await Promise.all(this.#tasks);
     await this.#informers.ended();
-    if (shutdownMillis > 0) {
-      const running = this.runtime.containers().filter(({ state }) => state === "running");
-      await Promise.all(running.map(({ id }) => this.runtime.stopContainer(id, shutdownMillis)));
-    }
     await this.runtime.close();
   }
 
@@ -336,6 +352,10 @@ export class Kubelet implements PodSource {
     this.#workers.set(uid, worker);
     const ran = this.runtime.sandboxes().some((sandbox) => sandbox.uid === uid);
     const leaving = pod.metadata?.deletionTimestamp !== undefined;
+    if (!ran && this.#shuttingDown) {
+      worker.reject("NodeShutdown", "Pod was rejected as the node is shutting down.");
+      return;
+    }
     if (!ran && !leaving && worker.active) {
       const { node } = this.#options;
       const allocatable = resourceAmounts(nodeResources(node, nodeAllocatable(node)));
@@ -343,6 +363,7 @@ export class Kubelet implements PodSource {
         allocatable,
         node: this.#node ?? nodeObject(node),
         pressures: this.#health.pressures(),
+        allowedUnsafeSysctls: this.#options.allowedUnsafeSysctls,
       };
       const critical = isCritical(pod, this.#static.has(uid));
       const rejection = admit(pod, others, facts, critical);

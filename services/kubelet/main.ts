@@ -26,6 +26,8 @@ import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { addKubeletMetrics } from "./metrics.ts";
 import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
+import { groupsOf, parseGroups, type ShutdownGroup } from "./node/shutdown.ts";
+import { parseUnsafeSysctls } from "./node/sysctls.ts";
 import { chooseRuntime, runtimeFlags } from "./runtime-flags.ts";
 
 const drainMillis = 1_000;
@@ -121,15 +123,32 @@ const kubelet = program({
       default: durationText(defaultTimers.kubeletShutdown),
       help: "stop all containers with the kubelet, within this; 0s: they run on",
     },
+    "shutdown-grace-period-critical-pods": {
+      type: "string",
+      default: "0s",
+      help: "the part of it that the system's pods get, after all others",
+    },
+    "shutdown-grace-period-by-pod-priority": {
+      type: "string",
+      default: "",
+      help: "in place of both: PRIORITY=DURATION,… for pods of that priority and more",
+    },
+    "allowed-unsafe-sysctls": {
+      type: "string",
+      default: "",
+      help: "kernel parameters that pods may set beyond the safe ones; may end with *",
+    },
   },
   async start(values, log, tracing): Promise<Running> {
     const nodeName = values["node-name"] ?? values["hostname-override"];
     const dataDir = values["data-dir"] ?? values["root-dir"];
     if (nodeName === undefined) throw missing("node-name");
     if (dataDir === undefined) throw missing("data-dir");
-    const shutdownMillis = parseDuration(
-      values["shutdown-grace-period"],
-      "--shutdown-grace-period",
+    const shutdown = shutdownOf(values);
+    const shutdownMillis = shutdown.reduce((sum, { graceMillis }) => sum + graceMillis, 0);
+    const allowedUnsafeSysctls = parseUnsafeSysctls(
+      values["allowed-unsafe-sysctls"],
+      "--allowed-unsafe-sysctls",
     );
     const eviction = evictionOf(values);
     const managed = await manageCertificates(values, nodeName, log);
@@ -191,6 +210,7 @@ const kubelet = program({
       heartbeatMillis,
       eviction,
       manifests: manifestsOf(values),
+      allowedUnsafeSysctls,
       dns: {
         servers: values["cluster-dns"].split(",").filter((address) => address !== ""),
         domain: values["cluster-domain"],
@@ -243,7 +263,7 @@ const kubelet = program({
         stopping.abort();
         endMeasuring();
         await server?.drain(drainMillis);
-        await running.close(shutdownMillis);
+        await running.close(shutdown);
         client.close();
       },
     };
@@ -287,6 +307,21 @@ function evictionOf(values: {
   };
   checkSettings(settings);
   return settings;
+}
+
+/** Empty: the containers run on when the kubelet stops. Throws StatusError naming the flag. */
+function shutdownOf(values: {
+  readonly "shutdown-grace-period": string;
+  readonly "shutdown-grace-period-critical-pods": string;
+  readonly "shutdown-grace-period-by-pod-priority": string;
+}): readonly ShutdownGroup[] {
+  const byPriority = "shutdown-grace-period-by-pod-priority";
+  const groups = parseGroups(values[byPriority], `--${byPriority}`);
+  if (groups.length > 0) return groups;
+  const total = parseDuration(values["shutdown-grace-period"], "--shutdown-grace-period");
+  const critical = "shutdown-grace-period-critical-pods";
+  const criticalMillis = parseDuration(values[critical], `--${critical}`);
+  return total <= 0 && criticalMillis <= 0 ? [] : groupsOf(total, criticalMillis);
 }
 
 /** Undefined: the node has no static pods. */

@@ -166,14 +166,21 @@ describe("CRI logs", () => {
 });
 
 describe("the choice of a runtime", () => {
-  const choose = (endpoint: string | undefined, imageRoot?: string) =>
+  const choose = (endpoint: string | undefined, imageRoot?: string, size = "10Mi", files = 5) =>
     chooseRuntime(
-      { "container-runtime-endpoint": endpoint, "image-root": imageRoot },
+      {
+        ...{ "container-runtime-endpoint": endpoint, "image-root": imageRoot },
+        ...{ "container-log-max-size": size, "container-log-max-files": files },
+      },
       "/nowhere",
       silent,
     );
 
   test("a flag that makes no sense is refused by name", () => {
+    const sized = (size: string, files: number) => () => choose(undefined, undefined, size, files);
+    assert.throws(sized("x", 5), /--container-log-max-size: "x" is no quantity above 0/);
+    assert.throws(sized("0", 5), /--container-log-max-size/);
+    assert.throws(sized("1Mi", 1), /--container-log-max-files: 1 is not within 2/);
     assert.throws(
       () => choose("tcp://127.0.0.1:1"),
       /--container-runtime-endpoint "tcp:\/\/127.0.0.1:1": wanted is unix:\/\//,

@@ -358,6 +358,24 @@ describe("process runtime", () => {
     });
   });
 
+  test("programs have the OOM score that the container asks for", () =>
+    withRuntime(async (runtime) => {
+      const output = await outputOf(runtime, ["cat", "/proc/self/oom_score_adj"], {
+        oomScore: 987,
+      });
+      assert.equal(output.trim(), "987");
+    }));
+
+  test("disk that a pod takes is told by container", () =>
+    withRuntime(async (runtime) => {
+      await outputOf(runtime, ["sh", "-c", "head -c 200000 /dev/zero | tr '\\\\0' x"]);
+      const use = await runtime.diskUse?.(uid);
+      const [own] = use?.containers ?? [];
+      assert.equal(own?.name, "c");
+      assert.ok((own?.use.bytes ?? 0) >= 200_000, `${own?.use.bytes}`);
+      assert.ok((use?.shared.entries ?? 0) >= 1);
+    }));
+
   test("logs rotate and keep a bounded number of files", async () => {
     const dir = await mkdtemp(join(tmpdir(), "trireme-rotate-"));
     const path = join(dir, "log");

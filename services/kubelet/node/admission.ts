@@ -10,6 +10,7 @@ import {
   tolerates,
 } from "../../kinds/mod.ts";
 import { isCritical } from "../eviction/ranking.ts";
+import { forbiddenSysctl } from "./sysctls.ts";
 
 export interface Rejection {
   readonly reason: string;
@@ -22,17 +23,20 @@ export interface NodeFacts {
   readonly node: Node;
   /** Types of the pressures that the node is under. */
   readonly pressures: readonly string[];
+  /** Kernel parameters beyond the safe ones that pods may set. */
+  readonly allowedUnsafeSysctls?: readonly string[] | undefined;
 }
 
 /** `others` are the pods that the node has taken and that have not finished. */
 export function admit(
   pod: Pod,
   others: readonly Pod[],
-  { allocatable, node, pressures }: NodeFacts,
+  { allocatable, node, pressures, allowedUnsafeSysctls = [] }: NodeFacts,
   critical = isCritical(pod, false),
 ): Rejection | undefined {
   return (
     (critical ? undefined : underPressure(pod, pressures)) ??
+    unallowedSysctl(pod, allowedUnsafeSysctls) ??
     lackingResource(pod, others, allocatable) ??
     takenPort(pod, others) ??
     unselected(pod, node)
@@ -48,6 +52,11 @@ function underPressure(pod: Pod, pressures: readonly string[]): Rejection | unde
   if (onlyMemory && fits) return undefined;
   const message = `The node had condition: [${pressures.join(" ")}]. `;
   return { reason: "Evicted", message };
+}
+
+function unallowedSysctl(pod: Pod, allowed: readonly string[]): Rejection | undefined {
+  const message = forbiddenSysctl(pod, allowed);
+  return message === undefined ? undefined : { reason: "SysctlForbidden", message };
 }
 
 function lackingResource(

@@ -12,6 +12,7 @@ import {
   type ContainerSecurity,
 } from "../runtime/types.ts";
 import { type ConfigSource, containerEnvironment, expand, type PodFacts } from "./environment.ts";
+import { oomScoreOf } from "./oom-score.ts";
 import { millisOf, unitsOf } from "./resources.ts";
 import { mountsOf, readOnlyVolumes } from "./volumes.ts";
 
@@ -48,6 +49,7 @@ export async function containerConfig(
     mounts,
     memoryLimitBytes: memory > 0 ? memory : undefined,
     cpuLimitMillis: cpu > 0 ? cpu : undefined,
+    oomScore: oomScoreOf(pod, container, facts.nodeMemoryBytes),
     security: securityOf(pod.spec?.securityContext ?? {}, container.securityContext ?? {}),
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,

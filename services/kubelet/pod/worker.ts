@@ -51,6 +51,7 @@ export class PodWorker {
   #warned = false;
   #rejection: { reason: string; message: string } | undefined;
   #failure: Failure | undefined;
+  #shutdown: { readonly graceMillis: number; readonly done: () => void } | undefined;
   readonly #context: WorkerContext;
   readonly #log: Log;
   readonly #loop: WorkLoop;
@@ -123,6 +124,14 @@ export class PodWorker {
     this.wake();
   }
 
+  /** Ends the containers, which start again with the node. Resolves when they have ended. */
+  shutdown(graceMillis: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#shutdown = { graceMillis, done: resolve };
+      this.wake();
+    });
+  }
+
   /** Takes no notice of a pod that has ended, or is about to. */
   evict(message: string, graceMillis: number): void {
     if (this.#failure !== undefined || !this.active) return;
@@ -171,6 +180,11 @@ export class PodWorker {
   }
 
   async #sync(): Promise<void> {
+    if (this.#shutdown !== undefined) {
+      this.#probes.close();
+      if (!this.#stops.beginAll(this.#shutdown.graceMillis)) this.#shutdown.done();
+      return;
+    }
     await this.#messages.collect(this.#pod, this.#runs());
     if (this.#vanished || this.#pod.metadata?.deletionTimestamp !== undefined) {
       return this.#terminate();

@@ -118,6 +118,8 @@ export interface ContainerConfig {
   readonly mounts: readonly Mount[];
   readonly memoryLimitBytes?: number | undefined;
   readonly cpuLimitMillis?: number | undefined;
+  /** CRI `oom_score_adj`, -1000 to 1000; absent: the runtime's own. */
+  readonly oomScore?: number | undefined;
   readonly security?: ContainerSecurity | undefined;
   /** Standard input stays open for `attach`; otherwise it is /dev/null. */
   readonly stdin?: boolean | undefined;

@@ -129,7 +129,11 @@ const cpuSharesMin = 2;
 /** The kernel refuses a quota below a millisecond. */
 const cpuQuotaMin = 1_000;
 
-function resources({ cpuLimitMillis, memoryLimitBytes }: ContainerConfig): LinuxContainerResources {
+function resources({
+  cpuLimitMillis,
+  memoryLimitBytes,
+  oomScore,
+}: ContainerConfig): LinuxContainerResources {
   const cpu = cpuLimitMillis ?? 0;
   const shares = Math.max(cpuSharesMin, Math.floor((cpu * 1024) / 1000));
   return {
@@ -138,6 +142,7 @@ function resources({ cpuLimitMillis, memoryLimitBytes }: ContainerConfig): Linux
       cpuQuota: BigInt(Math.max(cpuQuotaMin, Math.floor((cpu * cpuPeriodMicros) / 1000))),
     }),
     cpuShares: BigInt(shares),
+    ...(oomScore !== undefined && { oomScoreAdj: BigInt(oomScore) }),
     ...(memoryLimitBytes !== undefined && {
       memoryLimitInBytes: BigInt(Math.floor(memoryLimitBytes)),
     }),

@@ -55,6 +55,7 @@ export interface CriRuntimeOptions {
   readonly imageRoot?: string | undefined;
   readonly log: Log;
   readonly logBytesMax?: number | undefined;
+  readonly logFilesMax?: number | undefined;
   readonly rotateMillis?: number | undefined;
 }
 
@@ -266,7 +267,8 @@ class CriRuntime implements ContainerRuntime {
     if (known === undefined) return;
     await ifThere(call(this.#connection.runtime, "removeContainer", { containerId: id }, acting));
     const path = this.#logPath(known);
-    for (const file of [path, ...rotatedNames(path)]) await rm(file, { force: true });
+    const rotated = rotatedNames(path, this.#options.logFilesMax);
+    for (const file of [path, ...rotated]) await rm(file, { force: true });
     this.#cache.dropContainer(id);
   }
 
@@ -429,7 +431,7 @@ class CriRuntime implements ContainerRuntime {
   }
 
   async #rotate(containerId: string, path: string): Promise<void> {
-    const names = [path, ...rotatedNames(path)];
+    const names = [path, ...rotatedNames(path, this.#options.logFilesMax)];
     for (let index = names.length - 2; index >= 0; index--) {
       const [from = "", to = ""] = [names[index], names[index + 1]];
       await rename(from, to).catch((error: unknown) => {
@@ -449,6 +451,6 @@ async function ifThere(answer: Promise<unknown>): Promise<void> {
   }
 }
 
-function rotatedNames(path: string): readonly string[] {
-  return Array.from({ length: logLimits.filesMax - 1 }, (_, index) => `${path}.${index + 1}`);
+function rotatedNames(path: string, filesMax: number = logLimits.filesMax): readonly string[] {
+  return Array.from({ length: filesMax - 1 }, (_, index) => `${path}.${index + 1}`);
 }

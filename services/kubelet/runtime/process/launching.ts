@@ -104,6 +104,7 @@ export async function prepareLaunch(
     workingDir,
     command: ["path" in program ? program.path : name, ...args],
     cgroups: record.cgroups,
+    oomScore: config.oomScore,
     namespace,
     identity: identityArguments(security, able.root),
     stdin: config.stdin ?? false,

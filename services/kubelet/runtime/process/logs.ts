@@ -30,9 +30,10 @@ export async function sizeOf(path: string): Promise<number> {
 export async function rotateLog(
   path: string,
   bytesMax: number = logLimits.fileBytesMax,
+  filesMax: number = logLimits.filesMax,
 ): Promise<boolean> {
   if ((await sizeOf(path)) <= bytesMax) return false;
-  for (let index = logLimits.filesMax - 2; index >= 1; index--) {
+  for (let index = filesMax - 2; index >= 1; index--) {
     await rename(`${path}.${index}`, `${path}.${index + 1}`).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     });

@@ -65,6 +65,7 @@ export interface ProcessRuntimeOptions {
   /** Absent: probed by `load`. */
   readonly capabilities?: Capabilities | undefined;
   readonly logBytesMax?: number | undefined;
+  readonly logFilesMax?: number | undefined;
   readonly rotateMillis?: number | undefined;
 }
 
@@ -396,7 +397,8 @@ class ProcessRuntime implements ContainerRuntime {
     const bytesMax = this.#options.logBytesMax ?? logLimits.fileBytesMax;
     for (const container of this.#containers.values()) {
       try {
-        if (await rotateLog(container.logPath, bytesMax)) await container.logTimes.reset();
+        const rotated = await rotateLog(container.logPath, bytesMax, this.#options.logFilesMax);
+        if (rotated) await container.logTimes.reset();
       } catch (error) {
         this.#log.error("could not rotate a container's log", { id: container.record.id, error });
       }

@@ -19,6 +19,8 @@ export interface ShimPlan {
   /** Resolved program, then arguments. */
   readonly command: readonly string[];
   readonly cgroups: readonly string[];
+  /** Undefined: that of the kubelet. */
+  readonly oomScore: number | undefined;
   /** Undefined: the container shares the machine's mounts and hostname. */
   readonly namespace: NamespacePlan | undefined;
   /** `setpriv` arguments; empty: stay who we are. */
@@ -70,6 +72,10 @@ export function shimScript(plan: ShimPlan): string {
     "(",
     "  exec 1>&4 2>&4 4>&-",
     ...(plan.stdin ? ["  exec 0< stdin"] : []),
+    ...(plan.oomScore === undefined
+      ? []
+      : // Making a process safer than its parent may be denied, in a container for example.
+        [`  { printf '%s' ${plan.oomScore} > /proc/self/oom_score_adj; } 2> /dev/null || :`]),
     ...plan.cgroups.map((dir) => `  printf 0 > ${shellWord(`${dir}/cgroup.procs`)}`),
     "  read -r stat < /proc/self/stat && printf '%s\\n' \"$stat\" > child",
     ...enter.map((line) => `  ${line}`),
