@@ -23,7 +23,7 @@ import { createAuthority, startApiserver } from "../../services/apiserver/mod.ts
 import { openStore, type StoreFlags } from "../../services/apiserver/open-store.ts";
 import { startEtcd } from "../bench/store/clusters.ts";
 import { Processes } from "../bench/store/processes.ts";
-import { storeContract } from "../contract/store.ts";
+import { storeContract } from "../contract/store/mod.ts";
 import { type Face, openFace } from "../etcd/support.ts";
 import { freePorts } from "../ports.ts";
 import { eventually, memoryLog } from "../rpc/helpers.ts";

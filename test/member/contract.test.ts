@@ -1,7 +1,7 @@
 /** Members keep the store's promises: simulated ones, and real ones on their threads. */
 import { after } from "node:test";
 import type { Store } from "../../ha/store/mod.ts";
-import { storeContract } from "../contract/store.ts";
+import { storeContract } from "../contract/store/mod.ts";
 import { openRealCluster, type RealCluster } from "./real-cluster.ts";
 import { SimulatedCluster } from "./simulated-cluster.ts";
 

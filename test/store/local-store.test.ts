@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultWatchLimits, openLocalStore } from "../../ha/store/mod.ts";
-import { storeContract } from "../contract/store.ts";
+import { storeContract } from "../contract/store/mod.ts";
 import { bytes, does, put, text } from "./harness.ts";
 import { MemoryDisk, memoryRuntime } from "./memory-runtime.ts";
 
