@@ -1,6 +1,6 @@
-/** The whole server over TLS, with grpc-js as client; and who may do what. */
+/** The whole server over TLS, with grpc-js as client. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -27,21 +27,15 @@ import {
   WriteOptions,
 } from "../../proto/gen/meta.ts";
 import { NodeLivenessesClient } from "../../proto/gen/node.ts";
-import { authorize } from "../../services/apiserver/auth/authorize.ts";
-import { nodeAuthorizer } from "../../services/apiserver/auth/node-authorizer.ts";
-import { NodeGraph } from "../../services/apiserver/auth/node-graph.ts";
-import { defaultAuthorizers } from "../../services/apiserver/auth/rbac/default-authorizers.ts";
 import {
   type Apiserver,
   type Authority,
   createAuthority,
-  ensureClusterPki,
   type KeyPair,
   startApiserver,
 } from "../../services/apiserver/mod.ts";
-import { checkCertificate } from "../../services/apiserver/pki/key-pair.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
-import { fails, kind, quietLog, until } from "./harness.ts";
+import { fails, quietLog, until } from "./harness.ts";
 
 let directory: string;
 let authority: Authority;
@@ -331,88 +325,6 @@ test("logs say what stands in their way", async () => {
   await fails(first, "invalidArgument", "pod q does not have a host assigned");
   const bad = serverStreamIterable(pods, "logs", { ...at, name: "q", container: "x" }).next();
   await fails(bad, "invalidArgument", "container x is not valid for pod q");
-});
-
-test("the default roles and the node authorizer", () => {
-  const bound = {
-    metadata: { name: "mine", namespace: "default" },
-    spec: {
-      nodeName: "n1",
-      volumes: [{ name: "v", secret: { secretName: "s" } }],
-      containers: [{ name: "c", envFrom: [{ configMapRef: { name: "cm" } }] }],
-    },
-  };
-  const elsewhere = {
-    metadata: { name: "e", namespace: "default" },
-    spec: { nodeName: "n2", imagePullSecrets: [{ name: "other" }] },
-  };
-  const graph = new NodeGraph();
-  for (const document of [elsewhere, bound]) graph.pods.added({ document });
-  const authorizers = [...defaultAuthorizers(), nodeAuthorizer(graph)];
-  const node = "system:node:n1";
-  const rows: [user: string, verb: string, resource: string, name: string, allowed: boolean][] = [
-    ["system:kube-scheduler", "create", "pods/binding", "p", true],
-    ["system:kube-scheduler", "create", "pods", "", false],
-    ["system:kube-scheduler", "update", "leases", "scheduler", true],
-    ["system:kube-controller-manager", "delete", "pods", "p", true],
-    ["system:kube-proxy", "watch", "services", "", true],
-    ["system:kube-proxy", "update", "services", "s", false],
-    ["trireme:balancer", "list", "pods", "", false],
-    [node, "get", "pods", "mine", true],
-    [node, "get", "pods", "other", false],
-    [node, "update", "pods/status", "mine", true],
-    [node, "list", "pods", "", false],
-    [node, "update", "nodes/status", "n1", true],
-    [node, "update", "nodes/status", "n2", false],
-    [node, "get", "secrets", "s", true],
-    [node, "get", "secrets", "other", false],
-    [node, "list", "secrets", "", false],
-    [node, "get", "configmaps", "cm", true],
-    [node, "get", "configmaps", "s", false],
-    [node, "get", "serviceaccounts", "default", true],
-    [node, "get", "serviceaccounts", "builder", false],
-    [node, "update", "secrets", "s", false],
-  ];
-  for (const [name, verb, resource, object, allowed] of rows) {
-    const [plural = "", subresource = ""] = resource.split("/");
-    const groups = name === node ? ["system:nodes"] : [];
-    const check = () =>
-      authorize(authorizers, {
-        user: { name, groups },
-        verb,
-        group: kind(plural).group,
-        resource: plural,
-        subresource,
-        namespace: "default",
-        name: object,
-        fieldSelector: "",
-        path: "",
-      });
-    if (allowed) assert.doesNotThrow(check, `${name} ${verb} ${resource}`);
-    else assert.throws(check, /is forbidden: User/, `${name} ${verb} ${resource}`);
-  }
-});
-
-test("PKI: made once, private, with clear errors", async () => {
-  const folder = join(directory, "pki");
-  const layout = { masters: ["m0"], nodes: ["n1"], hosts: ["127.0.0.1", "localhost"] };
-  const first = await ensureClusterPki(folder, layout);
-  const second = await ensureClusterPki(folder, layout);
-  assert.equal(second.authority.cert, first.authority.cert);
-  const admin = first.files["admin"];
-  assert.ok(admin);
-  assert.equal((await stat(admin.key)).mode & 0o777, 0o600);
-  const later = Date.now() + 400 * 86_400_000;
-  const { readFile } = await import("node:fs/promises");
-  const pem = await readFile(admin.cert, "utf8");
-  assert.throws(
-    () => checkCertificate(admin.cert, pem, later),
-    /admin\.crt holds a certificate that expired on/,
-  );
-  await writeFile(admin.cert, "nonsense");
-  await assert.rejects(ensureClusterPki(folder, layout), /admin\.crt holds no certificate in PEM/);
-  await rm(admin.cert);
-  await assert.rejects(ensureClusterPki(folder, layout), /admin\.crt is missing although/);
 });
 
 test("typed writes with fields that the contract does not know: Strict, Warn and Ignore", async () => {
