@@ -6,7 +6,7 @@
 #   PATH="$(bash .ci/foreign.sh):$PATH"
 #
 # etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load,
-# haproxy and chromium from the system's own suite, unless the system has them; h2spec, grpc-go's
+# haproxy, nft, conntrack and chromium from the system's own suite, unless the system has them; h2spec, grpc-go's
 # interop client, the checker of Envoy's configuration, the checks of Kubernetes' own clients, helm,
 # buf and the generators of Go code are built with Go; Python gets an environment of its own with
 # gRPC's packages and generator.
@@ -140,6 +140,22 @@ FONTS
     "$root/fonts.conf" "$libraries" "$root/usr/lib/chromium/chromium" >"$bin/chromium"
   chmod 755 "$bin/chromium"
 fi
+
+# Programs with the libraries that they need, run from a folder of their own.
+for pair in nft:nftables conntrack:conntrack; do
+  program=${pair%%:*}
+  if command -v "$program" >/dev/null || [ -x "$bin/$program" ]; then continue; fi
+  say "$program"
+  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  rm -rf "$work/root"
+  packages --whole "$suite" "${pair#*:}"
+  mkdir -p "$folder/netfilter"
+  find "$work/root" -name '*.so*' -exec cp -a {} "$folder/netfilter" \;
+  install "$work/root/usr/sbin/$program" "$folder/netfilter/$program"
+  printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' \
+    "$folder/netfilter" "$folder/netfilter/$program" >"$bin/$program"
+  chmod 755 "$bin/$program"
+done
 
 if ! command -v h2spec >/dev/null && ! [ -x "$bin/h2spec" ]; then
   if command -v go >/dev/null; then

@@ -1,8 +1,10 @@
 /** Chooses endpoints for connections: round robin, or the client's own with affinity. */
+import { BlockList, isIPv6 } from "node:net";
 import type { NodeOfAddress } from "./addresses.ts";
 import type { AffinityTable } from "./affinity.ts";
+import { type Target, targetKey } from "./endpoints.ts";
 import { proxyLimits } from "./limits.ts";
-import { type Rule, type Target, targetKey } from "./rules.ts";
+import type { Rule } from "./rules.ts";
 
 export interface BalanceContext {
   readonly affinity: AffinityTable;
@@ -12,6 +14,7 @@ export interface BalanceContext {
 export class Balance {
   #rule: Rule;
   #next: number;
+  #allowed: BlockList | undefined;
   readonly #context: BalanceContext;
 
   /** `start` spreads proxies of several nodes over the endpoints. */
@@ -19,10 +22,12 @@ export class Balance {
     this.#rule = rule;
     this.#next = start;
     this.#context = context;
+    this.#allowed = allowedBy(rule);
   }
 
   update(rule: Rule): void {
     this.#rule = rule;
+    this.#allowed = allowedBy(rule);
   }
 
   has(target: Target): boolean {
@@ -35,8 +40,12 @@ export class Balance {
     return this.#rule.perClientNode && this.#context.nodeOfAddress(client) === undefined;
   }
 
-  /** Endpoints in the order to try them; none: the client's node has no endpoint of its own. */
+  /**
+   * Endpoints in the order to try them; none: the client's node has no endpoint of its own, or the
+   * client may not connect.
+   */
   order(client: string, now: number): readonly Target[] {
+    if (this.#allowed?.check(client, isIPv6(client) ? "ipv6" : "ipv4") === false) return [];
     const { affinityKey, affinitySeconds } = this.#rule;
     const targets = this.#reachable(client);
     if (affinitySeconds === undefined) {
@@ -64,4 +73,15 @@ export class Balance {
     const node = this.#context.nodeOfAddress(client);
     return node === undefined ? targets : targets.filter((target) => target.node === node);
   }
+}
+
+/** Undefined: everyone is. */
+function allowedBy({ sourceRanges }: Rule): BlockList | undefined {
+  if (sourceRanges === undefined) return undefined;
+  const list = new BlockList();
+  for (const range of sourceRanges) {
+    const [base = "", bits = ""] = range.split("/");
+    list.addSubnet(base, Number(bits), isIPv6(base) ? "ipv6" : "ipv4");
+  }
+  return list;
 }

@@ -5,7 +5,8 @@
  */
 import { createServer, type Server } from "node:http";
 import type { Log } from "../../ha/runtime/types.ts";
-import type { Endpoints, Service } from "../../proto/gen/core.ts";
+import type { Service } from "../../proto/gen/core.ts";
+import type { EndpointSlice } from "../../proto/gen/discovery.ts";
 
 export interface HealthCheck {
   readonly port: number;
@@ -18,25 +19,25 @@ export interface HealthCheck {
 /** By port; of two services with one port the first name wins. */
 export function desiredHealthChecks(
   services: readonly Service[],
-  endpoints: readonly Endpoints[],
+  slicesOf: (service: Service) => readonly EndpointSlice[],
   nodesAtAddress: ReadonlySet<string>,
 ): ReadonlyMap<number, HealthCheck> {
-  const nameOf = ({ metadata }: Service | Endpoints) => `${metadata?.namespace}/${metadata?.name}`;
-  const byName = new Map(endpoints.map((one) => [nameOf(one), one]));
+  const nameOf = ({ metadata }: Service) => `${metadata?.namespace}/${metadata?.name}`;
   const checks = new Map<number, HealthCheck>();
   for (const service of services.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))) {
     const { spec, metadata } = service;
     const port = spec?.healthCheckNodePort;
     const isLocal = spec?.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local";
     if (!isLocal || !port || checks.has(port)) continue;
-    const addresses = (byName.get(nameOf(service))?.subsets ?? [])
-      .flatMap((subset) => subset.addresses ?? [])
+    const ready = slicesOf(service)
+      .flatMap(({ endpoints = [] }) => endpoints)
+      .filter(({ conditions }) => conditions?.ready !== false)
       .filter(({ nodeName }) => nodeName !== undefined && nodesAtAddress.has(nodeName));
     checks.set(port, {
       port,
       namespace: metadata?.namespace ?? "",
       name: metadata?.name ?? "",
-      localEndpoints: new Set(addresses.map(({ ip }) => ip)).size,
+      localEndpoints: new Set(ready.map(({ addresses: [first] = [] }) => first)).size,
     });
   }
   return checks;

@@ -1,24 +1,31 @@
 /** Joins the informers to the proxy: any change recomputes all rules, at most once a turn. */
 import { processMetrics } from "../../ha/runtime/metrics.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
-import type { Node } from "../../proto/gen/core.ts";
+import type { Node, Service } from "../../proto/gen/core.ts";
+import type { EndpointSlice } from "../../proto/gen/discovery.ts";
 import {
   createEventRecorder,
   type EventRecorder,
   InformerFactory,
+  keyOf,
   type TriremeClient,
 } from "../client/mod.ts";
 import { ClusterDns } from "../dns/mod.ts";
 import { type NodeOfAddress, nodeOfAddress } from "./addresses.ts";
 import { AffinityTable } from "./affinity.ts";
 import { desiredHealthChecks, HealthCheckServers } from "./health-checks.ts";
-import { Peers } from "./peers.ts";
-import { ServiceProxy } from "./proxy.ts";
-import { desiredRules, type RuleScope } from "./rules.ts";
+import type { Mode } from "./mode.ts";
+import { runProgram } from "./nftables/mod.ts";
+import { NftablesMode } from "./nftables/mode.ts";
+import { RouteMemory } from "./routes.ts";
+import { UserspaceMode } from "./userspace.ts";
 
 export interface KubeProxyOptions {
   readonly client: TriremeClient;
   readonly nodeName: string;
+  readonly mode: "userspace" | "nftables";
+  /** Range of the cluster's pods, for nftables; absent: unknown. */
+  readonly clusterRange?: string | undefined;
   /** Address of NodePorts. */
   readonly nodeIP: string;
   /** The UDP port by which the proxies of this machine know of each other. */
@@ -40,10 +47,9 @@ export class KubeProxy {
   readonly #options: KubeProxyOptions;
   readonly #informers: InformerFactory;
   readonly #events: EventRecorder;
-  readonly #proxy: ServiceProxy;
+  readonly #mode: Mode;
+  readonly #routes = new RouteMemory();
   readonly #healthChecks: HealthCheckServers;
-  readonly #peers: Peers;
-  readonly #affinity: AffinityTable;
   readonly #dns: ClusterDns | undefined;
   #nodeOf: NodeOfAddress = () => undefined;
   readonly #stop = new AbortController();
@@ -74,53 +80,65 @@ export class KubeProxy {
     });
     this.#dns = dnsOf(options, this.#informers);
     this.#healthChecks = new HealthCheckServers(options.nodeIP, log);
-    this.#affinity = new AffinityTable((entry) => this.#peers.tell(entry));
-    this.#peers = new Peers({
-      nodeName,
-      nodeIP: options.nodeIP,
-      port: options.peerPort,
-      instance: options.instance,
-      clock,
-      log,
-      changed: () => this.#changed(),
-      learned: (entry) => this.#affinity.learn(entry, clock.monotonicMillis()),
-      known: () => this.#affinity.entries(),
+    this.#mode = options.mode === "nftables" ? this.#nftables() : this.#userspace();
+  }
+
+  #nftables(): Mode {
+    const { clock, log, nodeName, nodeIP, clusterRange, dns } = this.#options;
+    return new NftablesMode({
+      run: runProgram,
+      ...{ clock, log, nodeName, clusterRange },
+      nodePortAddresses: [nodeIP],
+      ownAddresses: dns === undefined || dns.address === "" ? [] : [dns.address],
     });
-    this.#proxy = new ServiceProxy({
-      clock,
-      log,
-      context: { affinity: this.#affinity, nodeOfAddress: (address) => this.#nodeOf(address) },
-      random: options.random,
-      bindFailed: (rule, message) => {
-        const service = this.#services().lister.get(rule.service, rule.namespace);
-        if (service === undefined) return;
-        const about = { ...service, apiVersion: "v1", kind: "Service" };
-        const text = `kube-proxy on ${nodeName} cannot listen on ${rule.key}: ${message}`;
-        this.#events.event(about, "Warning", "FailedToBind", text);
+  }
+
+  #userspace(): Mode {
+    const { clock, log, nodeName, nodeIP, random, ...options } = this.#options;
+    const affinity = new AffinityTable((entry) => mode.tellAffinity(entry));
+    const mode = new UserspaceMode({
+      peers: {
+        ...{ nodeName, nodeIP, clock, log },
+        port: options.peerPort,
+        instance: options.instance,
+        changed: () => this.#changed(),
+        learned: (entry) => affinity.learn(entry, clock.monotonicMillis()),
+        known: () => affinity.entries(),
+      },
+      proxy: {
+        ...{ clock, log, random },
+        context: { affinity, nodeOfAddress: (address) => this.#nodeOf(address) },
+        bindFailed: (rule, message) => {
+          const service = this.#services().lister.get(rule.service, rule.namespace);
+          if (service === undefined) return;
+          const about = { ...service, apiVersion: "v1", kind: "Service" };
+          const text = `kube-proxy on ${nodeName} cannot listen on ${rule.key}: ${message}`;
+          this.#events.event(about, "Warning", "FailedToBind", text);
+        },
       },
     });
+    return mode;
   }
 
   /** Resolves once services and endpoints are known; never, while there is no API. */
   async start(): Promise<void> {
     const { signal } = this.#stop;
     const services = this.#services();
-    const endpoints = this.#endpoints();
+    const slices = this.#slices();
+    slices.addIndex(serviceIndex, (slice) => [serviceOf(slice)]);
     const nodes = this.#informers.informer("Node");
     this.#informers.start(signal);
-    await this.#peers.start().catch((error: unknown) => {
-      const { log, peerPort: port } = this.#options;
-      log.warn("other proxies of this machine are not seen", { port, error });
-    });
-    await Promise.all([services, endpoints, nodes].map((each) => each.whenSynced(signal)));
+    await this.#mode.start();
+    await Promise.all([services, slices, nodes].map((each) => each.whenSynced(signal)));
     if (signal.aborted) return;
     this.#synced = true;
     // Before both are known, nothing is listened on: half the truth would refuse connections.
     const changed = () => this.#changed();
     services.addHandlers({ added: changed, updated: changed, deleted: changed });
-    endpoints.addHandlers({ added: changed, updated: changed, deleted: changed });
+    slices.addHandlers({ added: changed, updated: changed, deleted: changed });
     const readdressed = () => {
       this.#nodeOf = nodeOfAddress(nodes.lister.list());
+      this.#changed();
     };
     nodes.addHandlers({
       added: readdressed,
@@ -135,10 +153,9 @@ export class KubeProxy {
 
   async close(): Promise<void> {
     this.#stop.abort();
-    this.#peers.close();
     this.#dns?.close();
     await this.#applying;
-    this.#proxy.close();
+    await this.#mode.close();
     this.#healthChecks.close();
     await this.#events.flush();
     await this.#informers.ended();
@@ -148,8 +165,12 @@ export class KubeProxy {
     return this.#informers.informer("Service");
   }
 
-  #endpoints() {
-    return this.#informers.informer("Endpoints");
+  #slices() {
+    return this.#informers.informer("EndpointSlice");
+  }
+
+  #slicesOf(service: Service): readonly EndpointSlice[] {
+    return this.#slices().lister.byIndex(serviceIndex, keyOf(service));
   }
 
   #changed(): void {
@@ -164,18 +185,16 @@ export class KubeProxy {
   async #apply(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     const services = this.#services().lister.list();
-    const endpoints = this.#endpoints().lister.list();
-    const { nodeIP } = this.#options;
-    const scope: RuleScope = {
-      nodeIP,
-      nodesHere: this.#peers.nodes(),
-      nodesAtAddress: this.#peers.nodes(nodeIP),
-    };
+    const routes = services.flatMap((service) =>
+      this.#routes.routes(keyOf(service), service, this.#slicesOf(service)),
+    );
+    this.#routes.keep(new Set(services.map(keyOf)));
+    const nodes = this.#informers.informer("Node").lister;
     try {
-      await this.#proxy.apply(desiredRules(services, endpoints, scope));
-      await this.#proxy.setStandingIn(this.#peers.standingIn);
-      await this.#dns?.setStandingIn(this.#peers.standingIn);
-      const checks = desiredHealthChecks(services, endpoints, scope.nodesAtAddress);
+      await this.#mode.apply(routes, (node) => nodes.get(node)?.metadata?.labels?.[zoneLabel]);
+      await this.#dns?.setStandingIn(this.#mode.standingIn);
+      const slicesOf = (service: Service) => this.#slicesOf(service);
+      const checks = desiredHealthChecks(services, slicesOf, this.#mode.nodesAtAddress);
       await this.#healthChecks.apply(checks);
     } catch (error) {
       this.#options.log.error("the rules could not be applied", { error });
@@ -191,7 +210,14 @@ function dnsOf(
   return new ClusterDns({ informers, clock, log, metrics: processMetrics, port: 53, ...dns });
 }
 
-/** The fields of a node from which an address's node follows. */
-function addressing({ spec, status }: Node): string {
-  return JSON.stringify([spec?.podCIDR, status?.addresses]);
+const zoneLabel = "topology.kubernetes.io/zone";
+const serviceIndex = "service of the slice";
+
+function serviceOf({ metadata }: EndpointSlice): string {
+  return `${metadata?.namespace}/${metadata?.labels?.["kubernetes.io/service-name"] ?? ""}`;
+}
+
+/** The fields of a node from which an address's node and the node's zone follow. */
+function addressing({ metadata, spec, status }: Node): string {
+  return JSON.stringify([spec?.podCIDR, status?.addresses, metadata?.labels?.[zoneLabel]]);
 }

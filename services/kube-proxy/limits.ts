@@ -17,6 +17,8 @@ export const proxyLimits = {
   bindRetryFirstMillis: 1_000,
   bindRetryCeilingMillis: 30_000,
   affinitySecondsDefault: 10_800,
+  /** How long a chain that nothing leads to stays, for packets that are still in it. */
+  emptyChainMillis: 1_000,
   /** Between the beats by which the proxies of a machine know of each other; see `peers.ts`. */
   beatMillis: 100,
   /** With more proxies than this on a machine each beats less often, so that all do not cost more. */

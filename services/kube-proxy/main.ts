@@ -1,5 +1,6 @@
 /** The service proxy of one node as a program. */
 import { randomUUID } from "node:crypto";
+import { isIPv4 } from "node:net";
 import { hostname } from "node:os";
 import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
@@ -7,8 +8,10 @@ import { metricsFlags, serveMetrics } from "../../ha/runtime/production/metrics-
 import { program, type Running } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { announceTimers } from "../../ha/runtime/timers.ts";
+import type { Log } from "../../ha/runtime/types.ts";
 import { clientFlags, connectByFlags } from "../client/mod.ts";
 import { KubeProxy } from "./kube-proxy.ts";
+import { nftObstacle, runProgram } from "./nftables/mod.ts";
 
 const kubeProxy = program({
   name: "kube-proxy",
@@ -17,7 +20,17 @@ const kubeProxy = program({
     ...clientFlags,
     ...metricsFlags,
     "hostname-override": { type: "string", help: "name of the node; default: the host's name" },
-    "proxy-mode": { type: "string", default: "userspace", help: "userspace" },
+    "proxy-mode": {
+      type: "string",
+      default: "userspace",
+      help:
+        "userspace, nftables (needs root and the program nft; for a node with a network of its " +
+        "own) or auto: nftables where it works",
+    },
+    "cluster-cidr": {
+      type: "string",
+      help: "range of the pods' addresses; nftables masks other clients of services",
+    },
     "bind-address": {
       type: "string",
       default: "127.0.0.1",
@@ -41,12 +54,7 @@ const kubeProxy = program({
     },
   },
   async start(values, log, tracing): Promise<Running> {
-    if (values["proxy-mode"] !== "userspace") {
-      throw new StatusError(
-        Code.invalidArgument,
-        `--proxy-mode: "${values["proxy-mode"]}" is not supported; there is userspace`,
-      );
-    }
+    const mode = await modeOf(values["proxy-mode"], log);
     const nodeName = values["hostname-override"] ?? hostname();
     const client = await connectByFlags(values, `kube-proxy-${nodeName}`, log, {
       program: "kube-proxy",
@@ -58,6 +66,8 @@ const kubeProxy = program({
       random: Math.random,
       log,
       nodeName,
+      mode,
+      clusterRange: rangeOf(values["cluster-cidr"]),
       nodeIP: values["bind-address"],
       peerPort: values["peer-port"],
       instance: randomUUID(),
@@ -89,5 +99,30 @@ const kubeProxy = program({
     };
   },
 });
+
+/** Throws a StatusError when the mode is unknown, or does not work here. */
+async function modeOf(text: string, log: Log): Promise<"userspace" | "nftables"> {
+  if (text === "userspace") return text;
+  if (text !== "nftables" && text !== "auto") {
+    throw refused(`--proxy-mode: "${text}" is not one of userspace, nftables, auto`);
+  }
+  const obstacle = await nftObstacle(runProgram);
+  if (obstacle === undefined) return "nftables";
+  if (text === "nftables") throw refused(`--proxy-mode nftables: ${obstacle}`);
+  log.info("services are proxied in userspace", { reason: obstacle });
+  return "userspace";
+}
+
+/** Throws a StatusError when it is no range of IPv4 addresses. */
+function rangeOf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const [base = "", bits = ""] = text.split("/");
+  if (isIPv4(base) && /^\d{1,2}$/.test(bits) && Number(bits) <= 32) return text;
+  throw refused(`--cluster-cidr: "${text}" is no range of IPv4 addresses, such as 10.244.0.0/16`);
+}
+
+function refused(message: string): StatusError {
+  return new StatusError(Code.invalidArgument, message);
+}
 
 export { kubeProxy as program };

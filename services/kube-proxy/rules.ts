@@ -1,6 +1,6 @@
 /**
  * On which addresses a proxy listens, and to which endpoints connections go: pure functions of
- * Services and Endpoints.
+ * the services' routes.
  *
  * Several nodes may share a machine, and then their proxies share every address. A connection is
  * treated alike whichever proxy gets it, so a policy `Local` is decided by where it comes from:
@@ -9,15 +9,15 @@
  *   from the machine, which is all of its nodes at once;
  * - external traffic to a node's address goes to endpoints of the nodes that have this address.
  */
-import type { Endpoints, Service, ServicePort } from "../../proto/gen/core.ts";
+import {
+  clusterTargets,
+  localTargets,
+  localTargetsOfEach,
+  type Place,
+  type Target,
+} from "./endpoints.ts";
 import { proxyLimits } from "./limits.ts";
-
-export interface Target {
-  readonly ip: string;
-  readonly port: number;
-  /** The node it is on, if that is known. */
-  readonly node?: string | undefined;
-}
+import type { Route } from "./routes.ts";
 
 export interface Rule {
   /** `TCP 127.32.0.10:80`: unique, since two services never share an address and port. */
@@ -25,10 +25,12 @@ export interface Rule {
   readonly protocol: "TCP" | "UDP";
   readonly ip: string;
   readonly port: number;
-  /** Ready endpoints, in order, without duplicates; never empty: nothing listens without any. */
+  /** Endpoints in order, without duplicates; never empty: nothing listens without any. */
   readonly targets: readonly Target[];
   /** internalTrafficPolicy Local: a client whose node is known gets endpoints of that node only. */
   readonly perClientNode: boolean;
+  /** Ranges of the clients that may connect; undefined: all may. */
+  readonly sourceRanges: readonly string[] | undefined;
   /** ClientIP affinity; undefined: none. */
   readonly affinitySeconds: number | undefined;
   /** Namespace, name and port name: a client's affinity is the same on every address of these. */
@@ -45,20 +47,20 @@ export interface RuleScope {
   readonly nodesHere: ReadonlySet<string>;
   /** Those of them that share `nodeIP`. */
   readonly nodesAtAddress: ReadonlySet<string>;
+  readonly place: Place;
+  /** Whether the machine has the address, so that it can be listened on. */
+  readonly isOwn: (address: string) => boolean;
 }
 
-/** Every rule by key. Two services that claim the same address and port: the older name wins. */
+/** Every rule by key. Two services that claim the same address and port: the first name wins. */
 export function desiredRules(
-  services: readonly Service[],
-  endpoints: readonly Endpoints[],
+  routes: readonly Route[],
   scope: RuleScope,
 ): ReadonlyMap<string, Rule> {
-  const nameOf = (object: Service | Endpoints) =>
-    `${object.metadata?.namespace ?? ""}/${object.metadata?.name ?? ""}`;
-  const byName = new Map(endpoints.map((one) => [nameOf(one), one]));
+  const nameOf = ({ namespace, service }: Route) => `${namespace}/${service}`;
   const rules = new Map<string, Rule>();
-  for (const service of services.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))) {
-    for (const rule of rulesOf(service, byName.get(nameOf(service)), scope)) {
+  for (const route of routes.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))) {
+    for (const rule of rulesOf(route, scope)) {
       if (rules.size >= proxyLimits.listenersMax) return rules;
       if (!rules.has(rule.key)) rules.set(rule.key, rule);
     }
@@ -66,85 +68,49 @@ export function desiredRules(
   return rules;
 }
 
-function rulesOf(
-  service: Service,
-  endpoints: Endpoints | undefined,
-  scope: RuleScope,
-): readonly Rule[] {
-  const { metadata, spec } = service;
-  const clusterIP = spec?.clusterIP ?? "";
-  if (spec?.type === "ExternalName" || clusterIP === "" || clusterIP === "None") return [];
-  const affinitySeconds =
-    spec?.sessionAffinity === "ClientIP"
-      ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? proxyLimits.affinitySecondsDefault)
-      : undefined;
+function rulesOf(route: Route, scope: RuleScope): readonly Rule[] {
+  const { namespace, service, portName, protocol, endpoints, affinitySeconds } = route;
+  // SCTP has no userspace proxy.
+  if (protocol === "SCTP") return [];
   const rules: Rule[] = [];
-  for (const port of spec?.ports ?? []) {
-    const protocol = port.protocol ?? "TCP";
-    // SCTP has no userspace proxy.
-    if ((protocol !== "TCP" && protocol !== "UDP") || port.port === undefined) continue;
-    const portName = port.name ?? "";
-    const add = (ip: string, number: number, nodes: Nodes, perClientNode = false) => {
-      const targets = targetsOf(endpoints, port, nodes);
-      if (targets.length === 0) return;
-      rules.push({
-        key: `${protocol} ${ip}:${number}`,
-        protocol,
-        ip,
-        port: number,
-        targets,
-        perClientNode,
-        affinitySeconds,
-        affinityKey: `${metadata?.namespace}/${metadata?.name}:${portName}`,
-        namespace: metadata?.namespace ?? "",
-        service: metadata?.name ?? "",
-      });
-    };
-    const isInternalLocal = spec?.internalTrafficPolicy === "Local";
-    add(clusterIP, port.port, isInternalLocal ? scope.nodesHere : undefined, isInternalLocal);
-    const isExternalLocal = spec?.externalTrafficPolicy === "Local";
-    for (const ip of spec?.externalIPs ?? []) {
-      add(ip, port.port, isExternalLocal ? scope.nodesHere : undefined);
-    }
-    if (isExposed(service) && port.nodePort) {
-      add(scope.nodeIP, port.nodePort, isExternalLocal ? scope.nodesAtAddress : undefined);
-    }
+  const add = (
+    ip: string,
+    port: number,
+    targets: readonly Target[],
+    more: Partial<Pick<Rule, "perClientNode" | "sourceRanges">> = {},
+  ) => {
+    if (targets.length === 0) return;
+    rules.push({
+      key: `${protocol} ${ip}:${port}`,
+      protocol,
+      ip,
+      port,
+      targets,
+      perClientNode: false,
+      sourceRanges: undefined,
+      affinitySeconds,
+      affinityKey: `${namespace}/${service}:${portName}`,
+      namespace,
+      service,
+      ...more,
+    });
+  };
+  const { nodesHere, nodesAtAddress, nodeIP, place, isOwn } = scope;
+  const all = clusterTargets(endpoints, place);
+  if (route.internalLocal) {
+    const own = localTargetsOfEach(endpoints, nodesHere);
+    add(route.clusterIP, route.port, own, { perClientNode: true });
+  } else add(route.clusterIP, route.port, all);
+  const external = route.externalLocal ? localTargets(endpoints, nodesHere) : all;
+  for (const ip of route.externalIPs) add(ip, route.port, external);
+  const { sourceRanges } = route;
+  // An address of a balancer elsewhere is that balancer's.
+  for (const ip of route.balancerIPs.filter(isOwn)) add(ip, route.port, external, { sourceRanges });
+  if (route.nodePort !== undefined) {
+    const targets = route.externalLocal ? localTargets(endpoints, nodesAtAddress) : all;
+    add(nodeIP, route.nodePort, targets);
   }
   return rules;
-}
-
-/** Undefined: any node. */
-type Nodes = ReadonlySet<string> | undefined;
-
-function isExposed({ spec }: Service): boolean {
-  return spec?.type === "NodePort" || spec?.type === "LoadBalancer";
-}
-
-/** Ready addresses with the port of the same name and protocol. */
-function targetsOf(
-  endpoints: Endpoints | undefined,
-  port: ServicePort,
-  nodes: Nodes,
-): readonly Target[] {
-  const targets = new Map<string, Target>();
-  for (const subset of endpoints?.subsets ?? []) {
-    const match = subset.ports?.find(
-      (one) =>
-        (one.name ?? "") === (port.name ?? "") &&
-        (one.protocol ?? "TCP") === (port.protocol ?? "TCP"),
-    );
-    if (match?.port === undefined) continue;
-    for (const { ip, nodeName } of subset.addresses ?? []) {
-      if (ip === undefined) continue;
-      if (nodes !== undefined && (nodeName === undefined || !nodes.has(nodeName))) continue;
-      targets.set(`${ip}:${match.port}`, { ip, port: match.port, node: nodeName });
-    }
-  }
-  return [...targets.values()].sort((a, b) => (targetKey(a) < targetKey(b) ? -1 : 1));
-}
-
-export function targetKey(target: Target): string {
-  return `${target.ip}:${target.port}`;
 }
 
 export interface RuleChanges {
@@ -163,7 +129,7 @@ export function diffRules(
   for (const [key, rule] of desired) {
     const old = current.get(key);
     if (old === undefined) open.push(rule);
-    else if (JSON.stringify(old) !== JSON.stringify(rule)) update.push(rule);
+    else if (old !== rule && JSON.stringify(old) !== JSON.stringify(rule)) update.push(rule);
   }
   return { open, update, close: [...current.keys()].filter((key) => !desired.has(key)) };
 }

@@ -8,9 +8,10 @@ import type { Log } from "../../ha/runtime/types.ts";
 import { plainAddress } from "./addresses.ts";
 import type { Balance } from "./balance.ts";
 import { podAddressOfClient } from "./client-process.ts";
+import type { Target } from "./endpoints.ts";
 import { proxyLimits } from "./limits.ts";
 import type { PortListener } from "./listener.ts";
-import type { Rule, Target } from "./rules.ts";
+import type { Rule } from "./rules.ts";
 
 /** Counts connections over all listeners of a proxy. */
 export interface ConnectionBudget {

@@ -7,9 +7,10 @@ import { isWithoutIPv6, mappedAddress } from "../../ha/runtime/production/mapped
 import type { Log } from "../../ha/runtime/types.ts";
 import { plainAddress } from "./addresses.ts";
 import type { Balance } from "./balance.ts";
+import type { Target } from "./endpoints.ts";
 import { proxyLimits } from "./limits.ts";
 import type { PortListener } from "./listener.ts";
-import type { Rule, Target } from "./rules.ts";
+import type { Rule } from "./rules.ts";
 
 interface Association {
   readonly socket: Socket;

@@ -125,6 +125,23 @@ test("services: what is wrong", () => {
     [["FieldValueInvalid spec.ports[0].targetPort"], (spec) => (spec.ports[0].targetPort = "a_b")],
     [["FieldValueForbidden spec.ports[0].nodePort"], (spec) => (spec.ports[0].nodePort = 30000)],
     [
+      ["FieldValueForbidden spec.loadBalancerSourceRanges"],
+      (spec) => (spec.loadBalancerSourceRanges = ["10.0.0.0/8"]),
+    ],
+    [
+      ["FieldValueInvalid spec.loadBalancerSourceRanges[1]"],
+      (spec) =>
+        Object.assign(spec, {
+          type: "LoadBalancer",
+          loadBalancerSourceRanges: ["10.0.0.0/8", "10.0.0.0"],
+        }),
+    ],
+    [[], (spec) => (spec.trafficDistribution = "PreferClose")],
+    [
+      ["FieldValueNotSupported spec.trafficDistribution"],
+      (spec) => (spec.trafficDistribution = ""),
+    ],
+    [
       ["FieldValueRequired spec.ports[1].name"],
       (spec) => (spec.ports = [{ port: 1, name: "a" }, { port: 2 }]),
     ],

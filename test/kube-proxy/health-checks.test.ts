@@ -12,9 +12,12 @@ const service = (name: string, healthCheckNodePort: number, more = {}) => ({
   metadata: { namespace: "d", name },
   spec: { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort, ...more },
 });
-const endpoints = (name: string, ...nodes: string[]) => ({
-  metadata: { namespace: "d", name },
-  subsets: [{ addresses: nodes.map((nodeName, index) => ({ ip: `127.64.0.${index}`, nodeName })) }],
+const slice = (...nodes: string[]) => ({
+  addressType: "IPv4",
+  endpoints: [
+    ...nodes.map((nodeName, index) => ({ addresses: [`127.64.0.${index}`], nodeName })),
+    { addresses: ["127.64.0.99"], nodeName: "n1", conditions: { ready: false } },
+  ],
 });
 
 test("a service's health check counts the endpoints of the address's nodes", () => {
@@ -25,7 +28,7 @@ test("a service's health check counts the endpoints of the address's nodes", () 
       service("c", 2),
       service("cluster", 3, { externalTrafficPolicy: "Cluster" }),
     ],
-    [endpoints("a", "n1", "n1", "n2", "n3"), endpoints("c", "n3")],
+    ({ metadata }) => (metadata?.name === "a" ? [slice("n1", "n1", "n2", "n3")] : [slice("n3")]),
     new Set(["n1", "n2"]),
   );
   assert.deepEqual(

@@ -1,4 +1,5 @@
-import type { Rule, Target } from "../../services/kube-proxy/rules.ts";
+import type { Target } from "../../services/kube-proxy/endpoints.ts";
+import type { Rule } from "../../services/kube-proxy/rules.ts";
 
 export function ruleOf(
   ip: string,
@@ -13,6 +14,7 @@ export function ruleOf(
     port,
     targets,
     perClientNode: false,
+    sourceRanges: undefined,
     affinitySeconds: undefined,
     affinityKey: "d/s:",
     namespace: "d",

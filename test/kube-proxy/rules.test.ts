@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Endpoints, Service } from "../../proto/gen/core.ts";
+import type { Service } from "../../proto/gen/core.ts";
+import type { Endpoint, EndpointSlice } from "../../proto/gen/discovery.ts";
 import { nodeOfAddress, plainAddress } from "../../services/kube-proxy/addresses.ts";
 import {
   type AffinityEntry,
@@ -9,31 +10,44 @@ import {
 } from "../../services/kube-proxy/affinity.ts";
 import { Balance } from "../../services/kube-proxy/balance.ts";
 import { proxyLimits } from "../../services/kube-proxy/limits.ts";
-import { desiredRules, diffRules, type Rule } from "../../services/kube-proxy/rules.ts";
+import { routesOf } from "../../services/kube-proxy/routes.ts";
+import {
+  desiredRules,
+  diffRules,
+  type Rule,
+  type RuleScope,
+} from "../../services/kube-proxy/rules.ts";
 
 const n1 = new Set(["n1"]);
-const scope = { nodeIP: "127.0.0.7", nodesHere: n1, nodesAtAddress: n1 };
+const scope: RuleScope = {
+  nodeIP: "127.0.0.7",
+  nodesHere: n1,
+  nodesAtAddress: n1,
+  place: { node: "n1", zone: "z1" },
+  isOwn: (address) => address.startsWith("127."),
+};
 const context = { affinity: new AffinityTable(), nodeOfAddress: () => undefined };
 
 function service(spec: Service["spec"], name = "web"): Service {
   return { metadata: { namespace: "d", name }, spec: { clusterIP: "127.32.0.5", ...spec } };
 }
-function endpoints(subsets: Endpoints["subsets"], name = "web"): Endpoints {
-  return { metadata: { namespace: "d", name }, subsets };
+function slice(endpoints: readonly Endpoint[]): EndpointSlice {
+  const ports = [
+    { name: "http", port: 8080, protocol: "TCP" },
+    { name: "dns", port: 5353, protocol: "UDP" },
+  ];
+  return { addressType: "IPv4", endpoints: [...endpoints], ports };
 }
-const ready = endpoints([
-  {
-    addresses: [
-      { ip: "127.64.0.2", nodeName: "n2" },
-      { ip: "127.64.0.1", nodeName: "n1" },
-    ],
-    notReadyAddresses: [{ ip: "127.64.0.9" }],
-    ports: [
-      { name: "http", port: 8080, protocol: "TCP" },
-      { name: "dns", port: 5353, protocol: "UDP" },
-    ],
-  },
+const ready = slice([
+  { addresses: ["127.64.0.2"], nodeName: "n2", conditions: { ready: true } },
+  { addresses: ["127.64.0.1"], nodeName: "n1" },
+  { addresses: ["127.64.0.9"], nodeName: "n1", conditions: { ready: false } },
 ]);
+const rulesFor = (services: readonly Service[], slices: readonly EndpointSlice[], where = scope) =>
+  desiredRules(
+    services.flatMap((one) => routesOf(one, slices)),
+    where,
+  );
 const show = (rules: ReadonlyMap<string, Rule>) =>
   [...rules.values()].map(
     (rule) => `${rule.key} -> ${rule.targets.map(({ ip, port }) => `${ip}:${port}`).join(",")}`,
@@ -76,7 +90,7 @@ describe("kube-proxy rules", () => {
     ],
   ];
   for (const [name, one, expected] of table) {
-    test(name, () => assert.deepEqual(show(desiredRules([one], [ready], scope)), expected));
+    test(name, () => assert.deepEqual(show(rulesFor([one], [ready])), expected));
   }
 
   test("Local counts every node of the machine, a node port those of its address", () => {
@@ -87,20 +101,120 @@ describe("kube-proxy rules", () => {
       externalTrafficPolicy: "Local",
       ports: [{ ...http, nodePort: 30080 }],
     });
-    assert.deepEqual(show(desiredRules([one], [ready], both)), [
+    assert.deepEqual(show(rulesFor([one], [ready], both)), [
       "TCP 127.32.0.5:80 -> 127.64.0.1:8080,127.64.0.2:8080",
       "TCP 127.0.0.7:30080 -> 127.64.0.1:8080",
     ]);
     const nowhere = { ...scope, nodesHere: new Set(["n3"]), nodesAtAddress: new Set(["n3"]) };
-    assert.deepEqual(show(desiredRules([one], [ready], nowhere)), []);
+    assert.deepEqual(show(rulesFor([one], [ready], nowhere)), []);
+  });
+
+  const terminating = (ip: string, nodeName: string, serving: boolean): Endpoint => ({
+    addresses: [ip],
+    nodeName,
+    conditions: { ready: false, serving, terminating: true },
+  });
+  const policies = { internalTrafficPolicy: "Local", externalTrafficPolicy: "Local" };
+  const endpointRows: [string, Service["spec"], Endpoint[], string[]][] = [
+    [
+      "endpoints that terminate serve while there is no ready one",
+      {},
+      [terminating("127.64.0.1", "n1", true), terminating("127.64.0.2", "n2", false)],
+      ["127.64.0.1"],
+    ],
+    [
+      "and no longer",
+      {},
+      [terminating("127.64.0.1", "n1", true), { addresses: ["127.64.0.3"], nodeName: "n2" }],
+      ["127.64.0.3"],
+    ],
+    [
+      "policy Local: of the node, though others are ready elsewhere",
+      policies,
+      [terminating("127.64.0.1", "n1", true), { addresses: ["127.64.0.3"], nodeName: "n2" }],
+      ["127.64.0.1"],
+    ],
+    [
+      "hints for the zone",
+      {},
+      [
+        { addresses: ["127.64.0.1"], hints: { forZones: [{ name: "z1" }] } },
+        { addresses: ["127.64.0.2"], hints: { forZones: [{ name: "z2" }] } },
+      ],
+      ["127.64.0.1"],
+    ],
+    [
+      "hints for the node come first",
+      {},
+      ["n1", "n2"].map((name, i) => ({
+        addresses: [`127.64.0.${i}`],
+        hints: { forZones: [{ name: "z1" }], forNodes: [{ name }] },
+      })),
+      ["127.64.0.0"],
+    ],
+    [
+      "hints that one endpoint lacks count for none",
+      {},
+      [
+        { addresses: ["127.64.0.1"], hints: { forZones: [{ name: "z1" }] } },
+        { addresses: ["127.64.0.2"] },
+      ],
+      ["127.64.0.1", "127.64.0.2"],
+    ],
+    [
+      "hints for other zones alone count for none",
+      {},
+      [{ addresses: ["127.64.0.2"], hints: { forZones: [{ name: "z2" }] } }],
+      ["127.64.0.2"],
+    ],
+  ];
+  for (const [name, spec, endpoints, expected] of endpointRows) {
+    test(name, () => {
+      const [rule] = rulesFor([service({ ports: [http], ...spec })], [slice(endpoints)]).values();
+      assert.deepEqual(
+        rule?.targets.map(({ ip }) => ip),
+        expected,
+      );
+    });
+  }
+
+  test("addresses of balancers that the machine has, for the clients they are for", () => {
+    const one: Service = {
+      ...service({ type: "LoadBalancer", ports: [http], loadBalancerSourceRanges: ["10.0.0.0/8"] }),
+      status: {
+        loadBalancer: {
+          ingress: [{ ip: "127.2.2.2" }, { ip: "192.0.2.1" }, { ip: "127.3.3.3", ipMode: "Proxy" }],
+        },
+      },
+    };
+    const rules = rulesFor([one], [ready]);
+    assert.deepEqual([...rules.keys()], ["TCP 127.32.0.5:80", "TCP 127.2.2.2:80"]);
+    const balanced = rules.get("TCP 127.2.2.2:80");
+    assert.ok(balanced);
+    const balance = new Balance(balanced, 0, context);
+    assert.equal(balance.order("10.1.2.3", 0).length, 2);
+    assert.equal(balance.order("192.0.2.9", 0).length, 0);
+    assert.equal(balance.order("::1", 0).length, 0);
+  });
+
+  test("a service of another proxy is left to it", () => {
+    const labels = { "service.kubernetes.io/service-proxy-name": "other" };
+    const one = service({ ports: [http] });
+    const theirs = { ...one, metadata: { ...one.metadata, labels } };
+    assert.equal(rulesFor([theirs], [ready]).size, 0);
+  });
+
+  test("ten thousand endpoints", () => {
+    const many = Array.from({ length: 10_000 }, (_, i) => ({
+      addresses: [`127.${64 + (i >> 16)}.${i >> 8}.${i & 255}`],
+    }));
+    const [rule] = rulesFor([service({ ports: [http] })], [slice(many)]).values();
+    assert.equal(rule?.targets.length, 10_000);
   });
 
   test("two services on one address: the first name wins", () => {
-    const rules = desiredRules(
-      [service({ ports: [http] }, "web"), service({ ports: [http] }, "api")],
-      [ready, endpoints(ready.subsets, "api")],
-      scope,
-    );
+    const both = [service({ ports: [http] }, "web"), service({ ports: [http] }, "api")];
+    const rules = rulesFor(both, [ready]);
     assert.deepEqual(
       [...rules.values()].map((rule) => rule.service),
       ["api"],
@@ -108,12 +222,8 @@ describe("kube-proxy rules", () => {
   });
 
   test("differences", () => {
-    const one = desiredRules([service({ ports: [http] })], [ready], scope);
-    const sticky = desiredRules(
-      [service({ ports: [http], sessionAffinity: "ClientIP" })],
-      [ready],
-      scope,
-    );
+    const one = rulesFor([service({ ports: [http] })], [ready]);
+    const sticky = rulesFor([service({ ports: [http], sessionAffinity: "ClientIP" })], [ready]);
     assert.deepEqual(diffRules(new Map(), one).open, [...one.values()]);
     assert.deepEqual(diffRules(one, one), { open: [], update: [], close: [] });
     assert.deepEqual(diffRules(one, sticky).update, [...sticky.values()]);
@@ -131,6 +241,7 @@ describe("kube-proxy balance", () => {
     port: 80,
     targets: ips.map((ip) => ({ ip, port: 1 })),
     perClientNode: false,
+    sourceRanges: undefined,
     affinitySeconds,
     affinityKey: "d/web:http",
     namespace: "d",

@@ -91,9 +91,9 @@ export const coreFields: SupportTable = {
       "this cluster has no load balancers, the service stays without an external address",
       (type) => type !== "LoadBalancer",
     ),
-    ...warned("loadBalancerIP loadBalancerSourceRanges", noLoadBalancer),
-    ...warned("loadBalancerClass", noLoadBalancer),
-    ...warned("trafficDistribution", "kube-proxy does not read it, it has no effect"),
+    ...behaves(proxy, "loadBalancerSourceRanges"),
+    ...warned("loadBalancerIP loadBalancerClass", noLoadBalancer),
+    ...behaves("the endpoint slice controller", "trafficDistribution"),
   },
   "trireme.core.v1.ServicePort": {
     ...behaves(proxy, "name protocol port targetPort nodePort"),

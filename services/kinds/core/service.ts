@@ -6,13 +6,16 @@ import {
   ServicesService,
 } from "../../../proto/gen/core.ts";
 import { duplicate, forbidden, invalid, required } from "../machinery/causes.ts";
+import { checkCidr } from "../machinery/cidr.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { wrong } from "../machinery/field-rules.ts";
 import { validateLabels } from "../machinery/metadata.ts";
 import { checkAddress, checkLabelName, checkSubdomain } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 import { oneOf } from "./pod/field-checks.ts";
 import { protocols, validatePort, validatePortReference } from "./pod/port-validation.ts";
 
+const distributions = ["PreferClose", "PreferSameNode", "PreferSameZone"];
 const types = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
 const affinitySecondsDefault = 10_800;
 const affinitySecondsMax = 86_400;
@@ -151,6 +154,11 @@ function validateSpec(spec: ServiceSpec): FieldCause[] {
       "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
     causes.push(invalid("spec.healthCheckNodePort", check, detail));
   }
+  causes.push(...validateSourceRanges(spec));
+  const distribution = spec.trafficDistribution;
+  if (distribution !== undefined) {
+    causes.push(...oneOf(distribution, distributions, "spec.trafficDistribution"));
+  }
   const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
   if (seconds !== undefined && (seconds < 1 || seconds > affinitySecondsMax)) {
     const detail = `must be greater than 0 and less than ${affinitySecondsMax}`;
@@ -158,6 +166,17 @@ function validateSpec(spec: ServiceSpec): FieldCause[] {
     causes.push(invalid(field, seconds, detail));
   }
   return causes;
+}
+
+function validateSourceRanges({ type, loadBalancerSourceRanges = [] }: ServiceSpec): FieldCause[] {
+  if (loadBalancerSourceRanges.length === 0) return [];
+  const field = "spec.loadBalancerSourceRanges";
+  if (type !== "LoadBalancer") {
+    return [forbidden(field, "may only be used when `type` is 'LoadBalancer'")];
+  }
+  return loadBalancerSourceRanges.flatMap((range, index) =>
+    wrong(`${field}[${index}]`, range, checkCidr(range.trim())),
+  );
 }
 
 function validateAddresses(spec: ServiceSpec): FieldCause[] {

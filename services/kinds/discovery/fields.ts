@@ -1,21 +1,27 @@
 /** What becomes of the fields of an EndpointSlice. */
 import { behaves, type SupportTable, warned } from "../machinery/field-support.ts";
 
+const proxy = "kube-proxy";
 const information = "information for clients";
 
 export const discoveryFields: SupportTable = {
   "trireme.discovery.v1.EndpointSlice": {
     ...behaves("the apiserver: type, name and metadata of an object", "apiVersion metadata"),
-    ...warned("kind", "kube-proxy reads Endpoints and no slices, the object directs no traffic"),
-    ...behaves(information, "addressType endpoints ports"),
+    ...behaves("the apiserver: type, name and metadata of an object", "kind"),
+    ...behaves(proxy, "addressType endpoints ports"),
   },
   "trireme.discovery.v1.Endpoint": {
-    ...behaves(information, "addresses conditions hostname targetRef nodeName zone hints"),
+    ...behaves(proxy, "addresses conditions nodeName hints"),
+    ...behaves("the cluster's DNS", "hostname"),
+    ...behaves(information, "targetRef zone"),
     ...warned("deprecatedTopology", "deprecated, it is not stored"),
   },
-  "trireme.discovery.v1.EndpointConditions": behaves(information, "ready serving terminating"),
-  "trireme.discovery.v1.EndpointHints": behaves(information, "forZones forNodes"),
-  "trireme.discovery.v1.ForZone": behaves(information, "name"),
-  "trireme.discovery.v1.ForNode": behaves(information, "name"),
-  "trireme.discovery.v1.EndpointPort": behaves(information, "name protocol port appProtocol"),
+  "trireme.discovery.v1.EndpointConditions": behaves(proxy, "ready serving terminating"),
+  "trireme.discovery.v1.EndpointHints": behaves(proxy, "forZones forNodes"),
+  "trireme.discovery.v1.ForZone": behaves(proxy, "name"),
+  "trireme.discovery.v1.ForNode": behaves(proxy, "name"),
+  "trireme.discovery.v1.EndpointPort": {
+    ...behaves(proxy, "name protocol port"),
+    ...behaves(information, "appProtocol"),
+  },
 };
