@@ -1,0 +1,112 @@
+/**
+ * What pods that come and go leave behind in the memory of every process: rounds of 0 → N → 0 pods
+ * on hollow nodes, and after each round the heaps, garbage apart.
+ *
+ *   npm run bench -- churn [--rounds 7] [--pods 40] [--masters 3] [--warm-up 2]
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import type { TriremeClient } from "../../services/client/mod.ts";
+import { TestCluster, until } from "../e2e/cluster.ts";
+import { freeBasePort } from "../ports.ts";
+import { Inspector } from "./churn/inspector.ts";
+
+const hollowNodes = 5;
+const settleMillisMax = 120_000;
+
+interface Shape {
+  readonly rounds: number;
+  readonly pods: number;
+  readonly masters: number;
+  readonly warmUp: number;
+}
+
+export async function run(args: readonly string[]): Promise<void> {
+  const shape = parse(args);
+  process.env["NODE_OPTIONS"] = "--inspect-port=0";
+  const cluster = new TestCluster(await freeBasePort());
+  const inspectors = new Map<string, Inspector>();
+  try {
+    const nodes = ["--nodes", "0", "--hollow", String(hollowNodes), "--bridge", "false"];
+    await cluster.up([...nodes, "--masters", String(shape.masters)]);
+    const { masters, schedulers, controllerManagers, balancers, hollow } = cluster.endpoints;
+    const loops = [...schedulers, ...controllerManagers];
+    const all = [...masters, ...loops, ...balancers, ...(hollow ? [hollow] : [])];
+    for (const { name, pid } of all) {
+      if (pid === undefined) throw new Error(`${name} does not run`);
+      const log = join(cluster.directory, "log", `${name}.log`);
+      inspectors.set(name, await Inspector.open(pid, log));
+    }
+    const leader = masters.find((master) => master.leader)?.name;
+    await measure(cluster.client(), shape, inspectors, leader);
+  } finally {
+    for (const inspector of inspectors.values()) inspector.close();
+    await cluster.close();
+  }
+}
+
+async function measure(
+  client: TriremeClient,
+  { rounds, pods, warmUp }: Shape,
+  inspectors: ReadonlyMap<string, Inspector>,
+  leader: string | undefined,
+): Promise<void> {
+  const names = [...inspectors.keys()];
+  const title = names.map((name) => (name === leader ? `${name} (leads)` : name));
+  console.log(`heaps in KiB, main thread + workers, of ${title.join(", ")}`);
+  let first: number[] | undefined;
+  let last: number[] = [];
+  for (let round = 0; round < warmUp + rounds; round++) {
+    await comeAndGo(client, pods, round);
+    const heaps = await Promise.all([...inspectors.values()].map((each) => each.heapBytes()));
+    last = heaps.map((sizes) => sizes.reduce((sum, size) => sum + size, 0));
+    if (round + 1 === warmUp) first = last;
+    const kibibytes = heaps.map((sizes) => sizes.map((size) => Math.round(size / 1024)).join("+"));
+    console.log(`round ${round + 1}${round < warmUp ? " (warm-up)" : ""}: ${kibibytes.join("  ")}`);
+  }
+  for (const [index, name] of names.entries()) {
+    const grown = ((last[index] ?? 0) - (first?.[index] ?? 0)) / rounds / 1024;
+    console.log(`${name.padEnd(24)} ${grown.toFixed(0).padStart(7)} KiB a round`);
+  }
+}
+
+async function comeAndGo(client: TriremeClient, pods: number, round: number): Promise<void> {
+  const name = (index: number) => `churn-${round}-${index}`;
+  const indices = Array.from({ length: pods }, (_, index) => index);
+  const containers = [{ name: "c", image: "web:1", resources: { requests: { cpu: "10m" } } }];
+  const labels = { app: "churn" };
+  const spec = { containers };
+  const make = (index: number) =>
+    client.pods.create({ metadata: { name: name(index), namespace: "default", labels }, spec });
+  await Promise.all(indices.map(make));
+  const inPhase = async (phase: string) => {
+    const { items } = await client.pods.list({ namespace: "default", labelSelector: "app=churn" });
+    return phase === "" ? items.length === 0 : items.every(({ status }) => status?.phase === phase);
+  };
+  await until("all pods run", () => inPhase("Running"), settleMillisMax);
+  await Promise.all(indices.map((index) => client.pods.delete(name(index), "default")));
+  await until("all pods are gone", () => inPhase(""), settleMillisMax);
+}
+
+function parse(args: readonly string[]): Shape {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: "string", default: "7" },
+      pods: { type: "string", default: "40" },
+      masters: { type: "string", default: "3" },
+      "warm-up": { type: "string", default: "2" },
+    },
+  });
+  const number = (flag: keyof typeof values, most: number): number => {
+    const value = Number(values[flag]);
+    if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+    throw new Error(`--${flag} ${values[flag]}: must be a whole number in 1..${most}`);
+  };
+  return {
+    rounds: number("rounds", 1_000),
+    pods: number("pods", 1_000),
+    masters: number("masters", 7),
+    warmUp: number("warm-up", 100),
+  };
+}
