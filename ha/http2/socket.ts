@@ -120,6 +120,9 @@ class SocketAdapter {
     this.#dirty = false;
     const connection = this.#connection;
     const socket = this.#socket;
+    // TLS takes what is written later than the write returns, and says nothing of it: what was
+    // written before has left by now, or is looked at again at the next flush.
+    if (socket.writableLength === 0) connection.outputSent();
     while (!this.#blocked && connection.outputBytes > 0 && socket.writable) this.#write();
     // The system has taken it all: nothing refers to the output's memory any more.
     if (socket.writableLength === 0) connection.outputSent();
@@ -133,6 +136,7 @@ class SocketAdapter {
 
   tick(): void {
     const connection = this.#connection;
+    if (this.#socket.writableLength === 0) connection.outputSent();
     connection.tick(!this.#socket.isPaused());
     if (connection.dead) this.#wake();
     if (!this.#blocked) return;

@@ -2,9 +2,13 @@
  * What pods that come and go leave behind in the memory of every process: rounds of 0 → N → 0 pods
  * on hollow nodes, and after each round the heaps, garbage apart.
  *
- *   npm run bench -- churn [--rounds 7] [--pods 40] [--masters 3] [--warm-up 2]
+ *   npm run bench -- churn [--rounds 7] [--pods 40] [--masters 3] [--warm-up 2] [--rest 150,660]
+ *
+ * Masters keep what has happened for watches that resume: the events of two minutes, the store's
+ * history of five to ten. So they are asked again after so many seconds of rest.
  */
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { TriremeClient } from "../../services/client/mod.ts";
 import { TestCluster, until } from "../e2e/cluster.ts";
@@ -19,6 +23,8 @@ interface Shape {
   readonly pods: number;
   readonly masters: number;
   readonly warmUp: number;
+  /** Seconds after the last round, rising. */
+  readonly rest: readonly number[];
 }
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -47,26 +53,38 @@ export async function run(args: readonly string[]): Promise<void> {
 
 async function measure(
   client: TriremeClient,
-  { rounds, pods, warmUp }: Shape,
+  { rounds, pods, warmUp, rest }: Shape,
   inspectors: ReadonlyMap<string, Inspector>,
   leader: string | undefined,
 ): Promise<void> {
   const names = [...inspectors.keys()];
   const title = names.map((name) => (name === leader ? `${name} (leads)` : name));
   console.log(`heaps in KiB, main thread + workers, of ${title.join(", ")}`);
-  let first: number[] | undefined;
+  const heaps = async (label: string): Promise<number[]> => {
+    const sizes = await Promise.all([...inspectors.values()].map((each) => each.heapBytes()));
+    const kibibytes = sizes.map((each) => each.map((size) => Math.round(size / 1024)).join("+"));
+    console.log(`${label}: ${kibibytes.join("  ")}`);
+    return sizes.map((each) => each.reduce((sum, size) => sum + size, 0));
+  };
+  let first: number[] = [];
   let last: number[] = [];
-  for (let round = 0; round < warmUp + rounds; round++) {
+  for (let round = 1; round <= warmUp + rounds; round++) {
     await comeAndGo(client, pods, round);
-    const heaps = await Promise.all([...inspectors.values()].map((each) => each.heapBytes()));
-    last = heaps.map((sizes) => sizes.reduce((sum, size) => sum + size, 0));
-    if (round + 1 === warmUp) first = last;
-    const kibibytes = heaps.map((sizes) => sizes.map((size) => Math.round(size / 1024)).join("+"));
-    console.log(`round ${round + 1}${round < warmUp ? " (warm-up)" : ""}: ${kibibytes.join("  ")}`);
+    last = await heaps(`round ${round}${round <= warmUp ? " (warm-up)" : ""}`);
+    if (round === warmUp) first = last;
   }
-  for (const [index, name] of names.entries()) {
-    const grown = ((last[index] ?? 0) - (first?.[index] ?? 0)) / rounds / 1024;
-    console.log(`${name.padEnd(24)} ${grown.toFixed(0).padStart(7)} KiB a round`);
+  const tell = (when: string, present: readonly number[]) => {
+    for (const [index, name] of names.entries()) {
+      const grown = ((present[index] ?? 0) - (first[index] ?? 0)) / rounds / 1024;
+      console.log(`${when}: ${name.padEnd(24)} ${grown.toFixed(0).padStart(7)} KiB a round`);
+    }
+  };
+  tell("at once", last);
+  const ended = Date.now();
+  for (const seconds of rest) {
+    await pause(Math.max(0, ended + seconds * 1_000 - Date.now()));
+    const when = `after ${seconds} s`;
+    tell(when, await heaps(when));
   }
 }
 
@@ -96,17 +114,20 @@ function parse(args: readonly string[]): Shape {
       pods: { type: "string", default: "40" },
       masters: { type: "string", default: "3" },
       "warm-up": { type: "string", default: "2" },
+      rest: { type: "string", default: "150,660" },
     },
   });
-  const number = (flag: keyof typeof values, most: number): number => {
-    const value = Number(values[flag]);
+  const number = (flag: keyof typeof values, most: number, text = values[flag]): number => {
+    const value = Number(text);
     if (Number.isInteger(value) && value >= 1 && value <= most) return value;
-    throw new Error(`--${flag} ${values[flag]}: must be a whole number in 1..${most}`);
+    throw new Error(`--${flag} ${text}: must be a whole number in 1..${most}`);
   };
+  const rest = values.rest === "" ? [] : values.rest.split(",");
   return {
     rounds: number("rounds", 1_000),
     pods: number("pods", 1_000),
     masters: number("masters", 7),
     warmUp: number("warm-up", 100),
+    rest: rest.map((each) => number("rest", 3_600, each)),
   };
 }
