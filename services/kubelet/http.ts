@@ -8,15 +8,19 @@ import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { Pod } from "../../proto/gen/core.ts";
-import type { ContainerStats, NodeStats } from "../../proto/gen/kubelet.ts";
 import { authorizePeer } from "./handlers.ts";
 import { openLogs } from "./logs.ts";
 import { badRequest, type PodSource } from "./requests.ts";
+import {
+  cadvisorMetrics,
+  type ResourceSource,
+  resourceMetrics,
+  summary,
+} from "./resource-pages.ts";
 
-export interface HttpSource extends PodSource {
+export interface HttpSource extends PodSource, ResourceSource {
   /** Every pod of the node. */
   readonly pods: () => readonly Pod[];
-  readonly nodeName: string;
   /** The settings that can be told, as `configz` shows them. */
   readonly configuration: Readonly<Record<string, unknown>>;
 }
@@ -67,7 +71,7 @@ async function answer(
   if (path.startsWith("/containerLogs/")) return containerLogs(source, question);
   const page = pages[path.length > 1 ? path.replace(/\/$/, "") : path];
   if (page === undefined) return say(response, 404, "404 page not found\n", plainText);
-  const told = page(source);
+  const told = await page(source);
   if (typeof told === "string") return say(response, 200, told, plainText);
   say(response, 200, JSON.stringify(told), "application/json");
 }
@@ -83,8 +87,11 @@ function certificateOf({ socket }: IncomingMessage) {
 
 const healthy = () => "ok";
 
+/** A text, or an object to be shown as JSON. */
+type Page = object | string;
+
 /** By path, without a slash at its end. */
-const pages: Readonly<Record<string, (source: HttpSource) => object | string>> = {
+const pages: Readonly<Record<string, (source: HttpSource) => Page | Promise<Page>>> = {
   "/healthz": healthy,
   "/healthz/ping": healthy,
   "/healthz/syncloop": healthy,
@@ -95,8 +102,9 @@ const pages: Readonly<Record<string, (source: HttpSource) => object | string>> =
   "/metrics": () => processMetrics.text(),
   "/pods": ({ pods }) => podList(pods()),
   "/runningpods": ({ pods }) => podList(pods().filter(({ status }) => status?.phase === "Running")),
-  "/stats/summary": ({ nodeName, stats }) => summary(nodeName, stats() ?? {}),
-  "/metrics/resource": ({ stats }) => resourceMetrics(stats() ?? {}),
+  "/stats/summary": summary,
+  "/metrics/resource": resourceMetrics,
+  "/metrics/cadvisor": cadvisorMetrics,
   "/configz": ({ configuration }) => ({
     kubeletconfig: {
       kind: "KubeletConfiguration",
@@ -109,44 +117,6 @@ const pages: Readonly<Record<string, (source: HttpSource) => object | string>> =
 function podList(pods: readonly Pod[]): object {
   const items = pods.map((pod) => ({ kind: "Pod", apiVersion: "v1", ...pod }));
   return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
-}
-
-/** `Summary` of stats/v1alpha1. */
-function summary(nodeName: string, { time, cpuNanoCores, memoryBytes, pods = [] }: NodeStats) {
-  const use = (cpu: number | undefined, memory: number | undefined) => ({
-    cpu: { time, usageNanoCores: cpu },
-    memory: { time, workingSetBytes: memory },
-  });
-  const sum = (list: readonly ContainerStats[], field: "cpuNanoCores" | "memoryBytes") =>
-    list.reduce((total, each) => total + (each[field] ?? 0), 0);
-  return {
-    node: { nodeName, ...use(cpuNanoCores, memoryBytes) },
-    pods: pods.map(({ name, namespace, uid, containers = [] }) => ({
-      podRef: { name, namespace, uid },
-      containers: containers.map((each) => ({
-        name: each.name,
-        ...use(each.cpuNanoCores, each.memoryBytes),
-      })),
-      ...use(sum(containers, "cpuNanoCores"), sum(containers, "memoryBytes")),
-    })),
-  };
-}
-
-function resourceMetrics({ memoryBytes, pods = [] }: NodeStats): string {
-  const lines = [
-    "# HELP node_memory_working_set_bytes Current working set of the node in bytes",
-    "# TYPE node_memory_working_set_bytes gauge",
-    ...(memoryBytes === undefined ? [] : [`node_memory_working_set_bytes ${memoryBytes}`]),
-    "# HELP container_memory_working_set_bytes Current working set of the container in bytes",
-    "# TYPE container_memory_working_set_bytes gauge",
-  ];
-  for (const { name, namespace, containers = [] } of pods) {
-    for (const { name: container, memoryBytes: bytes = 0 } of containers) {
-      const labels = `container="${container}",namespace="${namespace}",pod="${name}"`;
-      lines.push(`container_memory_working_set_bytes{${labels}} ${bytes}`);
-    }
-  }
-  return `${lines.join("\n")}\n`;
 }
 
 /** `/containerLogs/NAMESPACE/POD/CONTAINER`, with the options of a pod's `log`. */

@@ -251,6 +251,11 @@ export class Kubelet implements PodSource {
     return this.#usage.stats();
   }
 
+  /** CPU time that the node has used, in milliseconds; it only grows. */
+  cpuMillisTotal(): number {
+    return this.#usage.cpuMillisTotal();
+  }
+
   /**
    * Lets go of everything. The containers run on, unless the node shuts down: then they end, group
    * by group, and start again with the node. Idempotent.

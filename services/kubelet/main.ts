@@ -25,6 +25,7 @@ import { kubeletHttp } from "./http.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { addKubeletMetrics } from "./metrics.ts";
+import { measureMachine } from "./node/health.ts";
 import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
 import { groupsOf, parseGroups, type ShutdownGroup } from "./node/shutdown.ts";
 import { parseUnsafeSysctls } from "./node/sysctls.ts";
@@ -173,6 +174,8 @@ const kubelet = program({
       pod: (space: string, name: string) => agent?.pod(space, name),
       pods: () => agent?.pods() ?? [],
       stats: () => agent?.stats(),
+      cpuMillisTotal: () => agent?.cpuMillisTotal() ?? 0,
+      machine: () => measureMachine(root),
       configuration: {
         address: values["node-ip"],
         maxPods: values["max-pods"],

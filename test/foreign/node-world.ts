@@ -10,6 +10,7 @@ import { gitVersion } from "../../services/kinds/mod.ts";
 import { kubeletHandlers } from "../../services/kubelet/handlers.ts";
 import { kubeletHttp } from "../../services/kubelet/http.ts";
 import { createProcessRuntime, Kubelet } from "../../services/kubelet/mod.ts";
+import { measureMachine } from "../../services/kubelet/node/health.ts";
 import { quietLog } from "../apiserver/harness.ts";
 import { until } from "../contract/container-runtime.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
@@ -43,6 +44,8 @@ export async function nodeWorld(options?: Parameters<typeof restWorld>[0]): Prom
     pods: () => kubelet?.pods() ?? [],
     configuration: { maxPods: 110 },
     stats: () => kubelet?.stats(),
+    cpuMillisTotal: () => kubelet?.cpuMillisTotal() ?? 0,
+    machine: () => measureMachine(directory),
   };
   const server = createRpcServer({
     log: quietLog,
@@ -60,8 +63,7 @@ export async function nodeWorld(options?: Parameters<typeof restWorld>[0]): Prom
   });
   await kubelet.start();
   // What the node-ipam controller would do.
-  const node = await client.nodes.get("n1");
-  await client.nodes.update({ ...node, spec: { ...node.spec, podCIDR: "127.64.77.0/24" } });
+  await client.nodes.patch("n1", undefined, "merge", { spec: { podCIDR: "127.64.77.0/24" } });
   await until("the node to be ready", async () => {
     const { status } = await client.nodes.get("n1");
     return status?.conditions?.some((each) => each.type === "Ready" && each.status === "True");

@@ -12,6 +12,8 @@ export interface UsageSampler {
   sample(): Promise<NodeUsage>;
   /** What the last samples give, by container. */
   stats(): NodeStats;
+  /** CPU time that the node has used: since the machine's start, or, where it is shared, since ours. */
+  cpuMillisTotal(): number;
 }
 
 /**
@@ -24,9 +26,11 @@ export function createUsageSampler(
   shared: boolean,
 ): UsageSampler {
   const window = new NodeStatsWindow();
+  let podsMillis = 0;
   let before: { at: number; busyMillis: number; pods: ReadonlyMap<string, number> } | undefined;
   return {
     stats: () => window.latest,
+    cpuMillisTotal: () => (shared ? podsMillis : machineBusyMillis()),
     async sample() {
       const at = clock.monotonicMillis();
       const uses = await runtime.resourceUse();
@@ -48,6 +52,9 @@ export function createUsageSampler(
           memoryBytes: use.memoryBytes,
         };
       });
+      for (const { podUid, cpuMillisTotal } of uses) {
+        podsMillis += Math.max(0, cpuMillisTotal - (before?.pods.get(podUid) ?? 0));
+      }
       const cpuMillis = shared
         ? pods.reduce((sum, pod) => sum + (pod.cpuMillis ?? 0), 0)
         : rate(busyMillis, before?.busyMillis);
