@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import type { Container, Pod, Service } from "../../proto/gen/core.ts";
+import type { Container, Pod, Service, VolumeMount } from "../../proto/gen/core.ts";
 import {
   type AccountTokenRequest,
   AccountTokens,
@@ -266,6 +266,25 @@ describe("volumes", () => {
       containerPath: "/x/",
       readOnly: false,
     });
+    await symlink("/etc", join(dir, "tmp", "out"));
+    await symlink("deep", join(dir, "tmp", "in"));
+    const part = async (more: VolumeMount, expandText = same) => {
+      const asked = [{ name: "tmp", mountPath: "/x", ...more }];
+      return (await mountsOf(asked, paths, expandText, new Set(), "c"))[0]?.hostPath;
+    };
+    assert.equal(await part({ subPath: "in/er" }), join(dir, "tmp/deep/er"));
+    for (const subPath of ["out", "out/new", "out/ssl"]) {
+      const why = `"tmp" of container "c": subPath "${subPath}" leads out of its volume`;
+      await assert.rejects(part({ subPath }), {
+        name: "ContainerConfigError",
+        message: `failed to prepare subPath for volumeMount ${why}`,
+      });
+    }
+    const expandName = (text: string) => expand(text, { NAME: "er", EMPTY: "" });
+    assert.equal(await part({ subPathExpr: "deep/$(NAME)" }, expandName), join(dir, "tmp/deep/er"));
+    await assert.rejects(part({ subPathExpr: "$(NO)/$(EMPTY)" }, expandName), {
+      message: "missing value for EMPTY, NO",
+    });
     const claim = { claimName: "c", readOnly: true };
     const readOnly = readOnlyVolumes({
       spec: { volumes: [{ name: "tmp", persistentVolumeClaim: claim }, { name: "cm" }] },
@@ -294,6 +313,22 @@ describe("volumes", () => {
       prepareVolumes(withVolumes, join(dir, "e"), evil, tokens, false),
       /must not contain/,
     );
+    const host = (path: string, type?: string) => {
+      const volume = { name: "h", hostPath: { path, ...(type !== undefined && { type }) } };
+      const asking = { ...facts, pod: { ...pod, spec: { volumes: [volume] } } };
+      return prepareVolumes(asking, dir, source, tokens, false);
+    };
+    const failed = (text: string) => ({
+      message: `failed for volume "h" : hostPath type check failed: ${text}`,
+    });
+    const [file, none] = [join(dir, "file"), join(dir, "none")];
+    await host(file, "FileOrCreate");
+    await assert.rejects(host(file, "Directory"), failed(`${file} is not a directory`));
+    await assert.rejects(host(dir, "File"), failed(`${dir} is not a file`));
+    await assert.rejects(host(none, "Socket"), failed(`${none} is not a socket file`));
+    await assert.rejects(host(none, "BlockDevice"), failed(`${none} is not a block device`));
+    await host(none);
+    assert.ok((await stat(none)).isDirectory(), "without a type it is made");
     const nfs = {
       ...facts,
       pod: { ...pod, spec: { volumes: [{ name: "n", nfs: { server: "s", path: "/" } }] } },

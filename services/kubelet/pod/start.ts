@@ -29,17 +29,18 @@ export async function containerConfig(
   const own = await containerEnvironment(facts, container, services, source);
   const expandText = (text: string) => expand(text, own);
   const readOnly = readOnlyVolumes(pod);
-  const mounts = await mountsOf(container.volumeMounts ?? [], volumes, expandText, readOnly);
+  const { name = "", volumeMounts = [] } = container;
+  const mounts = await mountsOf(volumeMounts, volumes, expandText, readOnly, name);
   const env = { ...own };
-  for (const [name, path] of volumes) {
-    env[`TRIREME_VOLUME_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`] = path;
+  for (const [volume, path] of volumes) {
+    env[`TRIREME_VOLUME_${volume.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`] = path;
   }
   const limits = container.resources?.limits ?? {};
   const memory = unitsOf(limits["memory"]);
   const cpu = millisOf(limits["cpu"]);
   return {
     podUid: pod.metadata?.uid ?? "",
-    name: container.name ?? "",
+    name,
     attempt,
     image: container.image ?? "",
     command: (container.command ?? []).map(expandText),

@@ -3,7 +3,7 @@
  *
  * The files of config maps, secrets and downward values change all at once (payload.ts).
  */
-import { existsSync, statSync } from "node:fs";
+import { existsSync, type Stats, statSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { isAbsolute, join, normalize } from "node:path";
 import type {
@@ -21,6 +21,7 @@ import { claimedPath } from "./claimed-volume.ts";
 import { giveToGroup, prepareEmptyDir } from "./empty-dir.ts";
 import { type ConfigSource, fieldValue, type PodFacts, resourceValue } from "./environment.ts";
 import { safeRelative, type VolumeFile, writePayload } from "./payload.ts";
+import { missingIn, subPathOf } from "./sub-path.ts";
 
 const defaultFileMode = 0o644;
 /** Upstream's default for a projected token. */
@@ -61,7 +62,7 @@ async function boundPath(
   volume: Volume,
   source: ConfigSource,
 ): Promise<string | undefined> {
-  if (volume.hostPath !== undefined) return hostPath(volume.hostPath, volume.name ?? "");
+  if (volume.hostPath !== undefined) return hostPath(volume.hostPath);
   if (volume.persistentVolumeClaim === undefined) return undefined;
   const { claimName = "" } = volume.persistentVolumeClaim;
   return claimedPath(source, facts.pod.metadata?.namespace ?? "", claimName);
@@ -249,27 +250,33 @@ function downwardFiles(
   });
 }
 
-async function hostPath(from: HostPathVolumeSource, name: string): Promise<string> {
+/** What a path of a type must be, in the words of a refusal. */
+const pathKinds: Readonly<Record<string, readonly [(stat: Stats) => boolean, string]>> = {
+  Directory: [(stat) => stat.isDirectory(), "directory"],
+  DirectoryOrCreate: [(stat) => stat.isDirectory(), "directory"],
+  File: [(stat) => stat.isFile(), "file"],
+  FileOrCreate: [(stat) => stat.isFile(), "file"],
+  Socket: [(stat) => stat.isSocket(), "socket file"],
+  CharDevice: [(stat) => stat.isCharacterDevice(), "character device"],
+  BlockDevice: [(stat) => stat.isBlockDevice(), "block device"],
+};
+
+/** Without a type nothing is checked, and a path that is not there becomes a directory. */
+async function hostPath(from: HostPathVolumeSource): Promise<string> {
   const { path = "", type = "" } = from;
-  const refuse = (problem: string) =>
-    new ContainerConfigError(`volume "${name}": hostPath ${path} ${problem}`);
-  if (!isAbsolute(path)) throw refuse("must be absolute");
-  if (type === "DirectoryOrCreate") await mkdir(path, { recursive: true, mode: 0o755 });
-  if (type === "FileOrCreate" && !existsSync(path)) await writeFile(path, "", { mode: 0o644 });
-  if (!existsSync(path)) throw refuse("does not exist");
-  const stat = statSync(path);
-  const fits: Readonly<Record<string, boolean>> = {
-    "": true,
-    Directory: stat.isDirectory(),
-    DirectoryOrCreate: stat.isDirectory(),
-    File: stat.isFile(),
-    FileOrCreate: stat.isFile(),
-    Socket: stat.isSocket(),
-    CharDevice: stat.isCharacterDevice(),
-    BlockDevice: stat.isBlockDevice(),
-  };
-  if (fits[type] !== true) throw refuse(`is not a ${type}`);
-  return path;
+  if (!isAbsolute(path)) throw new ContainerConfigError(`hostPath ${path} must be absolute`);
+  const there = existsSync(path);
+  if (!there && (type === "" || type === "DirectoryOrCreate")) {
+    await mkdir(path, { recursive: true, mode: 0o755 });
+  }
+  if (!there && type === "FileOrCreate") await writeFile(path, "", { mode: 0o644 });
+  if (type === "") return path;
+  const kind = pathKinds[type];
+  if (kind === undefined) throw new ContainerConfigError(`${type} is an invalid volume type`);
+  const [fits, name] = kind;
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat !== undefined && fits(stat)) return path;
+  throw new ContainerConfigError(`hostPath type check failed: ${path} is not a ${name}`);
 }
 
 /** The volumes that no container of the pod may write, whatever its mounts say. */
@@ -288,6 +295,7 @@ export async function mountsOf(
   paths: ReadonlyMap<string, string>,
   expandText: (text: string) => string,
   readOnly: ReadonlySet<string> = new Set(),
+  container = "",
 ): Promise<readonly Mount[]> {
   const mounts: Mount[] = [];
   for (const mount of volumeMounts) {
@@ -299,17 +307,33 @@ export async function mountsOf(
     if (!isAbsolute(containerPath)) {
       throw new ContainerConfigError(`volumeMounts: mountPath "${containerPath}" must be absolute`);
     }
-    const inner = mount.subPathExpr ? expandText(mount.subPathExpr) : (mount.subPath ?? "");
-    let hostPath = base;
-    if (inner !== "") {
-      hostPath = join(base, safeRelative(inner, `subPath "${inner}"`));
-      if (!existsSync(hostPath)) await mkdir(hostPath, { recursive: true });
-    }
     mounts.push({
-      hostPath,
+      hostPath: await partOf(base, mount, expandText, container),
       containerPath: normalize(containerPath),
       readOnly: (mount.readOnly ?? false) || readOnly.has(mount.name ?? ""),
     });
   }
   return mounts;
+}
+
+/** The volume itself, or the part of it that the mount names. Throws ContainerConfigError. */
+async function partOf(
+  base: string,
+  mount: VolumeMount,
+  expandText: (text: string) => string,
+  container: string,
+): Promise<string> {
+  const { name, subPath = "", subPathExpr = "" } = mount;
+  const missing = missingIn(subPathExpr, expandText);
+  if (missing.length > 0) {
+    throw new ContainerConfigError(`missing value for ${missing.sort().join(", ")}`);
+  }
+  const inner = subPathExpr === "" ? subPath : expandText(subPathExpr);
+  if (inner === "") return base;
+  try {
+    return await subPathOf(base, inner);
+  } catch (error) {
+    const text = `failed to prepare subPath for volumeMount "${name}" of container "${container}"`;
+    throw new ContainerConfigError(`${text}: ${(error as Error).message}`, { cause: error });
+  }
 }
