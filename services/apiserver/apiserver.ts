@@ -66,6 +66,7 @@ import { limits } from "./limits.ts";
 import { addApiMetrics } from "./metrics.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { UsageOfNodes } from "./nodes/usage.ts";
+import { keepServiceAllocations } from "./repair/service-allocations.ts";
 import { type Encryption, encryptedStore } from "./storage/encryption/encryption.ts";
 import { objectKey } from "./storage/keys.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
@@ -181,6 +182,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   readiness.onChange(() => setHealth(health, server, readiness.ready));
   setHealth(health, server, readiness.ready);
   keepFlowSchemaStatus(backend, stopping.signal);
+  keepServiceAllocations(backend, rangesOf(options), stopping.signal);
   backend.cache.start();
   const prepared = (async () => {
     await prepare(backend, readiness, stopping.signal);
@@ -241,6 +243,14 @@ function createAuthenticators(options: ApiserverOptions, { tokens }: Backend): A
   ];
 }
 
+/** Throws a StatusError that names what is no range. */
+function rangesOf({
+  serviceRange = defaultServiceRange,
+  nodePortRange = defaultNodePortRange,
+}: Pick<ApiserverOptions, "serviceRange" | "nodePortRange">) {
+  return { addresses: parseAddressRange(serviceRange), ports: parsePortRange(nodePortRange) };
+}
+
 /** The verb pipeline on a store; `cache.start()` sets it going. */
 export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">): Backend {
   const { encryption, log, metrics = new MetricsRegistry() } = options;
@@ -255,7 +265,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   const policy = RbacPolicy.of(registry, cache);
   const now = options.now ?? (() => clock.wallMillis());
   const random = options.random ?? ((limit: number) => randomInt(limit));
-  const range = parseAddressRange(options.serviceRange ?? defaultServiceRange);
+  const { addresses: range, ports: nodePorts } = rangesOf(options);
   const backend: Omit<Backend, "admission" | "catchUp"> = {
     name: options.name,
     registry,
@@ -291,7 +301,6 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     newUid: options.newUid ?? (() => randomUUID()),
   };
   followFlowConfiguration(backend);
-  const nodePorts = parsePortRange(options.nodePortRange ?? defaultNodePortRange);
   const plugins = {
     range,
     nodePorts,

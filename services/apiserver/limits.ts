@@ -104,6 +104,8 @@ export const limits = {
   retryMaxMillis: 2_000,
   /** How often the service `kubernetes` is looked at. */
   clusterServiceMillis: 10_000,
+  /** How often the addresses and ports of services are compared with their keys, as upstream. */
+  serviceRepairMillis: 180_000,
   /** How long one of its endpoints may take to accept a connection. */
   endpointConnectMillis: 2_000,
   /** How long discovery waits for custom resources that this master has not seen yet. */

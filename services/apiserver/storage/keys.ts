@@ -26,11 +26,14 @@ export function fenceKey(namespace: string, lease: string): string {
   return `/trireme/fences/${namespace}/${lease}`;
 }
 
+/** Of the keys of all addresses and node ports that services hold. */
+export const serviceAllocationsPrefix = `${registryPrefix}ranges/`;
+
 export function serviceAddressKey(address: string): string {
-  return `${registryPrefix}ranges/serviceips/${address}`;
+  return `${serviceAllocationsPrefix}serviceips/${address}`;
 }
 
-const nodePortsPrefix = `${registryPrefix}ranges/servicenodeports/`;
+const nodePortsPrefix = `${serviceAllocationsPrefix}servicenodeports/`;
 
 export function serviceNodePortKey(port: number): string {
   return `${nodePortsPrefix}${port}`;
