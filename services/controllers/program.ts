@@ -69,6 +69,11 @@ const flags = {
     default: 0.01,
     help: "the same while many nodes are lost",
   },
+  "large-cluster-size-threshold": {
+    type: "number",
+    default: 50,
+    help: "zones of more nodes are emptied at the secondary rate, smaller ones not at all",
+  },
   "unhealthy-zone-threshold": {
     type: "number",
     default: 0.55,
@@ -186,6 +191,7 @@ async function controllersByFlags(
       ...nodes,
       rate: values["node-eviction-rate"],
       secondaryRate: values["secondary-node-eviction-rate"],
+      largeZone: values["large-cluster-size-threshold"],
       unhealthyThreshold: values["unhealthy-zone-threshold"],
     }),
     deploymentController(values["concurrent-deployment-syncs"]),

@@ -58,7 +58,7 @@ test("a taint that the pod does not tolerate", async () => {
   const { api, client, clock, end } = await harness(
     nodeLifecycleController({
       ...{ graceMillis: 40_000, periodMillis: 5_000 },
-      ...{ rate: 1, secondaryRate: 0.1, unhealthyThreshold: 0.55 },
+      ...{ rate: 1, secondaryRate: 0.1, unhealthyThreshold: 0.55, largeZone: 50 },
     }),
   );
   await client.nodes.create(node("n1"));

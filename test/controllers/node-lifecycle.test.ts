@@ -16,6 +16,7 @@ const options = {
   rate: 0.1,
   secondaryRate: 0.01,
   unhealthyThreshold: 0.55,
+  largeZone: 50,
 };
 const unreachable = "node.kubernetes.io/unreachable";
 
@@ -156,17 +157,22 @@ test("nodes that nobody could hear begin their grace anew when one is heard agai
   await end();
 });
 
-const pace = { rate: 0.1, secondaryRate: 0.01, unhealthyThreshold: 0.55 };
+const pace = { rate: 0.1, secondaryRate: 0.01, unhealthyThreshold: 0.55, largeZone: 50 };
 const rates: readonly [string, [number, number], [number, number], number][] = [
   ["one node of many", [1, 5], [1, 5], 0.1],
   ["half of a zone", [2, 4], [2, 4], 0.1],
-  ["most of a zone", [3, 5], [3, 5], 0.01],
+  ["most of a small zone", [3, 5], [3, 5], 0],
+  ["most of a zone of fifty", [40, 50], [40, 50], 0],
+  ["most of a large zone", [40, 51], [40, 51], 0.01],
+  ["just less than most of it", [56, 102], [56, 102], 0.1],
+  ["two of three: too few to tell", [2, 3], [2, 3], 0.1],
   ["one of two", [1, 2], [1, 2], 0.1],
   ["a whole zone, while another lives", [3, 3], [3, 6], 0.1],
   ["every node", [3, 3], [3, 3], 0],
   ["every node of two zones", [3, 3], [6, 6], 0],
   ["the only node", [1, 1], [1, 1], 0.1],
-  ["most of a zone, few of all", [3, 5], [3, 50], 0.01],
+  ["most of a small zone, few of all", [3, 5], [3, 500], 0],
+  ["most of a large zone, few of all", [60, 100], [60, 500], 0.01],
 ];
 for (const [title, zone, all, expected] of rates) {
   test(`nodes emptied per second: ${title}`, () => {
@@ -199,7 +205,7 @@ test("pods leave when their toleration runs out, not before", async () => {
   await end();
 });
 
-test("eviction time: the shortest matching toleration of every NoExecute taint", () => {
+test("eviction time: the first matching toleration of every NoExecute taint", () => {
   const since = Date.UTC(2026, 0, 1);
   const taint = { key: "k", effect: "NoExecute" };
   const sinceOf = () => since;
@@ -216,8 +222,14 @@ test("eviction time: the shortest matching toleration of every NoExecute taint",
         { key: "k", operator: "Exists", tolerationSeconds: 30 },
         { key: "k", operator: "Exists", tolerationSeconds: 10 },
       ),
-      since + 10_000,
+      since + 30_000,
     ],
+    [
+      tolerating({ operator: "Exists" }, { key: "k", operator: "Exists", tolerationSeconds: 10 }),
+      undefined,
+    ],
+    [tolerating({ key: "k", operator: "Exists", effect: "NoSchedule" }), since],
+    [tolerating({ key: "k", operator: "Equal", value: "v" }), since],
     [tolerating({ key: "k", operator: "Exists", tolerationSeconds: -5 }), since],
   ];
   for (const [pod, expected] of rows) {
@@ -302,9 +314,9 @@ test("the pace: one node in ten seconds, slower in a large disruption, none in a
   clock.jump(10_000);
   assert.equal(take(2, 10), true);
   clock.jump(10_000);
-  assert.equal(take(6, 10), false);
+  assert.equal(take(60, 100), false);
   clock.jump(90_001);
-  assert.equal(take(6, 10), true);
+  assert.equal(take(60, 100), true);
   clock.jump(1_000_000);
   assert.equal(take(10, 10), false);
 });

@@ -34,11 +34,11 @@ export function keepServiceAllocations(
     }
     return false;
   });
-  const next = () => {
+  const look = () => {
     loop.changed();
-    timer = clock.after(limits.serviceRepairMillis, next);
+    timer = clock.after(limits.serviceRepairMillis, look);
   };
-  cache.whenFilled().then(next, () => loop.close());
+  cache.whenFilled().then(look, () => loop.close());
   const stop = () => {
     timer?.();
     loop.close();

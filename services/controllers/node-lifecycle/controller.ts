@@ -167,7 +167,7 @@ class NodeLifecycleLoop {
 
   /** Services must not send requests to pods whose node is silent or not ready. */
   async #markPodsNotReady(nodeName: string): Promise<void> {
-    const { client, clock, informer, write } = this.#context;
+    const { client, clock, informer, recorder, write } = this.#context;
     const lastTransitionTime = rfc3339Seconds(clock.wallMillis());
     const ready = informer("Pod")
       .lister.byIndex(nodeNameIndex, nodeName)
@@ -178,8 +178,10 @@ class NodeLifecycleLoop {
           ? { ...condition, status: "False", reason: "NodeNotReady", lastTransitionTime }
           : condition,
       );
+      const about = { ...pod, apiVersion: "v1", kind: "Pod" };
       try {
         await client.pods.updateStatus({ ...pod, status: { ...pod.status, conditions } }, write);
+        recorder.event(about, "Warning", "NodeNotReady", "Node is not ready");
       } catch (error) {
         // Gone, or changed meanwhile: the next look decides anew.
         if (!isNotFound(error) && !isConflict(error)) throw error;

@@ -5,6 +5,8 @@ export interface PaceOptions {
   readonly rate: number;
   /** The same while a large part of the nodes is unready. */
   readonly secondaryRate: number;
+  /** Zones of more nodes are emptied on at the secondary rate; smaller ones not at all. */
+  readonly largeZone: number;
   /** Share of unready nodes from which the disruption counts as a large one. */
   readonly unhealthyThreshold: number;
 }
@@ -18,7 +20,7 @@ export interface NodeCount {
 /**
  * How fast the nodes of one zone may be emptied (kubernetes node-lifecycle `zoneStates`). When many
  * nodes fall silent at once the fault is likelier in the network or here than in the nodes: then
- * slowly, and not at all when every node of the cluster seems lost. A zone that is lost as a whole
+ * slowly, or in a small zone not at all, and not at all when every node of the cluster seems lost. A zone that is lost as a whole
  * while another one lives is emptied at the usual rate.
  */
 export class EvictionPace {
@@ -47,9 +49,10 @@ export class EvictionPace {
 
 /** Nodes per second. Pure. */
 export function evictionRate(options: PaceOptions, zone: NodeCount, cluster: NodeCount): number {
-  const { rate, secondaryRate, unhealthyThreshold } = options;
+  const { rate, secondaryRate, unhealthyThreshold, largeZone } = options;
   // A cluster of one node has nowhere else to run, but its pods are gone all the same.
   if (cluster.total > 1 && cluster.unready >= cluster.total) return 0;
   if (zone.unready >= zone.total) return rate;
-  return zone.total > 2 && zone.unready / zone.total >= unhealthyThreshold ? secondaryRate : rate;
+  if (zone.unready <= 2 || zone.unready / zone.total < unhealthyThreshold) return rate;
+  return zone.total > largeZone ? secondaryRate : 0;
 }

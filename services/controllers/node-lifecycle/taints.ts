@@ -65,8 +65,8 @@ function isOurs({ key }: Taint): boolean {
 
 /**
  * When a pod must leave because of NoExecute taints: Unix milliseconds; undefined: it may stay.
- * The shortest tolerationSeconds of those that match counts, from the time at which the taint was
- * put on: `sinceOf` gives that in Unix milliseconds.
+ * Of each taint the first toleration that matches counts, from the time at which the taint was put
+ * on: `sinceOf` gives that in Unix milliseconds.
  */
 export function evictionTime(
   pod: Pod,
@@ -76,12 +76,9 @@ export function evictionTime(
   let earliest: number | undefined;
   for (const taint of taints) {
     if (taint.effect !== "NoExecute") continue;
-    const matching = (pod.spec?.tolerations ?? []).filter((each) => toleratesTaint(each, taint));
+    const matching = pod.spec?.tolerations?.find((each) => toleratesTaint(each, taint));
     let due = sinceOf(taint);
-    if (matching.length > 0) {
-      const limits = matching.map(({ tolerationSeconds }) => tolerationSeconds ?? Infinity);
-      due += Math.max(0, Math.min(...limits)) * 1000;
-    }
+    if (matching) due += Math.max(0, matching.tolerationSeconds ?? Infinity) * 1000;
     if (due !== Infinity) earliest = Math.min(earliest ?? Infinity, due);
   }
   return earliest;
