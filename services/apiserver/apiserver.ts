@@ -66,7 +66,7 @@ import { limits } from "./limits.ts";
 import { addApiMetrics } from "./metrics.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { UsageOfNodes } from "./nodes/usage.ts";
-import { keepServiceAllocations } from "./repair/service-allocations.ts";
+import { keepServiceAllocations } from "./service-allocations.ts";
 import { type Encryption, encryptedStore } from "./storage/encryption/encryption.ts";
 import { objectKey } from "./storage/keys.ts";
 import { WatchCache } from "./storage/watch-cache.ts";

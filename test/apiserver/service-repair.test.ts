@@ -4,8 +4,8 @@ import { test } from "node:test";
 import type { Event, Service, ServiceSpec } from "../../proto/gen/core.ts";
 import { parseAddressRange } from "../../services/apiserver/address-range.ts";
 import { parsePortRange } from "../../services/apiserver/admission/port-range.ts";
-import { planRepairs } from "../../services/apiserver/repair/plan.ts";
-import { repairServiceAllocations } from "../../services/apiserver/repair/service-allocations.ts";
+import { repairServiceAllocations } from "../../services/apiserver/service-allocations.ts";
+import { planRepairs } from "../../services/apiserver/service-repairs.ts";
 import {
   keyBytes,
   serviceAddressKey,

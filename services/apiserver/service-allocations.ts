@@ -4,17 +4,17 @@
  * that happen: what is written past them does.
  */
 import { createHash } from "node:crypto";
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import type { Cancel } from "../../../ha/runtime/types.ts";
-import type { Service } from "../../../proto/gen/core.ts";
-import { type Document, rfc3339Seconds } from "../../kinds/mod.ts";
-import { limits } from "../limits.ts";
-import { apiserverUser } from "../nodes/liveness.ts";
-import { keyBytes, prefixRange, serviceAllocationsPrefix } from "../storage/keys.ts";
-import { createSelection } from "../storage/selection.ts";
-import { LeadingLoop } from "../verbs/leading-loop.ts";
-import { type Backend, create, documentBody, internalCall } from "../verbs/mod.ts";
-import { type Allocation, type Fault, planRepairs, type Ranges } from "./plan.ts";
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Cancel } from "../../ha/runtime/types.ts";
+import type { Service } from "../../proto/gen/core.ts";
+import { type Document, rfc3339Seconds } from "../kinds/mod.ts";
+import { limits } from "./limits.ts";
+import { apiserverUser } from "./nodes/liveness.ts";
+import { type Allocation, type Fault, planRepairs, type Ranges } from "./service-repairs.ts";
+import { keyBytes, prefixRange, serviceAllocationsPrefix } from "./storage/keys.ts";
+import { createSelection } from "./storage/selection.ts";
+import { LeadingLoop } from "./verbs/leading-loop.ts";
+import { type Backend, create, documentBody, internalCall } from "./verbs/mod.ts";
 
 /** From now on, every few minutes, until the signal aborts. */
 export function keepServiceAllocations(

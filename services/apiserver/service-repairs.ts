@@ -2,10 +2,10 @@
  * What is wrong with the addresses and ports that services hold (upstream's repair loops of
  * `registry/core/service/ipallocator` and `portallocator`). Pure.
  */
-import type { Service } from "../../../proto/gen/core.ts";
-import type { AddressRange } from "../address-range.ts";
-import type { PortRange } from "../admission/port-range.ts";
-import { serviceAddressKey, serviceNodePortKey } from "../storage/keys.ts";
+import type { Service } from "../../proto/gen/core.ts";
+import type { AddressRange } from "./address-range.ts";
+import type { PortRange } from "./admission/port-range.ts";
+import { serviceAddressKey, serviceNodePortKey } from "./storage/keys.ts";
 
 /** A key that keeps an address or a port to one service, as the store has it. */
 export interface Allocation {
