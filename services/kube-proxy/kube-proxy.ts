@@ -17,6 +17,7 @@ import { desiredHealthChecks, HealthCheckServers } from "./health-checks.ts";
 import type { Mode } from "./mode.ts";
 import { runProgram } from "./nftables/mod.ts";
 import { NftablesMode } from "./nftables/mode.ts";
+import { PolicyEnforcer } from "./policies/mod.ts";
 import { RouteMemory } from "./routes.ts";
 import { UserspaceMode } from "./userspace.ts";
 
@@ -51,6 +52,8 @@ export class KubeProxy {
   readonly #routes = new RouteMemory();
   readonly #healthChecks: HealthCheckServers;
   readonly #dns: ClusterDns | undefined;
+  /** Where the kernel does the work, it can also refuse it. */
+  readonly #policies: PolicyEnforcer | undefined;
   #nodeOf: NodeOfAddress = () => undefined;
   readonly #stop = new AbortController();
   /** The first state of the cluster has been read. */
@@ -80,7 +83,10 @@ export class KubeProxy {
     });
     this.#dns = dnsOf(options, this.#informers);
     this.#healthChecks = new HealthCheckServers(options.nodeIP, log);
-    this.#mode = options.mode === "nftables" ? this.#nftables() : this.#userspace();
+    const { mode } = options;
+    const enforcing = { informers: this.#informers, nodeName, run: runProgram, clock, log };
+    this.#policies = mode === "nftables" ? new PolicyEnforcer(enforcing) : undefined;
+    this.#mode = mode === "nftables" ? this.#nftables() : this.#userspace();
   }
 
   #nftables(): Mode {
@@ -148,12 +154,13 @@ export class KubeProxy {
       deleted: readdressed,
     });
     this.#changed();
-    await this.#dns?.start(signal);
+    await Promise.all([this.#dns?.start(signal), this.#policies?.start(signal)]);
   }
 
   async close(): Promise<void> {
     this.#stop.abort();
     this.#dns?.close();
+    await this.#policies?.close();
     await this.#applying;
     await this.#mode.close();
     this.#healthChecks.close();

@@ -2,9 +2,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
-import type { Service } from "../../proto/gen/core.ts";
+import type { Pod, Service } from "../../proto/gen/core.ts";
 import type { Endpoint, EndpointSlice } from "../../proto/gen/discovery.ts";
+import type { NetworkPolicySpec } from "../../proto/gen/networking.ts";
 import { NftablesProxy } from "../../services/kube-proxy/nftables/mod.ts";
+import { restrictionsOf } from "../../services/kube-proxy/policies/plan.ts";
+import { policyTable } from "../../services/kube-proxy/policies/table.ts";
 import { type Route, routesOf } from "../../services/kube-proxy/routes.ts";
 import { silent } from "../kubelet/support.ts";
 import { needsNamespaces } from "./namespaces.ts";
@@ -181,6 +184,45 @@ describe("services in nftables", { skip }, () => {
       assert.ok(Date.now() < deadline, chains());
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
+  });
+
+  test("network policies", async () => {
+    await apply({}, [at(one, "n1")]);
+    const pod = ({ name, address }: Host, nodeName: string): Pod => ({
+      metadata: { name, namespace: "d", labels: { name } },
+      spec: { nodeName, containers: [{ name: "c" }] },
+      status: { podIP: address, phase: "Running" },
+    });
+    const pods = [pod(one, "n1"), pod(two, "n1")];
+    const enforce = async (...specs: NetworkPolicySpec[]) => {
+      const policies = specs.map((spec) => ({ metadata: { name: "p", namespace: "d" }, spec }));
+      const plan = restrictionsOf({ policies, pods, namespaces: [], nodeName: "n1" });
+      await network.runInNode("nft", ["-f", "-"], policyTable(plan)).then(({ stderr }) => {
+        assert.equal(stderr, "");
+      });
+    };
+    const errors = async () =>
+      Promise.all(
+        [two, neighbour, node].map(async (from) => {
+          return (await network.ask(from, "tcp", clusterIP, 80)).error;
+        }),
+      );
+    const podSelector = { matchLabels: { name: one.name } };
+    const fromTwo = { podSelector: { matchLabels: { name: two.name } } };
+    await enforce({ podSelector });
+    assert.deepEqual(await errors(), ["ETIMEDOUT", "ETIMEDOUT", ""], "the node is let in");
+    await enforce({ podSelector, ingress: [{ from: [fromTwo], ports: [{ port: 8080 }] }] });
+    assert.deepEqual(await errors(), ["", "ETIMEDOUT", ""]);
+    await enforce({ podSelector, ingress: [{ from: [fromTwo], ports: [{ port: 80 }] }] });
+    assert.deepEqual(await errors(), ["ETIMEDOUT", "ETIMEDOUT", ""], "the pod's own port counts");
+    const block = { cidr: "10.77.0.0/16", except: [`${two.address}/32`] };
+    await enforce({ podSelector, ingress: [{ from: [{ ipBlock: block }] }] });
+    assert.deepEqual(await errors(), ["ETIMEDOUT", "", ""]);
+    const selectTwo = { matchLabels: { name: two.name } };
+    await enforce({ podSelector: selectTwo, policyTypes: ["Egress"] });
+    assert.deepEqual(await errors(), ["ETIMEDOUT", "", ""]);
+    await enforce();
+    assert.deepEqual(await errors(), ["", "", ""]);
   });
 
   test("a table that another program took away comes back", async () => {

@@ -43,7 +43,7 @@ export const networkingFields: SupportTable = {
 
   "trireme.networking.v1.NetworkPolicy": {
     ...behaves(address, "apiVersion metadata"),
-    ...warned("kind", "this cluster enforces no network policies, traffic is not restricted by it"),
+    ...warned("kind", "only nodes whose kube-proxy works by nftables restrict traffic by it"),
     ...behaves(plugin, "spec"),
   },
   "trireme.networking.v1.NetworkPolicySpec": behaves(
