@@ -28,6 +28,15 @@ export function defineJoin(program: Command): void {
       whole,
       10_256,
     )
+    .option(
+      "--container-runtime-endpoint <socket>",
+      "of a node: unix:///… of a CRI runtime; default: pods are processes of this machine",
+    )
+    .option(
+      "--image-root <directory>",
+      "of a node with a CRI runtime: OCI image layouts that are asked before registries",
+      directory,
+    )
     .option("--control-plane", "join as a master: a replica of the store that serves the API")
     .option("--certificate-key <key>", "opens the secrets that a master needs")
     .option("--grpc-port <port>", "of a master: port of the gRPC API", whole, 7_453)

@@ -1,6 +1,6 @@
 /** A real containerd in a network namespace: a node's own, with a bridge for its pods. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, mkdirSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { accessSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { call } from "../../ha/rpc/mod.ts";
 import { connectCri } from "../../services/kubelet/runtime/cri/connection.ts";
@@ -100,7 +100,7 @@ export class Containerd implements AsyncDisposable {
     return this.#output;
   }
 
-  /** Its containers run on. */
+  /** Its containers run on, and what is mounted for them stays (`unmountBelow`). */
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
@@ -150,6 +150,7 @@ export class Containerd implements AsyncDisposable {
       `[${cri}]`,
       `  sandbox_image = ${text(sandboxImage)}`,
       "  restrict_oom_score_adj = true",
+      "  netns_mounts_under_state_dir = true",
       `  stream_server_address = ${text(streamAddress)}`,
       `  [${cri}.cni]`,
       `    bin_dir = ${text(plugins() ?? "")}`,
@@ -161,4 +162,13 @@ export class Containerd implements AsyncDisposable {
       "",
     ].join("\n");
   }
+}
+
+/** Of a runtime that was killed: mounts of containers that are no more. */
+export function unmountBelow(directory: string): void {
+  const paths = readFileSync("/proc/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((path) => path.startsWith(`${directory}/`));
+  for (const path of paths.toReversed()) execFileSync("umount", ["--lazy", path]);
 }

@@ -5,7 +5,7 @@ import { after, before, describe } from "node:test";
 import { createCriRuntime } from "../../services/kubelet/runtime/cri/mod.ts";
 import { containerRuntimeContract } from "../contract/container-runtime.ts";
 import { silent } from "../kubelet/support.ts";
-import { Containerd, needsContainerd } from "./containerd.ts";
+import { Containerd, needsContainerd, unmountBelow } from "./containerd.ts";
 import { writeLayout } from "./image-layout.ts";
 import { linkToMachine, makeLonely, removeMachines } from "./namespaces.ts";
 
@@ -42,6 +42,7 @@ describe("containerd", { concurrency: 1, skip }, () => {
   });
   after(async () => {
     await containerd?.[Symbol.asyncDispose]();
+    unmountBelow(directory);
     removeMachines([machine]);
     rmSync(directory, { recursive: true, force: true });
   });

@@ -1,5 +1,6 @@
 /** Machines with addresses of their own on this one: network namespaces that one bridge connects. */
 import { execFileSync, spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { needs } from "./needs.ts";
 
 export interface Machine {
@@ -55,6 +56,37 @@ export function linkToMachine(name: string, link: string): string {
   ip("-n", name, "address", "add", `${there}/30`, "dev", "eth0");
   ip("-n", name, "link", "set", "eth0", "up");
   return there;
+}
+
+export function addRoute(name: string, route: readonly string[]): void {
+  ip("-n", name, "route", "add", ...route);
+}
+
+/**
+ * The programs of a machine: those in its namespace, and those that name its directory, as the
+ * keepers of containers do, with all below them.
+ */
+export function processesOf(name: string, directory: string): readonly number[] {
+  const inside = execFileSync("ip", ["netns", "pids", name], { encoding: "utf8" });
+  const chosen = new Set(inside.split("\n").filter(Boolean).map(Number));
+  const parents = new Map<number, number>();
+  for (const entry of readdirSync("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const pid = Number(entry);
+    try {
+      const words = readFileSync(`/proc/${entry}/cmdline`, "latin1").split("\0");
+      if (words.some((word) => word.startsWith(directory))) chosen.add(pid);
+      const status = readFileSync(`/proc/${entry}/status`, "latin1");
+      parents.set(pid, Number(/^PPid:\s*(\d+)$/m.exec(status)?.[1]));
+    } catch {
+      // It has ended.
+    }
+  }
+  const belongs = (pid: number): boolean => {
+    const parent = parents.get(pid);
+    return chosen.has(pid) || (parent !== undefined && parent > 1 && belongs(parent));
+  };
+  return [...parents.keys()].filter((pid) => pid !== process.pid && belongs(pid));
 }
 
 export function removeMachines(names: readonly string[]): void {

@@ -26,6 +26,8 @@ export interface JoinFlags {
   readonly nodeIp?: string;
   readonly kubeletPort: number;
   readonly proxyPeerPort: number;
+  readonly containerRuntimeEndpoint?: string;
+  readonly imageRoot?: string;
   readonly controlPlane?: boolean;
   readonly certificateKey?: string;
   readonly grpcPort: number;
@@ -103,6 +105,11 @@ async function stateOf(
   if (!nameForm.test(name)) {
     throw invalid(`--node-name ${name}: must be at most 63 lower case letters, digits, - and .`);
   }
+  if (flags.controlPlane && (flags.containerRuntimeEndpoint ?? flags.imageRoot) !== undefined) {
+    throw invalid(
+      "--container-runtime-endpoint and --image-root are of nodes: a master runs no pods",
+    );
+  }
   const found = await discover({
     ...{ server, token },
     caHashes: flags.discoveryTokenCaCertHash,
@@ -136,7 +143,11 @@ async function joinedNode(
   await bootstrapNode({ servers: grpcEndpoints, ca, token, nodeName, directory, log });
   const { kubeletPort, proxyPeerPort, nodeIp: nodeIP = localAddress } = flags;
   const clusterDns = await findClusterDns(grpcEndpoints, ca, flags.dataDir, log);
-  return { role: "node", nodeName, nodeIP, kubeletPort, proxyPeerPort, grpcEndpoints, clusterDns };
+  const { containerRuntimeEndpoint, imageRoot } = flags;
+  return {
+    ...{ role: "node", nodeName, nodeIP, kubeletPort, proxyPeerPort, grpcEndpoints, clusterDns },
+    ...{ containerRuntimeEndpoint, imageRoot },
+  };
 }
 
 /** Undefined: the cluster has no DNS, or this system keeps its port for privileged programs. */

@@ -22,6 +22,9 @@ export interface JoinedNode {
   readonly grpcEndpoints: readonly string[];
   /** Address of the cluster's DNS, which this machine's kube-proxy serves; absent: it has none. */
   readonly clusterDns?: string | undefined;
+  /** Absent: pods are processes of the machine. */
+  readonly containerRuntimeEndpoint?: string | undefined;
+  readonly imageRoot?: string | undefined;
 }
 
 export class Machine implements Joined {
@@ -60,6 +63,7 @@ export class Machine implements Joined {
       ...["--node-ip", node.nodeIP],
       ...["--port", String(node.kubeletPort)],
       ...["--shutdown-grace-period", "3s"],
+      ...runtimeArgs(node),
       ...clusterDns,
     ];
     const kubeProxy = [
@@ -129,4 +133,13 @@ export class Machine implements Joined {
     await Promise.all([this.#kubelet.stop(stopMillis), this.#kubeProxy.stop(stopMillis)]);
     this.#client.close();
   }
+}
+
+function runtimeArgs({ containerRuntimeEndpoint, imageRoot }: JoinedNode): readonly string[] {
+  return [
+    ...(containerRuntimeEndpoint === undefined
+      ? []
+      : ["--container-runtime-endpoint", containerRuntimeEndpoint]),
+    ...(imageRoot === undefined ? [] : ["--image-root", imageRoot]),
+  ];
 }

@@ -1,6 +1,6 @@
 /** From a container's configuration to the script that runs it. */
 import { chown, stat, writeFile } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { type ContainerConfig, ContainerConfigError, type Mount } from "../types.ts";
 import { type Capabilities, featuresOf } from "./capabilities.ts";
 import { makeCgroups } from "./cgroup.ts";
@@ -89,8 +89,10 @@ export async function prepareLaunch(
   const namespace = await prepareNamespace(container, workingDir, context);
   const [name = "", ...args] = [...config.command, ...config.args];
   const program = findProgram(name, env["PATH"] ?? "", workingDir);
-  // With mounts the program may be inside a volume, which only the namespace can tell.
-  if ("problem" in program && config.mounts.length === 0) throw new Error(program.problem);
+  // A program inside a volume is seen only in the namespace.
+  const folders = name.includes("/") ? [name] : (env["PATH"] ?? "").split(":");
+  const hidden = folders.some((path) => isMounted(resolve(workingDir, path), config.mounts));
+  if ("problem" in program && !hidden) throw new Error(program.problem);
   if (security.runAsUser !== undefined && config.workingDir === undefined && able.root) {
     await chown(workingDir, security.runAsUser, security.runAsGroup ?? 0);
   }
@@ -165,4 +167,10 @@ async function sandboxMounts(sandbox: SandboxRecord, state: StateDir): Promise<r
   ];
   await writeFile(hostPath, `${lines.join("\n")}\n`, { mode: 0o644 });
   return [{ hostPath, containerPath: "/etc/resolv.conf", readOnly: false }];
+}
+
+function isMounted(path: string, mounts: readonly Mount[]): boolean {
+  return mounts.some(
+    ({ containerPath: at }) => path === at || path.startsWith(at.endsWith("/") ? at : `${at}/`),
+  );
 }
