@@ -22,7 +22,9 @@ podCases(
       assert.ok(machine);
       const nodeName = machine.node;
       const tolerations = [{ key: "node.kubernetes.io/not-ready", operator: "Exists" }];
-      await world().apply(pod("untouched", container("exec sleep 1000"), { nodeName, tolerations }));
+      await world().apply(
+        pod("untouched", container("exec sleep 1000"), { nodeName, tolerations }),
+      );
       const before = await phase("untouched", "Ready");
       const ready = async () => {
         const { status } = await get<Node>("node", nodeName);
