@@ -116,6 +116,25 @@ export class ClusterCache {
     return expired;
   }
 
+  /** Supposes that the pod has left its node, until {@link putBack}; nothing may happen between. */
+  setAside(info: PodInfo): void {
+    const node = this.#nodeOf(info);
+    if (!node) return;
+    this.snapshot.podMoved(info, node, -1);
+    node.removePod(info.key);
+  }
+
+  putBack(info: PodInfo): void {
+    const node = this.#nodeOf(info);
+    if (!node) return;
+    node.addPod(info);
+    this.snapshot.podMoved(info, node, 1);
+  }
+
+  #nodeOf({ key }: PodInfo): NodeInfo | undefined {
+    return this.#nodes.get(this.#pods.get(key)?.nodeName ?? "");
+  }
+
   isPlaced(key: string): boolean {
     return this.#pods.has(key);
   }

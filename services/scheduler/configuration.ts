@@ -24,7 +24,7 @@ const profilesMax = 32;
 const points: Readonly<Record<string, readonly (keyof Plugin)[]>> = {
   preEnqueue: ["preEnqueue"],
   filter: ["preFilter", "filter", "podAdded", "podRemoved"],
-  postFilter: ["postFilter"],
+  postFilter: ["postFilter", "room"],
   score: ["preScore", "score"],
   reserve: ["reserve", "unreserve"],
   permit: ["permit"],

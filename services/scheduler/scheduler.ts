@@ -144,7 +144,7 @@ export class Scheduler {
     }
     const group = groupInNeed(info, this.#cache);
     if (group !== undefined) {
-      this.#scheduleGroup(info, group, leading);
+      await this.#scheduleGroup(info, group, leading);
       return;
     }
     this.#began.set(info, this.#options.clock.monotonicMillis());
@@ -169,26 +169,24 @@ export class Scheduler {
     }
   }
 
-  /** Of all pods of the group that wait. They preempt no others: in vain, if the rest has no room. */
-  #scheduleGroup(info: PodInfo, group: PodGroup, leading: Leading): void {
+  /** Of all pods of the group that wait. */
+  async #scheduleGroup(info: PodInfo, group: PodGroup, leading: Leading): Promise<void> {
     const others = this.#queue.take((other) => groupInNeed(other, this.#cache)?.key === group.key);
     const members = [info, ...others].filter(({ key }) => !this.#cache.isPlaced(key));
     const now = this.#options.clock.monotonicMillis();
     for (const member of members) this.#began.set(member, now);
     try {
-      const { placed, refused } = scheduleGroup(
-        this.#profiles.of(info),
-        this.#cache,
-        group,
-        members,
-      );
-      for (const { cycle, node } of placed) this.#place(cycle, node, leading);
-      for (const { info: member, refusal } of refused) {
+      const framework = this.#profiles.of(info);
+      const outcome = scheduleGroup(framework, this.#cache, group, members, leading);
+      for (const { cycle, node } of outcome.placed) this.#place(cycle, node, leading);
+      for (const { make } of outcome.rooms) await make();
+      for (const { info: member, refusal } of outcome.refused) {
         this.#queue.refused(member.key, refusal.plugins);
         this.#count(member, "unschedulable");
-        this.#report(member, "Unschedulable", refusal.message, leading);
+        const node = outcome.nominated.get(member.key);
+        this.#report(member, "Unschedulable", refusal.message, leading, node);
       }
-      if (placed.length === 0) this.#groupWaits(members, group);
+      if (outcome.placed.length === 0) this.#groupWaits(members, group);
     } catch (error) {
       for (const member of members) {
         this.#cache.forget(member.key);

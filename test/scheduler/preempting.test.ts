@@ -1,6 +1,7 @@
 /** Preemption through the API: nomination, conditions, events, and who gets the room. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { minMemberAnnotation, podGroupLabel } from "../../services/scheduler/plugins/pod-groups.ts";
 import { preemption } from "../../services/scheduler/preemption/plugin.ts";
 import { settle } from "../client/fake-clock.ts";
 import { quietLog } from "../client/quiet-log.ts";
@@ -85,5 +86,78 @@ test("while its victims end, it takes no others", async () => {
   await api.finishPod(`default/${ending[0]?.metadata?.name}`);
   await clock.until(() => nodeOf("urgent") !== undefined, "the pod is bound", 20_000);
   assert.equal(api.all("Pod").length, 2);
+  await end();
+});
+
+/** Of a group of three that go together. */
+const member = (name: string) =>
+  pod(name, "800m", {
+    metadata: {
+      ...{ name, namespace: "default", labels: { [podGroupLabel]: "g" } },
+      annotations: { [minMemberAnnotation]: "3" },
+    },
+    spec: critical,
+  });
+
+test("a group preempts what all of it needs, and gets its nodes together", async () => {
+  const world = await preempting();
+  const { api, clock, client, begin, end, nodeOf, conditionOf } = world;
+  begin();
+  for (const name of ["n1", "n2"]) await client.nodes.create(node(name, "1"));
+  for (const name of ["x", "y"]) {
+    await client.pods.create(pod(name, "800m"));
+    await settle();
+    await run(world, name);
+  }
+  await client.nodes.create(node("n3", "1"));
+  const names = ["a", "b", "c"];
+  for (const name of names) await client.pods.create(member(name));
+  const ending = () => api.all("Pod").filter(({ metadata }) => metadata?.deletionTimestamp);
+  await clock.until(() => ending().length === 2, "both victims are told to end", 30_000);
+  await settle();
+  const nominated = names.map((name) => api.get("Pod", `default/${name}`)?.status);
+  assert.deepEqual(nominated.map((status) => status?.nominatedNodeName).sort(), ["n1", "n2", "n3"]);
+  assert.match(
+    conditionOf("a")?.message ?? "",
+    /^pod group "g": the 3 pods that need nodes at once wait for 2 of lower priority to go$/,
+  );
+  // The room that is there already is kept for the group, and half of the room is not enough.
+  await client.pods.create(pod("small", "500m"));
+  await api.finishPod("default/x");
+  await clock.advance(60_000);
+  assert.deepEqual([...names, "small"].map(nodeOf), [undefined, undefined, undefined, undefined]);
+  assert.equal(ending().length, 1);
+  await api.finishPod("default/y");
+  const all = () => names.every((name) => nodeOf(name) !== undefined);
+  await clock.until(all, "the group is bound", 30_000);
+  await end();
+});
+
+test("a group for which there is not enough room preempts nobody", async () => {
+  const world = await preempting();
+  const { api, clock, client, begin, end, nodeOf, conditionOf } = world;
+  begin();
+  await client.nodes.create(node("n1", "1"));
+  await client.pods.create(pod("low", "800m"));
+  await settle();
+  await run(world, "low");
+  await client.nodes.create(node("n2", "1"));
+  await client.pods.create(pod("high", "800m", { spec: critical }));
+  await settle();
+  await run(world, "high");
+  await client.nodes.create(node("n3", "1"));
+  const names = ["a", "b", "c"];
+  for (const name of names) await client.pods.create(member(name));
+  await clock.advance(30_000);
+  assert.deepEqual(names.map(nodeOf), [undefined, undefined, undefined]);
+  assert.deepEqual(
+    api.all("Pod").filter(({ metadata }) => metadata?.deletionTimestamp),
+    [],
+  );
+  const told = names.map((name) => conditionOf(name)?.message ?? "");
+  assert.ok(told.some((text) => /^pod group "g": 1 of the 3 pods .* find one$/.test(text)));
+  // What was supposed gone counts again.
+  await client.pods.create(pod("small", "500m"));
+  await clock.until(() => nodeOf("small") === "n3", "the free node is taken", 20_000);
   await end();
 });

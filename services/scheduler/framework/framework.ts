@@ -17,11 +17,17 @@ import {
   permitMillisMax,
   type QueuedPod,
   type Refusal,
+  type Room,
 } from "./types.ts";
 
 /** A refusal and the plugin it comes from. */
 export interface PluginRefusal extends Refusal {
   readonly plugin: string;
+}
+
+export interface FoundRoom extends Room {
+  /** Ends the victims. */
+  make(): Promise<void>;
 }
 
 export interface FrameworkOptions {
@@ -110,18 +116,40 @@ export class Framework {
   ): Promise<PostFilterResult | undefined> {
     let last: PostFilterResult | undefined;
     for (const plugin of this.#postFilter) {
-      const context: PostFilterContext = {
-        ...write,
-        verdict: (node) => nodeVerdict(cycle, node)?.refusal,
-        putOn: (pod, node) => putOn(cycle, pod, node),
-        takeOff: (pod, node) => takeOff(cycle, pod, node),
-        refuseParked: (key, reason) => this.#refuseParked(key, plugin.name, reason),
-      };
+      const context = this.#postFilterContext(plugin, cycle, write);
       const result = await plugin.postFilter?.(cycle, diagnosis, context);
       if (result?.nominatedNode) return result;
       last = result ?? last;
     }
     return last;
+  }
+
+  /** The first room that a plugin finds, and how to make it; nothing has been changed yet. */
+  searchRoom(
+    cycle: Cycle,
+    diagnosis: Diagnosis,
+    write: Pick<PostFilterContext, "signal" | "fence">,
+  ): FoundRoom | undefined {
+    for (const plugin of this.plugins) {
+      const context = this.#postFilterContext(plugin, cycle, write);
+      const room = plugin.room?.search(cycle, diagnosis, context);
+      if (room) return { ...room, make: async () => plugin.room?.make(cycle, room, context) };
+    }
+    return undefined;
+  }
+
+  #postFilterContext(
+    plugin: Plugin,
+    cycle: Cycle,
+    write: Pick<PostFilterContext, "signal" | "fence">,
+  ): PostFilterContext {
+    return {
+      ...write,
+      verdict: (node) => nodeVerdict(cycle, node)?.refusal,
+      putOn: (pod, node) => putOn(cycle, pod, node),
+      takeOff: (pod, node) => takeOff(cycle, pod, node),
+      refuseParked: (key, reason) => this.#refuseParked(key, plugin.name, reason),
+    };
   }
 
   /** All plugins take note, or none: after a refusal everything is unreserved. */

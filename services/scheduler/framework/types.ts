@@ -118,6 +118,13 @@ export interface PostFilterResult {
   readonly message?: string;
 }
 
+/** A node that a pod fits once others have gone. */
+export interface Room {
+  readonly node: NodeInfo;
+  /** Never empty. */
+  readonly victims: readonly PodInfo[];
+}
+
 export interface PermitWait {
   /** Resolves with nothing to let the pod go on, with a refusal to send it back. */
   readonly until: Promise<Refusal | undefined>;
@@ -191,6 +198,16 @@ export interface Plugin {
     diagnosis: Diagnosis,
     context: PostFilterContext,
   ): PostFilterResult | undefined | Promise<PostFilterResult | undefined>;
+
+  /**
+   * The same in two steps, for pods that get nodes together or not at all: `search` looks for room
+   * on the cluster as it would be with what was found for the others, and changes nothing; `make`
+   * is called only when all have a place.
+   */
+  readonly room?: {
+    search(cycle: Cycle, diagnosis: Diagnosis, context: PostFilterContext): Room | undefined;
+    make(cycle: Cycle, room: Room, context: PostFilterContext): Promise<void>;
+  };
 
   /** Before scoring, with the nodes that are left. "skip": this plugin's score is not asked. */
   preScore?(cycle: Cycle, nodes: readonly NodeInfo[]): "skip" | undefined;

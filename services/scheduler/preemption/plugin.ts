@@ -9,10 +9,9 @@ import {
   type TriremeClient,
 } from "../../client/mod.ts";
 import { withCondition } from "../../kinds/facts.ts";
-import type { Cycle, Plugin, PostFilterContext } from "../framework/mod.ts";
+import type { Cycle, Plugin, PostFilterContext, Room } from "../framework/mod.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
-import type { Candidate } from "./candidates.ts";
 import { preempted, searchRoom } from "./search.ts";
 
 export interface PreemptionOptions {
@@ -37,13 +36,20 @@ export function preemption(options: PreemptionOptions): Plugin {
       await makeRoom(options, cycle, found, context);
       return { nominatedNode: found.node.name };
     },
+    room: {
+      search(cycle, diagnosis, context) {
+        const found = searchRoom(cycle, diagnosis, context, options.random ?? Math.random);
+        return "victims" in found ? found : undefined;
+      },
+      make: (cycle, room, context) => makeRoom(options, cycle, room, context),
+    },
   };
 }
 
 async function makeRoom(
   options: PreemptionOptions,
   { pod, snapshot }: Cycle,
-  { node, victims }: Candidate,
+  { node, victims }: Room,
   context: PostFilterContext,
 ): Promise<void> {
   // Others that wait for this node with less right to it look for another place.

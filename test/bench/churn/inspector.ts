@@ -30,7 +30,7 @@ export class Inspector {
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
-    socket.on("message", (data) => this.#heard("", JSON.parse(String(data)) as Message));
+    socket.on("message", (data) => this.#heard("", JSON.parse((data as Buffer).toString()) as Message));
   }
 
   static async open(pid: number, logFile: string): Promise<Inspector> {
