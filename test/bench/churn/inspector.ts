@@ -30,7 +30,9 @@ export class Inspector {
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
-    socket.on("message", (data) => this.#heard("", JSON.parse((data as Buffer).toString()) as Message));
+    socket.on("message", (data) =>
+      this.#heard("", JSON.parse((data as Buffer).toString()) as Message),
+    );
   }
 
   static async open(pid: number, logFile: string): Promise<Inspector> {
