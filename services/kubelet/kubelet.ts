@@ -13,7 +13,7 @@ import {
   sleep,
   type TriremeClient,
 } from "../client/mod.ts";
-import { resourceAmounts } from "../kinds/mod.ts";
+import { type ResourceAmounts, resourceAmounts } from "../kinds/mod.ts";
 import { EvictionManager } from "./eviction/manager.ts";
 import { isCritical } from "./eviction/ranking.ts";
 import {
@@ -25,7 +25,7 @@ import { useOf } from "./eviction/use.ts";
 import { removeUnusedImages } from "./images.ts";
 import { kubeletLimits } from "./limits.ts";
 import { AddressPool } from "./node/addresses.ts";
-import { admit } from "./node/admission.ts";
+import { admit, refuseResize } from "./node/admission.ts";
 import { measureMachine, NodeHealth } from "./node/health.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
 import { NodeLease } from "./node/lease.ts";
@@ -160,6 +160,8 @@ export class Kubelet implements PodSource {
       hostIP: node.nodeIP,
       nodeCpuMillis: allocatable.cpuMillis,
       nodeMemoryBytes: allocatable.memoryBytes,
+      refusesResize: (pod) =>
+        refuseResize(pod, this.#others(pod.metadata?.uid ?? ""), this.#allocatable()),
       dns: options.dns ?? { servers: [], domain: "cluster.local" },
       podsDir,
       address: (uid) => (runtime.features().ownNetwork ? "" : this.#pool?.pool.take(uid)),
@@ -353,7 +355,7 @@ export class Kubelet implements PodSource {
       return;
     }
     const worker = new PodWorker(this.#context, pod);
-    const others = [...this.#workers.values()].filter((one) => one.active).map((one) => one.pod);
+    const others = this.#others(uid);
     this.#workers.set(uid, worker);
     const ran = this.runtime.sandboxes().some((sandbox) => sandbox.uid === uid);
     const leaving = pod.metadata?.deletionTimestamp !== undefined;
@@ -362,11 +364,9 @@ export class Kubelet implements PodSource {
       return;
     }
     if (!ran && !leaving && worker.active) {
-      const { node } = this.#options;
-      const allocatable = resourceAmounts(nodeResources(node, nodeAllocatable(node)));
       const facts = {
-        allocatable,
-        node: this.#node ?? nodeObject(node),
+        allocatable: this.#allocatable(),
+        node: this.#node ?? nodeObject(this.#options.node),
         pressures: this.#health.pressures(),
         allowedUnsafeSysctls: this.#options.allowedUnsafeSysctls,
       };
@@ -378,6 +378,17 @@ export class Kubelet implements PodSource {
       }
     }
     worker.wake();
+  }
+
+  #allocatable(): ResourceAmounts {
+    const { node } = this.#options;
+    return resourceAmounts(nodeResources(node, nodeAllocatable(node)));
+  }
+
+  /** The other pods that the node has taken and that have not finished. */
+  #others(uid: string): readonly Pod[] {
+    const workers = [...this.#workers.values()];
+    return workers.filter((one) => one.active && one.uid !== uid).map((one) => one.pod);
   }
 
   /** A pod of the API; a mirror is the image of one that runs already. */

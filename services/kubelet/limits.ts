@@ -15,6 +15,8 @@ export const kubeletLimits = {
   graceAfterHookMillis: 2_000,
   /** A pod whose object is gone has no grace left to give. */
   orphanGraceMillis: 2_000,
+  /** How often a resize that does not fit now is looked at again. */
+  resizeRetryMillis: 30_000,
   volumeRefreshMillis: 60_000,
   /** How often emptyDir volumes with a sizeLimit are measured, and of how many files at most. */
   volumeMeasureMillis: 10_000,

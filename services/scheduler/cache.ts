@@ -218,11 +218,16 @@ function asBefore(known: Pod, pod: Pod): boolean {
   );
 }
 
-/** What such a pod takes is told by its status. */
-function isResized({ status }: Pod): boolean {
+/** What such a pod takes is told by its status: another amount than its spec says. */
+function isResized({ spec, status }: Pod): boolean {
   const { containerStatuses = [], initContainerStatuses = [] } = status ?? {};
+  const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
   return [...containerStatuses, ...initContainerStatuses].some(
-    ({ allocatedResources, resources }) => allocatedResources ?? resources,
+    ({ name, allocatedResources, resources }) => {
+      const told = allocatedResources ?? resources?.requests;
+      const own = containers.find((one) => one.name === name)?.resources?.requests;
+      return told !== undefined && !sameLabels(told, own);
+    },
   );
 }
 

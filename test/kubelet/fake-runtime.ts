@@ -1,6 +1,7 @@
 import type {
   Container,
   ContainerConfig,
+  ContainerResources,
   ContainerRuntime,
   ExecResult,
   Image,
@@ -28,6 +29,8 @@ export class FakeRuntime implements ContainerRuntime {
   readonly broken = new Set<string>();
   /** Containers that only SIGKILL ends. */
   readonly stubborn = new Set<string>();
+  /** Containers keep the resources that they have. */
+  unchangeable = false;
   readonly pulled = new Set<string>();
   /** References that no registry has. */
   readonly unknownImages = new Set<string>();
@@ -143,6 +146,12 @@ export class FakeRuntime implements ContainerRuntime {
     container.state = "running";
     container.startedAt = this.#clock.wallMillis();
     this.#tell("started", container);
+  }
+
+  async updateContainer(id: string, resources: ContainerResources): Promise<void> {
+    const { memoryLimitBytes, cpuLimitMillis } = resources;
+    this.calls.push(`update ${this.#of(id).name} ${cpuLimitMillis} ${memoryLimitBytes}`);
+    if (this.unchangeable) throw new Error("device or resource busy");
   }
 
   async stopContainer(id: string, graceMillis: number): Promise<void> {

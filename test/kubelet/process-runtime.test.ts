@@ -366,6 +366,24 @@ describe("process runtime", () => {
       assert.equal(output.trim(), "987");
     }));
 
+  test("a running container gets a limit that it had not", () =>
+    withRuntime(async (runtime) => {
+      const id = await runtime.createContainer(config(["sleep", "1000"]));
+      await assert.rejects(async () => runtime.updateContainer?.(id, { cpuLimitMillis: 100 }), {
+        message: "container c is not running",
+      });
+      await runtime.startContainer(id);
+      await runtime.updateContainer?.(id, { cpuLimitMillis: 100 });
+      await runtime.updateContainer?.(id, { cpuLimitMillis: 200 });
+      const grouped = await runtime.exec(
+        id,
+        ["sh", "-c", `grep -ls ${id} /proc/[0-9]*/cgroup | grep -q .`],
+        5_000,
+      );
+      // Where no group can be made, nothing limits the container, of which its pod was warned.
+      assert.equal(grouped.exitCode === 0, runtime.features().cpuLimits);
+    }));
+
   test("disk that a pod takes is told by container", () =>
     withRuntime(async (runtime) => {
       await outputOf(runtime, ["sh", "-c", "head -c 200000 /dev/zero | tr '\\\\0' x"]);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, afterEach } from "node:test";
 import type { Pod, PodSpec, PodStatus, PodStatusReport } from "../../proto/gen/core.ts";
 import type { ProbeOutcome } from "../../services/kubelet/pod/probes.ts";
+import type { ResizeRefusal } from "../../services/kubelet/pod/resize.ts";
 import { PodWorker } from "../../services/kubelet/pod/worker.ts";
 import { FakeRuntime } from "./fake-runtime.ts";
 import { FakeClock, settle, silent } from "./support.ts";
@@ -34,6 +35,7 @@ export function harness(pod: Pod) {
   const messages: string[] = [];
   const fieldPaths: (string | undefined)[] = [];
   const forgotten: string[] = [];
+  const resize = { refusal: undefined as ResizeRefusal | undefined };
   const missing = { configMaps: new Set<string>() };
   const probe = { outcome: { ok: true, message: "" } as ProbeOutcome, runs: [] as string[] };
   const worker = new PodWorker(
@@ -65,6 +67,7 @@ export function harness(pod: Pod) {
       hostIP: "127.0.0.1",
       nodeCpuMillis: 1000,
       nodeMemoryBytes: 1e9,
+      refusesResize: () => resize.refusal,
       dns: { servers: [], domain: "cluster.local" },
       podsDir,
       address: () => "127.64.0.1",
@@ -95,6 +98,7 @@ export function harness(pod: Pod) {
     fieldPaths,
     forgotten,
     missing,
+    resize,
     probe,
     worker,
     status,

@@ -268,6 +268,9 @@ function heardAt(
   return { ...status, conditions };
 }
 
+/** Conditions of the kubelet that are there only while they hold. */
+const passing = new Set(["PodResizePending", "PodResizeInProgress"]);
+
 /** What a kubelet does not know of stays. */
 function mergePod(stored: PodStatusLike | undefined, reported: PodStatusLike): PodStatusLike {
   const others = Object.entries({
@@ -275,7 +278,9 @@ function mergePod(stored: PodStatusLike | undefined, reported: PodStatusLike): P
     nominatedNodeName: stored?.nominatedNodeName,
     resourceClaimStatuses: stored?.resourceClaimStatuses,
   }).filter(([, value]) => value !== undefined);
-  const conditions = mergeConditions(stored?.conditions, reported.conditions);
+  const told = new Set(reported.conditions?.map(({ type }) => type));
+  const kept = stored?.conditions?.filter(({ type = "" }) => !passing.has(type) || told.has(type));
+  const conditions = mergeConditions(kept, reported.conditions);
   return { ...Object.fromEntries(others), ...reported, conditions };
 }
 

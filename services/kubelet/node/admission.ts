@@ -10,6 +10,7 @@ import {
   tolerates,
 } from "../../kinds/mod.ts";
 import { isCritical } from "../eviction/ranking.ts";
+import type { ResizeRefusal } from "../pod/resize.ts";
 import { forbiddenSysctl } from "./sysctls.ts";
 
 export interface Rejection {
@@ -84,6 +85,24 @@ function lacking(resource: string, requested: number, used: number, capacity: nu
       `Node didn't have enough resource: ${resource}, requested: ${requested}, ` +
       `used: ${used}, capacity: ${capacity}`,
   };
+}
+
+/** Why a pod that runs here cannot have more, in upstream's words; `others`: all but itself. */
+export function refuseResize(
+  pod: Pod,
+  others: readonly Pod[],
+  allocatable: ResourceAmounts,
+): ResizeRefusal | undefined {
+  const asked = podRequests(pod);
+  for (const name of ["memory", "cpu"]) {
+    const [requested, capacity] = [asked[name] ?? 0, allocatable[name] ?? 0];
+    if (requested <= capacity) continue;
+    const numbers = `requested: ${requested}, capacity: ${capacity}`;
+    const message = `Node didn't have enough capacity: ${name}, ${numbers}`;
+    return { reason: "Infeasible", message };
+  }
+  const lack = lackingResource(pod, others, allocatable);
+  return lack && { reason: "Deferred", message: lack.message };
 }
 
 function takenPort(pod: Pod, others: readonly Pod[]): Rejection | undefined {

@@ -56,12 +56,25 @@ export function conditionsOf(
         ]
       : []),
   ];
+  own.push(...resizeConditions(facts.resize));
   const before = facts.previous?.conditions ?? facts.pod.status?.conditions ?? [];
   const conditions = own.map((condition) => withTimes(condition, before, facts.now));
   // Conditions of others (readiness gates, DisruptionTarget) are theirs to write.
-  const names = new Set(own.map((condition) => condition.type));
+  const names = new Set([...own.map((condition) => condition.type), ...resizeTypes]);
   const foreign = (facts.pod.status?.conditions ?? []).filter(({ type }) => !names.has(type));
   return [...conditions, ...foreign];
+}
+
+/** They are there while a resize is, and go with it. */
+const resizeTypes = ["PodResizePending", "PodResizeInProgress"] as const;
+
+function resizeConditions(resize: StatusFacts["resize"]): PodCondition[] {
+  const { pending, inProgress } = resize ?? {};
+  const failed = inProgress === "" ? {} : { reason: "Error", message: inProgress };
+  return [
+    ...(pending === undefined ? [] : [{ type: resizeTypes[0], status: "True", ...pending }]),
+    ...(inProgress === undefined ? [] : [{ type: resizeTypes[1], status: "True", ...failed }]),
+  ];
 }
 
 function readyCondition(

@@ -7,6 +7,7 @@ import type { AskForToken } from "./account-tokens.ts";
 import type { ConfigSource } from "./environment.ts";
 import type { ClusterDns } from "./network-files.ts";
 import type { ProbeRunner } from "./probes.ts";
+import type { ResizeRefusal } from "./resize.ts";
 
 export interface WorkerContext {
   readonly clock: LoopClock;
@@ -21,6 +22,8 @@ export interface WorkerContext {
   readonly hostIP: string;
   readonly nodeCpuMillis: number;
   readonly nodeMemoryBytes: number;
+  /** Why the node cannot give the pod what it asks for now; undefined: it can. */
+  readonly refusesResize: (pod: Pod) => ResizeRefusal | undefined;
   readonly dns: ClusterDns;
   /** Directory of the pods' own directories, with volumes and termination messages. */
   readonly podsDir: string;

@@ -16,6 +16,8 @@ export interface PodState {
   readonly ready: (id: string, container: Container) => boolean;
   readonly started: (id: string, container: Container) => boolean;
   readonly message: (run: RuntimeContainer) => string | undefined;
+  readonly resources: StatusFacts["resources"];
+  readonly resize: StatusFacts["resize"];
 }
 
 export class StatusReporter {

@@ -1,4 +1,5 @@
 /** Quantities as plain numbers. */
+import type { ResourceRequirements } from "../../../proto/gen/core.ts";
 import { parseQuantity } from "../../kinds/mod.ts";
 
 const nanosPerUnit = 1_000_000_000n;
@@ -18,4 +19,14 @@ export function millisOf(text: string | undefined): number {
 export function unitsOf(text: string | undefined): number {
   const quantity = text === undefined ? undefined : parseQuantity(text);
   return quantity === undefined ? 0 : ceilDivide(quantity.nanos, nanosPerUnit);
+}
+
+/** The limits that a runtime enforces; undefined where there is none. */
+export function limitsOf({ limits = {} }: ResourceRequirements) {
+  const memory = unitsOf(limits["memory"]);
+  const cpu = millisOf(limits["cpu"]);
+  return {
+    memoryLimitBytes: memory > 0 ? memory : undefined,
+    cpuLimitMillis: cpu > 0 ? cpu : undefined,
+  };
 }

@@ -13,7 +13,7 @@ import {
 } from "../runtime/types.ts";
 import { type ConfigSource, containerEnvironment, expand, type PodFacts } from "./environment.ts";
 import { oomScoreOf } from "./oom-score.ts";
-import { millisOf, unitsOf } from "./resources.ts";
+import { limitsOf } from "./resources.ts";
 import { mountsOf, readOnlyVolumes } from "./volumes.ts";
 
 /** Throws ContainerConfigError, or what the source throws. */
@@ -35,9 +35,6 @@ export async function containerConfig(
   for (const [volume, path] of volumes) {
     env[`TRIREME_VOLUME_${volume.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`] = path;
   }
-  const limits = container.resources?.limits ?? {};
-  const memory = unitsOf(limits["memory"]);
-  const cpu = millisOf(limits["cpu"]);
   return {
     podUid: pod.metadata?.uid ?? "",
     name,
@@ -48,8 +45,7 @@ export async function containerConfig(
     env,
     workingDir: container.workingDir || undefined,
     mounts,
-    memoryLimitBytes: memory > 0 ? memory : undefined,
-    cpuLimitMillis: cpu > 0 ? cpu : undefined,
+    ...limitsOf(container.resources ?? {}),
     oomScore: oomScoreOf(pod, container, facts.nodeMemoryBytes),
     security: securityOf(pod.spec?.securityContext ?? {}, container.securityContext ?? {}),
     stdin: container.stdin ?? false,

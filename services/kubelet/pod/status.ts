@@ -8,11 +8,13 @@ import type {
   ContainerStatus,
   Pod,
   PodStatus,
+  ResourceRequirements,
 } from "../../../proto/gen/core.ts";
 import { isSidecar, qosClassOf, rfc3339Seconds } from "../../kinds/mod.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 import { conditionsOf } from "./conditions.ts";
+import type { ResizeState } from "./resize.ts";
 
 export interface Waiting {
   readonly reason: string;
@@ -37,6 +39,14 @@ export interface StatusFacts {
   readonly now: number;
   /** What was reported last: transition times and the start time live on. */
   readonly previous: PodStatus | undefined;
+  /** Of a running container; absent: nothing is told. */
+  readonly resources?:
+    | ((run: RuntimeContainer) => {
+        readonly allocated: ResourceRequirements;
+        readonly actual: ResourceRequirements;
+      })
+    | undefined;
+  readonly resize?: ResizeState | undefined;
   /** The kubelet ends the pod for this reason, e.g. DeadlineExceeded. */
   readonly failure?:
     | {
@@ -208,6 +218,10 @@ function containerStatus(
   if (latest.state === "running") {
     const startedAt = rfc3339Seconds(latest.startedAt ?? latest.createdAt);
     status.state = { running: { startedAt } };
+    const given = facts.resources?.(latest);
+    const { requests } = given?.allocated ?? {};
+    if (requests !== undefined) status.allocatedResources = requests;
+    if (given !== undefined) status.resources = given.actual;
     status.started = facts.started(latest.id, container);
     status.ready = status.started && facts.ready(latest.id, container);
   } else if (latest.state === "exited") {

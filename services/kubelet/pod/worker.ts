@@ -24,6 +24,7 @@ import { type Plan, planPod } from "./plan.ts";
 import { PodVolumes } from "./pod-volumes.ts";
 import { PodProbes, type ProbeKind } from "./probes.ts";
 import { StatusReporter } from "./reporter.ts";
+import { PodResize } from "./resize.ts";
 import { sandboxConfig } from "./sandbox.ts";
 import { specHashOf } from "./start.ts";
 import { ContainerStarter } from "./starter.ts";
@@ -45,6 +46,9 @@ interface Failure {
 
 export class PodWorker {
   readonly uid: string;
+  /** As the API has it. */
+  #desired: Pod;
+  /** With the resources that it has been allocated. */
   #pod: Pod;
   #vanished = false;
   #acknowledged = false;
@@ -61,6 +65,7 @@ export class PodWorker {
   readonly #starter: ContainerStarter;
   readonly #volumes: PodVolumes;
   readonly #hostPorts: HostPorts;
+  readonly #resize: PodResize;
   readonly #messages: TerminationMessages;
   readonly #backoff = new RestartBackoff();
   /** The last run of each container whose pause before the next has been told. */
@@ -70,6 +75,7 @@ export class PodWorker {
 
   constructor(context: WorkerContext, pod: Pod) {
     this.#context = context;
+    this.#desired = pod;
     this.#pod = pod;
     this.uid = pod.metadata?.uid ?? "";
     this.#log = context.log.child({
@@ -92,6 +98,8 @@ export class PodWorker {
     this.#messages = new TerminationMessages(podDir, context.runtime);
     this.#volumes = new PodVolumes(view, podDir);
     this.#hostPorts = new HostPorts(view);
+    this.#resize = new PodResize(view, join(podDir, "allocated.json"), pod);
+    this.#pod = this.#resize.effective(pod);
     this.#stops = new ContainerStops(view);
     this.#starter = new ContainerStarter(view, this.#messages, this.#volumes, (run) =>
       this.#stops.begin(run, graceMillisOf(this.#pod)),
@@ -113,7 +121,8 @@ export class PodWorker {
   }
 
   update(pod: Pod): void {
-    this.#pod = pod;
+    this.#desired = pod;
+    this.#pod = this.#resize.effective(pod);
     this.wake();
   }
 
@@ -201,6 +210,8 @@ export class PodWorker {
       return this.#wrapUp();
     }
     this.#warn();
+    this.#resize.allocate(this.#desired);
+    this.#pod = this.#resize.effective(this.#desired);
     const podIP = await this.#ensureSandbox();
     if (podIP === undefined) return this.#publish(undefined);
     const facts = this.#facts(podIP);
@@ -210,6 +221,7 @@ export class PodWorker {
 
   /** Stops and starts what the plan says. */
   async #steps(facts: PodFacts): Promise<void> {
+    await this.#resize.actuate(this.#pod);
     const plan = this.#plan();
     for (const run of plan.stop) this.#stops.begin(run, graceMillisOf(this.#pod));
     for (const run of plan.replace) this.#replace(run);
@@ -249,7 +261,7 @@ export class PodWorker {
       backoffCurrent: (name) => this.#backoff.current(name),
       stopping: (id) => this.#stops.underWay(id),
       changed: (run, container) =>
-        run.specHash !== specHashOf(container) &&
+        (run.specHash !== specHashOf(container) || this.#resize.mustRestart(run.id)) &&
         (run.state === "running" || this.#replaced.has(run.id)),
     });
   }
@@ -269,7 +281,9 @@ export class PodWorker {
   /** Ends a container whose definition has changed; the plan starts its successor. */
   #replace(run: RuntimeContainer): void {
     if (!this.#replaced.has(run.id)) {
-      const text = `Container ${run.name} definition changed, will be restarted`;
+      const text = this.#resize.mustRestart(run.id)
+        ? `Container ${run.name} resize requires restart`
+        : `Container ${run.name} definition changed, will be restarted`;
       this.#event("Normal", "Killing", text, run.name);
     }
     this.#replaced.add(run.id);
@@ -418,6 +432,8 @@ export class PodWorker {
       ready: (id, container) => !leaving && this.#probes.ready(id, container),
       started: (id, container) => this.#probes.started(id, container),
       message: (run) => this.#messages.of(run),
+      resources: (run) => this.#resize.resourcesOf(run),
+      resize: this.#resize.state(),
     });
   }
 

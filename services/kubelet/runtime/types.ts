@@ -100,8 +100,16 @@ export interface ContainerSecurity {
   readonly noNewPrivileges?: boolean | undefined;
 }
 
+/** CRI `LinuxContainerResources`. */
+export interface ContainerResources {
+  readonly memoryLimitBytes?: number | undefined;
+  readonly cpuLimitMillis?: number | undefined;
+  /** CRI `oom_score_adj`, -1000 to 1000; absent: the runtime's own. */
+  readonly oomScore?: number | undefined;
+}
+
 /** CRI `ContainerConfig`. */
-export interface ContainerConfig {
+export interface ContainerConfig extends ContainerResources {
   readonly podUid: string;
   readonly name: string;
   /** 0 for the first run, then one more for each restart. */
@@ -116,10 +124,6 @@ export interface ContainerConfig {
   /** Absent: the image's, or a private directory of the pod. */
   readonly workingDir?: string | undefined;
   readonly mounts: readonly Mount[];
-  readonly memoryLimitBytes?: number | undefined;
-  readonly cpuLimitMillis?: number | undefined;
-  /** CRI `oom_score_adj`, -1000 to 1000; absent: the runtime's own. */
-  readonly oomScore?: number | undefined;
   readonly security?: ContainerSecurity | undefined;
   /** Standard input stays open for `attach`; otherwise it is /dev/null. */
   readonly stdin?: boolean | undefined;
@@ -288,6 +292,11 @@ export interface ContainerRuntime {
    * StartError: no throw.
    */
   startContainer(id: string): Promise<void>;
+  /**
+   * CRI `UpdateContainerResources`, of a running container; what is absent stays. Absent: the
+   * runtime cannot. Throws what the machine says.
+   */
+  updateContainer?(id: string, resources: ContainerResources): Promise<void>;
   /** CRI `StopContainer`, whose timeout is in seconds: an adapter rounds up. */
   stopContainer(id: string, graceMillis: number): Promise<void>;
   /** CRI `RemoveContainer`: of an exited or created container, with its log. */

@@ -15,7 +15,7 @@ export const containerFields: SupportTable = {
     ...behaves(kubelet, "securityContext terminationMessagePath terminationMessagePolicy"),
     ...behaves(kubelet, "imagePullPolicy stdin stdinOnce tty"),
     ...behaves("the scheduler, services and probes", "ports"),
-    ...warned("resizePolicy", "containers are not resized while they run, it has no effect"),
+    ...behaves(kubelet, "resizePolicy"),
     ...warned("volumeDevices", notStarted),
   },
   "trireme.core.v1.ContainerPort": {
@@ -43,6 +43,7 @@ export const containerFields: SupportTable = {
     ...behaves("the scheduler", "requests"),
     ...warned("claims", notStarted),
   },
+  "trireme.core.v1.ContainerResizePolicy": behaves(kubelet, "resourceName restartPolicy"),
   "trireme.core.v1.VolumeMount": {
     ...behaves(kubelet, "name readOnly recursiveReadOnly mountPath subPath subPathExpr"),
     ...warned("mountPropagation", notStarted, oneOfValues("None", "HostToContainer", "")),

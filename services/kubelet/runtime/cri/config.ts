@@ -13,6 +13,7 @@ import {
 import type { Image } from "../images.ts";
 import type {
   ContainerConfig,
+  ContainerResources,
   ContainerSecurity,
   PodSandboxConfig,
   PortMapping,
@@ -129,11 +130,11 @@ const cpuSharesMin = 2;
 /** The kernel refuses a quota below a millisecond. */
 const cpuQuotaMin = 1_000;
 
-function resources({
+export function resources({
   cpuLimitMillis,
   memoryLimitBytes,
   oomScore,
-}: ContainerConfig): LinuxContainerResources {
+}: ContainerResources): LinuxContainerResources {
   const cpu = cpuLimitMillis ?? 0;
   const shares = Math.max(cpuSharesMin, Math.floor((cpu * 1024) / 1000));
   return {

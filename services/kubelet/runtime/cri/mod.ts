@@ -21,6 +21,7 @@ import type {
   ByteStream,
   Container,
   ContainerConfig,
+  ContainerResources,
   ContainerRuntime,
   ExecResult,
   ExecSession,
@@ -34,7 +35,7 @@ import type {
   StreamOptions,
 } from "../types.ts";
 import { CriCache } from "./cache.ts";
-import { containerMessage, logPathOf, sandboxMessage } from "./config.ts";
+import { containerMessage, logPathOf, resources, sandboxMessage } from "./config.ts";
 import { type CriConnection, connectCri, criLimits } from "./connection.ts";
 import { runExec } from "./exec.ts";
 import { criFeatures } from "./features.ts";
@@ -250,6 +251,11 @@ class CriRuntime implements ContainerRuntime {
     }
     await this.#cache.refreshContainer(id);
     this.#follower.hurry();
+  }
+
+  async updateContainer(id: string, asked: ContainerResources): Promise<void> {
+    const request = { containerId: id, linux: resources(asked), annotations: {} };
+    await call(this.#connection.runtime, "updateContainerResources", request, acting);
   }
 
   async stopContainer(id: string, graceMillis: number): Promise<void> {

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Capabilities, CgroupHierarchy } from "./capabilities.ts";
+import { processesOfSession } from "./proc.ts";
 
 const cpuPeriodMicros = 100_000;
 const cpuQuotaMicrosMin = 1_000;
@@ -36,6 +37,17 @@ export async function makeCgroups(
     }
   }
   return dirs;
+}
+
+/** Moves the processes of a session into groups; one that ends meanwhile needs none. */
+export async function joinCgroups(dirs: readonly string[], session: number): Promise<void> {
+  for (const dir of dirs) {
+    for (const { pid } of processesOfSession(session)) {
+      await writeFile(join(dir, "cgroup.procs"), String(pid)).catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      });
+    }
+  }
 }
 
 /** How often the kernel killed for want of memory in these groups. */

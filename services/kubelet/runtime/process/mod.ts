@@ -23,6 +23,7 @@ import type {
   ByteStream,
   Container,
   ContainerConfig,
+  ContainerResources,
   ContainerRuntime,
   ExecResult,
   ExecSession,
@@ -39,7 +40,7 @@ import type {
 import { ContainerConfigError } from "../types.ts";
 import { openAttach } from "./attach.ts";
 import { type Capabilities, featuresOf, probeCapabilities } from "./capabilities.ts";
-import { removeCgroups } from "./cgroup.ts";
+import { joinCgroups, makeCgroups, removeCgroups } from "./cgroup.ts";
 import { ProcessContainer } from "./container.ts";
 import { type ExecPlan, openExec, runExec } from "./exec.ts";
 import { openForward } from "./forward.ts";
@@ -247,6 +248,21 @@ class ProcessRuntime implements ContainerRuntime {
     if (!container.exited) this.#tell("started", container);
   }
 
+  async updateContainer(id: string, resources: ContainerResources): Promise<void> {
+    const { record, processPid, session } = this.#get(id);
+    if (processPid === undefined) throw notRunning(record.config.name);
+    const config = { ...record.config, ...given(resources) };
+    const dirs = await makeCgroups(this.#capabilities(), id, {
+      memoryBytes: config.memoryLimitBytes,
+      cpuMillis: config.cpuLimitMillis,
+    });
+    const joined = dirs.filter((dir) => !record.cgroups.includes(dir));
+    if (joined.length > 0) await joinCgroups(joined, session ?? processPid);
+    record.cgroups = [...record.cgroups, ...joined];
+    record.config = config;
+    await this.#state.writeContainer(record);
+  }
+
   async stopContainer(id: string, graceMillis: number): Promise<void> {
     const container = this.#containers.get(id);
     const signal = (container?.record.config.stopSignal ?? "SIGTERM") as NodeJS.Signals;
@@ -409,6 +425,11 @@ class ProcessRuntime implements ContainerRuntime {
 function sandboxOf(record: SandboxRecord): PodSandbox {
   const state = record.stopped ? ("stopped" as const) : ("ready" as const);
   return { ...record.config, state, createdAt: record.createdAt };
+}
+
+/** Without what is not said. */
+function given(resources: ContainerResources): ContainerResources {
+  return Object.fromEntries(Object.entries(resources).filter(([, value]) => value !== undefined));
 }
 
 function notRunning(name: string): StatusError {

@@ -37,7 +37,7 @@ export interface ContainerEnd {
 export interface ContainerRecord {
   readonly version: 1;
   readonly id: string;
-  readonly config: ContainerConfig;
+  config: ContainerConfig;
   readonly createdAt: number;
   /** Directories whose cgroup.procs the container joined. */
   cgroups: string[];
