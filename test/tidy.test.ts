@@ -77,6 +77,13 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "proto",
   ],
   "services/kubelet": ["ha/runtime", "ha/rpc", "services/client", "services/kinds", "proto"],
+  "services/ingress": [
+    "ha/runtime",
+    "services/client",
+    "services/kube-proxy",
+    "services/kinds",
+    "proto",
+  ],
   "services/dns": ["ha/runtime", "services/client", "services/kinds", "proto"],
   "services/kube-proxy": [
     "ha/runtime",

@@ -112,6 +112,7 @@ function defineCluster(program: Command): void {
       "0 to 1: how many requests without a traceparent are traced (default 0)",
     )
     .option("--bridge <boolean>", "the live page on loopback", yesOrNo, true)
+    .option("--ingress <boolean>", "an ingress controller (kept; default false)", yesOrNo)
     .option("--node-return-seconds <seconds>", "how long a killed node stays away", whole, 60)
     .action(async (flags: UpFlags) => await (await import("./commands/up.ts")).up(flags));
   verb(program, "down", "stop the local cluster; its state is kept").action(

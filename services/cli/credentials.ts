@@ -20,6 +20,7 @@ export interface Credentials {
   readonly scheduler: KeyPairFiles & { readonly ca: string };
   readonly controllerManager: KeyPairFiles & { readonly ca: string };
   readonly kubeProxy: KeyPairFiles & { readonly ca: string };
+  readonly ingress: KeyPairFiles & { readonly ca: string };
   readonly balancer: {
     readonly server: KeyPairFiles;
     readonly client: KeyPairFiles;
@@ -70,6 +71,7 @@ export async function ensureCredentials(
     scheduler: client("scheduler"),
     controllerManager: client("controller-manager"),
     kubeProxy: client("kube-proxy"),
+    ingress: client("ingress"),
     balancer: {
       server: pair("balancer"),
       client: pair("front-proxy-client"),

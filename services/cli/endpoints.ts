@@ -44,6 +44,13 @@ export interface Endpoints {
   }[];
   /** The process of the hollow nodes, where there are any. */
   readonly hollow?: { readonly name: string; readonly pid: number | undefined };
+  /** The ingress controller, where there is one, and its ports for HTTP without and with TLS. */
+  readonly ingress?: {
+    readonly name: string;
+    readonly pid: number | undefined;
+    readonly http: string;
+    readonly https: string;
+  };
   readonly balancers: readonly {
     readonly name: string;
     readonly pid: number | undefined;

@@ -12,6 +12,8 @@ export interface ClusterShape {
   readonly nodes: number;
   /** Nodes that one process stands in for; absent: none. */
   readonly hollow?: number;
+  /** Whether an ingress controller runs. */
+  readonly ingress?: boolean;
   /** Absolute; absent: pods of hollow nodes start at once, and run until they are deleted. */
   readonly hollowStages?: string | undefined;
   /** Quantities that each node claims; absent: an equal share of the machine. */
@@ -67,7 +69,7 @@ export function parseNodeCapacity(text: string): Partial<NodeCapacity> {
 export const defaultBasePort = 7443;
 
 /**
- * The bridge at -1, balancers at the base and +1, their etcd ports at +2 and +3; masters' gRPC
+ * An ingress controller at -3 and -2, the bridge at -1, balancers at the base and +1, their etcd ports at +2 and +3; masters' gRPC
  * ports from +10, their peer ports from +20, their etcd ports from +30, kubelets from +40. The ports of Kubernetes' REST
  * API lie below the base: balancers' from -1000, masters' from -990; the ports for metrics of the
  * processes that have no other follow from -980, those of kube-proxies from -970.
@@ -128,6 +130,8 @@ export function ports(shape: ClusterShape) {
     },
     /** The live page of the supervisor. */
     bridge: base - 1,
+    /** Of the ingress controller. */
+    ingress: { http: base - 3, https: base - 2 },
     all: (): number[] => [
       ...Array.from({ length: 2 * balancerCount }, (_, i) => base + i),
       ...Array.from({ length: balancerCount }, (_, i) => base - httpsBelow + i),
@@ -141,6 +145,7 @@ export function ports(shape: ClusterShape) {
       ...Array.from({ length: 6 }, (_, i) => base - httpsBelow + 20 + i),
       ...Array.from({ length: shape.nodes }, (_, i) => base - httpsBelow + 30 + i),
       base - 1,
+      ...(shape.ingress ? [base - 3, base - 2] : []),
     ],
   };
 }

@@ -59,6 +59,7 @@ export class LocalCluster {
   readonly kubeProxies: readonly Child[];
   /** None or one. */
   readonly hollow: readonly Child[];
+  readonly ingress: readonly Child[];
   readonly #options: LocalClusterOptions;
   readonly #late: NodeJS.Timeout[] = [];
   /** Name of the leading master, as the masters say. */
@@ -113,6 +114,7 @@ export class LocalCluster {
         ...clusterDnsArgs(shape),
       ]),
     );
+    this.ingress = shape.ingress ? [child("ingress", ingressArgs(shape, credentials.ingress))] : [];
     this.hollow =
       (shape.hollow ?? 0) === 0 ? [] : [child("hollow-nodes", hollowArgs(shape, credentials))];
   }
@@ -153,13 +155,19 @@ export class LocalCluster {
 
   get #all(): readonly Child[] {
     const loops = [...this.schedulers, ...this.controllerManagers];
-    const nodes = [...this.kubelets, ...this.kubeProxies, ...this.hollow];
+    const nodes = [...this.kubelets, ...this.kubeProxies, ...this.hollow, ...this.ingress];
     return [...this.masters, ...this.balancers, ...loops, ...nodes];
   }
 
   startRest(): void {
     const active = [...this.controllerManagers.slice(0, 1), ...this.schedulers.slice(0, 1)];
-    const nodes = [...this.kubelets, ...active, ...this.kubeProxies, ...this.hollow];
+    const nodes = [
+      ...this.kubelets,
+      ...active,
+      ...this.kubeProxies,
+      ...this.hollow,
+      ...this.ingress,
+    ];
     for (const child of nodes) child.startOnce();
   }
 
@@ -174,10 +182,18 @@ export class LocalCluster {
     for (const child of this.#all) child.letEnd();
     const stop = (children: readonly Child[]) =>
       Promise.all(children.map((c) => c.stop(graceMillis)));
-    await stop([...this.kubelets, ...this.kubeProxies, ...this.hollow]);
+    await stop([...this.kubelets, ...this.kubeProxies, ...this.hollow, ...this.ingress]);
     await stop([...this.schedulers, ...this.controllerManagers]);
     await stop(this.balancers);
     await stop(this.masters);
+  }
+
+  #ingressEndpoint(): Pick<Endpoints, "ingress"> {
+    const [child] = this.ingress;
+    if (child === undefined) return {};
+    const { http, https } = ports(this.#options.shape).ingress;
+    const at = (port: number) => `${host}:${port}`;
+    return { ingress: { name: child.name, pid: child.pid, http: at(http), https: at(https) } };
   }
 
   endpoints(): Endpoints {
@@ -220,6 +236,7 @@ export class LocalCluster {
         kubeProxyPid: this.kubeProxies[i]?.pid,
       })),
       ...(this.hollow[0] && { hollow: { name: this.hollow[0].name, pid: this.hollow[0].pid } }),
+      ...this.#ingressEndpoint(),
       balancers,
       supervisor: { pid: process.pid },
       faults: this.#options.enableFaults,
@@ -374,6 +391,15 @@ function kubeletArgs(
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", node.server.cert],
     ...["--tls-private-key-file", node.server.key],
+  ];
+}
+
+function ingressArgs(shape: ClusterShape, pair: Credentials["ingress"]): string[] {
+  const { http, https } = ports(shape).ingress;
+  return [
+    "ingress",
+    ...clientArgs(shape, pair),
+    ...["--bind-address", host, "--http-port", String(http), "--https-port", String(https)],
   ];
 }
 

@@ -39,6 +39,10 @@ export function printEndpoints(endpoints: Endpoints, file: string, say = print):
   say(`  gRPC (TLS)     ${endpoints.grpcEndpoints.join(",")}`);
   say(`  etcd (TLS)     ${endpoints.etcdEndpoints.join(",")}`);
   say(`  REST (TLS)     ${endpoints.httpsEndpoints.join(",")}`);
+  const { ingress } = endpoints;
+  if (ingress !== undefined) {
+    say(`  ingress        http://${ingress.http} https://${ingress.https}`);
+  }
   say(`  CA             ${endpoints.ca}`);
   say(`  client cert    ${endpoints.clientCert}`);
   say(`  client key     ${endpoints.clientKey}`);

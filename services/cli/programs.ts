@@ -9,6 +9,7 @@ const programs: Readonly<Record<string, () => Promise<{ readonly program: unknow
   kubelet: () => import("../kubelet/main.ts"),
   hollow: () => import("../kubelet/hollow/main.ts"),
   store: () => import("./commands/store.ts"),
+  ingress: () => import("../ingress/main.ts"),
   dns: () => import("../dns/main.ts"),
   "kube-proxy": () => import("../kube-proxy/main.ts"),
 };

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
-import { get, remove } from "../../services/apiserver/verbs/mod.ts";
+import { create, documentBody, get, remove } from "../../services/apiserver/verbs/mod.ts";
+import type { Document } from "../../services/kinds/mod.ts";
 import { adminCall, fails, kind, make, pod, until, type World, world } from "./harness.ts";
 
 const specOf = (document: object) => (document as Pod).spec ?? {};
@@ -148,19 +149,27 @@ test("ingresses without a class get the default one, of several the newest", asy
     });
     await seen(w, made, "ingressclasses");
   };
+  let told: string[] = [];
   const classOf = async (name: string, spec: object = {}, annotations: object = {}) => {
-    const { document } = await make(w.backend, {
+    const document: Document = {
       apiVersion: "networking.k8s.io/v1",
       kind: "Ingress",
       metadata: { name, namespace: "default", annotations: { ...annotations } },
       spec: { defaultBackend: { service: { name: "s", port: { number: 80 } } }, ...spec },
-    });
+    };
+    told = [];
+    const call = adminCall({ warnings: told });
+    await create(w.backend, call, kind("ingresses"), { body: documentBody(document) });
     return (document["spec"] as { ingressClassName?: string }).ingressClassName;
   };
   await ingressClass("other", false);
   assert.equal(await classOf("a"), undefined);
+  const noEffect = "without an ingress controller the object has no effect";
+  assert.deepEqual(told, [`spec.ingressClassName: there is no default class, ${noEffect}`]);
   await ingressClass("usual", true);
   assert.equal(await classOf("b"), "usual");
+  assert.deepEqual(told, []);
   assert.equal(await classOf("c", { ingressClassName: "other" }), "other");
   assert.equal(await classOf("d", {}, { "kubernetes.io/ingress.class": "old" }), undefined);
+  assert.deepEqual(told, [`spec.ingressClassName: there is no class "old", ${noEffect}`]);
 });

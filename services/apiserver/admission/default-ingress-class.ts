@@ -6,6 +6,15 @@ const defaultAnnotation = "ingressclass.kubernetes.io/is-default-class";
 /** The annotation by which ingresses named their class before there was a field. */
 const classAnnotation = "kubernetes.io/ingress.class";
 
+const noEffect = "without an ingress controller the object has no effect";
+
+function defaultOf(classes: readonly IngressClass[]): string | undefined {
+  const [first] = classes
+    .filter(({ metadata }) => metadata?.annotations?.[defaultAnnotation] === "true")
+    .sort(newestFirst);
+  return first?.metadata?.name;
+}
+
 /**
  * A new ingress that names no class gets the default one (upstream's DefaultIngressClass); of
  * several, the one that was made last.
@@ -15,15 +24,22 @@ export function defaultIngressClass(classes: () => Iterable<IngressClass>): Admi
     name: "default-ingress-class",
     resources: ["ingresses.networking.k8s.io"],
     operations: ["create"],
-    mutate({ document, subresource }) {
+    mutate({ document, subresource, warnings }) {
       const ingress = document as Ingress;
-      if (subresource !== "" || ingress.spec?.ingressClassName !== undefined) return;
-      if (ingress.metadata?.annotations?.[classAnnotation] !== undefined) return;
-      const [first] = [...classes()]
-        .filter(({ metadata }) => metadata?.annotations?.[defaultAnnotation] === "true")
-        .sort(newestFirst);
-      const name = first?.metadata?.name;
-      if (name !== undefined) ingress.spec = { ...ingress.spec, ingressClassName: name };
+      if (subresource !== "") return;
+      const all = [...classes()];
+      const asked =
+        ingress.spec?.ingressClassName ?? ingress.metadata?.annotations?.[classAnnotation];
+      const name = asked ?? defaultOf(all);
+      if (name === undefined) {
+        warnings.push(`spec.ingressClassName: there is no default class, ${noEffect}`);
+        return;
+      }
+      if (asked === undefined) ingress.spec = { ...ingress.spec, ingressClassName: name };
+      if (all.some(({ metadata }) => metadata?.name === name)) return;
+      warnings.push(
+        `spec.ingressClassName: there is no class ${JSON.stringify(name)}, ${noEffect}`,
+      );
     },
   };
 }

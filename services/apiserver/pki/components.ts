@@ -46,6 +46,7 @@ function clusterCredentials(layout: ClusterLayout): Credential[] {
     client("scheduler", "system:kube-scheduler"),
     client("controller-manager", "system:kube-controller-manager"),
     client("kube-proxy", "system:kube-proxy"),
+    client("ingress", "trireme:ingress"),
     client("front-proxy-client", "trireme:balancer"),
     client("front-proxy-etcd-client", "trireme:balancer", "system:masters"),
     client("apiserver-kubelet-client", "system:kube-apiserver"),

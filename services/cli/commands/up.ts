@@ -31,6 +31,7 @@ export interface UpFlags {
   readonly detach?: boolean;
   readonly enableFaults?: boolean;
   readonly bridge: boolean;
+  readonly ingress?: boolean;
   readonly otlpEndpoint?: string;
   readonly traceSample?: string;
   readonly nodeReturnSeconds: number;
@@ -79,6 +80,7 @@ function shapeOf(flags: UpFlags): ClusterShape {
     masters: flags.masters ?? kept?.masters ?? 3,
     nodes,
     hollow: flags.hollow ?? kept?.hollow ?? 0,
+    ingress: flags.ingress ?? kept?.ingress ?? false,
     hollowStages: fileOf(flags.hollowStages, kept?.hollowStages),
     nodeCapacity:
       flags.nodeCapacity === undefined ? kept?.nodeCapacity : parseNodeCapacity(flags.nodeCapacity),
@@ -144,6 +146,7 @@ async function endLeftovers(file: string): Promise<void> {
     ...before.controllerManagers.map(({ pid }) => pid),
     ...before.nodes.flatMap(({ pid, kubeProxyPid }) => [pid, kubeProxyPid]),
     before.hollow?.pid,
+    before.ingress?.pid,
     // A file of an earlier version has one balancer, under another name; it ends with its supervisor.
     ...(before.balancers ?? []).map(({ pid }) => pid),
   ].filter((pid): pid is number => isOurs(pid));
@@ -197,7 +200,7 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...["--masters", String(shape.masters), "--nodes", String(shape.nodes)],
     ...["--hollow", String(shape.hollow ?? 0), "--hollow-stages", shape.hollowStages ?? ""],
     ...["--node-return-seconds", String(flags.nodeReturnSeconds)],
-    ...["--bridge", String(flags.bridge)],
+    ...["--bridge", String(flags.bridge), "--ingress", String(shape.ingress ?? false)],
     ...(flags.enableFaults ? ["--enable-faults"] : []),
     ...traceArgs(flags),
     ...(flags.nodeCapacity === undefined ? [] : ["--node-capacity", flags.nodeCapacity]),

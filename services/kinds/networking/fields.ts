@@ -10,7 +10,7 @@ const status = "information that its owner writes and clients show";
 export const networkingFields: SupportTable = {
   "trireme.networking.v1.Ingress": {
     ...behaves(address, "apiVersion metadata"),
-    ...warned("kind", "this cluster brings no ingress controller, without one it has no effect"),
+    ...behaves("the apiserver: type, name and metadata of an object", "kind"),
     ...behaves(controller, "spec status"),
   },
   "trireme.networking.v1.IngressSpec": behaves(
@@ -32,7 +32,7 @@ export const networkingFields: SupportTable = {
 
   "trireme.networking.v1.IngressClass": {
     ...behaves(address, "apiVersion metadata"),
-    ...warned("kind", "this cluster brings no ingress controller, without one it has no effect"),
+    ...behaves("the apiserver: type, name and metadata of an object", "kind"),
     ...behaves(controller, "spec"),
   },
   "trireme.networking.v1.IngressClassSpec": behaves(controller, "controller parameters"),

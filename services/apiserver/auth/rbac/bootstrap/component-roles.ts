@@ -146,6 +146,17 @@ export const triremeRoles: readonly RoleEntry[] = [
     ],
   },
   {
+    name: "trireme:ingress",
+    rules: [
+      rule(read, "core", "secrets services"),
+      rule(read, "discovery.k8s.io", "endpointslices"),
+      rule(read, "networking.k8s.io", "ingressclasses ingresses"),
+      rule("create", "networking.k8s.io", "ingressclasses"),
+      rule("patch update", "networking.k8s.io", "ingresses/status"),
+      rule("create patch update", "core", "events"),
+    ],
+  },
+  {
     name: "trireme:kube-proxy",
     rules: [
       rule(read, "core", "endpoints namespaces nodes pods services"),

@@ -32,6 +32,7 @@ const subjects: Readonly<Record<string, readonly ReturnType<typeof subject>[]>> 
   "system:node": [],
   "trireme:kube-scheduler": [scheduler],
   "trireme:kube-controller-manager": [controllerManager],
+  "trireme:ingress": [user("trireme:ingress")],
   "trireme:kube-proxy": [user("system:kube-proxy")],
   "trireme:cluster-status": [authenticated],
 };

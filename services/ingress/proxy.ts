@@ -1,0 +1,212 @@
+/**
+ * Relays HTTP requests to the endpoints behind their hosts and paths: HTTP/1.1 on one port, HTTP/1.1
+ * and HTTP/2 over TLS on the other, HTTP/1.1 to the endpoints. A request is tried on another endpoint
+ * only as long as no endpoint has taken its connection.
+ */
+import {
+  Agent,
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server,
+} from "node:http";
+import { createSecureServer, type Http2SecureServer } from "node:http2";
+import type { Socket } from "node:net";
+import type { SecureContext } from "node:tls";
+import type { Log } from "../../ha/runtime/types.ts";
+import { forwardedHeaders, headText, type Incoming, type Outgoing, targetOf } from "./heads.ts";
+import { ingressLimits as limits } from "./limits.ts";
+import { type Endpoint, Relay, refuseWith } from "./relay.ts";
+
+/** Endpoints in the order to try them, or what is answered instead. */
+export type Resolution =
+  | { readonly endpoints: readonly Endpoint[] }
+  | { readonly status: 404 | 503; readonly message: string };
+
+export interface IngressProxyOptions {
+  readonly host: string;
+  readonly httpPort: number;
+  readonly httpsPort: number;
+  readonly resolve: (host: string, path: string) => Resolution;
+  readonly contextFor: (host: string) => SecureContext | undefined;
+  readonly log: Log;
+  /** Called for every answer. */
+  readonly answered?: (status: number) => void;
+}
+
+export class IngressProxy {
+  readonly #options: IngressProxyOptions;
+  readonly #agent = new Agent({
+    keepAlive: true,
+    maxFreeSockets: limits.keptConnections,
+    timeout: limits.backendSilenceMillis,
+  });
+  readonly #plain: Server;
+  readonly #secure: Http2SecureServer;
+  readonly #sockets = new Set<Socket>();
+  #requests = 0;
+
+  constructor(options: IngressProxyOptions) {
+    this.#options = options;
+    const bounds = {
+      maxHeaderSize: limits.headBytesMax,
+      headersTimeout: limits.headMillis,
+      // A body may take as long as it moves; see `serve`.
+      requestTimeout: 0,
+      keepAliveTimeout: limits.idleMillis,
+      connectionsCheckingInterval: 1_000,
+    };
+    this.#plain = createServer(bounds);
+    this.#secure = createSecureServer({
+      ...bounds,
+      allowHTTP1: true,
+      minVersion: "TLSv1.2",
+      handshakeTimeout: limits.headMillis,
+      maxHeaderListPairs: limits.headFieldsMax,
+      settings: { maxConcurrentStreams: limits.streamsMax, maxHeaderListSize: limits.headBytesMax },
+      SNICallback: (host, done) => {
+        const context = options.contextFor(host);
+        done(context === undefined ? new Error(`no certificate for "${host}"`) : null, context);
+      },
+    });
+    for (const server of [this.#plain, this.#secure]) {
+      const scheme = server === this.#plain ? "http" : "https";
+      server.maxConnections = limits.connectionsMax;
+      server.on("connection", (socket: Socket) => {
+        this.#sockets.add(socket);
+        socket.on("close", () => this.#sockets.delete(socket));
+      });
+      server.on("request", (request: Incoming, response: Outgoing) => {
+        this.#serve(request, response, scheme);
+      });
+      server.on("upgrade", (request: IncomingMessage, socket: Socket, rest: Buffer) => {
+        this.#tunnel(request, socket, rest, scheme);
+      });
+    }
+    this.#plain.maxHeadersCount = limits.headFieldsMax;
+    this.#secure.setTimeout(limits.idleMillis);
+    // A client that cannot be spoken with is no fault of the proxy.
+    this.#secure.on("sessionError", () => undefined);
+    this.#secure.on("tlsClientError", () => undefined);
+  }
+
+  /** The ports that were asked for, or those that were free for 0. Rejects when one is taken. */
+  async listen(): Promise<{ readonly http: number; readonly https: number }> {
+    const { host, httpPort, httpsPort, log } = this.#options;
+    const bind = (server: Server | Http2SecureServer, port: number) =>
+      new Promise<number>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(port, host, () => {
+          server.off("error", reject);
+          server.on("error", (error) =>
+            log.warn("an ingress listener reports an error", { error }),
+          );
+          resolve((server.address() as { port: number }).port);
+        });
+      });
+    return { http: await bind(this.#plain, httpPort), https: await bind(this.#secure, httpsPort) };
+  }
+
+  /** Lets requests end for a while. Idempotent. */
+  async close(): Promise<void> {
+    const closed = [this.#plain, this.#secure].map(
+      (server) => new Promise((resolve) => server.close(resolve)),
+    );
+    this.#plain.closeIdleConnections();
+    const end = setTimeout(
+      () => {
+        for (const socket of this.#sockets) socket.destroy();
+      },
+      this.#requests === 0 ? 0 : limits.drainMillis,
+    );
+    await Promise.all(closed);
+    clearTimeout(end);
+    this.#agent.destroy();
+  }
+
+  #serve(request: Incoming, response: Outgoing, scheme: string): void {
+    const { answered } = this.#options;
+    request.on("error", () => undefined);
+    response.on("error", () => undefined);
+    const refuse = (status: number, message: string) => {
+      answered?.(status);
+      refuseWith(response, status, message);
+    };
+    const target = targetOf(request);
+    if (target === undefined) {
+      refuse(400, "the request's host or path is malformed");
+      return;
+    }
+    if (this.#requests >= limits.requestsMax) {
+      refuse(503, `more than ${limits.requestsMax} requests are under way`);
+      return;
+    }
+    const resolution = this.#options.resolve(target.host, target.path);
+    if ("status" in resolution) {
+      refuse(resolution.status, resolution.message);
+      return;
+    }
+    this.#requests += 1;
+    response.on("close", () => {
+      this.#requests -= 1;
+    });
+    const headers = forwardedHeaders(request, target.authority, scheme);
+    const relay = new Relay(request, response, this.#agent, refuse, answered);
+    relay.send(resolution.endpoints.slice(0, limits.attemptsMax), target.url, headers);
+  }
+
+  /** A WebSocket, or another protocol in place of HTTP: bytes both ways, once the endpoint agrees. */
+  #tunnel(request: IncomingMessage, socket: Socket, rest: Buffer, scheme: string): void {
+    socket.on("error", () => socket.destroy());
+    const target = targetOf(request);
+    const resolution = target && this.#options.resolve(target.host, target.path);
+    const [endpoint] =
+      resolution !== undefined && "endpoints" in resolution ? resolution.endpoints : [];
+    if (target === undefined || endpoint === undefined) {
+      const status = target === undefined ? 400 : 503;
+      this.#options.answered?.(status);
+      socket.end(`HTTP/1.1 ${status} \r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+      return;
+    }
+    const upstream = httpRequest({
+      host: endpoint.ip,
+      port: endpoint.port,
+      method: request.method,
+      path: target.url,
+      headers: {
+        ...forwardedHeaders(request, target.authority, scheme),
+        connection: "upgrade",
+        upgrade: request.headers.upgrade,
+      },
+      timeout: limits.backendSilenceMillis,
+      agent: false,
+    });
+    upstream.on("timeout", () => upstream.destroy());
+    upstream.on("error", () => {
+      this.#options.answered?.(502);
+      socket.end("HTTP/1.1 502 \r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    });
+    upstream.on("response", (answer) => {
+      this.#options.answered?.(answer.statusCode ?? 0);
+      socket.write(headText(answer));
+      answer.pipe(socket);
+    });
+    upstream.on("upgrade", (answer, other, first) => {
+      this.#options.answered?.(101);
+      socket.write(headText(answer));
+      if (first.length > 0) socket.write(first);
+      if (rest.length > 0) other.write(rest);
+      for (const [one, peer] of [
+        [socket, other],
+        [other, socket],
+      ] as const) {
+        one.setTimeout(limits.tunnelIdleMillis, () => one.destroy());
+        one.on("error", () => peer.destroy());
+        one.on("close", () => peer.destroy());
+        one.pipe(peer);
+      }
+    });
+    socket.on("close", () => upstream.destroy());
+    upstream.end();
+  }
+}
