@@ -3,6 +3,7 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { bytes, parseQuantity } from "../kinds/mod.ts";
 import { createCriRuntime } from "./runtime/cri/mod.ts";
+import { parseImageMap } from "./runtime/image-map.ts";
 import { logLimits } from "./runtime/process/logs.ts";
 import { createProcessRuntime } from "./runtime/process/mod.ts";
 import type { ContainerRuntime } from "./runtime/types.ts";
@@ -28,11 +29,17 @@ export const runtimeFlags = {
     type: "string",
     help: "folder of OCI image layouts, as directories or tar archives, asked before registries",
   },
+  "image-map": {
+    type: "string",
+    repeated: true,
+    help: "NAME=COMMAND: an image that stands for a program of this machine; may be repeated",
+  },
 } as const;
 
 interface RuntimeValues {
   readonly "container-runtime-endpoint": string | undefined;
   readonly "image-root": string | undefined;
+  readonly "image-map": readonly string[];
   readonly "container-log-max-size": string;
   readonly "container-log-max-files": number;
 }
@@ -43,13 +50,14 @@ export function chooseRuntime(values: RuntimeValues, root: string, log: Log): Co
   const imageRoot = values["image-root"];
   const logs = logsOf(values);
   if (endpoint === undefined) {
-    if (imageRoot !== undefined) {
-      throw new StatusError(
-        Code.invalidArgument,
-        "--image-root is for a runtime of --container-runtime-endpoint",
-      );
-    }
-    return createProcessRuntime({ root: `${root}/runtime`, log, ...logs });
+    const imageMap = parseImageMap(values["image-map"]);
+    return createProcessRuntime({ root: `${root}/runtime`, log, imageRoot, imageMap, ...logs });
+  }
+  if (values["image-map"].length > 0) {
+    throw new StatusError(
+      Code.invalidArgument,
+      "--image-map is for pods that are processes, and not for --container-runtime-endpoint",
+    );
   }
   return createCriRuntime({ endpoint, imageRoot, logRoot: `${root}/logs`, log, ...logs });
 }

@@ -7,6 +7,7 @@ import { describe, test } from "node:test";
 import { pullSecrets } from "../../services/kubelet/pod/pull-secrets.ts";
 import { readCriLog } from "../../services/kubelet/runtime/cri/logs.ts";
 import { createCriRuntime } from "../../services/kubelet/runtime/cri/mod.ts";
+import { parseImageMap } from "../../services/kubelet/runtime/image-map.ts";
 import {
   checkReference,
   fullReference,
@@ -165,11 +166,30 @@ describe("CRI logs", () => {
     }));
 });
 
+describe("the map of images", () => {
+  test("names programs, with words as a shell cuts them", () => {
+    const map = parseImageMap([
+      "nginx=node /srv/web.js --port 80",
+      `quay.io/tool:2=sh -c 'echo "two words" \\$x' "a \\" b" c\\ d ""`,
+    ]);
+    assert.deepEqual(map("nginx:1.27"), ["node", "/srv/web.js", "--port", "80"]);
+    assert.deepEqual(map("docker.io/library/nginx"), map("nginx:1.27"));
+    const words = ["sh", "-c", 'echo "two words" \\$x', 'a " b', "c d", ""];
+    assert.deepEqual(map("quay.io/tool:2"), words);
+    assert.equal(map("quay.io/tool:3"), undefined);
+    assert.equal(map("other"), undefined);
+    for (const bad of ["nginx", "=sh", "nginx= ", "nginx=sh 'a"]) {
+      assert.throws(() => parseImageMap([bad]), /--image-map: /, bad);
+    }
+    assert.throws(() => parseImageMap(["a=b", "a=c"]), /mapped twice/);
+  });
+});
+
 describe("the choice of a runtime", () => {
-  const choose = (endpoint: string | undefined, imageRoot?: string, size = "10Mi", files = 5) =>
+  const choose = (endpoint: string | undefined, map: string[] = [], size = "10Mi", files = 5) =>
     chooseRuntime(
       {
-        ...{ "container-runtime-endpoint": endpoint, "image-root": imageRoot },
+        ...{ "container-runtime-endpoint": endpoint, "image-root": undefined, "image-map": map },
         ...{ "container-log-max-size": size, "container-log-max-files": files },
       },
       "/nowhere",
@@ -177,7 +197,7 @@ describe("the choice of a runtime", () => {
     );
 
   test("a flag that makes no sense is refused by name", () => {
-    const sized = (size: string, files: number) => () => choose(undefined, undefined, size, files);
+    const sized = (size: string, files: number) => () => choose(undefined, [], size, files);
     assert.throws(sized("x", 5), /--container-log-max-size: "x" is no quantity above 0/);
     assert.throws(sized("0", 5), /--container-log-max-size/);
     assert.throws(sized("1Mi", 1), /--container-log-max-files: 1 is not within 2/);
@@ -185,7 +205,10 @@ describe("the choice of a runtime", () => {
       () => choose("tcp://127.0.0.1:1"),
       /--container-runtime-endpoint "tcp:\/\/127.0.0.1:1": wanted is unix:\/\//,
     );
-    assert.throws(() => choose(undefined, "/images"), /--image-root/);
+    assert.throws(
+      () => choose("unix:///a.sock", ["a=b"]),
+      /--image-map is for pods that are processes/,
+    );
     assert.equal(choose(undefined).name, "process");
   });
 

@@ -23,7 +23,7 @@ export interface Descriptor {
 }
 
 /** OCI image configuration, as far as a container is made of it. */
-interface ImageConfig {
+export interface ImageConfig {
   readonly config?: {
     readonly User?: string;
     readonly Env?: readonly string[];

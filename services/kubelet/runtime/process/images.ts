@@ -5,11 +5,14 @@
  * largest program that ran under its name, because nothing else would have to be moved.
  */
 import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import { checkReference, withTag } from "../image-reference.ts";
 import type { Image, ImageService } from "../images.ts";
+import type { LayoutImage } from "../layouts/mod.ts";
 import { readIfThere, writeFileAtomic } from "./files.ts";
+import type { UnpackedImage } from "./image-root.ts";
 
 const imagesMax = 1_000;
 
@@ -18,6 +21,14 @@ interface ImageRecord {
   names: string[];
   sizeBytes: number;
   usedAt: number;
+  /** Of an image that came from a layout. */
+  unpacked?: UnpackedImage;
+}
+
+/** Where images are found whose programs are not this machine's. */
+export interface LayoutSource {
+  find(reference: string): Promise<LayoutImage | undefined>;
+  unpack(image: LayoutImage): Promise<UnpackedImage>;
 }
 
 export function imageIdOf(reference: string): string {
@@ -27,11 +38,13 @@ export function imageIdOf(reference: string): string {
 export class ProcessImages implements ImageService {
   readonly #path: string;
   readonly #inUse: () => ReadonlySet<string>;
+  readonly #layouts: LayoutSource | undefined;
   readonly #images = new Map<string, ImageRecord>();
   #writing: Promise<void> = Promise.resolve();
 
   /** `inUse`: ids of the images that containers are made from. */
-  constructor(root: string, inUse: () => ReadonlySet<string>) {
+  constructor(root: string, inUse: () => ReadonlySet<string>, layouts?: LayoutSource) {
+    this.#layouts = layouts;
     this.#path = join(root, "images.json");
     this.#inUse = inUse;
   }
@@ -56,7 +69,8 @@ export class ProcessImages implements ImageService {
   async pull(reference: string): Promise<Image> {
     checkReference(reference);
     const id = imageIdOf(reference);
-    const image = this.#images.get(id) ?? { names: [], sizeBytes: 0, usedAt: 0 };
+    const image: ImageRecord = this.#images.get(id) ?? { names: [], sizeBytes: 0, usedAt: 0 };
+    await this.#unpack(reference, image);
     image.usedAt = Date.now();
     const isNew = !image.names.includes(reference);
     if (isNew) image.names.push(reference);
@@ -71,7 +85,10 @@ export class ProcessImages implements ImageService {
     if (this.#inUse().has(id)) {
       throw new StatusError(Code.failedPrecondition, `image "${reference}" is in use`);
     }
-    if (this.#images.delete(id)) await this.#write();
+    const unpacked = this.#images.get(id)?.unpacked;
+    if (!this.#images.delete(id)) return;
+    await this.#removeTree(unpacked);
+    await this.#write();
   }
 
   /** A program of this size runs under the image's name. */
@@ -84,13 +101,40 @@ export class ProcessImages implements ImageService {
     await this.#write();
   }
 
+  /** What containers of the image are made from; undefined: from programs of this machine. */
+  unpacked(reference: string): UnpackedImage | undefined {
+    return this.#images.get(imageIdOf(reference))?.unpacked;
+  }
+
+  /** An image that has been unpacked stays as it is while containers may use it. */
+  async #unpack(reference: string, image: ImageRecord): Promise<void> {
+    if (this.#layouts === undefined || image.unpacked !== undefined) return;
+    const found = await this.#layouts.find(reference);
+    if (found === undefined) return;
+    const same = [...this.#images.values()].find(
+      ({ unpacked }) => unpacked?.digest === found.config.digest,
+    );
+    image.unpacked = same?.unpacked ?? (await this.#layouts.unpack(found));
+    image.sizeBytes = image.unpacked.bytes;
+  }
+
+  /** Removes the tree with its last name. */
+  async #removeTree(unpacked: UnpackedImage | undefined): Promise<void> {
+    if (unpacked === undefined) return;
+    const shared = [...this.#images.values()].some((each) => each.unpacked?.root === unpacked.root);
+    if (!shared) await rm(unpacked.root, { recursive: true, force: true });
+  }
+
   #forgetOldest(): void {
     if (this.#images.size <= imagesMax) return;
     const used = this.#inUse();
     const [oldest] = [...this.#images]
       .filter(([id]) => !used.has(id))
       .sort((a, b) => a[1].usedAt - b[1].usedAt);
-    if (oldest !== undefined) this.#images.delete(oldest[0]);
+    if (oldest === undefined) return;
+    this.#images.delete(oldest[0]);
+    // It goes in the background: the pull of another image does not wait for it.
+    void this.#removeTree(oldest[1].unpacked);
   }
 
   #write(): Promise<void> {

@@ -6,8 +6,9 @@ import { type Capabilities, featuresOf } from "./capabilities.ts";
 import { makeCgroups } from "./cgroup.ts";
 import type { Launch, ProcessContainer } from "./container.ts";
 import { identityArguments } from "./identity.ts";
+import { checkProgram, enterRoot, identityInRoot, mountsInRoot, rootPlan } from "./image-root.ts";
 import { linkMount, type MountPoints } from "./mount-points.ts";
-import { containerPath, findProgram } from "./program.ts";
+import { containerPath, findProgram, systemPath } from "./program.ts";
 import type { SandboxRecord, StateDir } from "./records.ts";
 import { mountTable, type NamespacePlan, shimScript } from "./shim.ts";
 
@@ -86,6 +87,7 @@ export async function prepareLaunch(
   const { security = {} } = config;
   const workingDir = config.workingDir ?? workDir;
   const env = environmentOf(config, workDir);
+  if (record.imageRoot !== undefined) return prepareRooted(container, record.imageRoot, context);
   const namespace = await prepareNamespace(container, workingDir, context);
   const [name = "", ...args] = [...config.command, ...config.args];
   const program = findProgram(name, env["PATH"] ?? "", workingDir);
@@ -115,6 +117,50 @@ export async function prepareLaunch(
   await writeFile(script, text, { mode: 0o600 });
   const programBytes = "path" in program ? (await stat(program.path)).size : 0;
   return { script, env, programBytes };
+}
+
+/** The same for a container whose image has a tree of its own. */
+async function prepareRooted(
+  container: ProcessContainer,
+  lower: string,
+  { able, sandbox, state }: LaunchContext,
+): Promise<Prepared> {
+  const { record, dir } = container;
+  const { config } = record;
+  const [name = "", ...args] = [...config.command, ...config.args];
+  await checkProgram(lower, name, config);
+  const root = await rootPlan(lower, dir, config);
+  const mounts = [...(await sandboxMounts(sandbox, state)), ...config.mounts];
+  const { hostname, hostNetwork } = sandbox.config;
+  record.cgroups = await makeCgroups(able, record.id, {
+    memoryBytes: config.memoryLimitBytes,
+    cpuMillis: config.cpuLimitMillis,
+  });
+  const script = join(dir, "run.sh");
+  const text = shimScript({
+    containerDir: dir,
+    workingDir: root.root,
+    command: [...enterRoot(config), name, ...args],
+    cgroups: record.cgroups,
+    oomScore: config.oomScore,
+    namespace: {
+      mounts: await mountsInRoot(root, mounts),
+      table: undefined,
+      hostname: hostNetwork || hostname === "" ? undefined : hostname,
+      readOnlyRoot: config.security?.readOnlyRootFilesystem ?? false,
+      root,
+    },
+    identity: identityInRoot(config.security),
+    stdin: config.stdin ?? false,
+    tty: config.tty ?? false,
+  });
+  await writeFile(script, text, { mode: 0o600 });
+  return { script, env: rootedEnvironment(config), programBytes: 0 };
+}
+
+/** Of the shim's own tools, whose search path is the machine's; the program gets the container's. */
+export function rootedEnvironment(config: ContainerConfig): Record<string, string> {
+  return { HOME: "/", ...(config.tty && { TERM: "xterm" }), ...config.env, PATH: systemPath };
 }
 
 async function prepareNamespace(

@@ -19,6 +19,8 @@ import { join, resolve } from "node:path";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Cancel, Log } from "../../../../ha/runtime/types.ts";
 import { diskUseOf } from "../../disk-use.ts";
+import type { ImageMap } from "../image-map.ts";
+import { ImageLayouts } from "../layouts/mod.ts";
 import type {
   ByteStream,
   Container,
@@ -45,8 +47,9 @@ import { ProcessContainer } from "./container.ts";
 import { type ExecPlan, openExec, runExec } from "./exec.ts";
 import { openForward } from "./forward.ts";
 import { identityArguments } from "./identity.ts";
-import { imageIdOf, ProcessImages } from "./images.ts";
-import { checkConfig, environmentOf, prepareLaunch } from "./launching.ts";
+import { completedByImage, enterRoot, identityInRoot, rootOf, unpackLayout } from "./image-root.ts";
+import { imageIdOf, type LayoutSource, ProcessImages } from "./images.ts";
+import { checkConfig, environmentOf, prepareLaunch, rootedEnvironment } from "./launching.ts";
 import { logLimits, readLog, rotateLog } from "./logs.ts";
 import { MountPoints } from "./mount-points.ts";
 import {
@@ -68,6 +71,10 @@ export interface ProcessRuntimeOptions {
   readonly logBytesMax?: number | undefined;
   readonly logFilesMax?: number | undefined;
   readonly rotateMillis?: number | undefined;
+  /** Folder of image layouts whose containers have a root of their own. */
+  readonly imageRoot?: string | undefined;
+  /** Images that stand for a program of this machine. */
+  readonly imageMap?: ImageMap | undefined;
 }
 
 const rotateMillisDefault = 10_000;
@@ -98,10 +105,14 @@ class ProcessRuntime implements ContainerRuntime {
     this.#log = options.log.child({ runtime: "process" });
     this.#state = openStateDir(resolve(options.root), this.#log);
     this.#mountPoints = new MountPoints(this.#state.podDir);
-    this.images = new ProcessImages(this.#state.root, () => {
-      const containers = [...this.#containers.values()];
-      return new Set(containers.map(({ record }) => imageIdOf(record.config.image)));
-    });
+    this.images = new ProcessImages(
+      this.#state.root,
+      () => {
+        const containers = [...this.#containers.values()];
+        return new Set(containers.map(({ record }) => imageIdOf(record.config.image)));
+      },
+      this.#layoutSource(),
+    );
   }
 
   async load(): Promise<void> {
@@ -201,15 +212,17 @@ class ProcessRuntime implements ContainerRuntime {
       .sort((a, b) => a.createdAt - b.createdAt || a.attempt - b.attempt);
   }
 
-  async createContainer(config: ContainerConfig): Promise<string> {
-    const sandbox = this.#sandboxes.get(config.podUid);
+  async createContainer(asked: ContainerConfig): Promise<string> {
+    const sandbox = this.#sandboxes.get(asked.podUid);
     if (sandbox === undefined) {
-      throw new StatusError(Code.failedPrecondition, `pod ${config.podUid} has no sandbox`);
+      throw new StatusError(Code.failedPrecondition, `pod ${asked.podUid} has no sandbox`);
     }
+    if (this.images.status(asked.image) === undefined) {
+      throw new StatusError(Code.notFound, `image "${asked.image}" is not on this node`);
+    }
+    const unpacked = this.images.unpacked(asked.image);
+    const config = unpacked ? await completedByImage(asked, unpacked) : this.#mapped(asked);
     checkConfig(config, this.#capabilities());
-    if (this.images.status(config.image) === undefined) {
-      throw new StatusError(Code.notFound, `image "${config.image}" is not on this node`);
-    }
     const id = randomBytes(32).toString("hex");
     const record: ContainerRecord = {
       version: 1,
@@ -218,6 +231,7 @@ class ProcessRuntime implements ContainerRuntime {
       createdAt: Date.now(),
       cgroups: [],
       launched: false,
+      ...(unpacked && { imageRoot: unpacked.root }),
     };
     await mkdir(this.#state.containerDir(id), { recursive: true, mode: 0o755 });
     await this.#state.writeContainer(record);
@@ -290,7 +304,7 @@ class ProcessRuntime implements ContainerRuntime {
       throw new StatusError(Code.failedPrecondition, "tty: this machine has no script(1)");
     }
     const size = options.size === undefined ? "" : sizeCommand(options.size);
-    return openExec(this.#execPlan(id, terminalCommand(command, size)), options);
+    return openExec(this.#execPlan(id, command, size), options);
   }
 
   async attach(id: string, options: StreamOptions): Promise<ExecSession> {
@@ -325,24 +339,49 @@ class ProcessRuntime implements ContainerRuntime {
     return openForward(sandbox.config.address, port, signal);
   }
 
+  #layoutSource(): LayoutSource | undefined {
+    const { imageRoot } = this.#options;
+    if (imageRoot === undefined) return undefined;
+    const layouts = new ImageLayouts(resolve(imageRoot), this.#log);
+    const directory = join(this.#state.root, "images");
+    return {
+      find: (reference) => layouts.find(reference),
+      unpack: (image) => unpackLayout(image, directory, this.#capabilities()),
+    };
+  }
+
+  /** An image that stands for a program: what the pod says replaces it, as with any image. */
+  #mapped(config: ContainerConfig): ContainerConfig {
+    if (config.command.length > 0) return config;
+    return { ...config, command: this.#options.imageMap?.(config.image) ?? [] };
+  }
+
   /** Enters the container's namespaces with its user, environment and working directory. */
-  #execPlan(id: string, command: readonly string[]): ExecPlan {
+  /** `terminal`: the program runs on one, behind these words of sh. */
+  #execPlan(id: string, command: readonly string[], terminal?: string): ExecPlan {
     const container = this.#get(id);
     const { config } = container.record;
     const pid = container.processPid;
     if (pid === undefined) throw notRunning(config.name);
     const able = this.#capabilities();
     const home = this.#workDir(config.podUid);
-    const cwd = config.workingDir ?? home;
-    const identity = identityArguments(config.security, able.root);
+    const { imageRoot } = container.record;
+    const rooted = imageRoot !== undefined;
+    const cwd = rooted ? "/" : (config.workingDir ?? home);
+    const identity = rooted
+      ? identityInRoot(config.security)
+      : identityArguments(config.security, able.root);
     const enter = ["nsenter", `--target=${pid}`, "--mount", "--uts", `--wd=${cwd}`, "--"];
+    const inner = rooted ? [...enterRoot(config), ...command] : command;
+    const toRoot = ["sh", "-c", 'cd -- "$0" && exec "$@"', rootOf(container.dir)];
     return {
       command: [
         ...(able.mounts ? enter : []),
+        ...(rooted ? toRoot : []),
         ...(identity.length > 0 ? ["setpriv", ...identity, "--"] : []),
-        ...command,
+        ...(terminal === undefined ? inner : terminalCommand(inner, terminal)),
       ],
-      env: environmentOf(config, home),
+      env: rooted ? rootedEnvironment(config) : environmentOf(config, home),
       cwd: able.mounts ? "/" : cwd,
     };
   }

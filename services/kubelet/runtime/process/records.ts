@@ -43,6 +43,8 @@ export interface ContainerRecord {
   cgroups: string[];
   /** Whether the shim was started: without it a missing `shim` file means "never ran". */
   launched: boolean;
+  /** Tree of its image; absent: the container sees the machine's files. */
+  readonly imageRoot?: string | undefined;
   end?: ContainerEnd | undefined;
 }
 

@@ -12,6 +12,7 @@
  * for writing, so that clients come and go without ending it, until one opens the FIFO `stdin-end`.
  */
 import type { Mount } from "../types.ts";
+import { type RootPlan, rootLines } from "./image-root.ts";
 
 export interface ShimPlan {
   readonly containerDir: string;
@@ -38,6 +39,8 @@ export interface NamespacePlan {
   /** Undefined: the machine's. */
   readonly hostname: string | undefined;
   readonly readOnlyRoot: boolean;
+  /** Of an image's own tree; the mounts then lie in it. Absent: the machine's files. */
+  readonly root?: RootPlan | undefined;
 }
 
 /** Quotes one word for sh. */
@@ -104,21 +107,26 @@ export function terminalCommand(command: readonly string[], before = ""): readon
 
 function namespaceLines(plan: NamespacePlan | undefined): readonly string[] {
   if (plan === undefined) return [];
-  const { mounts, table, hostname, readOnlyRoot } = plan;
+  const { mounts, table, hostname, readOnlyRoot, root } = plan;
   return [
     ...(hostname === undefined
       ? []
       : [`printf %s ${shellWord(hostname)} > /proc/sys/kernel/hostname || exit 126`]),
+    ...(root === undefined ? [] : rootLines(root, shellWord)),
     ...(table === undefined
-      ? eachMountLines(mounts)
+      ? eachMountLines(mounts, root !== undefined)
       : [`mount --all --fstab ${shellWord(table)} || exit 126`]),
-    ...(readOnlyRoot ? readOnlyRootLines(mounts) : []),
+    ...(readOnlyRoot && root === undefined ? readOnlyRootLines(mounts) : []),
+    ...(readOnlyRoot && root !== undefined
+      ? [`mount -o remount,bind,ro ${shellWord(root.root)} || exit 126`]
+      : []),
   ];
 }
 
-function eachMountLines(mounts: readonly Mount[]): readonly string[] {
+/** `makes`: mount points are made here, in a tree that only the container sees. */
+function eachMountLines(mounts: readonly Mount[], makes: boolean): readonly string[] {
   return [
-    ...mounts.flatMap((mount) => bindLines(mount, mounts)),
+    ...mounts.flatMap((mount) => bindLines(mount, mounts, makes)),
     ...mounts
       .filter(({ readOnly }) => readOnly)
       .map((mount) => `mount -o remount,bind,ro ${shellWord(mount.containerPath)} || exit 126`),
@@ -142,7 +150,7 @@ export function mountTable(mounts: readonly Mount[]): string | undefined {
   return lines.join("");
 }
 
-function bindLines(mount: Mount, all: readonly Mount[]): readonly string[] {
+function bindLines(mount: Mount, all: readonly Mount[], makes: boolean): readonly string[] {
   const source = shellWord(mount.hostPath);
   const target = shellWord(mount.containerPath);
   const covered = all.some((outer) => mount.containerPath.startsWith(`${outer.containerPath}/`));
@@ -151,7 +159,7 @@ function bindLines(mount: Mount, all: readonly Mount[]): readonly string[] {
     `[ -e ${target} ] || if [ -d ${source} ]; then mkdir -p ${target}`,
     `else mkdir -p "$(dirname ${target})" && : > ${target}; fi || exit 126`,
   ];
-  return [...(covered ? make : []), `mount --bind ${source} ${target} || exit 126`];
+  return [...(covered || makes ? make : []), `mount --bind ${source} ${target} || exit 126`];
 }
 
 /**
