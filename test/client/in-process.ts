@@ -21,7 +21,7 @@ import { addClusterService, Readiness } from "../../services/apiserver/faces/grp
 import { addDynamicService } from "../../services/apiserver/faces/grpc/dynamic.ts";
 import type { Face } from "../../services/apiserver/faces/grpc/face.ts";
 import { addTypedServices } from "../../services/apiserver/faces/grpc/typed.ts";
-import { Liveness } from "../../services/apiserver/nodes/liveness.ts";
+import { Liveness, type LivenessOptions } from "../../services/apiserver/nodes/liveness.ts";
 import type { Backend } from "../../services/apiserver/verbs/mod.ts";
 
 /** The subject of the certificate that a caller would present. */
@@ -47,9 +47,9 @@ export class InProcessServer {
   readonly #stopping = new AbortController();
   readonly backend: Backend;
 
-  constructor(backend: Backend, log: Log) {
+  constructor(backend: Backend, log: Log, heartbeats: LivenessOptions = {}) {
     this.backend = backend;
-    this.#liveness = new Liveness(backend, {});
+    this.#liveness = new Liveness(backend, heartbeats);
     const face: Face = {
       backend,
       authenticators: [certificateAuthenticator(new Set())],

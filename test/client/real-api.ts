@@ -232,7 +232,7 @@ export class RealApi {
       log: quietLog,
       clock: this.#clock,
     });
-    return new InProcessServer(backend, quietLog);
+    return new InProcessServer(backend, quietLog, { intervalMillis: hearingMillis });
   }
 
   async #begin(): Promise<void> {
@@ -468,6 +468,9 @@ function unavailable(): Error {
   const fields = { code: Code.unavailable, details: "failover", metadata: new Metadata() };
   return Object.assign(new Error("failover"), fields);
 }
+
+/** No node beats here: to look for beats oftener costs a test that lasts for days many turns. */
+const hearingMillis = 24 * 3_600_000;
 
 /** The server runs on the test's time. */
 function serverClock(clock: FakeClock): Clock {

@@ -5,7 +5,7 @@ import type { PodDisruptionBudgetSpec } from "../../proto/gen/policy.ts";
 import { disruptionController } from "../../services/controllers/disruption/controller.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import type { RealApi } from "../client/real-api.ts";
-import { active, harness, replicaSet, runPods } from "./harness.ts";
+import { active, harness, putPod, replicaSet, runPods } from "./harness.ts";
 
 const budget = (spec: PodDisruptionBudgetSpec) => ({
   metadata: { name: "web", namespace: "default" },
@@ -69,5 +69,39 @@ test("a number or a share of available pods", async () => {
   });
   await clock.advance(100);
   assert.deepEqual([statusOf(api).desiredHealthy, statusOf(api).disruptionsAllowed], [4, 0]);
+  await end();
+});
+
+test("pods whose workload has no size: the budget and a refused eviction say why", async () => {
+  const { api, client, clock, end } = await harness(disruptionController(1));
+  const template = { metadata: { labels: { app: "web" } }, spec: { containers: [{ name: "c", image: "i" }] } };
+  const set = await client.daemonSets.create({
+    metadata: { name: "agent", namespace: "default" },
+    spec: { selector: { matchLabels: { app: "web" } }, template },
+  });
+  const { uid } = set.metadata ?? {};
+  const owner = { apiVersion: "apps/v1", kind: "DaemonSet", name: "agent", uid, controller: true };
+  await putPod(client, {
+    metadata: { name: "p", namespace: "default", labels: { app: "web" }, ownerReferences: [owner] },
+    status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+  });
+  await client.podDisruptionBudgets.create(budget({ maxUnavailable: 1 }));
+  await clock.advance(100);
+  const [condition] = statusOf(api).conditions ?? [];
+  const why = "daemonsets.apps does not implement the scale subresource";
+  assert.deepEqual([condition?.status, condition?.reason, condition?.message], ["False", "SyncFailed", why]);
+  await assert.rejects(client.evict({ name: "p", namespace: "default" }), (thrown) => {
+    const [cause] = StatusError.from(thrown).detail?.causes ?? [];
+    const words = "The disruption budget web does not allow evicting pods currently because it failed sync";
+    assert.equal(cause?.message, `${words}: ${why}`);
+    return true;
+  });
+  const failed = api.all("Event").filter((each) => each.reason === "CalculateExpectedPodCountFailed");
+  assert.match(failed[0]?.message ?? "", /^Failed to calculate the number of expected pods: daemonsets/);
+  await api.change("PodDisruptionBudget", "default/web", (each) => {
+    each.spec = { ...each.spec, maxUnavailable: undefined, minAvailable: 0 };
+  });
+  await clock.advance(100);
+  await client.evict({ name: "p", namespace: "default" });
   await end();
 });

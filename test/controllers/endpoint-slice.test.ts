@@ -46,23 +46,22 @@ test("the pods behind a service stand in a slice, with what state they are in", 
   await end();
 });
 
-test("what another client changes is put right, and many pods need several slices", async () => {
+test("what another client changes is put right", async () => {
   const { api, client, clock, end } = await harness(endpointSliceController(1));
   await client.services.create(service);
-  for (let index = 0; index < 101; index++) {
+  for (let index = 0; index < 3; index++) {
     await putReady(client, `p${index}`, `127.64.1.${index + 1}`);
   }
   await clock.advance(100);
-  const counts = () =>
-    slices(api)
-      .map(({ endpoints = [] }) => endpoints.length)
-      .sort((a, b) => a - b);
-  assert.deepEqual(counts(), [1, 100]);
-  const name = slices(api).find(({ endpoints = [] }) => endpoints.length === 100)?.metadata?.name;
-  await api.change("EndpointSlice", `default/${name}`, (slice) => {
-    slice.endpoints = [];
+  const [slice] = slices(api);
+  assert.equal(slice?.endpoints?.length, 3);
+  await api.change("EndpointSlice", `default/${slice?.metadata?.name}`, (each) => {
+    each.endpoints = [];
   });
   await clock.advance(100);
-  assert.deepEqual(counts(), [1, 100]);
+  assert.equal(slices(api)[0]?.endpoints?.length, 3);
+  await client.endpointSlices.delete(slice?.metadata?.name ?? "", "default");
+  await clock.advance(100);
+  assert.equal(slices(api)[0]?.endpoints?.length, 3);
   await end();
 });

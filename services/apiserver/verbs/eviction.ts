@@ -3,6 +3,7 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
 import type { PodDisruptionBudget } from "../../../proto/gen/policy.ts";
 import {
+  conditionOf,
   type Document,
   isConditionTrue,
   isFinished,
@@ -124,9 +125,13 @@ function decrement(
     );
   }
   if (disruptionsAllowed === 0) {
+    const known = conditionOf(status.conditions, "DisruptionAllowed");
     const text =
-      `The disruption budget ${name} needs ${desiredHealthy} healthy pods and has ` +
-      `${currentHealthy} currently`;
+      known?.reason === "SyncFailed"
+        ? `The disruption budget ${name} does not allow evicting pods currently because it failed ` +
+          `sync: ${known.message}`
+        : `The disruption budget ${name} needs ${desiredHealthy} healthy pods and has ` +
+          `${currentHealthy} currently`;
     throw refused(text, 0);
   }
   const left = disruptionsAllowed - 1;

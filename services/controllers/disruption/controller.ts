@@ -1,3 +1,4 @@
+import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
 import type { PodDisruptionBudget, PodDisruptionBudgetStatus } from "../../../proto/gen/policy.ts";
 import {
@@ -174,14 +175,9 @@ async function scaled({ client, signal }: ControllerContext, pod: Pod): Promise<
     if (scale.metadata?.uid !== uid) return missing;
     return { uid: uid ?? "", size: scale.spec?.replicas ?? 0 };
   } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
-  try {
-    await client.dynamic.get(reference, name, namespace, { signal });
+    if (isNotFound(error)) return missing;
+    if (StatusError.from(error).detail?.reason !== "MethodNotAllowed") throw error;
     const resource = group === "" ? served.plural : `${served.plural}.${group}`;
     return { problem: `${resource} does not implement the scale subresource` };
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    return missing;
   }
 }

@@ -71,6 +71,7 @@ export function statusOf(
     return {
       ...before,
       ...going,
+      observedGeneration,
       disruptionsAllowed: 0,
       currentHealthy: before.currentHealthy ?? 0,
       desiredHealthy: before.desiredHealthy ?? 0,
