@@ -74,7 +74,10 @@ test("a number or a share of available pods", async () => {
 
 test("pods whose workload has no size: the budget and a refused eviction say why", async () => {
   const { api, client, clock, end } = await harness(disruptionController(1));
-  const template = { metadata: { labels: { app: "web" } }, spec: { containers: [{ name: "c", image: "i" }] } };
+  const template = {
+    metadata: { labels: { app: "web" } },
+    spec: { containers: [{ name: "c", image: "i" }] },
+  };
   const set = await client.daemonSets.create({
     metadata: { name: "agent", namespace: "default" },
     spec: { selector: { matchLabels: { app: "web" } }, template },
@@ -89,15 +92,24 @@ test("pods whose workload has no size: the budget and a refused eviction say why
   await clock.advance(100);
   const [condition] = statusOf(api).conditions ?? [];
   const why = "daemonsets.apps does not implement the scale subresource";
-  assert.deepEqual([condition?.status, condition?.reason, condition?.message], ["False", "SyncFailed", why]);
+  assert.deepEqual(
+    [condition?.status, condition?.reason, condition?.message],
+    ["False", "SyncFailed", why],
+  );
   await assert.rejects(client.evict({ name: "p", namespace: "default" }), (thrown) => {
     const [cause] = StatusError.from(thrown).detail?.causes ?? [];
-    const words = "The disruption budget web does not allow evicting pods currently because it failed sync";
+    const words =
+      "The disruption budget web does not allow evicting pods currently because it failed sync";
     assert.equal(cause?.message, `${words}: ${why}`);
     return true;
   });
-  const failed = api.all("Event").filter((each) => each.reason === "CalculateExpectedPodCountFailed");
-  assert.match(failed[0]?.message ?? "", /^Failed to calculate the number of expected pods: daemonsets/);
+  const failed = api
+    .all("Event")
+    .filter((each) => each.reason === "CalculateExpectedPodCountFailed");
+  assert.match(
+    failed[0]?.message ?? "",
+    /^Failed to calculate the number of expected pods: daemonsets/,
+  );
   await api.change("PodDisruptionBudget", "default/web", (each) => {
     each.spec = { ...each.spec, maxUnavailable: undefined, minAvailable: 0 };
   });
