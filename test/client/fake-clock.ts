@@ -58,27 +58,17 @@ export class FakeClock implements LoopClock {
   async advance(millis: number): Promise<void> {
     const until = this.#now + millis;
     await settle();
-    for (let next = this.#next(); next <= until; next = this.#next()) {
-      this.#now = Math.max(this.#now, next);
-      this.#fire();
+    for (;;) {
+      const next = [...this.#timers]
+        .filter(({ atMillis }) => atMillis <= until)
+        .sort((a, b) => a.atMillis - b.atMillis || a.order - b.order)[0];
+      if (!next) break;
+      this.#timers.delete(next);
+      this.#now = Math.max(this.#now, next.atMillis);
+      next.callback();
       await settle();
     }
     this.#now = until;
-  }
-
-  /** When the first timer is due; infinite: there is none. */
-  #next(): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const { atMillis } of this.#timers) next = Math.min(next, atMillis);
-    return next;
-  }
-
-  /** Everything that is due now, in order; one may cancel another. */
-  #fire(): void {
-    const due = [...this.#timers]
-      .filter(({ atMillis }) => atMillis <= this.#now)
-      .sort((a, b) => a.atMillis - b.atMillis || a.order - b.order);
-    for (const timer of due) if (this.#timers.delete(timer)) timer.callback();
   }
 
   /** Time passes, but nothing runs: a paused process. */
