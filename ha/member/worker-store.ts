@@ -81,6 +81,13 @@ export interface ThreadData {
   readonly cluster: readonly NamedMember[];
 }
 
+/**
+ * What a member allocates lies outside of V8's heap for the most part: messages and frames. It is
+ * given back when young objects are collected. With V8's own size that comes so seldom that 64 MB
+ * have gathered before, for which V8 collects the whole heap each time.
+ */
+const maxYoungGenerationSizeMb = 24;
+
 /** A member on its thread. */
 export interface WorkerMember extends Store {
   readonly admin: WorkerAdmin;
@@ -132,6 +139,7 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
   const worker = new Worker(new URL("./thread-start.ts", import.meta.url), {
     name: "store",
     workerData: data,
+    resourceLimits: { maxYoungGenerationSizeMb },
   });
   const store = new WorkerStore(worker, (millis) => options.faults?.clockJumped(millis));
   await store.started;

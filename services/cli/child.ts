@@ -9,6 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { nameVariable, noRestartExitCode } from "../../ha/runtime/production/process.ts";
 import type { Log } from "../../ha/runtime/types.ts";
+import { heapOptions } from "./compiler.ts";
 
 export interface ChildOptions {
   readonly name: string;
@@ -64,7 +65,8 @@ export class Child {
     const { args, logFile, heard } = this.#options;
     const output = openSync(logFile, "a");
     // The pipe on standard input is how a child notices that its supervisor is gone.
-    const child = spawn(process.execPath, [`${import.meta.dirname}/main.ts`, ...args], {
+    const program = [`${import.meta.dirname}/main.ts`, ...args];
+    const child = spawn(process.execPath, [...heapOptions(args[0]), ...program], {
       stdio: ["pipe", output, output, ...(heard === undefined ? [] : ["ipc" as const])],
       // A terminal's Ctrl-C is for the supervisor alone, which ends the others in order.
       detached: true,
