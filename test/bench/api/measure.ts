@@ -4,6 +4,7 @@
  */
 import { cpuMicros } from "../store/processes.ts";
 import type { ApiFace } from "./faces.ts";
+import { now, threadTimes, timesBetween, type Window } from "./profile.ts";
 
 const idleMillis = 3_000;
 const warmMillis = 2_000;
@@ -54,11 +55,7 @@ export async function measureApi(
       if (!/AlreadyExists|already exists|409/.test(error.message)) throw error;
     });
   }
-  const kinds: readonly (readonly [string, Request])[] = [
-    ["create ConfigMap 256 B", (face) => face.createConfigMap(uniqueName(), "bench")],
-    ["create Pod 2 KB", (face) => face.createPod(uniqueName(), "bench")],
-    ["get linearizable", (face) => face.getConfigMap(read)],
-  ];
+  const kinds = kindsOf(read);
   for (const { face } of subjects) {
     for (const [, request] of kinds) await loaded(() => request(face), 64, warmMillis, []);
   }
@@ -97,6 +94,36 @@ export async function measureApi(
   await measure(`list of ${pods} pods`, (face) => face.listPods(listed), 1);
   for (const { face, meter } of subjects) note(await fanOut(face, meter, watchers, millis));
   return results;
+}
+
+/** `read`: the name of a ConfigMap that is there. */
+function kindsOf(read: string): readonly (readonly [load: string, Request])[] {
+  return [
+    ["create ConfigMap 256 B", (face) => face.createConfigMap(uniqueName(), "bench")],
+    ["create Pod 2 KB", (face) => face.createPod(uniqueName(), "bench")],
+    ["get linearizable", (face) => face.getConfigMap(read)],
+  ];
+}
+
+/** Gives a face each load in turn, and answers what the threads of its servers used meanwhile. */
+export async function profileApi(
+  face: ApiFace,
+  pids: readonly number[],
+  { millis, rounds }: Pick<Load, "millis" | "rounds">,
+): Promise<Window[]> {
+  const read = uniqueName();
+  await face.createConfigMap(read, "read");
+  const windows: Window[] = [];
+  for (let round = 0; round < rounds; round++) {
+    for (const [load, request] of kindsOf(read)) {
+      const [before, from] = [threadTimes(pids), now()];
+      const calls = await loaded(() => request(face), 64, millis, []);
+      const [to, after] = [now(), threadTimes(pids)];
+      const used = timesBetween(before, after);
+      windows.push({ load, from, to, calls, used });
+    }
+  }
+  return windows;
 }
 
 interface Rate {

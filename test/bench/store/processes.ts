@@ -47,7 +47,8 @@ export class Processes {
   }
 }
 
-const ticksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+/** In which `/proc` counts CPU time. */
+export const ticksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
 /** User and system time of all threads of the processes so far. */
 export function cpuMicros(pids: readonly number[]): number {
