@@ -9,6 +9,7 @@ const foreign = {
   "containerd_images.proto": "github.com/containerd/containerd/api/services/images/v1/images.proto",
   "containerd_leases.proto": "github.com/containerd/containerd/api/services/leases/v1/leases.proto",
   "containerd_types.proto": "github.com/containerd/containerd/api/types/descriptor.proto",
+  "csi.proto": "github.com/container-storage-interface/spec/csi.proto",
   "cri.proto": "k8s.io/cri-api/pkg/apis/runtime/v1/api.proto",
   "etcd.proto": "etcd/api/etcdserverpb/rpc.proto",
   "etcd_auth.proto": "etcd/api/authpb/auth.proto",

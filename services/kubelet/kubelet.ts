@@ -14,6 +14,7 @@ import {
   type TriremeClient,
 } from "../client/mod.ts";
 import { type ResourceAmounts, resourceAmounts } from "../kinds/mod.ts";
+import type { CsiVolumes } from "./csi/volumes.ts";
 import { EvictionManager } from "./eviction/manager.ts";
 import { isCritical } from "./eviction/ranking.ts";
 import {
@@ -67,6 +68,8 @@ export interface KubeletOptions {
   readonly machine?: (() => Promise<Measurements>) | undefined;
   /** Kernel parameters beyond the safe ones that pods may set; may end with *. */
   readonly allowedUnsafeSysctls?: readonly string[] | undefined;
+  /** Volumes of CSI drivers; absent: the node has none. */
+  readonly csi?: CsiVolumes | undefined;
   /** Manifests of static pods: a file, or a directory of them; absent: the node has none. */
   readonly manifests?: { readonly path: string; readonly checkMillis: number } | undefined;
 }
@@ -162,6 +165,7 @@ export class Kubelet implements PodSource {
       nodeMemoryBytes: allocatable.memoryBytes,
       refusesResize: (pod) =>
         refuseResize(pod, this.#others(pod.metadata?.uid ?? ""), this.#allocatable()),
+      csi: options.csi,
       dns: options.dns ?? { servers: [], domain: "cluster.local" },
       podsDir,
       address: (uid) => (runtime.features().ownNetwork ? "" : this.#pool?.pool.take(uid)),

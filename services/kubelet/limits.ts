@@ -21,6 +21,8 @@ export const kubeletLimits = {
   /** How often emptyDir volumes with a sizeLimit are measured, and of how many files at most. */
   volumeMeasureMillis: 10_000,
   volumeEntriesMeasured: 100_000,
+  /** Upstream's, of every call of a CSI driver. */
+  csiCallMillis: 120_000,
   hookMillisMax: 600_000,
   /** Exited containers kept per container name, for lastState and `--previous`. */
   deadContainersPerName: 1,

@@ -12,6 +12,8 @@ import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
 import { bytes, gitVersion } from "../kinds/mod.ts";
 import { clientManager, manageCertificates, servingManager } from "./certificates.ts";
+import { CsiDrivers, parseSockets } from "./csi/drivers.ts";
+import { CsiVolumes } from "./csi/volumes.ts";
 import {
   checkSettings,
   type EvictionSettings,
@@ -134,6 +136,11 @@ const kubelet = program({
       default: "",
       help: "in place of both: PRIORITY=DURATION,… for pods of that priority and more",
     },
+    "csi-socket": {
+      type: "string",
+      default: "",
+      help: "CSI drivers of the node: DRIVER=PATH of its socket,…",
+    },
     "allowed-unsafe-sysctls": {
       type: "string",
       default: "",
@@ -152,6 +159,7 @@ const kubelet = program({
       "--allowed-unsafe-sysctls",
     );
     const eviction = evictionOf(values);
+    const sockets = parseSockets(values["csi-socket"], "--csi-socket");
     const managed = await manageCertificates(values, nodeName, log);
     const tls = managed === undefined ? await servingTls(values) : undefined;
     const pair = managed && {
@@ -166,6 +174,7 @@ const kubelet = program({
     const root = resolve(dataDir);
     const runtime = chooseRuntime(values, root, log);
     await runtime.load();
+    const drivers = new CsiDrivers(sockets);
     let server: RpcServer | undefined;
     let agent: Kubelet | undefined;
     const source = {
@@ -214,6 +223,7 @@ const kubelet = program({
       eviction,
       manifests: manifestsOf(values),
       allowedUnsafeSysctls,
+      csi: new CsiVolumes(drivers, root),
       dns: {
         servers: values["cluster-dns"].split(",").filter((address) => address !== ""),
         domain: values["cluster-domain"],
@@ -268,6 +278,7 @@ const kubelet = program({
         await server?.drain(drainMillis);
         await running.close(shutdown);
         client.close();
+        drivers.close();
       },
     };
   },

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { PersistentVolume, PersistentVolumeClaim } from "../../proto/gen/core.ts";
-import { claimedPath } from "../../services/kubelet/pod/claimed-volume.ts";
+import { claimedVolume, pathOfVolume } from "../../services/kubelet/pod/claimed-volume.ts";
 
 const claim: PersistentVolumeClaim = {
   metadata: { name: "data", namespace: "default", uid: "u" },
@@ -12,17 +12,18 @@ const claim: PersistentVolumeClaim = {
   status: { phase: "Bound" },
 };
 
-const pathOf = (one: PersistentVolumeClaim | undefined, volume: PersistentVolume | undefined) =>
-  claimedPath(
-    {
-      configMap: async () => undefined,
-      secret: async () => undefined,
-      claim: async () => one,
-      volume: async () => volume,
-    },
-    "default",
-    "data",
-  );
+const pathOf = async (
+  one: PersistentVolumeClaim | undefined,
+  volume: PersistentVolume | undefined,
+) => {
+  const source = {
+    configMap: async () => undefined,
+    secret: async () => undefined,
+    claim: async () => one,
+    volume: async () => volume,
+  };
+  return pathOfVolume(await claimedVolume(source, "default", "data"), "data");
+};
 
 test("a bound claim is the directory of its volume, made if the volume says so", async () => {
   const root = mkdtempSync(join(tmpdir(), "claim-"));

@@ -182,11 +182,11 @@ export const coreFields: SupportTable = {
   "trireme.core.v1.PersistentVolumeSpec": {
     ...behaves(volumes, "capacity accessModes claimRef storageClassName volumeMode"),
     ...behaves("the scheduler", "nodeAffinity"),
-    ...behaves("the kubelet", "hostPath local"),
+    ...behaves("the kubelet", "hostPath local csi"),
     ...pending(
       "gcePersistentDisk awsElasticBlockStore glusterfs nfs rbd iscsi cinder cephfs fc flocker " +
         "flexVolume azureFile vsphereVolume quobyte azureDisk photonPersistentDisk " +
-        "portworxVolume scaleIO storageos csi",
+        "portworxVolume scaleIO storageos",
       "volumes of this type are not supported by this kubelet, pods that use them will not start",
       () => false,
     ),

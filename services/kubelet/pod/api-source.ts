@@ -7,7 +7,7 @@ const configReadMillis = 10_000;
 
 type ConfigClient = Pick<
   TriremeClient,
-  "configMaps" | "secrets" | "persistentVolumeClaims" | "persistentVolumes"
+  "configMaps" | "secrets" | "persistentVolumeClaims" | "persistentVolumes" | "resource"
 >;
 
 export function configSource(client: ConfigClient): ConfigSource {
@@ -23,6 +23,8 @@ export function configSource(client: ConfigClient): ConfigSource {
     claim: (namespace, name) =>
       client.persistentVolumeClaims.get(name, namespace, options).catch(orNothing),
     volume: (name) => client.persistentVolumes.get(name, undefined, options).catch(orNothing),
+    csiDriver: (name) =>
+      client.resource("CSIDriver").get(name, undefined, options).catch(orNothing),
   };
 }
 

@@ -2,20 +2,20 @@
 import { existsSync } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
 import { isAbsolute } from "node:path";
+import type { PersistentVolume } from "../../../proto/gen/core.ts";
 import { ContainerConfigError } from "../runtime/types.ts";
 import type { ConfigSource } from "./environment.ts";
 
 /** Made for the pods of any user; what is there keeps its owner and its mode. */
 const directoryMode = 0o777;
 
-/** Throws while the claim has no volume, and for volumes that are no directories of a node. */
-export async function claimedPath(
+/** Throws while the claim has no volume. */
+export async function claimedVolume(
   source: ConfigSource,
   namespace: string,
   name: string,
-): Promise<string> {
-  const refuse = (problem: string) =>
-    new ContainerConfigError(`persistentvolumeclaim "${name}" ${problem}`);
+): Promise<PersistentVolume> {
+  const refuse = refusal(name);
   const claim = await source.claim(namespace, name);
   if (claim === undefined) throw refuse("not found");
   const volumeName = claim.spec?.volumeName ?? "";
@@ -26,10 +26,21 @@ export async function claimedPath(
   if (volume.spec?.claimRef?.uid !== claim.metadata?.uid) {
     throw refuse(`is bound to volume ${volumeName}, which belongs to another claim`);
   }
+  return volume;
+}
+
+function refusal(claim: string): (problem: string) => ContainerConfigError {
+  return (problem) => new ContainerConfigError(`persistentvolumeclaim "${claim}" ${problem}`);
+}
+
+/** The volume's directory. Throws for volumes that are no directories of a node. */
+export async function pathOfVolume(volume: PersistentVolume, claimName: string): Promise<string> {
+  const refuse = refusal(claimName);
+  const volumeName = volume.metadata?.name ?? "";
   const { hostPath, local, volumeMode = "Filesystem" } = volume.spec ?? {};
   const path = hostPath?.path ?? local?.path;
   if (path === undefined || volumeMode !== "Filesystem") {
-    const what = "only hostPath and local of volumeMode Filesystem are";
+    const what = "only hostPath, local and csi of volumeMode Filesystem are";
     throw refuse(`is bound to volume ${volumeName}, whose source is not supported: ${what}`);
   }
   if (!isAbsolute(path)) throw refuse(`is bound to volume ${volumeName}: ${path} is not absolute`);

@@ -2,6 +2,7 @@
 import type { Log } from "../../../ha/runtime/types.ts";
 import type { Container, Pod, PodStatusReport, Service } from "../../../proto/gen/core.ts";
 import type { EventRecorder, LoopClock } from "../../client/mod.ts";
+import type { CsiVolumes } from "../csi/volumes.ts";
 import type { ContainerRuntime, Container as RuntimeContainer } from "../runtime/types.ts";
 import type { AskForToken } from "./account-tokens.ts";
 import type { ConfigSource } from "./environment.ts";
@@ -24,6 +25,8 @@ export interface WorkerContext {
   readonly nodeMemoryBytes: number;
   /** Why the node cannot give the pod what it asks for now; undefined: it can. */
   readonly refusesResize: (pod: Pod) => ResizeRefusal | undefined;
+  /** Volumes of CSI drivers; absent: the node has none. */
+  readonly csi?: CsiVolumes | undefined;
   readonly dns: ClusterDns;
   /** Directory of the pods' own directories, with volumes and termination messages. */
   readonly podsDir: string;

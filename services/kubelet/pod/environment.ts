@@ -11,6 +11,7 @@ import type {
   Secret,
   Service,
 } from "../../../proto/gen/core.ts";
+import type { CSIDriver } from "../../../proto/gen/storage.ts";
 import { parseQuantity } from "../../kinds/mod.ts";
 import { ContainerConfigError } from "../runtime/types.ts";
 
@@ -20,6 +21,7 @@ export interface ConfigSource {
   secret(namespace: string, name: string): Promise<Secret | undefined>;
   claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
   volume(name: string): Promise<PersistentVolume | undefined>;
+  csiDriver?(name: string): Promise<CSIDriver | undefined>;
 }
 
 export interface PodFacts {

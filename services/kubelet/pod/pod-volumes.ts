@@ -32,7 +32,7 @@ export class PodVolumes {
 
   /** False: they cannot be prepared, and are tried again later. */
   async ensure(facts: PodFacts): Promise<boolean> {
-    const { clock, config, runtime } = this.#view.context;
+    const { clock, config, runtime, csi } = this.#view.context;
     const now = clock.monotonicMillis();
     const refreshable = hasRefreshableVolumes(facts.pod);
     const fresh = !refreshable || now - this.#preparedAt < kubeletLimits.volumeRefreshMillis;
@@ -40,7 +40,7 @@ export class PodVolumes {
     try {
       const able = runtime.features().changeIdentity;
       const dir = join(this.#podDir, "volumes");
-      this.#paths = await prepareVolumes(facts, dir, config, this.#tokens, able);
+      this.#paths = await prepareVolumes(facts, dir, config, this.#tokens, able, csi);
       this.#preparedAt = now;
       this.#view.retriesOver("volumes");
       if (runtime.features().privateMounts) {
@@ -84,6 +84,8 @@ export class PodVolumes {
   /** Removes the volumes; the termination messages stay. */
   async release(): Promise<void> {
     const dir = join(this.#podDir, "volumes");
+    // Before anything is deleted: what a driver has mounted is not the pod's.
+    await this.#view.context.csi?.release(dir, this.#view.pod().metadata?.uid ?? "");
     await unmountVolumes(dir);
     await rm(dir, { recursive: true, force: true });
     this.#paths = undefined;

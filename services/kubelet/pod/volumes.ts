@@ -15,9 +15,11 @@ import type {
   VolumeMount,
   VolumeProjection,
 } from "../../../proto/gen/core.ts";
+import { boundRequest, inlineRequest } from "../csi/requests.ts";
+import type { CsiVolumes } from "../csi/volumes.ts";
 import { ContainerConfigError, type Mount } from "../runtime/types.ts";
 import type { AccountTokens } from "./account-tokens.ts";
-import { claimedPath } from "./claimed-volume.ts";
+import { claimedVolume, pathOfVolume } from "./claimed-volume.ts";
 import { giveToGroup, prepareEmptyDir } from "./empty-dir.ts";
 import { type ConfigSource, fieldValue, type PodFacts, resourceValue } from "./environment.ts";
 import { safeRelative, type VolumeFile, writePayload } from "./payload.ts";
@@ -37,6 +39,7 @@ export async function prepareVolumes(
   source: ConfigSource,
   tokens: AccountTokens,
   root: boolean,
+  csi?: CsiVolumes,
 ): Promise<ReadonlyMap<string, string>> {
   const fsGroup = root ? facts.pod.spec?.securityContext?.fsGroup : undefined;
   const paths = new Map<string, string>();
@@ -44,7 +47,7 @@ export async function prepareVolumes(
     const name = volume.name ?? "";
     try {
       const dir = join(volumesDir, safeRelative(name, `volume name "${name}"`));
-      const where = await boundPath(facts, volume, source);
+      const where = await boundPath(facts, volume, source, dir, csi);
       paths.set(name, where ?? dir);
       if (where === undefined)
         await fillVolume(facts, volume, dir, { source, tokens, root, fsGroup });
@@ -61,11 +64,23 @@ async function boundPath(
   facts: PodFacts,
   volume: Volume,
   source: ConfigSource,
+  dir: string,
+  csi: CsiVolumes | undefined,
 ): Promise<string | undefined> {
+  const { pod } = facts;
+  const { namespace = "", uid = "" } = pod.metadata ?? {};
   if (volume.hostPath !== undefined) return hostPath(volume.hostPath);
+  if (volume.csi !== undefined && csi !== undefined) {
+    const request = await inlineRequest(pod, volume.name ?? "", volume.csi, source);
+    return csi.publish(dir, uid, request);
+  }
   if (volume.persistentVolumeClaim === undefined) return undefined;
   const { claimName = "" } = volume.persistentVolumeClaim;
-  return claimedPath(source, facts.pod.metadata?.namespace ?? "", claimName);
+  const bound = await claimedVolume(source, namespace, claimName);
+  if (bound.spec?.csi === undefined || csi === undefined) return pathOfVolume(bound, claimName);
+  const request = await boundRequest(pod, bound, source);
+  const readOnly = request.readOnly || (volume.persistentVolumeClaim.readOnly ?? false);
+  return csi.publish(dir, uid, { ...request, readOnly });
 }
 
 interface Means {

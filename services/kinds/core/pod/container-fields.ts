@@ -67,7 +67,7 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.Volume": {
     ...behaves(
       kubelet,
-      "name hostPath emptyDir secret configMap downwardAPI projected persistentVolumeClaim",
+      "name hostPath emptyDir secret configMap downwardAPI projected persistentVolumeClaim csi",
     ),
     ...warned(
       "gcePersistentDisk awsElasticBlockStore gitRepo nfs iscsi glusterfs",
@@ -80,9 +80,13 @@ export const containerFields: SupportTable = {
       notAVolume,
       () => false,
     ),
-    ...warned("portworxVolume scaleIO storageos csi ephemeral image", notAVolume, () => false),
+    ...warned("portworxVolume scaleIO storageos ephemeral image", notAVolume, () => false),
   },
   "trireme.core.v1.PersistentVolumeClaimVolumeSource": behaves(kubelet, "claimName readOnly"),
+  "trireme.core.v1.CSIVolumeSource": behaves(
+    kubelet,
+    "driver readOnly fsType volumeAttributes nodePublishSecretRef",
+  ),
   "trireme.core.v1.HostPathVolumeSource": behaves(kubelet, "path type"),
   "trireme.core.v1.EmptyDirVolumeSource": {
     ...behaves(kubelet, "sizeLimit"),
