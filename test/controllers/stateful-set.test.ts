@@ -222,6 +222,31 @@ test("each pod has claims of its own, that stay unless the set says otherwise", 
   await end();
 });
 
+test("a pod waits until the claim of an earlier one of its name is gone", async () => {
+  const { api, client, clock, end } = await harness(statefulSetController(1));
+  const owner = { apiVersion: "v1", kind: "Pod", name: "db-0", uid: "earlier" };
+  await client.persistentVolumeClaims.create({
+    metadata: { name: "data-db-0", namespace: "default", ownerReferences: [owner] },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+  });
+  const policy = { whenDeleted: "Retain", whenScaled: "Delete" };
+  const spec = { ...claims, persistentVolumeClaimRetentionPolicy: policy };
+  await client.statefulSets.create(set(1, spec));
+  await clock.advance(1_000);
+  assert.deepEqual(names(api), []);
+  await api.change("PersistentVolumeClaim", "default/data-db-0", (claim) => {
+    claim.metadata!.finalizers = [];
+  });
+  await client.persistentVolumeClaims.delete("data-db-0", "default");
+  await clock.advance(1_000);
+  assert.deepEqual(names(api), ["db-0"]);
+  assert.equal(
+    api.get("PersistentVolumeClaim", "default/data-db-0")?.metadata?.ownerReferences,
+    undefined,
+  );
+  await end();
+});
+
 test("while its cache lags it creates no second pod", async () => {
   const { api, client, clock, end } = await harness(statefulSetController(1));
   await client.statefulSets.create(set(2, { podManagementPolicy: "Parallel" }));

@@ -18,9 +18,13 @@ export class StatefulPods {
     this.#context = context;
   }
 
-  /** First the claims, then the pod. */
+  /**
+   * First the claims, then the pod. A claim that goes with an earlier pod of that name is waited for:
+   * its end brings the set back.
+   */
   async create(set: StatefulSet, revision: ControllerRevision, ordinal: number): Promise<void> {
     const { client, recorder, write } = this.#context;
+    if (this.#isStale(set, ordinal)) return;
     const pod = podOf(set, revision, ordinal);
     const name = pod.metadata?.name ?? "";
     const text = `create Pod ${name} in StatefulSet ${set.metadata?.name}`;
@@ -34,6 +38,16 @@ export class StatefulPods {
       recorder.event(about(set), "Warning", "FailedCreate", `${text} failed error: ${message}`);
       throw error;
     }
+  }
+
+  #isStale(set: StatefulSet, ordinal: number): boolean {
+    const { lister } = this.#context.informer("PersistentVolumeClaim");
+    const pod = `${set.metadata?.name}-${ordinal}`;
+    return claimsOf(set, ordinal).some(({ claim }) => {
+      const there = lister.get(claim.metadata?.name ?? "", claim.metadata?.namespace);
+      const owners = there?.metadata?.ownerReferences ?? [];
+      return owners.some(({ kind, name }) => kind === "Pod" && name === pod);
+    });
   }
 
   async delete(set: StatefulSet, pod: Pod): Promise<void> {
