@@ -16,6 +16,19 @@ const condition = (api: RealApi, type: string) =>
 const available = (api: RealApi) =>
   active(api).filter(({ status }) => status?.conditions?.[0]?.status === "True").length;
 
+/** The rollout of the newest template is over. */
+function isOver(api: RealApi): boolean {
+  const { metadata, spec, status } = api.get("Deployment", "default/web") ?? {};
+  const wanted = spec?.replicas;
+  return (
+    status?.observedGeneration === metadata?.generation &&
+    status?.updatedReplicas === wanted &&
+    status?.replicas === wanted &&
+    status?.availableReplicas === wanted &&
+    status?.terminatingReplicas === 0
+  );
+}
+
 async function rolledOut(replicas: number, spec = {}) {
   const all = await harness(...controllers());
   const { api, client, clock } = all;
@@ -87,9 +100,10 @@ test("going back to an old template takes its old replica set with a new revisio
   const { api, clock, update, end } = await rolledOut(2);
   update();
   const roll = async (wanted: string) => {
-    for (let step = 0; step < 100; step++) {
+    for (let step = 0; step < 100 && (step === 0 || !isOver(api)); step++) {
       await clock.advance(100);
       runPods(api, () => clock.wallMillis());
+      await clock.advance(100);
     }
     assert.deepEqual(active(api).map(image), [wanted, wanted]);
   };
@@ -106,8 +120,8 @@ test("going back to an old template takes its old replica set with a new revisio
 
 test("Recreate ends every old pod before the first new one begins", async () => {
   const { api, clock, update, end } = await rolledOut(3, { strategy: { type: "Recreate" } });
-  update();
-  for (let step = 0; step < 100; step++) {
+  await update();
+  for (let step = 0; step < 100 && (step === 0 || !isOver(api)); step++) {
     await clock.advance(100);
     const images = new Set(api.all("Pod").map(image));
     assert.ok(images.size <= 1, "old and new pods together");
@@ -139,11 +153,13 @@ test("history beyond the limit is forgotten", async () => {
     await api.change("Deployment", "default/web", (each) => {
       each.spec!.template!.spec!.containers![0]!.image = `web:${version}`;
     });
-    for (let step = 0; step < 40; step++) {
+    for (let step = 0; step < 40 && (step === 0 || !isOver(api)); step++) {
       await clock.advance(100);
       runPods(api, () => clock.wallMillis());
+      await clock.advance(100);
     }
   }
+  await clock.advance(1_000);
   const images = api
     .all("ReplicaSet")
     .map(({ spec }) => spec?.template?.spec?.containers?.[0]?.image);
@@ -172,7 +188,7 @@ test("a whole Deployment stays so when a pod is lost; a set that is refused is t
   );
   assert.ok(api.all("Event").some(({ reason }) => reason === "ReplicaSetCreateError"));
   api.intercept = undefined;
-  for (let step = 0; step < 100; step++) {
+  for (let step = 0; step < 100 && !isOver(api); step++) {
     await clock.advance(100);
     runPods(api, () => clock.wallMillis());
   }
