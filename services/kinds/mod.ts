@@ -62,6 +62,7 @@ export {
 } from "./machinery/selectors.ts";
 export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";
 export { duplicatesText, parseYaml } from "./machinery/yaml.ts";
+export { yamlText } from "./machinery/yaml-library.ts";
 export { followedRelease } from "./release.ts";
 export { systemPriorityClasses } from "./scheduling/priority-class.ts";
 export { isDefaultStorageClass } from "./storage/storage-class.ts";

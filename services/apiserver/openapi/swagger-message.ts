@@ -4,7 +4,7 @@
  * OpenAPIv2.proto; only what this server's documents contain is written.
  */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { stringify } from "yaml";
+import { yamlText } from "../../kinds/mod.ts";
 import type { SchemaObject } from "./schemas.ts";
 import type { SwaggerDocument } from "./swagger.ts";
 
@@ -71,7 +71,7 @@ function named(writer: BinaryWriter, field: number, name: string, write: Write):
 
 /** `Any`, which holds YAML. */
 function anyValue(writer: BinaryWriter, value: unknown): void {
-  text(writer, 2, stringify(value));
+  text(writer, 2, yamlText(value));
 }
 
 function extensions(writer: BinaryWriter, field: number, from: SchemaObject): void {

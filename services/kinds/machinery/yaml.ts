@@ -3,28 +3,18 @@
  * with a few exceptions (a date stays text, base 60 is text, 1e3 is a number), makes JSON of the
  * result, and so turns the keys of maps into text.
  */
-import {
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  type Pair,
-  parseAllDocuments,
-  type Scalar,
-  type YAMLMap,
-  type Document as YamlDocument,
-} from "yaml";
+import type { LineCounter, Node, Pair, Scalar, YAMLMap, Document as YamlDocument } from "yaml";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { type JsonObject, setField } from "./json.ts";
 import { limits } from "./limits.ts";
+import { yamlLibrary } from "./yaml-library.ts";
 
 /**
  * One value per document, null for an empty one. Throws invalidArgument with the line. A key that is
  * given twice is refused, or told to `duplicates` where there is such a list; the last one counts.
  */
 export function parseYaml(text: string, duplicates?: string[]): unknown[] {
+  const { LineCounter, parseAllDocuments } = yamlLibrary();
   const lines = new LineCounter();
   // Scalars come as the text written, so that the rules below alone decide what they mean.
   const documents = parseAllDocuments(text.replace(/^\ufeff/, ""), {
@@ -120,6 +110,7 @@ class Reader {
 
   #value(node: unknown, depth: number): unknown {
     if (node === null || node === undefined) return null;
+    const { isAlias, isMap, isScalar, isSeq } = yamlLibrary();
     const at = node as Node;
     if (depth > limits.depth) this.#fail(at, `nested more than ${limits.depth} levels deep`);
     if (this.#aliasDepth > 0) {
@@ -178,6 +169,7 @@ class Reader {
   }
 
   #key(node: unknown, depth: number): string {
+    const { isAlias, isScalar } = yamlLibrary();
     const key = isAlias(node) ? node.resolve(this.#document) : node;
     if (key !== null && !isScalar(key)) this.#fail(node as Node, "a map key must be a scalar");
     if (depth > limits.depth) this.#fail(node as Node, "nested too deeply");
@@ -239,7 +231,7 @@ export function duplicatesText(duplicates: readonly string[]): string[] {
 }
 
 function isMerge({ key }: Pair): boolean {
-  return isScalar(key) && key.value === "<<" && key.type === "PLAIN";
+  return yamlLibrary().isScalar(key) && key.value === "<<" && key.type === "PLAIN";
 }
 
 function kindOf(value: ScalarValue): string {

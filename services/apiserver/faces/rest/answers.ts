@@ -1,8 +1,8 @@
 /** What the API answers with, as responses: objects, lists, texts, errors. */
-import { stringify } from "yaml";
 import { toStatusDocument } from "../../../../ha/rpc/mod.ts";
 import { StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Status } from "../../../../proto/gen/meta.ts";
+import { yamlText } from "../../../kinds/mod.ts";
 import type { Accepted } from "./negotiate.ts";
 import type { RestHeaders, RestResponse } from "./types.ts";
 
@@ -19,7 +19,7 @@ export function documentResponse(
   pretty = false,
 ): RestResponse {
   if (accepted.format === "yaml") {
-    return { status, headers: [yamlType], body: Buffer.from(stringify(parse(json))) };
+    return { status, headers: [yamlType], body: Buffer.from(yamlText(parse(json))) };
   }
   if (!pretty) return { status, headers: [jsonType], body: json };
   return {

@@ -1,5 +1,4 @@
 /** Objects and lists in the form that the client asked for. */
-import { stringify } from "yaml";
 import {
   type PieceSource,
   pieceBytes,
@@ -12,6 +11,7 @@ import {
   type Document,
   listKindOf,
   type Resource,
+  yamlText,
 } from "../../../kinds/mod.ts";
 import { limits } from "../../limits.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
@@ -177,17 +177,17 @@ function prettyFormat({ items }: ListPage, { head, field, partOf }: Shown): Item
   });
 }
 
-/** The text that `stringify` gives for the whole. */
+/** The text that `yamlText` gives for the whole. */
 function yamlFormat({ items }: ListPage, { head, field, partOf }: Shown): ItemFormat {
   if (items.length === 0) {
-    return madeFormat({ head: stringify({ ...head, [field]: [] }), separator: "", tail: "" }, none);
+    return madeFormat({ head: yamlText({ ...head, [field]: [] }), separator: "", tail: "" }, none);
   }
   const start = `${field}:\n`;
-  const begun = { head: `${stringify(head)}${start}`, separator: "", tail: "" };
+  const begun = { head: `${yamlText(head)}${start}`, separator: "", tail: "" };
   return madeFormat(begun, (object) => {
     const text = partOf === undefined ? object.text() : JSON.stringify(partOf(object));
     // Parsed anew: of what a document shows twice, YAML would make references.
-    return stringify({ [field]: [JSON.parse(text) as unknown] }).slice(start.length);
+    return yamlText({ [field]: [JSON.parse(text) as unknown] }).slice(start.length);
   });
 }
 
