@@ -122,7 +122,7 @@ export class TcpListener implements PortListener {
     client.on("close", () => this.#closed(pair));
     const address = await this.#originOf(client);
     for (const target of this.#balance.order(address, performance.now())) {
-      const backend = await dial(target);
+      const backend = await dial(target, client);
       if (client.destroyed || !this.#pairs.has(pair)) {
         backend?.destroy();
         return this.#end(pair);
@@ -154,8 +154,11 @@ export class TcpListener implements PortListener {
       // Relayed bytes are activity on both sockets, so one timeout speaks for both directions.
       socket.setTimeout(proxyLimits.idleMillis, () => this.#end(pair));
     }
-    client.pipe(backend);
-    backend.pipe(client);
+    relay(client, backend);
+    backend.on("drain", () => client.resume());
+    client.on("drain", () => backend.resume());
+    client.on("end", () => backend.end());
+    backend.on("end", () => client.end());
     client.resume();
   }
 
@@ -186,8 +189,18 @@ export class TcpListener implements PortListener {
   }
 }
 
-/** Undefined: refused, unreachable or too slow. */
-function dial(target: Target): Promise<Socket | undefined> {
+/** Bytes of the client; `pipe` would do the same with more listeners. */
+function relay(client: Socket, backend: Socket): void {
+  client.on("data", (piece) => {
+    if (!backend.write(piece)) client.pause();
+  });
+}
+
+/** What any endpoint has sent is read into here, and copied at once: a stream costs more. */
+const received = Buffer.allocUnsafe(65_536);
+
+/** Undefined: refused, unreachable or too slow. What the endpoint sends goes to the client. */
+function dial(target: Target, client: Socket): Promise<Socket | undefined> {
   return new Promise((resolve) => {
     const socket = connect({
       host: target.ip,
@@ -195,6 +208,11 @@ function dial(target: Target): Promise<Socket | undefined> {
       allowHalfOpen: true,
       noDelay: true,
       timeout: proxyLimits.connectMillis,
+      onread: {
+        buffer: received,
+        // False pauses the endpoint until the client has drained.
+        callback: (bytes) => client.write(Buffer.from(received.subarray(0, bytes))),
+      },
     });
     const fail = () => {
       socket.destroy();

@@ -129,6 +129,43 @@ describe("kube-proxy userspace", () => {
     assert.equal((await talk(ip, 80)).error, "ECONNREFUSED");
   });
 
+  test("a client that does not read holds its endpoint up, and gets everything later", async () => {
+    const total = 64 * 1024 * 1024;
+    const ip = freshIp();
+    let sent = 0;
+    const piece = Buffer.alloc(65_536, "x");
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      const send = () => {
+        while (sent < total) {
+          sent += piece.length;
+          if (!socket.write(piece)) return void socket.once("drain", send);
+        }
+        socket.end();
+      };
+      send();
+    });
+    server.listen(0, ip);
+    await once(server, "listening");
+    closers.push(() => server.close());
+    const { port } = server.address() as { port: number };
+    const front = freshIp();
+    await newProxy().apply(rules(rule(front, port, [{ ip, port }])));
+    const client = connect({ host: front, port });
+    await once(client, "readable");
+    client.pause();
+    let before = -1;
+    await until("the endpoint to be held up", () => {
+      const still = sent === before;
+      before = sent;
+      return still;
+    });
+    assert.ok(sent < total, `${sent} bytes are under way`);
+    let got = 0;
+    for await (const bytes of client) got += (bytes as Buffer).length;
+    assert.equal(got, total);
+  });
+
   test("several proxies bind the same address", async () => {
     const one = await backend("one");
     const ip = freshIp();
