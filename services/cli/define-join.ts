@@ -29,6 +29,10 @@ export function defineJoin(program: Command): void {
       10_256,
     )
     .option(
+      "--proxy-mode <mode>",
+      "of a node: userspace (default), nftables, or auto; see `trireme kube-proxy --help`",
+    )
+    .option(
       "--container-runtime-endpoint <socket>",
       "of a node: unix:///… of a CRI runtime; default: pods are processes of this machine",
     )

@@ -26,6 +26,7 @@ export interface JoinFlags {
   readonly nodeIp?: string;
   readonly kubeletPort: number;
   readonly proxyPeerPort: number;
+  readonly proxyMode?: string;
   readonly containerRuntimeEndpoint?: string;
   readonly imageRoot?: string;
   readonly controlPlane?: boolean;
@@ -110,6 +111,10 @@ async function stateOf(
       "--container-runtime-endpoint and --image-root are of nodes: a master runs no pods",
     );
   }
+  const { proxyMode = "userspace" } = flags;
+  if (!proxyModes.includes(proxyMode)) {
+    throw invalid(`--proxy-mode ${proxyMode}: must be ${proxyModes.join(", ")}`);
+  }
   const found = await discover({
     ...{ server, token },
     caHashes: flags.discoveryTokenCaCertHash,
@@ -132,6 +137,8 @@ async function stateOf(
   return state;
 }
 
+const proxyModes = ["userspace", "nftables", "auto"];
+
 async function joinedNode(
   nodeName: string,
   token: string,
@@ -143,10 +150,10 @@ async function joinedNode(
   await bootstrapNode({ servers: grpcEndpoints, ca, token, nodeName, directory, log });
   const { kubeletPort, proxyPeerPort, nodeIp: nodeIP = localAddress } = flags;
   const clusterDns = await findClusterDns(grpcEndpoints, ca, flags.dataDir, log);
-  const { containerRuntimeEndpoint, imageRoot } = flags;
+  const { containerRuntimeEndpoint, imageRoot, proxyMode } = flags;
   return {
     ...{ role: "node", nodeName, nodeIP, kubeletPort, proxyPeerPort, grpcEndpoints, clusterDns },
-    ...{ containerRuntimeEndpoint, imageRoot },
+    ...{ containerRuntimeEndpoint, imageRoot, proxyMode },
   };
 }
 

@@ -19,6 +19,8 @@ export interface JoinedNode {
   readonly kubeletPort: number;
   /** By which the kube-proxies of one machine know of each other. */
   readonly proxyPeerPort: number;
+  /** Absent: userspace. */
+  readonly proxyMode?: string | undefined;
   readonly grpcEndpoints: readonly string[];
   /** Address of the cluster's DNS, which this machine's kube-proxy serves; absent: it has none. */
   readonly clusterDns?: string | undefined;
@@ -72,6 +74,7 @@ export class Machine implements Joined {
       ...["--hostname-override", nodeName],
       ...["--bind-address", node.nodeIP],
       ...["--peer-port", String(node.proxyPeerPort)],
+      ...["--proxy-mode", node.proxyMode ?? "userspace"],
       ...clusterDns,
     ];
     const { child, logFile } = supervised("kubelet", kubelet, paths.logs, log);
