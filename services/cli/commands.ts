@@ -94,6 +94,16 @@ function defineCluster(program: Command): void {
       "cpu=4,memory=8Gi: what each node claims (default: an equal share of the machine)",
     )
     .option(
+      "--image-root <directory>",
+      'OCI image layouts of which the nodes make containers (kept; "": images are names alone)',
+    )
+    .option(
+      "--image-map <name=command>",
+      "an image that stands for a program of this machine (kept); may be repeated",
+      repeated,
+      [],
+    )
+    .option(
       "--audit-policy-file <file>",
       'policy of the audit logs, which the masters keep among their logs (kept; "": none)',
     )

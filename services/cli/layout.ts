@@ -18,6 +18,10 @@ export interface ClusterShape {
   readonly hollowStages?: string | undefined;
   /** Quantities that each node claims; absent: an equal share of the machine. */
   readonly nodeCapacity?: Partial<NodeCapacity> | undefined;
+  /** Absolute; absent: images are names alone. */
+  readonly imageRoot?: string | undefined;
+  /** NAME=COMMAND: images that stand for programs of the machine. */
+  readonly imageMap?: readonly string[] | undefined;
   /** Absolute; absent: the masters keep no audit log. */
   readonly auditPolicyFile?: string | undefined;
   /** Absolute; absent: the masters store everything as it is. */

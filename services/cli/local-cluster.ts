@@ -388,6 +388,8 @@ function kubeletArgs(
     ...["--shutdown-grace-period", "3s"],
     ...clusterDnsArgs(shape),
     ...capacityArgs(shape),
+    ...(shape.imageRoot === undefined ? [] : ["--image-root", shape.imageRoot]),
+    ...(shape.imageMap ?? []).flatMap((text) => ["--image-map", text]),
     ...["--client-ca-file", credentials.ca],
     ...["--tls-cert-file", node.server.cert],
     ...["--tls-private-key-file", node.server.key],

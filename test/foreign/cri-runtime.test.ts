@@ -3,7 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe } from "node:test";
 import { createCriRuntime } from "../../services/kubelet/runtime/cri/mod.ts";
+import { containerLifeContract } from "../contract/container-life.ts";
 import { containerRuntimeContract } from "../contract/container-runtime.ts";
+import { shellLife } from "../contract/shell-life.ts";
 import { silent } from "../kubelet/support.ts";
 import { Containerd, needsContainerd, unmountBelow } from "./containerd.ts";
 import { writeLayout } from "./image-layout.ts";
@@ -47,27 +49,26 @@ describe("containerd", { concurrency: 1, skip }, () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  containerRuntimeContract(
-    "cri",
-    (root) =>
-      createCriRuntime({
-        endpoint: containerd?.endpoint ?? "",
-        imageRoot: join(directory, "images"),
-        logRoot: join(root, "logs"),
-        log: silent,
-      }),
-    {
-      shared: (dir) => [{ hostPath: dir, containerPath: dir, readOnly: false }],
-      noCommand: { image: "other:2", error: /no command specified/ },
-      givenAddress: false,
-      halfCloses: false,
-      endsExecs: false,
-      many: 6,
-      serve: async (run) => {
-        const script = "head -c 5 | sed 's/.*/<&>/' | tr -d '\\\\n'; cat; printf bye";
-        const close = await run(["nc", "-l", "-p", "7777", "-e", "sh", "-c", script]);
-        return { port: 7777, close };
-      },
+  const open = (root: string) =>
+    createCriRuntime({
+      endpoint: containerd?.endpoint ?? "",
+      imageRoot: join(directory, "images"),
+      logRoot: join(root, "logs"),
+      log: silent,
+    });
+  const shared = (dir: string) => [{ hostPath: dir, containerPath: dir, readOnly: false }];
+  containerLifeContract("cri", () => shellLife(open, "label", shared));
+  containerRuntimeContract("cri", open, {
+    shared,
+    noCommand: { image: "other:2", error: /no command specified/ },
+    givenAddress: false,
+    halfCloses: false,
+    endsExecs: false,
+    many: 6,
+    serve: async (run) => {
+      const script = "head -c 5 | sed 's/.*/<&>/' | tr -d '\\\\n'; cat; printf bye";
+      const close = await run(["nc", "-l", "-p", "7777", "-e", "sh", "-c", script]);
+      return { port: 7777, close };
     },
-  );
+  });
 });

@@ -1,3 +1,4 @@
+import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type {
   Container,
   ContainerConfig,
@@ -70,7 +71,12 @@ export class FakeRuntime implements ContainerRuntime {
       this.pulled.add(reference);
       return imageOf(reference);
     },
-    remove: async (reference) => void this.pulled.delete(reference),
+    remove: async (reference) => {
+      if ([...this.#containers.values()].some(({ image }) => image === reference)) {
+        throw new StatusError(Code.failedPrecondition, `image "${reference}" is in use`);
+      }
+      this.pulled.delete(reference);
+    },
   };
   features = () => this.featureSet;
   async status(): Promise<RuntimeStatus> {
@@ -92,6 +98,8 @@ export class FakeRuntime implements ContainerRuntime {
   sandboxes = () => [...this.#sandboxes.values()];
 
   async runSandbox(config: PodSandboxConfig): Promise<PodSandbox> {
+    const known = this.#sandboxes.get(config.uid);
+    if (known?.state === "ready") return known;
     const made = { ...config, state: "ready" as const, createdAt: this.#clock.wallMillis() };
     this.#sandboxes.set(config.uid, made);
     return made;
@@ -101,6 +109,9 @@ export class FakeRuntime implements ContainerRuntime {
     const found = this.#sandboxes.get(uid);
     if (found === undefined || found.state === "stopped") return;
     this.calls.push("stopSandbox");
+    for (const { id, state } of this.containers(uid)) {
+      if (state !== "exited") this.#end(id, 137);
+    }
     this.#sandboxes.set(uid, { ...found, state: "stopped" });
   }
 
@@ -118,6 +129,12 @@ export class FakeRuntime implements ContainerRuntime {
   async createContainer(config: ContainerConfig): Promise<string> {
     if (config.command.length === 0)
       throw new ContainerConfigError("needs spec.containers[].command");
+    if (this.#sandboxes.get(config.podUid)?.state !== "ready") {
+      throw new StatusError(Code.failedPrecondition, `pod ${config.podUid} has no sandbox`);
+    }
+    if (!this.pulled.has(config.image)) {
+      throw new StatusError(Code.notFound, `image "${config.image}" is not on this node`);
+    }
     const id = `${config.name}-${config.attempt}-${this.#next++}`;
     const { podUid, name, attempt, image, specHash } = config;
     const createdAt = this.#clock.wallMillis();
@@ -155,15 +172,15 @@ export class FakeRuntime implements ContainerRuntime {
   }
 
   async stopContainer(id: string, graceMillis: number): Promise<void> {
-    const container = this.#of(id);
-    if (container.state === "exited") return;
+    const container = this.#containers.get(id);
+    if (container === undefined || container.state === "exited") return;
     this.calls.push(`stop ${container.name} ${graceMillis}`);
     const wait = new Promise<void>((resolve) => {
       this.#waiters.set(id, [...(this.#waiters.get(id) ?? []), resolve]);
     });
     if (graceMillis <= 0 || !this.stubborn.has(container.name)) {
-      this.end(container.name, graceMillis <= 0 ? 137 : 143);
-    } else this.#clock.after(graceMillis, () => this.end(container.name, 137));
+      this.#end(id, graceMillis <= 0 ? 137 : 143);
+    } else this.#clock.after(graceMillis, () => this.#end(id, 137));
     await wait;
   }
 
@@ -194,7 +211,12 @@ export class FakeRuntime implements ContainerRuntime {
     const container = [...this.#containers.values()].find(
       (one) => one.name === name && one.state !== "exited",
     );
-    if (container === undefined) return;
+    if (container !== undefined) this.#end(container.id, exitCode, reason, message);
+  }
+
+  #end(id: string, exitCode: number, reason?: string, message?: string): void {
+    const container = this.#containers.get(id);
+    if (container === undefined || container.state === "exited") return;
     container.state = "exited";
     container.exitCode = exitCode;
     container.finishedAt = this.#clock.wallMillis();

@@ -10,10 +10,15 @@ import { isAlive, parseStat, statOf } from "../../services/kubelet/runtime/proce
 import { containerPath, findProgram } from "../../services/kubelet/runtime/process/program.ts";
 import { shellWord } from "../../services/kubelet/runtime/process/shim.ts";
 import type { ContainerConfig } from "../../services/kubelet/runtime/types.ts";
+import { containerLifeContract } from "../contract/container-life.ts";
 import { containerRuntimeContract, until } from "../contract/container-runtime.ts";
+import { shellLife } from "../contract/shell-life.ts";
 import { silent } from "./support.ts";
 
 containerRuntimeContract("process", (root) => createProcessRuntime({ root, log: silent }));
+containerLifeContract("process", () =>
+  shellLife((root) => createProcessRuntime({ root, log: silent }), "label"),
+);
 
 const uid = "aaaaaaaa-0000-0000-0000-000000000001";
 const config = (command: readonly string[], more: Partial<ContainerConfig> = {}) => ({

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { createLog } from "../../../ha/runtime/production/log.ts";
 import { tracingOf } from "../../../ha/runtime/production/otlp.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { parseImageMap } from "../../kubelet/runtime/image-map.ts";
 import { type Endpoints, isOurs, type Lock, readJson } from "../endpoints.ts";
 import {
   type ClusterShape,
@@ -26,6 +27,8 @@ export interface UpFlags {
   readonly hollow?: number;
   readonly hollowStages?: string;
   readonly nodeCapacity?: string;
+  readonly imageRoot?: string;
+  readonly imageMap: readonly string[];
   readonly auditPolicyFile?: string;
   readonly encryptionProviderConfig?: string;
   readonly detach?: boolean;
@@ -84,10 +87,13 @@ function shapeOf(flags: UpFlags): ClusterShape {
     hollowStages: fileOf(flags.hollowStages, kept?.hollowStages),
     nodeCapacity:
       flags.nodeCapacity === undefined ? kept?.nodeCapacity : parseNodeCapacity(flags.nodeCapacity),
+    imageRoot: fileOf(flags.imageRoot, kept?.imageRoot),
+    imageMap: flags.imageMap.length > 0 ? flags.imageMap : kept?.imageMap,
     auditPolicyFile: fileOf(flags.auditPolicyFile, kept?.auditPolicyFile),
     encryptionConfigFile: fileOf(flags.encryptionProviderConfig, kept?.encryptionConfigFile),
   };
   checkShape(shape);
+  parseImageMap(shape.imageMap ?? []);
   if (kept && kept.basePort !== shape.basePort) {
     throw new StatusError(
       Code.failedPrecondition,
@@ -204,6 +210,8 @@ async function detach(shape: ClusterShape, flags: UpFlags, paths: Paths): Promis
     ...(flags.enableFaults ? ["--enable-faults"] : []),
     ...traceArgs(flags),
     ...(flags.nodeCapacity === undefined ? [] : ["--node-capacity", flags.nodeCapacity]),
+    ...["--image-root", shape.imageRoot ?? ""],
+    ...(shape.imageMap ?? []).flatMap((text) => ["--image-map", text]),
     ...["--audit-policy-file", shape.auditPolicyFile ?? ""],
     ...["--encryption-provider-config", shape.encryptionConfigFile ?? ""],
   ];

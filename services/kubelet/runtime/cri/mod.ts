@@ -254,7 +254,10 @@ class CriRuntime implements ContainerRuntime {
   }
 
   async updateContainer(id: string, asked: ContainerResources): Promise<void> {
-    const request = { containerId: id, linux: resources(asked), annotations: {} };
+    const { cpuShares, ...others } = resources(asked);
+    // What is absent stays as it is.
+    const linux = asked.cpuLimitMillis === undefined ? others : { ...others, cpuShares };
+    const request = { containerId: id, linux };
     await call(this.#connection.runtime, "updateContainerResources", request, acting);
   }
 
