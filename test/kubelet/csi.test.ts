@@ -27,17 +27,23 @@ before(async () => {
   dir = await mkdtemp(join(tmpdir(), "trireme-csi-"));
   const path = join(dir, "driver.sock");
   server = new Server();
-  const answer = (name: string) => (call: { request: object }, done: Done) => {
-    const { volumeId, targetPath, stagingTargetPath } = call.request as Record<string, string>;
-    calls.push(`${name} ${volumeId}`);
-    if (driver.refuses === name) return done({ code: status.INTERNAL, details: "no disk" }, null);
-    if (name === "publish") published.push(call.request as NodePublishVolumeRequest);
-    const made = name === "publish" ? mkdir(targetPath ?? "") : Promise.resolve();
-    const gone =
-      name === "unpublish" ? rm(targetPath ?? "", { recursive: true }) : Promise.resolve();
-    assert.ok(name !== "stage" || existsSync(stagingTargetPath ?? ""));
-    void Promise.all([made, gone]).then(() => done(null, {}));
+  const act = async (name: string, request: NodePublishVolumeRequest) => {
+    const { targetPath = "", stagingTargetPath = "" } = request;
+    if (name === "stage") assert.ok(existsSync(stagingTargetPath));
+    if (name === "publish") {
+      published.push(request);
+      await mkdir(targetPath);
+    }
+    if (name === "unpublish") await rm(targetPath, { recursive: true });
   };
+  const answer =
+    (name: string) =>
+    async ({ request }: { request: NodePublishVolumeRequest }, done: Done): Promise<void> => {
+      calls.push(`${name} ${request.volumeId}`);
+      if (driver.refuses === name) return done({ code: status.INTERNAL, details: "no disk" }, null);
+      await act(name, request);
+      done(null, {});
+    };
   type Done = (error: { code: number; details: string } | null, value: object | null) => void;
   server.addService(NodeService, {
     nodeStageVolume: answer("stage"),

@@ -16,7 +16,7 @@ import { createProcessRuntime, Kubelet } from "../../services/kubelet/mod.ts";
 import { silent } from "./support.ts";
 
 /** A kind with watchers, as little as an informer needs. */
-export class FakeKind<T extends ApiObject> {
+class FakeKind<T extends ApiObject> {
   readonly objects = new Map<string, T>();
   #revision = 1;
   #uids = 0;

@@ -10,7 +10,7 @@ function ceilDivide(value: bigint, by: bigint): number {
 }
 
 /** Thousandths, rounded up; 0 for what is absent or no quantity. */
-export function millisOf(text: string | undefined): number {
+function millisOf(text: string | undefined): number {
   const quantity = text === undefined ? undefined : parseQuantity(text);
   return quantity === undefined ? 0 : ceilDivide(quantity.nanos, nanosPerMilli);
 }

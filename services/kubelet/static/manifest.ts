@@ -15,7 +15,7 @@ export const configAnnotations = {
 } as const;
 
 /** The documents of one kind of error: a person has to mend the file. */
-export class ManifestError extends Error {
+class ManifestError extends Error {
   override readonly name = "ManifestError";
 }
 
