@@ -279,8 +279,6 @@ export class Kubelet implements PodSource {
             sleep(this.#options.clock, graceMillis + kubeletLimits.graceAfterHookMillis),
           ]),
       }));
-      this.#health.shutDown();
-      this.#heartbeat.statusChanged();
       this.#shuttingDown = true;
       await endInOrder(pods, shutdown, this.#log);
     }

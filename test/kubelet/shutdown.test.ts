@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
-import { evictionDefaults } from "../../services/kubelet/eviction/thresholds.ts";
-import { NodeHealth } from "../../services/kubelet/node/health.ts";
 import { endInOrder, groupsOf, parseGroups } from "../../services/kubelet/node/shutdown.ts";
 import { settle, silent } from "./support.ts";
 import { harness, main, podOf } from "./worker-harness.ts";
@@ -66,22 +64,5 @@ describe("the shutdown of a node", () => {
     await h.clock.advance(60_000);
     assert.equal(h.starts().length, 1);
     assert.equal(h.reports.length, reports, "the pod goes on with the node");
-  });
-
-  test("the node is ready no more", async () => {
-    const health = new NodeHealth({
-      runtime: { status: async () => ({ runtimeReady: true, networkReady: true }) },
-      machine: async () => ({}),
-      eviction: evictionDefaults,
-      now: () => 0,
-    });
-    await health.measure();
-    health.shutDown();
-    await health.measure();
-    const ready = health.conditions(undefined).find(({ type }) => type === "Ready");
-    assert.deepEqual(
-      [ready?.status, ready?.reason, ready?.message],
-      ["False", "KubeletNotReady", "node is shutting down"],
-    );
   });
 });

@@ -96,7 +96,6 @@ export class NodeHealth {
   readonly #pressedAt = new Map<string, number>();
   /** What the last measurement showed. */
   readonly #pressed = new Set<string>();
-  #ending = false;
   #ready: Verdict = notReady("NotMeasured", "the node has not been measured yet");
 
   constructor(options: {
@@ -122,12 +121,6 @@ export class NodeHealth {
     return pressureKinds.map(({ type }) => type).filter((type) => this.#isPressed(type));
   }
 
-  /** The node ends: it is ready no more. */
-  shutDown(): void {
-    this.#ending = true;
-    this.#ready = ending;
-  }
-
   /** Never throws: what cannot be measured makes the node not ready. */
   async measure(): Promise<void> {
     try {
@@ -140,12 +133,10 @@ export class NodeHealth {
         this.#pressedAt.set(kind.type, this.#now());
       }
     } catch (error) {
-      if (this.#ending) return;
       this.#ready = notReady("MachineNotMeasurable", (error as Error).message);
       return;
     }
     const { runtimeReady, networkReady } = await this.#runtime.status();
-    if (this.#ending) return;
     const problem = runtimeReady === true ? networkReady : runtimeReady;
     this.#ready =
       problem === true
@@ -176,12 +167,6 @@ export class NodeHealth {
     return this.#pressed.has(type) || this.#now() - at < this.#transitionMillis;
   }
 }
-
-const ending: Verdict = {
-  status: "False",
-  reason: "KubeletNotReady",
-  message: "node is shutting down",
-};
 
 function notReady(reason: string, message: string): Verdict {
   return { status: "False", reason: "KubeletNotReady", message: `${reason}: ${message}` };
