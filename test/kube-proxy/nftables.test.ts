@@ -11,6 +11,7 @@ import {
 import { conntrackArguments, staleFlows } from "../../services/kube-proxy/nftables/flows.ts";
 import { LiveTable } from "../../services/kube-proxy/nftables/live-table.ts";
 import { NftablesProxy } from "../../services/kube-proxy/nftables/mod.ts";
+import { NftablesMode } from "../../services/kube-proxy/nftables/mode.ts";
 import type { ProgramResult } from "../../services/kube-proxy/nftables/programs.ts";
 import {
   difference,
@@ -351,4 +352,23 @@ describe("the proxy over nft", () => {
       ...["-D", "-f", "ipv4", "-p", "udp", "--orig-port-dst", "2"],
     ]);
   });
+});
+
+test("an address that the node serves itself has no rules", async () => {
+  const inputs: string[] = [];
+  const mode = new NftablesMode({
+    run: (_, __, input) => {
+      inputs.push(input);
+      return Promise.resolve({ code: 0, stderr: "" });
+    },
+    ...{ clock: new FakeClock(), log: silent, nodePortAddresses: [], nodeName: "n1" },
+    ...{ clusterRange: undefined, ownAddresses: ["127.32.0.10"] },
+  });
+  await mode.start();
+  const dns = routes({ clusterIP: "127.32.0.10" }, []);
+  await mode.apply([...dns, ...routes({}, [])], () => undefined);
+  await mode.close();
+  assert.equal(inputs.length, 1);
+  assert.match(inputs[0] ?? "", /no-endpoint-services \{ 10\.96\.0\.5/);
+  assert.doesNotMatch(inputs[0] ?? "", /127\.32\.0\.10/);
 });

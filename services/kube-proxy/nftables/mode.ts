@@ -30,8 +30,10 @@ export class NftablesMode implements Mode {
   }
 
   apply(routes: readonly Route[], zoneOf: (node: string) => string | undefined): Promise<void> {
-    const { nodeName, clusterRange } = this.#options;
-    return this.#proxy.apply(routes, {
+    const { nodeName, clusterRange, ownAddresses } = this.#options;
+    // What the node serves itself has no endpoints, but must not be refused.
+    const others = routes.filter(({ clusterIP }) => !ownAddresses.includes(clusterIP));
+    return this.#proxy.apply(others, {
       place: { node: nodeName, zone: zoneOf(nodeName) },
       nodesHere: this.nodesAtAddress,
       clusterRange,
