@@ -10,7 +10,7 @@ import {
   type TriremeClient,
 } from "../client/mod.ts";
 import { formatGoDuration, parseTime } from "../kinds/facts.ts";
-import { Binder, type Leading } from "./binder.ts";
+import { Binder, type BinderLimits, type Leading } from "./binder.ts";
 import { assumedMillisMax, ClusterCache } from "./cache.ts";
 import type { Configuration } from "./configuration.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -38,6 +38,8 @@ export interface SchedulerOptions {
   readonly clock: LoopClock;
   readonly log: Log;
   readonly random?: () => number;
+  /** Absent: what suits a large cluster. */
+  readonly bindings?: BinderLimits;
 }
 
 /** Bindings and reports under way at once; the loop waits when there are more. */
@@ -74,7 +76,7 @@ export class Scheduler {
     const { plugins, clock, informers, schedulerName, random = Math.random } = options;
     const { configuration = { profiles: [{ schedulerName, plugins }] } } = options;
     this.#options = options;
-    this.#binder = new Binder(options.client);
+    this.#binder = new Binder(options.client, options.bindings);
     const listers: Listers = (kind) => informers.informer(kind).lister;
     this.#cache = new ClusterCache(volumeLookup(listers), workloadLookup(listers));
     const timing = { random, after: clock.after.bind(clock) };

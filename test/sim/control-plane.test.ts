@@ -29,11 +29,13 @@ test(`${seeds} seeds: no double bind, no lost pod, no relist, and all wishes com
 });
 
 test("the same seed gives the same run; faults happen, and pods are bound in spite of them", async () => {
-  const first = await runControlPlane({ seed: 3 });
-  assert.deepEqual(await runControlPlane({ seed: 3 }), first);
-  assert.notEqual((await runControlPlane({ seed: "3'" })).digest, first.digest);
+  const first = await runControlPlane({ seed: 2 });
+  assert.deepEqual(await runControlPlane({ seed: 2 }), first);
+  assert.notEqual((await runControlPlane({ seed: "2'" })).digest, first.digest);
   assert.ok(first.faults.length > 3 && first.elections > 1 && first.leaderships > 2);
   assert.ok(first.pods > 5 && first.bindings > 5);
+  // Most seeds have some of both; after a change of the components another one may be needed here.
+  assert.ok(first.batches > 0 && first.preemptions > 0);
 });
 
 let revision = 1;
@@ -103,4 +105,12 @@ test("a repeated list is caught; what has not converged is named", () => {
   const events = [event("/registry/replicasets/default/s", set), event(key, owned)];
   assert.deepEqual(unsettled(events), ["s: 1 pods, status 1, ready 1 of 2"]);
   assert.deepEqual(unsettled([event(key, pod("u"))]), ["a is unbound or ends still"]);
+  const rolled = {
+    metadata: { name: "d", generation: 2 },
+    spec: { replicas: 2 },
+    status: { observedGeneration: 2, replicas: 3, updatedReplicas: 1, availableReplicas: 2 },
+  };
+  assert.deepEqual(unsettled([event("/registry/deployments/default/d", rolled)]), [
+    "d: its rollout has 3, 1, 2 of 2 pods",
+  ]);
 });

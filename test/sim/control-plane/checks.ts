@@ -1,5 +1,5 @@
 /** The guarantees of the control plane, judged by the store's true history and the evidence. */
-import type { ReplicaSet } from "../../../proto/gen/apps.ts";
+import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
 import { Violation } from "../../../services/drill/checker/violation.ts";
 import type { TrueEvent } from "../truth.ts";
@@ -7,6 +7,7 @@ import type { Evidence } from "./evidence.ts";
 
 const podPrefix = "/registry/pods/";
 const setPrefix = "/registry/replicasets/";
+const deploymentPrefix = "/registry/deployments/";
 
 /** The last state of all objects under a prefix. */
 function present<T>(events: readonly TrueEvent[], prefix: string): Map<string, T> {
@@ -81,6 +82,18 @@ export function assertNoRelist(evidence: Evidence): void {
   throw new Violation(`no relist: informers listed ${evidence.relists} times again`);
 }
 
+/** Pods that were told to end for another. */
+export function preemptionsIn(events: readonly TrueEvent[]): number {
+  const victims = new Set<string>();
+  for (const { key, type, value } of events) {
+    if (!key.startsWith(podPrefix) || type === "delete") continue;
+    const { metadata, status } = JSON.parse(value) as Pod;
+    const told = status?.conditions?.some(({ reason }) => reason === "PreemptionByScheduler");
+    if (told) victims.add(metadata?.uid ?? "");
+  }
+  return victims.size;
+}
+
 /** What is not yet as it was asked for; empty: the cluster has converged. */
 export function unsettled(events: readonly TrueEvent[]): string[] {
   const pods = [...present<Pod>(events, podPrefix).values()];
@@ -96,6 +109,20 @@ export function unsettled(events: readonly TrueEvent[]): string[] {
     const { readyReplicas = 0, replicas = 0 } = set.status ?? {};
     if (owned !== wanted || replicas !== wanted || readyReplicas !== wanted) {
       open.push(`${name}: ${owned} pods, status ${replicas}, ready ${readyReplicas} of ${wanted}`);
+    }
+  }
+  for (const deployment of present<Deployment>(events, deploymentPrefix).values()) {
+    const { name = "", generation = 1 } = deployment.metadata ?? {};
+    const wanted = deployment.spec?.replicas ?? 1;
+    const {
+      observedGeneration = 0,
+      updatedReplicas = 0,
+      availableReplicas = 0,
+      replicas = 0,
+    } = deployment.status ?? {};
+    const counts = [replicas, updatedReplicas, availableReplicas];
+    if (observedGeneration < generation || counts.some((count) => count !== wanted)) {
+      open.push(`${name}: its rollout has ${counts.join(", ")} of ${wanted} pods`);
     }
   }
   return open;

@@ -10,9 +10,11 @@ import {
   type TriremeClient,
   watchEventLoop,
 } from "../../../services/client/mod.ts";
+import { deploymentController } from "../../../services/controllers/deployment/controller.ts";
 import { ControllerManager } from "../../../services/controllers/manager.ts";
 import { replicaSetController } from "../../../services/controllers/replica-set.ts";
 import { defaultPlugins, Scheduler } from "../../../services/scheduler/mod.ts";
+import { preemption } from "../../../services/scheduler/preemption/plugin.ts";
 import type { Evidence } from "./evidence.ts";
 import type { SimulatedProcess } from "./process.ts";
 
@@ -33,7 +35,9 @@ export const scheduler: Component = {
     const made = new Scheduler({
       ...context,
       recorder,
-      plugins: defaultPlugins,
+      plugins: [...defaultPlugins, preemption({ client, recorder, clock, log, random })],
+      // So that a cluster of few pods binds several at once, too.
+      bindings: { callsMax: 1, batchMax: 3 },
       schedulerName: component,
       random,
     });
@@ -45,9 +49,11 @@ export const scheduler: Component = {
   },
 };
 
+const controllers = [replicaSetController(3), deploymentController(3)];
+
 export const controllerManager: Component = {
   user: "system:kube-controller-manager",
-  make: (context) => new ControllerManager({ ...context, controllers: [replicaSetController(3)] }),
+  make: (context) => new ControllerManager({ ...context, controllers }),
 };
 
 export interface Started {

@@ -1,6 +1,6 @@
 /** What the clients of a run asked for and what they were told: the checkers judge by it. */
 
-/** A call of Pods/Bind. */
+/** A call of Pods/Bind, or a part of one of Pods/BindAll. */
 interface Binding {
   readonly pod: string;
   readonly uid: string;
@@ -11,6 +11,8 @@ interface Binding {
 
 export interface Evidence {
   readonly bindings: Binding[];
+  /** Calls with several bindings. */
+  batches: number;
   /** uids of pods whose creation was acknowledged, with their `namespace/name`. */
   readonly created: Map<string, string>;
   /** `namespace/name` of pods whose deletion a client asked for, acknowledged or not. */
@@ -26,6 +28,7 @@ export interface Evidence {
 export function newEvidence(): Evidence {
   return {
     bindings: [],
+    batches: 0,
     created: new Map(),
     deletionsAsked: new Set(),
     relists: 0,

@@ -13,7 +13,13 @@ import { between, randomChoice } from "../chance.ts";
 import { Cluster } from "../cluster.ts";
 import { type FaultName, torment } from "../faults.ts";
 import { observe } from "../truth.ts";
-import { assertNoDoubleBind, assertNoLostPod, assertNoRelist, unsettled } from "./checks.ts";
+import {
+  assertNoDoubleBind,
+  assertNoLostPod,
+  assertNoRelist,
+  preemptionsIn,
+  unsettled,
+} from "./checks.ts";
 import {
   type Component,
   controllerManager,
@@ -40,6 +46,8 @@ export interface ControlPlaneResult {
   readonly calls: number;
   readonly repeats: number;
   readonly bindings: number;
+  readonly batches: number;
+  readonly preemptions: number;
   readonly pods: number;
   readonly leaderships: number;
   readonly elections: number;
@@ -134,13 +142,15 @@ class Run {
     assertNoLostPod(events, this.#evidence);
     assertNoRelist(this.#evidence);
     cluster.assertEqualStates();
-    const { bindings, calls, created, leaderships, repeats } = this.#evidence;
+    const { batches, bindings, calls, created, leaderships, repeats } = this.#evidence;
     return {
       digest: cluster.world.digest,
       revision: cluster.truth.revision,
       calls,
       repeats,
       bindings: bindings.filter(({ acknowledged }) => acknowledged).length,
+      batches,
+      preemptions: preemptionsIn(events),
       pods: created.size,
       leaderships,
       elections: cluster.elections,

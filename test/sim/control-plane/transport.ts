@@ -6,7 +6,13 @@ import { Metadata, type MethodDefinition, type ServiceError } from "@grpc/grpc-j
 import { cancelledError } from "../../../ha/rpc/errors.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Clock } from "../../../ha/runtime/types.ts";
-import { type Pod, PodsService, type Binding as WireBinding } from "../../../proto/gen/core.ts";
+import {
+  type BindingBatch,
+  type BindingOutcomes,
+  type Pod,
+  PodsService,
+  type Binding as WireBinding,
+} from "../../../proto/gen/core.ts";
 import type { DeleteRequest } from "../../../proto/gen/meta.ts";
 import {
   Backoff,
@@ -183,10 +189,7 @@ export class SimulatedTransport implements ClientTransport {
       signal?.addEventListener("abort", abort, { once: true });
       undo.push(() => signal?.removeEventListener("abort", abort));
       // On the member's own clock: a paused member serves nothing, a dead one never does.
-      const late =
-        weather.trouble &&
-        method.path === PodsService.bind.path &&
-        chance.below(lateBindings) === 0;
+      const late = weather.trouble && isBinding(method.path) && chance.below(lateBindings) === 0;
       const way = late ? lateMillis : latencyMillis;
       void this.#travel(seat.runtime?.clock ?? process.clock, way).then(() => {
         // A request of a process that was killed meanwhile arrives all the same.
@@ -237,20 +240,29 @@ export class SimulatedTransport implements ClientTransport {
         evidence.created.set(uid, `${namespace}/${name}`);
       };
     }
-    if (path !== PodsService.bind.path) return () => {};
-    const { metadata, target } = request as WireBinding;
-    const binding = {
+    if (!isBinding(path)) return () => {};
+    const alone = path === PodsService.bind.path;
+    const { items = [] } = alone ? { items: [request as WireBinding] } : (request as BindingBatch);
+    const bindings = items.map(({ metadata, target }) => ({
       pod: `${metadata?.namespace}/${metadata?.name}`,
       uid: metadata?.uid ?? "",
       node: target?.name ?? "",
       caller: process.name,
       acknowledged: false,
-    };
-    evidence.bindings.push(binding);
-    return () => {
-      binding.acknowledged = true;
+    }));
+    evidence.bindings.push(...bindings);
+    if (bindings.length > 1) evidence.batches++;
+    return (answer) => {
+      const outcomes = alone ? [{ status: "Success" }] : ((answer as BindingOutcomes).items ?? []);
+      for (const [index, binding] of bindings.entries()) {
+        binding.acknowledged = outcomes[index]?.status === "Success";
+      }
     };
   }
+}
+
+function isBinding(path: string): boolean {
+  return path === PodsService.bind.path || path === PodsService.bindAll.path;
 }
 
 /** A connection that broke: no trailers came. */

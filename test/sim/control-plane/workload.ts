@@ -1,6 +1,6 @@
 /** A user who creates, scales and deletes; and the kubelets of all nodes. */
 import { StatusError } from "../../../ha/runtime/status-error.ts";
-import type { ReplicaSet } from "../../../proto/gen/apps.ts";
+import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
 import type { Node, Pod } from "../../../proto/gen/core.ts";
 import {
   createClient,
@@ -16,9 +16,15 @@ type Transport = Parameters<typeof createClient>[0];
 
 const namespace = "default";
 const nodesMax = 4;
-const replicaSetsMax = 3;
-const replicasMax = 5;
-const podsMax = 6;
+/**
+ * A node has room for three pods, or for the urgent one alone. So all that may be wished for has
+ * room in the end, but the urgent pod mostly only once others have gone.
+ */
+const [nodeCpu, podCpu, urgentCpu] = ["2200m", "600m", "2000m"];
+const replicaSetsMax = 2;
+const replicasMax = 3;
+const deploymentReplicasMax = 2;
+const podsMax = 1;
 const kubeletMillis = 80;
 
 /** Carries out one wish after the other; what fails is not tried again. */
@@ -28,6 +34,9 @@ export class User {
   readonly #chance: Chance;
   readonly #sets: string[] = [];
   #pods = 0;
+  #urgent = false;
+  #images = 0;
+  #deployed = false;
   stopped = false;
   idle = false;
 
@@ -53,7 +62,9 @@ export class User {
   }
 
   #wish(): Promise<unknown> {
-    const dice = this.#chance.below(10);
+    const dice = this.#chance.below(13);
+    if (dice === 10 || dice === 11) return this.#deployed ? this.#rollOut() : this.#deploy();
+    if (dice === 12 && !this.#urgent) return this.#createUrgent();
     if (this.#sets.length < replicaSetsMax && dice < 4) return this.#createSet();
     if (dice < 6 && this.#pods < podsMax) {
       const name = `bare-${++this.#pods}`;
@@ -67,6 +78,32 @@ export class User {
     const name = `set-${this.#sets.length}`;
     this.#sets.push(name);
     await this.#client.replicaSets.create(setOf(name, between(this.#chance, 1, replicasMax)));
+  }
+
+  async #deploy(): Promise<void> {
+    this.#deployed = true;
+    const replicas = between(this.#chance, 1, deploymentReplicasMax);
+    await this.#client.deployments.create(deploymentOf(replicas));
+  }
+
+  /** Another image, now and then another number, perhaps in the midst of the last rollout. */
+  async #rollOut(): Promise<void> {
+    const deployment = await this.#client.deployments.get("rolled", namespace);
+    const { spec = {} } = deployment;
+    const [container] = spec.template?.spec?.containers ?? [];
+    if (container) container.image = `i:${++this.#images}`;
+    if (this.#chance.below(3) === 0) {
+      spec.replicas = between(this.#chance, 0, deploymentReplicasMax);
+    }
+    await this.#client.deployments.update({ ...deployment, spec });
+  }
+
+  async #createUrgent(): Promise<void> {
+    this.#urgent = true;
+    const { spec } = podTemplate(urgentCpu);
+    const priority = { priorityClassName: "system-cluster-critical" };
+    const metadata = { name: "urgent", namespace };
+    await this.#client.pods.create({ metadata, spec: { ...spec, ...priority } });
   }
 
   async #scale(): Promise<void> {
@@ -148,15 +185,29 @@ function nodeOf(number: number): Node {
   return {
     metadata: { name: `n${number}` },
     status: {
-      allocatable: { cpu: "4", memory: "8Gi", pods: "20" },
+      allocatable: { cpu: nodeCpu, memory: "8Gi", pods: "20" },
       conditions: [{ type: "Ready", status: "True" }],
     },
   };
 }
 
-function podTemplate(): Pick<Pod, "spec"> {
-  const requests = { cpu: "100m" };
+function podTemplate(cpu = podCpu): Pick<Pod, "spec"> {
+  const requests = { cpu };
   return { spec: { containers: [{ name: "c", image: "i", resources: { requests } }] } };
+}
+
+function deploymentOf(replicas: number): Deployment {
+  const labels = { deployment: "rolled" };
+  return {
+    metadata: { name: "rolled", namespace },
+    spec: {
+      replicas,
+      // Without room for one pod more, it goes on with one fewer.
+      strategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 1 } },
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, ...podTemplate() },
+    },
+  };
 }
 
 function setOf(name: string, replicas: number): ReplicaSet {
