@@ -4,6 +4,7 @@ import type { Pod } from "../../proto/gen/core.ts";
 import { type Again, keyOf, type Reconcile, splitKey } from "../client/mod.ts";
 import {
   isActive,
+  isConditionTrue,
   matchesLabels,
   selectorOf,
   withCondition,
@@ -195,6 +196,10 @@ class ReplicaLoop {
   }
 }
 
+/**
+ * What is known stays as it was first told: the words of the next attempt name another pod, and to
+ * write them would be a change that brings the next attempt at once.
+ */
 function failureConditions(
   set: ReplicaSet,
   failure: StatusError | undefined,
@@ -204,6 +209,7 @@ function failureConditions(
   const type = "ReplicaFailure";
   const known = set.status?.conditions;
   if (failure === undefined) return withoutCondition(known, type);
+  if (known && isConditionTrue(known, type)) return [...known];
   const { message } = failure;
   return withCondition(known, { type, status: "True", reason, message }, nowMillis);
 }
