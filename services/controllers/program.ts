@@ -107,6 +107,11 @@ const flags = {
     default: 5,
     help: "autoscalers at a time",
   },
+  "horizontal-pod-autoscaler-sync-period": {
+    type: "string",
+    default: "15s",
+    help: "pause between looks at an autoscaler",
+  },
   "concurrent-disruption-syncs": { type: "number", default: 5, help: "budgets at a time" },
   "volume-host-path-dir": {
     type: "string",
@@ -204,6 +209,7 @@ async function controllersByFlags(
     replicationController(values["concurrent-rc-syncs"]),
     horizontalPodAutoscalerController({
       workers: values["concurrent-horizontal-pod-autoscaler-syncs"],
+      periodMillis: autoscalerPeriod(values["horizontal-pod-autoscaler-sync-period"]),
     }),
     disruptionController(values["concurrent-disruption-syncs"]),
     persistentVolumeController({ root: volumeRoot(values["volume-host-path-dir"]), workers: 5 }),
@@ -238,6 +244,13 @@ async function controllersByFlags(
       quarantineMillis: 40_000,
     }),
   ];
+}
+
+function autoscalerPeriod(text: string): number {
+  const flag = "--horizontal-pod-autoscaler-sync-period";
+  const millis = parseDuration(text, flag);
+  if (millis >= 1_000) return millis;
+  throw new StatusError(Code.invalidArgument, `${flag} ${text}: must be 1s or more`);
 }
 
 const signingMillisMin = 600_000;

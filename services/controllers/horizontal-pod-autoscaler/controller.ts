@@ -14,8 +14,8 @@ import { proposeAll } from "./metrics.ts";
 import { PodClaims } from "./pod-claims.ts";
 import { type ScaleTarget, scaleTarget } from "./target.ts";
 
-/** Upstream `horizontal-pod-autoscaler-sync-period`. */
-const periodMillis = 15_000;
+/** Upstream's default of `horizontal-pod-autoscaler-sync-period`. */
+const periodMillisDefault = 15_000;
 
 const podMetrics = {
   apiVersion: "metrics.k8s.io/v1beta1",
@@ -25,6 +25,8 @@ const podMetrics = {
 
 export interface AutoscalerOptions {
   readonly workers: number;
+  /** How often each autoscaler is looked at; default: every 15 s. */
+  readonly periodMillis?: number | undefined;
   /** What the pods of a namespace use; absent: as metrics.k8s.io says. */
   readonly metrics?: (namespace: string) => Promise<readonly PodMetrics[]>;
 }
@@ -93,6 +95,7 @@ class Round {
   }
 
   async run(): Promise<Again> {
+    const { periodMillis: after = periodMillisDefault } = this.#options;
     const { scaleTargetRef = {} } = this.#autoscaler.spec ?? {};
     const { namespace } = this.#autoscaler.metadata ?? {};
     let target: ScaleTarget;
@@ -104,12 +107,12 @@ class Round {
       this.#event("Warning", "FailedGetScale", message);
       this.#condition("AbleToScale", "False", "FailedGetScale", text);
       await this.#write({});
-      return { after: periodMillis };
+      return { after };
     }
     const got = "the HPA controller was able to get the target's current scale";
     this.#condition("AbleToScale", "True", "SucceededGetScale", got);
     await this.#scale(target);
-    return { after: periodMillis };
+    return { after };
   }
 
   async #scale(target: ScaleTarget): Promise<void> {
