@@ -15,6 +15,8 @@ export class Balance {
   #rule: Rule;
   #next: number;
   #allowed: BlockList | undefined;
+  /** Of the rule's targets, made when it is first asked for. */
+  #keys: ReadonlySet<string> | undefined;
   readonly #context: BalanceContext;
 
   /** `start` spreads proxies of several nodes over the endpoints. */
@@ -28,11 +30,12 @@ export class Balance {
   update(rule: Rule): void {
     this.#rule = rule;
     this.#allowed = allowedBy(rule);
+    this.#keys = undefined;
   }
 
   has(target: Target): boolean {
-    const key = targetKey(target);
-    return this.#rule.targets.some((one) => targetKey(one) === key);
+    this.#keys ??= new Set(this.#rule.targets.map(targetKey));
+    return this.#keys.has(targetKey(target));
   }
 
   /** Whether the client's node decides and its address does not tell it. */
@@ -49,9 +52,11 @@ export class Balance {
     const { affinityKey, affinitySeconds } = this.#rule;
     const targets = this.#reachable(client);
     if (affinitySeconds === undefined) {
-      const first = this.#next++ % Math.max(1, targets.length);
-      const order = [...targets.slice(first), ...targets.slice(0, first)];
-      return order.slice(0, proxyLimits.attemptsMax);
+      const first = this.#next++;
+      const count = Math.min(targets.length, proxyLimits.attemptsMax);
+      return Array.from({ length: count }, (_, i) => targets[(first + i) % targets.length]).filter(
+        (target) => target !== undefined,
+      );
     }
     const byKey = new Map(targets.map((target) => [targetKey(target), target]));
     return this.#context.affinity
