@@ -3,13 +3,15 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import { cronJobController } from "../../services/controllers/cron-job/controller.ts";
+import { daemonSetController } from "../../services/controllers/daemon-set/controller.ts";
 import { deploymentController } from "../../services/controllers/deployment/controller.ts";
 import { disruptionController } from "../../services/controllers/disruption/controller.ts";
 import { jobController } from "../../services/controllers/job/controller.ts";
 import { replicaSetController } from "../../services/controllers/replica-set.ts";
 import { resourceQuotaController } from "../../services/controllers/resource-quota/controller.ts";
+import { statefulSetController } from "../../services/controllers/stateful-set/controller.ts";
 import { persistentVolumeController } from "../../services/controllers/volumes/controller.ts";
-import { deployment, harness, putPod, replicaSet } from "./harness.ts";
+import { deployment, harness, node, putPod, replicaSet } from "./harness.ts";
 
 type World = Awaited<ReturnType<typeof harness>>;
 
@@ -18,12 +20,14 @@ suite("bad input", () => {
   before(async () => {
     world = await harness(
       cronJobController(1),
+      daemonSetController(1),
       deploymentController(1),
       disruptionController(1),
       jobController(1),
       persistentVolumeController({ root: "/volumes", workers: 1 }),
       replicaSetController(1),
       resourceQuotaController(1),
+      statefulSetController(1),
     );
     await make(world);
     await world.clock.advance(5_000);
@@ -62,6 +66,18 @@ suite("bad input", () => {
       "ReplicaSet",
       "FailedCreate",
       /exceeded quota: full, requested: pods=1, used: pods=1, limited: pods=0$/,
+    ],
+    [
+      "the same for a pod of every node",
+      "DaemonSet",
+      "FailedCreate",
+      /^Error creating: pods "every-\w+" is forbidden: exceeded quota: full/,
+    ],
+    [
+      "the same for a numbered pod",
+      "StatefulSet",
+      "FailedCreate",
+      /^create Pod db-0 in StatefulSet db failed error: pods "db-0" is forbidden: exceeded quota: full/,
     ],
     [
       "a job whose time was over when it began",
@@ -114,7 +130,8 @@ suite("bad input", () => {
     const writes = api.written.slice(before).map(({ verb, kind }) => `${verb} ${kind}`);
     // What a quota refuses is tried again, ever more seldom; that is told in one event.
     const others = writes.filter((each) => !/Event$|create Pod$/.test(each));
-    assert.deepEqual(others, []);
+    // The Deployment misses its deadline, once.
+    assert.deepEqual(others, ["updateStatus Deployment"]);
     assert.ok(writes.length < 200, `${writes.length} writes in an hour`);
   });
 });
@@ -156,6 +173,19 @@ async function make({ client }: World): Promise<void> {
   });
   const web = replicaSet(1);
   await client.replicaSets.create({ ...web, metadata: { name: "web", namespace: "bounded" } });
+  const bounded = (name: string) => ({ name, namespace: "bounded" });
+  const { selector, template: always } = web.spec ?? {};
+  await client.nodes.create(node("n1"));
+  await client.daemonSets.create({
+    metadata: bounded("every"),
+    spec: { selector, template: always },
+  });
+  await client.statefulSets.create({
+    metadata: bounded("db"),
+    spec: { serviceName: "db", selector, template: always },
+  });
+  await client.deployments.create({ ...deployment(2), metadata: bounded("rolled") });
+  await client.jobs.create({ metadata: bounded("once"), spec: { template } });
   await client.jobs.create({
     metadata: named("late"),
     spec: { activeDeadlineSeconds: 1, template },
