@@ -128,11 +128,13 @@ suite("bad input", () => {
     const before = api.written.length;
     await clock.advance(3_600_000);
     const writes = api.written.slice(before).map(({ verb, kind }) => `${verb} ${kind}`);
-    // What a quota refuses is tried again, ever more seldom; that is told in one event.
+    // What a quota refuses is tried again, in the end once a minute, and told.
     const others = writes.filter((each) => !/Event$|create Pod$/.test(each));
     // The Deployment misses its deadline, once.
     assert.deepEqual(others, ["updateStatus Deployment"]);
-    assert.ok(writes.length < 200, `${writes.length} writes in an hour`);
+    const [workloads, attempts] = [5, 70];
+    const most = workloads * attempts * 2;
+    assert.ok(writes.length <= most, `${writes.length} writes in an hour`);
   });
 });
 
