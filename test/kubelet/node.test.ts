@@ -224,6 +224,11 @@ describe("node object and status", () => {
   });
 });
 
+const sandbox = {
+  ...{ uid: "u", namespace: "d", name: "p", hostname: "p" },
+  ...{ address: "127.64.0.1", hostNetwork: false },
+};
+
 describe("kubelet API", () => {
   const peer = (commonName: string, ...organizations: string[]) => ({ commonName, organizations });
   test("only masters and administrators may call", () => {
@@ -270,6 +275,8 @@ describe("kubelet API", () => {
       mounts: [],
       specHash: "",
     };
+    await runtime.runSandbox(sandbox);
+    runtime.pulled.add("");
     await runtime.startContainer(await runtime.createContainer(config));
     const pieces: string[] = [];
     for await (const piece of open({ container: "a" })) pieces.push(Buffer.from(piece).toString());
@@ -283,6 +290,8 @@ describe("kubelet service", () => {
     const runtime = new FakeRuntime(new FakeClock());
     const pod: Pod = { metadata: { uid: "u", name: "p" }, spec: { containers: [{ name: "a" }] } };
     const config = { podUid: "u", name: "a", attempt: 0, image: "", env: {}, specHash: "" };
+    await runtime.runSandbox(sandbox);
+    runtime.pulled.add("");
     const id = await runtime.createContainer({ ...config, command: ["x"], args: [], mounts: [] });
     await runtime.startContainer(id);
     const server = createRpcServer({ log: silent });

@@ -15,6 +15,7 @@ async function source(): Promise<ResourceSource> {
     ...{ uid: "u1", namespace: "d", name: "p", hostname: "p" },
     ...{ address: "127.64.0.1", hostNetwork: false },
   });
+  runtime.pulled.add('i"1');
   const id = await runtime.createContainer({
     ...{ podUid: "u1", name: "c", attempt: 0, image: 'i"1', command: ["x"], args: [] },
     ...{ env: {}, mounts: [], specHash: "" },

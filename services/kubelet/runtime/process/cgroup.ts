@@ -39,10 +39,13 @@ export async function makeCgroups(
   return dirs;
 }
 
-/** Moves the processes of a session into groups; one that ends meanwhile needs none. */
-export async function joinCgroups(dirs: readonly string[], session: number): Promise<void> {
+/**
+ * Moves a program and its session into groups; a process that ends meanwhile needs none. A program
+ * that has just begun does not lead its session yet.
+ */
+export async function joinCgroups(dirs: readonly string[], program: number): Promise<void> {
   for (const dir of dirs) {
-    for (const { pid } of processesOfSession(session)) {
+    for (const pid of new Set([program, ...processesOfSession(program).map((one) => one.pid)])) {
       await writeFile(join(dir, "cgroup.procs"), String(pid)).catch((error: unknown) => {
         if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
       });

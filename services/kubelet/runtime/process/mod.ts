@@ -263,7 +263,7 @@ class ProcessRuntime implements ContainerRuntime {
   }
 
   async updateContainer(id: string, resources: ContainerResources): Promise<void> {
-    const { record, processPid, session } = this.#get(id);
+    const { record, processPid } = this.#get(id);
     if (processPid === undefined) throw notRunning(record.config.name);
     const config = { ...record.config, ...given(resources) };
     const dirs = await makeCgroups(this.#capabilities(), id, {
@@ -271,7 +271,7 @@ class ProcessRuntime implements ContainerRuntime {
       cpuMillis: config.cpuLimitMillis,
     });
     const joined = dirs.filter((dir) => !record.cgroups.includes(dir));
-    if (joined.length > 0) await joinCgroups(joined, session ?? processPid);
+    if (joined.length > 0) await joinCgroups(joined, processPid);
     record.cgroups = [...record.cgroups, ...joined];
     record.config = config;
     await this.#state.writeContainer(record);
