@@ -77,7 +77,9 @@ async function measure(run: Run, names: readonly string[]): Promise<void> {
   await all("", groups);
   if (!load.upstream) return;
   for (const pid of own) process.kill(pid, "SIGSTOP");
-  const flags = ["--leader-elect=false", "--secure-port=0"];
+  // By itself it makes fifty calls a second, which is no measure of its speed.
+  const pace = ["--kube-api-qps=5000", "--kube-api-burst=10000"];
+  const flags = ["--leader-elect=false", "--secure-port=0", ...pace];
   const log = join(cluster.directory, "kube-scheduler.log");
   const config = `--kubeconfig=${endpoints.kubeconfig}`;
   const pid = run.processes.start("kube-scheduler", [config, ...flags], log);
