@@ -1,11 +1,14 @@
 /**
- * One kubelet and many pods in the process runtime, on an API of no weight: how long a pod takes
- * from its binding to the report that it runs, and what a pod costs in CPU and memory, at its start
- * and while nothing happens.
+ * One kubelet and many pods, on an API of no weight: how long a pod takes from its binding to the
+ * report that it runs, and what a pod costs in CPU and memory, at its start and while nothing
+ * happens.
  *
  *   npm run bench -- kubelet [--pods 300] [--alone 40] [--idle 10]
+ *                            [--container-runtime-endpoint unix:///… --image NAME]
  *
- * `--alone`: pods that start one after the other; `--idle`: seconds of rest that are measured.
+ * `--alone`: pods that start one after the other; `--idle`: seconds of rest that are measured. With
+ * an endpoint the pods are that runtime's, of an image that it has and that has `sleep`; otherwise
+ * they are processes.
  */
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -14,6 +17,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import { createProcessRuntime, type Kubelet } from "../../services/kubelet/mod.ts";
+import { createCriRuntime } from "../../services/kubelet/runtime/cri/mod.ts";
 import { fakeCluster, startKubelet } from "../kubelet/fake-cluster.ts";
 import { silent } from "../kubelet/support.ts";
 
@@ -23,21 +27,25 @@ const waitMillis = 120_000;
 const ticksPerSecond = 100;
 
 export async function run(args: readonly string[]): Promise<void> {
-  const { pods: count, alone, idle } = parse(args);
+  const { pods: count, alone, idle, endpoint, image } = parse(args);
   const dir = await mkdtemp(join(tmpdir(), "trireme-bench-kubelet-"));
   const { pods, nodes, client } = fakeCluster();
-  const kubelet = startKubelet(client, dir, { node: nodeOf(count + alone) });
+  const open = () =>
+    endpoint === undefined
+      ? createProcessRuntime({ root: join(dir, "runtime"), log: silent })
+      : createCriRuntime({ endpoint, logRoot: join(dir, "logs"), log: silent });
+  const kubelet = startKubelet(client, dir, { node: nodeOf(count + alone), runtime: open() });
   await kubelet.runtime.load();
   try {
     await kubelet.start();
     nodes.put({ ...(nodes.objects.get("n1") as Node), spec: { podCIDR: "127.66.0.0/20" } });
-    await startAlone(pods, alone);
-    await startMany(kubelet, pods, count);
+    await startAlone(pods, alone, image);
+    await startMany(kubelet, pods, count, image);
     await rest(pods, idle);
     await endAll(kubelet, pods);
   } finally {
     await kubelet.close();
-    const cleaner = createProcessRuntime({ root: join(dir, "runtime"), log: silent });
+    const cleaner = open();
     await cleaner.load();
     for (const sandbox of cleaner.sandboxes()) await cleaner.removeSandbox(sandbox.uid);
     await cleaner.close();
@@ -52,14 +60,23 @@ function parse(args: readonly string[]) {
       pods: { type: "string", default: "300" },
       alone: { type: "string", default: "40" },
       idle: { type: "string", default: "10" },
+      "container-runtime-endpoint": { type: "string" },
+      image: { type: "string" },
     },
   });
-  const whole = (flag: keyof typeof values, most: number): number => {
+  const whole = (flag: "pods" | "alone" | "idle", most: number): number => {
     const value = Number(values[flag]);
     if (Number.isInteger(value) && value >= 1 && value <= most) return value;
     throw new Error(`--${flag} ${values[flag]}: must be a whole number in 1..${most}`);
   };
-  return { pods: whole("pods", 2_000), alone: whole("alone", 1_000), idle: whole("idle", 600) };
+  const { image, "container-runtime-endpoint": endpoint } = values;
+  if ((endpoint === undefined) !== (image === undefined)) {
+    throw new Error("--container-runtime-endpoint and --image are given together or not at all");
+  }
+  return {
+    ...{ pods: whole("pods", 2_000), alone: whole("alone", 1_000), idle: whole("idle", 600) },
+    ...{ endpoint, image: image ?? "i" },
+  };
 }
 
 function nodeOf(maxPods: number) {
@@ -71,13 +88,13 @@ function nodeOf(maxPods: number) {
 }
 
 /** A pod as the API hands it out: with defaults, a probe and an account's volume left out. */
-function podNamed(name: string): Pod {
+function podNamed(name: string, image: string): Pod {
   return {
     metadata: { name, namespace: "bench", uid: `uid-${name}` },
     spec: {
       ...{ nodeName: "n1", restartPolicy: "Always", terminationGracePeriodSeconds: 1 },
       containers: [
-        { name: "c", image: "i", imagePullPolicy: "IfNotPresent", command: ["sleep", "100000"] },
+        { name: "c", image, imagePullPolicy: "IfNotPresent", command: ["sleep", "100000"] },
       ],
       volumes: [{ name: "scratch", emptyDir: {} }],
     },
@@ -86,12 +103,12 @@ function podNamed(name: string): Pod {
 
 const isRunning = ({ status }: Pod) => status?.phase === "Running";
 
-async function startAlone(pods: Pods, count: number): Promise<void> {
+async function startAlone(pods: Pods, count: number, image: string): Promise<void> {
   const millis: number[] = [];
   for (let index = 0; index < count; index++) {
     const name = `alone-${index}`;
     const begun = performance.now();
-    pods.put(podNamed(name));
+    pods.put(podNamed(name, image));
     await until(() => isRunning(pods.objects.get(name) ?? {}));
     millis.push(performance.now() - begun);
   }
@@ -100,9 +117,14 @@ async function startAlone(pods: Pods, count: number): Promise<void> {
   console.log(`${count} pods one by one: start p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`);
 }
 
-async function startMany(kubelet: Kubelet, pods: Pods, count: number): Promise<void> {
+async function startMany(
+  kubelet: Kubelet,
+  pods: Pods,
+  count: number,
+  image: string,
+): Promise<void> {
   const [cpu, memory, begun] = [used(), process.memoryUsage().rss, performance.now()];
-  for (let index = 0; index < count; index++) pods.put(podNamed(`many-${index}`));
+  for (let index = 0; index < count; index++) pods.put(podNamed(`many-${index}`, image));
   await until(() => [...pods.objects.values()].every(isRunning));
   const seconds = (performance.now() - begun) / 1000;
   const now = used();
