@@ -272,7 +272,7 @@ function streams({ world, container, pod, phase, logs, exec }: Suite): void {
   test("port-forward reaches a port of the pod", async () => {
     const { busybox } = world();
     const script =
-      `mkdir -p /tmp/www-$$ && cd /tmp/www-$$ && echo served > index.html && ` +
+      `cd "$(mktemp -d)" && echo served > index.html && ` +
       `exec ${busybox} httpd -f -p ${listen(world())}8765`;
     await world().apply(pod("forwarded", container(script, { env: [podIP] })));
     await phase("forwarded", "Ready");
@@ -375,7 +375,7 @@ function network({ world, container, pod, phase, get, exec }: Suite): void {
   before(async () => {
     const { busybox } = world();
     const script =
-      `mkdir -p /tmp/web-$$ && cd /tmp/web-$$ && echo from $NODE > index.html && ` +
+      `cd "$(mktemp -d)" && echo from $NODE > index.html && ` +
       `exec ${busybox} httpd -f -p ${listen(world())}8080`;
     const node = { name: "NODE", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } };
     const server = {
