@@ -25,4 +25,5 @@ export { selectorOf, validateLabelSelector } from "./machinery/label-selector.ts
 export * from "./machinery/quantity.ts";
 export { matchesLabels, parseLabelSelector } from "./machinery/selectors.ts";
 export { formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
+export { parseYaml } from "./machinery/yaml.ts";
 export { gitVersion } from "./release.ts";

@@ -61,7 +61,7 @@ export {
   parseFieldSelector,
 } from "./machinery/selectors.ts";
 export { unknownWireFields } from "./machinery/unknown-wire-fields.ts";
-export { duplicatesText, parseYaml } from "./machinery/yaml.ts";
+export { duplicatesText } from "./machinery/yaml.ts";
 export { yamlText } from "./machinery/yaml-library.ts";
 export { followedRelease } from "./release.ts";
 export { systemPriorityClasses } from "./scheduling/priority-class.ts";

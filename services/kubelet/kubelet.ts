@@ -13,7 +13,8 @@ import {
   sleep,
   type TriremeClient,
 } from "../client/mod.ts";
-import { type ResourceAmounts, resourceAmounts } from "../kinds/mod.ts";
+import { resourceAmounts } from "../kinds/facts.ts";
+import type { ResourceAmounts } from "../kinds/mod.ts";
 import type { CsiVolumes } from "./csi/volumes.ts";
 import { EvictionManager } from "./eviction/manager.ts";
 import { isCritical } from "./eviction/ranking.ts";

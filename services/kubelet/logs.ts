@@ -1,7 +1,7 @@
 /** The output of a pod's containers. */
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { LogsRequest, Pod } from "../../proto/gen/core.ts";
-import { parseTime } from "../kinds/mod.ts";
+import { parseTime } from "../kinds/facts.ts";
 import { runsOf } from "./pod/status.ts";
 import { badRequest, chooseContainer, type PodSource, podOf } from "./requests.ts";
 

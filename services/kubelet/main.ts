@@ -10,7 +10,7 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { announceTimers, defaultTimers, durationText } from "../../ha/runtime/timers.ts";
 import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
-import { bytes, gitVersion } from "../kinds/mod.ts";
+import { bytes, gitVersion } from "../kinds/facts.ts";
 import { clientManager, manageCertificates, servingManager } from "./certificates.ts";
 import { CsiDrivers, parseSockets } from "./csi/drivers.ts";
 import { CsiVolumes } from "./csi/volumes.ts";

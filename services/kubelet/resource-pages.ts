@@ -5,7 +5,7 @@
  */
 import { cpus, totalmem } from "node:os";
 import type { NodeStats } from "../../proto/gen/kubelet.ts";
-import { rfc3339Seconds } from "../kinds/mod.ts";
+import { rfc3339Seconds } from "../kinds/facts.ts";
 import type { Measurements } from "./eviction/thresholds.ts";
 import type { Container, ContainerRuntime, PodSandbox } from "./runtime/types.ts";
 

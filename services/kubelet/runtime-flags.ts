@@ -1,7 +1,7 @@
 /** Which container runtime the kubelet's flags choose. */
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
-import { bytes, parseQuantity } from "../kinds/mod.ts";
+import { bytes, parseQuantity } from "../kinds/facts.ts";
 import { createCriRuntime } from "./runtime/cri/mod.ts";
 import { parseImageMap } from "./runtime/image-map.ts";
 import { logLimits } from "./runtime/process/logs.ts";

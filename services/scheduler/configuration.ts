@@ -1,6 +1,6 @@
 /** `--config`: profiles as upstream's KubeSchedulerConfiguration states them. */
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import { parseYaml } from "../kinds/mod.ts";
+import { parseYaml } from "../kinds/facts.ts";
 import type { Plugin } from "./framework/mod.ts";
 
 export interface Profile {

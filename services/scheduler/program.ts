@@ -9,6 +9,7 @@ import {
   electionFlags,
   runElectedProgram,
 } from "../client/mod.ts";
+import { type Configuration, parseConfiguration } from "./configuration.ts";
 import type { Plugin } from "./framework/mod.ts";
 import { interferenceEvents } from "./plugins/interference.ts";
 import { defaultPlugins } from "./plugins/mod.ts";
@@ -41,7 +42,6 @@ export const program = define({
   },
   async start(values, log, tracing) {
     const component = values["scheduler-name"];
-    const configure = values.config ? await readConfiguration(values.config) : undefined;
     return runElectedProgram({
       tracer: tracing?.tracer,
       values,
@@ -57,7 +57,7 @@ export const program = define({
           interferenceEvents(recorder),
           preemption({ client, recorder, clock, log }),
         ];
-        const configuration = configure?.(plugins);
+        const configuration = values.config ? readConfiguration(values.config, plugins) : undefined;
         const schedulerName = component;
         const scheduler = new Scheduler({
           ...context,
@@ -82,12 +82,8 @@ export const program = define({
   },
 });
 
-/**
- * Loads what reads YAML only when there is some. Throws a StatusError that names the file; what it
- * answers throws one that names the field as well.
- */
-async function readConfiguration(file: string) {
-  const { parseConfiguration } = await import("./configuration.ts");
+/** Throws a StatusError that names the file and the field. */
+function readConfiguration(file: string, plugins: readonly Plugin[]): Configuration {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
@@ -95,12 +91,10 @@ async function readConfiguration(file: string) {
     const message = `--config ${file}: ${(error as Error).message}`;
     throw new StatusError(Code.invalidArgument, message);
   }
-  return (plugins: readonly Plugin[]) => {
-    try {
-      return parseConfiguration(text, plugins);
-    } catch (error) {
-      const { message } = StatusError.from(error);
-      throw new StatusError(Code.invalidArgument, `--config ${file}: ${message}`);
-    }
-  };
+  try {
+    return parseConfiguration(text, plugins);
+  } catch (error) {
+    const { message } = StatusError.from(error);
+    throw new StatusError(Code.invalidArgument, `--config ${file}: ${message}`);
+  }
 }

@@ -1,6 +1,6 @@
 /** Which pod goes first when the node runs short, and what it is told; pure, with upstream's words. */
 import type { Container, Pod } from "../../../proto/gen/core.ts";
-import { podRequests, resourceAmounts } from "../../kinds/mod.ts";
+import { podRequests, resourceAmounts } from "../../kinds/facts.ts";
 import type { MetThreshold, Signal } from "./thresholds.ts";
 
 /** What the node runs short of: the name of the resource in messages. */

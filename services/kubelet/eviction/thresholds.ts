@@ -5,7 +5,7 @@
  */
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { parseDuration } from "../../client/mod.ts";
-import { parseQuantity } from "../../kinds/mod.ts";
+import { parseQuantity } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
 
 /** Upstream's names of eviction signals. Images lie where the pods' files are. */

@@ -7,7 +7,7 @@ import { program, type Running } from "../../../ha/runtime/production/process.ts
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { announceTimers } from "../../../ha/runtime/timers.ts";
 import { clientFlags, connectByFlags, type TriremeClient } from "../../client/mod.ts";
-import { gitVersion, parseQuantity } from "../../kinds/mod.ts";
+import { gitVersion, parseQuantity } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
 import { parseLabels, parseTaints } from "../node/node-status.ts";
 import { fleetLimits, HollowFleet } from "./fleet.ts";

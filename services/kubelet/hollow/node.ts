@@ -11,7 +11,7 @@ import type {
   PodStatusResult,
 } from "../../../proto/gen/core.ts";
 import type { Duplex } from "../../client/mod.ts";
-import { isFinished, podRequests, rfc3339Seconds } from "../../kinds/mod.ts";
+import { isFinished, podRequests, rfc3339Seconds } from "../../kinds/facts.ts";
 import { AddressPool } from "../node/addresses.ts";
 import { Heartbeat } from "../node/heartbeat.ts";
 import { type NodeOptions, nodeObject, nodeStatus } from "../node/node-status.ts";

@@ -8,7 +8,7 @@
 import type { Cancel } from "../../../ha/runtime/types.ts";
 import type { Container, Pod, PodStatus, PodStatusReport } from "../../../proto/gen/core.ts";
 import type { LoopClock } from "../../client/mod.ts";
-import { isSidecar, parseTime } from "../../kinds/mod.ts";
+import { isSidecar, parseTime } from "../../kinds/facts.ts";
 import { RestartBackoff } from "../pod/backoff.ts";
 import { type Plan, planPod } from "../pod/plan.ts";
 import { generateStatus, isTerminal } from "../pod/status.ts";

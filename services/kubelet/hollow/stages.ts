@@ -16,7 +16,7 @@
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { LabelSelector } from "../../../proto/gen/meta.ts";
 import { parseDuration } from "../../client/mod.ts";
-import { matchesLabels, parseYaml, selectorOf, validateLabelSelector } from "../../kinds/mod.ts";
+import { matchesLabels, parseYaml, selectorOf, validateLabelSelector } from "../../kinds/facts.ts";
 
 /** Milliseconds, both ends included. */
 export interface DelayRange {

@@ -5,10 +5,10 @@ import {
   hostPortsOf,
   podRequests,
   qosClassOf,
-  type ResourceAmounts,
   selectsNode,
   tolerates,
-} from "../../kinds/mod.ts";
+} from "../../kinds/facts.ts";
+import type { ResourceAmounts } from "../../kinds/mod.ts";
 import { isCritical } from "../eviction/ranking.ts";
 import type { ResizeRefusal } from "../pod/resize.ts";
 import { forbiddenSysctl } from "./sysctls.ts";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { freemem } from "node:os";
 import type { NodeCondition, NodeStatus } from "../../../proto/gen/core.ts";
-import { rfc3339Seconds } from "../../kinds/mod.ts";
+import { rfc3339Seconds } from "../../kinds/facts.ts";
 import {
   type EvictionSettings,
   type Measurements,

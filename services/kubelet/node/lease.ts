@@ -13,7 +13,7 @@ import {
   type ResourceClient,
   sleep,
 } from "../../client/mod.ts";
-import { rfc3339Micro } from "../../kinds/mod.ts";
+import { rfc3339Micro } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
 
 const namespace = "kube-node-lease";

@@ -14,7 +14,7 @@ import {
   formatQuantity,
   parseQuantity,
   quantityFromMillis,
-} from "../../kinds/mod.ts";
+} from "../../kinds/facts.ts";
 import type { Image } from "../runtime/types.ts";
 
 export interface NodeOptions {

@@ -1,6 +1,6 @@
 /** What the node and each container used between two looks: what the Stats call answers with. */
 import type { ContainerStats, NodeStats, PodStats } from "../../../proto/gen/kubelet.ts";
-import { rfc3339Micro } from "../../kinds/mod.ts";
+import { rfc3339Micro } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { PodResourceUse, PodSandbox } from "../runtime/types.ts";
 

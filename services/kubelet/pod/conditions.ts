@@ -1,6 +1,6 @@
 /** The conditions of a pod, with upstream's reasons and texts. Pure. */
 import type { ContainerStatus, PodCondition } from "../../../proto/gen/core.ts";
-import { isSidecar, rfc3339Seconds } from "../../kinds/mod.ts";
+import { isSidecar, rfc3339Seconds } from "../../kinds/facts.ts";
 import type { StatusFacts } from "./status.ts";
 
 export function conditionsOf(

@@ -12,7 +12,7 @@ import type {
   Service,
 } from "../../../proto/gen/core.ts";
 import type { CSIDriver } from "../../../proto/gen/storage.ts";
-import { parseQuantity } from "../../kinds/mod.ts";
+import { parseQuantity } from "../../kinds/facts.ts";
 import { ContainerConfigError } from "../runtime/types.ts";
 
 /** Objects that containers refer to. Undefined: there is none. May throw when the API is away. */

@@ -1,6 +1,6 @@
 /** How readily the kernel ends a container for want of memory (upstream `pkg/kubelet/qos`). */
 import type { Container, Pod } from "../../../proto/gen/core.ts";
-import { qosClassOf } from "../../kinds/mod.ts";
+import { qosClassOf } from "../../kinds/facts.ts";
 import { isCritical } from "../eviction/ranking.ts";
 import { unitsOf } from "./resources.ts";
 

@@ -3,7 +3,7 @@
  * again after every change, it never relies on what it said before.
  */
 import type { Container, Pod } from "../../../proto/gen/core.ts";
-import { isSidecar } from "../../kinds/mod.ts";
+import { isSidecar } from "../../kinds/facts.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 import { runsOf, shouldRestart, type Waiting } from "./status.ts";
 

@@ -14,7 +14,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Container, Pod, ResourceRequirements } from "../../../proto/gen/core.ts";
-import { equalJson } from "../../kinds/mod.ts";
+import { equalJson } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 import type { WorkerView } from "./context.ts";

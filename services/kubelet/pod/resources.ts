@@ -1,6 +1,6 @@
 /** Quantities as plain numbers. */
 import type { ResourceRequirements } from "../../../proto/gen/core.ts";
-import { parseQuantity } from "../../kinds/mod.ts";
+import { parseQuantity } from "../../kinds/facts.ts";
 
 const nanosPerUnit = 1_000_000_000n;
 const nanosPerMilli = 1_000_000n;

@@ -10,7 +10,7 @@ import type {
   PodStatus,
   ResourceRequirements,
 } from "../../../proto/gen/core.ts";
-import { isSidecar, qosClassOf, rfc3339Seconds } from "../../kinds/mod.ts";
+import { isSidecar, qosClassOf, rfc3339Seconds } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 import { conditionsOf } from "./conditions.ts";

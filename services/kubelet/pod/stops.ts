@@ -2,7 +2,7 @@
  * The stops of a pod's containers. A stop runs beside the worker, so that a shorter grace or a
  * deletion is heeded while one is under way.
  */
-import { isSidecar } from "../../kinds/mod.ts";
+import { isSidecar } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 import { containerNamed, type WorkerView } from "./context.ts";

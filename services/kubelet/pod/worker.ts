@@ -10,7 +10,7 @@
 import { join } from "node:path";
 import type { Log } from "../../../ha/runtime/types.ts";
 import type { Container, Pod, Probe } from "../../../proto/gen/core.ts";
-import { isSidecar, parseTime } from "../../kinds/mod.ts";
+import { isSidecar, parseTime } from "../../kinds/facts.ts";
 import { HostPorts } from "../host-ports/host-ports.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { PodSandbox, Container as RuntimeContainer } from "../runtime/types.ts";

@@ -11,9 +11,9 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Cancel, Clock, Log } from "../../../ha/runtime/types.ts";
 import type { Pod } from "../../../proto/gen/core.ts";
-import { rfc3339Micro } from "../../kinds/mod.ts";
+import { rfc3339Micro } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
-import { configAnnotations, podOfManifest } from "./manifest.ts";
+import { configAnnotations } from "./annotations.ts";
 
 interface ManifestWatchOptions {
   readonly path: string;
@@ -135,6 +135,8 @@ export class ManifestWatch {
       const text = await readFile(file, "utf8");
       if (before?.text === text) return;
       this.#files.set(file, { text, pod: before?.pod });
+      // It loads the kinds, which a node without static pods has no use for.
+      const { podOfManifest } = await import("./manifest.ts");
       const { pod, unknown } = podOfManifest(text, file, nodeName);
       for (const problem of unknown)
         log.warn("a manifest has a field of no pod", { file, problem });

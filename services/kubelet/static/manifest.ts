@@ -6,13 +6,7 @@
 import { createHash } from "node:crypto";
 import type { Pod } from "../../../proto/gen/core.ts";
 import { builtInRegistry, parseYaml, validateMetadata } from "../../kinds/mod.ts";
-
-export const configAnnotations = {
-  hash: "kubernetes.io/config.hash",
-  mirror: "kubernetes.io/config.mirror",
-  seen: "kubernetes.io/config.seen",
-  source: "kubernetes.io/config.source",
-} as const;
+import { configAnnotations } from "./annotations.ts";
 
 /** The documents of one kind of error: a person has to mend the file. */
 class ManifestError extends Error {

@@ -10,7 +10,7 @@ import type { Clock, Log } from "../../../ha/runtime/types.ts";
 import type { Node, Pod, PodStatusReport } from "../../../proto/gen/core.ts";
 import { isNotFound, type ResourceClient } from "../../client/mod.ts";
 import { WorkLoop } from "../pod/loop.ts";
-import { configAnnotations } from "./manifest.ts";
+import { configAnnotations } from "./annotations.ts";
 
 interface StaticPodsOptions {
   readonly pods: Pick<ResourceClient<Pod>, "create" | "delete">;

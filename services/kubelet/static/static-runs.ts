@@ -1,6 +1,6 @@
 /** The runs of static pods: a manifest that comes begins one, a manifest that goes ends it. */
 import type { Pod, PodStatusReport } from "../../../proto/gen/core.ts";
-import { rfc3339Seconds } from "../../kinds/mod.ts";
+import { rfc3339Seconds } from "../../kinds/facts.ts";
 import type { PodWorker } from "../pod/worker.ts";
 import type { PodSandbox } from "../runtime/types.ts";
 import type { StaticPods } from "./static-pods.ts";
