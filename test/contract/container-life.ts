@@ -13,7 +13,7 @@ import type {
 import { until } from "./container-runtime.ts";
 
 /** `obedient` ends with 143 when it is asked to, `stubborn` when it is killed, `absent` is none. */
-export type ProgramKind = "obedient" | "stubborn" | "absent";
+type ProgramKind = "obedient" | "stubborn" | "absent";
 
 /** A runtime with means to make its programs end. */
 export interface LifeWorld extends AsyncDisposable {

@@ -111,7 +111,7 @@ async function lineOf(file: string, key: string): Promise<readonly string[] | un
 const linksMax = 40;
 
 /** The path as the tree's own programs see it: links are followed within the tree. */
-export async function insideTree(root: string, path: string): Promise<string> {
+async function insideTree(root: string, path: string): Promise<string> {
   const waiting = partsOf(path);
   let at: string[] = [];
   for (let links = 0; waiting.length > 0; ) {
