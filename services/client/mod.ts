@@ -15,6 +15,7 @@ export {
 export { parseDuration } from "./duration.ts";
 export type { JsonObject } from "./dynamic-client.ts";
 export { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
+export { type Fields, FileFields } from "./file-fields.ts";
 export { Heap } from "./heap.ts";
 export { IndexStore, keyOf, splitKey } from "./index-store.ts";
 export { CachedInformer } from "./informer.ts";

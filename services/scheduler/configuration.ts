@@ -1,5 +1,5 @@
 /** `--config`: profiles as upstream's KubeSchedulerConfiguration states them. */
-import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { type Fields, FileFields } from "../client/mod.ts";
 import { parseYaml } from "../kinds/facts.ts";
 import type { Plugin } from "./framework/mod.ts";
 
@@ -34,31 +34,31 @@ const points: Readonly<Record<string, readonly (keyof Plugin)[]>> = {
   multiPoint: [],
 };
 
-type Fields = Readonly<Record<string, unknown>>;
+const file = new FileFields();
 
 /** `known`: all plugins in the order of their calls. Throws a StatusError that names the field. */
 export function parseConfiguration(text: string, known: readonly Plugin[]): Configuration {
   const [document, ...more] = parseYaml(text);
-  if (more.length > 0) throw wrong("", `${more.length + 1} documents, not one`);
-  const fields = object(document, "");
-  if (fields["apiVersion"] !== apiVersion) throw wrong("apiVersion", `must be ${apiVersion}`);
-  if (fields["kind"] !== kind) throw wrong("kind", `must be ${kind}`);
-  onlyFields(fields, "", [
+  if (more.length > 0) throw file.wrong("", `${more.length + 1} documents, not one`);
+  const fields = file.object(document, "");
+  if (fields["apiVersion"] !== apiVersion) throw file.wrong("apiVersion", `must be ${apiVersion}`);
+  if (fields["kind"] !== kind) throw file.wrong("kind", `must be ${kind}`);
+  file.only(fields, "", [
     ...["apiVersion", "kind", "profiles", "percentageOfNodesToScore"],
     ...["podInitialBackoffSeconds", "podMaxBackoffSeconds"],
   ]);
-  const percentage = whole(fields, "", "percentageOfNodesToScore", 0, 100);
-  const initial = whole(fields, "", "podInitialBackoffSeconds", 1, 3_600);
-  const most = whole(fields, "", "podMaxBackoffSeconds", initial ?? 1, 3_600);
-  const stated = list(fields["profiles"] ?? [{}], "profiles");
+  const percentage = file.whole(fields, "", "percentageOfNodesToScore", 0, 100);
+  const initial = file.whole(fields, "", "podInitialBackoffSeconds", 1, 3_600);
+  const most = file.whole(fields, "", "podMaxBackoffSeconds", initial ?? 1, 3_600);
+  const stated = file.list(fields["profiles"] ?? [{}], "profiles");
   if (stated.length === 0 || stated.length > profilesMax) {
-    throw wrong("profiles", `must have 1 to ${profilesMax} profiles`);
+    throw file.wrong("profiles", `must have 1 to ${profilesMax} profiles`);
   }
   const profiles = stated.map((each, index) => parseProfile(each, index, known, percentage));
   const names = new Set<string>();
   for (const [index, { schedulerName }] of profiles.entries()) {
     const path = `profiles[${index}].schedulerName`;
-    if (names.has(schedulerName)) throw wrong(path, `"${schedulerName}" is there twice`);
+    if (names.has(schedulerName)) throw file.wrong(path, `"${schedulerName}" is there twice`);
     names.add(schedulerName);
   }
   return {
@@ -75,16 +75,21 @@ function parseProfile(
   percentageOfAll: number | undefined,
 ): Profile {
   const path = `profiles[${index}]`;
-  const fields = object(value, path);
-  onlyFields(fields, path, ["schedulerName", "percentageOfNodesToScore", "plugins"]);
+  const fields = file.object(value, path);
+  file.only(fields, path, ["schedulerName", "percentageOfNodesToScore", "plugins"]);
   const name = fields["schedulerName"] ?? "default-scheduler";
   if (typeof name !== "string" || name === "") {
-    throw wrong(`${path}.schedulerName`, "must be a name");
+    throw file.wrong(`${path}.schedulerName`, "must be a name");
   }
-  const percentage = whole(fields, path, "percentageOfNodesToScore", 0, 100) ?? percentageOfAll;
+  const percentage =
+    file.whole(fields, path, "percentageOfNodesToScore", 0, 100) ?? percentageOfAll;
   return {
     schedulerName: name,
-    plugins: choose(object(fields["plugins"] ?? {}, `${path}.plugins`), `${path}.plugins`, known),
+    plugins: choose(
+      file.object(fields["plugins"] ?? {}, `${path}.plugins`),
+      `${path}.plugins`,
+      known,
+    ),
     // Zero is upstream's word for the share that falls with the number of nodes.
     ...(percentage && { percentageOfNodesToScore: percentage }),
   };
@@ -96,12 +101,12 @@ interface Choice {
 }
 
 function choose(stated: Fields, path: string, known: readonly Plugin[]): readonly Plugin[] {
-  onlyFields(stated, path, Object.keys(points));
+  file.only(stated, path, Object.keys(points));
   let plugins = known;
   for (const [point, parts] of Object.entries(points)) {
     const at = `${path}.${point}`;
-    const fields = object(stated[point] ?? {}, at);
-    onlyFields(fields, at, ["enabled", "disabled"]);
+    const fields = file.object(stated[point] ?? {}, at);
+    file.only(fields, at, ["enabled", "disabled"]);
     const disabled = choices(fields["disabled"], `${at}.disabled`, known);
     const enabled = choices(fields["enabled"], `${at}.enabled`, known);
     const weights = new Map(enabled.map(({ name, weight }) => [name, weight]));
@@ -127,52 +132,15 @@ function weighed(plugin: Plugin, weight: number | undefined): Plugin {
 }
 
 function choices(value: unknown, path: string, known: readonly Plugin[]): readonly Choice[] {
-  return list(value ?? [], path).map((each, index) => {
+  return file.list(value ?? [], path).map((each, index) => {
     const at = `${path}[${index}]`;
-    const fields = object(each, at);
-    onlyFields(fields, at, ["name", "weight"]);
+    const fields = file.object(each, at);
+    file.only(fields, at, ["name", "weight"]);
     const { name } = fields;
     const names = known.map((plugin) => plugin.name);
     if (typeof name !== "string" || !(names.includes(name) || name === "*")) {
-      throw wrong(`${at}.name`, `${JSON.stringify(name)} is not one of ${names.join(", ")}`);
+      throw file.wrong(`${at}.name`, `${JSON.stringify(name)} is not one of ${names.join(", ")}`);
     }
-    return { name, weight: whole(fields, at, "weight", 1, 100) };
+    return { name, weight: file.whole(fields, at, "weight", 1, 100) };
   });
-}
-
-function whole(
-  fields: Fields,
-  path: string,
-  name: string,
-  least: number,
-  most: number,
-): number | undefined {
-  const value = fields[name];
-  if (value === undefined) return undefined;
-  if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) {
-    return value;
-  }
-  throw wrong(path ? `${path}.${name}` : name, `must be a whole number in ${least}..${most}`);
-}
-
-function list(value: unknown, path: string): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  throw wrong(path, "must be a list");
-}
-
-function object(value: unknown, path: string): Fields {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Fields;
-  throw wrong(path, "must be an object");
-}
-
-function onlyFields(fields: Fields, path: string, names: readonly string[]): void {
-  for (const name of Object.keys(fields)) {
-    if (names.includes(name)) continue;
-    const at = path ? `${path}.${name}` : name;
-    throw wrong(at, `unknown field; known are ${names.join(", ")}`);
-  }
-}
-
-function wrong(path: string, problem: string): StatusError {
-  return new StatusError(Code.invalidArgument, path ? `${path}: ${problem}` : problem);
 }

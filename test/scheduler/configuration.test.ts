@@ -59,16 +59,19 @@ test("what is wrong is told by field", () => {
     ["profiles: []", "profiles: must have 1 to 32 profiles"],
     ["profiles: [{}, {}]", 'profiles[1].schedulerName: "default-scheduler" is there twice'],
     ["profiles: [{schedulerName: 5}]", "profiles[0].schedulerName: must be a name"],
-    ["percentageOfNodesToScore: 101", "percentageOfNodesToScore: must be a whole number in 0..100"],
-    ["podMaxBackoffSeconds: 0", "podMaxBackoffSeconds: must be a whole number in 1..3600"],
+    [
+      "percentageOfNodesToScore: 101",
+      "percentageOfNodesToScore: 101 is not a whole number in 0..100",
+    ],
+    ["podMaxBackoffSeconds: 0", "podMaxBackoffSeconds: 0 is not a whole number in 1..3600"],
     [
       "podInitialBackoffSeconds: 5\npodMaxBackoffSeconds: 4",
-      "podMaxBackoffSeconds: must be a whole number in 5..3600",
+      "podMaxBackoffSeconds: 4 is not a whole number in 5..3600",
     ],
     ["profiles: [{plugins: {score: []}}]", "profiles[0].plugins.score: must be an object"],
     [
       "profiles: [{plugins: {score: {enabled: [{name: NodeAffinity, weight: 101}]}}}]",
-      "profiles[0].plugins.score.enabled[0].weight: must be a whole number in 1..100",
+      "profiles[0].plugins.score.enabled[0].weight: 101 is not a whole number in 1..100",
     ],
   ];
   for (const [text, message] of rows) {

@@ -13,9 +13,8 @@
  *
  * The first stage that means a pod holds for it; a pod that none means runs until it is deleted.
  */
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { LabelSelector } from "../../../proto/gen/meta.ts";
-import { parseDuration } from "../../client/mod.ts";
+import { type Fields, FileFields, parseDuration } from "../../client/mod.ts";
 import { matchesLabels, parseYaml, selectorOf, validateLabelSelector } from "../../kinds/facts.ts";
 
 /** Milliseconds, both ends included. */
@@ -71,7 +70,7 @@ export class Stages {
   }
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+const file = new FileFields("stage file");
 
 const fieldNames = [
   ...["selector", "namespaces", "startDelay", "runTime", "exitCode", "failureShare"],
@@ -81,30 +80,33 @@ const fieldNames = [
 /** YAML or JSON. Throws a StatusError that names the field and its limits. */
 export function parseStages(text: string): Stages {
   const [document, ...more] = parseYaml(text);
-  if (more.length > 0) throw wrong("", `${more.length + 1} documents, not one`);
-  const fields = object(document, "");
-  onlyFields(fields, "", ["stages"]);
+  if (more.length > 0) throw file.wrong("", `${more.length + 1} documents, not one`);
+  const fields = file.object(document, "");
+  file.only(fields, "", ["stages"]);
   const stages = fields["stages"];
   if (!Array.isArray(stages) || stages.length === 0 || stages.length > stagesMax) {
-    throw wrong("stages", `must be a list of 1 to ${stagesMax} stages`);
+    throw file.wrong("stages", `must be a list of 1 to ${stagesMax} stages`);
   }
   return new Stages(stages.map((each, index) => parseStage(each, `stages[${index}]`)));
 }
 
 function parseStage(value: unknown, path: string): SelectingStage {
-  const fields = object(value, path);
-  onlyFields(fields, path, fieldNames);
+  const fields = file.object(value, path);
+  file.only(fields, path, fieldNames);
   const share = fields["failureShare"] ?? 0;
   if (typeof share !== "number" || !(share >= 0 && share <= 1)) {
-    throw wrong(`${path}.failureShare`, `${JSON.stringify(share)} is not a number from 0 to 1`);
+    throw file.wrong(
+      `${path}.failureShare`,
+      `${JSON.stringify(share)} is not a number from 0 to 1`,
+    );
   }
   return {
     selects: selection(fields, path),
     startDelay: range(fields, path, "startDelay") ?? none,
     runTime: range(fields, path, "runTime"),
-    exitCode: code(fields, path, "exitCode", 0),
+    exitCode: file.whole(fields, path, "exitCode", 0, 255) ?? 0,
     failureShare: share,
-    failureExitCode: code(fields, path, "failureExitCode", 1),
+    failureExitCode: file.whole(fields, path, "failureExitCode", 0, 255) ?? 1,
     stopDelay: range(fields, path, "stopDelay") ?? none,
   };
 }
@@ -113,7 +115,7 @@ function selection(fields: Fields, path: string): SelectingStage["selects"] {
   const { namespaces } = fields;
   const strings = Array.isArray(namespaces) && namespaces.every((one) => typeof one === "string");
   if (namespaces !== undefined && !strings) {
-    throw wrong(`${path}.namespaces`, "must be a list of names");
+    throw file.wrong(`${path}.namespaces`, "must be a list of names");
   }
   const named = strings ? new Set(namespaces as string[]) : undefined;
   const labels = selectorIn(fields, path);
@@ -125,10 +127,10 @@ function selection(fields: Fields, path: string): SelectingStage["selects"] {
 function selectorIn(fields: Fields, path: string): ReturnType<typeof selectorOf> | undefined {
   if (fields["selector"] === undefined) return undefined;
   const at = `${path}.selector`;
-  const selector = object(fields["selector"], at) as LabelSelector;
-  onlyFields(selector as Fields, at, ["matchLabels", "matchExpressions"]);
+  const selector = file.object(fields["selector"], at) as LabelSelector;
+  file.only(selector as Fields, at, ["matchLabels", "matchExpressions"]);
   const [problem] = validateLabelSelector(selector, at);
-  if (problem !== undefined) throw wrong(problem.field, problem.message);
+  if (problem !== undefined) throw file.wrong(problem.field, problem.message);
   return selectorOf(selector);
 }
 
@@ -137,39 +139,14 @@ function range(fields: Fields, path: string, name: string): DelayRange | undefin
   const value = fields[name];
   if (value === undefined) return undefined;
   const at = `${path}.${name}`;
-  if (typeof value !== "string") throw wrong(at, "must be a duration such as 2s, or 100ms-2s");
+  if (typeof value !== "string") throw file.wrong(at, "must be a duration such as 2s, or 100ms-2s");
   const [first = "", second = first, ...others] = value.split("-");
-  if (others.length > 0) throw wrong(at, `"${value}" is neither a duration nor a range of two`);
+  if (others.length > 0)
+    throw file.wrong(at, `"${value}" is neither a duration nor a range of two`);
   const least = parseDuration(first, `stage file: ${at}`);
   const most = parseDuration(second, `stage file: ${at}`);
   if (least > most || most > millisMax) {
-    throw wrong(at, `"${value}" must rise, and last ${millisMax / 3_600_000}h at most`);
+    throw file.wrong(at, `"${value}" must rise, and last ${millisMax / 3_600_000}h at most`);
   }
   return { least, most };
-}
-
-function code(fields: Fields, path: string, name: string, fallback: number): number {
-  const value = fields[name] ?? fallback;
-  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 255) {
-    return value;
-  }
-  throw wrong(`${path}.${name}`, `${JSON.stringify(value)} is not a whole number in 0..255`);
-}
-
-function object(value: unknown, path: string): Fields {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Fields;
-  throw wrong(path, "must be an object");
-}
-
-function onlyFields(fields: Fields, path: string, names: readonly string[]): void {
-  for (const name of Object.keys(fields)) {
-    if (names.includes(name)) continue;
-    const at = path ? `${path}.${name}` : name;
-    throw wrong(at, `unknown field; known are ${names.join(", ")}`);
-  }
-}
-
-function wrong(path: string, problem: string): StatusError {
-  const at = path === "" ? "" : ` ${path}:`;
-  return new StatusError(Code.invalidArgument, `stage file:${at} ${problem}`);
 }
