@@ -5,9 +5,8 @@
  * themselves in the first minutes, only takes up what is really hot (10,000 calls, not 3,000).
  * `npm run bench -- api` shows the difference in its first rounds.
  *
- * A heap that grows is collected each time it has grown by a third or so. From 25 to 128 MB that is
- * six times, with pauses of up to 100 ms, for next to nothing: a master keeps what it is given. So
- * the first time comes at 128 MB. The main thread's heap is there before this module: see
+ * A heap that grows is collected each time it has grown by a third or so, with a pause each time,
+ * for next to nothing: a master keeps what it is given. So the first time comes at 128 MB. The main thread's heap is there before this module: see
  * `heapOptions`.
  */
 import { setFlagsFromString } from "node:v8";
