@@ -38,6 +38,7 @@ import { statefulSetController } from "./stateful-set/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import type { Controller } from "./types.ts";
 import { persistentVolumeController } from "./volumes/controller.ts";
+import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { claimProtectionController, volumeProtectionController } from "./volumes/protection.ts";
 
 const flags = {
@@ -117,6 +118,11 @@ const flags = {
     type: "string",
     default: "/var/lib/trireme/volumes",
     help: "directory of the nodes in which volumes of the class standard are made",
+  },
+  "concurrent-ephemeralvolume-syncs": {
+    type: "number",
+    default: 5,
+    help: "pods whose ephemeral volumes get their claims at a time",
   },
   "concurrent-endpoint-syncs": { type: "number", default: 5, help: "services at a time" },
   "concurrent-service-endpoint-syncs": {
@@ -213,6 +219,7 @@ async function controllersByFlags(
     }),
     disruptionController(values["concurrent-disruption-syncs"]),
     persistentVolumeController({ root: volumeRoot(values["volume-host-path-dir"]), workers: 5 }),
+    ephemeralVolumeController(values["concurrent-ephemeralvolume-syncs"]),
     claimProtectionController(1),
     volumeProtectionController(1),
     endpointsController(values["concurrent-endpoint-syncs"]),

@@ -6,6 +6,7 @@ export { parseSchedule } from "./batch/schedule.ts";
 export { parseCertificateRequest } from "./certificates/pkcs10.ts";
 export { createCertificateRequest, type WantedCertificate } from "./certificates/request.ts";
 export { signCertificate, signingAuthority } from "./certificates/sign.ts";
+export { claimNameOf, claimNamesOf, notOfPod } from "./core/pod/claims.ts";
 export { isSidecar } from "./core/pod/containers.ts";
 export { hostPortsConflict, hostPortsOf } from "./core/pod/host-ports.ts";
 export { matchesTerm, selectsNode } from "./core/pod/node-selection.ts";

@@ -59,7 +59,8 @@ export function chooseRuntime(values: RuntimeValues, root: string, log: Log): Co
       "--image-map is for pods that are processes, and not for --container-runtime-endpoint",
     );
   }
-  return createCriRuntime({ endpoint, imageRoot, logRoot: `${root}/logs`, log, ...logs });
+  const places = { logRoot: `${root}/logs`, seccompRoot: `${root}/seccomp` };
+  return createCriRuntime({ endpoint, imageRoot, ...places, log, ...logs });
 }
 
 function logsOf(values: RuntimeValues): { logBytesMax: number; logFilesMax: number } {

@@ -33,7 +33,10 @@ export async function run(args: readonly string[]): Promise<void> {
   const open = () =>
     endpoint === undefined
       ? createProcessRuntime({ root: join(dir, "runtime"), log: silent })
-      : createCriRuntime({ endpoint, logRoot: join(dir, "logs"), log: silent });
+      : createCriRuntime({
+          ...{ endpoint, logRoot: join(dir, "logs"), seccompRoot: join(dir, "seccomp") },
+          log: silent,
+        });
   const kubelet = startKubelet(client, dir, { node: nodeOf(count + alone), runtime: open() });
   await kubelet.runtime.load();
   try {

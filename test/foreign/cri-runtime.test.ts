@@ -54,6 +54,7 @@ describe("containerd", { concurrency: 1, skip }, () => {
       endpoint: containerd?.endpoint ?? "",
       imageRoot: join(directory, "images"),
       logRoot: join(root, "logs"),
+      seccompRoot: join(root, "seccomp"),
       log: silent,
     });
   const shared = (dir: string) => [{ hostPath: dir, containerPath: dir, readOnly: false }];

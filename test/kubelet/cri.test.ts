@@ -216,6 +216,7 @@ describe("the choice of a runtime", () => {
     const runtime = createCriRuntime({
       endpoint: "unix:///nowhere/at-all.sock",
       logRoot: "/nowhere/logs",
+      seccompRoot: "/nowhere/seccomp",
       log: silent,
     });
     const { runtimeReady } = await runtime.status();

@@ -16,7 +16,7 @@ import {
   serviceVariables,
 } from "../../services/kubelet/pod/environment.ts";
 import { containerConfig } from "../../services/kubelet/pod/start.ts";
-import { mountsOf, prepareVolumes, readOnlyVolumes } from "../../services/kubelet/pod/volumes.ts";
+import { mountsOf, prepareVolumes } from "../../services/kubelet/pod/volumes.ts";
 import { FakeClock } from "../client/fake-clock.ts";
 
 const pod: Pod = {
@@ -270,7 +270,7 @@ describe("volumes", () => {
     await symlink("deep", join(dir, "tmp", "in"));
     const part = async (more: VolumeMount, expandText = same) => {
       const asked = [{ name: "tmp", mountPath: "/x", ...more }];
-      return (await mountsOf(asked, paths, expandText, new Set(), "c"))[0]?.hostPath;
+      return (await mountsOf(asked, paths, expandText, {}, "c"))[0]?.hostPath;
     };
     assert.equal(await part({ subPath: "in/er" }), join(dir, "tmp/deep/er"));
     for (const subPath of ["out", "out/new", "out/ssl"]) {
@@ -286,9 +286,9 @@ describe("volumes", () => {
       message: "missing value for EMPTY, NO",
     });
     const claim = { claimName: "c", readOnly: true };
-    const readOnly = readOnlyVolumes({
+    const readOnly: Pod = {
       spec: { volumes: [{ name: "tmp", persistentVolumeClaim: claim }, { name: "cm" }] },
-    });
+    };
     const both = ["tmp", "cm"].map((name) => ({ name, mountPath: `/${name}` }));
     const mounts = await mountsOf(both, paths, same, readOnly);
     assert.deepEqual(

@@ -132,6 +132,18 @@ const cases: readonly [string, Pod, World, string][] = [
   ["no claims", pod([{ name: "v", emptyDir: {} }]), {}, "n"],
   ["a missing claim", using("a"), {}, 'persistentvolumeclaim "a" not found.'],
   [
+    "an ephemeral volume before its claim is made",
+    pod([{ name: "v", ephemeral: {} }]),
+    {},
+    'waiting for ephemeral volume controller to create the persistentvolumeclaim "p-v".',
+  ],
+  [
+    "an ephemeral volume whose claim is another's",
+    pod([{ name: "v", ephemeral: {} }]),
+    { claims: [claim("p-v")] },
+    "PVC default/p-v was not created for pod default/p (pod is not owner).",
+  ],
+  [
     "a claim that goes",
     using("a"),
     {

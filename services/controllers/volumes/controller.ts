@@ -1,7 +1,7 @@
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "../../../proto/gen/core.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
 import { type ApiObject, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
-import { bindCompleted, boundByController } from "../../kinds/facts.ts";
+import { bindCompleted, boundByController, claimNamesOf } from "../../kinds/facts.ts";
 import { canonical } from "../canonical.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import { removeDirectory, volumeOf } from "./host-path.ts";
@@ -81,10 +81,8 @@ class VolumeLoop {
     };
     on("PersistentVolume", { added: seen, updated: (_, volume) => seen(volume), deleted: seen });
     on("StorageClass", { added: waiting, updated: waiting });
-    const needs = ({ metadata, spec }: Pod) => {
-      for (const { persistentVolumeClaim: named } of spec?.volumes ?? []) {
-        if (named?.claimName) queue.add(`${metadata?.namespace}/${named.claimName}`);
-      }
+    const needs = (pod: Pod) => {
+      for (const name of claimNamesOf(pod)) queue.add(`${pod.metadata?.namespace}/${name}`);
     };
     on("Pod", { added: needs });
   }
@@ -140,9 +138,7 @@ class VolumeLoop {
   #waitingPod({ metadata }: PersistentVolumeClaim): string | undefined {
     const pods = this.#context.informer("Pod").lister.list(metadata?.namespace);
     const waiting = pods.find(
-      ({ spec }) =>
-        !spec?.nodeName &&
-        spec?.volumes?.some((one) => one.persistentVolumeClaim?.claimName === metadata?.name),
+      (pod) => !pod.spec?.nodeName && claimNamesOf(pod).includes(metadata?.name ?? ""),
     );
     return waiting?.metadata?.name;
   }

@@ -5,7 +5,14 @@
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "../../../proto/gen/core.ts";
 import type { ObjectMeta } from "../../../proto/gen/meta.ts";
 import { isNotFound, keyOf, splitKey } from "../../client/mod.ts";
-import { claimProtection, isFinished, volumeProtection } from "../../kinds/facts.ts";
+import {
+  claimNameOf,
+  claimNamesOf,
+  claimProtection,
+  isFinished,
+  notOfPod,
+  volumeProtection,
+} from "../../kinds/facts.ts";
 import type { Controller } from "../types.ts";
 
 /** What becomes of the finalizer; undefined: it stays as it is. */
@@ -20,10 +27,14 @@ export function planProtection(
 }
 
 /** A pod counts from the time when its node may mount the claim, until it is gone. */
-export function usesClaim({ metadata, spec }: Pod, claim: PersistentVolumeClaim): boolean {
+export function usesClaim(pod: Pod, claim: PersistentVolumeClaim): boolean {
+  const { metadata, spec } = pod;
   if (!spec?.nodeName || metadata?.namespace !== claim.metadata?.namespace) return false;
   const name = claim.metadata?.name;
-  return (spec.volumes ?? []).some((each) => each.persistentVolumeClaim?.claimName === name);
+  return (spec.volumes ?? []).some((volume) => {
+    if (claimNameOf(pod, volume) !== name) return false;
+    return volume.ephemeral === undefined || notOfPod(claim, pod) === undefined;
+  });
 }
 
 function changed<T extends { metadata?: ObjectMeta | undefined }>(
@@ -45,10 +56,8 @@ export function claimProtectionController(workers: number): Controller {
       const claims = informer("PersistentVolumeClaim").lister;
       const see = (claim: PersistentVolumeClaim) => queue.add(keyOf(claim));
       on("PersistentVolumeClaim", { added: see, updated: (_, claim) => see(claim) });
-      const freed = ({ metadata, spec }: Pod) => {
-        for (const { persistentVolumeClaim: used } of spec?.volumes ?? []) {
-          if (used?.claimName) queue.add(`${metadata?.namespace}/${used.claimName}`);
-        }
+      const freed = (pod: Pod) => {
+        for (const name of claimNamesOf(pod)) queue.add(`${pod.metadata?.namespace}/${name}`);
       };
       on("Pod", {
         updated: (_, pod) => {

@@ -1,7 +1,8 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { StatefulSet, type StatefulSetSpec, StatefulSetsService } from "../../../proto/gen/apps.ts";
 import type { PodTemplateSpec } from "../../../proto/gen/core.ts";
-import { setClaimDefaults, validateClaimSpec } from "../core/persistent-volume-claim.ts";
+import { validateClaimSpec } from "../core/claim-spec.ts";
+import { setClaimDefaults } from "../core/persistent-volume-claim.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { containerColumns } from "../core/pod/template.ts";
 import { templateWarnings } from "../core/pod/warnings.ts";

@@ -4,6 +4,7 @@ import { duplicate, forbidden, invalid, required } from "../machinery/causes.ts"
 import { createdColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { checkQualifiedName } from "../machinery/names.ts";
 import {
+  canonicalise,
   compareQuantities,
   formatQuantity,
   parseQuantity,
@@ -11,7 +12,6 @@ import {
   quantityMessage,
 } from "../machinery/quantity.ts";
 import type { Document } from "../machinery/resource.ts";
-import { canonicalise } from "./pod/defaults.ts";
 import { containerResources } from "./pod/resource-validation.ts";
 import { isOvercommitAllowed, validateResourceName } from "./resource-names.ts";
 

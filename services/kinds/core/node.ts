@@ -5,8 +5,8 @@ import { duplicate, forbidden, invalid, required } from "../machinery/causes.ts"
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { equalJson } from "../machinery/json.ts";
 import { checkLabelValue, checkQualifiedName } from "../machinery/names.ts";
+import { canonicalise } from "../machinery/quantity.ts";
 import type { Document } from "../machinery/resource.ts";
-import { canonicalise } from "./pod/defaults.ts";
 import { oneOf } from "./pod/field-checks.ts";
 import { validateAmounts } from "./pod/resource-validation.ts";
 import { taintEffects } from "./pod/validation.ts";

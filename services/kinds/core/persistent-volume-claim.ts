@@ -3,26 +3,25 @@ import {
   PersistentVolumeClaim,
   type PersistentVolumeClaimSpec,
   PersistentVolumeClaimsService,
-  type TypedObjectReference,
 } from "../../../proto/gen/core.ts";
-import { forbidden, invalid, notSupported, required } from "../machinery/causes.ts";
+import { forbidden, invalid, notSupported } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { differences } from "../machinery/differences.ts";
 import { unchanged } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
-import { validateLabelSelector } from "../machinery/label-selector.ts";
-import { checkLabelName, checkQualifiedName, checkSubdomain } from "../machinery/names.ts";
-import { compareQuantities, parseQuantity, quantityMessage } from "../machinery/quantity.ts";
+import { checkQualifiedName } from "../machinery/names.ts";
+import {
+  canonicalise,
+  compareQuantities,
+  parseQuantity,
+  quantityMessage,
+} from "../machinery/quantity.ts";
 import type { Document } from "../machinery/resource.ts";
-import { canonicalise } from "./pod/defaults.ts";
-import { oneOf } from "./pod/field-checks.ts";
+import { setClaimSpecDefaults, validateClaimSpec } from "./claim-spec.ts";
 import {
   shownAccessModes,
   storageClassOf,
-  validateAccessModes,
   validateClassAnnotationUpdate,
-  validateClassName,
-  volumeModes,
 } from "./volume-claims.ts";
 
 type Status = NonNullable<PersistentVolumeClaim["status"]>;
@@ -106,12 +105,6 @@ export function setClaimDefaults(claim: PersistentVolumeClaim): void {
   canonicalise(claim.status.allocatedResources);
 }
 
-export function setClaimSpecDefaults(spec: PersistentVolumeClaimSpec): void {
-  spec.volumeMode ??= "Filesystem";
-  canonicalise(spec.resources?.limits);
-  canonicalise(spec.resources?.requests);
-}
-
 /**
  * A source is given by dataSource, dataSourceRef, or both alike. dataSource alone may only name a
  * claim or a snapshot; anything else is dropped, as it always was (KEP-1495).
@@ -136,71 +129,6 @@ function normalizeSources(
     const { namespace: _, ...local } = dataSourceRef;
     spec.dataSource = local;
   }
-}
-
-/** Upstream's `ValidatePersistentVolumeClaimSpec`; `path`: of the spec. */
-export function validateClaimSpec(spec: PersistentVolumeClaimSpec, path: string): FieldCause[] {
-  const { accessModes = [], selector, resources } = spec;
-  const causes: FieldCause[] = [];
-  if (accessModes.length === 0) {
-    causes.push(required(`${path}.accessModes`, "at least 1 access mode is required"));
-  }
-  if (selector !== undefined) causes.push(...validateLabelSelector(selector, `${path}.selector`));
-  return [
-    ...causes,
-    ...validateAccessModes(accessModes, `${path}.accessModes`),
-    ...validateStorage(resources?.requests?.["storage"], `${path}.resources[storage]`),
-    ...validateClassName(spec.storageClassName, `${path}.storageClassName`),
-    ...oneOf(spec.volumeMode, volumeModes, `${path}.volumeMode`),
-    ...validateSources(spec, path),
-    ...validateClassName(spec.volumeAttributesClassName, `${path}.volumeAttributesClassName`),
-  ];
-}
-
-function validateStorage(text: string | undefined, path: string): FieldCause[] {
-  if (text === undefined) return [required(path)];
-  const quantity = parseQuantity(text);
-  if (quantity === undefined) return [invalid(path, text, quantityMessage)];
-  if (quantity.nanos <= 0n) return [invalid(path, text, "must be greater than zero")];
-  return quantity.nanos % 1_000_000_000n === 0n ? [] : [invalid(path, text, "must be an integer")];
-}
-
-function validateSources(spec: PersistentVolumeClaimSpec, path: string): FieldCause[] {
-  const { dataSource, dataSourceRef } = spec;
-  const causes = [
-    ...(dataSource === undefined ? [] : validateSource(dataSource, `${path}.dataSource`)),
-    ...(dataSourceRef === undefined ? [] : validateSource(dataSourceRef, `${path}.dataSourceRef`)),
-  ];
-  if (dataSource === undefined || dataSourceRef === undefined) return causes;
-  if (dataSourceRef.namespace) {
-    const detail = "may not be specified when dataSourceRef.namespace is specified";
-    return [...causes, invalid(path, `${path}.dataSource`, detail)];
-  }
-  const { namespace: _, ...local } = dataSourceRef;
-  if (equalJson(dataSource, local)) return causes;
-  return [...causes, invalid(path, `${path}.dataSource`, "must match dataSourceRef")];
-}
-
-function validateSource(source: TypedObjectReference, path: string): FieldCause[] {
-  const { apiGroup = "", kind = "", name = "", namespace = "" } = source;
-  const causes: FieldCause[] = [];
-  if (name === "") causes.push(required(`${path}.name`));
-  if (kind === "") causes.push(required(`${path}.kind`));
-  if (apiGroup === "" && kind !== "PersistentVolumeClaim") {
-    const detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
-    causes.push(invalid(path, kind, detail));
-  }
-  if (apiGroup !== "") {
-    for (const problem of checkSubdomain(apiGroup)) {
-      causes.push(invalid(`${path}.apiGroup`, apiGroup, problem));
-    }
-  }
-  if (namespace !== "") {
-    for (const problem of checkLabelName(namespace)) {
-      causes.push(invalid(`${path}.namespace`, namespace, problem));
-    }
-  }
-  return causes;
 }
 
 /** A bound claim may ask for more storage and for another class of attributes; nothing else. */

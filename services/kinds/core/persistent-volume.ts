@@ -10,10 +10,9 @@ import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { differences } from "../machinery/differences.ts";
 import { unchanged } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
-import { parseQuantity, quantityMessage } from "../machinery/quantity.ts";
+import { canonicalise, parseQuantity, quantityMessage } from "../machinery/quantity.ts";
 import type { Document } from "../machinery/resource.ts";
 import { rfc3339Seconds } from "../machinery/time.ts";
-import { canonicalise } from "./pod/defaults.ts";
 import { oneOf } from "./pod/field-checks.ts";
 import { validateNodeSelector } from "./pod/validation.ts";
 import {

@@ -179,3 +179,9 @@ export function bytes(quantity: string | Quantity | undefined): number {
 export function quantityFromMillis(millis: number): Quantity {
   return { nanos: BigInt(Math.trunc(millis)) * 1_000_000n, format: "decimal" };
 }
+
+/** Rewrites quantities in their canonical form, as upstream's decoder does. */
+export function canonicalise(amounts: Record<string, string> | undefined): void {
+  if (amounts === undefined) return;
+  for (const [name, amount] of Object.entries(amounts)) amounts[name] = canonicalQuantity(amount);
+}

@@ -1,11 +1,11 @@
 import { RuntimeClass, RuntimeClassesService } from "../../../proto/gen/node.ts";
-import { canonicalise } from "../core/pod/defaults.ts";
 import { validateResources } from "../core/pod/resource-validation.ts";
 import { validateTolerations } from "../core/pod/validation.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged, wrong } from "../machinery/field-rules.ts";
 import { validateLabels } from "../machinery/metadata.ts";
 import { checkLabelName } from "../machinery/names.ts";
+import { canonicalise } from "../machinery/quantity.ts";
 import type { Document } from "../machinery/resource.ts";
 
 const asClass = (document: Document): RuntimeClass => document as RuntimeClass;

@@ -2,22 +2,26 @@
 import { existsSync } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
 import { isAbsolute } from "node:path";
-import type { PersistentVolume } from "../../../proto/gen/core.ts";
+import type { PersistentVolume, Pod } from "../../../proto/gen/core.ts";
+import { notOfPod } from "../../kinds/facts.ts";
 import { ContainerConfigError } from "../runtime/types.ts";
 import type { ConfigSource } from "./environment.ts";
 
 /** Made for the pods of any user; what is there keeps its owner and its mode. */
 const directoryMode = 0o777;
 
-/** Throws while the claim has no volume. */
+/** Throws while the claim has no volume. `owner`: the pod that the claim was made for. */
 export async function claimedVolume(
   source: ConfigSource,
   namespace: string,
   name: string,
+  owner?: Pod,
 ): Promise<PersistentVolume> {
   const refuse = refusal(name);
   const claim = await source.claim(namespace, name);
   if (claim === undefined) throw refuse("not found");
+  const foreign = owner && notOfPod(claim, owner);
+  if (foreign !== undefined) throw new ContainerConfigError(foreign);
   const volumeName = claim.spec?.volumeName ?? "";
   if (claim.status?.phase !== "Bound" || volumeName === "")
     throw refuse("is not bound to a volume");

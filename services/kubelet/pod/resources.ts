@@ -21,11 +21,13 @@ export function unitsOf(text: string | undefined): number {
   return quantity === undefined ? 0 : ceilDivide(quantity.nanos, nanosPerUnit);
 }
 
-/** The limits that a runtime enforces; undefined where there is none. */
-export function limitsOf({ limits = {} }: ResourceRequirements) {
+/** What a runtime enforces; undefined where nothing is asked for. */
+export function limitsOf({ limits = {}, requests = {} }: ResourceRequirements) {
   const memory = unitsOf(limits["memory"]);
   const cpu = millisOf(limits["cpu"]);
+  const share = millisOf(requests["cpu"]);
   return {
+    cpuRequestMillis: share > 0 ? share : undefined,
     memoryLimitBytes: memory > 0 ? memory : undefined,
     cpuLimitMillis: cpu > 0 ? cpu : undefined,
   };

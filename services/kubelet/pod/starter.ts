@@ -1,5 +1,5 @@
 /** Starts a pod's containers: image, configuration, create, start, postStart hook. */
-import type { Container } from "../../../proto/gen/core.ts";
+import type { Container, Pod } from "../../../proto/gen/core.ts";
 import { kubeletLimits } from "../limits.ts";
 import { ContainerConfigError, type Container as RuntimeContainer } from "../runtime/types.ts";
 import type { WorkerView } from "./context.ts";
@@ -8,7 +8,7 @@ import { isAccountMount, refuseUnfulfillable } from "./fields.ts";
 import { runHook } from "./hooks.ts";
 import { ImagePulls } from "./image-pulls.ts";
 import type { PodVolumes } from "./pod-volumes.ts";
-import { containerConfig } from "./start.ts";
+import { checkNonRoot, containerConfig } from "./start.ts";
 import { StartProblem } from "./start-problem.ts";
 import type { Waiting } from "./status.ts";
 import type { TerminationMessages } from "./termination-message.ts";
@@ -102,6 +102,9 @@ export class ContainerStarter {
     const features = runtime.features();
     await this.#pulls.ensure(step.container);
     refuseUnfulfillable(facts.pod.spec ?? {}, step.container, features);
+    const { user } = runtime.images.status(step.container.image ?? "") ?? {};
+    checkNonRoot(facts.pod, step.container, user);
+    await this.#pullVolumes(facts.pod, step.container);
     const container = features.privateMounts ? step.container : withoutToken(step.container);
     const wanted = await containerConfig(
       facts,
@@ -121,6 +124,14 @@ export class ContainerStarter {
       // A volume at the same path is what the container asked for.
       mounts: [...mounts, ...message.mounts.filter((one) => !taken.has(one.containerPath))],
     });
+  }
+
+  /** The images that the container mounts as volumes. */
+  async #pullVolumes({ spec }: Pod, { name, volumeMounts = [] }: Container): Promise<void> {
+    for (const { name: volume, image } of spec?.volumes ?? []) {
+      if (image === undefined || !volumeMounts.some((mount) => mount.name === volume)) continue;
+      await this.#pulls.ensure({ name, image: image.reference, imagePullPolicy: image.pullPolicy });
+    }
   }
 
   async #postStart(facts: PodFacts, container: Container, id: string): Promise<void> {

@@ -15,6 +15,7 @@ import type {
   VolumeMount,
   VolumeProjection,
 } from "../../../proto/gen/core.ts";
+import { claimNameOf } from "../../kinds/facts.ts";
 import { boundRequest, inlineRequest } from "../csi/requests.ts";
 import type { CsiVolumes } from "../csi/volumes.ts";
 import { ContainerConfigError, type Mount } from "../runtime/types.ts";
@@ -44,6 +45,7 @@ export async function prepareVolumes(
   const fsGroup = root ? facts.pod.spec?.securityContext?.fsGroup : undefined;
   const paths = new Map<string, string>();
   for (const volume of facts.pod.spec?.volumes ?? []) {
+    if (volume.image !== undefined) continue; // the runtime mounts it
     const name = volume.name ?? "";
     try {
       const dir = join(volumesDir, safeRelative(name, `volume name "${name}"`));
@@ -74,12 +76,13 @@ async function boundPath(
     const request = await inlineRequest(pod, volume.name ?? "", volume.csi, source);
     return csi.publish(dir, uid, request);
   }
-  if (volume.persistentVolumeClaim === undefined) return undefined;
-  const { claimName = "" } = volume.persistentVolumeClaim;
-  const bound = await claimedVolume(source, namespace, claimName);
+  const claimName = claimNameOf(pod, volume);
+  if (claimName === undefined) return undefined;
+  const owner = volume.ephemeral === undefined ? undefined : pod;
+  const bound = await claimedVolume(source, namespace, claimName, owner);
   if (bound.spec?.csi === undefined || csi === undefined) return pathOfVolume(bound, claimName);
   const request = await boundRequest(pod, bound, source);
-  const readOnly = request.readOnly || (volume.persistentVolumeClaim.readOnly ?? false);
+  const readOnly = request.readOnly || (volume.persistentVolumeClaim?.readOnly ?? false);
   return csi.publish(dir, uid, { ...request, readOnly });
 }
 
@@ -294,27 +297,18 @@ async function hostPath(from: HostPathVolumeSource): Promise<string> {
   throw new ContainerConfigError(`hostPath type check failed: ${path} is not a ${name}`);
 }
 
-/** The volumes that no container of the pod may write, whatever its mounts say. */
-export function readOnlyVolumes(pod: Pod): ReadonlySet<string> {
-  const volumes = pod.spec?.volumes ?? [];
-  const readOnly = volumes.filter((volume) => volume.persistentVolumeClaim?.readOnly);
-  return new Set(readOnly.map(({ name = "" }) => name));
-}
-
-/**
- * What a container mounts; subPath is made when it is not there, as upstream does. `readOnly`: the
- * names of volumes that are mounted so in any case.
- */
+/** What a container mounts; subPath is made when it is not there, as upstream does. */
 export async function mountsOf(
   volumeMounts: readonly VolumeMount[],
   paths: ReadonlyMap<string, string>,
   expandText: (text: string) => string,
-  readOnly: ReadonlySet<string> = new Set(),
+  pod: Pod = {},
   container = "",
 ): Promise<readonly Mount[]> {
   const mounts: Mount[] = [];
   for (const mount of volumeMounts) {
-    const base = paths.get(mount.name ?? "");
+    const volume = pod.spec?.volumes?.find(({ name }) => name === mount.name);
+    const base = volume?.image === undefined ? paths.get(mount.name ?? "") : "";
     if (base === undefined) {
       throw new ContainerConfigError(`volumeMounts: no volume is named "${mount.name}"`);
     }
@@ -322,13 +316,31 @@ export async function mountsOf(
     if (!isAbsolute(containerPath)) {
       throw new ContainerConfigError(`volumeMounts: mountPath "${containerPath}" must be absolute`);
     }
+    const readOnly = mount.readOnly || volume?.persistentVolumeClaim?.readOnly;
     mounts.push({
-      hostPath: await partOf(base, mount, expandText, container),
       containerPath: normalize(containerPath),
-      readOnly: (mount.readOnly ?? false) || readOnly.has(mount.name ?? ""),
+      ...(volume?.image === undefined
+        ? {
+            hostPath: await partOf(base, mount, expandText, container),
+            readOnly: readOnly ?? false,
+          }
+        : {
+            ...{ hostPath: "", readOnly: true, image: volume.image.reference ?? "" },
+            subPath: subPathIn(mount, expandText),
+          }),
     });
   }
   return mounts;
+}
+
+/** Empty: the whole volume. Throws ContainerConfigError. */
+function subPathIn(mount: VolumeMount, expandText: (text: string) => string): string {
+  const { subPath = "", subPathExpr = "" } = mount;
+  const missing = missingIn(subPathExpr, expandText);
+  if (missing.length > 0) {
+    throw new ContainerConfigError(`missing value for ${missing.sort().join(", ")}`);
+  }
+  return subPathExpr === "" ? subPath : expandText(subPathExpr);
 }
 
 /** The volume itself, or the part of it that the mount names. Throws ContainerConfigError. */
@@ -338,17 +350,12 @@ async function partOf(
   expandText: (text: string) => string,
   container: string,
 ): Promise<string> {
-  const { name, subPath = "", subPathExpr = "" } = mount;
-  const missing = missingIn(subPathExpr, expandText);
-  if (missing.length > 0) {
-    throw new ContainerConfigError(`missing value for ${missing.sort().join(", ")}`);
-  }
-  const inner = subPathExpr === "" ? subPath : expandText(subPathExpr);
+  const inner = subPathIn(mount, expandText);
   if (inner === "") return base;
   try {
     return await subPathOf(base, inner);
   } catch (error) {
-    const text = `failed to prepare subPath for volumeMount "${name}" of container "${container}"`;
+    const text = `failed to prepare subPath for volumeMount "${mount.name}" of container "${container}"`;
     throw new ContainerConfigError(`${text}: ${(error as Error).message}`, { cause: error });
   }
 }

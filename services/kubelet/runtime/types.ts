@@ -79,11 +79,21 @@ export interface PodSandbox extends PodSandboxConfig {
 
 /** CRI `Mount`. */
 export interface Mount {
-  /** Absolute path on the node. */
+  /** Absolute path on the node; empty where an image is mounted. */
   readonly hostPath: string;
+  /** The image whose files are mounted, of which `subPath` may name a part. */
+  readonly image?: string | undefined;
+  readonly subPath?: string | undefined;
   /** Absolute path the container sees. */
   readonly containerPath: string;
   readonly readOnly: boolean;
+}
+
+/** CRI `SecurityProfile`. */
+export interface SecurityProfile {
+  readonly type: "RuntimeDefault" | "Unconfined" | "Localhost";
+  /** Of `Localhost`: its name, or its file below the node's directory of profiles. */
+  readonly name?: string | undefined;
 }
 
 /** CRI `LinuxContainerSecurityContext`. */
@@ -98,12 +108,18 @@ export interface ContainerSecurity {
   readonly readOnlyRootFilesystem?: boolean | undefined;
   /** The program cannot gain rights it was not started with (prctl PR_SET_NO_NEW_PRIVS). */
   readonly noNewPrivileges?: boolean | undefined;
+  /** Absent: the container is unconfined. */
+  readonly seccomp?: SecurityProfile | undefined;
+  /** Absent: the runtime's own choice. */
+  readonly appArmor?: SecurityProfile | undefined;
 }
 
 /** CRI `LinuxContainerResources`. */
 export interface ContainerResources {
   readonly memoryLimitBytes?: number | undefined;
   readonly cpuLimitMillis?: number | undefined;
+  /** The container's part of a busy machine; absent: that of its limit, or the smallest. */
+  readonly cpuRequestMillis?: number | undefined;
   /** CRI `oom_score_adj`, -1000 to 1000; absent: the runtime's own. */
   readonly oomScore?: number | undefined;
 }
@@ -234,6 +250,10 @@ export interface RuntimeFeatures {
   readonly registries: boolean;
   /** Pods have kernel parameters of their own. */
   readonly kernelParameters: boolean;
+  /** Images can be mounted as volumes. Absent: false, as for those below. */
+  readonly imageVolumes?: boolean | undefined;
+  readonly seccomp?: boolean | undefined;
+  readonly appArmor?: boolean | undefined;
 }
 
 /** CRI `RuntimeStatus`: both conditions must hold for a Ready node. */

@@ -1,7 +1,8 @@
 import type { Pod } from "../../../proto/gen/core.ts";
+import { claimNamesOf } from "../../kinds/facts.ts";
 import { on, type Plugin, refuse, StateKey } from "../framework/mod.ts";
 import type { VolumeLookup } from "../volume-lookup.ts";
-import { claimEvents, claimNames, volumesOf } from "./pod-claims.ts";
+import { claimEvents, volumesOf } from "./pod-claims.ts";
 
 const tooMany = refuse("node(s) exceed max volume count");
 
@@ -16,7 +17,7 @@ export const nodeVolumeLimits: Plugin = {
   events: [...claimEvents, on("CSINode", ["added", "updated"]), on("Pod", ["deleted"])],
   preFilter(cycle) {
     const { pod } = cycle.pod;
-    if (claimNames(pod).length === 0) return { skip: true };
+    if (claimNamesOf(pod).length === 0) return { skip: true };
     const handles = handlesOf([pod], cycle.snapshot.volumes);
     cycle.write(wanted, handles);
     return { skip: handles.size === 0 };

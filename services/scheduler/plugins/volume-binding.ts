@@ -1,10 +1,17 @@
-import type { Node, PersistentVolume, PersistentVolumeClaim } from "../../../proto/gen/core.ts";
+import type {
+  Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Volume,
+} from "../../../proto/gen/core.ts";
 import type { StorageClass } from "../../../proto/gen/storage.ts";
 import {
   bytes,
+  claimNameOf,
   isBoundClaim,
   isKeptForClaim,
   isVolumeReachedFrom,
+  notOfPod,
   selectedNode,
   volumeClassOf,
   volumeForClaim,
@@ -18,7 +25,7 @@ import {
   StateKey,
 } from "../framework/mod.ts";
 import type { VolumeLookup } from "../volume-lookup.ts";
-import { claimEvents, claimNames } from "./pod-claims.ts";
+import { claimEvents } from "./pod-claims.ts";
 
 const gone = refuseForGood(
   "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
@@ -54,11 +61,12 @@ export const volumeBinding: Plugin = {
   name: "VolumeBinding",
   events: [...claimEvents, on("StorageClass", ["added", "updated"])],
   preFilter(cycle) {
-    const names = claimNames(cycle.pod.pod);
-    const found = names.length === 0 ? nothing : sortClaims(cycle, names);
+    const { pod } = cycle.pod;
+    const claimed = (pod.spec?.volumes ?? []).filter((one) => claimNameOf(pod, one) !== undefined);
+    const found = claimed.length === 0 ? nothing : sortClaims(cycle, claimed);
     if ("reasons" in found) return { refusal: found };
     cycle.write(podVolumes, found);
-    return { skip: names.length === 0 };
+    return { skip: claimed.length === 0 };
   },
   filter(cycle, { node }) {
     const { bound, delayed, free } = cycle.read(podVolumes);
@@ -93,21 +101,30 @@ function shareUsed({ claim, volume }: BindingChoice): number {
 
 const nothing: PodVolumes = { bound: [], delayed: [], free: [] };
 
-function sortClaims({ pod, snapshot }: Cycle, names: readonly string[]): PodVolumes | Refusal {
+function sortClaims(
+  { pod: { pod }, snapshot }: Cycle,
+  claimed: readonly Volume[],
+): PodVolumes | Refusal {
   const { volumes } = snapshot;
   const bound: (PersistentVolume | undefined)[] = [];
   const delayed: Delayed[] = [];
   let waits = false;
-  for (const name of names) {
-    const claim = volumes.claim(name, pod.pod.metadata?.namespace);
+  for (const volume of claimed) {
+    const name = claimNameOf(pod, volume) ?? "";
+    const claim = volumes.claim(name, pod.metadata?.namespace);
     const about = `persistentvolumeclaim ${JSON.stringify(name)}`;
-    if (claim === undefined) return refuseForGood(`${about} not found`);
+    if (claim === undefined) {
+      const wait = `waiting for ephemeral volume controller to create the ${about}`;
+      return refuseForGood(volume.ephemeral === undefined ? `${about} not found` : wait);
+    }
     if (claim.metadata?.deletionTimestamp) return refuseForGood(`${about} is being deleted`);
     const { volumeName = "" } = claim.spec ?? {};
     if (claim.status?.phase === "Lost") {
       const volume = `persistentvolume ${JSON.stringify(volumeName)}`;
       return refuseForGood(`${about} bound to non-existent ${volume}`);
     }
+    const foreign = volume.ephemeral && notOfPod(claim, pod);
+    if (foreign !== undefined) return refuseForGood(foreign);
     if (isBoundClaim(claim)) {
       bound.push(volumes.volume(volumeName));
       continue;

@@ -1,7 +1,8 @@
 import type { Pod, Volume } from "../../../proto/gen/core.ts";
+import { claimNamesOf } from "../../kinds/facts.ts";
 import { type Cycle, on, type Plugin, refuse, StateKey } from "../framework/mod.ts";
 import type { PodInfo } from "../pod-info.ts";
-import { claimEvents, claimNames, claimsOf } from "./pod-claims.ts";
+import { claimEvents, claimsOf } from "./pod-claims.ts";
 
 const diskConflict = refuse("node(s) had no available disk");
 const claimInUse = refuse(
@@ -69,7 +70,7 @@ function singleClaims({ pod, snapshot }: Cycle): Pick<Restrictions, "single" | "
 }
 
 function uses(other: PodInfo, { namespace }: PodInfo, single: ReadonlySet<string>): boolean {
-  return other.namespace === namespace && claimNames(other.pod).some((name) => single.has(name));
+  return other.namespace === namespace && claimNamesOf(other.pod).some((name) => single.has(name));
 }
 
 function move(cycle: Cycle, other: PodInfo, sign: 1 | -1): void {

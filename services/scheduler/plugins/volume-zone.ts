@@ -1,5 +1,6 @@
+import { claimNamesOf } from "../../kinds/facts.ts";
 import { type Plugin, refuseForGood, StateKey } from "../framework/mod.ts";
-import { claimEvents, claimNames, volumesOf } from "./pod-claims.ts";
+import { claimEvents, volumesOf } from "./pod-claims.ts";
 
 const otherZone = refuseForGood("node(s) had no available volume zone");
 const zoneLabels = [
@@ -24,7 +25,7 @@ export const volumeZone: Plugin = {
   events: claimEvents,
   preFilter(cycle) {
     const { pod } = cycle.pod;
-    if (claimNames(pod).length === 0) return { skip: true };
+    if (claimNamesOf(pod).length === 0) return { skip: true };
     const found = volumesOf(pod, cycle.snapshot.volumes).flatMap(({ metadata }) =>
       zoneLabels.flatMap((label) => {
         const text = metadata?.labels?.[label];

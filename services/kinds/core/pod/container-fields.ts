@@ -67,8 +67,10 @@ export const containerFields: SupportTable = {
   "trireme.core.v1.Volume": {
     ...behaves(
       kubelet,
-      "name hostPath emptyDir secret configMap downwardAPI projected persistentVolumeClaim csi",
+      "name hostPath emptyDir secret configMap downwardAPI projected persistentVolumeClaim csi " +
+        "image",
     ),
+    ...behaves("the ephemeral volume controller and the kubelet", "ephemeral"),
     ...warned(
       "gcePersistentDisk awsElasticBlockStore gitRepo nfs iscsi glusterfs",
       notAVolume,
@@ -80,9 +82,18 @@ export const containerFields: SupportTable = {
       notAVolume,
       () => false,
     ),
-    ...warned("portworxVolume scaleIO storageos ephemeral image", notAVolume, () => false),
+    ...warned("portworxVolume scaleIO storageos", notAVolume, () => false),
   },
   "trireme.core.v1.PersistentVolumeClaimVolumeSource": behaves(kubelet, "claimName readOnly"),
+  "trireme.core.v1.EphemeralVolumeSource": behaves(
+    "the ephemeral volume controller",
+    "volumeClaimTemplate",
+  ),
+  "trireme.core.v1.PersistentVolumeClaimTemplate": behaves(
+    "the ephemeral volume controller",
+    "metadata spec",
+  ),
+  "trireme.core.v1.ImageVolumeSource": behaves(kubelet, "reference pullPolicy"),
   "trireme.core.v1.CSIVolumeSource": behaves(
     kubelet,
     "driver readOnly fsType volumeAttributes nodePublishSecretRef",

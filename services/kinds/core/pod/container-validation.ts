@@ -8,7 +8,7 @@ import {
   checkLabelName,
   checkPortName,
 } from "../../machinery/names.ts";
-import { oneOf, relativePath } from "./field-checks.ts";
+import { imagePullPolicies, oneOf, relativePath } from "./field-checks.ts";
 import { type HookScope, validateHooks } from "./hook-validation.ts";
 import { protocols, validatePort } from "./port-validation.ts";
 import {
@@ -52,11 +52,7 @@ export function validateContainer(
     causes.push(invalid(`${path}.image`, image, "must not have leading or trailing whitespace"));
   }
   causes.push(
-    ...oneOf(
-      container.imagePullPolicy,
-      ["Always", "IfNotPresent", "Never"],
-      `${path}.imagePullPolicy`,
-    ),
+    ...oneOf(container.imagePullPolicy, imagePullPolicies, `${path}.imagePullPolicy`),
     ...oneOf(
       container.terminationMessagePolicy,
       ["File", "FallbackToLogsOnError"],

@@ -9,7 +9,8 @@ import type {
   ResourceRequirements,
   Volume,
 } from "../../../../proto/gen/core.ts";
-import { canonicalQuantity } from "../../machinery/quantity.ts";
+import { canonicalise, canonicalQuantity } from "../../machinery/quantity.ts";
+import { setClaimSpecDefaults } from "../claim-spec.ts";
 
 const fileMode = 0o644;
 
@@ -91,12 +92,6 @@ function setRequestDefaults(resources: ResourceRequirements): void {
   }
 }
 
-/** Rewrites quantities in their canonical form, as upstream's decoder does. */
-export function canonicalise(amounts: Record<string, string> | undefined): void {
-  if (amounts === undefined) return;
-  for (const [name, amount] of Object.entries(amounts)) amounts[name] = canonicalQuantity(amount);
-}
-
 function setProbeDefaults(probe: Probe | undefined): void {
   if (probe === undefined) return;
   probe.timeoutSeconds ||= 1;
@@ -134,6 +129,11 @@ function setVolumeDefaults(volume: Volume): void {
   if (volume.downwardAPI !== undefined) {
     volume.downwardAPI.defaultMode ??= fileMode;
     for (const item of volume.downwardAPI.items ?? []) setFieldRefDefaults(item.fieldRef);
+  }
+  const claim = volume.ephemeral?.volumeClaimTemplate?.spec;
+  if (claim !== undefined) setClaimSpecDefaults(claim);
+  if (volume.image !== undefined) {
+    volume.image.pullPolicy ??= pullPolicyOf(volume.image.reference ?? "");
   }
   if (volume.projected === undefined) return;
   volume.projected.defaultMode ??= fileMode;

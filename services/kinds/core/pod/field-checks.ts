@@ -2,6 +2,8 @@
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import { invalid, notSupported } from "../../machinery/causes.ts";
 
+export const imagePullPolicies = ["Always", "IfNotPresent", "Never"];
+
 /** Absent is allowed. */
 export function oneOf(
   value: string | undefined,

@@ -46,8 +46,7 @@ export const pod = defineKind({
     stored === undefined
       ? [...nameWarnings(document, "the Pod's hostname"), ...podWarnings(document as Pod)]
       : [],
-  validate: (document, stored) =>
-    validatePod((document as Pod).spec ?? {}, (stored as Pod | undefined)?.spec),
+  validate: (document, stored) => validatePod(document as Pod, (stored as Pod | undefined)?.spec),
   validateUpdate: (next, stored) =>
     validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
   deletionGraceSeconds(document, requested) {

@@ -1,10 +1,11 @@
 /** The objects that a pod names: what its node must be able to read. */
 import type { Container, Pod } from "../../../../proto/gen/core.ts";
+import { claimNameOf } from "./claims.ts";
 
 export interface PodReferences {
   readonly secrets: ReadonlySet<string>;
   readonly configMaps: ReadonlySet<string>;
-  /** PersistentVolumeClaims; that of an ephemeral volume is named after pod and volume. */
+  /** PersistentVolumeClaims, those of ephemeral volumes too. */
   readonly claims: ReadonlySet<string>;
   readonly serviceAccount: string;
 }
@@ -22,8 +23,7 @@ export function referencesOf(pod: Pod): PodReferences {
   for (const volume of spec.volumes ?? []) {
     note(secrets, volume.secret?.secretName);
     note(configMaps, volume.configMap?.name);
-    note(claims, volume.persistentVolumeClaim?.claimName);
-    if (volume.ephemeral) note(claims, `${pod.metadata?.name}-${volume.name}`);
+    note(claims, claimNameOf(pod, volume));
     for (const source of volume.projected?.sources ?? []) {
       note(secrets, source.secret?.name);
       note(configMaps, source.configMap?.name);

@@ -4,6 +4,7 @@ import type {
   Container,
   NodeSelector,
   NodeSelectorTerm,
+  Pod,
   PodResourceClaim,
   PodSpec,
   Toleration,
@@ -32,10 +33,12 @@ import { validateVolumes } from "./volume-validation.ts";
 export const restartPolicies = ["Always", "OnFailure", "Never"];
 export const taintEffects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-/** A pod's own spec: beyond that of a template, what only a real pod must keep. */
-/** `stored`: the spec before an update. */
-export function validatePod(spec: PodSpec, stored?: PodSpec): FieldCause[] {
-  const causes = validatePodSpec(spec, "spec");
+/**
+ * A pod's own spec: beyond that of a template, what only a real pod must keep. `stored`: the spec
+ * before an update.
+ */
+export function validatePod({ metadata, spec = {} }: Pod, stored?: PodSpec): FieldCause[] {
+  const causes = validatePodSpec(spec, "spec", metadata?.name);
   if (stored === undefined && (spec.ephemeralContainers ?? []).length > 0) {
     causes.push(forbidden("spec.ephemeralContainers", "cannot be set on create"));
   }
@@ -46,10 +49,10 @@ export function validatePod(spec: PodSpec, stored?: PodSpec): FieldCause[] {
   return causes;
 }
 
-/** `path`: of the spec, in a pod or a template. */
-export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
+/** `path`: of the spec, in a pod or a template. `podName`: absent in a template. */
+export function validatePodSpec(spec: PodSpec, path: string, podName?: string): FieldCause[] {
   const causes = [
-    ...validateVolumes(spec.volumes ?? [], `${path}.volumes`),
+    ...validateVolumes(spec.volumes ?? [], `${path}.volumes`, podName),
     ...validateContainers(spec, path),
     ...requiredOneOf(spec.restartPolicy, restartPolicies, `${path}.restartPolicy`),
     ...requiredOneOf(

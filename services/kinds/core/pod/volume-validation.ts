@@ -1,12 +1,20 @@
 /** Volumes of a pod (upstream `validation.ValidateVolumes`). */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
-import type { HostPathVolumeSource, KeyToPath, Volume } from "../../../../proto/gen/core.ts";
+import type {
+  HostPathVolumeSource,
+  KeyToPath,
+  PersistentVolumeClaimTemplate,
+  Volume,
+} from "../../../../proto/gen/core.ts";
 import { duplicate, forbidden, invalid, required } from "../../machinery/causes.ts";
 import { isObject } from "../../machinery/json.ts";
-import { checkLabelName } from "../../machinery/names.ts";
+import { validateAnnotations, validateLabels } from "../../machinery/metadata.ts";
+import { checkLabelName, checkSubdomain } from "../../machinery/names.ts";
 import { parseQuantity, quantityMessage } from "../../machinery/quantity.ts";
 import { checkRequired, fieldSchema } from "../../machinery/schema.ts";
-import { oneOf, relativePath } from "./field-checks.ts";
+import { validateClaimSpec } from "../claim-spec.ts";
+import { claimNameOf } from "./claims.ts";
+import { imagePullPolicies, oneOf, relativePath } from "./field-checks.ts";
 import { validateFileSources } from "./reference-validation.ts";
 
 const hostPathTypes = [
@@ -20,8 +28,16 @@ const hostPathTypes = [
   "Socket",
 ];
 
-export function validateVolumes(volumes: readonly Volume[], path: string): FieldCause[] {
+/** `podName`: of the pod that has the volumes, if it has a name already. */
+export function validateVolumes(
+  volumes: readonly Volume[],
+  path: string,
+  podName = "",
+): FieldCause[] {
   const causes: FieldCause[] = [];
+  const pod = { metadata: { name: podName } };
+  const own = volumes.filter(({ ephemeral }) => podName !== "" && ephemeral !== undefined);
+  const made = new Set(own.map((volume) => claimNameOf(pod, volume)));
   const names = new Set<string>();
   volumes.forEach((volume, index) => {
     const at = `${path}[${index}]`;
@@ -33,6 +49,17 @@ export function validateVolumes(volumes: readonly Volume[], path: string): Field
       names.add(name);
     }
     causes.push(...validateSource(volume, at));
+    const { claimName } = volume.persistentVolumeClaim ?? {};
+    if (claimName !== undefined && made.has(claimName)) {
+      const detail = "must not reference a PVC that gets created for an ephemeral volume";
+      causes.push(invalid(`${at}.persistentVolumeClaim.claimName`, claimName, detail));
+    }
+    if (!own.includes(volume) || name === "") return;
+    const claim = claimNameOf(pod, volume) ?? "";
+    for (const problem of checkSubdomain(claim)) {
+      const detail = `PVC name ${JSON.stringify(claim)}: ${problem}`;
+      causes.push(invalid(`${at}.name`, name, detail));
+    }
   });
   return causes;
 }
@@ -70,6 +97,15 @@ function validateSource(whole: Volume, path: string): FieldCause[] {
   if (volume.hostPath !== undefined) {
     causes.push(...validateHostPath(volume.hostPath, `${path}.hostPath`));
   }
+  const template = volume.ephemeral?.volumeClaimTemplate;
+  if (volume.ephemeral !== undefined) {
+    const at = `${path}.ephemeral.volumeClaimTemplate`;
+    causes.push(...(template === undefined ? [required(at)] : validateTemplate(template, at)));
+  }
+  if (volume.image !== undefined) {
+    if (!volume.image.reference) causes.push(required(`${path}.image.reference`));
+    causes.push(...oneOf(volume.image.pullPolicy, imagePullPolicies, `${path}.image.pullPolicy`));
+  }
   const sizeLimit = volume.emptyDir?.sizeLimit;
   if (sizeLimit !== undefined) {
     const quantity = parseQuantity(sizeLimit);
@@ -100,6 +136,24 @@ function validateSource(whole: Volume, path: string): FieldCause[] {
     causes.push(invalid(field, seconds, "may not specify a duration less than 10 minutes"));
   });
   return causes;
+}
+
+/** Only labels and annotations of the metadata reach the claim. */
+function validateTemplate(template: PersistentVolumeClaimTemplate, path: string): FieldCause[] {
+  const { labels, annotations, ...others } = template.metadata ?? {};
+  const set = Object.entries(others).filter(([, value]) => value !== undefined && value !== "");
+  const notAllowed = "cannot be set for an ephemeral volume";
+  return [
+    ...validateAnnotations(annotations, `${path}.metadata.annotations`),
+    ...validateLabels(labels, `${path}.metadata.labels`),
+    // Upstream names these fields as its code does.
+    ...set.map(([name]) => forbidden(`${path}.metadata.${capitalised(name)}`, notAllowed)),
+    ...validateClaimSpec(template.spec ?? {}, `${path}.spec`),
+  ];
+}
+
+function capitalised(name: string): string {
+  return name === "uid" ? "UID" : `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 }
 
 /** What is wrong beyond a path that is missing; also of persistent volumes. */

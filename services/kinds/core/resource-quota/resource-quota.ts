@@ -8,8 +8,8 @@ import {
 import { invalid, required } from "../../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../../machinery/define.ts";
 import { equalJson } from "../../machinery/json.ts";
+import { canonicalise } from "../../machinery/quantity.ts";
 import type { Document } from "../../machinery/resource.ts";
-import { canonicalise } from "../pod/defaults.ts";
 import {
   isQuotaResource,
   validateQuotaResourceName,

@@ -1,4 +1,5 @@
 /** From what the kubelet asks for to CRI's messages. */
+import { join } from "node:path";
 import {
   type ContainerConfig as CriContainer,
   type PodSandboxConfig as CriSandbox,
@@ -10,13 +11,16 @@ import {
   SecurityProfile_ProfileType as ProfileType,
   Protocol,
 } from "../../../../proto/gen/cri.ts";
+import { fullReference } from "../image-reference.ts";
 import type { Image } from "../images.ts";
 import type {
   ContainerConfig,
   ContainerResources,
   ContainerSecurity,
+  Mount,
   PodSandboxConfig,
   PortMapping,
+  SecurityProfile,
 } from "../types.ts";
 import {
   containerAnnotations,
@@ -93,11 +97,12 @@ export function logPathOf({ name, attempt }: ContainerConfig): string {
   return `${name}/${attempt}.log`;
 }
 
-/** `image`: as it is on this node. */
+/** `image`: as it is on this node. `seccompRoot`: the node's directory of seccomp profiles. */
 export function containerMessage(
   config: ContainerConfig,
   sandbox: PodSandboxConfig,
   image: Image,
+  seccompRoot: string,
 ): CriContainer {
   return {
     metadata: { name: config.name, attempt: config.attempt },
@@ -106,12 +111,7 @@ export function containerMessage(
     args: [...config.args],
     workingDir: config.workingDir ?? "",
     envs: Object.entries(config.env).map(([key, value]) => ({ key, value })),
-    mounts: config.mounts.map(({ hostPath, containerPath, readOnly }) => ({
-      hostPath,
-      containerPath,
-      readonly: readOnly,
-      propagation: MountPropagation.PROPAGATION_PRIVATE,
-    })),
+    mounts: config.mounts.map(mountMessage),
     labels: containerLabels(sandbox, config),
     annotations: containerAnnotations(config),
     logPath: logPathOf(config),
@@ -120,23 +120,38 @@ export function containerMessage(
     tty: config.tty ?? false,
     linux: {
       resources: resources(config),
-      securityContext: security(config.security ?? {}, sandbox, image),
+      securityContext: security(config.security ?? {}, sandbox, image, seccompRoot),
     },
   };
 }
 
+function mountMessage({ hostPath, containerPath, readOnly, image, subPath = "" }: Mount) {
+  return {
+    ...{ hostPath, containerPath, readonly: readOnly },
+    propagation: MountPropagation.PROPAGATION_PRIVATE,
+    ...(image !== undefined && {
+      image: { image: fullReference(image), userSpecifiedImage: image },
+      imageSubPath: subPath,
+    }),
+  };
+}
+
 const cpuPeriodMicros = 100_000;
+/** The kernel's bounds. */
 const cpuSharesMin = 2;
+const cpuSharesMax = 262_144;
 /** The kernel refuses a quota below a millisecond. */
 const cpuQuotaMin = 1_000;
 
 export function resources({
   cpuLimitMillis,
+  cpuRequestMillis,
   memoryLimitBytes,
   oomScore,
 }: ContainerResources): LinuxContainerResources {
   const cpu = cpuLimitMillis ?? 0;
-  const shares = Math.max(cpuSharesMin, Math.floor((cpu * 1024) / 1000));
+  const asked = Math.floor(((cpuRequestMillis ?? cpu) * 1024) / 1000);
+  const shares = Math.min(cpuSharesMax, Math.max(cpuSharesMin, asked));
   return {
     ...(cpu > 0 && {
       cpuPeriod: BigInt(cpuPeriodMicros),
@@ -154,6 +169,7 @@ function security(
   asked: ContainerSecurity,
   sandbox: PodSandboxConfig,
   image: Image,
+  seccompRoot: string,
 ): LinuxContainerSecurityContext {
   const privileged = asked.privileged ?? false;
   const number = (value: number | undefined) =>
@@ -177,7 +193,11 @@ function security(
     supplementalGroups: (asked.supplementalGroups ?? []).map(BigInt),
     noNewPrivs: asked.noNewPrivileges ?? false,
     ...(!privileged && { maskedPaths: [...maskedPaths], readonlyPaths: [...readOnlyPaths] }),
-    seccomp: unconfined,
-    apparmor: unconfined,
+    seccomp: asked.seccomp ? profile(asked.seccomp, (file) => join(seccompRoot, file)) : unconfined,
+    ...(asked.appArmor && { apparmor: profile(asked.appArmor, (name) => name) }),
   };
+}
+
+function profile({ type, name = "" }: SecurityProfile, place: (name: string) => string) {
+  return { profileType: ProfileType[type], localhostRef: type === "Localhost" ? place(name) : "" };
 }

@@ -1,7 +1,8 @@
+import { existsSync, readFileSync } from "node:fs";
 import type { RuntimeFeatures } from "../types.ts";
 
 /** What any runtime behind CRI enforces; what a node's kernel lacks, the runtime tells at a start. */
-export const criFeatures: RuntimeFeatures = {
+const common: RuntimeFeatures = {
   privateMounts: true,
   changeIdentity: true,
   restrictPrivileges: true,
@@ -22,3 +23,30 @@ export const criFeatures: RuntimeFeatures = {
   registries: true,
   kernelParameters: true,
 };
+
+/** Since when runtimes mount images, which older ones take for an empty path. */
+const imageVolumesSince: Readonly<Record<string, readonly [number, number]>> = {
+  containerd: [2, 1],
+  "cri-o": [1, 31],
+};
+
+/** `name` and `version`: as the runtime tells them. */
+export function criFeatures(name: string, version: string): RuntimeFeatures {
+  const [, major = "0", minor = "0"] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
+  const since = imageVolumesSince[name];
+  const newer = since !== undefined && Number(major) > since[0];
+  const same = Number(major) === since?.[0] && Number(minor) >= since[1];
+  return { ...common, imageVolumes: newer || same, seccomp: hasSeccomp(), appArmor: hasAppArmor() };
+}
+
+function hasSeccomp(): boolean {
+  return existsSync("/proc/sys/kernel/seccomp/actions_avail");
+}
+
+function hasAppArmor(): boolean {
+  try {
+    return readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").startsWith("Y");
+  } catch {
+    return false; // the kernel has no such module
+  }
+}

@@ -52,6 +52,8 @@ export interface CriRuntimeOptions {
   readonly endpoint: string;
   /** Directory of the containers' logs; made if it does not exist. */
   readonly logRoot: string;
+  /** Directory of the seccomp profiles that pods may name. */
+  readonly seccompRoot: string;
   /** Folder of image layouts that stand in for a registry. */
   readonly imageRoot?: string | undefined;
   readonly log: Log;
@@ -83,6 +85,7 @@ class CriRuntime implements ContainerRuntime {
   readonly #attempts = new Map<string, number>();
   #name = "cri";
   #version = "";
+  #features: RuntimeFeatures | undefined;
   #rotation: NodeJS.Timeout | undefined;
 
   constructor(options: CriRuntimeOptions) {
@@ -137,7 +140,8 @@ class CriRuntime implements ContainerRuntime {
   }
 
   features(): RuntimeFeatures {
-    return criFeatures;
+    this.#features ??= criFeatures(this.#name, this.#version);
+    return this.#features;
   }
 
   usePodRange(cidr: string): void {
@@ -223,7 +227,7 @@ class CriRuntime implements ContainerRuntime {
     await mkdir(join(path, ".."), { recursive: true });
     const request = {
       podSandboxId: known.id,
-      config: containerMessage(config, known.sandbox, image),
+      config: containerMessage(config, known.sandbox, image, this.#options.seccompRoot),
       sandboxConfig: this.#messageOf(known),
     };
     try {
@@ -256,7 +260,8 @@ class CriRuntime implements ContainerRuntime {
   async updateContainer(id: string, asked: ContainerResources): Promise<void> {
     const { cpuShares, ...others } = resources(asked);
     // What is absent stays as it is.
-    const linux = asked.cpuLimitMillis === undefined ? others : { ...others, cpuShares };
+    const shares = asked.cpuRequestMillis ?? asked.cpuLimitMillis;
+    const linux = shares === undefined ? others : { ...others, cpuShares };
     const request = { containerId: id, linux };
     await call(this.#connection.runtime, "updateContainerResources", request, acting);
   }

@@ -135,6 +135,13 @@ async function insideTree(root: string, path: string): Promise<string> {
   return `/${at.join("/")}`;
 }
 
+/** A directory or file of an image's tree. Throws ContainerConfigError where there is none. */
+export async function partOfTree(root: string, subPath: string): Promise<string> {
+  const path = join(root, await insideTree(root, subPath));
+  if ((await lstat(path).catch(() => undefined)) !== undefined) return path;
+  throw new ContainerConfigError(`subPath "${subPath}" is not in the image`);
+}
+
 function partsOf(path: string): string[] {
   return path.split("/").filter((part) => part !== "" && part !== ".");
 }

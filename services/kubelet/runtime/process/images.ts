@@ -145,6 +145,13 @@ export class ProcessImages implements ImageService {
   }
 }
 
-function imageOf(id: string, { names, sizeBytes, usedAt }: ImageRecord): Image {
-  return { id, names: [...names], sizeBytes, usedAt };
+function imageOf(id: string, { names, sizeBytes, usedAt, unpacked }: ImageRecord): Image {
+  return { id, names: [...names], sizeBytes, usedAt, user: userOf(unpacked) };
+}
+
+/** Programs of this machine run as the kubelet does. */
+function userOf(unpacked: UnpackedImage | undefined): NonNullable<Image["user"]> {
+  if (unpacked === undefined) return { id: process.getuid?.() ?? 0 };
+  const [user = ""] = (unpacked.configuration.config?.User || "0").split(":");
+  return /^\d+$/.test(user) ? { id: Number(user) } : { name: user };
 }

@@ -30,6 +30,7 @@ import type {
   ExecResult,
   ExecSession,
   LogOptions,
+  Mount,
   PodDiskUse,
   PodResourceUse,
   PodSandbox,
@@ -47,7 +48,14 @@ import { ProcessContainer } from "./container.ts";
 import { type ExecPlan, openExec, runExec } from "./exec.ts";
 import { openForward } from "./forward.ts";
 import { identityArguments } from "./identity.ts";
-import { completedByImage, enterRoot, identityInRoot, rootOf, unpackLayout } from "./image-root.ts";
+import {
+  completedByImage,
+  enterRoot,
+  identityInRoot,
+  partOfTree,
+  rootOf,
+  unpackLayout,
+} from "./image-root.ts";
 import { imageIdOf, type LayoutSource, ProcessImages } from "./images.ts";
 import { checkConfig, environmentOf, prepareLaunch, rootedEnvironment } from "./launching.ts";
 import { logLimits, readLog, rotateLog } from "./logs.ts";
@@ -109,7 +117,11 @@ class ProcessRuntime implements ContainerRuntime {
       this.#state.root,
       () => {
         const containers = [...this.#containers.values()];
-        return new Set(containers.map(({ record }) => imageIdOf(record.config.image)));
+        const used = containers.flatMap(({ record: { config } }) => [
+          config.image,
+          ...config.mounts.flatMap(({ image }) => image ?? []),
+        ]);
+        return new Set(used.map(imageIdOf));
       },
       this.#layoutSource(),
     );
@@ -144,7 +156,8 @@ class ProcessRuntime implements ContainerRuntime {
   }
 
   features(): RuntimeFeatures {
-    return featuresOf(this.#capabilities());
+    const imageVolumes = this.#options.imageRoot !== undefined && this.#capabilities().mounts;
+    return { ...featuresOf(this.#capabilities()), imageVolumes };
   }
 
   /** Ready while its state can be written: without that no start and no exit would be kept. */
@@ -221,7 +234,8 @@ class ProcessRuntime implements ContainerRuntime {
       throw new StatusError(Code.notFound, `image "${asked.image}" is not on this node`);
     }
     const unpacked = this.images.unpacked(asked.image);
-    const config = unpacked ? await completedByImage(asked, unpacked) : this.#mapped(asked);
+    const whole = unpacked ? await completedByImage(asked, unpacked) : this.#mapped(asked);
+    const config = { ...whole, mounts: await this.#withImages(whole.mounts) };
     checkConfig(config, this.#capabilities());
     const id = randomBytes(32).toString("hex");
     const record: ContainerRecord = {
@@ -348,6 +362,20 @@ class ProcessRuntime implements ContainerRuntime {
       find: (reference) => layouts.find(reference),
       unpack: (image) => unpackLayout(image, directory, this.#capabilities()),
     };
+  }
+
+  /** The trees of the images that are mounted. Throws ContainerConfigError. */
+  #withImages(mounts: readonly Mount[]): Promise<readonly Mount[]> {
+    return Promise.all(
+      mounts.map(async (mount) => {
+        const { image, subPath = "" } = mount;
+        if (image === undefined) return mount;
+        const root = this.images.unpacked(image)?.root;
+        if (root !== undefined) return { ...mount, hostPath: await partOfTree(root, subPath) };
+        const why = "the process runtime mounts images of --image-root alone";
+        throw new ContainerConfigError(`volume of image "${image}": ${why}`);
+      }),
+    );
   }
 
   /** An image that stands for a program: what the pod says replaces it, as with any image. */
