@@ -15,17 +15,20 @@ import {
   observe,
 } from "./lease-record.ts";
 import type { ElectionClock } from "./options.ts";
+import { Prospect } from "./prospect.ts";
 import type { ElectionOptions, FencingToken } from "./types.ts";
 
 export class Candidate {
   readonly #options: ElectionOptions;
   readonly #clock: ElectionClock;
+  readonly #prospect: Prospect;
   #observed: Observed | undefined;
   #announced = "";
 
   constructor(options: ElectionOptions, clock: ElectionClock) {
     this.#options = options;
     this.#clock = clock;
+    this.#prospect = new Prospect(options, clock);
   }
 
   get holder(): string {
@@ -34,6 +37,7 @@ export class Candidate {
 
   note(lease: Lease): void {
     this.#observed = observe(this.#observed, lease, this.#clock.monotonicMillis());
+    this.#prospect.seen(this.#observed);
     const { identity, observed } = this.#options;
     if (this.holder === this.#announced) return;
     this.#announced = this.holder;
@@ -47,9 +51,20 @@ export class Candidate {
     return millisUntilFree(this.#observed, leaseMillis, this.#clock.monotonicMillis());
   }
 
+  /** Ends its timer. */
+  close(): void {
+    this.#prospect.close();
+  }
+
   /** Takes the Lease when it is free; undefined: another candidate holds it, or was quicker. */
   async take(): Promise<FencingToken | undefined> {
     const { client, identity, name, namespace } = this.#options;
+    const seen = this.#observed?.lease;
+    if (seen && holderOf(seen) !== identity && this.millisUntilFree() <= 0) {
+      // Free as last seen: what has changed unseen is a conflict, and is then read.
+      const token = this.#taken(await this.#contended(client.update(this.#claimed(seen))));
+      if (token) return token;
+    }
     const stored = await client.get(namespace, name);
     if (!stored) {
       const lease = { ...identityOf(this.#options), spec: this.#spec(undefined) };
@@ -64,9 +79,7 @@ export class Candidate {
       if (current) this.note(current);
     } else if (this.millisUntilFree() > 0) return undefined;
     if (!current) return undefined;
-    return this.#taken(
-      await this.#contended(client.update({ ...current, spec: this.#spec(current.spec) })),
-    );
+    return this.#taken(await this.#contended(client.update(this.#claimed(current))));
   }
 
   /** False: another candidate holds the Lease. Throws when the answer is not known. */
@@ -114,6 +127,10 @@ export class Candidate {
     };
   }
 
+  #claimed(lease: Lease): Lease {
+    return { ...lease, spec: this.#spec(lease.spec) };
+  }
+
   #renewed(lease: Lease): Lease {
     return { ...lease, spec: { ...lease.spec, renewTime: microTime(this.#clock.wallMillis()) } };
   }
@@ -132,17 +149,20 @@ export class Candidate {
     };
   }
 
-  /** Undefined when another candidate's write came first. */
+  /** Undefined when another write came first. */
   async #contended(write: Promise<Lease>): Promise<Lease | undefined> {
     try {
       return await write;
     } catch (thrown) {
       const error = StatusError.from(thrown);
-      if (error.code === Code.aborted || error.code === Code.alreadyExists) return undefined;
+      if (lostRace.has(error.code)) return undefined;
       throw error;
     }
   }
 }
+
+/** Changed, made and deleted meanwhile. */
+const lostRace: ReadonlySet<Code> = new Set([Code.aborted, Code.alreadyExists, Code.notFound]);
 
 function identityOf({ name, namespace }: ElectionOptions): Lease {
   return {

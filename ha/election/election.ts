@@ -53,13 +53,17 @@ export async function runElection(
       if (signal.aborted) return;
       const wait = retryMillis * (1 + (retryJitterFactor - 1) * random());
       const free = candidate.millisUntilFree();
-      await wake.after(free > 0 ? Math.min(wait, free) : wait);
+      await wake.after(free > 0 ? Math.min(wait, free) : wait / failedRetriesPerPeriod);
     }
   } finally {
+    candidate.close();
     hints.abort();
     signal.removeEventListener("abort", stop);
   }
 }
+
+/** What has failed is tried again sooner than the period says. */
+const failedRetriesPerPeriod = 4;
 
 async function lead(
   options: RunElectionOptions,
@@ -91,6 +95,7 @@ async function lead(
   let renewed = clock.monotonicMillis();
   let cancelDeadline = clock.after(renewDeadlineMillis, missed);
 
+  let pause = retryMillis;
   let outcome: { readonly error?: unknown } | undefined;
   const work = (async () => options.lead(token, leading.signal))().then(
     () => {
@@ -104,7 +109,8 @@ async function lead(
     },
   );
   while (!lost && !outcome) {
-    await wake.after(retryMillis);
+    await wake.after(pause);
+    pause = retryMillis;
     if (lost || outcome) break;
     const asked = clock.monotonicMillis();
     try {
@@ -120,6 +126,7 @@ async function lead(
       const untilDeadline = renewed + renewDeadlineMillis - clock.monotonicMillis();
       cancelDeadline = clock.after(Math.max(0, untilDeadline), missed);
     } catch (thrown) {
+      pause = retryMillis / failedRetriesPerPeriod;
       log.warn("could not renew the Lease", { error: StatusError.from(thrown).message });
     }
   }

@@ -21,7 +21,7 @@ export type ElectionClock = Pick<Clock, "monotonicMillis" | "wallMillis" | "afte
  * `NewLeaderElector`).
  */
 export function validateElectionOptions(
-  options: Omit<ElectionOptions, "client" | "log" | "lead" | "observed">,
+  options: Omit<ElectionOptions, "client" | "log" | "lead" | "observed" | "prospect">,
 ): void {
   const { leaseMillis, renewDeadlineMillis, retryMillis, identity, name, namespace } = options;
   const refuse = (message: string) => {

@@ -45,4 +45,10 @@ export interface ElectionOptions {
   readonly lead: (token: FencingToken, signal: AbortSignal) => Promise<void>;
   /** Called when the candidate sees that another one leads. */
   readonly observed?: (holder: string) => void;
+  /**
+   * Called with true when leadership is near: before `lead`, when the Lease is free, or when its
+   * holder is late to renew it. Called with false when another one holds it after all. False at
+   * first; a leader is told true.
+   */
+  readonly prospect?: (near: boolean) => void;
 }

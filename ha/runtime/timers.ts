@@ -92,7 +92,7 @@ export const timers = {
   },
   clientCall: { millis: 30_000, of: clients, what: "a component gives up a call to the API" },
   leaderLease: {
-    millis: 5_000,
+    millis: 4_500,
     of: elected,
     flag: "leader-elect-lease-duration",
     what: "standbys wait after a leader's last renewal",
@@ -261,10 +261,10 @@ export const relations: readonly Relation[] = [
     holds: (t) => retryJitterFactor * t.leaderRetry < t.leaderRenew,
   },
   {
-    names: ["electionMax", "leaderRenew"],
-    text: "2 × electionMax < leaderRenew",
+    names: ["leaderRetry", "electionMax", "leaderRenew"],
+    text: "leaderRetry + 2 × electionMax ≤ leaderRenew",
     otherwise: "an election of the store ends leaderships of the components",
-    holds: (t) => 2 * t.electionMax < t.leaderRenew,
+    holds: (t) => t.leaderRetry + 2 * t.electionMax <= t.leaderRenew,
   },
   {
     names: ["nodeHeartbeat", "nodeGrace"],

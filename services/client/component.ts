@@ -28,8 +28,9 @@ export const clientFlags = {
 } as const;
 
 /**
- * A killed leader is replaced within five seconds, and a leader outlives an election of the store,
- * which takes two at most. One renewal in two seconds keeps two leaders of an idle cluster at one
+ * A killed leader is replaced within five seconds: its Lease runs out, and half a second is left for
+ * the standby to take it. A leader outlives an election of the store, which takes two seconds at most
+ * after a renewal was due. One renewal in two seconds keeps two leaders of an idle cluster at one
  * write a second together.
  */
 export const electionFlags = {

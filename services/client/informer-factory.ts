@@ -85,12 +85,18 @@ export class InformerFactory {
     this.#informers.delete(key);
   }
 
-  /** Starts what has been asked for, and what is asked for later. */
+  /**
+   * Starts what has been asked for, and what is asked for later. Once the signal of an earlier start
+   * has aborted, the caches may be started again: they list anew.
+   */
   start(signal: AbortSignal): void {
     this.#signal = signal;
-    for (const [key, informer] of this.#informers) {
-      if (!this.#runs.has(key)) this.#run(key, informer, signal);
-    }
+    for (const [key, informer] of this.#informers) this.#run(key, informer, signal);
+  }
+
+  /** Whether it has been started, and not ended since. */
+  get started(): boolean {
+    return this.#signal?.aborted === false;
   }
 
   /** Resolves when the typed caches have synced; a user of a dynamic one asks that one. */
@@ -116,7 +122,11 @@ export class InformerFactory {
 
   #run(key: string, informer: CachedInformer<ApiObject>, signal: AbortSignal): void {
     const end = this.#ends.get(key);
-    const run = informer.run(end ? AbortSignal.any([signal, end.signal]) : signal);
+    const before = this.#runs.get(key);
+    const run = (async () => {
+      await before;
+      await informer.run(end ? AbortSignal.any([signal, end.signal]) : signal);
+    })();
     this.#runs.set(key, run);
     if (!end) return;
     const ended = () => {

@@ -63,7 +63,12 @@ export class CachedInformer<T extends ApiObject> implements Informer<T> {
     this.#store.addIndex(name, values);
   }
 
+  /** May be run again once it has ended; until it has listed anew, the cache is not synced. */
   run(signal: AbortSignal): Promise<void> {
+    const stale = () => {
+      this.#synced = false;
+    };
+    signal.addEventListener("abort", stale, { once: true });
     return this.#reflector.run(signal);
   }
 

@@ -51,9 +51,13 @@ export class Reflector<T extends ApiObject> {
     this.#options = options;
   }
 
-  /** Runs until the signal aborts. Never rejects: every failure is retried. */
+  /**
+   * Lists, and runs until the signal aborts. Never rejects: every failure is retried. May be run
+   * again once it has ended.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
+    this.#revision = undefined;
     while (!signal.aborted) {
       try {
         if (this.#revision === undefined) this.#revision = await this.#list(signal);
@@ -89,6 +93,7 @@ export class Reflector<T extends ApiObject> {
       next = page.continue;
       revision = page.resourceVersion;
     } while (next !== undefined);
+    signal.throwIfAborted();
     sink.replace(items);
     return revision;
   }

@@ -20,7 +20,7 @@ import { runElected } from "./elected.ts";
 import { InformerFactory } from "./informer-factory.ts";
 import { watchEventLoop } from "./watchdog.ts";
 
-/** What a program is made on. Caches are kept warm while another process leads. */
+/** What a program is made on. Its caches are filled when leadership is near ({@link runElected}). */
 export interface ElectedContext {
   readonly client: TriremeClient;
   readonly informers: InformerFactory;
@@ -53,7 +53,7 @@ export interface ElectedProgramOptions {
   readonly log: Log;
   /** Makes spans of the calls to the API; absent: there are none. */
   readonly tracer?: Tracer | undefined;
-  /** Makes the work and asks for its informers; they start right after. */
+  /** Makes the work and asks for its informers; they start after it. */
   readonly make: (context: ElectedContext) => ElectedWork;
 }
 
@@ -84,10 +84,23 @@ function leadershipGauge(): ReturnType<typeof processMetrics.gauge> {
   return leadership;
 }
 
+async function leadAlone(
+  informers: InformerFactory,
+  signal: AbortSignal,
+  lead: () => Promise<void>,
+): Promise<void> {
+  informers.start(signal);
+  try {
+    await lead();
+  } finally {
+    await informers.ended();
+  }
+}
+
 /**
- * Connects, starts the caches, campaigns, and works while it leads. `stop` goes the other way: the
- * work ends and the Lease is released, what it still wants to write is written, the caches end, the
- * connection closes. Rejects when flags are wrong.
+ * Connects, campaigns, and works while it leads. `stop` goes the other way: the work ends and the
+ * Lease is released, the caches end, what it still wants to write is written, the connection closes.
+ * Rejects when flags are wrong.
  */
 export async function runElectedProgram(options: ElectedProgramOptions): Promise<Running> {
   const { values, identity, log, make, tracer } = options;
@@ -103,13 +116,13 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
   const leads = leadershipGauge().labels(values["leader-elect-resource-name"]);
   const clock = productionClock;
   const stopping = new AbortController();
-  const informing = new AbortController();
   const informers = new InformerFactory({ client, log, clock });
   const work = make({ client, informers, clock, log });
-  informers.start(informing.signal);
+  const ready = () =>
+    informers.started && !informers.synced ? "the caches are not filled" : undefined;
   const metrics = await serveMetrics({
     address: values["metrics-bind-address"],
-    ready: { "informer-sync": () => (informers.synced ? undefined : "the caches are not filled") },
+    ready: { "informer-sync": ready },
   });
   const lead = async (fence: FencingToken | undefined, signal: AbortSignal) => {
     leads.set(1);
@@ -124,6 +137,7 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
         {
           ...election,
           leases: client.leases,
+          informers,
           log,
           lead: (fence, signal) => {
             const limit = election.renewDeadlineMillis;
@@ -136,7 +150,7 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
         stopping.signal,
         clock,
       )
-    : lead(undefined, stopping.signal);
+    : leadAlone(informers, stopping.signal, () => lead(undefined, stopping.signal));
   running.catch((error: unknown) => {
     if (stopping.signal.aborted) return;
     queueMicrotask(() => {
@@ -148,8 +162,6 @@ export async function runElectedProgram(options: ElectedProgramOptions): Promise
       stopping.abort();
       await Promise.allSettled([running]);
       await withinMillis(work.flush(), flushMillisMax);
-      informing.abort();
-      await informers.ended();
       work.close?.();
       await metrics?.close();
       client.close();

@@ -19,7 +19,7 @@ export interface ManagerOptions {
   readonly log: Log;
 }
 
-/** Runs the controllers under one leadership. Caches are kept warm while another leads. */
+/** Runs the controllers under one leadership. */
 export class ControllerManager {
   readonly #options: ManagerOptions;
   readonly #recorders = new Map<string, EventRecorder>();

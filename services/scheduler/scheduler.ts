@@ -52,8 +52,8 @@ const turnMillisMax = 10;
 const timedOutMax = 10_000;
 
 /**
- * Keeps its view of the cluster from the start, so that a standby that is elected schedules at
- * once; places pods only within {@link Scheduler.lead}.
+ * Keeps its view of the cluster for as long as its informers run, so that one that is elected
+ * schedules as soon as they have synced; places pods only within {@link Scheduler.lead}.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;

@@ -54,7 +54,7 @@ describe("the timer budget", () => {
       ["3 × nodeHeartbeat ≤ nodeGrace (nodeHeartbeat 5s, nodeGrace 14s)"],
     );
     assert.match(text, /^trireme_timer_seconds\{timer="nodeGrace"\} 14$/m);
-    assert.match(text, /^trireme_timer_seconds\{timer="leaderLease"\} 5$/m);
+    assert.match(text, /^trireme_timer_seconds\{timer="leaderLease"\} 4\.5$/m);
     assert.doesNotMatch(text, /suspect/, "those are the balancer's");
   });
 

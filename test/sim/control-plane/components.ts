@@ -81,7 +81,6 @@ export function startComponent(
   const informers = new InformerFactory({ client, log, clock });
   const work = component.make({ client, informers, clock, log }, random);
   const stop = new AbortController();
-  informers.start(stop.signal);
   const started: Started = { process, component, informers, leading: false };
   const limitMillis = election.renewDeadlineMillis;
   const running = runElected(
@@ -91,6 +90,7 @@ export function startComponent(
       name: component.user.replace("system:", ""),
       identity: process.name,
       leases: client.leases,
+      informers,
       log,
       random,
       async lead(fence, signal) {
