@@ -30,11 +30,14 @@ const alone = (file: string) => /^test\/(e2e|foreign)\//.test(file);
 const filesTogether = 8;
 const totals = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 };
 let failed = false;
+/** What failed, once more at the end: the rest is long. */
+const failures: string[] = [];
 
 const ordinary = together(files.filter((file) => !alone(file)));
 // Tests wait more than they work, so there is one process more than there are processors.
 await Promise.all(Array.from({ length: availableParallelism() + 1 }, runOrdinary));
 for (const file of files.filter(alone)) await run([file]);
+for (const text of failures) console.log(`\n${text}`);
 console.log(
   Object.entries(totals)
     .map(([name, count]) => `${name} ${count}`)
@@ -75,5 +78,8 @@ async function run(group: readonly string[]): Promise<void> {
       totals[name as keyof typeof totals] += Number(count);
     }
   }
-  if (code !== 0) failed = true;
+  if (code === 0) return;
+  failed = true;
+  const details = output.indexOf("✖ failing tests:");
+  failures.push(`${group.join(" ")}\n${output.slice(Math.max(details, 0)).trimEnd()}`);
 }

@@ -10,10 +10,12 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const node = join(root, "node_modules/node/bin/node");
 if (existsSync(node)) {
   // Only a head start: what fails here fails again, with its reason, when it is needed.
-  spawnSync(node, [join(root, "services/cli/warm.ts")], {
-    stdio: "ignore",
-    env: { ...process.env, NODE_COMPILE_CACHE: join(root, "node_modules/.cache/trireme") },
-  });
+  for (const program of ["services/cli/warm.ts", "services/cli/bundle/make.ts"]) {
+    spawnSync(node, [join(root, program)], {
+      stdio: "ignore",
+      env: { ...process.env, NODE_COMPILE_CACHE: join(root, "node_modules/.cache/trireme") },
+    });
+  }
 }
 const lock = join(root, "package-lock.json");
 if (existsSync(lock)) {

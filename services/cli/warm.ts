@@ -1,6 +1,6 @@
 /**
- * Loads every program once, so that Node's compile cache holds them all: run at installation, it
- * saves each later start the compiling.
+ * Loads every program once, from the sources or as part of the bundle, so that Node's compile cache
+ * holds them all: run at installation, it saves each later start the compiling.
  */
 import { flushCompileCache } from "node:module";
 import { programNames, runComponent } from "./programs.ts";

@@ -18,6 +18,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { bundleVariable, withoutBundle } from "../../services/cli/bundle/place.ts";
 import { TestCluster } from "../e2e/cluster.ts";
 import { freeBasePort } from "../ports.ts";
 import { type ApiFace, grpcFace, restFace } from "./api/faces.ts";
@@ -66,10 +67,12 @@ async function runProfiled(
 ): Promise<void> {
   const cluster = new TestCluster(await freeBasePort());
   const directory = await mkdtemp(join(tmpdir(), "trireme-profile-"));
-  const options = process.env["NODE_OPTIONS"];
+  const names = ["NODE_OPTIONS", bundleVariable];
+  const before = names.map((name) => [name, process.env[name]] as const);
+  const options = `${process.env["NODE_OPTIONS"] ?? ""} --cpu-prof --cpu-prof-dir=${directory}`;
   try {
-    // The processes write what was sampled when they end.
-    process.env["NODE_OPTIONS"] = `${options ?? ""} --cpu-prof --cpu-prof-dir=${directory}`;
+    // The processes write what was sampled, by the names of their sources, when they end.
+    Object.assign(process.env, { NODE_OPTIONS: options, [bundleVariable]: withoutBundle });
     await cluster.up(["--nodes", "0"]);
     const servers = [...cluster.endpoints.masters, ...cluster.endpoints.balancers];
     const pids = servers.map(({ pid }) => pid).filter((pid) => pid !== undefined);
@@ -78,8 +81,10 @@ async function runProfiled(
     await cluster.close();
     tellStages(windows, readProfiles(directory, pids));
   } finally {
-    if (options === undefined) delete process.env["NODE_OPTIONS"];
-    else process.env["NODE_OPTIONS"] = options;
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
     await cluster.close();
     await rm(directory, { recursive: true });
   }

@@ -127,6 +127,12 @@ describe("REST through a balancer", { concurrency: 1 }, () => {
         const now = leader();
         return now !== undefined && now.name !== killed.name;
       });
+      // Two of three at once would be the majority, without which nothing is answered.
+      await until("the killed one is back", async () => {
+        const { masters, serving } = cluster.endpoints;
+        const back = masters.find(({ name }) => name === killed.name)?.pid;
+        return back !== undefined && back !== killed.pid && serving.masters === masters.length;
+      });
     }
     const enough = written.length + 100;
     await until("writes are acknowledged", async () => written.length > enough);

@@ -7,6 +7,7 @@ import { createLog } from "../../../ha/runtime/production/log.ts";
 import { tracingOf } from "../../../ha/runtime/production/otlp.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import { parseImageMap } from "../../kubelet/runtime/image-map.ts";
+import { bundleVariable, withoutBundle } from "../bundle/place.ts";
 import { type Endpoints, isOurs, type Lock, readJson } from "../endpoints.ts";
 import {
   type ClusterShape,
@@ -62,6 +63,7 @@ export async function up(flags: UpFlags): Promise<void> {
   await endLeftovers(paths.endpoints);
   await assertPortsFree(shape, flags.bridge);
   rmSync(paths.endpoints, { force: true });
+  await chooseBundle();
   if (flags.detach) return await detach(shape, flags, paths);
   const { supervise } = await import("../supervise.ts");
   await supervise(shape, {
@@ -70,6 +72,19 @@ export async function up(flags: UpFlags): Promise<void> {
     bridge: flags.bridge,
     traceArgs: traceArgs(flags),
   });
+}
+
+/** All processes of the cluster run the bundle of the present sources, or those themselves. */
+async function chooseBundle(): Promise<void> {
+  if (process.env[bundleVariable] !== undefined) return;
+  try {
+    const { makeBundle } = await import("../bundle/make.ts");
+    process.env[bundleVariable] = await makeBundle();
+  } catch (error) {
+    process.env[bundleVariable] = withoutBundle;
+    const why = `no bundle of the programs can be made: ${(error as Error).message}`;
+    process.stderr.write(`trireme: ${why}; they start from their sources, which takes longer\n`);
+  }
 }
 
 /** Flags win; otherwise a cluster keeps the shape it was first started with. */
