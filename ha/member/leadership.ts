@@ -21,6 +21,8 @@ export interface LeadershipHost {
   readonly limits: MemberLimits;
   readonly raft: Raft;
   isLinked(id: MemberId): boolean;
+  /** The linked peers, the one linked longest first. */
+  linked(): readonly MemberId[];
   running(): boolean;
   /** Why the member serves no callers; undefined while it does serve them. */
   failure(): StatusError | undefined;
@@ -100,15 +102,28 @@ export class Leadership {
   /** Asks the best peer to take over, if this member leads; resolves when it has. */
   async handOver(millisMax: number): Promise<void> {
     const { raft, id } = this.#host;
-    const { role, progress } = raft.status();
-    if (role !== Role.leader || !this.#host.running()) return;
-    const successors = progress.filter((peer) => !peer.learner && this.#host.isLinked(peer.id));
-    const best = successors.sort((a, b) => b.match - a.match)[0];
-    if (!best) return;
-    raft.transferLeadership(best.id);
+    if (raft.status().role !== Role.leader || !this.#host.running()) return;
+    const successor = this.#successor();
+    if (successor === undefined) return;
+    raft.transferLeadership(successor);
     this.#host.wake();
     // If this member closed its links before its peers knew the new leader, they would elect again.
     await this.#untilChanged(() => this.leaderKnown && this.#status.leader !== id, millisMax);
+  }
+
+  /**
+   * Of the voters that lack few entries, the one linked longest: a member that has just started is
+   * still cold, and not all callers have found it. Without such a voter, the one that lacks least.
+   */
+  #successor(): MemberId | undefined {
+    const { raft, limits } = this.#host;
+    const { progress, lastIndex } = raft.status();
+    const voters = this.#host.linked().flatMap((id) => {
+      const peer = progress.find((each) => each.id === id && !each.learner);
+      return peer === undefined ? [] : [peer];
+    });
+    const near = voters.find(({ match }) => lastIndex - match <= limits.successorLagEntries);
+    return (near ?? voters.toSorted((a, b) => b.match - a.match)[0])?.id;
   }
 
   /**

@@ -76,6 +76,8 @@ export const limits = {
   learnersMax: 1,
   /** A learner that lacks no more entries than this may become a voter. */
   promotionLagEntries: 1_000,
+  /** A peer that lacks no more entries than this takes over at once from a leader that closes. */
+  successorLagEntries: 200,
   /** Removed members whose ids are remembered. */
   removedRemembered: 1_000,
   /** Changes of the membership that wait for their turn. */

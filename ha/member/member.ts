@@ -244,6 +244,7 @@ export class Member {
       limits: this.#limits,
       raft: this.#raft,
       isLinked: (id) => this.isLinked(id),
+      linked: () => this.#links.linked,
       running: () => this.#lifecycle.running,
       failure: () => this.failure,
       changed: (before, present) => this.#leadershipChanged(before, present),

@@ -96,3 +96,18 @@ test("a leader that closes hands over first: nobody waits for a timer", async ()
   await cluster.run(closing);
   await cluster.run(cluster.leader!.store!.txn(put("k", "v")));
 });
+
+test("a leader that closes hands over to the peer linked longest, not to one just started", async () => {
+  for (const restarted of [0, 1]) {
+    const cluster = await opened(`warm successor ${restarted}`);
+    const leader = cluster.leader!;
+    const followers = cluster.seats.filter((seat) => seat !== leader);
+    const fresh = followers[restarted]!;
+    cluster.crash(fresh);
+    await cluster.start(fresh);
+    await cluster.until(() => leader.member!.isLinked(fresh.peer.id), "the link to the fresh one");
+    await cluster.converged();
+    await cluster.run(leader.store!.close());
+    assert.equal((await cluster.untilLed()).peer.name, followers[1 - restarted]!.peer.name);
+  }
+});
