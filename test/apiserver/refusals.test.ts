@@ -47,6 +47,21 @@ test("a failed read may always be repeated elsewhere", async () => {
   assert.equal(trailers.get("trireme-retry"), "safe");
 });
 
+test("a read that waits for the cache ends when the master stops, and is repeated elsewhere", async () => {
+  await using w = await world();
+  const request = { namespace: "default", name: "a", resourceVersion: "1000000" };
+  const waiting = recording();
+  const read = get(w.backend, waiting.call, maps, request);
+  const closing = w.backend.cache.close();
+  const late = recording();
+  const lateRead = get(w.backend, late.call, maps, request);
+  await fails(read, "unavailable", "the apiserver is stopping");
+  await fails(lateRead, "unavailable", "the apiserver is stopping");
+  assert.equal(waiting.trailers.get("trireme-retry"), "safe");
+  assert.equal(late.trailers.get("trireme-retry"), "safe");
+  await closing;
+});
+
 test("a failed write is safe to repeat only if no leader was given it", async () => {
   const { store, texts } = await failing("txn");
   await using w = await world({ store });

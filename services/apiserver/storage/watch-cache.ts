@@ -29,6 +29,7 @@ export interface WatchCacheOptions {
 interface Waiter {
   readonly revision: number;
   readonly resolve: () => void;
+  readonly fail: (error: StatusError) => void;
 }
 
 /**
@@ -119,15 +120,23 @@ export class WatchCache {
     if (!this.#filled) throw closedError();
   }
 
-  /** Resolves when the cache has reached the revision; rejects with Timeout if it does not soon. */
+  /**
+   * Resolves when the cache has reached the revision; rejects with Timeout if it does not soon, and
+   * with Unavailable when it is closed before: another master has the revision, or soon will.
+   */
   waitFor(revision: number, millis: number = limits.cacheWaitMillis): Promise<void> {
     if (this.#filled && this.#revision >= revision) return Promise.resolve();
+    if (this.#stop.signal.aborted) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
         revision,
         resolve: () => {
           cancel();
           resolve();
+        },
+        fail: (error) => {
+          cancel();
+          reject(error);
         },
       };
       const cancel = this.#clock.after(millis, () => {
@@ -151,6 +160,7 @@ export class WatchCache {
     this.#forgetRegistry();
     for (const cache of this.#caches.values()) cache.endWatchers();
     for (const listener of this.#readyListeners.splice(0)) listener();
+    for (const waiter of this.#waiters.splice(0)) waiter.fail(closedError());
     await this.#running;
   }
 
