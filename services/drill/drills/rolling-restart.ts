@@ -1,5 +1,11 @@
 import type { Drill } from "../drill.ts";
 
+/**
+ * What a roll-out leaves a master that is ready again before the next one is restarted, as
+ * `minReadySeconds` of a Deployment does: the quorum then rests on members with warm code.
+ */
+const minReadyMillis = 3_000;
+
 export const rollingRestart: Drill = {
   name: "rolling-restart",
   summary: "one master after the other is restarted in order: no client notices",
@@ -18,6 +24,7 @@ export const rollingRestart: Drill = {
       await scene.terminate(member);
       await scene.world.revive(member);
       await scene.whole();
+      await scene.holdInFull(minReadyMillis);
     }
   },
 };
