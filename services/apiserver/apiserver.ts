@@ -206,6 +206,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
       readiness.stop();
       health.shutDown();
       stopping.abort();
+      await backend.cache.endWatches();
       await backend.cache.close();
       await Promise.all([server.drain(limits.drainMillis), rest?.drain(limits.drainMillis)]);
     })();

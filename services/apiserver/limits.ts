@@ -154,6 +154,8 @@ export const limits = {
   /** Connecting to a kubelet. */
   kubeletConnectMillis: 5_000,
   drainMillis: defaultTimers.apiserverDrain,
+  /** Between the ends of the watches of two kinds, when a master stops. */
+  watchEndPauseMillis: 10,
 } as const;
 
 assert(limits.storePage <= limits.listPageMax, "store page <= list page");

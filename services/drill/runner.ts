@@ -2,6 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { StatusError } from "../../ha/runtime/status-error.ts";
+import { calmOf } from "./calm.ts";
 import type { Drill } from "./drill.ts";
 import { type Plan, Recorder, type SeenChange } from "./evidence.ts";
 import type { Face } from "./faces/face.ts";
@@ -30,6 +31,8 @@ export interface RunOptions {
 }
 
 const steadyMillis = 3_000;
+/** What starts beside the load, and a machine with other work, get so long to become calm. */
+const calmWaitMillis = 20_000;
 const tailMillis = 1_000;
 const watchers = 3;
 /** How long the watchers and the members may take to come to the end of what was written. */
@@ -111,11 +114,25 @@ class Run {
       this.#recorder.mark({ kind: "round", t: this.#recorder.now(), round });
       if (plan.repeat > 1) tell(`round ${round} of ${plan.repeat}`);
       await pause(steadyMillis * pace, signal);
+      await this.#calm();
       if (signal.aborted) break;
       if (!(await this.#round(round))) break;
       await pause(tailMillis * pace, signal);
     }
     if (signal.aborted) this.#recorder.mark({ kind: "interrupted", t: this.#recorder.now() });
+  }
+
+  /** Waits for a steady load. Without one the fault is set all the same, and the report says so. */
+  async #calm(): Promise<void> {
+    const { plan, signal, tell, pace } = this.#options;
+    const recorder = this.#recorder;
+    const calm = () => calmOf(recorder.calls, plan.rate, recorder.now());
+    const steady = async () => signal.aborted || calm().steady;
+    await until("the load to be steady", steady, calmWaitMillis * pace).catch(() => {
+      const { gapMillis } = calm();
+      this.#scene.fact("longest gap without a fault, ms", gapMillis);
+      tell(`the load is not steady: ${gapMillis} ms without a write, and no fault yet`);
+    });
   }
 
   /** False: the drill ends here. Whatever happens, the fault is undone. */

@@ -152,6 +152,18 @@ export class WatchCache {
     return this.#stop.signal;
   }
 
+  /**
+   * Ends the watches of one kind after the other. Their clients begin them anew at other masters,
+   * which all of them at once would hold up.
+   */
+  async endWatches(): Promise<void> {
+    for (const cache of this.#caches.values()) {
+      if (cache.watchers === 0) continue;
+      cache.endWatchers();
+      await pause(this.#clock, limits.watchEndPauseMillis, this.#stop.signal);
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
