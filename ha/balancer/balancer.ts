@@ -1,4 +1,4 @@
-import { type ClientTls, parseAddress } from "../rpc/client.ts";
+import { type ClientTls, parseAddress } from "../rpc/address.ts";
 import { DeadlineWheel } from "../rpc/engine/deadline-wheel.ts";
 import { HealthRegistry, ServingStatus } from "../rpc/health.ts";
 import type { ServerTls } from "../rpc/types.ts";

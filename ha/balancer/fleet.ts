@@ -1,6 +1,6 @@
 /** The masters: which there are, which are healthy, which one leads, and which one gets the next call. */
 import type { MemberStatus } from "../../proto/gen/cluster.ts";
-import type { ClientTls } from "../rpc/client.ts";
+import type { ClientTls } from "../rpc/address.ts";
 import type { Log } from "../runtime/types.ts";
 import type { Link } from "./calls.ts";
 import { closeMaster, Departures } from "./departures.ts";

@@ -4,7 +4,7 @@
  * but one that is no member any more is left, and the others are found.
  */
 import type { MemberStatus } from "../../proto/gen/cluster.ts";
-import { parseAddress } from "../rpc/client.ts";
+import { parseAddress } from "../rpc/address.ts";
 import type { Master, MasterAddress } from "./master.ts";
 
 /** The schemes under which members tell where they serve what the balancer balances. */

@@ -1,6 +1,7 @@
 /** One `Cluster/WatchStatus` stream to one master, opened again for ever with bounded backoff. */
 import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
-import { type ClientTls, connect, serverStreamIterable } from "../rpc/client.ts";
+import type { ClientTls } from "../rpc/address.ts";
+import { connect, serverStreamIterable } from "../rpc/client.ts";
 import type { Log } from "../runtime/types.ts";
 import type { BalancerLimits } from "./limits.ts";
 

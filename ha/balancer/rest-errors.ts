@@ -1,5 +1,5 @@
 /** Errors that the balancer itself answers a REST call with. */
-import { toStatusDocument } from "../rpc/errors.ts";
+import { toStatusDocument } from "../rpc/status-details.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { BalancerLimits } from "./limits.ts";
 

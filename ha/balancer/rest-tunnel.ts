@@ -8,7 +8,7 @@
 import { type ClientRequest, type IncomingMessage, request as requestHttp1 } from "node:http";
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { type ClientTls, parseAddress } from "../rpc/client.ts";
+import { type ClientTls, parseAddress } from "../rpc/address.ts";
 import { Code } from "../runtime/status-error.ts";
 import { traceparentHeader } from "../runtime/trace.ts";
 import type { ActiveCall, CallContext } from "./call-context.ts";

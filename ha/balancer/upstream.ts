@@ -9,7 +9,7 @@ import {
   type ResetCause,
   type Stream,
 } from "../http2/mod.ts";
-import { type ClientTls, parseAddress } from "../rpc/client.ts";
+import { type ClientTls, parseAddress } from "../rpc/address.ts";
 import { rpcLimits } from "../rpc/limits.ts";
 import type { Log } from "../runtime/types.ts";
 import type { Failure, OutgoingCall, OutgoingHandlers, Route } from "./calls.ts";

@@ -11,8 +11,8 @@ import {
   TxnResponse as WireTxn,
   type TxnResponse as WireTxnResponse,
 } from "../../proto/gen/etcd.ts";
-import { cancelledError } from "../rpc/errors.ts";
 import { PiecewiseMessage } from "../rpc/mod.ts";
+import { cancelledError } from "../rpc/status-details.ts";
 import { assert } from "../runtime/assert.ts";
 import type {
   OperationResult,

@@ -16,19 +16,11 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { Code, StatusError } from "../runtime/status-error.ts";
-import { cancelledError, fromServiceError } from "./errors.ts";
+import { type ClientTls, type HostPort, invalidAddress, parseAddress } from "./address.ts";
+import { fromServiceError } from "./errors.ts";
 import { rpcLimits } from "./limits.ts";
 import { type MethodName, serviceConfig } from "./service-config.ts";
-
-/** PEM texts. */
-export interface ClientTls {
-  /** The server's certificate must chain to it. */
-  readonly ca: string;
-  /** The client's own certificate and key, both or neither. */
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}
+import { cancelledError } from "./status-details.ts";
 
 const longestTimerMillis = 2 ** 31 - 1;
 
@@ -133,22 +125,6 @@ function channelCredentials(
   });
 }
 
-interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** `host:port`, `[v6]:port`. Throws a StatusError. */
-export function parseAddress(address: string): HostPort {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]+)):(\d{1,5})$/.exec(address);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || !(port >= 1 && port <= 65_535)) {
-    throw invalidAddress(`address "${address}"`, "host:port is wanted, with a port of 1 to 65535");
-  }
-  return { host, port };
-}
-
 function targetOf(hosts: readonly HostPort[]): string {
   if (hosts.every(({ host }) => isIPv4(host))) {
     return `ipv4:${hosts.map(({ host, port }) => `${host}:${port}`).join(",")}`;
@@ -161,10 +137,6 @@ function targetOf(hosts: readonly HostPort[]): string {
     throw invalidAddress("addresses", "several must all be IPv4 or all be IPv6 addresses");
   }
   return `dns:///${first.host}:${first.port}`;
-}
-
-function invalidAddress(field: string, what: string): StatusError {
-  return new StatusError(Code.invalidArgument, `${field}: ${what}`);
 }
 
 export interface CallSettings {

@@ -1,7 +1,7 @@
 import { Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
 import { Code, StatusError } from "../runtime/status-error.ts";
 import { identityOf } from "./certificate.ts";
-import { cancelledError } from "./errors.ts";
+import { cancelledError } from "./status-details.ts";
 import type { CallContext } from "./types.ts";
 
 /** What the four kinds of grpc-js server calls have in common, as far as a context needs it. */

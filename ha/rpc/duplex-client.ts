@@ -1,7 +1,8 @@
 /** Bidirectional calls of a client as iterables, one for each way. */
 import { type CallOptions, type Client, type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
 import type { StreamSettings } from "./client.ts";
-import { cancelledError, fromServiceError } from "./errors.ts";
+import { fromServiceError } from "./errors.ts";
+import { cancelledError } from "./status-details.ts";
 
 type DuplexMethod<Request, Response> = (
   metadata?: Metadata,

@@ -4,69 +4,22 @@
  */
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
-import {
-  Status as MetaStatus,
-  type Status as MetaStatusMessage,
-  type StatusCause,
-} from "../../proto/gen/meta.ts";
+import { Status as MetaStatus, type Status as MetaStatusMessage } from "../../proto/gen/meta.ts";
 import { Status as RpcStatus } from "../../proto/gen/rpc_status.ts";
-import { Code, type FieldCause, type StatusDetail, StatusError } from "../runtime/status-error.ts";
+import { StatusError } from "../runtime/status-error.ts";
 import { fieldsOf } from "./engine/wire-metadata.ts";
-import { httpCodeOf, reasonOf } from "./error-table.ts";
 import { rpcLimits } from "./limits.ts";
 import { percentEncode } from "./percent-encoding.ts";
+import {
+  detailsKey,
+  pushbackKey,
+  statusUrl,
+  toStatusDocument,
+  wireDetail,
+} from "./status-details.ts";
 import { cutEncoded, headerListBytes } from "./trailers.ts";
 
-const detailsKey = "grpc-status-details-bin";
-const statusUrl = "type.googleapis.com/trireme.meta.v1.Status";
 const retryInfoUrl = "type.googleapis.com/google.rpc.RetryInfo";
-/** When a client's retry policy may try again (gRPC proposal A6). */
-const pushbackKey = "grpc-retry-pushback-ms";
-
-/** The error as the Kubernetes document that REST answers with and gRPC carries as detail. */
-export function toStatusDocument(error: StatusError): MetaStatusMessage {
-  const detail = error.detail;
-  const causes = detail?.causes ?? [];
-  const details = {
-    ...(detail?.name !== undefined && { name: detail.name }),
-    ...(detail?.group !== undefined && { group: detail.group }),
-    ...(detail?.kind !== undefined && { kind: detail.kind }),
-    ...(causes.length > 0 && { causes: causes.map((cause) => ({ ...cause })) }),
-    ...(detail?.retryAfterSeconds !== undefined && {
-      retryAfterSeconds: detail.retryAfterSeconds,
-    }),
-  };
-  return {
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: detail?.continueToken === undefined ? {} : { continue: detail.continueToken },
-    status: "Failure",
-    message: error.message,
-    reason: reasonOf(error),
-    ...(Object.keys(details).length > 0 && { details }),
-    code: httpCodeOf(error),
-  };
-}
-
-/** The other direction; undefined for a document that says no more than a code does. */
-export function toStatusDetail(document: MetaStatusMessage): StatusDetail | undefined {
-  if (document.reason === undefined || document.reason === "") return undefined;
-  const { name, group, kind, causes, retryAfterSeconds } = document.details ?? {};
-  const continueToken = document.metadata?.continue ?? "";
-  return {
-    reason: document.reason,
-    ...(group !== undefined && { group }),
-    ...(kind !== undefined && { kind }),
-    ...(name !== undefined && { name }),
-    ...(causes !== undefined && causes.length > 0 && { causes: causes.map(toFieldCause) }),
-    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
-    ...(continueToken !== "" && { continueToken }),
-  };
-}
-
-function toFieldCause(cause: StatusCause): FieldCause {
-  return { reason: cause.reason ?? "", message: cause.message ?? "", field: cause.field ?? "" };
-}
 
 /**
  * What a grpc-js handler hands to its callback or emits as `error`. `trailers` are sent along.
@@ -162,8 +115,7 @@ function shortened(text: string): string {
 export function fromServiceError(thrown: unknown): StatusError {
   const plain = StatusError.from(thrown);
   if (plain === thrown || !isServiceError(thrown)) return plain;
-  const document = decodeDetails(thrown.metadata);
-  const detail = document && toStatusDetail(document);
+  const detail = wireDetail(thrown.metadata?.get(detailsKey)[0]);
   return new StatusError(plain.code, plain.message, detail, { cause: thrown });
 }
 
@@ -172,21 +124,4 @@ export function isServiceError(thrown: unknown): thrown is ServiceError {
   if (!(thrown instanceof Error)) return false;
   const { code, details } = thrown as Partial<ServiceError>;
   return typeof code === "number" && code >= 1 && code <= 16 && typeof details === "string";
-}
-
-function decodeDetails(metadata: Metadata | undefined): MetaStatusMessage | undefined {
-  const bytes = metadata?.get(detailsKey)[0];
-  if (!Buffer.isBuffer(bytes)) return undefined;
-  try {
-    const any = RpcStatus.decode(bytes).details?.find((detail) => detail.typeUrl === statusUrl);
-    return any?.value === undefined ? undefined : MetaStatus.decode(any.value);
-  } catch {
-    // Foreign or damaged details lose us the reason only: code and message came separately.
-    return undefined;
-  }
-}
-
-/** The error of a call whose caller went away. */
-export function cancelledError(): StatusError {
-  return new StatusError(Code.cancelled, "the caller cancelled the call");
 }

@@ -18,9 +18,10 @@ import type {
 import { Code, StatusError } from "../runtime/status-error.ts";
 import type { Log } from "../runtime/types.ts";
 import { HandlerContext, type ServerCall } from "./context.ts";
-import { cancelledError, fromServiceError, isServiceError, toServiceError } from "./errors.ts";
+import { fromServiceError, isServiceError, toServiceError } from "./errors.ts";
 import { NotYet } from "./not-yet.ts";
 import { readyIterator } from "./ready-iterator.ts";
+import { cancelledError } from "./status-details.ts";
 import type { CallContext } from "./types.ts";
 
 /** A handler that {@link RpcServer.addService} gives the server's log. */

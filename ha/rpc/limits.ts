@@ -54,6 +54,8 @@ export const rpcLimits = {
   invalidFrames: 100,
   /** Streams refused at the limit before a connection is closed. */
   rejectedStreams: 1_000,
+  /** A server that a client dials must have answered by then. */
+  connectMillis: 3_000,
   /** Delay before a broken client connection is dialled again, first and at most. */
   reconnectMinMillis: 50,
   reconnectMaxMillis: 1_000,

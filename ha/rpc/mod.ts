@@ -1,11 +1,10 @@
+export { type ClientTls, parseAddress } from "./address.ts";
 export {
   type CallSettings,
   type ClientConstructor,
-  type ClientTls,
   call,
   connect,
   connectSocket,
-  parseAddress,
   serverStreamIterable,
 } from "./client.ts";
 
@@ -16,7 +15,7 @@ export { DeadlineWheel, type Expiring } from "./engine/deadline-wheel.ts";
 export { prefixBytes as messagePrefixBytes, writeMessagePrefix } from "./engine/messages.ts";
 export { RequestBytes } from "./engine/request-bytes.ts";
 export { codeOfReason, errorTable, httpCodeOf, reasonOf } from "./error-table.ts";
-export { fromServiceError, toServiceError, toStatusDetail, toStatusDocument } from "./errors.ts";
+export { fromServiceError, toServiceError } from "./errors.ts";
 export { bidiStream, clientStream, serverStream, unary } from "./handlers.ts";
 export { addHealth, HealthRegistry, ServingStatus } from "./health.ts";
 export { rpcLimits } from "./limits.ts";
@@ -28,6 +27,7 @@ export { type PieceSource, PiecewiseMessage, pieceBytes, pieceTurns } from "./pi
 export { mapReady, type ReadyIterator, readyIterator } from "./ready-iterator.ts";
 export { addReflection } from "./reflection.ts";
 export { createRpcServer } from "./server.ts";
+export { toStatusDetail, toStatusDocument } from "./status-details.ts";
 export type {
   CallContext,
   RpcEngine,

@@ -12,3 +12,13 @@ export function percentEncode(text: string): string {
   }
   return encoded.endsWith(" ") ? `${encoded.slice(0, -1)}%20` : encoded;
 }
+
+/** The other direction; a text that is not encoded as it should be stays as it is. */
+export function percentDecode(text: string): string {
+  if (!text.includes("%")) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

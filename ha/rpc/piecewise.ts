@@ -7,7 +7,7 @@
  * at most {@link turnBytes} of them all together, and for at most {@link turnMillis} or a piece
  * longer, so that other calls are served in between.
  */
-import { cancelledError } from "./errors.ts";
+import { cancelledError } from "./status-details.ts";
 
 /** A body that is made a piece at a time. */
 export interface PieceSource {

@@ -9,7 +9,7 @@ import { protoc } from "./protoc.mjs";
 import { resourcesOf } from "./resources.mjs";
 import { writeTables } from "./tables.mjs";
 import { writeTree } from "./tree.mjs";
-import { typescriptFlags, useViews } from "./typescript.mjs";
+import { rewriteTypescript, typescriptFlags } from "./typescript.mjs";
 
 /**
  * Writes everything that is generated from `contracts`, names of files in the folder `source`, to
@@ -30,7 +30,7 @@ export async function generateAll(source, contracts, out) {
     return protoc([proto], files, flags);
   });
   const sets = await Promise.all(compiled);
-  useViews(out);
+  rewriteTypescript(out);
   const descriptors = await descriptorsOf(sets);
   await writeDescriptors(out, descriptors);
   writeDescriptions(out, descriptors);

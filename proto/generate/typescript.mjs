@@ -119,12 +119,42 @@ function keepStructs(text) {
   return kept === text ? text : kept + keptStructs;
 }
 
+const clientMaker = "makeGenericClientConstructor";
+
+/**
+ * A program that imports a message loads no gRPC library: the library is loaded with the first
+ * client that is made of a service.
+ */
+const lateClients = `
+const load = createRequire(import.meta.url);
+
+/** ts-proto gives it its type. */
+function ${clientMaker}(service: object, serviceName: string): unknown {
+  let made: (new (...options: unknown[]) => object) | undefined;
+  function Client(...options: unknown[]): object {
+    made ??= load("@grpc/grpc-js").${clientMaker}(service, serviceName) as typeof made & object;
+    return new made(...options);
+  }
+  return Object.assign(Client, { service, serviceName });
+}
+`;
+
+function loadLate(text) {
+  const typesOnly = (_, names) => {
+    const types = names.replace(`  ${clientMaker},\n`, "").replaceAll("  type ", "  ");
+    return `import type {${types}} from "@grpc/grpc-js";`;
+  };
+  const left = text.replace(/import \{([^}]*)\} from "@grpc\/grpc-js";/, typesOnly);
+  if (left === text) return text;
+  return `import { createRequire } from "node:module";\n${left}${lateClients}`;
+}
+
 /** Rewrites every TypeScript file below `out`. */
-export function useViews(out) {
+export function rewriteTypescript(out) {
   for (const name of readdirSync(out, { recursive: true })) {
     if (!name.endsWith(".ts")) continue;
     const file = join(out, name);
-    writeFileSync(file, keepStructs(viewBytes(readFileSync(file, "utf8"))));
+    writeFileSync(file, loadLate(keepStructs(viewBytes(readFileSync(file, "utf8")))));
   }
 }
 

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { createLog } from "../../ha/runtime/production/log.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import { connectClient, type TriremeClient } from "../client/mod.ts";
+import { connectGrpcJs } from "../client/grpc-js-wire.ts";
+import type { TriremeClient } from "../client/mod.ts";
 import { type Endpoints, readEndpoints } from "./endpoints.ts";
 
 export interface ConnectionFlags {
@@ -34,7 +35,7 @@ export function connect(flags: ConnectionFlags): TriremeClient {
   const key = flags.clientKey ?? local?.clientKey;
   const tls =
     ca === undefined ? undefined : { ca: readPem(ca), cert: readPem(cert), key: readPem(key) };
-  return connectClient({
+  return connectGrpcJs({
     servers: flags.server?.split(",") ?? local?.grpcEndpoints ?? [],
     ...(tls && { tls }),
     log: createLog({ component: "trireme" }, { level: "error" }),

@@ -5,7 +5,8 @@ import type { Log } from "../../ha/runtime/types.ts";
 import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import type { NodeLiveness } from "../../proto/gen/node.ts";
-import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
+import { connectGrpcJs } from "../client/grpc-js-wire.ts";
+import { InformerFactory, sleep } from "../client/mod.ts";
 import { countPods, isReadyNode } from "./counts.ts";
 
 interface Tls {
@@ -53,7 +54,7 @@ const askMillis = 1_000;
 export function watchCluster(options: WatchOptions): void {
   const { signal, tls, log } = options;
   const masters = new Map<string, MemberStatus | undefined>();
-  const client = connectClient({ servers: options.balancers, tls, log, identity: "trireme" });
+  const client = connectGrpcJs({ servers: options.balancers, tls, log, identity: "trireme" });
   const factory = new InformerFactory({ client, log, clock: productionClock });
   const nodes = factory.informer("Node");
   const pods = factory.informer("Pod");

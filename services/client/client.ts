@@ -1,4 +1,4 @@
-import type { ClientTls } from "../../ha/rpc/client.ts";
+import type { ClientTls } from "../../ha/rpc/address.ts";
 import { codeOfReason } from "../../ha/rpc/error-table.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import {
@@ -32,7 +32,7 @@ import type { KindProperties } from "../../proto/gen/resources.ts";
 import { type DynamicClient, dynamicClient } from "./dynamic-client.ts";
 import { deleteRequest, TypedResourceClient, wireOptions, writing } from "./resource-client.ts";
 import { type KindName, kindNames, type ObjectTypes, resources } from "./resources.ts";
-import { type ClientTransport, type ConnectOptions, type Duplex, Transport } from "./transport.ts";
+import type { ClientTransport, Duplex } from "./transport.ts";
 import type {
   ApiObject,
   CallOptions,
@@ -104,11 +104,6 @@ export interface TriremeClient extends ResourceClients {
   renewTls(tls: ClientTls): void;
   /** Idempotent; calls under way fail. */
   close(): void;
-}
-
-/** Connects lazily: the first call finds out whether a server is there. */
-export function connectClient(options: ConnectOptions): TriremeClient {
-  return createClient(new Transport(options));
 }
 
 /** A client over any transport, for example one within the same process. */

@@ -10,8 +10,9 @@ import { defaultTimers, durationText } from "../../ha/runtime/timers.ts";
 import type { Tracer } from "../../ha/runtime/trace.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { checkPair, type PemPair } from "./certificate-file.ts";
-import { connectClient, type TriremeClient } from "./client.ts";
+import type { TriremeClient } from "./client.ts";
 import { parseDuration } from "./duration.ts";
+import { connectClient } from "./engine-wire.ts";
 
 export const clientFlags = {
   server: {

@@ -2,7 +2,6 @@ export { readPairFile, writePairFile } from "./certificate-file.ts";
 export { CertificateManager } from "./certificate-manager.ts";
 export { type CertificatePurpose, requestCertificate } from "./certificate-request.ts";
 export {
-  connectClient,
   createClient,
   type TriremeClient,
 } from "./client.ts";
@@ -14,6 +13,7 @@ export {
 } from "./component.ts";
 export { parseDuration } from "./duration.ts";
 export type { JsonObject } from "./dynamic-client.ts";
+export { connectClient } from "./engine-wire.ts";
 export { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
 export { type Fields, FileFields } from "./file-fields.ts";
 export { Heap } from "./heap.ts";

@@ -1,20 +1,13 @@
-import type { ServiceError } from "@grpc/grpc-js";
+import type { CallFailure } from "../../ha/rpc/call-failure.ts";
 import { Code, type StatusError } from "../../ha/runtime/status-error.ts";
 
-/** No master had begun the call: the server says so, or no connection carried it. */
-export function certainlyNotBegun(error: ServiceError): boolean {
-  if (error.code !== Code.unavailable) return false;
-  return error.metadata?.get("trireme-retry")[0] === "safe" || isConnectionFailure(error);
-}
-
 /**
- * grpc-js made this error itself, for no trailers came. A write whose answer was lost this way may
- * have been done; repeated under its request id it is answered from the store's memory.
+ * Whether a write that failed may be repeated under its request id: no master had begun it, or its
+ * answer was lost with the connection. In that case it may have been done; the repetition is then
+ * answered from the store's memory.
  */
-export function isConnectionFailure(error: ServiceError): boolean {
-  return (
-    error.code === Code.unavailable && Object.keys(error.metadata?.getMap() ?? {}).length === 0
-  );
+export function isRepeatable({ code, notBegun, unanswered }: CallFailure): boolean {
+  return code === Code.unavailable && (notBegun || unanswered);
 }
 
 const askedPauseMillisMax = 60_000;

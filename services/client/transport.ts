@@ -1,19 +1,11 @@
 /**
- * Calls over several servers: one channel each, the current one used until it fails, then the next.
+ * Calls over several servers: one wire each, the current one used until it fails, then the next.
  */
 import { randomInt, randomUUID } from "node:crypto";
-import {
-  Client,
-  type ClientDuplexStream,
-  connectivityState,
-  type CallOptions as GrpcCallOptions,
-  Metadata,
-  type MethodDefinition,
-  type ServiceError,
-} from "@grpc/grpc-js";
-import { type ClientTls, connect } from "../../ha/rpc/client.ts";
-import { drained } from "../../ha/rpc/duplex-client.ts";
-import { cancelledError, fromServiceError } from "../../ha/rpc/errors.ts";
+import type { MethodDefinition } from "@grpc/grpc-js";
+import type { ClientTls } from "../../ha/rpc/address.ts";
+import { CallFailure } from "../../ha/rpc/call-failure.ts";
+import { cancelledError } from "../../ha/rpc/status-details.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { defaultTimers } from "../../ha/runtime/timers.ts";
@@ -26,8 +18,9 @@ import {
 } from "../../ha/runtime/trace.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { Backoff, jittered, sleep } from "./clock.ts";
-import { certainlyNotBegun, isConnectionFailure } from "./retryable.ts";
+import { isRepeatable } from "./retryable.ts";
 import type { CallOptions, ListOptions, WriteOptions } from "./types.ts";
+import type { MakeWire, StreamingCall, Wire } from "./wire.ts";
 
 export interface ConnectOptions {
   /** `host:port` of balancers or masters, equal in rank. */
@@ -50,9 +43,12 @@ const transportLimits = {
   connectMillis: 3_000,
   retryFirstMillis: 20,
   retryCeilingMillis: 1_000,
-  reconnectMillis: 50,
+  /** The longest pause that a server's request to wait is honoured for. */
+  pushbackMillisMax: 60_000,
   messageBytesMax: 64 * 1024 * 1024,
   serversMax: 64,
+  /** Of a stream that no server had begun. */
+  streamAttemptsMax: 3,
 } as const;
 
 /** `write`: carries a request id, and is repeated only when that cannot do it twice. */
@@ -97,14 +93,15 @@ export interface ClientTransport {
 }
 
 export class Transport implements ClientTransport {
-  #clients: readonly Client[];
+  #wires: readonly Wire[];
   readonly #options: ConnectOptions;
+  readonly #makeWire: MakeWire;
   readonly #servers: readonly string[];
   readonly #log: Log;
   #current: number;
   #closed = false;
 
-  constructor(options: ConnectOptions) {
+  constructor(options: ConnectOptions, makeWire: MakeWire) {
     const { servers } = options;
     if (servers.length === 0 || servers.length > transportLimits.serversMax) {
       throw new StatusError(
@@ -114,23 +111,19 @@ export class Transport implements ClientTransport {
     }
     this.#servers = servers;
     this.#options = options;
+    this.#makeWire = makeWire;
     const { identity, log } = options;
     this.#log = identity === undefined ? log : log.child({ client: identity });
     this.#current = randomInt(servers.length);
-    this.#clients = this.#connect(options.tls);
+    this.#wires = this.#connect(options.tls);
   }
 
-  #connect(tls: ClientTls | undefined): Client[] {
+  #connect(tls: ClientTls | undefined): Wire[] {
     const program = this.#options.program ?? this.#options.identity;
-    return this.#servers.map((server) =>
-      connect(Client, {
-        addresses: [server],
-        tls,
-        maxMessageBytes: transportLimits.messageBytesMax,
-        userAgent: program === undefined ? undefined : `${program}/trireme`,
-        reconnectMinMillis: transportLimits.reconnectMillis,
-        reconnectMaxMillis: transportLimits.retryCeilingMillis,
-      }),
+    const { messageBytesMax: maxMessageBytes, connectMillis } = transportLimits;
+    const userAgent = program === undefined ? undefined : `${program}/trireme`;
+    return this.#servers.map((address) =>
+      this.#makeWire({ address, tls, userAgent, maxMessageBytes, connectMillis }),
     );
   }
 
@@ -154,6 +147,7 @@ export class Transport implements ClientTransport {
     options: UnaryOptions,
     span: Span | undefined,
   ): Promise<Response> {
+    const { signal } = options;
     const deadline = Date.now() + (options.timeoutMillis ?? transportLimits.callMillis);
     const backoff = new Backoff(
       transportLimits.retryFirstMillis,
@@ -163,63 +157,62 @@ export class Transport implements ClientTransport {
     for (let attempt = 1; ; attempt++) {
       const index = this.#current;
       try {
-        const client = await this.#ready(index, deadline, options.signal);
-        const metadata = this.#metadata(options, id, attempt);
+        const fields = this.#fields(options, id, attempt);
         const traceparent = span?.traceparent ?? this.#options.tracer?.untraced;
-        if (traceparent !== undefined) metadata.set(traceparentHeader, traceparent);
-        return await once(client, method, request, metadata, deadline, options.signal);
+        if (traceparent !== undefined) fields.push(traceparentHeader, traceparent);
+        return await this.#wire(index, signal).unary(method, request, { fields, deadline, signal });
       } catch (thrown) {
-        if (options.signal?.aborted || this.#closed) throw cancelledError();
-        const error = brokenOff(thrown as ServiceError);
-        if (error.code !== Code.unavailable) throw fromServiceError(error);
-        span?.event("attempt failed", { server: this.#servers[index] ?? "", error: error.details });
-        const repeat = !options.write || certainlyNotBegun(error);
-        const wait = jittered(backoff.next());
-        if (!repeat || Date.now() + wait >= deadline) {
-          throw fromServiceError(error);
-        }
-        this.#leave(index, error);
-        await sleep(productionClock, wait, options.signal);
-        if (options.signal?.aborted) throw cancelledError();
+        if (signal?.aborted || this.#closed) throw cancelledError();
+        const failure = brokenOff(thrown);
+        if (failure.code !== Code.unavailable) throw failure;
+        const { message: error } = failure;
+        span?.event("attempt failed", { server: this.#servers[index] ?? "", error });
+        const wait = pauseMillis(failure, jittered(backoff.next()));
+        const repeat = !options.write || isRepeatable(failure);
+        if (!repeat || wait === undefined || Date.now() + wait >= deadline) throw failure;
+        this.#leave(index, failure);
+        await sleep(productionClock, wait, signal);
+        if (signal?.aborted) throw cancelledError();
       }
     }
   }
 
-  /** A server stream. Not repeated: the caller resumes where it was. No deadline by default. */
+  /**
+   * A server stream. One that has begun is not repeated: the caller resumes where it was. No
+   * deadline by default.
+   */
   async *stream<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
     options: StreamOptions = {},
   ): AsyncGenerator<Response, void, undefined> {
-    const limit = options.timeoutMillis;
-    const deadline = limit === undefined ? undefined : Date.now() + limit;
-    const index = this.#current;
-    const { signal } = options;
-    try {
-      const client = await this.#ready(index, deadline, signal);
-      const call = client.makeServerStreamRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        request,
-        this.#metadata(options, undefined, 1),
-        deadline === undefined ? {} : { deadline },
-      );
-      const cancel = () => call.cancel();
-      signal?.addEventListener("abort", cancel, { once: true });
-      // An error after the loop has been left would otherwise be an uncaught one.
-      call.on("error", () => {});
+    const { signal, timeoutMillis } = options;
+    const deadline = timeoutMillis === undefined ? undefined : Date.now() + timeoutMillis;
+    for (let attempt = 1; ; attempt++) {
+      const index = this.#current;
+      let call: StreamingCall<Request, Response> | undefined;
+      let begun = false;
       try {
-        yield* call as AsyncIterable<Response>;
+        const fields = this.#fields(options, undefined, 1);
+        call = await this.#wire(index, signal).stream(method, request, {
+          fields,
+          deadline,
+          signal,
+        });
+        for (let answer = await call.take(); answer.done !== true; answer = await call.take()) {
+          begun = true;
+          yield answer.value;
+        }
+        return;
+      } catch (thrown) {
+        if (signal?.aborted || this.#closed) throw cancelledError();
+        const failure = brokenOff(thrown);
+        if (failure.code === Code.unavailable) this.#leave(index, failure);
+        const { streamAttemptsMax } = transportLimits;
+        if (begun || !failure.notBegun || attempt === streamAttemptsMax) throw failure;
       } finally {
-        signal?.removeEventListener("abort", cancel);
-        call.cancel();
+        call?.cancel();
       }
-    } catch (thrown) {
-      if (signal?.aborted || this.#closed) throw cancelledError();
-      const error = brokenOff(thrown as ServiceError);
-      if (error.code === Code.unavailable) this.#leave(index, error);
-      throw fromServiceError(error);
     }
   }
 
@@ -229,43 +222,34 @@ export class Transport implements ClientTransport {
   ): Promise<Duplex<Request, Response>> {
     const index = this.#current;
     const { signal } = options;
-    let client: Client;
-    try {
-      client = await this.#ready(index, undefined, signal);
-    } catch (thrown) {
-      this.#leave(index, thrown as ServiceError);
-      throw fromServiceError(thrown);
-    }
-    const call = client.makeBidiStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      this.#metadata({}, undefined, 1),
-      {},
-    );
-    const cancel = () => call.cancel();
-    signal?.addEventListener("abort", cancel, { once: true });
-    call.on("error", (thrown: ServiceError) => {
-      signal?.removeEventListener("abort", cancel);
-      const error = brokenOff(thrown);
-      if (!signal?.aborted && error.code === Code.unavailable) this.#leave(index, error);
-    });
-    call.on("end", () => signal?.removeEventListener("abort", cancel));
-    return {
-      send: (request) => call.write(request),
-      ready: () => drained(call),
-      responses: responsesOf(call),
-      end: () => call.end(),
-      cancel,
+    const failed = (thrown: unknown): StatusError => {
+      if (thrown instanceof CallFailure && !signal?.aborted) {
+        const failure = brokenOff(thrown);
+        if (failure.code === Code.unavailable) this.#leave(index, failure);
+      }
+      return StatusError.from(thrown);
     };
+    try {
+      const fields = this.#fields({}, undefined, 1);
+      const call = await this.#wire(index, signal).duplex(method, { fields, signal });
+      return {
+        send: (request) => call.send(request),
+        ready: () => call.ready(),
+        responses: responsesOf(call, failed),
+        end: () => call.endRequests(),
+        cancel: () => call.cancel(),
+      };
+    } catch (thrown) {
+      throw failed(thrown);
+    }
   }
 
   /** Calls from now on show this certificate; streams that are open go on as they are. */
   renewTls(tls: ClientTls): void {
     if (this.#closed) return;
-    const before = this.#clients;
-    this.#clients = this.#connect(tls);
-    for (const client of before) client.close();
+    const before = this.#wires;
+    this.#wires = this.#connect(tls);
+    for (const wire of before) wire.drain();
   }
 
   /** The server in use, for messages to people. */
@@ -275,109 +259,71 @@ export class Transport implements ClientTransport {
 
   close(): void {
     this.#closed = true;
-    for (const client of this.#clients) client.close();
+    for (const wire of this.#wires) wire.close();
   }
 
-  #metadata(options: UnaryOptions, id: string | undefined, attempt: number): Metadata {
-    const metadata = metadataOf(options, id, attempt);
+  #fields(options: UnaryOptions, id: string | undefined, attempt: number): string[] {
+    const { omit, fence } = options;
+    const fields: string[] = [];
+    if (omit !== undefined) fields.push("trireme-omit", omit);
+    if (id !== undefined) fields.push("trireme-request-id", id);
+    if (attempt > 1) fields.push("trireme-attempt", String(attempt));
+    if (fence) fields.push("trireme-fence", `${fence.lease}=${fence.token}`);
     const { token } = this.#options;
-    if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
-    return metadata;
+    if (token !== undefined) fields.push("authorization", `Bearer ${token}`);
+    return fields;
   }
 
-  #leave(index: number, error: ServiceError): void {
+  #leave(index: number, failure: CallFailure): void {
     // Another call may have moved on already; moving twice would skip a healthy server.
     if (index !== this.#current || this.#servers.length === 1 || this.#closed) return;
     this.#current = (index + 1) % this.#servers.length;
     this.#log.debug("moving to the next server", {
       from: this.#servers[index],
       to: this.#servers[this.#current],
-      connectionFailed: isConnectionFailure(error),
-      error: error.details,
+      connectionFailed: failure.unanswered,
+      error: failure.message,
     });
   }
 
-  /** A client whose connection stands, or the error that nothing was sent. */
-  async #ready(index: number, deadline: number | undefined, signal?: AbortSignal): Promise<Client> {
+  #wire(index: number, signal: AbortSignal | undefined): Wire {
     if (this.#closed) throw new StatusError(Code.cancelled, "the client is closed");
     if (signal?.aborted) throw cancelledError();
-    const client = this.#clients[index];
-    if (!client) throw new StatusError(Code.internal, `no server ${index}`);
-    const channel = client.getChannel();
-    const until = Math.min(deadline ?? Infinity, Date.now() + transportLimits.connectMillis);
-    for (;;) {
-      const state = channel.getConnectivityState(true);
-      if (state === connectivityState.READY) return client;
-      const hopeless =
-        state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN;
-      if (hopeless || Date.now() >= until) throw notConnected(this.#servers[index] ?? "");
-      await new Promise<void>((resolve) => {
-        channel.watchConnectivityState(state, until, () => resolve());
-      });
-      if (signal?.aborted) throw cancelledError();
-    }
+    const wire = this.#wires[index];
+    if (wire === undefined) throw new StatusError(Code.internal, `no server ${index}`);
+    return wire;
   }
 }
 
-function once<Request, Response>(
-  client: Client,
-  method: MethodDefinition<Request, Response>,
-  request: Request,
-  metadata: Metadata,
-  deadline: number,
-  signal: AbortSignal | undefined,
-): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    const options: GrpcCallOptions = { deadline };
-    const call = client.makeUnaryRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      request,
-      metadata,
-      options,
-      (error, response) => {
-        signal?.removeEventListener("abort", cancel);
-        if (error) reject(error);
-        else resolve(response as Response);
-      },
-    );
-    const cancel = () => call.cancel();
-    signal?.addEventListener("abort", cancel, { once: true });
-  });
-}
-
 async function* responsesOf<Request, Response>(
-  call: ClientDuplexStream<Request, Response>,
+  call: StreamingCall<Request, Response>,
+  failed: (thrown: unknown) => StatusError,
 ): AsyncGenerator<Response, void, undefined> {
   try {
-    yield* call as AsyncIterable<Response>;
+    for (let answer = await call.take(); answer.done !== true; answer = await call.take()) {
+      yield answer.value;
+    }
   } catch (thrown) {
-    throw fromServiceError(thrown);
+    throw failed(thrown);
   } finally {
     call.cancel();
   }
 }
 
-function metadataOf(options: UnaryOptions, id: string | undefined, attempt: number): Metadata {
-  const metadata = new Metadata();
-  if (options.omit !== undefined) metadata.set("trireme-omit", options.omit);
-  if (id !== undefined) metadata.set("trireme-request-id", id);
-  if (attempt > 1) metadata.set("trireme-attempt", String(attempt));
-  if (options.fence) metadata.set("trireme-fence", `${options.fence.lease}=${options.fence.token}`);
-  return metadata;
+/** How long to wait before the call is repeated; undefined: the server forbids to repeat it. */
+function pauseMillis({ pushbackMillis }: CallFailure, backoffMillis: number): number | undefined {
+  if (pushbackMillis === undefined) return backoffMillis;
+  if (pushbackMillis < 0) return undefined;
+  return Math.max(backoffMillis, Math.min(pushbackMillis, transportLimits.pushbackMillisMax));
 }
 
 /** A cancellation that is not the caller's comes from a server that is shutting down. */
-function brokenOff(error: ServiceError): ServiceError {
-  return error.code === Code.cancelled ? unavailable("the server broke the call off") : error;
-}
-
-function notConnected(server: string): ServiceError {
-  return unavailable(`no connection to ${server}`);
-}
-
-function unavailable(details: string): ServiceError {
-  const fields = { code: Code.unavailable, details, metadata: new Metadata() };
-  return Object.assign(new Error(details), fields) as ServiceError;
+function brokenOff(thrown: unknown): CallFailure {
+  const { code, message, detail } = StatusError.from(thrown);
+  if (code === Code.cancelled) {
+    const text = "the server broke the call off";
+    return new CallFailure(Code.unavailable, text, { unanswered: true, cause: thrown });
+  }
+  if (thrown instanceof CallFailure) return thrown;
+  return new CallFailure(code, message, { detail, cause: thrown });
 }

@@ -12,8 +12,9 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { cancelledError, fromServiceError } from "../../ha/rpc/errors.ts";
+import { fromServiceError } from "../../ha/rpc/errors.ts";
 import { PiecewiseMessage, type RpcServer } from "../../ha/rpc/mod.ts";
+import { cancelledError } from "../../ha/rpc/status-details.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { certificateAuthenticator } from "../../services/apiserver/auth/certificate.ts";

@@ -1,5 +1,5 @@
 /** The requests of a stream, each taken from the caller when it is asked for. */
-import { cancelledError } from "../errors.ts";
+import { cancelledError } from "../status-details.ts";
 import type { StreamCall, StreamReader } from "./stream-call.ts";
 
 type Result = IteratorResult<unknown, undefined>;

@@ -6,7 +6,8 @@ import { createLog } from "../../../ha/runtime/production/log.ts";
 import { nameProcess } from "../../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
-import { connectClient, isNotFound, readPairFile } from "../../client/mod.ts";
+import { connectGrpcJs } from "../../client/grpc-js-wire.ts";
+import { isNotFound, readPairFile } from "../../client/mod.ts";
 import { bootstrapNode } from "../../kubelet/mod.ts";
 import { isOurs, type Lock, readJson, writeJson } from "../endpoints.ts";
 import { type Discovered, discover } from "../join/discovery.ts";
@@ -169,7 +170,7 @@ async function findClusterDns(
     return undefined;
   }
   const tls = { ca, ...(await readPairFile(joinedPaths(dataDir).clientPair)) };
-  const client = connectClient({ servers, tls, log, identity: "join", program: "trireme" });
+  const client = connectGrpcJs({ servers, tls, log, identity: "join", program: "trireme" });
   try {
     const { spec } = await client.services.get("kube-dns", "kube-system");
     return spec?.clusterIP;

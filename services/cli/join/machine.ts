@@ -2,12 +2,8 @@
 import { mkdirSync } from "node:fs";
 import { productionClock } from "../../../ha/runtime/production/clock.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
-import {
-  CertificateManager,
-  connectClient,
-  readPairFile,
-  type TriremeClient,
-} from "../../client/mod.ts";
+import { connectGrpcJs } from "../../client/grpc-js-wire.ts";
+import { CertificateManager, readPairFile, type TriremeClient } from "../../client/mod.ts";
 import type { Child } from "../child.ts";
 import { type Joined, joinedPaths, stopMillis, supervised } from "./joined.ts";
 
@@ -102,7 +98,7 @@ export class Machine implements Joined {
   ): Promise<Machine> {
     const paths = joinedPaths(dataDirectory);
     const pair = await readPairFile(paths.clientPair);
-    const client = connectClient({
+    const client = connectGrpcJs({
       servers: node.grpcEndpoints,
       tls: { ca, ...pair },
       log,

@@ -9,7 +9,8 @@ import { productionClock } from "../../../ha/runtime/production/clock.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
 import { ClusterClient, type Member } from "../../../proto/gen/etcd.ts";
-import { connectClient, sleep, type TriremeClient } from "../../client/mod.ts";
+import { connectGrpcJs } from "../../client/grpc-js-wire.ts";
+import { sleep, type TriremeClient } from "../../client/mod.ts";
 import type { Child } from "../child.ts";
 import { type Credentials, ensureCredentials } from "../credentials.ts";
 import type { Discovered } from "./discovery.ts";
@@ -192,7 +193,7 @@ export class Master implements Joined {
       cert: readFileSync(admin.cert, "utf8"),
       key: readFileSync(admin.key, "utf8"),
     };
-    this.#client = connectClient({ servers: [state.grpc], tls, log, identity: "trireme" });
+    this.#client = connectGrpcJs({ servers: [state.grpc], tls, log, identity: "trireme" });
   }
 
   /**

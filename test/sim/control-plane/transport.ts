@@ -3,7 +3,7 @@
  * members that die with a call. Repeats calls by the rules of services/client/transport.ts.
  */
 import { Metadata, type MethodDefinition, type ServiceError } from "@grpc/grpc-js";
-import { cancelledError } from "../../../ha/rpc/errors.ts";
+import { cancelledError } from "../../../ha/rpc/status-details.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Clock } from "../../../ha/runtime/types.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type Binding as WireBinding,
 } from "../../../proto/gen/core.ts";
 import type { DeleteRequest } from "../../../proto/gen/meta.ts";
+import { failureOf } from "../../../services/client/grpc-js-wire.ts";
 import {
   Backoff,
   type CallOptions,
@@ -22,7 +23,7 @@ import {
   sleep,
   type UnaryOptions,
 } from "../../../services/client/mod.ts";
-import { certainlyNotBegun } from "../../../services/client/retryable.ts";
+import { isRepeatable } from "../../../services/client/retryable.ts";
 import {
   clientError,
   InProcessCall,
@@ -96,7 +97,7 @@ export class SimulatedTransport implements ClientTransport {
         if (options.signal?.aborted) throw cancelledError();
         const error = thrown as ServiceError;
         const wait = backoff.next() * (1 + this.#options.chance.below(100) / 100);
-        const repeat = !options.write || certainlyNotBegun(error);
+        const repeat = !options.write || isRepeatable(failureOf(error));
         const late = clock.monotonicMillis() + wait >= deadline;
         if (error.code !== Code.unavailable || !repeat || late) throw clientError(thrown);
         this.#leave(index);

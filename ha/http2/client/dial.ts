@@ -1,0 +1,59 @@
+/** Sockets to a server, with or without TLS. */
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+
+/** How a client knows the server, and shows who it is. PEM texts. */
+export interface ServerTls {
+  /** Absent: the system's authorities. */
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** The name in the server's certificate, where it is not the address. */
+  readonly serverName?: string | undefined;
+  /** The server's certificate is not looked at. */
+  readonly unverified?: boolean | undefined;
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Keeps the TLS session of the last connection, which spares the next one a key exchange. */
+export class Dialler {
+  readonly #address: Address;
+  readonly #tls: ServerTls | undefined;
+  #session: Buffer | undefined;
+
+  constructor(address: Address, tls: ServerTls | undefined) {
+    this.#address = address;
+    this.#tls = tls;
+  }
+
+  /** `connected` is called once the peer may be written to. A server without HTTP/2 is an error. */
+  dial(connected: () => void): Socket {
+    const to = { ...this.#address, noDelay: true };
+    if (this.#tls === undefined) return connectTcp(to, connected);
+    const { ca, cert, key, serverName, unverified } = this.#tls;
+    const socket: TLSSocket = connectTls(
+      {
+        ...to,
+        ...{ ca, cert, key, ALPNProtocols: ["h2"], rejectUnauthorized: unverified !== true },
+        ...(serverName !== undefined && { servername: serverName }),
+        ...(this.#session !== undefined && { session: this.#session }),
+      },
+      () => {
+        if (socket.alpnProtocol === "h2") connected();
+        else socket.destroy(new Error("the server does not speak HTTP/2"));
+      },
+    );
+    socket.on("session", (session) => {
+      this.#session = session;
+    });
+    // A session that the server does not take must not be shown for ever.
+    socket.once("error", () => {
+      this.#session = undefined;
+    });
+    return socket;
+  }
+}
