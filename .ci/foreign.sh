@@ -6,10 +6,10 @@
 #   PATH="$(bash .ci/foreign.sh):$PATH"
 #
 # etcd and etcdctl 3.5 come from Debian trixie, whose packages run on any libc from 2.34 on; h2load,
-# haproxy, nft, conntrack and chromium from the system's own suite, unless the system has them; h2spec, grpc-go's
-# interop client, the checker of Envoy's configuration, the checks of Kubernetes' own clients, helm,
-# buf and the generators of Go code are built with Go; Python gets an environment of its own with
-# gRPC's packages and generator.
+# haproxy, prometheus, nft, conntrack and chromium from the system's own suite, unless the system has
+# them; h2spec, grpc-go's interop client, the checker of Envoy's configuration, the checks of
+# Kubernetes' own clients, helm, buf and the generators of Go code are built with Go; Python gets an
+# environment of its own with gRPC's packages and generator.
 set -euo pipefail
 folder=${TRIREME_FOREIGN:-${XDG_CACHE_HOME:-$HOME/.cache}/trireme-foreign}
 bin=$folder/bin
@@ -96,6 +96,13 @@ if ! command -v haproxy >/dev/null && ! [ -x "$bin/haproxy" ]; then
   printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' \
     "$folder/haproxy" "$folder/haproxy/haproxy" >"$bin/haproxy"
   chmod 755 "$bin/haproxy"
+fi
+
+if ! command -v prometheus >/dev/null && ! [ -x "$bin/prometheus" ]; then
+  say "prometheus"
+  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  packages "$suite" prometheus
+  install "$work/root/usr/bin/prometheus" "$work/root/usr/bin/promtool" "$bin"
 fi
 
 # containerd with what it runs: its own programs, runc, the network plugins, and the iptables that

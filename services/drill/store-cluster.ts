@@ -34,9 +34,10 @@ interface StoreClusterOptions {
 export class StoreCluster {
   readonly members: readonly StoreMember[];
   readonly directory: string;
-  /** `name=host:port/peerid,…` of the founders. */
-  readonly initialCluster: string;
-  readonly #args: readonly (readonly string[])[];
+  /** `name=host:port/peerid,…`; without the id, of a member that was replaced. */
+  initialCluster: string;
+  /** With what each was started last. */
+  readonly #args: (readonly string[])[];
 
   private constructor(
     directory: string,
@@ -88,10 +89,9 @@ export class StoreCluster {
     return cluster;
   }
 
-  /** Later flags win over earlier ones. */
-  #spawn(i: number, flags: readonly string[] = []): ChildProcess {
+  #spawn(i: number): ChildProcess {
     const log = openSync(this.logOf(names[i] ?? ""), "a");
-    const args = [command, ...(this.#args[i] ?? []), ...flags];
+    const args = [command, ...(this.#args[i] ?? [])];
     // A group of its own: Ctrl-C is for the drill. By the pipe it notices that the drill is gone.
     const child = spawn(process.execPath, args, {
       detached: true,
@@ -107,8 +107,11 @@ export class StoreCluster {
     return join(this.directory, `${name}.log`);
   }
 
+  /** `flags` win over those before, now and whenever it is started again. */
   restart(member: StoreMember, flags: readonly string[] = []): void {
-    member.process = this.#spawn(this.members.indexOf(member), flags);
+    const i = this.members.indexOf(member);
+    this.#args[i] = [...(this.#args[i] ?? []), ...flags];
+    member.process = this.#spawn(i);
   }
 
   /** Waits until all members that answer agree on one. */

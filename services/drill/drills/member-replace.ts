@@ -43,17 +43,20 @@ async function comeBack(
   victim: MemberRef,
 ): Promise<void> {
   const { cluster } = world;
-  const key = join(cluster.directory, `${victim.name}-new.key`);
-  const founders = cluster.initialCluster.split(",");
-  const own = founders.find((each) => each.startsWith(`${victim.name}=`)) ?? "";
-  // As in m2=127.0.0.1:2380/12D3KooW…; the new key is not known yet.
-  const url = `http://${own.slice(own.indexOf("=") + 1, own.indexOf("/"))}`;
+  const key = join(cluster.directory, `${victim.name}-${Date.now()}.key`);
+  const members = cluster.initialCluster.split(",");
+  const own = members.findIndex((each) => each.startsWith(`${victim.name}=`));
+  // As in m2=127.0.0.1:2380/12D3KooW…, or as below when it was replaced before.
+  const [address] = /[\d.]+:\d+/.exec(members[own] ?? "") ?? [];
+  const url = `http://${address}`;
   rmSync(join(cluster.directory, victim.name), { recursive: true, force: true });
   const request = { peerURLs: [url] };
   await call(leader.cluster, "memberAdd", request, { deadlineMillis: 10_000, signal });
-  const members = founders.map((each) => (each === own ? `${victim.name}=${url}` : each));
+  // The new key is not known yet.
+  members[own] = `${victim.name}=${url}`;
+  cluster.initialCluster = members.join(",");
   await world.revive(victim, [
-    ...["--initial-cluster", members.join(","), "--initial-cluster-state", "existing"],
+    ...["--initial-cluster", cluster.initialCluster, "--initial-cluster-state", "existing"],
     ...["--peer-key-file", key],
   ]);
 }

@@ -49,7 +49,7 @@ export class StoreWorld implements World {
     return true;
   }
 
-  /** `flags`: in the place of those with which it was started before. */
+  /** `flags` win over those with which it was started before. */
   async revive(member: MemberRef, flags: readonly string[] = []): Promise<void> {
     const stored = this.cluster.members.find(({ name }) => name === member.name);
     if (stored && member.pid() === undefined) this.cluster.restart(stored, flags);
