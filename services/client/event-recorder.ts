@@ -12,6 +12,8 @@ const eventLimits = {
   rememberedMax: 4_096,
   /** Events that wait to be written; more are dropped, for they only inform. */
   waitingMax: 1_000,
+  /** Written at the same time; those about one object stay in one lane, and in order. */
+  lanes: 8,
   messageCharactersMax: 1_024,
   writeMillis: 5_000,
   /** Drops are told of together, so often at most. */
@@ -41,6 +43,12 @@ interface Written {
   readonly resourceVersion: string | undefined;
 }
 
+/** Events that are written one after the other. */
+interface Lane {
+  readonly waiting: Event[];
+  running?: Promise<void> | undefined;
+}
+
 /**
  * Core events. A repeated one raises the count of the first: by one over what the server holds, so
  * that a count never goes back when a component starts anew, or when two write the same event.
@@ -54,8 +62,8 @@ export function createEventRecorder(options: {
 }): EventRecorder {
   const { events, component, host, clock, log } = options;
   const remembered = new Map<string, Written>();
-  const waiting: (() => Promise<void>)[] = [];
-  let running: Promise<void> | undefined;
+  const lanes: Lane[] = Array.from({ length: eventLimits.lanes }, () => ({ waiting: [] }));
+  let waiting = 0;
   let dropped = 0;
   let tellDropsAt = Number.NEGATIVE_INFINITY;
 
@@ -69,15 +77,16 @@ export function createEventRecorder(options: {
     dropped = 0;
   }
 
-  async function drain(): Promise<void> {
-    for (let job = waiting.shift(); job; job = waiting.shift()) {
+  async function drain(lane: Lane): Promise<void> {
+    for (let event = lane.waiting.shift(); event; event = lane.waiting.shift()) {
+      waiting--;
       try {
-        await job();
+        await write(event);
       } catch (error) {
         log.debug("an event could not be written", { error: StatusError.from(error).message });
       }
     }
-    running = undefined;
+    lane.running = undefined;
   }
 
   async function write(event: Event): Promise<void> {
@@ -138,7 +147,7 @@ export function createEventRecorder(options: {
 
   return {
     event(about, type, reason, message) {
-      if (waiting.length >= eventLimits.waitingMax) {
+      if (waiting >= eventLimits.waitingMax) {
         drop(reason);
         return;
       }
@@ -165,13 +174,22 @@ export function createEventRecorder(options: {
         reportingComponent: component,
         ...(host !== undefined && { reportingInstance: host }),
       };
-      waiting.push(() => write(event));
-      running ??= drain();
+      const lane = lanes[laneOf(involvedObject)] as Lane;
+      waiting++;
+      lane.waiting.push(event);
+      lane.running ??= drain(lane);
     },
     async flush() {
-      await running;
+      await Promise.all(lanes.map(({ running }) => running));
     },
   };
+}
+
+function laneOf({ namespace, name, uid }: ObjectReference): number {
+  const digest = createHash("sha256")
+    .update(JSON.stringify([namespace, name, uid]))
+    .digest();
+  return digest.readUInt32BE() % eventLimits.lanes;
 }
 
 function written({ count, metadata }: Event): Written {

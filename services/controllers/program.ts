@@ -24,7 +24,7 @@ import { horizontalPodAutoscalerController } from "./horizontal-pod-autoscaler/c
 import { jobController } from "./job/controller.ts";
 import { ControllerManager } from "./manager.ts";
 import { namespaceController } from "./namespace/controller.ts";
-import { nodeIpamController } from "./node-ipam.ts";
+import { nodeIpamController } from "./node-ipam/controller.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { podGcController } from "./pod-gc.ts";
 import { replicaSetController } from "./replica-set.ts";

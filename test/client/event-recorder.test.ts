@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Event } from "../../proto/gen/core.ts";
 import { createEventRecorder, parseDuration } from "../../services/client/mod.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { quietLog } from "./quiet-log.ts";
@@ -61,6 +62,34 @@ test("counts never go back: not by a restart, another writer or an expired event
   const anew = await note(second);
   assert.equal(anew?.count, 1);
   assert.notEqual(anew?.firstTimestamp, begun);
+});
+
+test("events about many objects are written side by side; those about one, in order", async () => {
+  const clock = new FakeClock();
+  let underWay = 0;
+  let most = 0;
+  const order: (string | undefined)[] = [];
+  const events = {
+    async create(event: Event) {
+      most = Math.max(most, ++underWay);
+      await new Promise((resolve) => clock.after(10, () => resolve(undefined)));
+      underWay--;
+      if (event.involvedObject?.name === "p7") order.push(event.reason);
+      return event;
+    },
+    patch: () => Promise.reject(new Error("no event comes twice")),
+  };
+  const recorder = createEventRecorder({ events, component: "test", clock, log: quietLog });
+  for (const reason of ["Scheduled", "Pulled", "Created", "Started"]) {
+    for (let number = 0; number < 100; number++) {
+      const metadata = { name: `p${number}`, namespace: "default", uid: `u${number}` };
+      recorder.event({ metadata }, "Normal", reason, "m");
+    }
+  }
+  await clock.advance(4_000);
+  await recorder.flush();
+  assert.deepEqual(order, ["Scheduled", "Pulled", "Created", "Started"]);
+  assert.ok(most > 4 && most <= 8, `${most} writes at once`);
 });
 
 test("an API that refuses events does not disturb the component", async () => {

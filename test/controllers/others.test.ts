@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, Service } from "../../proto/gen/core.ts";
 import { endpointsController } from "../../services/controllers/endpoints.ts";
-import { nodeIpamController } from "../../services/controllers/node-ipam.ts";
+import { nodeIpamController } from "../../services/controllers/node-ipam/controller.ts";
+import { NodeRanges } from "../../services/controllers/node-ipam/ranges.ts";
 import { podGcController } from "../../services/controllers/pod-gc.ts";
 import { settle } from "../client/fake-clock.ts";
 import { harness, node, putPod } from "./harness.ts";
@@ -22,6 +23,24 @@ test("every node gets a range of its own; a freed one is given again", async () 
   await client.nodes.delete("a");
   await clock.until(() => rangeOf("c") === "127.64.0.0/24", "the freed range");
   await end();
+});
+
+test("ranges that nodes have are kept, whoever gave them and whatever their size", () => {
+  const ranges = new NodeRanges({ clusterCidr: "127.64.0.0/21", nodeMaskSize: 24 });
+  ranges.note("large", "127.64.0.0/23");
+  ranges.note("small", "127.64.3.128/25");
+  ranges.note("foreign", "10.0.0.0/24");
+  assert.deepEqual(
+    ["a", "b", "a", "foreign"].map((name) => ranges.claim(name)),
+    ["127.64.2.0/24", "127.64.4.0/24", "127.64.2.0/24", "127.64.5.0/24"],
+  );
+  // Another gave the node another one: the first is free again.
+  ranges.note("a", "127.64.7.0/24");
+  ranges.release("large");
+  assert.deepEqual(
+    ["c", "d", "e", "f", "g"].map((name) => ranges.claim(name)),
+    ["127.64.0.0/24", "127.64.1.0/24", "127.64.2.0/24", "127.64.6.0/24", undefined],
+  );
 });
 
 test("ranges that cannot be are refused by the flag's name", () => {
