@@ -71,7 +71,7 @@ export function watchCluster(options: WatchOptions): void {
       if (!signal.aborted) options.changed(...view());
     };
     if (objects < manyObjects) setImmediate(tell);
-    else setTimeout(tell, Math.min(viewMillisMax, objects / 10));
+    else setTimeout(tell, Math.min(viewMillisMax, objects / 5));
   };
   const view = (): [ClusterView, ClusterObjects] => {
     const all = nodes.lister.list();

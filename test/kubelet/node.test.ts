@@ -206,6 +206,9 @@ describe("node object and status", () => {
         return stored;
       },
       create: async (node: Node) => {
+        if (stored !== undefined) {
+          throw new StatusError(Code.alreadyExists, "there", { reason: "AlreadyExists" });
+        }
         calls.push("create");
         stored = node;
         return node;

@@ -75,6 +75,8 @@ export class HollowNode {
     return this.#options.register({
       ...node,
       spec: { ...node.spec, podCIDR, podCIDRs: [podCIDR] },
+      // Its first heartbeat then has nothing more to write.
+      status: this.#status,
     });
   }
 

@@ -14,22 +14,22 @@ export async function registerNode(
   const name = wanted.metadata?.name ?? "";
   for (let attempt = 1; ; attempt++) {
     try {
-      const stored = await nodes.get(name).catch((error: unknown) => {
-        if (isNotFound(error)) return undefined;
+      const made = await nodes.create(wanted).catch((error: unknown) => {
+        if (isAlreadyExists(error)) return undefined;
         throw error;
       });
-      if (stored === undefined) {
-        const made = await nodes.create(wanted);
+      if (made !== undefined) {
         log.info("the node has been registered", { node: name });
         return made;
       }
+      const stored = await nodes.get(name);
       const labels = wanted.metadata?.labels ?? {};
       const has = stored.metadata?.labels ?? {};
       if (Object.entries(labels).every(([key, value]) => has[key] === value)) return stored;
       return await nodes.patch(name, undefined, "merge", { metadata: { labels } });
     } catch (error) {
-      // Another instance, or the cluster, was faster: look again.
-      if ((isAlreadyExists(error) || isConflict(error)) && attempt < conflictsMax) continue;
+      // Deleted or changed in between: look again.
+      if ((isNotFound(error) || isConflict(error)) && attempt < conflictsMax) continue;
       throw error;
     }
   }
