@@ -4,12 +4,19 @@ import type { Controller } from "./types.ts";
 
 const mapName = "kube-root-ca.crt";
 const dataKey = "ca.crt";
+const descriptionKey = "kubernetes.io/description";
 const annotations = {
-  "kubernetes.io/description":
+  [descriptionKey]:
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal " +
     "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is " +
     "guaranteed across distributions of Kubernetes clusters.",
 };
+
+/** Other data is taken out; the description may be changed, but not taken away. */
+function isPublished({ data = {}, metadata }: ConfigMap, certificate: string): boolean {
+  const described = (metadata?.annotations?.[descriptionKey] ?? "") !== "";
+  return described && data[dataKey] === certificate && Object.keys(data).length === 1;
+}
 
 /** Every namespace has the ConfigMap `kube-root-ca.crt`, by which its pods know the apiserver. */
 export function rootCaPublisher(certificate: string, workers: number): Controller {
@@ -35,7 +42,7 @@ export function rootCaPublisher(certificate: string, workers: number): Controlle
           if (map === undefined) {
             const metadata = { name: mapName, namespace, annotations };
             await client.configMaps.create({ metadata, data }, write);
-          } else if (map.data?.[dataKey] !== certificate || Object.keys(map.data).length > 1) {
+          } else if (!isPublished(map, certificate)) {
             const metadata = {
               ...map.metadata,
               annotations: { ...map.metadata?.annotations, ...annotations },

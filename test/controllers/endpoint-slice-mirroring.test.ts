@@ -65,6 +65,36 @@ test("each subset and family of addresses is a slice", () => {
   assert.equal(made[0]?.endpoints?.[0]?.hostname, "a");
 });
 
+test("a thousand addresses of a subset are mirrored, and what is left out is told", async () => {
+  const { api, client, clock, end } = await harness(endpointSliceMirroringController(1));
+  await client.services.create({
+    metadata: { name: "db", namespace: "default" },
+    spec: { ports: [{ port: 5432 }] },
+  });
+  const many = (prefix: string, count: number) =>
+    Array.from({ length: count }, (_, i) => ({ ip: `${prefix}.${i >> 8}.${i & 255}` }));
+  await client.endpoints.create(
+    endpoints([
+      { addresses: many("10.1", 990), notReadyAddresses: [{ ip: "fd00::1" }, ...many("10.2", 14)] },
+      { addresses: many("10.3", 3), ports },
+    ]),
+  );
+  await clock.until(() => slices(api).length === 3, "the slices");
+  const sizes = slices(api).map((each) => each.endpoints?.length ?? 0);
+  assert.deepEqual(
+    sizes.sort((a, b) => a - b),
+    [1, 3, 999],
+  );
+  const told = api.all("Event").find(({ reason }) => reason === "TooManyAddressesToMirror");
+  assert.equal(told?.involvedObject?.kind, "Endpoints");
+  assert.equal(
+    told?.message,
+    "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. " +
+      "5 addresses were skipped",
+  );
+  await end();
+});
+
 test("slices follow the endpoints, and go with them", async () => {
   const { api, client, clock, end } = await harness(endpointSliceMirroringController(1));
   await client.services.create({

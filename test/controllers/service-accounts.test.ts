@@ -32,6 +32,11 @@ test("every namespace has its service account and the cluster's certificate", as
   await client.configMaps.update({ ...map("new"), data: { "ca.crt": "false", other: "x" } });
   await clock.until(() => map("new")?.data?.["ca.crt"] === rootCa, "the right certificate");
   assert.deepEqual(map("new")?.data, { "ca.crt": rootCa });
+  const described = () => map("new")?.metadata?.annotations?.["kubernetes.io/description"];
+  await api.change("ConfigMap", "new/kube-root-ca.crt", (each) => {
+    each.metadata!.annotations = {};
+  });
+  await clock.until(() => /CA bundle/.test(described() ?? ""), "the description again");
   await end();
 });
 

@@ -61,21 +61,29 @@ export function isMirrored(
 export function mirrored(endpoints: Endpoints): EndpointSlice[] {
   return (endpoints.subsets ?? []).flatMap((subset) =>
     ["IPv4", "IPv6"].flatMap((addressType) => {
-      const found = endpointsOf(subset, addressType);
+      const found = endpointsOf(subset).filter((each) => familyOf(each) === addressType);
       return found.length === 0 ? [] : [sliceOf(endpoints, subset, addressType, found)];
     }),
   );
 }
 
-function endpointsOf(subset: EndpointSubset, addressType: string): Endpoint[] {
-  const { addresses = [], notReadyAddresses = [] } = subset;
+function endpointsOf({ addresses = [], notReadyAddresses = [] }: EndpointSubset): Endpoint[] {
   const all = [
     ...addresses.map((address) => endpointOf(address, true)),
     ...notReadyAddresses.map((address) => endpointOf(address, false)),
   ];
-  return all
-    .filter((each) => (isIPv6(each.addresses?.[0] ?? "") ? "IPv6" : "IPv4") === addressType)
-    .slice(0, addressesMax);
+  return all.slice(0, addressesMax);
+}
+
+function familyOf({ addresses }: Endpoint): string {
+  return isIPv6(addresses?.[0] ?? "") ? "IPv6" : "IPv4";
+}
+
+/** Addresses that no slice shows. */
+function skippedIn({ subsets = [] }: Endpoints): number {
+  return subsets.reduce((sum, { addresses = [], notReadyAddresses = [] }) => {
+    return sum + Math.max(0, addresses.length + notReadyAddresses.length - addressesMax);
+  }, 0);
 }
 
 function endpointOf(address: EndpointAddress, ready: boolean): Endpoint {
@@ -120,11 +128,20 @@ function contents({ addressType, endpoints, ports, metadata }: EndpointSlice) {
 }
 
 async function reconcile(context: ControllerContext, key: string): Promise<Again | undefined> {
-  const { client, informer, write } = context;
+  const { client, informer, recorder, write } = context;
   const { name, namespace } = splitKey(key);
   const endpoints = informer("Endpoints").lister.get(name, namespace);
   const service = informer("Service").lister.get(name, namespace);
-  const wanted = isMirrored(endpoints, service) ? mirrored(endpoints) : [];
+  const shown = isMirrored(endpoints, service) ? endpoints : undefined;
+  const wanted = shown ? mirrored(shown) : [];
+  const skipped = shown ? skippedIn(shown) : 0;
+  if (skipped > 0) {
+    const about = { ...shown, apiVersion: "v1", kind: "Endpoints" };
+    const text =
+      `A max of ${addressesMax} addresses can be mirrored to EndpointSlices per Endpoints subset. ` +
+      `${skipped} addresses were skipped`;
+    recorder.event(about, "Warning", "TooManyAddressesToMirror", text);
+  }
   const free = informer("EndpointSlice")
     .lister.list(namespace)
     .filter(({ metadata }) => {
