@@ -17,6 +17,7 @@ const foreign = {
   "etcd_kv.proto": "etcd/api/mvccpb/kv.proto",
   "etcd_lock.proto": "etcd/server/etcdserver/api/v3lock/v3lockpb/v3lock.proto",
   "health.proto": "grpc/health/v1/health.proto",
+  "plugin_registration.proto": "k8s.io/kubelet/pkg/apis/pluginregistration/v1/api.proto",
   "reflection_v1.proto": "grpc/reflection/v1/reflection.proto",
   "reflection_v1alpha.proto": "grpc/reflection/v1alpha/reflection.proto",
   "rpc_status.proto": "google/rpc/status.proto",

@@ -37,6 +37,7 @@ import { serviceAddressController } from "./service-addresses.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import type { Controller } from "./types.ts";
+import { attachDetachController } from "./volumes/attach-detach.ts";
 import { persistentVolumeController } from "./volumes/controller.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { claimProtectionController, volumeProtectionController } from "./volumes/protection.ts";
@@ -220,6 +221,7 @@ async function controllersByFlags(
     disruptionController(values["concurrent-disruption-syncs"]),
     persistentVolumeController({ root: volumeRoot(values["volume-host-path-dir"]), workers: 5 }),
     ephemeralVolumeController(values["concurrent-ephemeralvolume-syncs"]),
+    attachDetachController(5),
     claimProtectionController(1),
     volumeProtectionController(1),
     endpointsController(values["concurrent-endpoint-syncs"]),

@@ -28,3 +28,4 @@ export { matchesLabels, parseLabelSelector } from "./machinery/selectors.ts";
 export { formatDuration, parseTime, rfc3339Micro, rfc3339Seconds } from "./machinery/time.ts";
 export { parseYaml } from "./machinery/yaml.ts";
 export { gitVersion } from "./release.ts";
+export { attachedVolumeName, attachmentName } from "./storage/attachments.ts";

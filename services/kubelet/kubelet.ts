@@ -201,6 +201,9 @@ export class Kubelet implements PodSource {
   /** Registers, then works until `close`; resolves once the node's pods are known. */
   async start(): Promise<void> {
     const { signal } = this.#stop;
+    const { csi } = this.#options;
+    await csi?.load(this.#context.podsDir);
+    if (csi !== undefined) csi.changed = () => this.#heartbeat.statusChanged();
     this.runtime.onEvent((event) => {
       this.#workers.get(event.podUid)?.wake();
     });
@@ -321,6 +324,7 @@ export class Kubelet implements PodSource {
   #nodeChanged(node: Node): void {
     this.#node = node;
     this.#static.wake();
+    this.#options.csi?.shown(node.status?.volumesInUse ?? []);
     const cidr = node.spec?.podCIDR;
     if (cidr === undefined || cidr === "" || cidr === this.#pool?.cidr) return;
     try {
@@ -344,7 +348,12 @@ export class Kubelet implements PodSource {
     const previous = this.#status ?? this.#node?.status;
     const conditions = this.#health.conditions(previous);
     this.#nodeEvents.conditions(conditions);
-    this.#status = nodeStatus(this.#options.node, conditions, this.runtime.images.list());
+    const { node, csi } = this.#options;
+    const volumesInUse = csi?.inUse() ?? [];
+    this.#status = {
+      ...nodeStatus(node, conditions, this.runtime.images.list()),
+      ...(volumesInUse.length > 0 && { volumesInUse }),
+    };
     return this.#status;
   }
 

@@ -23,6 +23,10 @@ export const kubeletLimits = {
   volumeEntriesMeasured: 100_000,
   /** Upstream's, of every call of a CSI driver. */
   csiCallMillis: 120_000,
+  /** Of the sockets by which plugins register, and how often the kubelet looks for them anyhow. */
+  pluginCallMillis: 10_000,
+  pluginLookMillis: 30_000,
+  pluginsMax: 100,
   hookMillisMax: 600_000,
   /** Exited containers kept per container name, for lastState and `--previous`. */
   deadContainersPerName: 1,

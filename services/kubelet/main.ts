@@ -1,6 +1,6 @@
 /** The node agent as a program. */
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { createRpcServer, type RpcServer, type ServerTls } from "../../ha/rpc/mod.ts";
 import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
@@ -12,7 +12,9 @@ import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
 import { bytes, gitVersion } from "../kinds/facts.ts";
 import { clientManager, manageCertificates, servingManager } from "./certificates.ts";
+import { NodeDrivers } from "./csi/csi-node.ts";
 import { CsiDrivers, parseSockets } from "./csi/drivers.ts";
+import { CsiRegistry } from "./csi/registry.ts";
 import { CsiVolumes } from "./csi/volumes.ts";
 import {
   checkSettings,
@@ -175,6 +177,12 @@ const kubelet = program({
     const runtime = chooseRuntime(values, root, log);
     await runtime.load();
     const drivers = new CsiDrivers(sockets);
+    const nodeDrivers = new NodeDrivers(client, nodeName, productionClock);
+    const registry = new CsiRegistry({
+      ...{ directory: join(root, "plugins_registry"), drivers, clock: productionClock, log },
+      added: (driver, info) => nodeDrivers.add(driver, info),
+      removed: (driver) => nodeDrivers.remove(driver),
+    });
     let server: RpcServer | undefined;
     let agent: Kubelet | undefined;
     const source = {
@@ -252,7 +260,12 @@ const kubelet = program({
       process.exitCode = 1;
       process.kill(process.pid, "SIGTERM");
     };
-    running.start().catch(failed);
+    const begun = async () => {
+      await running.start();
+      // Drivers are told of in objects of this node, which is registered now.
+      await registry.start();
+    };
+    begun().catch(failed);
     const stopping = new AbortController();
     if (managed !== undefined) {
       const clientCa = await clientCaOf(values, managed.ca);
@@ -274,6 +287,7 @@ const kubelet = program({
     return {
       async stop() {
         stopping.abort();
+        registry.close();
         endMeasuring();
         await server?.drain(drainMillis);
         await running.close(shutdown);

@@ -8,7 +8,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { Server, ServerCredentials, status } from "@grpc/grpc-js";
 import type { PersistentVolume, Pod, Volume } from "../../proto/gen/core.ts";
 import { type NodePublishVolumeRequest, NodeService } from "../../proto/gen/csi.ts";
-import type { CSIDriver } from "../../proto/gen/storage.ts";
+import type { CSIDriver, VolumeAttachment } from "../../proto/gen/storage.ts";
 import { CsiDrivers, parseSockets } from "../../services/kubelet/csi/drivers.ts";
 import { CsiVolumes } from "../../services/kubelet/csi/volumes.ts";
 import { AccountTokens } from "../../services/kubelet/pod/account-tokens.ts";
@@ -85,7 +85,10 @@ const volume: PersistentVolume = {
     },
   },
 };
-const source = (asked: CSIDriver["spec"] = { attachRequired: false }): ConfigSource => ({
+const source = (
+  asked: CSIDriver["spec"] = { attachRequired: false },
+  attachment?: VolumeAttachment,
+): ConfigSource => ({
   configMap: async () => undefined,
   secret: async () => ({ data: { key: Buffer.from("geheim").toString("base64") } }),
   claim: async () => ({
@@ -95,13 +98,19 @@ const source = (asked: CSIDriver["spec"] = { attachRequired: false }): ConfigSou
   }),
   volume: async () => volume,
   csiDriver: async () => ({ spec: asked }),
+  attachment: async () => attachment,
 });
 
 const claimed: Volume = { name: "v", persistentVolumeClaim: { claimName: "c" } };
 const inline: Volume = { name: "v", csi: { driver: "disk.example.com", readOnly: true } };
 
-async function prepare(pod: string, one: Volume, from = source(), root = dir) {
-  const csi = new CsiVolumes(drivers, root);
+async function prepare(
+  pod: string,
+  one: Volume,
+  from = source(),
+  csi = new CsiVolumes(drivers, dir),
+) {
+  const root = dir;
   const volumesDir = join(root, "pods", pod, "volumes");
   const facts = {
     pod: { metadata: { name: pod, namespace: "d", uid: pod }, spec: { volumes: [one] } } as Pod,
@@ -152,6 +161,33 @@ describe("CSI volumes", () => {
     await csi.release(volumesDir, "own");
   });
 
+  test("that are attached first: in use on the node, then attached, then mounted", async () => {
+    const csi = new CsiVolumes(drivers, dir);
+    const changes: string[][] = [];
+    csi.changed = () => changes.push(csi.inUse());
+    const name = "kubernetes.io/csi/disk.example.com^h1";
+    const refused = (attachment: VolumeAttachment | undefined, message: RegExp) =>
+      assert.rejects(prepare("at", claimed, source({}, attachment), csi), { message });
+    await refused(undefined, /volume attachment csi-[0-9a-f]{64} of volume h1 is not there yet/);
+    assert.deepEqual(changes.at(-1), [name]);
+    await refused({ status: { attached: false } }, /volume h1 is not attached to node n yet/);
+    await refused({ status: { attachError: { message: "no slot" } } }, /no slot/);
+    const leaving = { metadata: { deletionTimestamp: "2026-01-01T00:00:00Z" } };
+    await refused({ ...leaving, status: { attached: true } }, /is being deleted/);
+    const attached = { status: { attached: true, attachmentMetadata: { device: "/dev/x" } } };
+    await refused(attached, /has not been added to the list of volumesInUse/);
+    assert.deepEqual(calls, [], "the driver has been asked nothing");
+    csi.shown([name]);
+    const { volumesDir } = await prepare("at", claimed, source({}, attached), csi);
+    assert.deepEqual(calls.splice(0), ["stage h1", "publish h1"]);
+    assert.deepEqual(published[0]?.publishContext, { device: "/dev/x" });
+    const next = new CsiVolumes(drivers, dir);
+    await next.load(join(dir, "pods"));
+    assert.deepEqual(next.inUse(), [name], "a new kubelet knows what is mounted");
+    await csi.release(volumesDir, "at");
+    assert.deepEqual([changes.at(-1), csi.inUse()], [[], []]);
+  });
+
   test("what goes wrong is told, and what was begun is undone", async () => {
     driver.stages = false;
     driver.refuses = "publish";
@@ -170,9 +206,6 @@ describe("CSI volumes", () => {
     const unknown = { name: "v", csi: { driver: "other" } };
     await assert.rejects(prepare("x", unknown), {
       message: /driver name other not found in the list of registered CSI drivers$/,
-    });
-    await assert.rejects(prepare("x", claimed, source({ attachRequired: true })), {
-      message: /requires volumes to be attached/,
     });
     for (const bad of ["x", "=/a", "a=rel"]) {
       assert.throws(() => parseSockets(bad, "--csi-socket"), /--csi-socket: "/, bad);

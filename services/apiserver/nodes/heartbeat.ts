@@ -251,7 +251,9 @@ function mergeNode(stored: NodeStatus | undefined, reported: NodeStatus): NodeSt
   const given = Object.entries(reported).filter(
     ([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0),
   );
-  return { ...stored, ...Object.fromEntries(given), conditions };
+  // The kubelet alone knows which volumes it uses: none is none.
+  const { volumesInUse: _, ...kept } = stored ?? {};
+  return { ...kept, ...Object.fromEntries(given), conditions };
 }
 
 /** The conditions that the kubelet reports say when it was heard, to within the last write. */

@@ -1,11 +1,17 @@
 /** What becomes of the fields of the group storage.k8s.io's kinds. */
-import { behaves, type SupportTable, warned } from "../machinery/field-support.ts";
+import {
+  behaves,
+  oneOfValues,
+  pending,
+  type SupportTable,
+  warned,
+} from "../machinery/field-support.ts";
 
 const address = "the apiserver: type, name and metadata of an object";
 const driver = "drivers that run in the cluster as clients";
 const status = "information that its owner writes and clients show";
-const noDrivers = (what: string) =>
-  warned("kind", `the kubelets of this cluster mount no volumes of CSI drivers, ${what}`);
+const kubelet = "the kubelet";
+const attaching = "the attach and detach controller";
 
 export const storageFields: SupportTable = {
   "trireme.storage.v1.StorageClass": {
@@ -17,8 +23,7 @@ export const storageFields: SupportTable = {
   "trireme.storage.v1.TopologySelectorLabelRequirement": behaves(driver, "key values"),
 
   "trireme.storage.v1.VolumeAttachment": {
-    ...behaves(address, "apiVersion metadata"),
-    ...noDrivers("only a driver of your own acts on the attachment"),
+    ...behaves(address, "apiVersion kind metadata"),
     ...behaves(driver, "spec status"),
   },
   "trireme.storage.v1.VolumeAttachmentSpec": behaves(driver, "attacher source nodeName"),
@@ -33,21 +38,28 @@ export const storageFields: SupportTable = {
   "trireme.storage.v1.VolumeError": behaves(status, "time message errorCode"),
 
   "trireme.storage.v1.CSIDriver": {
-    ...behaves(address, "apiVersion metadata"),
-    ...noDrivers("the object has no effect"),
-    ...behaves(driver, "spec"),
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves("the kubelet and the attach and detach controller", "spec"),
   },
-  "trireme.storage.v1.CSIDriverSpec": behaves(
-    driver,
-    "attachRequired podInfoOnMount volumeLifecycleModes storageCapacity fsGroupPolicy " +
-      "tokenRequests requiresRepublish seLinuxMount nodeAllocatableUpdatePeriodSeconds",
-  ),
+  "trireme.storage.v1.CSIDriverSpec": {
+    ...behaves(attaching, "attachRequired"),
+    ...behaves(kubelet, "podInfoOnMount"),
+    ...behaves(driver, "volumeLifecycleModes nodeAllocatableUpdatePeriodSeconds"),
+    ...warned("storageCapacity", "the scheduler does not mind the capacity of storage"),
+    ...pending("tokenRequests", "the kubelet gives drivers no tokens, it has no effect"),
+    ...warned("requiresRepublish", "the kubelet publishes a volume once, it has no effect"),
+    ...warned("seLinuxMount", "the kubelet sets no SELinux labels, it has no effect"),
+    ...warned(
+      "fsGroupPolicy",
+      "the kubelet does not change the owners of drivers' files, it has no effect",
+      oneOfValues("ReadWriteOnceWithFSType", "None"),
+    ),
+  },
   "trireme.storage.v1.TokenRequest": behaves(driver, "audience expirationSeconds"),
 
   "trireme.storage.v1.CSINode": {
-    ...behaves(address, "apiVersion metadata"),
-    ...noDrivers("the object has no effect"),
-    ...behaves(driver, "spec"),
+    ...behaves(address, "apiVersion kind metadata"),
+    ...behaves("the scheduler and drivers", "spec"),
   },
   "trireme.storage.v1.CSINodeSpec": behaves(driver, "drivers"),
   "trireme.storage.v1.CSINodeDriver": behaves(driver, "name nodeID topologyKeys allocatable"),
@@ -55,7 +67,7 @@ export const storageFields: SupportTable = {
 
   "trireme.storage.v1.VolumeAttributesClass": {
     ...behaves(address, "apiVersion metadata"),
-    ...noDrivers("only a driver of your own applies the attributes"),
+    ...warned("kind", "only a driver of your own applies the attributes"),
     ...behaves(driver, "driverName parameters"),
   },
 

@@ -31,12 +31,24 @@ type Unary<Request, Response> = (
 ) => ClientUnaryCall;
 
 export class CsiDrivers {
-  readonly #sockets: ReadonlyMap<string, string>;
+  readonly #sockets: Map<string, string>;
   readonly #clients = new Map<string, NodeClient>();
 
   /** `sockets`: by the drivers' names. */
   constructor(sockets: ReadonlyMap<string, string>) {
-    this.#sockets = sockets;
+    this.#sockets = new Map(sockets);
+  }
+
+  add(driver: string, path: string): void {
+    if (this.#sockets.get(driver) === path) return;
+    this.remove(driver);
+    this.#sockets.set(driver, path);
+  }
+
+  remove(driver: string): void {
+    this.#sockets.delete(driver);
+    this.#clients.get(driver)?.close();
+    this.#clients.delete(driver);
   }
 
   /** Throws StatusError in upstream's words. */

@@ -6,6 +6,7 @@ import type {
   Pod,
   SecretReference,
 } from "../../../proto/gen/core.ts";
+import { attachmentName } from "../../kinds/facts.ts";
 import type { ConfigSource } from "../pod/environment.ts";
 import { ContainerConfigError } from "../runtime/types.ts";
 import type { CsiRequest } from "./volumes.ts";
@@ -30,7 +31,7 @@ export async function inlineRequest(
   };
 }
 
-/** Of a volume that a claim is bound to. */
+/** Of a volume that a claim is bound to. Throws until it is attached, where its driver wants that. */
 export async function boundRequest(
   pod: Pod,
   volume: PersistentVolume,
@@ -46,6 +47,32 @@ export async function boundRequest(
   };
 }
 
+/**
+ * What the attacher of the driver tells its other half, of an attached volume. Undefined: the driver
+ * attaches nothing. Throws, in upstream's words, while the volume is not attached.
+ */
+export async function attachmentOf(
+  { driver, handle, ephemeral }: CsiRequest,
+  node: string,
+  source: ConfigSource,
+): Promise<Readonly<Record<string, string>> | undefined> {
+  if (ephemeral) return undefined;
+  const { attachRequired = true } = (await source.csiDriver?.(driver))?.spec ?? {};
+  if (!attachRequired) return undefined;
+  const name = attachmentName(driver, handle, node);
+  const attachment = await source.attachment?.(name);
+  const refuse = (problem: string) => new ContainerConfigError(problem);
+  if (attachment === undefined) {
+    throw refuse(`volume attachment ${name} of volume ${handle} is not there yet`);
+  }
+  if (attachment.metadata?.deletionTimestamp !== undefined) {
+    throw refuse("volume attachment is being deleted");
+  }
+  const { attached = false, attachError, attachmentMetadata = {} } = attachment.status ?? {};
+  if (attached) return attachmentMetadata;
+  throw refuse(attachError?.message ?? `volume ${handle} is not attached to node ${node} yet`);
+}
+
 /** What a driver is told of the pod, if its CSIDriver asks for that. */
 async function podInfo(
   { metadata = {}, spec = {} }: Pod,
@@ -54,12 +81,7 @@ async function podInfo(
   ephemeral: boolean,
 ): Promise<Readonly<Record<string, string>>> {
   const found = await source.csiDriver?.(driver);
-  const { podInfoOnMount = false, attachRequired = true } = found?.spec ?? {};
-  if (found !== undefined && attachRequired && !ephemeral) {
-    const why = "its CSIDriver requires volumes to be attached, which this cluster does not do";
-    throw new ContainerConfigError(`driver ${driver}: ${why}`);
-  }
-  if (!podInfoOnMount) return {};
+  if (!found?.spec?.podInfoOnMount) return {};
   return {
     "csi.storage.k8s.io/pod.name": metadata.name ?? "",
     "csi.storage.k8s.io/pod.namespace": metadata.namespace ?? "",

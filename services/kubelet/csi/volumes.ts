@@ -15,11 +15,13 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Metadata } from "@grpc/grpc-js";
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import {
   NodeServiceCapability_RPC_Type as Capability,
   VolumeCapability_AccessMode_Mode as Mode,
   type VolumeCapability,
 } from "../../../proto/gen/csi.ts";
+import { attachedVolumeName } from "../../kinds/facts.ts";
 import { type CsiDrivers, callDriver } from "./drivers.ts";
 
 /** What a pod asks of a driver. */
@@ -53,6 +55,11 @@ export class CsiVolumes {
   readonly #root: string;
   /** Staging and unstaging of one volume happen one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
+  /** Uids of the pods that use a volume, by its name in the node's status. */
+  readonly #users = new Map<string, Set<string>>();
+  #shown: ReadonlySet<string> = new Set();
+  /** Called when `inUse` is no longer what the API shows. */
+  changed: () => void = () => undefined;
 
   /** `root`: the kubelet's state directory. */
   constructor(drivers: CsiDrivers, root: string) {
@@ -60,8 +67,37 @@ export class CsiVolumes {
     this.#root = join(root, "plugins", "kubernetes.io", "csi");
   }
 
-  /** Resolves to the directory of the mounted volume. `dir`: of the volume in the pod's directory. */
-  async publish(dir: string, podUid: string, request: CsiRequest): Promise<string> {
+  /** Which volumes pods use here, for the node's status: nothing of them may be detached. */
+  inUse(): string[] {
+    return [...this.#users.keys()].sort();
+  }
+
+  /** What the API shows of `inUse`. */
+  shown(names: readonly string[]): void {
+    this.#shown = new Set(names);
+  }
+
+  /** Takes up what an earlier instance has begun. `podsDir`: the directories of the pods. */
+  async load(podsDir: string): Promise<void> {
+    for (const uid of await namesIn(podsDir)) {
+      const volumes = join(podsDir, uid, "volumes");
+      for (const volume of await namesIn(volumes)) {
+        const data = await readData(join(volumes, volume));
+        if (data !== undefined) this.#use(data, uid);
+      }
+    }
+  }
+
+  /**
+   * Resolves to the directory of the mounted volume. `dir`: of the volume in the pod's directory.
+   * `attachment`: asked for what the attacher tells, once the node is known to use the volume.
+   */
+  async publish(
+    dir: string,
+    podUid: string,
+    request: CsiRequest,
+    attachment: () => Promise<Readonly<Record<string, string>> | undefined>,
+  ): Promise<string> {
     const target = join(dir, "mount");
     const known = await readData(dir);
     if (known?.published) return target;
@@ -69,12 +105,21 @@ export class CsiVolumes {
     const staging = await this.#stagingOf(request);
     const { driver, handle } = request;
     const data: VolumeData = { driver, handle, staging, published: false };
+    const name = this.#use(data, podUid);
     await mkdir(dir, { recursive: true, mode: 0o750 });
     await writeFile(join(dir, dataFile), JSON.stringify(data));
-    if (staging !== undefined) await this.#stage(staging, podUid, request);
+    const told = await attachment();
+    if (told !== undefined && !this.#shown.has(name)) {
+      throw new StatusError(
+        Code.unavailable,
+        `volume ${handle} has not been added to the list of volumesInUse in the node's status yet`,
+      );
+    }
+    const publishContext = { ...told };
+    if (staging !== undefined) await this.#stage(staging, podUid, request, publishContext);
     await callDriver(client, client.nodePublishVolume, new Metadata(), {
       volumeId: handle,
-      publishContext: {},
+      publishContext,
       stagingTargetPath: staging ?? "",
       targetPath: target,
       volumeCapability: capabilityOf(request),
@@ -100,7 +145,25 @@ export class CsiVolumes {
       await callDriver(client, client.nodeUnpublishVolume, new Metadata(), request);
       if (data.staging !== undefined) await this.#unstage(data.staging, podUid, data);
       await rm(join(dir, dataFile));
+      this.#leave(data, podUid);
     }
+  }
+
+  #use({ driver, handle }: VolumeData, podUid: string): string {
+    const name = attachedVolumeName(driver, handle);
+    const users = this.#users.get(name) ?? new Set();
+    if (!users.has(podUid)) this.#users.set(name, users.add(podUid));
+    if (!this.#shown.has(name)) this.changed();
+    return name;
+  }
+
+  #leave({ driver, handle }: VolumeData, podUid: string): void {
+    const name = attachedVolumeName(driver, handle);
+    const users = this.#users.get(name);
+    users?.delete(podUid);
+    if (users?.size !== 0) return;
+    this.#users.delete(name);
+    this.changed();
   }
 
   /** Undefined: the driver mounts the volume for each pod anew. */
@@ -116,7 +179,12 @@ export class CsiVolumes {
     return join(this.#root, driver, hash, "globalmount");
   }
 
-  #stage(staging: string, podUid: string, request: CsiRequest): Promise<void> {
+  #stage(
+    staging: string,
+    podUid: string,
+    request: CsiRequest,
+    publishContext: { [key: string]: string },
+  ): Promise<void> {
     return this.#inTurn(staging, async () => {
       const users = join(dirname(staging), "pods");
       await mkdir(users, { recursive: true, mode: 0o750 });
@@ -126,7 +194,7 @@ export class CsiVolumes {
       // Idempotent: a driver that has staged the volume says so by succeeding.
       await callDriver(client, client.nodeStageVolume, new Metadata(), {
         volumeId: request.handle,
-        publishContext: {},
+        publishContext,
         stagingTargetPath: staging,
         volumeCapability: capabilityOf(request),
         secrets: { ...request.stageSecrets },
@@ -178,6 +246,11 @@ function capabilityOf({ fsType, mountOptions, accessModes }: CsiRequest): Volume
     accessType: { $case: "mount", value: mount },
     accessMode: { mode: modes[accessModes[0] ?? "ReadWriteOnce"] ?? Mode.UNKNOWN },
   };
+}
+
+/** Empty where there is no such directory. */
+function namesIn(dir: string): Promise<string[]> {
+  return readdir(dir).catch(() => []);
 }
 
 async function readData(dir: string): Promise<VolumeData | undefined> {

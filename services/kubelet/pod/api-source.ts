@@ -25,6 +25,8 @@ export function configSource(client: ConfigClient): ConfigSource {
     volume: (name) => client.persistentVolumes.get(name, undefined, options).catch(orNothing),
     csiDriver: (name) =>
       client.resource("CSIDriver").get(name, undefined, options).catch(orNothing),
+    attachment: (name) =>
+      client.resource("VolumeAttachment").get(name, undefined, options).catch(orNothing),
   };
 }
 

@@ -11,7 +11,7 @@ import type {
   Secret,
   Service,
 } from "../../../proto/gen/core.ts";
-import type { CSIDriver } from "../../../proto/gen/storage.ts";
+import type { CSIDriver, VolumeAttachment } from "../../../proto/gen/storage.ts";
 import { parseQuantity } from "../../kinds/facts.ts";
 import { ContainerConfigError } from "../runtime/types.ts";
 
@@ -22,6 +22,7 @@ export interface ConfigSource {
   claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
   volume(name: string): Promise<PersistentVolume | undefined>;
   csiDriver?(name: string): Promise<CSIDriver | undefined>;
+  attachment?(name: string): Promise<VolumeAttachment | undefined>;
 }
 
 export interface PodFacts {

@@ -16,7 +16,7 @@ import type {
   VolumeProjection,
 } from "../../../proto/gen/core.ts";
 import { claimNameOf } from "../../kinds/facts.ts";
-import { boundRequest, inlineRequest } from "../csi/requests.ts";
+import { attachmentOf, boundRequest, inlineRequest } from "../csi/requests.ts";
 import type { CsiVolumes } from "../csi/volumes.ts";
 import { ContainerConfigError, type Mount } from "../runtime/types.ts";
 import type { AccountTokens } from "./account-tokens.ts";
@@ -74,7 +74,7 @@ async function boundPath(
   if (volume.hostPath !== undefined) return hostPath(volume.hostPath);
   if (volume.csi !== undefined && csi !== undefined) {
     const request = await inlineRequest(pod, volume.name ?? "", volume.csi, source);
-    return csi.publish(dir, uid, request);
+    return csi.publish(dir, uid, request, async () => undefined);
   }
   const claimName = claimNameOf(pod, volume);
   if (claimName === undefined) return undefined;
@@ -83,7 +83,8 @@ async function boundPath(
   if (bound.spec?.csi === undefined || csi === undefined) return pathOfVolume(bound, claimName);
   const request = await boundRequest(pod, bound, source);
   const readOnly = request.readOnly || (volume.persistentVolumeClaim?.readOnly ?? false);
-  return csi.publish(dir, uid, { ...request, readOnly });
+  const attachment = () => attachmentOf(request, facts.nodeName, source);
+  return csi.publish(dir, uid, { ...request, readOnly }, attachment);
 }
 
 interface Means {
