@@ -43,11 +43,13 @@ export function conflict(kind: Resource, name: string, why: string = modifiedTex
   );
 }
 
+/** Of a kind that is kept as another one, upstream names the other one here. */
 export function invalid(
-  kind: Pick<Resource, "group" | "kind">,
+  given: Pick<Resource, "group" | "kind" | "storedAs">,
   name: string,
   causes: readonly FieldCause[],
 ): StatusError {
+  const kind = given.storedAs?.resource ?? given;
   const texts = causes.map((cause) => `${cause.field}: ${cause.message}`);
   const all = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
   return new StatusError(Code.invalidArgument, `${kindName(kind)} "${name}" is invalid: ${all}`, {

@@ -24,7 +24,7 @@ import { checkWriteOptions } from "./options.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
 import { computeCreate } from "./virtual.ts";
-import { addWarnings, warnOfFields } from "./warnings.ts";
+import { addWarnings, fieldsWithoutEffect, warn } from "./warnings.ts";
 
 export interface WriteRequest {
   readonly body: Body;
@@ -49,13 +49,18 @@ export async function create(
     const dryRun = dryRunOf(options);
     const document = body.decode(call, options);
     checkType(resource, document);
-    warnOfFields(call, resource, document, options);
+    const ineffective = fieldsWithoutEffect(resource, document, options);
     if (!resource.stored) {
+      warn(call, ineffective);
       return computeCreate(backend, call, resource, document, { namespace, dryRun });
     }
     const manager = managerOf(call, options);
     const own: Own = (next, given) => trackedFields(backend, { resource, next, given, manager });
-    return createDocument(backend, call, resource, document, { namespace, dryRun, own });
+    const created = await createDocument(backend, call, resource, document, {
+      ...{ namespace, dryRun, own },
+    });
+    warn(call, ineffective);
+    return created;
   });
 }
 

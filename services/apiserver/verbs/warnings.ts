@@ -19,8 +19,19 @@ export function warnOfFields(
   document: Document,
   options: WriteOptions | undefined,
 ): void {
-  warn(call, fieldWarnings(resource.schema.message, document));
-  if (options !== undefined) warn(call, fieldWarnings("trireme.meta.v1.WriteOptions", options));
+  warn(call, fieldsWithoutEffect(resource, document, options));
+}
+
+/** What the author is told of the fields that he has set, once the write has succeeded. */
+export function fieldsWithoutEffect(
+  resource: Resource,
+  document: Document,
+  options: WriteOptions | undefined,
+): string[] {
+  return [
+    ...fieldWarnings(resource.schema.message, document),
+    ...(options === undefined ? [] : fieldWarnings("trireme.meta.v1.WriteOptions", options)),
+  ];
 }
 
 const trailerLengthMax = 4_096;

@@ -51,11 +51,11 @@ function validateSources(spec: PersistentVolumeClaimSpec, path: string): FieldCa
   if (dataSource === undefined || dataSourceRef === undefined) return causes;
   if (dataSourceRef.namespace) {
     const detail = "may not be specified when dataSourceRef.namespace is specified";
-    return [...causes, invalid(path, `${path}.dataSource`, detail)];
+    return [...causes, invalid(path, {}, detail)];
   }
   const { namespace: _, ...local } = dataSourceRef;
   if (equalJson(dataSource, local)) return causes;
-  return [...causes, invalid(path, `${path}.dataSource`, "must match dataSourceRef")];
+  return [...causes, invalid(path, {}, "must match dataSourceRef")];
 }
 
 function validateSource(source: TypedObjectReference, path: string): FieldCause[] {

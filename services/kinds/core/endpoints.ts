@@ -1,12 +1,20 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import {
+  type EndpointAddress,
   type EndpointSubset,
   Endpoints,
   EndpointsCollectionService,
 } from "../../../proto/gen/core.ts";
 import { invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { checkAddress, checkLabelName } from "../machinery/names.ts";
+import { wrong } from "../machinery/field-rules.ts";
+import {
+  checkAddress,
+  checkLabelName,
+  checkQualifiedName,
+  checkSubdomain,
+} from "../machinery/names.ts";
+import { validateEndpointAddress } from "./endpoint-address.ts";
 import { oneOf } from "./pod/field-checks.ts";
 import { protocols, validatePort } from "./pod/port-validation.ts";
 
@@ -21,7 +29,7 @@ export const endpoints = defineKind({
 
   setDefaults(document) {
     for (const subset of (document as Endpoints).subsets ?? []) {
-      for (const port of subset.ports ?? []) port.protocol ??= "TCP";
+      for (const port of subset.ports ?? []) port.protocol ||= "TCP";
     }
   },
   validate: (document) =>
@@ -46,17 +54,11 @@ function validateSubset(subset: EndpointSubset, path: string): FieldCause[] {
     causes.push(required(path, "must specify `addresses` or `notReadyAddresses`"));
   }
   for (const [name, list] of Object.entries({ addresses, notReadyAddresses })) {
-    list.forEach(({ ip = "", hostname = "" }, index) => {
-      // Loopback is allowed, other than upstream: the embedded network lives there.
-      const at = `${path}.${name}[${index}]`;
-      for (const problem of checkAddress(ip)) causes.push(invalid(`${at}.ip`, ip, problem));
-      if (hostname === "") return;
-      for (const problem of checkLabelName(hostname)) {
-        causes.push(invalid(`${at}.hostname`, hostname, problem));
-      }
+    list.forEach((address, index) => {
+      causes.push(...validateAddress(address, `${path}.${name}[${index}]`));
     });
   }
-  ports.forEach(({ name = "", port = 0, protocol = "" }, index) => {
+  ports.forEach(({ name = "", port = 0, protocol = "", appProtocol }, index) => {
     const at = `${path}.ports[${index}]`;
     if (name === "" && ports.length > 1) causes.push(required(`${at}.name`));
     if (name !== "") {
@@ -65,8 +67,22 @@ function validateSubset(subset: EndpointSubset, path: string): FieldCause[] {
     causes.push(...validatePort(port, `${at}.port`));
     if (protocol === "") causes.push(required(`${at}.protocol`));
     else causes.push(...oneOf(protocol, protocols, `${at}.protocol`));
+    if (appProtocol === undefined) return;
+    causes.push(...wrong(`${at}.appProtocol`, appProtocol, checkQualifiedName(appProtocol)));
   });
   return causes;
+}
+
+function validateAddress(address: EndpointAddress, path: string): FieldCause[] {
+  const { ip = "", hostname = "", nodeName } = address;
+  return [
+    ...wrong(`${path}.ip`, ip, checkAddress(ip)),
+    ...(hostname === "" ? [] : wrong(`${path}.hostname`, hostname, checkLabelName(hostname))),
+    ...(nodeName === undefined
+      ? []
+      : wrong(`${path}.nodeName`, nodeName, checkSubdomain(nodeName))),
+    ...validateEndpointAddress(ip, `${path}.ip`),
+  ];
 }
 
 function addressesText(subsets: readonly EndpointSubset[]): string {

@@ -20,6 +20,8 @@ export const event = defineKind({
   shortNames: ["ev"],
   // Upstream `--event-ttl`.
   timeToLiveSeconds: 3_600,
+  // Upstream asks of events of this version no more than that the name fits into a path.
+  nameRule: "path",
 
   validate: (document) => validateEvent(asEvent(document)),
   selectableFields: {

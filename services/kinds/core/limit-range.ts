@@ -34,6 +34,11 @@ export const limitRange = defineKind({
       if (item.type === "Container") setContainerDefaults(item);
     }
   },
+  prepareForCreate(document) {
+    const { metadata } = document;
+    // One without a name gets a UID for it, as upstream.
+    if (metadata?.uid !== undefined) metadata.name ||= metadata.uid;
+  },
   validate(document) {
     const seen = new Set<string>();
     return limitsOf(document).flatMap((item, index) => {
@@ -90,8 +95,8 @@ function validateItem(item: LimitRangeItem, path: string): FieldCause[] {
 
 function validateName(type: string, name: string, path: string): FieldCause[] {
   if (type !== "Pod" && type !== "Container") return validateResourceName(name, path);
-  const causes = checkQualifiedName(name).map((problem) => invalid(path, name, problem));
-  if (causes.length > 0 || name.includes("/")) return causes;
+  const causes = validateResourceName(name, path);
+  if (name.includes("/")) return causes;
   if (containerResources.has(name) || name.startsWith("hugepages-")) return causes;
   return [invalid(path, name, "must be a standard resource for containers")];
 }

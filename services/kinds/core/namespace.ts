@@ -1,7 +1,6 @@
 import { Namespace, NamespacesService } from "../../../proto/gen/core.ts";
-import { invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import { checkQualifiedName } from "../machinery/names.ts";
+import { validateFinalizerName } from "../machinery/metadata.ts";
 
 /** By this label policies select a namespace by its name; always right, whatever the user wrote. */
 const nameLabel = "kubernetes.io/metadata.name";
@@ -52,9 +51,7 @@ export const namespace = defineKind({
   holdsDeletion: (document) => ((document as Namespace).spec?.finalizers ?? []).length > 0,
   validate: (document) =>
     ((document as Namespace).spec?.finalizers ?? []).flatMap((finalizer) =>
-      checkQualifiedName(finalizer).map((problem) =>
-        invalid("spec.finalizers", finalizer, problem),
-      ),
+      validateFinalizerName(finalizer, "spec.finalizers"),
     ),
   selectableFields: {
     "status.phase": (document) => (document as Namespace).status?.phase ?? "",

@@ -1,13 +1,19 @@
-import { isIP } from "node:net";
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
-import { Node, NodesService, type Taint } from "../../../proto/gen/core.ts";
-import { duplicate, forbidden, invalid, required } from "../machinery/causes.ts";
+import { Node, type NodeSpec, NodesService, type Taint } from "../../../proto/gen/core.ts";
+import {
+  duplicate,
+  forbidden,
+  invalid,
+  notSupportedInOrder,
+  required,
+} from "../machinery/causes.ts";
+import { checkCidr } from "../machinery/cidr.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
+import { wrong } from "../machinery/field-rules.ts";
 import { equalJson } from "../machinery/json.ts";
 import { checkLabelValue, checkQualifiedName } from "../machinery/names.ts";
 import { canonicalise } from "../machinery/quantity.ts";
 import type { Document } from "../machinery/resource.ts";
-import { oneOf } from "./pod/field-checks.ts";
 import { validateAmounts } from "./pod/resource-validation.ts";
 import { taintEffects } from "./pod/validation.ts";
 
@@ -28,7 +34,7 @@ export const node = defineKind({
     const node = asNode(document);
     node.spec ??= {};
     node.status ??= {};
-    if (node.spec.podCIDR !== undefined) node.spec.podCIDRs ??= [node.spec.podCIDR];
+    setRanges(node.spec);
     canonicalise(node.status.capacity);
     canonicalise(node.status.allocatable);
     if (node.status.allocatable === undefined && node.status.capacity !== undefined) {
@@ -38,19 +44,12 @@ export const node = defineKind({
   validate(document) {
     const { spec = {}, status = {} } = asNode(document);
     const causes = [
-      ...validateTaints(spec.taints ?? [], "spec.taints"),
+      // The path is upstream's.
+      ...validateTaints(spec.taints ?? [], "metadata.taints"),
       ...validateAmounts(status.capacity ?? {}, "status.capacity", undefined),
       ...validateAmounts(status.allocatable ?? {}, "status.allocatable", undefined),
     ];
-    spec.podCIDRs?.forEach((range, index) => {
-      if (isRange(range)) return;
-      const detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-      causes.push(invalid(`spec.podCIDRs[${index}]`, range, detail));
-    });
-    if (spec.podCIDR !== undefined && spec.podCIDRs?.[0] !== spec.podCIDR) {
-      causes.push(invalid("spec.podCIDRs", spec.podCIDRs, "first value must match `podCIDR`"));
-    }
-    return causes;
+    return [...causes, ...validateRanges(spec.podCIDRs ?? [])];
   },
   validateUpdate(next, stored) {
     const [spec, before] = [asNode(next).spec ?? {}, asNode(stored).spec ?? {}];
@@ -128,23 +127,39 @@ function validateTaints(taints: readonly Taint[], path: string): FieldCause[] {
     const at = `${path}[${index}]`;
     const causes: FieldCause[] = [];
     for (const problem of checkQualifiedName(key)) causes.push(invalid(`${at}.key`, key, problem));
-    for (const problem of checkLabelValue(value)) {
-      causes.push(invalid(`${at}.value`, value, problem));
-    }
+    const problems = checkLabelValue(value);
+    if (problems.length > 0) causes.push(invalid(`${at}.value`, value, problems.join(";")));
     if (effect === "") causes.push(required(`${at}.effect`));
-    else causes.push(...oneOf(effect, taintEffects, `${at}.effect`));
+    else if (!taintEffects.includes(effect)) {
+      causes.push(notSupportedInOrder(`${at}.effect`, effect, taintEffects));
+    }
     const identity = `${key}:${effect}`;
-    if (seen.has(identity)) causes.push(duplicate(at, { key, effect }));
+    if (seen.has(identity)) {
+      const shown = { Key: key, Value: value, Effect: effect, TimeAdded: taint.timeAdded ?? null };
+      causes.push(duplicate(at, shown, "taints must be unique by key and effect pair"));
+    }
     seen.add(identity);
     return causes;
   });
 }
 
-function isRange(text: string): boolean {
-  const [address = "", bits = ""] = text.split("/");
-  const family = isIP(address);
-  if (family === 0 || !/^[0-9]{1,3}$/.test(bits)) return false;
-  return Number(bits) <= (family === 4 ? 32 : 128);
+/** The older field is the first of the newer one, and stands where the two differ (upstream). */
+function setRanges(spec: NodeSpec): void {
+  const { podCIDR = "", podCIDRs = [] } = spec;
+  if (podCIDR !== "" && podCIDRs[0] !== podCIDR) spec.podCIDRs = [podCIDR];
+  const first = spec.podCIDRs?.[0];
+  if (first !== undefined) spec.podCIDR = first;
+}
+
+function validateRanges(ranges: readonly string[]): FieldCause[] {
+  const path = "spec.podCIDRs";
+  const causes = ranges.flatMap((range, index) =>
+    wrong(`${path}[${index}]`, range, checkCidr(range)),
+  );
+  if (ranges.length < 2 || causes.length > 0) return causes;
+  const families = new Set(ranges.map((range) => range.includes(":")));
+  if (families.size === ranges.length) return [];
+  return [invalid(path, ranges, "may specify no more than one CIDR for each IP family")];
 }
 
 function statusText({ spec, status }: Node): string {

@@ -113,7 +113,7 @@ function validateSpec(document: Document): FieldCause[] {
   const causes = accessModes.length === 0 ? [required("spec.accessModes")] : [];
   causes.push(
     ...validateAccessModes(accessModes, "spec.accessModes"),
-    ...validateCapacity(spec.capacity ?? {}),
+    ...validateCapacity(spec.capacity),
     ...oneOf(reclaim, ["Delete", "Recycle", "Retain"], path),
   );
   if (nodeAffinity?.required !== undefined) {
@@ -135,12 +135,13 @@ function validateSpec(document: Document): FieldCause[] {
   ];
 }
 
-function validateCapacity(capacity: Readonly<Record<string, string>>): FieldCause[] {
+function validateCapacity(given: Readonly<Record<string, string>> | undefined): FieldCause[] {
   const path = "spec.capacity";
+  const capacity = given ?? {};
   const names = Object.keys(capacity);
   const causes = names.length === 0 ? [required(path)] : [];
   if (capacity["storage"] === undefined || names.length > 1) {
-    causes.push(notSupported(path, capacity, ["storage"]));
+    causes.push(notSupported(path, given ?? null, ["storage"]));
   }
   for (const [name, text] of Object.entries(capacity)) {
     const quantity = parseQuantity(text);

@@ -39,7 +39,7 @@ export const secret = defineKind({
 
   setDefaults(document) {
     const secret = asSecret(document);
-    secret.type ??= "Opaque";
+    secret.type ||= "Opaque";
     joinBase64(secret, "data");
     if (secret.stringData === undefined) return;
     secret.data ??= {};

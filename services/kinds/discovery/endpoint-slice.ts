@@ -7,6 +7,7 @@ import {
   EndpointSlice,
   EndpointSlicesService,
 } from "../../../proto/gen/discovery.ts";
+import { validateEndpointAddress } from "../core/endpoint-address.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
 import { protocols } from "../core/pod/port-validation.ts";
 import { duplicate, invalid, required, tooMany } from "../machinery/causes.ts";
@@ -14,10 +15,12 @@ import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged, wrong } from "../machinery/field-rules.ts";
 import { allButMetadata } from "../machinery/generation.ts";
 import {
+  checkAddress,
   checkLabelName,
   checkLabelValue,
   checkQualifiedName,
   checkSubdomain,
+  nameRules,
 } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 
@@ -92,7 +95,7 @@ function validateEndpoints(endpoints: readonly Endpoint[], addressType: string):
       causes.push(tooMany(`${at}.addresses`, addresses.length, addressesMax));
     }
     addresses.forEach((address, position) => {
-      causes.push(...validateAddress(address, addressType, `${at}.addresses[${position}]`));
+      causes.push(...validateAddress(address, addressType, position, `${at}.addresses`));
     });
     if (nodeName !== undefined) {
       causes.push(...wrong(`${at}.nodeName`, nodeName, checkSubdomain(nodeName)));
@@ -104,36 +107,19 @@ function validateEndpoints(endpoints: readonly Endpoint[], addressType: string):
   });
 }
 
-/** Loopback is allowed, other than upstream: the embedded network lives there. */
-function validateAddress(address: string, addressType: string, path: string): FieldCause[] {
-  switch (addressType) {
-    case "IPv4":
-      if (!isIPv4(address)) return [invalid(path, address, "must be a valid IPv4 address")];
-      return wrong(path, address, checkSpecial(address));
-    case "IPv6":
-      if (!isIPv6(address)) return [invalid(path, address, "must be a valid IPv6 address")];
-      return wrong(path, address, checkSpecial(address));
-    case "FQDN":
-      return validateDomain(address, path);
-    default:
-      return [];
-  }
-}
-
-const linkLocal = /^(169\.254\.|fe[89ab][0-9a-f]:)/i;
-const linkLocalMulticast = /^(224\.0\.0\.|ff02:)/i;
-
-function checkSpecial(address: string): string[] {
-  if (address === "0.0.0.0" || /^[0:]+$/.test(address)) {
-    return [`may not be unspecified (${address})`];
-  }
-  if (linkLocal.test(address)) {
-    return ["may not be in the link-local range (169.254.0.0/16, fe80::/10)"];
-  }
-  if (linkLocalMulticast.test(address)) {
-    return ["may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"];
-  }
-  return [];
+function validateAddress(address: string, addressType: string, index: number, list: string) {
+  const path = `${list}[${index}]`;
+  if (addressType === "FQDN") return validateDomain(address, path);
+  if (addressType !== "IPv4" && addressType !== "IPv6") return [];
+  // IPv6 addresses have one form alone.
+  const check = addressType === "IPv4" ? checkAddress : nameRules.address;
+  const causes = wrong(path, address, check(address));
+  if (causes.length > 0) return causes;
+  const fits = addressType === "IPv4" ? isIPv4(address) : isIPv6(address);
+  return [
+    ...(fits ? [] : [invalid(list, address, `must be an ${addressType} address`)]),
+    ...validateEndpointAddress(address, path),
+  ];
 }
 
 function validateDomain(text: string, path: string): FieldCause[] {

@@ -21,10 +21,16 @@ export function notSupported(
   value: unknown,
   supported: readonly string[],
 ): FieldCause {
-  const list = [...supported]
-    .sort()
-    .map((each) => JSON.stringify(each))
-    .join(", ");
+  return notSupportedInOrder(field, value, [...supported].sort());
+}
+
+/** As {@link notSupported}, for the fields whose values upstream lists in an order of their own. */
+export function notSupportedInOrder(
+  field: string,
+  value: unknown,
+  supported: readonly string[],
+): FieldCause {
+  const list = supported.map((each) => JSON.stringify(each)).join(", ");
   const detail = list === "" ? "" : `: supported values: ${list}`;
   return cause("FieldValueNotSupported", field, `Unsupported value: ${show(value)}${detail}`);
 }
@@ -33,8 +39,9 @@ export function forbidden(field: string, detail: string): FieldCause {
   return cause("FieldValueForbidden", field, `Forbidden: ${detail}`);
 }
 
-export function duplicate(field: string, value: unknown): FieldCause {
-  return cause("FieldValueDuplicate", field, `Duplicate value: ${show(value)}`);
+export function duplicate(field: string, value: unknown, detail = ""): FieldCause {
+  const tail = detail === "" ? "" : `: ${detail}`;
+  return cause("FieldValueDuplicate", field, `Duplicate value: ${show(value)}${tail}`);
 }
 
 export function notFound(field: string, value: unknown, detail = ""): FieldCause {

@@ -127,18 +127,23 @@ function validateOwners(owners: readonly OwnerReference[]): FieldCause[] {
 
 const standardFinalizers = ["orphan", "foregroundDeletion", "kubernetes"];
 
+/** A qualified name, with a prefix unless it is one of Kubernetes' own; `path`: of the second. */
+export function validateFinalizerName(
+  finalizer: string,
+  list: string,
+  path: string = list,
+): FieldCause[] {
+  const causes = checkQualifiedName(finalizer).map((problem) => invalid(list, finalizer, problem));
+  if (finalizer.includes("/") || standardFinalizers.includes(finalizer)) return causes;
+  const detail = "name is neither a standard finalizer name nor is it fully qualified";
+  return [...causes, invalid(path, finalizer, detail)];
+}
+
 function validateFinalizers(finalizers: readonly string[]): FieldCause[] {
   const path = "metadata.finalizers";
-  const causes: FieldCause[] = [];
-  finalizers.forEach((finalizer, index) => {
-    for (const problem of checkQualifiedName(finalizer)) {
-      causes.push(invalid(path, finalizer, problem));
-    }
-    if (!finalizer.includes("/") && !standardFinalizers.includes(finalizer)) {
-      const detail = "name is neither a standard finalizer name nor is it fully qualified";
-      causes.push(invalid(`${path}[${index}]`, finalizer, detail));
-    }
-  });
+  const causes = finalizers.flatMap((finalizer, index) =>
+    validateFinalizerName(finalizer, path, `${path}[${index}]`),
+  );
   if (finalizers.includes("orphan") && finalizers.includes("foregroundDeletion")) {
     const detail = "finalizers orphan and foregroundDeletion cannot be both set";
     causes.push(invalid(path, finalizers, detail));

@@ -1,6 +1,9 @@
+import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import type { Toleration } from "../../../proto/gen/core.ts";
 import { RuntimeClass, RuntimeClassesService } from "../../../proto/gen/node.ts";
 import { validateResources } from "../core/pod/resource-validation.ts";
 import { validateTolerations } from "../core/pod/validation.ts";
+import { duplicate } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged, wrong } from "../machinery/field-rules.ts";
 import { validateLabels } from "../machinery/metadata.ts";
@@ -25,7 +28,9 @@ export const runtimeClass = defineKind({
       ...wrong("handler", handler, checkLabelName(handler)),
       ...validateResources({ limits }, "overhead", new Set()),
       ...validateLabels(nodeSelector, "scheduling.nodeSelector"),
-      ...validateTolerations(tolerations, "scheduling.tolerations"),
+      // The path is upstream's, which names the list twice.
+      ...validateTolerations(tolerations, "scheduling.tolerations.tolerations"),
+      ...validateUnique(tolerations, "scheduling.tolerations"),
     ];
   },
   validateUpdate: (next, stored) =>
@@ -36,3 +41,19 @@ export const runtimeClass = defineKind({
     ageColumn,
   ],
 });
+
+/** But for the seconds, no two are the same. */
+function validateUnique(tolerations: readonly Toleration[], path: string): FieldCause[] {
+  const seen = new Set<string>();
+  return tolerations.flatMap((toleration, index) => {
+    const { key = "", operator = "", value = "", effect = "", tolerationSeconds } = toleration;
+    const identity = JSON.stringify([key, operator, value, effect]);
+    if (!seen.has(identity)) {
+      seen.add(identity);
+      return [];
+    }
+    const shown = { Key: key, Operator: operator, Value: value, Effect: effect };
+    const seconds = tolerationSeconds ?? null;
+    return [duplicate(`${path}[${index}]`, { ...shown, TolerationSeconds: seconds })];
+  });
+}

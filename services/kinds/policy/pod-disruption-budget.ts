@@ -33,6 +33,7 @@ export const podDisruptionBudget = defineKind({
   service: PodDisruptionBudgetsService,
   shortNames: ["pdb"],
   allowUnconditionalUpdate: false,
+  nameRule: "path",
 
   setDefaults(document) {
     const budget = document as PodDisruptionBudget;

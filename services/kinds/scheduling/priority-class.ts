@@ -1,7 +1,6 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { PriorityClass, PriorityClassesService } from "../../../proto/gen/scheduling.ts";
-import { oneOf } from "../core/pod/field-checks.ts";
-import { forbidden } from "../machinery/causes.ts";
+import { forbidden, notSupportedInOrder, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged } from "../machinery/field-rules.ts";
 import type { Document } from "../machinery/resource.ts";
@@ -41,8 +40,7 @@ export const priorityClass = defineKind({
   desiredState: (document) => asClass(document).value,
   validate(document) {
     const one = asClass(document);
-    const policies = ["PreemptLowerPriority", "Never"];
-    return [...validateValue(one), ...oneOf(one.preemptionPolicy, policies, "preemptionPolicy")];
+    return [...validateValue(one), ...validatePolicy(one.preemptionPolicy)];
   },
   validateUpdate(next, stored) {
     const [one, before] = [asClass(next), asClass(stored)];
@@ -62,6 +60,12 @@ export const priorityClass = defineKind({
     { name: "PreemptionPolicy", value: (document) => asClass(document).preemptionPolicy ?? "" },
   ],
 });
+
+function validatePolicy(policy: string | undefined): FieldCause[] {
+  const [field, policies] = ["preemptionPolicy", ["PreemptLowerPriority", "Never"]];
+  if (policy === undefined || policies.includes(policy)) return [];
+  return [policy === "" ? required(field) : notSupportedInOrder(field, policy, policies)];
+}
 
 function validateValue(one: PriorityClass): FieldCause[] {
   const name = one.metadata?.name ?? "";

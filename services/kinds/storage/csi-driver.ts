@@ -6,14 +6,14 @@ import {
   type TokenRequest,
 } from "../../../proto/gen/storage.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
-import { duplicate, invalid } from "../machinery/causes.ts";
+import { duplicate, invalid, notSupportedInOrder } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged } from "../machinery/field-rules.ts";
 import { allButMetadata } from "../machinery/generation.ts";
 import type { Document } from "../machinery/resource.ts";
 
 const groupPolicies = ["File", "None", "ReadWriteOnceWithFSType"];
-const lifecycleModes = ["Ephemeral", "Persistent"];
+const lifecycleModes = ["Persistent", "Ephemeral"];
 const expirationSecondsMin = 600;
 const updateSecondsMin = 10;
 
@@ -44,9 +44,9 @@ export const csiDriver = defineKind({
     return [
       ...oneOf(fsGroupPolicy, groupPolicies, "spec.fsGroupPolicy"),
       ...validateTokens(spec.tokenRequests ?? []),
-      ...volumeLifecycleModes.flatMap((mode) =>
-        oneOf(mode, lifecycleModes, "spec.volumeLifecycleModes"),
-      ),
+      ...volumeLifecycleModes
+        .filter((mode) => !lifecycleModes.includes(mode))
+        .map((mode) => notSupportedInOrder("spec.volumeLifecycleModes", mode, lifecycleModes)),
       ...validatePeriod(spec.nodeAllocatableUpdatePeriodSeconds),
     ];
   },

@@ -9,7 +9,7 @@ const parameterBytesMax = 256 * 1_024;
 
 export function validateProvisioner(name: string, field: string): FieldCause[] {
   if (name === "") return [required(field)];
-  return wrong(field, name, checkQualifiedName(name.toLowerCase()));
+  return wrong(field, name.toLowerCase(), checkQualifiedName(name.toLowerCase()));
 }
 
 export function validateParameters(parameters: Readonly<Record<string, string>>): FieldCause[] {

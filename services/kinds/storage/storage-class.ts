@@ -80,10 +80,11 @@ function nameText(document: Document): string {
 }
 
 function validateTopologies(terms: readonly TopologySelectorTerm[]): FieldCause[] {
-  const seen: Record<string, string[]>[] = [];
+  // Upstream compares with as many empty terms as there are terms, before any of them.
+  const seen: Record<string, string[]>[] = terms.map(() => ({}));
   return terms.flatMap(({ matchLabelExpressions = [] }, index) => {
     const list = `allowedTopologies[${index}].matchLabelExpressions`;
-    const causes: FieldCause[] = matchLabelExpressions.length === 0 ? [required(list)] : [];
+    const causes: FieldCause[] = [];
     const wanted: Record<string, string[]> = {};
     matchLabelExpressions.forEach(({ key = "", values = [] }, position) => {
       const at = `${list}[${position}]`;
@@ -96,8 +97,8 @@ function validateTopologies(terms: readonly TopologySelectorTerm[]): FieldCause[
       if (Object.hasOwn(wanted, key)) causes.push(duplicate(`${at}.key`, key));
       wanted[key] = [...new Set(values)].sort();
     });
-    if (seen.some((each) => equalJson(each, wanted))) causes.push(duplicate(list, ""));
+    const same = seen.filter((each) => equalJson(each, wanted));
     seen.push(wanted);
-    return causes;
+    return [...causes, ...same.map(() => duplicate(list, ""))];
   });
 }

@@ -64,8 +64,8 @@ function validateSource(source: VolumeAttachmentSource): FieldCause[] {
   }
   if (inlineVolumeSpec !== undefined) return [forbidden("spec.source", detail)];
   const field = "spec.source.persistentVolumeName";
-  if (name === "") return [required(field, "must specify non empty persistentVolumeName")];
-  return wrong(field, name, checkSubdomain(name));
+  const empty = required(field, "must specify non empty persistentVolumeName");
+  return [...(name === "" ? [empty] : []), ...wrong(field, name, checkSubdomain(name))];
 }
 
 function validateStatus(status: NonNullable<VolumeAttachment["status"]>): FieldCause[] {

@@ -146,7 +146,9 @@ async function answer(
   } catch (thrown) {
     const told = limit?.aborted ? tooSlow() : thrown;
     record?.complete(failure(told));
-    return withHeaders(failed(core, request, told), [...flowHeaders(call), ...trailers]);
+    // What was to be said before the request failed, that its version is deprecated above all.
+    const more = [...flowHeaders(call), ...warningHeaders(call.warnings), ...trailers];
+    return withHeaders(failed(core, request, told), more);
   }
 }
 

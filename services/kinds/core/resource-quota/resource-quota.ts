@@ -131,13 +131,12 @@ function validateScopes(spec: ResourceQuotaSpec): FieldCause[] {
 }
 
 function validateSelector(spec: ResourceQuotaSpec): FieldCause[] {
-  const { scopeSelector } = spec;
-  const { matchExpressions: expressions = [] } = scopeSelector ?? {};
+  const expressions = spec.scopeSelector?.matchExpressions ?? [];
   const path = "spec.scopeSelector.matchExpressions";
   const causes = expressions.flatMap((expression) => [
     ...validateExpression(expression, path),
     ...misplaced(spec, expression.scopeName ?? "").map(() =>
-      invalid(path, scopeSelector, "unsupported scope applied to resource"),
+      invalid(path, shownSelector(expressions), "unsupported scope applied to resource"),
     ),
   ]);
   const names = expressions.map(({ scopeName = "" }) => scopeName);
@@ -146,6 +145,16 @@ function validateSelector(spec: ResourceQuotaSpec): FieldCause[] {
     ...causes,
     ...conflicts.map(() => invalid(path, spec.scopes ?? [], "conflicting scopes")),
   ];
+}
+
+/** With the names that the fields have inside of upstream. */
+function shownSelector(expressions: readonly ScopedResourceSelectorRequirement[]): unknown {
+  const shown = expressions.map(({ scopeName = "", operator = "", values }) => ({
+    ScopeName: scopeName,
+    Operator: operator,
+    Values: values ?? null,
+  }));
+  return { MatchExpressions: shown };
 }
 
 /** Of these scopes, an object either is or is not. */
