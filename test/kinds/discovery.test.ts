@@ -34,10 +34,24 @@ test("an endpoint slice: every fault in its words", () => {
       at("IPv4", ...many(101).map((each) => `10.0.0.${each}`)),
       ["endpoints[0].addresses: Too many: 101: must have at most 100 items"],
     ],
-    [at("IPv4", "fd00::1"), [`${address}: Invalid value: "fd00::1": must be a valid IPv4 address`]],
+    [
+      at("IPv4", "fd00::1"),
+      ['endpoints[0].addresses: Invalid value: "fd00::1": must be an IPv4 address'],
+    ],
     [
       at("IPv6", "10.0.0.1"),
-      [`${address}: Invalid value: "10.0.0.1": must be a valid IPv6 address`],
+      ['endpoints[0].addresses: Invalid value: "10.0.0.1": must be an IPv6 address'],
+    ],
+    [
+      at("IPv4", "x"),
+      [
+        `${address}: Invalid value: "x": must be a valid IP address, ` +
+          "(e.g. 10.9.8.7 or 2001:db8::ffff)",
+      ],
+    ],
+    [
+      at("IPv6", "FD00::1"),
+      [`${address}: Invalid value: "FD00::1": must be in canonical form ("fd00::1")`],
     ],
     [
       at("IPv4", "0.0.0.0"),

@@ -4,6 +4,7 @@ import { messages } from "../../proto/gen/schema.ts";
 import { apiVersionOf, serviceNameOf } from "../../services/kinds/mod.ts";
 import { check, type Loose, meta, row, serviceDocument, updateProblems } from "./documents.ts";
 import { registry } from "./registry.ts";
+import { assertFaults, created } from "./tables.ts";
 
 test("every kind of the contracts is registered, and found by all its names", () => {
   const contracts = Object.keys(messages).filter((name) => messages[name]?.resource !== undefined);
@@ -44,12 +45,12 @@ test("valid and invalid documents of the smaller kinds", () => {
     [document("v1", "ServiceAccount"), []],
     [node({}), []],
     [taint({ key: "a", effect: "NoSchedule" }, { key: "a", effect: "NoExecute" }), []],
-    [taint({ key: "a b", effect: "NoSchedule" }), ["FieldValueInvalid spec.taints[0].key"]],
-    [taint({ key: "a" }), ["FieldValueRequired spec.taints[0].effect"]],
-    [taint({ key: "a", effect: "No" }), ["FieldValueNotSupported spec.taints[0].effect"]],
+    [taint({ key: "a b", effect: "NoSchedule" }), ["FieldValueInvalid metadata.taints[0].key"]],
+    [taint({ key: "a" }), ["FieldValueRequired metadata.taints[0].effect"]],
+    [taint({ key: "a", effect: "No" }), ["FieldValueNotSupported metadata.taints[0].effect"]],
     [
       taint({ key: "a", effect: "NoExecute" }, { key: "a", effect: "NoExecute", value: "b" }),
-      ["FieldValueDuplicate spec.taints[1]"],
+      ["FieldValueDuplicate metadata.taints[1]"],
     ],
     [node({ spec: { podCIDR: "127.64.1.0/24" } }), []],
     [node({ spec: { podCIDR: "127.64.1.0" } }), ["FieldValueInvalid spec.podCIDRs[0]"]],
@@ -79,7 +80,10 @@ test("valid and invalid documents of the smaller kinds", () => {
     ],
     [endpoints({ addresses: [address], ports: [{ port: 80 }] }), []],
     [endpoints({ ports: [{ port: 80 }] }), ["FieldValueRequired subsets[0]"]],
-    [endpoints({ addresses: [{ ip: "x" }] }), ["FieldValueInvalid subsets[0].addresses[0].ip"]],
+    [
+      endpoints({ addresses: [{ ip: "x" }] }),
+      Array(2).fill("FieldValueInvalid subsets[0].addresses[0].ip"),
+    ],
     [
       endpoints({ addresses: [address], ports: [{ port: 0 }] }),
       ["FieldValueInvalid subsets[0].ports[0].port"],
@@ -99,6 +103,105 @@ test("valid and invalid documents of the smaller kinds", () => {
   for (const [each, expected] of rows) {
     assert.deepEqual(check(each).problems, expected, JSON.stringify(each).slice(0, 200));
   }
+});
+
+const nameExamples =
+  "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is " +
+  "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const subdomainExamples =
+  "(e.g. 'example.com', regex used for validation is " +
+  "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+test("the smaller kinds: what is wrong, in upstream's words", () => {
+  const effects = 'supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"';
+  const range = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+  const at = "subsets[0].addresses[0]";
+  const finalizer = "name is neither a standard finalizer name nor is it fully qualified";
+  const quota = 'Invalid value: "x": must be a standard resource';
+  assertFaults([
+    [
+      taint({ key: "a", effect: "No" }),
+      [`metadata.taints[0].effect: Unsupported value: "No": ${effects}`],
+    ],
+    [
+      taint(...Array(2).fill({ key: "a", value: "b", effect: "NoSchedule" })),
+      [
+        'metadata.taints[1]: Duplicate value: {"Key":"a","Value":"b","Effect":"NoSchedule",' +
+          '"TimeAdded":null}: taints must be unique by key and effect pair',
+      ],
+    ],
+    [
+      node({ spec: { podCIDR: "x", podCIDRs: ["10.1.0.0/24"] } }),
+      [`spec.podCIDRs[0]: Invalid value: "x": ${range}`],
+    ],
+    [
+      node({ spec: { podCIDRs: ["10.1.0.0/24", "10.2.0.0/24"] } }),
+      [
+        'spec.podCIDRs: Invalid value: ["10.1.0.0/24","10.2.0.0/24"]: may specify no more than ' +
+          "one CIDR for each IP family",
+      ],
+    ],
+    [node({ spec: { podCIDRs: ["10.1.0.0/24", "fd00::/64"] } }), []],
+    [
+      document("v1", "Namespace", { spec: { finalizers: ["mine", "a.b/c"] } }),
+      [`spec.finalizers: Invalid value: "mine": ${finalizer}`],
+    ],
+    [
+      endpoints({ addresses: [{ ip: "x" }] }),
+      [
+        `${at}.ip: Invalid value: "x": must be a valid IP address, ` +
+          "(e.g. 10.9.8.7 or 2001:db8::ffff)",
+        `${at}.ip: Invalid value: "x": must be a valid IP address`,
+      ],
+    ],
+    [
+      endpoints({ addresses: [{ ...address, nodeName: "N" }] }),
+      [
+        `${at}.nodeName: Invalid value: "N": a lowercase RFC 1123 subdomain must consist of ` +
+          "lower case alphanumeric characters, '-' or '.', and must start and end with an " +
+          `alphanumeric character ${subdomainExamples}`,
+      ],
+    ],
+    ...(
+      [
+        ["0.0.0.0", "may not be unspecified (0.0.0.0)"],
+        ["169.254.1.1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"],
+        ["ff02::1", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"],
+      ] as const
+    ).map(([ip, detail]): [Loose, string[]] => [
+      endpoints({ addresses: [{ ip }] }),
+      [`${at}.ip: Invalid value: "${ip}": ${detail}`],
+    ]),
+    [
+      endpoints({ addresses: [address], ports: [{ port: 1, protocol: "", appProtocol: "a b" }] }),
+      [
+        'subsets[0].ports[0].appProtocol: Invalid value: "a b": name part must consist of ' +
+          "alphanumeric characters, '-', '_' or '.', and must start and end with an " +
+          `alphanumeric character ${nameExamples}`,
+      ],
+    ],
+    [
+      document("v1", "LimitRange", {
+        spec: { limits: [{ type: "Pod", max: { x: "1" } }] },
+      }),
+      [
+        `spec.limits[0].max[x]: ${quota} type or fully qualified`,
+        `spec.limits[0].max[x]: ${quota} for containers`,
+      ],
+    ],
+  ]);
+});
+
+test("what older clients leave to the server", () => {
+  const spec = (fields: Loose) => created(node({ spec: fields })).spec;
+  assert.deepEqual(spec({ podCIDRs: ["10.1.0.0/24"] }).podCIDR, "10.1.0.0/24");
+  assert.deepEqual(spec({ podCIDR: "10.2.0.0/24", podCIDRs: ["10.1.0.0/24"] }).podCIDRs, [
+    "10.2.0.0/24",
+  ]);
+  assert.equal(created(secret({ type: "" })).type, "Opaque");
+  const unnamed: Loose = document("v1", "LimitRange", { metadata: { uid: "u-1" } });
+  registry.byKind("v1", "LimitRange")?.prepareForCreate(unnamed);
+  assert.equal(unnamed.metadata.name, "u-1");
 });
 
 test("services: defaults", () => {

@@ -85,6 +85,16 @@ test("scopes fit each other and what they bound", () => {
       },
     ],
     [
+      [
+        'spec.scopeSelector.matchExpressions: Invalid value: {"MatchExpressions":[{"ScopeName":' +
+          '"PriorityClass","Operator":"Exists","Values":null}]}: unsupported scope applied to resource',
+      ],
+      {
+        hard: { services: "1" },
+        scopeSelector: { matchExpressions: [{ scopeName: "PriorityClass", operator: "Exists" }] },
+      },
+    ],
+    [
       [],
       {
         hard: { pods: "1" },

@@ -28,10 +28,11 @@ test("a priority class: defaults, faults, columns", () => {
     [
       priorityClass({ preemptionPolicy: "Always" }),
       [
-        'preemptionPolicy: Unsupported value: "Always": supported values: "Never", ' +
-          '"PreemptLowerPriority"',
+        'preemptionPolicy: Unsupported value: "Always": supported values: ' +
+          '"PreemptLowerPriority", "Never"',
       ],
     ],
+    [priorityClass({ preemptionPolicy: "" }), ["preemptionPolicy: Required value"]],
     [
       priorityClass({ value: 1 }, "system-mine"),
       [`${reserved}system-mine is not a known system priority class`],
@@ -91,8 +92,18 @@ test("a runtime class: faults and update rules", () => {
     [
       runtimeClass({ handler: "a", scheduling: { tolerations: [{ key: "k", operator: "X" }] } }),
       [
-        'scheduling.tolerations[0].operator: Unsupported value: "X": supported values: "Equal", ' +
-          '"Exists"',
+        'scheduling.tolerations.tolerations[0].operator: Unsupported value: "X": supported ' +
+          'values: "Equal", "Exists"',
+      ],
+    ],
+    [
+      runtimeClass({
+        handler: "a",
+        scheduling: { tolerations: Array(2).fill({ key: "k", operator: "Exists" }) },
+      }),
+      [
+        'scheduling.tolerations[1]: Duplicate value: {"Key":"k","Operator":"Exists","Value":"",' +
+          '"Effect":"","TolerationSeconds":null}',
       ],
     ],
   ]);

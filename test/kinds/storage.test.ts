@@ -42,7 +42,16 @@ test("a storage class: defaults, faults, update rules, columns", () => {
       storageClass({ provisioner: "p", parameters: { a: "v".repeat(262_144) } }),
       ["parameters: Too long: may not be more than 262144 bytes"],
     ],
-    [storageClass(topology()), [`${expression}: Required value`]],
+    [storageClass(topology()), [`${expression}: Duplicate value: ""`]],
+    [
+      storageClass({ provisioner: "Bad_Name!" }),
+      [
+        'provisioner: Invalid value: "bad_name!": name part must consist of alphanumeric ' +
+          "characters, '-', '_' or '.', and must start and end with an alphanumeric character " +
+          "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is " +
+          "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+      ],
+    ],
     [storageClass(topology({ key: "a" })), [`${expression}[0].values: Required value`]],
     [
       storageClass(topology({ key: "a", values: ["v", "v"] }, { key: "a", values: ["w"] })),
@@ -97,6 +106,10 @@ test("a volume attachment", () => {
       [
         "spec.source.persistentVolumeName: Required value: must specify non empty " +
           "persistentVolumeName",
+        'spec.source.persistentVolumeName: Invalid value: "": a lowercase RFC 1123 subdomain must ' +
+          "consist of lower case alphanumeric characters, '-' or '.', and must start and end with " +
+          "an alphanumeric character (e.g. 'example.com', regex used for validation is " +
+          "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
       ],
     ],
     [
@@ -136,8 +149,8 @@ test("a CSI driver", () => {
       [
         'spec.fsGroupPolicy: Unsupported value: "X": supported values: "File", "None", ' +
           '"ReadWriteOnceWithFSType"',
-        'spec.volumeLifecycleModes: Unsupported value: "Y": supported values: "Ephemeral", ' +
-          '"Persistent"',
+        'spec.volumeLifecycleModes: Unsupported value: "Y": supported values: "Persistent", ' +
+          '"Ephemeral"',
       ],
     ],
     [

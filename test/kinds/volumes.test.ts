@@ -76,7 +76,7 @@ test("what is wrong with a claim, in upstream's words", () => {
       (spec) => (spec.dataSourceRef = { kind: "Secret", namespace: "other" }),
     ],
     [
-      ['spec: Invalid value: "spec.dataSource": must match dataSourceRef'],
+      ["spec: Invalid value: {}: must match dataSourceRef"],
       (spec) =>
         Object.assign(spec, {
           dataSource: { kind: "PersistentVolumeClaim", name: "a" },

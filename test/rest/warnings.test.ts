@@ -302,3 +302,34 @@ test("an update is warned of when it changes what is wanted, a pod's never", asy
   assert.deepEqual(await patched({ metadata: { labels: { x: "y" } } }), []);
   assert.deepEqual(await patched({ spec: { replicas: 0 } }), [negative("spec.template.spec")]);
 });
+
+test("a request that fails is told of the deprecated version, of fields without effect not", async () => {
+  const post = (path: string, body: object) => world.ask(path, { method: "POST", body });
+  const failed = await post("/api/v1/namespaces/default/endpoints", {
+    ...{ apiVersion: "v1", kind: "Endpoints", metadata: { name: "told" }, subsets: [{}] },
+  });
+  assert.equal(failed.status, 422, failed.text);
+  assert.deepEqual(textsOf(failed.headers["warning"]), [
+    "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+  ]);
+  const driver = await post("/apis/storage.k8s.io/v1/csidrivers", {
+    ...{ apiVersion: "storage.k8s.io/v1", kind: "CSIDriver", metadata: { name: "A" } },
+  });
+  assert.equal(driver.status, 422, driver.text);
+  assert.deepEqual(textsOf(driver.headers["warning"]), []);
+});
+
+test("events of either version are invalid as those of the older one", async () => {
+  const answer = await world.ask("/apis/events.k8s.io/v1/namespaces/default/events", {
+    method: "POST",
+    body: { apiVersion: "events.k8s.io/v1", kind: "Event", metadata: { name: "e" } },
+  });
+  assert.equal(answer.status, 422, answer.text);
+  assert.match(answer.text, /"message":"Event \\"e\\" is invalid: /);
+  // The older version takes any name that fits into a path.
+  const odd = await world.ask("/api/v1/namespaces/default/events", {
+    method: "POST",
+    body: { apiVersion: "v1", kind: "Event", metadata: { name: "Odd_Name!" } },
+  });
+  assert.equal(odd.status, 201, odd.text);
+});

@@ -98,7 +98,7 @@ function validateName(type: string, name: string, path: string): FieldCause[] {
   const causes = validateResourceName(name, path);
   if (name.includes("/")) return causes;
   if (containerResources.has(name) || name.startsWith("hugepages-")) return causes;
-  return [invalid(path, name, "must be a standard resource for containers")];
+  return [...causes, invalid(path, name, "must be a standard resource for containers")];
 }
 
 /** The amounts of one resource: min ≤ default request ≤ default ≤ max, and their ratio. */
