@@ -67,7 +67,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "services/kinds",
     "proto",
   ],
-  "services/client": ["ha/runtime", "ha/rpc", "ha/election", "services/kinds", "proto"],
+  "services/client": ["ha/runtime", "ha/http2", "ha/rpc", "ha/election", "services/kinds", "proto"],
   "services/scheduler": ["ha/runtime", "ha/election", "services/client", "services/kinds", "proto"],
   "services/controllers": [
     "ha/runtime",

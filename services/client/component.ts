@@ -14,18 +14,30 @@ import type { TriremeClient } from "./client.ts";
 import { parseDuration } from "./duration.ts";
 import { connectClient } from "./engine-wire.ts";
 
+const serverHelp = "host:port of the API, comma-separated for several balancers or masters";
+
 export const clientFlags = {
-  server: {
-    type: "string",
-    required: true,
-    help: "host:port of the API, comma-separated for several balancers or masters",
-  },
+  server: { type: "string", required: true, help: serverHelp },
   "certificate-authority": {
     type: "string",
     help: "PEM file of the CA of the API's certificate; without it the connection is plaintext",
   },
   "client-certificate": { type: "string", help: "PEM file of the component's certificate" },
   "client-key": { type: "string", help: "PEM file of the certificate's key" },
+} as const;
+
+/** For programs that also work for any other Kubernetes apiserver. */
+export const anyClientFlags = {
+  ...clientFlags,
+  server: { type: "string", help: serverHelp },
+  kubeconfig: {
+    type: "string",
+    help: "kubeconfig file of any Kubernetes apiserver, reached by its REST API; instead of --server",
+  },
+  master: {
+    type: "string",
+    help: "https:// URL of that apiserver, in place of the kubeconfig's",
+  },
 } as const;
 
 /**
@@ -61,6 +73,32 @@ export const electionFlags = {
     help: "namespace of the Lease",
   },
 } as const;
+
+/** By gRPC or REST, as the flags say. Rejects with the flag that is wrong. */
+export async function connectByAnyFlags(
+  values: FlagValues<typeof anyClientFlags>,
+  identity: string,
+  log: Log,
+  options: { tracer?: Tracer | undefined } = {},
+): Promise<TriremeClient> {
+  const { server, kubeconfig, master } = values;
+  if (kubeconfig === undefined && master === undefined) {
+    if (server !== undefined) return connectByFlags({ ...values, server }, identity, log, options);
+    throw new StatusError(Code.invalidArgument, "--server or --kubeconfig is required");
+  }
+  const others = ["server", "certificate-authority", "client-certificate", "client-key"] as const;
+  const other = others.find((flag) => values[flag] !== undefined);
+  if (other !== undefined) {
+    const text = `--${other} is not given together with --kubeconfig or --master`;
+    throw new StatusError(Code.invalidArgument, text);
+  }
+  log.info("an apiserver is called by its REST API: without fences and request ids", {
+    kubeconfig,
+    master,
+  });
+  const { connectRest } = await import("./rest/connect.ts");
+  return connectRest({ kubeconfig, master, program: identity });
+}
 
 /**
  * Reads the PEM files and connects. Rejects with the flag and file that are wrong. `program`: what

@@ -7,6 +7,7 @@ export {
 } from "./client.ts";
 export { Backoff, jittered, type LoopClock, sleep } from "./clock.ts";
 export {
+  anyClientFlags,
   clientFlags,
   connectByFlags,
   electionFlags,

@@ -11,8 +11,8 @@ import type { Log } from "../../ha/runtime/types.ts";
 import type { TriremeClient } from "./client.ts";
 import type { LoopClock } from "./clock.ts";
 import {
-  type clientFlags,
-  connectByFlags,
+  type anyClientFlags,
+  connectByAnyFlags,
   electionByFlags,
   type electionFlags,
 } from "./component.ts";
@@ -42,7 +42,9 @@ export interface ElectedWork {
 }
 
 export interface ElectedProgramOptions {
-  readonly values: FlagValues<typeof clientFlags & typeof electionFlags & typeof metricsFlags> & {
+  readonly values: FlagValues<
+    typeof anyClientFlags & typeof electionFlags & typeof metricsFlags
+  > & {
     readonly "leader-elect-resource-name": string;
   };
   /** Names the client to the API, e.g. kube-scheduler. */
@@ -105,7 +107,7 @@ async function leadAlone(
 export async function runElectedProgram(options: ElectedProgramOptions): Promise<Running> {
   const { values, identity, log, make, tracer } = options;
   const election = electionByFlags(values, values["leader-elect-resource-name"]);
-  const client = await connectByFlags(values, identity, log, { tracer });
+  const client = await connectByAnyFlags(values, identity, log, { tracer });
   const own = {
     leaderLease: election.leaseMillis,
     leaderRenew: election.renewDeadlineMillis,

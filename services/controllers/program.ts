@@ -4,7 +4,7 @@ import { metricsFlags } from "../../ha/runtime/production/metrics-server.ts";
 import { program as define, type FlagValues } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { defaultTimers, durationText } from "../../ha/runtime/timers.ts";
-import { clientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
+import { anyClientFlags, electionFlags, parseDuration, runElectedProgram } from "../client/mod.ts";
 import { signingAuthority } from "../kinds/facts.ts";
 import { tokenCleaner } from "./bootstrap-tokens/cleaner.ts";
 import { bootstrapSigner } from "./bootstrap-tokens/signer.ts";
@@ -43,7 +43,7 @@ import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { claimProtectionController, volumeProtectionController } from "./volumes/protection.ts";
 
 const flags = {
-  ...clientFlags,
+  ...anyClientFlags,
   ...electionFlags,
   ...metricsFlags,
   "leader-elect-resource-name": {

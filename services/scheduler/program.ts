@@ -4,7 +4,7 @@ import { metricsFlags } from "../../ha/runtime/production/metrics-server.ts";
 import { program as define } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import {
-  clientFlags,
+  anyClientFlags,
   createEventRecorder,
   electionFlags,
   runElectedProgram,
@@ -21,7 +21,7 @@ export const program = define({
   name: "scheduler",
   summary: "assigns pods to nodes",
   flags: {
-    ...clientFlags,
+    ...anyClientFlags,
     ...electionFlags,
     ...metricsFlags,
     "leader-elect-resource-name": {

@@ -70,6 +70,11 @@ export class ClientConnection {
     return this.#current?.hasCapacity === true ? this.#current : undefined;
   }
 
+  /** The server, which was reached, does not speak HTTP/2. */
+  get refusesHttp2(): boolean {
+    return this.#dialler.refusesHttp2;
+  }
+
   get connections(): Iterable<Connection> {
     return this.#connections;
   }

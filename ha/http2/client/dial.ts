@@ -24,6 +24,8 @@ export class Dialler {
   readonly #address: Address;
   readonly #tls: ServerTls | undefined;
   #session: Buffer | undefined;
+  /** The server has chosen another protocol. */
+  refusesHttp2 = false;
 
   constructor(address: Address, tls: ServerTls | undefined) {
     this.#address = address;
@@ -43,16 +45,18 @@ export class Dialler {
         ...(this.#session !== undefined && { session: this.#session }),
       },
       () => {
-        if (socket.alpnProtocol === "h2") connected();
-        else socket.destroy(new Error("the server does not speak HTTP/2"));
+        this.refusesHttp2 = socket.alpnProtocol !== "h2";
+        if (this.refusesHttp2) socket.destroy(new Error("the server does not speak HTTP/2"));
+        else connected();
       },
     );
     socket.on("session", (session) => {
       this.#session = session;
     });
-    // A session that the server does not take must not be shown for ever.
-    socket.once("error", () => {
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => {
+      // A session that the server does not take must not be shown for ever.
       this.#session = undefined;
+      if (code?.endsWith("ALERT_NO_APPLICATION_PROTOCOL")) this.refusesHttp2 = true;
     });
     return socket;
   }

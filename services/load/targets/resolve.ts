@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { kubernetesAccess } from "../../client/rest/kubeconfig.ts";
 import type { LoadTls } from "../client/mod.ts";
-import { kubernetesAccess } from "./kubeconfig.ts";
 import type { ProtocolName, TargetAddress } from "./target.ts";
 
 /** What `endpoints.json` of a running cluster says. */

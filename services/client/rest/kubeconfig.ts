@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parse } from "yaml";
-import type { LoadTls } from "../client/mod.ts";
+import type { ServerTls } from "../../../ha/http2/client/mod.ts";
+import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 
 interface Named {
   readonly name?: string;
@@ -39,16 +40,22 @@ interface Kubeconfig {
 }
 
 export interface KubernetesAccess {
-  readonly tls: LoadTls;
+  /** URL of the server. */
+  readonly server: string;
+  readonly tls: ServerTls;
   readonly token: string | undefined;
+  /** Where the token comes from, and is written anew; absent: it stays as it is. */
+  readonly tokenFile: string | undefined;
 }
 
 /**
  * How the file reaches the server of that URL: by its current context where that leads there,
- * otherwise by the first context that does. Throws an Error that says what the file lacks.
+ * otherwise by the first context that does. Without a URL: where the current context leads. Throws
+ * a StatusError that says what the file lacks.
  */
-export function kubernetesAccess(file: string, url: URL): KubernetesAccess {
+export function kubernetesAccess(file: string, url?: URL): KubernetesAccess {
   const config = read(file);
+  if (url === undefined) return currentAccess(file, config);
   const contexts = [...(config.contexts ?? [])].sort(
     (a, b) => rank(b, config["current-context"]) - rank(a, config["current-context"]),
   );
@@ -63,7 +70,25 @@ export function kubernetesAccess(file: string, url: URL): KubernetesAccess {
     return access(file, cluster ?? {}, context?.user ?? "", user);
   }
   const known = [...servers].join(", ") || "none";
-  throw new Error(`${file} has no context for ${url.origin}; it knows ${known}`);
+  throw invalid(`${file} has no context for ${url.origin}; it knows ${known}`);
+}
+
+function currentAccess(file: string, config: Kubeconfig): KubernetesAccess {
+  const current = config["current-context"] ?? "";
+  const context = find<Context>(config.contexts, "context", current);
+  if (context === undefined) {
+    throw invalid(`${file}: current-context: there is no context "${current}"`);
+  }
+  const cluster = find<Cluster>(config.clusters, "cluster", context.cluster);
+  if (cluster?.server === undefined) {
+    throw invalid(`${file}: context "${current}": cluster "${context.cluster}" has no server`);
+  }
+  const user = find<User>(config.users, "user", context.user) ?? {};
+  return access(file, cluster, context.user ?? "", user);
+}
+
+function invalid(text: string): StatusError {
+  return new StatusError(Code.invalidArgument, text);
 }
 
 function rank(context: Named, current: string | undefined): number {
@@ -75,12 +100,12 @@ function read(file: string): Kubeconfig {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new Error(`cannot read the kubeconfig ${file}: ${(error as Error).message}`);
+    throw invalid(`cannot read the kubeconfig ${file}: ${(error as Error).message}`);
   }
   try {
     return (parse(text) ?? {}) as Kubeconfig;
   } catch (error) {
-    throw new Error(`the kubeconfig ${file} is no YAML: ${(error as Error).message}`);
+    throw invalid(`the kubeconfig ${file} is no YAML: ${(error as Error).message}`);
   }
 }
 
@@ -94,16 +119,16 @@ function find<T>(
 
 function access(file: string, cluster: Cluster, name: string, user: User): KubernetesAccess {
   if ("exec" in user || "auth-provider" in user) {
-    throw new Error(
-      `${file}: user "${name}" logs in by a plugin, which the load client does not run; give the ` +
-        "user a certificate or a token (kubectl create token)",
+    throw invalid(
+      `${file}: user "${name}" logs in by a plugin, which is not run here; give the user a ` +
+        "certificate or a token (kubectl create token)",
     );
   }
   const text = (data: string | undefined, path: string | undefined) => {
     if (data !== undefined) return Buffer.from(data, "base64").toString();
-    return path === undefined ? undefined : readFileSync(resolve(dirname(file), path), "utf8");
+    return path === undefined ? undefined : readBeside(file, path);
   };
-  const token = user.token ?? text(undefined, user.tokenFile)?.trim();
+  const { tokenFile } = user;
   const tls = {
     ca: text(cluster["certificate-authority-data"], cluster["certificate-authority"]),
     cert: text(user["client-certificate-data"], user["client-certificate"]),
@@ -111,5 +136,20 @@ function access(file: string, cluster: Cluster, name: string, user: User): Kuber
     serverName: cluster["tls-server-name"],
     unverified: cluster["insecure-skip-tls-verify"],
   };
-  return { tls, token };
+  return {
+    ...{ server: cluster.server ?? "", tls },
+    token: user.token ?? text(undefined, tokenFile)?.trim(),
+    tokenFile:
+      user.token === undefined && tokenFile !== undefined
+        ? resolve(dirname(file), tokenFile)
+        : undefined,
+  };
+}
+
+function readBeside(file: string, path: string): string {
+  try {
+    return readFileSync(resolve(dirname(file), path), "utf8");
+  } catch (error) {
+    throw invalid(`${file}: ${path}: ${(error as Error).message}`);
+  }
 }
