@@ -4,7 +4,6 @@ import {
   apiVersionOf,
   type Document,
   equalJson,
-  quantityMessage,
   type Resource,
   type SchemaMode,
   sameOwnership,
@@ -78,13 +77,9 @@ export function decodedDocument(
     const { detail } = StatusError.from(thrown);
     if (detail?.reason !== "Invalid" || resource.codec === undefined) throw thrown;
     const { kind, version } = resource;
-    const given = detail.causes ?? [];
-    const causes = given.map(({ field, message }) => `${field}: ${message}`);
-    const isQuantity = given.some(({ message }) => message.endsWith(quantityMessage));
-    throw badRequest(
-      `${kind} in version "${version}" cannot be handled as a ${kind}: ` +
-        (isQuantity ? quantityMessage : `json: cannot unmarshal ${causes.join(", ")}`),
-    );
+    const causes = (detail.causes ?? []).map(({ field, message }) => `${field}: ${message}`);
+    const why = resource.schema.decodingError?.(value) ?? `json: ${causes.join(", ")}`;
+    throw badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${why}`);
   }
 }
 

@@ -3,7 +3,6 @@ import { invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import {
   joinBase64,
-  validateBase64,
   validateImmutable,
   validateKeys,
   validateSize,
@@ -22,7 +21,6 @@ export const configMap = defineKind({
     return [
       ...validateKeys(data, "data"),
       ...validateKeys(binaryData, "binaryData"),
-      ...validateBase64(binaryData, "binaryData"),
       ...both.map((key) => invalid(`data[${key}]`, key, "duplicate of key present in binaryData")),
       // Upstream's path of the whole object.
       ...validateSize(data, binaryData, "[]"),

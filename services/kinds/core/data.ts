@@ -8,24 +8,12 @@ import type { Document } from "../machinery/resource.ts";
 
 export type Data = Readonly<Record<string, string>>;
 
-const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const lineEnds = /[\r\n]/g;
 
 export function validateKeys(data: Data, field: string): FieldCause[] {
   return Object.keys(data).flatMap((key) =>
     checkConfigKey(key).map((problem) => invalid(`${field}[${key}]`, key, problem)),
   );
-}
-
-export function validateBase64(data: Data, field: string): FieldCause[] {
-  return Object.entries(data).flatMap(([key, value]) =>
-    checkBase64(value).map((problem) => invalid(`${field}[${key}]`, "", problem)),
-  );
-}
-
-/** What is wrong with a text that should be base64; nothing: valid. */
-export function checkBase64(text: string): string[] {
-  return base64.test(text) ? [] : [`illegal base64 data at input byte ${faultOffset(text)}`];
 }
 
 /** Removes line ends from base64, which a YAML block brings along and every decoder passes over. */
@@ -39,18 +27,6 @@ export function joinBase64<Name extends string>(
       setField(data, key, value.replace(lineEnds, ""));
     lineEnds.lastIndex = 0;
   }
-}
-
-/** Where Go's decoder would stop in a text that is no base64 (`base64.CorruptInputError`). */
-function faultOffset(text: string): number {
-  const strange = text.search(/[^A-Za-z0-9+/]/);
-  // Whole groups of four are fine, so the fault is the group that was begun.
-  if (strange < 0) return text.length - (text.length % 4);
-  if (text[strange] !== "=" || strange % 4 < 2) return strange;
-  if (strange % 4 === 3) return strange + 1;
-  const second = strange + 1;
-  if (second >= text.length) return text.length;
-  return text[second] === "=" ? second + 1 : strange;
 }
 
 /** All values together, in the bytes they stand for. */

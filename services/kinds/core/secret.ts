@@ -8,7 +8,6 @@ import { limits } from "../machinery/limits.ts";
 import type { Document } from "../machinery/resource.ts";
 import {
   joinBase64,
-  validateBase64,
   validateImmutable,
   validateKeys,
   validateSize,
@@ -76,7 +75,6 @@ export const secret = defineKind({
 function validateSecret({ data = {}, type = "", metadata }: Secret): FieldCause[] {
   const causes = [
     ...validateKeys(data, "data"),
-    ...validateBase64(data, "data"),
     ...validateSize({}, data, "data"),
   ];
   const groups = Object.hasOwn(requiredKeys, type) ? requiredKeys[type] : undefined;

@@ -1,5 +1,6 @@
 /** The two ways in which a resource knows its fields: from a message, or not at all. */
 
+import { goDecodingError } from "./go-decoding.ts";
 import { isObject } from "./json.ts";
 import type { Document, ResourceSchema } from "./resource.ts";
 import { checkSchema, fieldSchema, type SchemaCheck, type SchemaMode } from "./schema.ts";
@@ -10,6 +11,7 @@ export function messageSchema(message: string): ResourceSchema {
   return {
     message,
     check: (json, mode) => checkSchema(message, json, mode),
+    decodingError: (json) => goDecodingError(message, json),
     keepUnknown: (next, stored) => keepUnknown(message, next, stored),
     hasField: (name) => fieldSchema(message, name) !== undefined,
   };

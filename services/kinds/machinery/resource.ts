@@ -49,6 +49,8 @@ export interface ResourceSchema {
   readonly message: string | undefined;
   /** Types, bounds and unknown fields; never throws for bad input. */
   check(json: unknown, mode: SchemaMode): SchemaCheck;
+  /** What is wrong with a refused document in the words of upstream's decoder, where it has any. */
+  decodingError?(json: unknown): string | undefined;
   /** A copy of `next` with those fields of `stored` that the typed message cannot carry. */
   keepUnknown(next: Document, stored: Document): Document;
   hasField(name: string): boolean;

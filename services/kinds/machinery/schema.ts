@@ -5,6 +5,7 @@
 import { assert } from "../../../ha/runtime/assert.ts";
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { type FieldSchema, type MessageSchema, messages } from "../../../proto/gen/schema.ts";
+import { base64Fault } from "./base64.ts";
 import { required, typeInvalid } from "./causes.ts";
 import { isIntOrString } from "./int-or-string.ts";
 import { copyJson, isObject, type JsonObject, setField } from "./json.ts";
@@ -60,6 +61,40 @@ const quantityFields: ReadonlySet<string> = new Set(
     "core.v1.PersistentVolumeClaimStatus.allocatedResources",
   ].map((name) => `trireme.${name}`),
 );
+
+/** Bytes are base64 texts in the contract, as they are in JSON. */
+const base64Fields: ReadonlySet<string> = new Set(
+  [
+    "core.v1.Secret.data",
+    "core.v1.ConfigMap.binaryData",
+    "certificates.v1.CertificateSigningRequestSpec.request",
+    "certificates.v1.CertificateSigningRequestStatus.certificate",
+    "admissionregistration.v1.WebhookClientConfig.caBundle",
+    "apiextensions.v1.WebhookClientConfig.caBundle",
+    "apiregistration.v1.APIServiceSpec.caBundle",
+  ].map((name) => `trireme.${name}`),
+);
+
+/** What a text of the contract stands for, where it is more than a text. */
+export type Nature = "quantity" | "time" | "base64" | "plain";
+
+const natures = new Map<FieldSchema, Nature>();
+
+export function natureOf(message: string, name: string, field: FieldSchema): Nature {
+  let nature = natures.get(field);
+  if (nature === undefined) {
+    const fullName = `${message}.${name}`;
+    nature = quantityFields.has(fullName)
+      ? "quantity"
+      : base64Fields.has(fullName)
+        ? "base64"
+        : isTimeField(name, field)
+          ? "time"
+          : "plain";
+    natures.set(field, nature);
+  }
+  return nature;
+}
 
 export function checkSchema(message: string, json: unknown, mode: SchemaMode): SchemaCheck {
   const check = new Check(mode);
@@ -131,11 +166,8 @@ class Check {
         this.unknownField(at);
         continue;
       }
-      const isQuantity = quantityFields.has(`${name}.${fieldName}`);
-      const given = json[fieldName];
-      const value = isTimeField(fieldName, field)
-        ? this.time(given, at)
-        : this.field(field, given, at, depth + 1, isQuantity);
+      const nature = natureOf(name, fieldName, field);
+      const value = this.field(field, json[fieldName], at, depth + 1, nature);
       if (value !== undefined) setField(result, fieldName, value);
     }
     return result;
@@ -146,23 +178,23 @@ class Check {
     json: unknown,
     path: string,
     depth: number,
-    isQuantity: boolean,
+    nature: Nature,
   ): unknown {
     if (json === null || json === undefined) return undefined;
-    if (!field.repeated && !field.map) return this.single(field, json, path, depth, isQuantity);
+    if (!field.repeated && !field.map) return this.single(field, json, path, depth, nature);
     if (!this.enter(path, depth)) return undefined;
     if (field.repeated) {
       if (!Array.isArray(json)) return this.wrong(path, json, "array");
       // A list without items is as good as none, unless it must be there.
       if (json.length === 0 && !field.required) return undefined;
       return json.map((each, index) =>
-        this.element(field, each, `${path}[${index}]`, depth + 1, isQuantity),
+        this.element(field, each, `${path}[${index}]`, depth + 1, nature),
       );
     }
     if (!isObject(json)) return this.wrong(path, json, "object");
     const result: JsonObject = {};
     for (const key of Object.keys(json)) {
-      const value = this.element(field, json[key], `${path}.${key}`, depth + 1, isQuantity);
+      const value = this.element(field, json[key], `${path}.${key}`, depth + 1, nature);
       if (value !== undefined) setField(result, key, value);
     }
     // A map without entries is as good as none, and no codec but JSON tells them apart.
@@ -171,7 +203,6 @@ class Check {
 
   /** One that clients could not read would spoil every list it is on. */
   private time(json: unknown, path: string): string | undefined {
-    if (json === null || json === undefined || json === "") return undefined;
     if (typeof json !== "string") return this.wrong(path, json, "string");
     if (parseTime(json) !== undefined) return json;
     const detail = `${path} in body must be of type date-time: ${JSON.stringify(json)}`;
@@ -185,10 +216,10 @@ class Check {
     json: unknown,
     path: string,
     depth: number,
-    isQuantity: boolean,
+    nature: Nature,
   ): unknown {
-    const value = json === null ? zeroOf(field, isQuantity) : json;
-    return this.single(field, value, path, depth, isQuantity);
+    const value = json === null ? zeroOf(field, nature) : json;
+    return this.single(field, value, path, depth, nature);
   }
 
   private single(
@@ -196,13 +227,15 @@ class Check {
     json: unknown,
     path: string,
     depth: number,
-    isQuantity: boolean,
+    nature: Nature,
   ): unknown {
     if (field.type === "message") return this.message(field.message ?? "", json, path, depth);
     if (!this.enter(path, depth)) return undefined;
     switch (field.type) {
       case "string":
-        if (isQuantity) return this.quantity(json, path);
+        if (nature === "quantity") return this.quantity(json, path);
+        if (nature === "time") return this.time(json, path);
+        if (nature === "base64") return this.base64(json, path);
         return typeof json === "string" ? json : this.wrong(path, json, "string");
       case "bool":
         return typeof json === "boolean" ? json : this.wrong(path, json, "boolean");
@@ -241,6 +274,14 @@ class Check {
     const text = String(json).trim();
     if (parseQuantity(text) !== undefined) return text;
     this.error(typeInvalid(path, json, quantityMessage));
+    return undefined;
+  }
+
+  private base64(json: unknown, path: string): string | undefined {
+    if (typeof json !== "string") return this.wrong(path, json, "string");
+    const at = base64Fault(json);
+    if (at === undefined) return json;
+    this.error(typeInvalid(path, "", `illegal base64 data at input byte ${at}`));
     return undefined;
   }
 
@@ -291,11 +332,11 @@ class Check {
   }
 }
 
-function zeroOf(field: FieldSchema, isQuantity: boolean): unknown {
+function zeroOf(field: FieldSchema, nature: Nature): unknown {
   switch (field.type) {
     case "string":
     case "bytes":
-      return isQuantity ? "0" : "";
+      return nature === "quantity" ? "0" : "";
     case "message":
     case "struct":
       return {};
