@@ -7,7 +7,7 @@ import { base64Fault } from "./base64.ts";
 import { goTypes, structNames } from "./go-types.ts";
 import { isObject } from "./json.ts";
 import { parseQuantity, quantityMessage } from "./quantity.ts";
-import { type Nature, natureOf } from "./schema.ts";
+import { type Nature, traitsOf } from "./schema.ts";
 import { parseTime } from "./time.ts";
 
 /** Times of microseconds; all others are of seconds. */
@@ -49,7 +49,7 @@ class Decoder {
       const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
       if (field === undefined || value === null) continue;
       const place = { struct, trail: [...trail, name] };
-      this.#field(field, natureOf(message, name, field), value, place);
+      this.#field(field, traitsOf(message, name, field).nature, value, place);
     }
   }
 

@@ -13,6 +13,7 @@ import { limits } from "./limits.ts";
 import { parseQuantity, quantityMessage } from "./quantity.ts";
 import type { Document } from "./resource.ts";
 import { parseTime } from "./time.ts";
+import { meansAbsentWhenZero } from "./zero-values.ts";
 
 /** What to do about fields the message does not know; they are pruned in every mode. */
 export type SchemaMode = "strict" | "warn" | "ignore";
@@ -78,22 +79,31 @@ const base64Fields: ReadonlySet<string> = new Set(
 /** What a text of the contract stands for, where it is more than a text. */
 export type Nature = "quantity" | "time" | "base64" | "plain";
 
-const natures = new Map<FieldSchema, Nature>();
+/** What is known of a field beside its schema. */
+interface Traits {
+  readonly nature: Nature;
+  /** An empty text, 0 and false are as good as none. */
+  readonly omitsZero: boolean;
+}
 
-export function natureOf(message: string, name: string, field: FieldSchema): Nature {
-  let nature = natures.get(field);
-  if (nature === undefined) {
-    const fullName = `${message}.${name}`;
-    nature = quantityFields.has(fullName)
-      ? "quantity"
-      : base64Fields.has(fullName)
-        ? "base64"
-        : isTimeField(name, field)
-          ? "time"
-          : "plain";
-    natures.set(field, nature);
+const traits = new Map<FieldSchema, Traits>();
+
+export function traitsOf(message: string, name: string, field: FieldSchema): Traits {
+  let known = traits.get(field);
+  if (known === undefined) {
+    known = {
+      nature: natureOf(`${message}.${name}`, name, field),
+      omitsZero: meansAbsentWhenZero(message, name),
+    };
+    traits.set(field, known);
   }
-  return nature;
+  return known;
+}
+
+function natureOf(fullName: string, name: string, field: FieldSchema): Nature {
+  if (quantityFields.has(fullName)) return "quantity";
+  if (base64Fields.has(fullName)) return "base64";
+  return isTimeField(name, field) ? "time" : "plain";
 }
 
 export function checkSchema(message: string, json: unknown, mode: SchemaMode): SchemaCheck {
@@ -166,8 +176,9 @@ class Check {
         this.unknownField(at);
         continue;
       }
-      const nature = natureOf(name, fieldName, field);
+      const { nature, omitsZero } = traitsOf(name, fieldName, field);
       const value = this.field(field, json[fieldName], at, depth + 1, nature);
+      if (omitsZero && (value === "" || value === 0 || value === false)) continue;
       if (value !== undefined) setField(result, fieldName, value);
     }
     return result;
