@@ -34,7 +34,7 @@ test("a map without entries is none, and changes no generation", async () => {
   assert.deepEqual(await patch({}), [2, undefined]);
 });
 
-test("a time that is none is refused by its field: a client could not read the list it is on", async () => {
+test("a time that is none is refused: a client could not read the list it is on", async () => {
   await using world = await restWorld();
   const events = "/api/v1/namespaces/default/events";
   const involvedObject = { namespace: "default" };
@@ -46,11 +46,12 @@ test("a time that is none is refused by its field: a client could not read the l
     });
   const refused = await post({ name: "a" }, "soon");
   assert.equal(refused.status, 400);
-  assert.match(refused.json.message, /firstTimestamp in body must be of type date-time: "soon"$/);
+  assert.match(refused.json.message, /: parsing time "soon" as .*: cannot parse "soon" as "2006"$/);
   const born = await post({ name: "b", creationTimestamp: "never" }, null);
-  assert.match(born.json.message, /metadata.creationTimestamp in body must be of type date-time/);
+  assert.match(born.json.message, /: parsing time "never" as /);
   const made = await post({ name: "c" }, "2026-01-02T03:04:05Z");
   assert.deepEqual([made.status, made.json.firstTimestamp], [201, "2026-01-02T03:04:05Z"]);
   const empty = await post({ name: "d" }, "");
-  assert.deepEqual([empty.status, empty.json.firstTimestamp], [201, undefined]);
+  assert.equal(empty.status, 400);
+  assert.match(empty.json.message, /: parsing time "" as /);
 });
