@@ -1,12 +1,7 @@
 import { ConfigMap, ConfigMapsService } from "../../../proto/gen/core.ts";
 import { invalid } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
-import {
-  joinBase64,
-  validateImmutable,
-  validateKeys,
-  validateSize,
-} from "./data.ts";
+import { joinBase64, validateImmutable, validateKeys, validateSize } from "./data.ts";
 
 export const configMap = defineKind({
   message: "trireme.core.v1.ConfigMap",

@@ -6,12 +6,7 @@ import { isObject, setField } from "../machinery/json.ts";
 import { parseJson } from "../machinery/json-text.ts";
 import { limits } from "../machinery/limits.ts";
 import type { Document } from "../machinery/resource.ts";
-import {
-  joinBase64,
-  validateImmutable,
-  validateKeys,
-  validateSize,
-} from "./data.ts";
+import { joinBase64, validateImmutable, validateKeys, validateSize } from "./data.ts";
 
 /** Keys that secrets of a known type must have; of a list of several, one is enough. */
 const requiredKeys: Readonly<Record<string, readonly (readonly string[])[]>> = {
@@ -73,10 +68,7 @@ export const secret = defineKind({
 });
 
 function validateSecret({ data = {}, type = "", metadata }: Secret): FieldCause[] {
-  const causes = [
-    ...validateKeys(data, "data"),
-    ...validateSize({}, data, "data"),
-  ];
+  const causes = [...validateKeys(data, "data"), ...validateSize({}, data, "data")];
   const groups = Object.hasOwn(requiredKeys, type) ? requiredKeys[type] : undefined;
   for (const keys of groups ?? []) {
     if (keys.some((key) => Object.hasOwn(data, key))) continue;
