@@ -26,7 +26,7 @@ export const controllerRevision = defineKind({
   columns: [
     nameColumn,
     { name: "Controller", value: controllerOf },
-    { name: "Revision", value: (document) => String(asRevision(document).revision ?? 0) },
+    { name: "Revision", value: (document) => asRevision(document).revision ?? 0 },
     ageColumn,
   ],
 });

@@ -71,12 +71,12 @@ export const deployment = defineKind({
     {
       name: "Up-to-date",
       description: "Replicas of the current template.",
-      value: (document) => String(statusOf(document).updatedReplicas ?? 0),
+      value: (document) => statusOf(document).updatedReplicas ?? 0,
     },
     {
       name: "Available",
       description: "Replicas that have been ready for minReadySeconds.",
-      value: (document) => String(statusOf(document).availableReplicas ?? 0),
+      value: (document) => statusOf(document).availableReplicas ?? 0,
     },
     ageColumn,
     ...wideColumns(specOf),

@@ -70,10 +70,9 @@ export const horizontalPodAutoscaler = defineKind({
         shownMetrics(specOf(document).metrics, statusOf(document).currentMetrics),
     },
     { name: "MinPods", value: (document) => String(specOf(document).minReplicas ?? "<unset>") },
-    { name: "MaxPods", type: "integer", value: (document) => specOf(document).maxReplicas ?? 0 },
+    { name: "MaxPods", value: (document) => specOf(document).maxReplicas ?? 0 },
     {
       name: "Replicas",
-      type: "integer",
       value: (document) => statusOf(document).currentReplicas ?? 0,
     },
     ageColumn,

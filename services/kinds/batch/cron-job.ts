@@ -56,6 +56,7 @@ export const cronJob = defineKind({
     { name: "Timezone", value: (document) => specOf(document).timeZone ?? "<none>" },
     {
       name: "Suspend",
+      type: "boolean",
       value: (document) => (specOf(document).suspend === true ? "True" : "False"),
     },
     {

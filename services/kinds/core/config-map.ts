@@ -29,7 +29,7 @@ export const configMap = defineKind({
       description: "Number of entries, binary ones included.",
       value: (document) => {
         const { data = {}, binaryData = {} } = document as ConfigMap;
-        return String(Object.keys(data).length + Object.keys(binaryData).length);
+        return Object.keys(data).length + Object.keys(binaryData).length;
       },
     },
     ageColumn,

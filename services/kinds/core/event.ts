@@ -85,7 +85,6 @@ export const event = defineKind({
     },
     {
       name: "Count",
-      type: "integer",
       description: "How often it has happened.",
       wide: true,
       value: (document) => String(countOf(asEvent(document))),

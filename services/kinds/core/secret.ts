@@ -61,7 +61,7 @@ export const secret = defineKind({
     {
       name: "Data",
       description: "Number of entries.",
-      value: (document) => String(Object.keys(asSecret(document).data ?? {}).length),
+      value: (document) => Object.keys(asSecret(document).data ?? {}).length,
     },
     ageColumn,
   ],

@@ -12,7 +12,7 @@ export const serviceAccount = defineKind({
     {
       name: "Secrets",
       description: "Number of secrets that it names.",
-      value: (document) => String(((document as ServiceAccount).secrets ?? []).length),
+      value: (document) => ((document as ServiceAccount).secrets ?? []).length,
     },
     ageColumn,
   ],

@@ -62,8 +62,7 @@ export const flowSchema = defineKind({
     },
     {
       name: "MatchingPrecedence",
-      type: "integer",
-      value: (document) => String(specOf(document).matchingPrecedence ?? 0),
+      value: (document) => specOf(document).matchingPrecedence ?? 0,
     },
     {
       name: "DistinguisherMethod",

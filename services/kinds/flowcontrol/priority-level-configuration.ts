@@ -70,15 +70,13 @@ export const priorityLevelConfiguration = defineKind({
     {
       name: "NominalConcurrencyShares",
       value: (document) => {
-        const shares = specOf(document).limited?.nominalConcurrencyShares;
-        return shares === undefined ? "<none>" : String(shares);
+        return specOf(document).limited?.nominalConcurrencyShares ?? "<none>";
       },
     },
     ...(["queues", "handSize", "queueLengthLimit"] as const).map((field) => ({
       name: `${field.slice(0, 1).toUpperCase()}${field.slice(1)}`,
       value: (document: Document) => {
-        const value = specOf(document).limited?.limitResponse?.queuing?.[field];
-        return value === undefined ? "<none>" : String(value);
+        return specOf(document).limited?.limitResponse?.queuing?.[field] ?? "<none>";
       },
     })),
     ageColumn,

@@ -1,7 +1,7 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { CSIStorageCapacitiesService, CSIStorageCapacity } from "../../../proto/gen/storage.ts";
 import { invalid } from "../machinery/causes.ts";
-import { defineKind, nameColumn } from "../machinery/define.ts";
+import { createdColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { unchanged, wrong } from "../machinery/field-rules.ts";
 import { validateLabelSelector } from "../machinery/label-selector.ts";
 import { checkSubdomain } from "../machinery/names.ts";
@@ -40,11 +40,7 @@ export const csiStorageCapacity = defineKind({
       ...unchanged("storageClassName", one.storageClassName, before.storageClassName),
     ];
   },
-  columns: [
-    nameColumn,
-    { name: "StorageClassName", value: (document) => asCapacity(document).storageClassName ?? "" },
-    { name: "Capacity", value: (document) => asCapacity(document).capacity ?? "<unset>" },
-  ],
+  columns: [nameColumn, createdColumn],
 });
 
 function validateAmount(text: string | undefined, field: string): FieldCause[] {

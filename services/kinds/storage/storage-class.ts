@@ -53,7 +53,7 @@ export const storageClass = defineKind({
     return [...causes, ...unchanged("volumeBindingMode", one.volumeBindingMode, volumeBindingMode)];
   },
   columns: [
-    { name: "Name", value: nameText },
+    { name: "Name", format: "name", value: nameText },
     { name: "Provisioner", value: (document) => asClass(document).provisioner ?? "" },
     { name: "ReclaimPolicy", value: (document) => asClass(document).reclaimPolicy ?? "Delete" },
     {
@@ -62,8 +62,7 @@ export const storageClass = defineKind({
     },
     {
       name: "AllowVolumeExpansion",
-      type: "boolean",
-      value: (document) => String(asClass(document).allowVolumeExpansion ?? false),
+      value: (document) => asClass(document).allowVolumeExpansion ?? false,
     },
     ageColumn,
   ],

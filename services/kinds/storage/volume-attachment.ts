@@ -44,7 +44,7 @@ export const volumeAttachment = defineKind({
   validateUpdate: (next, stored) => unchanged("spec", specOf(next), specOf(stored)),
   columns: [
     nameColumn,
-    { name: "Attacher", value: (document) => specOf(document).attacher ?? "" },
+    { name: "Attacher", format: "name", value: (document) => specOf(document).attacher ?? "" },
     { name: "PV", value: (document) => specOf(document).source?.persistentVolumeName ?? "" },
     { name: "Node", value: (document) => specOf(document).nodeName ?? "" },
     {
