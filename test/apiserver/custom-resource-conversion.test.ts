@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { type FinishedSpan, parseTraceparent, Tracer } from "../../ha/runtime/trace.ts";
 import { createAuthority } from "../../services/apiserver/mod.ts";
 import { Semaphore } from "../../services/apiserver/semaphore.ts";
 import { jsonBody } from "../../services/apiserver/verbs/body.ts";
@@ -30,6 +31,8 @@ let directory: string;
 let server: Server;
 let caBundle: string;
 const asked: Review["request"][] = [];
+/** The last that the webhook was told. */
+let traceparent: string | undefined;
 /** Changes the answer of the webhook, for the tests of wrong ones. */
 let spoil: (response: Loose) => Loose = (response) => response;
 
@@ -50,6 +53,7 @@ before(async () => {
     const parts: Buffer[] = [];
     request.on("data", (part: Buffer) => parts.push(part));
     request.on("end", () => {
+      traceparent = request.headers["traceparent"] as string | undefined;
       const review = JSON.parse(Buffer.concat(parts).toString()) as Review;
       asked.push(review.request);
       const { uid, desiredAPIVersion, objects } = review.request;
@@ -173,6 +177,32 @@ test("a webhook converts what is stored, read, listed and watched", async () => 
   await until(() => reader.items.length === 4, "the change");
   assert.deepEqual(reader.items.at(-1)?.object.document["spec"], { length: 9, wood: "ash" });
   await reader.stop();
+});
+
+test("a conversion belongs to the trace of its request", async () => {
+  const spans: FinishedSpan[] = [];
+  let count = 0;
+  const tracer = new Tracer({
+    ...{ sample: 0, sink: (span) => spans.push(span), now: () => 0, random: () => 0 },
+    randomHex: (bytes) => String(++count).padStart(2 * bytes, "0"),
+  });
+  await using w = await world({ registry: builtInRegistry(), tracer });
+  const [, older] = await served(w.backend, webhook());
+  const trace = "a".repeat(32);
+  const header = (name: string) =>
+    name === "traceparent" ? `00-${trace}-${"b".repeat(16)}-01` : undefined;
+  const body = jsonBody(older, Buffer.from(JSON.stringify(oar("a", { length: 3 }))));
+  const traced = adminCall({ source: { header } });
+  await create(w.backend, traced, older, { body, namespace: "default" });
+  const [conversion] = spans.filter(({ name }) => name === `conversion webhook Oar ${group}/v1`);
+  const [request] = spans.filter(({ name }) => name === "apiserver create oars");
+  assert.equal(conversion?.parentId, request?.spanId);
+  assert.equal(conversion?.attributes["trireme.converted_objects"], 1);
+  const told = parseTraceparent(traceparent);
+  assert.equal(told?.traceId, trace);
+  assert.ok(spans.some(({ name, spanId }) => /^conversion/.test(name) && spanId === told.spanId));
+  await send(w.backend, older, oar("b", { length: 3 }));
+  assert.equal(traceparent, undefined, "a request that is not traced carries nothing");
 });
 
 test("wrong answers of a webhook fail the request, in upstream's words", async () => {

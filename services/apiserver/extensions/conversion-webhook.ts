@@ -1,12 +1,19 @@
 /** Conversion by a webhook: ConversionReview of apiextensions.k8s.io/v1, and upstream's checks. */
 import { randomUUID } from "node:crypto";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { inSpan, type Span, SpanKind, traceparentOf } from "../../../ha/runtime/trace.ts";
 import { isObject } from "../../kinds/machinery/json.ts";
 import { copyJson, type Document } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
+import { presentRequest } from "../present-request.ts";
 import { Semaphore } from "../semaphore.ts";
 import { callWebhook, type ServiceLookup } from "../webhook-client.ts";
 import type { RemoteConversion } from "./converter.ts";
+
+const bounds = {
+  timeoutMillis: limits.conversionMillis,
+  answerBytes: limits.conversionAnswerBytes,
+} as const;
 
 /** Calls of one master share the bound. */
 export function conversionWebhooks(services: ServiceLookup): RemoteConversion {
@@ -26,12 +33,14 @@ export function conversionWebhooks(services: ServiceLookup): RemoteConversion {
     };
     let answer: unknown;
     try {
-      answer = await calls.run(() =>
-        callWebhook(config, review, services, {
-          timeoutMillis: limits.conversionMillis,
-          answerBytes: limits.conversionAnswerBytes,
-        }),
-      );
+      const request = presentRequest();
+      const call = (span: Span | undefined) => {
+        span?.set("trireme.converted_objects", waiting.length);
+        const traceparent = traceparentOf(span === undefined ? request : { span });
+        return callWebhook(config, review, services, bounds, traceparent);
+      };
+      const name = `conversion webhook ${first.kind} ${apiVersion}`;
+      answer = await calls.run(() => inSpan(request ?? {}, name, call, SpanKind.client));
     } catch (thrown) {
       const error = StatusError.from(thrown);
       throw error.code === Code.unavailable ? error : internal(`${about} failed: ${error.message}`);

@@ -6,6 +6,7 @@ import { failure } from "../audit/outcome.ts";
 import type { AuditRecord } from "../audit/record.ts";
 import { authorize } from "../auth/authorize.ts";
 import { badRequest, methodNotAllowed } from "../errors.ts";
+import { onBehalfOf } from "../present-request.ts";
 import type { RequestInfo } from "../request-info.ts";
 import { checkKeyPart } from "../storage/keys.ts";
 import { beginAudit, success } from "./audited-call.ts";
@@ -103,7 +104,8 @@ export async function run<T>(
     let kept = false;
     try {
       prepare(backend, call, target, request, content);
-      const result = await body();
+      const converted = resource.storedAs?.remote !== undefined;
+      const result = await (converted ? onBehalfOf(call, body) : body());
       if (record !== undefined) record.complete(success(code, call, result));
       kept = target.keep !== undefined;
       target.keep?.(leave);
