@@ -5,6 +5,7 @@
  */
 import type { CallContext } from "../rpc/mod.ts";
 import { Code, StatusError } from "../runtime/status-error.ts";
+import type { Span, Tracer } from "../runtime/trace.ts";
 import type { Cancel, Log } from "../runtime/types.ts";
 import {
   type DirectStore,
@@ -47,6 +48,8 @@ export interface StoreAccessOptions {
   readonly leaderLossMillis: number;
   readonly wallMillis: () => number;
   readonly tokens: TokenProvider;
+  /** Makes spans of the calls for keys; absent: there are none. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** A stream of answers, as far as its end is concerned. */
@@ -324,8 +327,9 @@ function requiresLeader(context: CallContext): boolean {
 const noOptions: WriteOptions = {};
 
 /** Options of a write, from the call's metadata. */
-export function writeOptions(context: CallContext): WriteOptions {
+export function writeOptions(context: CallContext, span?: Span): WriteOptions {
   const requestId = context.header("trireme-request-id");
+  if (span !== undefined) return { requestId, span };
   return requestId === undefined ? noOptions : { requestId };
 }
 

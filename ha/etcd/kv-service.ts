@@ -1,16 +1,25 @@
 /** etcdserverpb.KV */
 import type { KVServer } from "../../proto/gen/etcd.ts";
-import { unary } from "../rpc/mod.ts";
+import { type CallContext, unary } from "../rpc/mod.ts";
+import type { Span } from "../runtime/trace.ts";
 import type { Operation, Revision } from "../store/mod.ts";
 import { type StoreAccess, writeOptions } from "./access.ts";
+import { inCallSpan } from "./call-span.ts";
 import { deleteOf, putOf, rangeOf, revisionOf, txnOf } from "./convert.ts";
 import { wireDelete, wirePut, wireRange, wireTxn } from "./convert-answers.ts";
 import { isLargeTxn, rangeMessage, txnMessage } from "./range-message.ts";
 
 export function kvService(access: StoreAccess): KVServer {
+  const { tracer } = access.options;
+  const traced = <Request, Response>(
+    handle: (request: Request, context: CallContext, span: Span | undefined) => Promise<Response>,
+  ) =>
+    unary((request: Request, context) =>
+      inCallSpan(tracer, context, (span) => handle(request, context, span)),
+    );
   const only = (operation: Operation) => ({ compares: [], success: [operation], failure: [] });
   return {
-    range: unary((request, context) => {
+    range: traced((request, context) => {
       const serializable = request.serializable === true;
       return after(access.begin(context, serializable), async (caller) => {
         const options = { serializable, caller: context };
@@ -21,23 +30,27 @@ export function kvService(access: StoreAccess): KVServer {
       });
     }),
 
-    put: unary((request, context) =>
+    put: traced((request, context, span) =>
       after(access.begin(context), async (caller) => {
-        const answer = await access.txn(caller, only(putOf(request)), writeOptions(context));
+        const answer = await access.txn(caller, only(putOf(request)), writeOptions(context, span));
         return wirePut(access.header.of(answer.revision), answer.results[0]);
       }),
     ),
 
-    deleteRange: unary((request, context) =>
+    deleteRange: traced((request, context, span) =>
       after(access.begin(context), async (caller) => {
-        const answer = await access.txn(caller, only(deleteOf(request)), writeOptions(context));
+        const answer = await access.txn(
+          caller,
+          only(deleteOf(request)),
+          writeOptions(context, span),
+        );
         return wireDelete(access.header.of(answer.revision), answer.results[0]);
       }),
     ),
 
-    txn: unary((request, context) =>
+    txn: traced((request, context, span) =>
       after(access.begin(context), async (caller) => {
-        const answer = await access.txn(caller, txnOf(request), writeOptions(context));
+        const answer = await access.txn(caller, txnOf(request), writeOptions(context, span));
         const header = access.header.of(answer.revision);
         if (isLargeTxn(answer)) return txnMessage(header, answer, context.signal);
         return wireTxn(header, answer);

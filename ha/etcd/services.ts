@@ -12,6 +12,7 @@ import { ElectionService } from "../../proto/gen/etcd_election.ts";
 import { LockService } from "../../proto/gen/etcd_lock.ts";
 import type { RpcServer } from "../rpc/mod.ts";
 import type { FaultControl } from "../runtime/faults/mod.ts";
+import type { Tracer } from "../runtime/trace.ts";
 import type { Log } from "../runtime/types.ts";
 import type { DirectStore } from "../store/mod.ts";
 import { StoreAccess } from "./access.ts";
@@ -46,6 +47,8 @@ export interface EtcdServiceOptions {
   readonly jwt?: JwtOptions | undefined;
   /** Administrators may set these; absent: there is no such service. */
   readonly faults?: FaultControl | undefined;
+  /** Makes spans of the calls for keys; absent: there are none. */
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface EtcdServices {
@@ -65,6 +68,7 @@ export function addEtcdServices(
     certificateUsers: options.certificateUsers ?? false,
     leaderLossMillis: options.leaderLossMillis ?? etcdLimits.leaderLossMillis,
     wallMillis: options.wallMillis ?? Date.now,
+    tracer: options.tracer,
     tokens: options.jwt === undefined ? new SimpleTokens() : new JwtTokens(options.jwt),
   });
   const watchOptions = {

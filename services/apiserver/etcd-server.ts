@@ -14,6 +14,7 @@ import {
   ServingStatus,
 } from "../../ha/rpc/mod.ts";
 import type { FaultControl } from "../../ha/runtime/faults/mod.ts";
+import type { Tracer } from "../../ha/runtime/trace.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import type { DirectStore } from "../../ha/store/types.ts";
 import { certificateAuthenticator } from "./auth/certificate.ts";
@@ -32,6 +33,8 @@ export interface EtcdServerOptions {
   readonly jwt?: JwtOptions | undefined;
   /** Administrators may set these; absent: no faults can be set. */
   readonly faults?: FaultControl | undefined;
+  /** Makes spans of the calls for keys; absent: there are none. */
+  readonly tracer?: Tracer | undefined;
   readonly log: Log;
 }
 
@@ -41,7 +44,7 @@ export interface EtcdServer {
 }
 
 export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdServer> {
-  const { store, listen, tls, log, jwt, faults } = options;
+  const { store, listen, tls, log, jwt, faults, tracer } = options;
   const http = etcdHttp(store, log);
   const server = createRpcServer({
     log,
@@ -50,7 +53,7 @@ export async function startEtcdServer(options: EtcdServerOptions): Promise<EtcdS
     maxRequestBytes: etcdLimits.requestBytes,
     tls,
   });
-  const services = addEtcdServices(server, store, store.admin, { log, jwt, faults });
+  const services = addEtcdServices(server, store, store.admin, { log, jwt, faults, tracer });
   const health = new HealthRegistry();
   addHealth(server, health);
   addReflection(server);

@@ -246,7 +246,11 @@ const apiserver = program({
         // A client of the store sees every object: the API's authorizers do not guard this port.
         const clientsRequired = { organization: "system:masters" };
         const tls = { cert, key, clientCa: ca, clientsRequired };
-        etcd = await serveEtcd(member, { listen: { host, port: etcdPort }, tls });
+        etcd = await serveEtcd(member, {
+          listen: { host, port: etcdPort },
+          tls,
+          tracing: tracing?.settings,
+        });
       }
       const server = await startApiserver({
         name,

@@ -39,14 +39,18 @@ const limits = {
 /** Answers after which the same batch may be sent again (OTLP, "Retryable Response Codes"). */
 const retryable: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 
-export interface TracingOptions {
+/** What a tracer of another thread is made of. */
+export interface TracingSettings {
   /** As the flag has it. */
   readonly endpoint: string;
   readonly sample: number;
   /** `service.name` and `service.instance.id` of all its spans. */
   readonly service: { readonly name: string; readonly instance: string };
   /** Fields of every request to the collector. */
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface TracingOptions extends TracingSettings {
   readonly log: Log;
   /** In the place of the defaults, for tests. */
   readonly limits?: Partial<Record<keyof typeof limits, number>>;
@@ -84,6 +88,12 @@ export class Tracing {
       randomHex,
       random: Math.random,
     });
+  }
+
+  /** Plain values, for another thread of this process. */
+  get settings(): TracingSettings {
+    const { endpoint, sample, service, headers } = this.#options;
+    return { endpoint, sample, service, headers };
   }
 
   addMetrics(registry: MetricsRegistry): void {

@@ -12,7 +12,7 @@ const store = program({
   summary: "a replica of the store alone, for etcd clients",
   flags: storeFlags,
   traced: false,
-  async start(values, log) {
+  async start(values, log, tracing) {
     const settings = await storeSettings(values);
     const { name, clientUrls } = settings;
     const member = await openReplica({
@@ -41,7 +41,7 @@ const store = program({
       if (!(await published(member, name, clientUrls[0] ?? ""))) {
         log.warn("clients are served before the cluster knows where", { clientUrls });
       }
-      await serve(member, settings, servers, log);
+      await serve(member, { ...settings, tracing: tracing?.settings }, servers, log);
       return { ended: endOf(member), stop: close };
     } catch (thrown) {
       await close();
@@ -54,7 +54,12 @@ export { store as program };
 
 async function serve(
   member: WorkerMember,
-  { clients, tls, jwt }: StoreSettings,
+  {
+    clients,
+    tls,
+    jwt,
+    tracing,
+  }: StoreSettings & { readonly tracing: Parameters<typeof serveEtcd>[1]["tracing"] },
   servers: EtcdServer[],
   log: Log,
 ): Promise<void> {
@@ -62,7 +67,7 @@ async function serve(
     if (!tls && !isLoopback(listen.host)) {
       log.warn("clients are served without TLS, and not on this machine alone", { listen });
     }
-    servers.push(await serveEtcd(member, { listen, tls, jwt }));
+    servers.push(await serveEtcd(member, { listen, tls, jwt, tracing }));
   }
 }
 
