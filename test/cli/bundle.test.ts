@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -65,6 +66,16 @@ describe("the bundle of all programs", { concurrency: 1 }, () => {
     const ran = (bundle?: string) => help("scheduler", bundle).includes("the bundle ran");
     assert.deepEqual([ran(), ran(digest), ran(withoutBundle)], [true, true, false]);
     assert.equal(ran("of-other-sources"), false);
+  });
+
+  test("a library that is loaded late is the bundle's own, as its credentials are", () => {
+    const place = join(bundles, make());
+    const texts = readdirSync(place).map((name) => readFileSync(join(place, name), "utf8"));
+    assert.ok(texts.some((text) => text.includes("makeGenericClientConstructor")));
+    assert.deepEqual(
+      texts.filter((text) => text.includes('("@grpc/grpc-js")')),
+      [],
+    );
   });
 
   test("a source that has changed makes it one of other sources", () => {

@@ -75,9 +75,18 @@ function listOfKinds(home: string): string {
   return `${imports.join("\n")}\nexport const kindModules = [${names.join(", ")}];\n`;
 }
 
+/** How generated clients load a library late (`proto/generate/typescript.mjs`). */
+const lateLoader = /^const load = createRequire\(import\.meta\.url\);$/m;
+
+/** The bundle has one copy of a library: one loaded late would be another, of other classes. */
+function withOwnLibraries(source: string): string {
+  if (!lateLoader.test(source)) return source;
+  return source.replace(lateLoader, "").replaceAll('load("', 'require("');
+}
+
 function withPlaces(source: string, path: string): string {
   if (!/import\.meta\./.test(source)) return source;
-  return source
+  return withOwnLibraries(source)
     .replace(/new URL\("([^"]+\.ts)", import\.meta\.url\)/g, (_, file: string) => {
       return `new URL(${urlOf(resolve(dirname(path), file))})`;
     })
