@@ -5,8 +5,8 @@ import { inSpan, type Span, SpanKind, traceparentOf } from "../../../ha/runtime/
 import { isObject } from "../../kinds/machinery/json.ts";
 import { copyJson, type Document } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
-import { presentRequest } from "../present-request.ts";
 import { Semaphore } from "../semaphore.ts";
+import { presentRequest } from "../storage/present-request.ts";
 import { callWebhook, type ServiceLookup } from "../webhook-client.ts";
 import type { RemoteConversion } from "./converter.ts";
 

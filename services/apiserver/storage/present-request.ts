@@ -3,7 +3,7 @@
  * they are read. Only requests for kinds that a webhook converts are noted, so others pay nothing.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Traced } from "../../ha/runtime/trace.ts";
+import type { Traced } from "../../../ha/runtime/trace.ts";
 
 const requests = new AsyncLocalStorage<Traced>();
 
