@@ -50,7 +50,8 @@ export function invalid(
   causes: readonly FieldCause[],
 ): StatusError {
   const kind = given.storedAs?.resource ?? given;
-  const texts = causes.map((cause) => `${cause.field}: ${cause.message}`);
+  // What two causes say alike, the message says once.
+  const texts = [...new Set(causes.map((cause) => `${cause.field}: ${cause.message}`))];
   const all = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
   return new StatusError(Code.invalidArgument, `${kindName(kind)} "${name}" is invalid: ${all}`, {
     reason: "Invalid",

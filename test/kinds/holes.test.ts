@@ -62,7 +62,7 @@ const rows: [string, (spec: Loose, container: Loose) => void][] = [
     (_, c) => variable(c, { resourceFieldRef: { resource: "limits.cpu", divisor: "2" } }),
   ],
   [
-    "spec.volumes[0].downwardAPI.items[0].resourceFieldRef.containerName: Required value",
+    "spec.volumes[0].downwardAPI.resourceFieldRef.containerName: Required value",
     (spec) =>
       (spec.volumes = [
         {
@@ -72,7 +72,7 @@ const rows: [string, (spec: Loose, container: Loose) => void][] = [
       ]),
   ],
   [
-    "spec.volumes[0].downwardAPI.items[0]: Required value: one of fieldRef and resourceFieldRef is required",
+    "spec.volumes[0].downwardAPI: Required value: one of fieldRef and resourceFieldRef is required",
     (spec) => (spec.volumes = [{ name: "v", downwardAPI: { items: [{ path: "a" }] } }]),
   ],
   [

@@ -39,7 +39,7 @@ test("metadata: valid and invalid", () => {
     [{ ownerReferences: [owner] }, []],
     [
       { ownerReferences: [{ ...owner, uid: "" }] },
-      ["FieldValueInvalid metadata.ownerReferences[0].uid"],
+      ["FieldValueInvalid metadata.ownerReferences.uid"],
     ],
     [
       {

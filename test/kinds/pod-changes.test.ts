@@ -78,7 +78,8 @@ test("resize policies and resource claims are checked", () => {
     ],
     [
       [
-        'spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: ' +
+        'spec.resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":null,' +
+          '"ResourceClaimTemplateName":null}: must specify one of: ' +
           "`resourceClaimName`, `resourceClaimTemplateName`",
         'spec.resourceClaims[1].name: Duplicate value: "a"',
       ],

@@ -44,6 +44,13 @@ test("pull policy by tag", () => {
     ["host:5000/nginx", "Always"],
     ["host:5000/nginx:1", "IfNotPresent"],
     ["nginx@sha256:0", "IfNotPresent"],
+    ["localhost/nginx", "Always"],
+    ["Host/nginx", "Always"],
+    ["No_Image", "IfNotPresent"],
+    ["../x", "IfNotPresent"],
+    ["-host.example/nginx", "IfNotPresent"],
+    ["x".repeat(300), "IfNotPresent"],
+    ["a".repeat(64), "IfNotPresent"],
   ];
   for (const [image, policy] of rows) assert.equal(pullPolicyOf(image), policy, image);
 });
@@ -209,7 +216,7 @@ test("messages are upstream's", () => {
     kind.validate(pod).map(({ message }) => message),
     [
       "Invalid value: \"X_\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
-      'Unsupported value: "x": supported values: "Always", "Never", "OnFailure"',
+      'Unsupported value: "x": supported values: "Always", "OnFailure", "Never"',
     ],
   );
 });

@@ -96,7 +96,7 @@ const podRows: [string, Loose][] = [
     { seccompProfile: { type: "Localhost", localhostProfile: "../x" } },
   ],
   [
-    'seccompProfile.localhostProfile: Invalid value: {"type":"Unconfined","localhostProfile":"x"}: ' +
+    'seccompProfile.localhostProfile: Invalid value: {"Type":"Unconfined","LocalhostProfile":"x"}: ' +
       "can only be set when seccomp type is Localhost",
     { seccompProfile: { type: "Unconfined", localhostProfile: "x" } },
   ],
@@ -126,12 +126,18 @@ const containerRows: [string, Loose][] = [
     { procMount: "Unmasked" },
   ],
   [
-    ': Invalid value: {"privileged":true,"allowPrivilegeEscalation":false}: cannot set ' +
+    ': Invalid value: {"Capabilities":null,"Privileged":true,"SELinuxOptions":null,' +
+      '"WindowsOptions":null,"RunAsUser":null,"RunAsGroup":null,"RunAsNonRoot":null,' +
+      '"ReadOnlyRootFilesystem":null,"AllowPrivilegeEscalation":false,"ProcMount":null,' +
+      '"SeccompProfile":null,"AppArmorProfile":null}: cannot set ' +
       "`allowPrivilegeEscalation` to false and `privileged` to true",
     { privileged: true, allowPrivilegeEscalation: false },
   ],
   [
-    ': Invalid value: {"allowPrivilegeEscalation":false,"capabilities":{"add":["CAP_SYS_ADMIN"]}}: ' +
+    ': Invalid value: {"Capabilities":{"Add":["CAP_SYS_ADMIN"],"Drop":null},"Privileged":null,' +
+      '"SELinuxOptions":null,"WindowsOptions":null,"RunAsUser":null,"RunAsGroup":null,' +
+      '"RunAsNonRoot":null,"ReadOnlyRootFilesystem":null,"AllowPrivilegeEscalation":false,' +
+      '"ProcMount":null,"SeccompProfile":null,"AppArmorProfile":null}: ' +
       "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
     { allowPrivilegeEscalation: false, capabilities: { add: ["CAP_SYS_ADMIN"] } },
   ],

@@ -7,7 +7,7 @@ import { validateVolumes } from "../../services/kinds/core/pod/volume-validation
 
 const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } };
 const problems = (...volumes: Volume[]) =>
-  validateVolumes(volumes, "spec.volumes", "web").map(
+  validateVolumes(volumes, "spec.volumes", "web").causes.map(
     ({ field, message }) => `${field}: ${message}`,
   );
 
@@ -43,7 +43,7 @@ test("the claim's name must be one, and no other volume's", () => {
     'spec.volumes[1].persistentVolumeClaim.claimName: Invalid value: "web-v": must not reference ' +
       "a PVC that gets created for an ephemeral volume",
   ]);
-  const named = validateVolumes([own(long)], "spec.volumes", `p${"y".repeat(200)}`);
+  const named = validateVolumes([own(long)], "spec.volumes", `p${"y".repeat(200)}`).causes;
   assert.match(named[0]?.message ?? "", /PVC name "py+-vx+": must be no more than 253 characters/);
 });
 

@@ -95,24 +95,24 @@ export function validateTemplateMetadata(metadata: ObjectMeta, path: string): Fi
   ];
 }
 
+/** Upstream's `ValidateOwnerReferences`, which names the list and not its elements. */
 function validateOwners(owners: readonly OwnerReference[]): FieldCause[] {
   const path = "metadata.ownerReferences";
   const causes: FieldCause[] = [];
   let controller: string | undefined;
-  owners.forEach((owner, index) => {
-    const at = `${path}[${index}]`;
+  for (const owner of owners) {
     const { apiVersion = "", kind = "", name = "", uid = "" } = owner;
     const version = apiVersion.slice(apiVersion.indexOf("/") + 1);
     if (version === "") {
-      causes.push(invalid(`${at}.apiVersion`, apiVersion, "version must not be empty"));
+      causes.push(invalid(`${path}.apiVersion`, apiVersion, "version must not be empty"));
     }
     for (const [part, value] of Object.entries({ kind, name, uid })) {
-      if (value === "") causes.push(invalid(`${at}.${part}`, value, "must not be empty"));
+      if (value === "") causes.push(invalid(`${path}.${part}`, value, "must not be empty"));
     }
     if (apiVersion === "v1" && kind === "Event") {
-      causes.push(invalid(at, "v1, Kind=Event", "is disallowed from being an owner"));
+      causes.push(invalid(path, owner, "/v1, Kind=Event is disallowed from being an owner"));
     }
-    if (owner.controller !== true) return;
+    if (owner.controller !== true) continue;
     const shown = `${kind}/${name}`;
     if (controller !== undefined) {
       const detail =
@@ -121,7 +121,7 @@ function validateOwners(owners: readonly OwnerReference[]): FieldCause[] {
       causes.push(invalid(path, owners, detail));
     }
     controller ??= shown;
-  });
+  }
   return causes;
 }
 

@@ -63,8 +63,8 @@ const underscoreLabel = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
 const underscoreSubdomain = syntax(
   `${underscoreLabel}(\\.${underscoreLabel})*`,
   253,
-  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or " +
-    "'.', and must start and end with an alphanumeric character",
+  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' " +
+    "or '.', and must start and end with an alphanumeric character",
   "example.com",
 );
 const wildcardSubdomain = syntax(
@@ -113,7 +113,7 @@ const configKey = syntax(
 );
 const header = syntax(
   headerPattern,
-  256,
+  Number.POSITIVE_INFINITY,
   "a valid HTTP header must consist of alphanumeric characters or '-'",
   "X-Header-Name",
 );
@@ -179,7 +179,7 @@ export function checkPortName(text: string): string[] {
   const problems: string[] = [];
   if (text.length > 15) problems.push(lengthMessage(15));
   if (!/^[-a-z0-9]+$/.test(text)) {
-    problems.push("must contain only alphanumeric characters (a-z, 0-9), and hyphens ('-')");
+    problems.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
   }
   if (!/[a-z]/.test(text)) problems.push("must contain at least one letter (a-z)");
   if (text.includes("--")) problems.push("must not contain consecutive hyphens");

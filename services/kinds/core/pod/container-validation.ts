@@ -1,15 +1,24 @@
 /** Containers of a pod (upstream `validation.validateContainers` and what it calls). */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
-import type { Container, ContainerPort, EnvVar, VolumeMount } from "../../../../proto/gen/core.ts";
-import { duplicate, forbidden, invalid, notFound, required } from "../../machinery/causes.ts";
+import type {
+  Container,
+  ContainerPort,
+  EnvVar,
+  EnvVarSource,
+  Volume,
+} from "../../../../proto/gen/core.ts";
+import { duplicate, forbidden, invalid, required } from "../../machinery/causes.ts";
+import { wrong } from "../../machinery/field-rules.ts";
 import {
-  checkAddress,
+  checkConfigKey,
   checkEnvName,
   checkLabelName,
   checkPortName,
+  checkSubdomain,
 } from "../../machinery/names.ts";
-import { imagePullPolicies, oneOf, relativePath } from "./field-checks.ts";
+import { imagePullPolicies, oneOf, requiredAmong } from "./field-checks.ts";
 import { type HookScope, validateHooks } from "./hook-validation.ts";
+import { validateDevices, validateMounts } from "./mount-validation.ts";
 import { protocols, validatePort } from "./port-validation.ts";
 import {
   validateFieldReference,
@@ -21,7 +30,7 @@ import { validateContainerSecurity } from "./security-validation.ts";
 
 /** What the containers of one pod must agree on. */
 export interface ContainerScope extends HookScope {
-  readonly volumes: ReadonlySet<string>;
+  readonly volumes: ReadonlyMap<string, Volume>;
   /** Names taken so far, of every sort of container. */
   readonly names: Set<string>;
   /** Host ports taken so far by containers that run at the same time. */
@@ -42,40 +51,45 @@ export function validateContainer(
   const { name = "", image = "" } = container;
   const causes: FieldCause[] = [];
   if (name === "") causes.push(required(`${path}.name`));
-  else {
-    for (const problem of checkLabelName(name)) causes.push(invalid(`${path}.name`, name, problem));
-    if (scope.names.has(name)) causes.push(duplicate(`${path}.name`, name));
-    scope.names.add(name);
-  }
+  else causes.push(...wrong(`${path}.name`, name, checkLabelName(name)));
   if (image === "") causes.push(required(`${path}.image`));
-  else if (image !== image.trim()) {
-    causes.push(invalid(`${path}.image`, image, "must not have leading or trailing whitespace"));
-  }
   causes.push(
-    ...oneOf(container.imagePullPolicy, imagePullPolicies, `${path}.imagePullPolicy`),
-    ...oneOf(
+    ...requiredAmong(
       container.terminationMessagePolicy,
       ["File", "FallbackToLogsOnError"],
       `${path}.terminationMessagePolicy`,
     ),
-    ...validatePorts(container.ports ?? [], `${path}.ports`, scope),
+    ...validatePorts(container.ports ?? [], `${path}.ports`),
     ...validateEnv(container.env ?? [], `${path}.env`),
     ...validateEnvFrom(container, `${path}.envFrom`),
-    ...validateMounts(container.volumeMounts ?? [], `${path}.volumeMounts`, scope.volumes),
+    ...validateMounts(container, `${path}.volumeMounts`, scope.volumes),
+    ...validateDevices(container, `${path}.volumeDevices`, scope.volumes),
+    ...requiredAmong(container.imagePullPolicy, imagePullPolicies, `${path}.imagePullPolicy`),
     ...validateResources(container.resources, `${path}.resources`, scope.claims),
     ...validateResizePolicy(container, `${path}.resizePolicy`, scope.restartPolicy),
-    ...validateHooks(container, path, scope),
   );
   if (container.securityContext !== undefined) {
     const at = `${path}.securityContext`;
     causes.push(...validateContainerSecurity(container.securityContext, at, scope.hostUsers));
   }
+  if (!scope.hostUsers && (container.volumeDevices ?? []).length > 0) {
+    causes.push(forbidden(`${path}.volumeDevices`, "when `hostUsers` is false"));
+  }
+  if (scope.names.has(name)) causes.push(duplicate(`${path}.name`, name));
+  if (name !== "") scope.names.add(name);
   if (container.restartPolicy !== undefined) {
     const field = `${path}.restartPolicy`;
     if (scope.init) causes.push(...oneOf(container.restartPolicy, ["Always"], field));
     else causes.push(forbidden(field, "may not be set for non-init containers"));
   }
-  return causes;
+  causes.push(...validateHooks(container, path, scope));
+  return [...causes, ...takeHostPorts(container.ports ?? [], `${path}.ports`, scope.hostPorts)];
+}
+
+/** Templates may have an image for a tool to replace: only that of a pod must be one. */
+export function validateImageOfPod({ image = "" }: Container, path: string): FieldCause[] {
+  if (image === image.trim()) return [];
+  return [invalid(`${path}.image`, image, "must not have leading or trailing whitespace")];
 }
 
 /** Upstream's `validateResizePolicy`, which names the list and not its elements. */
@@ -104,39 +118,39 @@ function validateResizePolicy(
   });
 }
 
-function validatePorts(
-  ports: readonly ContainerPort[],
-  path: string,
-  scope: ContainerScope,
-): FieldCause[] {
+function validatePorts(ports: readonly ContainerPort[], path: string): FieldCause[] {
   const causes: FieldCause[] = [];
   const names = new Set<string>();
   ports.forEach((port, index) => {
     const at = `${path}[${index}]`;
-    const { name = "", containerPort, hostPort, protocol, hostIP = "" } = port;
+    const { name = "", containerPort = 0, hostPort = 0, protocol } = port;
     if (name !== "") {
-      for (const problem of checkPortName(name)) causes.push(invalid(`${at}.name`, name, problem));
+      const problems = wrong(`${at}.name`, name, checkPortName(name));
+      causes.push(...problems);
       if (names.has(name)) causes.push(duplicate(`${at}.name`, name));
-      names.add(name);
+      if (problems.length === 0) names.add(name);
     }
-    if (containerPort === undefined || containerPort === 0) {
-      causes.push(required(`${at}.containerPort`));
-    } else causes.push(...validatePort(containerPort, `${at}.containerPort`));
-    if (hostPort !== undefined && hostPort !== 0) {
-      causes.push(...validatePort(hostPort, `${at}.hostPort`));
-      const key = `${protocol ?? ""}/${hostIP}/${hostPort}`;
-      if (scope.hostPorts.has(key)) causes.push(duplicate(`${at}.hostPort`, key));
-      scope.hostPorts.add(key);
-    }
-    if (hostIP !== "") {
-      for (const problem of checkAddress(hostIP)) {
-        causes.push(invalid(`${at}.hostIP`, hostIP, problem));
-      }
-    }
+    if (containerPort === 0) causes.push(required(`${at}.containerPort`));
+    else causes.push(...validatePort(containerPort, `${at}.containerPort`));
+    if (hostPort !== 0) causes.push(...validatePort(hostPort, `${at}.hostPort`));
     if (protocol === undefined || protocol === "") causes.push(required(`${at}.protocol`));
     else causes.push(...oneOf(protocol, protocols, `${at}.protocol`));
   });
   return causes;
+}
+
+function takeHostPorts(
+  ports: readonly ContainerPort[],
+  path: string,
+  taken: Set<string>,
+): FieldCause[] {
+  return ports.flatMap(({ hostPort = 0, protocol = "", hostIP = "" }, index) => {
+    if (hostPort === 0) return [];
+    const key = `${protocol}/${hostIP}/${hostPort}`;
+    if (taken.has(key)) return [duplicate(`${path}[${index}].hostPort`, key)];
+    taken.add(key);
+    return [];
+  });
 }
 
 function validateEnv(variables: readonly EnvVar[], path: string): FieldCause[] {
@@ -149,87 +163,62 @@ function validateEnv(variables: readonly EnvVar[], path: string): FieldCause[] {
       for (const problem of checkEnvName(name)) causes.push(invalid(`${at}.name`, name, problem));
     }
     if (valueFrom === undefined) return causes;
-    const from = `${at}.valueFrom`;
-    const sources = Object.keys(valueFrom).length;
-    if (value !== "" && sources > 0) {
-      causes.push(invalid(from, "", "may not be specified when `value` is not empty"));
-    }
-    if (sources === 0) {
-      const options = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
-      causes.push(invalid(from, "", `must specify one of: ${options}`));
-    } else if (sources > 1) {
-      causes.push(invalid(from, "", "may not have more than one field specified at a time"));
-    }
-    for (const kind of ["configMapKeyRef", "secretKeyRef"] as const) {
-      const reference = valueFrom[kind];
-      if (reference === undefined) continue;
-      if ((reference.name ?? "") === "") causes.push(required(`${from}.${kind}.name`));
-      if ((reference.key ?? "") === "") causes.push(required(`${from}.${kind}.key`));
-    }
-    const { fieldRef, resourceFieldRef } = valueFrom;
-    if (fieldRef !== undefined) {
-      causes.push(...validateFieldReference(fieldRef, variableFields, `${from}.fieldRef`));
-    }
-    if (resourceFieldRef !== undefined) {
-      const at = `${from}.resourceFieldRef`;
-      causes.push(...validateResourceReference(resourceFieldRef, at, false));
-    }
-    return causes;
+    return [...causes, ...validateValueSource(valueFrom, value, `${at}.valueFrom`)];
   });
 }
 
+/** Upstream's `validateEnvVarValueFrom`. */
+function validateValueSource(source: EnvVarSource, value: string, path: string): FieldCause[] {
+  const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef } = source;
+  const causes: FieldCause[] = [];
+  if (fieldRef !== undefined) {
+    causes.push(...validateFieldReference(fieldRef, variableFields, `${path}.fieldRef`));
+  }
+  if (resourceFieldRef !== undefined) {
+    const at = `${path}.resourceFieldRef`;
+    causes.push(...validateResourceReference(resourceFieldRef, at, false));
+  }
+  for (const [kind, reference] of Object.entries({ configMapKeyRef, secretKeyRef })) {
+    if (reference === undefined) continue;
+    const { name = "", key = "" } = reference;
+    causes.push(...wrong(`${path}.${kind}.name`, name, checkSubdomain(name)));
+    if (key === "") causes.push(required(`${path}.${kind}.key`));
+    else causes.push(...wrong(`${path}.${kind}.key`, key, checkConfigKey(key)));
+  }
+  const given = Object.keys(source).length;
+  if (given === 0) {
+    const options = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
+    causes.push(invalid(path, "", `must specify one of: ${options}`));
+  } else if (value !== "") {
+    causes.push(invalid(path, "", "may not be specified when `value` is not empty"));
+  } else if (given > 1) {
+    causes.push(invalid(path, "", "may not have more than one field specified at a time"));
+  }
+  return causes;
+}
+
+/** Where an element has not one source, upstream names the list. */
 function validateEnvFrom(container: Container, path: string): FieldCause[] {
   return (container.envFrom ?? []).flatMap((source, index) => {
     const at = `${path}[${index}]`;
     const { prefix = "", configMapRef, secretRef } = source;
-    const causes =
-      prefix === ""
-        ? []
-        : checkEnvName(prefix).map((problem) => invalid(`${at}.prefix`, prefix, problem));
+    const causes = prefix === "" ? [] : wrong(`${at}.prefix`, prefix, checkEnvName(prefix));
+    for (const [kind, reference] of Object.entries({ configMapRef, secretRef })) {
+      if (reference === undefined) continue;
+      const { name = "" } = reference;
+      if (name === "") causes.push(required(`${at}.${kind}.name`));
+      else causes.push(...wrong(`${at}.${kind}.name`, name, checkNamePrefix(name)));
+    }
     if (configMapRef === undefined && secretRef === undefined) {
-      causes.push(invalid(at, "", "must specify one of: `configMapRef` or `secretRef`"));
+      causes.push(invalid(path, "", "must specify one of: `configMapRef` or `secretRef`"));
     } else if (configMapRef !== undefined && secretRef !== undefined) {
-      causes.push(invalid(at, "", "may not have more than one field specified at a time"));
+      causes.push(invalid(path, "", "may not have more than one field specified at a time"));
     }
-    if (configMapRef !== undefined && !configMapRef.name) {
-      causes.push(required(`${at}.configMapRef.name`));
-    }
-    if (secretRef !== undefined && !secretRef.name) causes.push(required(`${at}.secretRef.name`));
     return causes;
   });
 }
 
-function validateMounts(
-  mounts: readonly VolumeMount[],
-  path: string,
-  volumes: ReadonlySet<string>,
-): FieldCause[] {
-  const causes: FieldCause[] = [];
-  const paths = new Set<string>();
-  mounts.forEach((mount, index) => {
-    const { name = "", mountPath = "", subPath = "", subPathExpr = "" } = mount;
-    const at = `${path}[${index}]`;
-    if (name === "") causes.push(required(`${at}.name`));
-    else if (!volumes.has(name)) {
-      causes.push(notFound(`${at}.name`, name));
-    }
-    if (mountPath === "") causes.push(required(`${at}.mountPath`));
-    if (mountPath.includes(":")) {
-      causes.push(invalid(`${at}.mountPath`, mountPath, "must not contain ':'"));
-    }
-    if (paths.has(mountPath)) {
-      causes.push(invalid(`${at}.mountPath`, mountPath, "must be unique"));
-    }
-    paths.add(mountPath);
-    causes.push(
-      ...relativePath(subPath, `${at}.subPath`),
-      ...relativePath(subPathExpr, `${at}.subPathExpr`),
-    );
-    if (subPath !== "" && subPathExpr !== "") {
-      causes.push(
-        invalid(`${at}.subPathExpr`, subPathExpr, "subPathExpr and subPath are mutually exclusive"),
-      );
-    }
-  });
-  return causes;
+/** Upstream checks these names as if something could still be appended to them. */
+function checkNamePrefix(name: string): string[] {
+  return checkSubdomain(name.replace(/-$/, "a"));
 }

@@ -1,11 +1,13 @@
 /** What a pod spec gets where its author said nothing (upstream `core/v1/defaults.go`). */
 import type {
   Container,
+  DownwardAPIVolumeFile,
   HTTPGetAction,
   Lifecycle,
   ObjectFieldSelector,
   PodSpec,
   Probe,
+  ResourceFieldSelector,
   ResourceRequirements,
   Volume,
 } from "../../../../proto/gen/core.ts";
@@ -33,13 +35,15 @@ export function setPodDefaults(spec: PodSpec): void {
 
 /** Of pods and of templates (upstream `SetDefaults_PodSpec`). */
 export function setPodSpecDefaults(spec: PodSpec): void {
-  spec.restartPolicy ??= "Always";
+  spec.restartPolicy ||= "Always";
   spec.terminationGracePeriodSeconds ??= 30;
-  spec.dnsPolicy ??= "ClusterFirst";
-  spec.schedulerName ??= "default-scheduler";
+  // Upstream reads a negative one as the shortest that there is.
+  if (spec.terminationGracePeriodSeconds < 0) spec.terminationGracePeriodSeconds = 1;
+  spec.dnsPolicy ||= "ClusterFirst";
+  spec.schedulerName ||= "default-scheduler";
   spec.securityContext ??= {};
-  if (spec.serviceAccountName !== undefined) spec.serviceAccount ??= spec.serviceAccountName;
-  else if (spec.serviceAccount !== undefined) spec.serviceAccountName = spec.serviceAccount;
+  if (spec.serviceAccountName) spec.serviceAccount = spec.serviceAccountName;
+  else if (spec.serviceAccount) spec.serviceAccountName = spec.serviceAccount;
   canonicalise(spec.overhead);
   canonicalise(spec.resources?.limits);
   canonicalise(spec.resources?.requests);
@@ -48,27 +52,20 @@ export function setPodSpecDefaults(spec: PodSpec): void {
   }
   for (const container of spec.ephemeralContainers ?? []) setContainerDefaults(container);
   for (const volume of spec.volumes ?? []) setVolumeDefaults(volume);
-  for (const constraint of spec.topologySpreadConstraints ?? []) {
-    constraint.nodeAffinityPolicy ??= "Honor";
-    constraint.nodeTaintsPolicy ??= "Ignore";
-  }
 }
 
 function setContainerDefaults(container: Container): void {
-  container.imagePullPolicy ??= pullPolicyOf(container.image ?? "");
-  container.terminationMessagePath ??= "/dev/termination-log";
-  container.terminationMessagePolicy ??= "File";
-  for (const port of container.ports ?? []) {
-    port.protocol ??= "TCP";
-  }
+  container.imagePullPolicy ||= pullPolicyOf(container.image ?? "");
+  container.terminationMessagePath ||= "/dev/termination-log";
+  container.terminationMessagePolicy ||= "File";
+  for (const port of container.ports ?? []) port.protocol ||= "TCP";
   container.resources ??= {};
   canonicalise(container.resources.limits);
   canonicalise(container.resources.requests);
   for (const variable of container.env ?? []) {
     const { valueFrom } = variable;
     setFieldRefDefaults(valueFrom?.fieldRef);
-    const source = valueFrom?.resourceFieldRef;
-    if (source !== undefined) source.divisor = canonicalQuantity(source.divisor ?? "0");
+    setDivisor(valueFrom?.resourceFieldRef);
   }
   setProbeDefaults(container.livenessProbe);
   setProbeDefaults(container.readinessProbe);
@@ -76,12 +73,35 @@ function setContainerDefaults(container: Container): void {
   setLifecycleDefaults(container.lifecycle);
 }
 
-/** Always for the tag `latest`, which an image has that names neither tag nor digest. */
+/**
+ * Always for the tag `latest`, which an image has that names neither tag nor digest. What is no
+ * image has no tag.
+ */
 export function pullPolicyOf(image: string): "Always" | "IfNotPresent" {
   const [name = "", digest] = image.split("@");
-  const [, tag] = name.slice(name.lastIndexOf("/") + 1).split(":");
+  const [last = "", tag] = name.slice(name.lastIndexOf("/") + 1).split(":");
+  const repository = name.slice(0, name.lastIndexOf("/") + 1) + last;
+  if (!isRepository(repository)) return "IfNotPresent";
   const meant = tag ?? (digest === undefined ? "latest" : "");
   return meant === "latest" ? "Always" : "IfNotPresent";
+}
+
+const repositoryLengthMax = 255;
+const hostExpression =
+  /^(?:(?!-)[A-Za-z0-9-]+(?<!-)(?:\.(?!-)[A-Za-z0-9-]+(?<!-))*|\[[A-Fa-f0-9:]+\])(?::[0-9]+)?$/;
+const pathExpression = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/;
+
+/** The grammar of image names (distribution `reference`): a registry, if any, and a path. */
+function isRepository(name: string): boolean {
+  const [first = "", ...rest] = name.split("/");
+  const hasHost = rest.length > 0 && (/[.:A-Z]/.test(first) || first === "localhost");
+  const parts = hasHost ? rest : [first, ...rest];
+  if (hasHost && !hostExpression.test(first)) return false;
+  if (!hasHost && /^[a-f0-9]{64}$/.test(name)) return false;
+  // An image without a host is one of Docker's, whose official images have a path of their own.
+  const path = !hasHost && rest.length === 0 ? `library/${first}` : parts.join("/");
+  if (path.length > repositoryLengthMax) return false;
+  return parts.every((part) => pathExpression.test(part));
 }
 
 /** Requests default to the limits, resource by resource. */
@@ -110,11 +130,22 @@ function setLifecycleDefaults(lifecycle: Lifecycle | undefined): void {
 function setHttpDefaults(action: HTTPGetAction | undefined): void {
   if (action === undefined) return;
   action.path ||= "/";
-  action.scheme ??= "HTTP";
+  action.scheme ||= "HTTP";
 }
 
 function setFieldRefDefaults(reference: ObjectFieldSelector | undefined): void {
-  if (reference !== undefined) reference.apiVersion ??= "v1";
+  if (reference !== undefined) reference.apiVersion ||= "v1";
+}
+
+function setFileDefaults(files: readonly DownwardAPIVolumeFile[] | undefined): void {
+  for (const { fieldRef, resourceFieldRef } of files ?? []) {
+    setFieldRefDefaults(fieldRef);
+    setDivisor(resourceFieldRef);
+  }
+}
+
+function setDivisor(source: ResourceFieldSelector | undefined): void {
+  if (source !== undefined) source.divisor = canonicalQuantity(source.divisor ?? "0");
 }
 
 function setVolumeDefaults(volume: Volume): void {
@@ -128,17 +159,17 @@ function setVolumeDefaults(volume: Volume): void {
   if (volume.configMap !== undefined) volume.configMap.defaultMode ??= fileMode;
   if (volume.downwardAPI !== undefined) {
     volume.downwardAPI.defaultMode ??= fileMode;
-    for (const item of volume.downwardAPI.items ?? []) setFieldRefDefaults(item.fieldRef);
+    setFileDefaults(volume.downwardAPI.items);
   }
   const claim = volume.ephemeral?.volumeClaimTemplate?.spec;
   if (claim !== undefined) setClaimSpecDefaults(claim);
   if (volume.image !== undefined) {
-    volume.image.pullPolicy ??= pullPolicyOf(volume.image.reference ?? "");
+    volume.image.pullPolicy ||= pullPolicyOf(volume.image.reference ?? "");
   }
   if (volume.projected === undefined) return;
   volume.projected.defaultMode ??= fileMode;
   for (const source of volume.projected.sources ?? []) {
-    for (const item of source.downwardAPI?.items ?? []) setFieldRefDefaults(item.fieldRef);
+    setFileDefaults(source.downwardAPI?.items);
     if (source.serviceAccountToken !== undefined) {
       source.serviceAccountToken.expirationSeconds ??= 3600;
     }

@@ -3,10 +3,12 @@ import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import type {
   Container,
   HTTPGetAction,
+  Lifecycle,
   LifecycleHandler,
   Probe,
 } from "../../../../proto/gen/core.ts";
 import { forbidden, invalid, required } from "../../machinery/causes.ts";
+import { wrong } from "../../machinery/field-rules.ts";
 import { checkHeaderName } from "../../machinery/names.ts";
 import { oneOf } from "./field-checks.ts";
 import { validatePortReference } from "./port-validation.ts";
@@ -22,14 +24,17 @@ export interface HookScope {
 
 export function validateHooks(container: Container, path: string, scope: HookScope): FieldCause[] {
   const { init, graceSeconds } = scope;
-  const sidecar = init && container.restartPolicy === "Always";
-  const notAllowed = "may not be set for init containers without restartPolicy=Always";
-  const causes: FieldCause[] = [];
-  for (const name of ["livenessProbe", "readinessProbe", "startupProbe"] as const) {
+  if (init && container.restartPolicy !== "Always") {
+    const detail = "may not be set for init containers without restartPolicy=Always";
+    return (["lifecycle", ...probes] as const)
+      .filter((name) => container[name] !== undefined)
+      .map((name) => forbidden(`${path}.${name}`, detail));
+  }
+  const causes = validateLifecycle(container.lifecycle, `${path}.lifecycle`, scope);
+  for (const name of probes) {
     const probe = container[name];
     if (probe === undefined) continue;
     const at = `${path}.${name}`;
-    if (init && !sidecar) causes.push(forbidden(at, notAllowed));
     causes.push(...validateProbe(probe, at, graceSeconds));
     if (name !== "readinessProbe" && (probe.successThreshold ?? 1) !== 1) {
       causes.push(invalid(`${at}.successThreshold`, probe.successThreshold, "must be 1"));
@@ -40,19 +45,26 @@ export function validateHooks(container: Container, path: string, scope: HookSco
       causes.push(invalid(field, grace, "must not be set for readinessProbes"));
     }
   }
-  if (container.lifecycle === undefined) return causes;
-  const at = `${path}.lifecycle`;
-  if (init && !sidecar) causes.push(forbidden(at, notAllowed));
-  for (const name of ["postStart", "preStop"] as const) {
-    const handler = container.lifecycle[name];
-    if (handler === undefined) continue;
-    causes.push(...validateHandler(handler, `${at}.${name}`, graceSeconds));
-  }
-  const { stopSignal } = container.lifecycle;
-  if (stopSignal === undefined) return causes;
-  return [...causes, ...validateStopSignal(stopSignal, `${at}.stopSignal`, scope.os)];
+  return causes;
 }
 
+function validateLifecycle(
+  lifecycle: Lifecycle | undefined,
+  path: string,
+  { graceSeconds, os }: HookScope,
+): FieldCause[] {
+  const causes: FieldCause[] = [];
+  for (const name of ["postStart", "preStop"] as const) {
+    const handler = lifecycle?.[name];
+    if (handler === undefined) continue;
+    causes.push(...validateHandler(handler, `${path}.${name}`, graceSeconds));
+  }
+  const stopSignal = lifecycle?.stopSignal;
+  if (stopSignal === undefined) return causes;
+  return [...causes, ...validateStopSignal(stopSignal, `${path}.stopSignal`, os)];
+}
+
+const probes = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
 const probeNumbers = [
   "initialDelaySeconds",
   "timeoutSeconds",
@@ -82,43 +94,45 @@ function validateHandler(
   path: string,
   graceSeconds: number | undefined,
 ): FieldCause[] {
-  const chosen = handlers.filter((name) => handler[name] !== undefined);
+  const [chosen, ...others] = handlers.filter((name) => handler[name] !== undefined);
+  if (chosen === undefined) return [required(path, "must specify a handler type")];
+  const at = `${path}.${chosen}`;
+  const { exec, httpGet, tcpSocket, grpc, sleep } = { [chosen]: handler[chosen] } as typeof handler;
   const causes: FieldCause[] = [];
-  if (chosen.length === 0) causes.push(required(path, "must specify a handler type"));
-  for (const name of chosen.slice(1)) {
-    causes.push(forbidden(`${path}.${name}`, "may not specify more than 1 handler type"));
+  if (exec !== undefined && (exec.command ?? []).length === 0) {
+    causes.push(required(`${at}.command`));
   }
-  if (handler.exec !== undefined && (handler.exec.command ?? []).length === 0) {
-    causes.push(required(`${path}.exec.command`));
+  if (httpGet !== undefined) causes.push(...validateHttp(httpGet, at));
+  for (const action of [tcpSocket, grpc]) {
+    if (action === undefined) continue;
+    causes.push(...validatePortReference(action.port ?? 0, `${at}.port`));
   }
-  if (handler.httpGet !== undefined) {
-    causes.push(...validateHttp(handler.httpGet, `${path}.httpGet`));
-  }
-  if (handler.tcpSocket !== undefined) {
-    causes.push(...validatePortReference(handler.tcpSocket.port, `${path}.tcpSocket.port`));
-  }
-  if (handler.grpc !== undefined) {
-    causes.push(...validatePortReference(handler.grpc.port, `${path}.grpc.port`));
-  }
-  const seconds = handler.sleep?.seconds ?? 0;
+  const seconds = sleep?.seconds ?? 0;
   // A grace period that is itself wrong is reported by itself.
   if (graceSeconds !== undefined && graceSeconds >= 0 && (seconds < 0 || seconds > graceSeconds)) {
     const detail = `must be non-negative and less than terminationGracePeriodSeconds (${graceSeconds})`;
-    causes.push(invalid(`${path}.sleep`, seconds, detail));
+    causes.push(invalid(at, seconds, detail));
   }
-  return causes;
+  return [
+    ...causes,
+    ...others.map((name) =>
+      forbidden(`${path}.${name}`, "may not specify more than 1 handler type"),
+    ),
+  ];
 }
 
 function validateHttp(action: HTTPGetAction, path: string): FieldCause[] {
-  const causes = validatePortReference(action.port, `${path}.port`);
-  if ((action.path ?? "") === "") causes.push(required(`${path}.path`));
+  const causes = (action.path ?? "") === "" ? [required(`${path}.path`)] : [];
+  causes.push(...validatePortReference(action.port ?? 0, `${path}.port`));
   causes.push(...oneOf(action.scheme, ["HTTP", "HTTPS"], `${path}.scheme`));
-  action.httpHeaders?.forEach(({ name = "" }, index) => {
-    for (const problem of checkHeaderName(name)) {
-      causes.push(invalid(`${path}.httpHeaders[${index}].name`, name, problem));
-    }
-  });
-  return causes;
+  // Upstream names the list of the headers.
+  const headers = action.httpHeaders ?? [];
+  return [
+    ...causes,
+    ...headers.flatMap(({ name = "" }) =>
+      wrong(`${path}.httpHeaders`, name, checkHeaderName(name)),
+    ),
+  ];
 }
 
 const namedSignals =

@@ -7,6 +7,7 @@ import type {
 } from "../../../../proto/gen/core.ts";
 import type { LabelSelector } from "../../../../proto/gen/meta.ts";
 import { duplicate, forbidden, invalid, notSupported, required } from "../../machinery/causes.ts";
+import { wrong } from "../../machinery/field-rules.ts";
 import { validateLabelSelector } from "../../machinery/label-selector.ts";
 import { checkLabelName, checkQualifiedName } from "../../machinery/names.ts";
 import { oneOf } from "./field-checks.ts";
@@ -42,13 +43,9 @@ export function validatePodTerm(term: PodAffinityTerm, path: string): FieldCause
     const detail = "exists in both matchLabelKeys and mismatchLabelKeys";
     causes.push(invalid(`${path}.matchLabelKeys[${index}]`, key, detail));
   });
-  if (topologyKey === "") causes.push(required(`${path}.topologyKey`, "can not be empty"));
-  else {
-    for (const problem of checkQualifiedName(topologyKey)) {
-      causes.push(invalid(`${path}.topologyKey`, topologyKey, problem));
-    }
-  }
-  return causes;
+  const field = `${path}.topologyKey`;
+  if (topologyKey === "") causes.push(required(field, "can not be empty"));
+  return [...causes, ...wrong(field, topologyKey, checkQualifiedName(topologyKey))];
 }
 
 function validateKeys(

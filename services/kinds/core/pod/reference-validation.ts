@@ -94,11 +94,12 @@ export function validateResourceReference(
 }
 
 function divisorProblem(resource: string, divisor: string): string | undefined {
-  if (resource.endsWith(".cpu")) {
+  if (resource === "limits.cpu" || resource === "requests.cpu") {
     if (cpuDivisors.includes(divisor)) return undefined;
     return "only divisor's values 1m and 1 are supported with the cpu resource";
   }
-  if (byteDivisors.includes(divisor)) return undefined;
+  const known = resources.includes(resource) || hugePages.test(resource);
+  if (!known || byteDivisors.includes(divisor)) return undefined;
   const noun = hugePages.test(resource)
     ? "hugepages"
     : resource.endsWith(".memory")
@@ -107,22 +108,17 @@ function divisorProblem(resource: string, divisor: string): string | undefined {
   return `only divisor's values ${byteDivisors.join(", ")} are supported with the ${noun} resource`;
 }
 
-/** Files of downward API volumes (upstream `validateDownwardAPIVolumeFile`, the sources). */
-export function validateFileSources(
-  files: readonly DownwardAPIVolumeFile[],
-  path: string,
-): FieldCause[] {
-  return files.flatMap(({ fieldRef, resourceFieldRef }, index) => {
-    const at = `${path}[${index}]`;
-    if (fieldRef === undefined && resourceFieldRef === undefined) {
-      return [required(at, "one of fieldRef and resourceFieldRef is required")];
-    }
-    if (fieldRef === undefined) {
-      return validateResourceReference(resourceFieldRef ?? {}, `${at}.resourceFieldRef`, true);
-    }
-    const causes = validateFieldReference(fieldRef, fileFields, `${at}.fieldRef`);
-    if (resourceFieldRef === undefined) return causes;
-    const detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
-    return [...causes, invalid(at, "resource", detail)];
-  });
+/** What may become a file of a volume (upstream `validateDownwardAPIVolumeFile`, the sources). */
+export function validateFileSource(file: DownwardAPIVolumeFile, path: string): FieldCause[] {
+  const { fieldRef, resourceFieldRef } = file;
+  if (fieldRef === undefined && resourceFieldRef === undefined) {
+    return [required(path, "one of fieldRef and resourceFieldRef is required")];
+  }
+  if (fieldRef === undefined) {
+    return validateResourceReference(resourceFieldRef ?? {}, `${path}.resourceFieldRef`, true);
+  }
+  const causes = validateFieldReference(fieldRef, fileFields, `${path}.fieldRef`);
+  if (resourceFieldRef === undefined) return causes;
+  const detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
+  return [...causes, invalid(path, "resource", detail)];
 }

@@ -9,8 +9,10 @@ import {
   notSupported,
   required,
 } from "../../machinery/causes.ts";
+import { wrong } from "../../machinery/field-rules.ts";
 import { checkLabelName, checkQualifiedName } from "../../machinery/names.ts";
 import { compareQuantities, parseQuantity, quantityMessage } from "../../machinery/quantity.ts";
+import { validateResourceName } from "../resource-names.ts";
 
 const hugePagesPrefix = "hugepages-";
 const fractionalResources = new Set(["cpu"]);
@@ -117,13 +119,12 @@ export function validateAmounts(
 ): FieldCause[] {
   return Object.entries(amounts).flatMap(([name, text]) => {
     const at = `${path}[${name}]`;
-    const causes = checkQualifiedName(name).map((problem) => invalid(at, name, problem));
-    if (
-      causes.length === 0 &&
-      !name.includes("/") &&
-      standard?.has(name) === false &&
-      !name.startsWith("hugepages-")
-    ) {
+    const causes =
+      standard === undefined
+        ? wrong(at, name, checkQualifiedName(name))
+        : validateResourceName(name, at);
+    const known = name.includes("/") || name.startsWith(hugePagesPrefix);
+    if (!known && standard?.has(name) === false) {
       causes.push(invalid(at, name, "must be a standard resource for containers"));
     }
     const quantity = parseQuantity(text);

@@ -35,12 +35,15 @@ export function validatePodSecurity(spec: PodSpec, path: string): FieldCause[] {
     const detail = "ShareProcessNamespace and HostPID cannot both be enabled";
     causes.push(invalid(`${at}.shareProcessNamespace`, true, detail));
   }
-  causes.push(...validateSysctls(spec, `${at}.sysctls`));
-  if (spec.hostUsers !== false) return causes;
-  for (const name of ["hostNetwork", "hostPID", "hostIPC"] as const) {
-    if (spec[name] === true) causes.push(forbidden(`${path}.${name}`, "when `hostUsers` is false"));
-  }
-  return causes;
+  return [...causes, ...validateSysctls(spec, `${at}.sysctls`)];
+}
+
+/** Who has user identities of its own shares no other kernel namespace with the node. */
+export function validateHostUsers(spec: PodSpec, path: string): FieldCause[] {
+  if (spec.hostUsers !== false) return [];
+  return (["hostNetwork", "hostPID", "hostIPC"] as const)
+    .filter((name) => spec[name] === true)
+    .map((name) => forbidden(`${path}.${name}`, "when `hostUsers` is false"));
 }
 
 function validatePodContext(context: PodSecurityContext, path: string): FieldCause[] {
@@ -91,12 +94,12 @@ export function validateContainerSecurity(
   if (context.allowPrivilegeEscalation !== false) return causes;
   if (context.privileged === true) {
     const detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-    causes.push(invalid(path, context, detail));
+    causes.push(invalid(path, shownContext(context), detail));
   }
   if (context.capabilities?.add?.includes("CAP_SYS_ADMIN")) {
     const detail =
       "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-    causes.push(invalid(path, context, detail));
+    causes.push(invalid(path, shownContext(context), detail));
   }
   return causes;
 }
@@ -133,12 +136,45 @@ function validateSeccomp(profile: SeccompProfile | undefined, path: string): Fie
   if (type !== "Localhost") {
     if (localhostProfile === undefined) return causes;
     const detail = "can only be set when seccomp type is Localhost";
-    return [...causes, invalid(field, profile, detail)];
+    return [...causes, invalid(field, shownProfile(profile), detail)];
   }
   if (localhostProfile === undefined) {
     return [...causes, required(field, "must be set when seccomp type is Localhost")];
   }
   return [...causes, ...relativePath(localhostProfile, field)];
+}
+
+/** As upstream's messages show a profile: its fields bear the names that they have in its code. */
+function shownProfile(profile: SeccompProfile | undefined) {
+  if (profile === undefined) return null;
+  return { Type: profile.type ?? "", LocalhostProfile: profile.localhostProfile ?? null };
+}
+
+function shownContext(context: SecurityContext) {
+  const { capabilities, seLinuxOptions: label, seccompProfile, appArmorProfile } = context;
+  return {
+    Capabilities: capabilities
+      ? { Add: capabilities.add ?? null, Drop: capabilities.drop ?? null }
+      : null,
+    Privileged: context.privileged ?? null,
+    SELinuxOptions: label
+      ? {
+          User: label.user ?? "",
+          Role: label.role ?? "",
+          Type: label.type ?? "",
+          Level: label.level ?? "",
+        }
+      : null,
+    WindowsOptions: context.windowsOptions ?? null,
+    RunAsUser: context.runAsUser ?? null,
+    RunAsGroup: context.runAsGroup ?? null,
+    RunAsNonRoot: context.runAsNonRoot ?? null,
+    ReadOnlyRootFilesystem: context.readOnlyRootFilesystem ?? null,
+    AllowPrivilegeEscalation: context.allowPrivilegeEscalation ?? null,
+    ProcMount: context.procMount ?? null,
+    SeccompProfile: shownProfile(seccompProfile),
+    AppArmorProfile: shownProfile(appArmorProfile),
+  };
 }
 
 function validateAppArmor(profile: AppArmorProfile | undefined, path: string): FieldCause[] {

@@ -2,7 +2,9 @@
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import type {
   Container,
+  HostAlias,
   NodeSelector,
+  NodeSelectorRequirement,
   NodeSelectorTerm,
   Pod,
   PodResourceClaim,
@@ -10,6 +12,7 @@ import type {
   Toleration,
 } from "../../../../proto/gen/core.ts";
 import { duplicate, forbidden, invalid, notSupported, required } from "../../machinery/causes.ts";
+import { wrong } from "../../machinery/field-rules.ts";
 import { validateLabels } from "../../machinery/metadata.ts";
 import {
   checkAddress,
@@ -18,19 +21,24 @@ import {
   checkQualifiedName,
   checkSubdomain,
 } from "../../machinery/names.ts";
-import { type ContainerScope, validateContainer } from "./container-validation.ts";
+import {
+  type ContainerScope,
+  validateContainer,
+  validateImageOfPod,
+} from "./container-validation.ts";
 import { validateDns } from "./dns-validation.ts";
-import { oneOf } from "./field-checks.ts";
+import { among, requiredAmong } from "./field-checks.ts";
 import { validatePodTerm, validateSpread } from "./placement-validation.ts";
 import {
   containerResources,
   validateAmounts,
   validatePodResources,
 } from "./resource-validation.ts";
-import { validatePodSecurity } from "./security-validation.ts";
+import { validateHostUsers, validatePodSecurity } from "./security-validation.ts";
 import { validateVolumes } from "./volume-validation.ts";
 
 export const restartPolicies = ["Always", "OnFailure", "Never"];
+const notAnOperator = "not a valid selector operator";
 export const taintEffects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /**
@@ -38,7 +46,15 @@ export const taintEffects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
  * before an update.
  */
 export function validatePod({ metadata, spec = {} }: Pod, stored?: PodSpec): FieldCause[] {
-  const causes = validatePodSpec(spec, "spec", metadata?.name);
+  const causes = [
+    ...validatePodSpec(spec, "spec", metadata?.name),
+    ...validateTokens(spec),
+    ...(["containers", "initContainers"] as const).flatMap((list) =>
+      (spec[list] ?? []).flatMap((each, index) =>
+        validateImageOfPod(each, `spec.${list}[${index}]`),
+      ),
+    ),
+  ];
   if (stored === undefined && (spec.ephemeralContainers ?? []).length > 0) {
     causes.push(forbidden("spec.ephemeralContainers", "cannot be set on create"));
   }
@@ -49,50 +65,65 @@ export function validatePod({ metadata, spec = {} }: Pod, stored?: PodSpec): Fie
   return causes;
 }
 
+/** A token is that of the pod's service account. */
+function validateTokens({ serviceAccountName, volumes = [] }: PodSpec): FieldCause[] {
+  if (serviceAccountName) return [];
+  const detail = "must not be specified when serviceAccountName is not set";
+  return volumes.flatMap(({ projected }, volume) =>
+    (projected?.sources ?? []).flatMap(({ serviceAccountToken }, source) => {
+      if (serviceAccountToken === undefined) return [];
+      const path = `spec.volumes[${volume}].projected.sources[${source}].serviceAccountToken`;
+      return [forbidden(path, detail)];
+    }),
+  );
+}
+
 /** `path`: of the spec, in a pod or a template. `podName`: absent in a template. */
 export function validatePodSpec(spec: PodSpec, path: string, podName?: string): FieldCause[] {
-  const causes = [
-    ...validateVolumes(spec.volumes ?? [], `${path}.volumes`, podName),
-    ...validateContainers(spec, path),
-    ...requiredOneOf(spec.restartPolicy, restartPolicies, `${path}.restartPolicy`),
-    ...requiredOneOf(
+  const { causes, volumes } = validateVolumes(spec.volumes ?? [], `${path}.volumes`, podName);
+  return [
+    ...causes,
+    ...validateResourceClaims(spec.resourceClaims ?? [], `${path}.resourceClaims`),
+    ...validateContainers(spec, path, volumes),
+    ...validatePodResources(spec.resources, `${path}.resources`),
+    ...validateHostNetwork(spec, path),
+    ...requiredAmong(spec.restartPolicy, restartPolicies, `${path}.restartPolicy`),
+    ...requiredAmong(
       spec.dnsPolicy,
-      ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"],
+      ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
       `${path}.dnsPolicy`,
     ),
-    ...oneOf(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], `${path}.preemptionPolicy`),
     ...validateLabels(spec.nodeSelector, `${path}.nodeSelector`),
-    ...validateTolerations(spec.tolerations ?? [], `${path}.tolerations`),
-    ...validateAffinity(spec, `${path}.affinity`),
-    ...validateSpread(spec, `${path}.topologySpreadConstraints`),
-    ...validateAmounts(spec.overhead ?? {}, `${path}.overhead`, containerResources),
-    ...validatePodResources(spec.resources, `${path}.resources`),
-    ...validateNames(spec, path),
-    ...validateHostNetwork(spec, path),
     ...validatePodSecurity(spec, path),
+    ...validateAffinity(spec, `${path}.affinity`),
     ...validateDns(spec, path),
-    ...validateResourceClaims(spec.resourceClaims ?? [], `${path}.resourceClaims`),
+    ...validateGates(spec, path),
+    ...validateSpread(spec, `${path}.topologySpreadConstraints`),
+    ...validateHostUsers(spec, path),
+    ...validateNames(spec, path, ["serviceAccountName", "nodeName"]),
+    ...validateDeadline(spec.activeDeadlineSeconds, `${path}.activeDeadlineSeconds`),
+    ...validateNames(spec, path, ["hostname", "subdomain"]),
+    ...validateTolerations(spec.tolerations ?? [], `${path}.tolerations`),
+    ...validateHostAliases(spec.hostAliases ?? [], `${path}.hostAliases`),
+    ...validateNames(spec, path, ["priorityClassName", "runtimeClassName"]),
+    ...among(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], `${path}.preemptionPolicy`),
+    ...validateAmounts(spec.overhead ?? {}, `${path}.overhead`, containerResources),
     ...validateOs(spec, `${path}.os`),
   ];
-  const deadline = spec.activeDeadlineSeconds;
-  if (deadline !== undefined && (deadline < 1 || deadline > 2 ** 31 - 1)) {
-    const detail = "must be between 1 and 2147483647, inclusive";
-    causes.push(invalid(`${path}.activeDeadlineSeconds`, deadline, detail));
-  }
-  return causes;
 }
 
-function requiredOneOf(
-  value: string | undefined,
-  supported: readonly string[],
+function validateDeadline(deadline: number | undefined, path: string): FieldCause[] {
+  if (deadline === undefined || (deadline >= 1 && deadline <= 2 ** 31 - 1)) return [];
+  return [invalid(path, deadline, "must be between 1 and 2147483647, inclusive")];
+}
+
+function validateContainers(
+  spec: PodSpec,
   path: string,
+  volumes: ContainerScope["volumes"],
 ): FieldCause[] {
-  return value === undefined || value === "" ? [required(path)] : oneOf(value, supported, path);
-}
-
-function validateContainers(spec: PodSpec, path: string): FieldCause[] {
   const scope = {
-    volumes: new Set((spec.volumes ?? []).map((volume) => volume.name ?? "")),
+    volumes,
     names: new Set<string>(),
     hostPorts: new Set<string>(),
     hostUsers: spec.hostUsers !== false,
@@ -128,25 +159,26 @@ function validateResourceClaims(claims: readonly PodResourceClaim[], path: strin
     if (name === "") causes.push(required(`${at}.name`));
     else if (seen.has(name)) causes.push(duplicate(`${at}.name`, name));
     else {
-      for (const problem of checkLabelName(name)) {
-        causes.push(invalid(`${at}.name`, name, problem));
-      }
+      causes.push(...wrong(`${at}.name`, name, checkLabelName(name)));
     }
     seen.add(name);
     const sources = { resourceClaimName, resourceClaimTemplateName };
+    const shownClaim = {
+      Name: name,
+      ResourceClaimName: resourceClaimName ?? null,
+      ResourceClaimTemplateName: resourceClaimTemplateName ?? null,
+    };
     const given = Object.entries(sources).filter(([, source]) => source !== undefined);
     if (given.length === 2) {
       const detail =
         "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-      causes.push(invalid(at, claim, detail));
+      causes.push(invalid(at, shownClaim, detail));
     } else if (given.length === 0) {
       const detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
-      causes.push(invalid(at, claim, detail));
+      causes.push(invalid(at, shownClaim, detail));
     }
     for (const [field, source = ""] of given) {
-      for (const problem of checkSubdomain(source)) {
-        causes.push(invalid(`${at}.${field}`, source, problem));
-      }
+      causes.push(...wrong(`${at}.${field}`, source, checkSubdomain(source)));
     }
     return causes;
   });
@@ -170,41 +202,52 @@ function validateHostNetwork(spec: PodSpec, path: string): FieldCause[] {
 function validateOs({ os }: PodSpec, path: string): FieldCause[] {
   if (os === undefined) return [];
   if (!os.name) return [required(`${path}.name`)];
-  return os.name === "linux" ? [] : [notSupported(path, os.name, ["linux"])];
+  if (os.name === "linux") return [];
+  return [notSupported(path, os.name, os.name === "windows" ? ["linux"] : ["linux", "windows"])];
 }
 
-function validateNames(spec: PodSpec, path: string): FieldCause[] {
-  const causes: FieldCause[] = [];
-  const check = (name: string, value: string | undefined, rule: (text: string) => string[]) => {
-    if (value === undefined || value === "") return;
-    for (const problem of rule(value)) causes.push(invalid(`${path}.${name}`, value, problem));
-  };
-  check("nodeName", spec.nodeName, checkSubdomain);
-  check("serviceAccountName", spec.serviceAccountName, checkSubdomain);
-  check("priorityClassName", spec.priorityClassName, checkSubdomain);
-  check("runtimeClassName", spec.runtimeClassName, checkSubdomain);
-  check("hostname", spec.hostname, checkLabelName);
-  check("subdomain", spec.subdomain, checkLabelName);
-  check("schedulerName", spec.schedulerName, checkQualifiedName);
-  spec.hostAliases?.forEach(({ ip = "", hostnames = [] }, index) => {
-    check(`hostAliases[${index}].ip`, ip === "" ? " " : ip, checkAddress);
-    hostnames.forEach((name, at) => {
-      check(`hostAliases[${index}].hostnames[${at}]`, name, checkSubdomain);
-    });
+const nameRules = {
+  serviceAccountName: checkSubdomain,
+  nodeName: checkSubdomain,
+  hostname: checkLabelName,
+  subdomain: checkLabelName,
+  priorityClassName: checkSubdomain,
+  runtimeClassName: checkSubdomain,
+} as const;
+
+/** Absent and empty names are allowed. */
+function validateNames(
+  spec: PodSpec,
+  path: string,
+  fields: readonly (keyof typeof nameRules)[],
+): FieldCause[] {
+  return fields.flatMap((field) => {
+    const name = spec[field];
+    return name ? wrong(`${path}.${field}`, name, nameRules[field](name)) : [];
   });
-  spec.readinessGates?.forEach(({ conditionType = "" }, index) => {
+}
+
+function validateHostAliases(aliases: readonly HostAlias[], path: string): FieldCause[] {
+  return aliases.flatMap(({ ip = "", hostnames = [] }, index) => [
+    ...wrong(`${path}[${index}].ip`, ip, checkAddress(ip)),
+    ...hostnames.flatMap((name, at) =>
+      wrong(`${path}[${index}].hostnames[${at}]`, name, checkSubdomain(name)),
+    ),
+  ]);
+}
+
+/** What readiness waits for, and what scheduling waits for. */
+function validateGates({ readinessGates, schedulingGates }: PodSpec, path: string): FieldCause[] {
+  const causes = (readinessGates ?? []).flatMap(({ conditionType = "" }, index) => {
     const field = `${path}.readinessGates[${index}].conditionType`;
-    for (const problem of checkQualifiedName(conditionType)) {
-      causes.push(invalid(field, conditionType, problem));
-    }
+    return wrong(field, conditionType, checkQualifiedName(conditionType));
   });
-  const gates = new Set<string>();
-  spec.schedulingGates?.forEach(({ name = "" }, index) => {
-    const field = `schedulingGates[${index}]`;
-    if (name === "") causes.push(required(`${path}.${field}`));
-    check(field, name, checkQualifiedName);
-    if (gates.has(name)) causes.push(duplicate(`${path}.${field}`, name));
-    gates.add(name);
+  const seen = new Set<string>();
+  (schedulingGates ?? []).forEach(({ name = "" }, index) => {
+    const field = `${path}.schedulingGates[${index}]`;
+    causes.push(...wrong(field, name, checkQualifiedName(name)));
+    if (seen.has(name)) causes.push(duplicate(field, name));
+    seen.add(name);
   });
   return causes;
 }
@@ -231,15 +274,31 @@ export function validateTolerations(
     }
     if (operator === "Exists") {
       const detail = "value must be empty when `operator` is 'Exists'";
-      if (value !== "") causes.push(invalid(`${at}.operator`, toleration, detail));
+      if (value !== "") causes.push(invalid(`${at}.operator`, shown(toleration), detail));
     } else if (operator === "" || operator === "Equal") {
-      for (const problem of checkLabelValue(value)) {
-        causes.push(invalid(`${at}.operator`, value, problem));
-      }
+      const problem = checkLabelValue(value).join(";");
+      if (problem !== "") causes.push(invalid(`${at}.operator`, value, problem));
     } else causes.push(notSupported(`${at}.operator`, operator, ["Equal", "Exists"]));
-    if (effect !== "") causes.push(...oneOf(effect, taintEffects, `${at}.effect`));
+    if (effect !== "") causes.push(...among(effect, taintEffects, `${at}.effect`));
     return causes;
   });
+}
+
+/** As upstream's message shows one: its fields bear the names that they have in its code. */
+function shown({
+  key = "",
+  operator = "",
+  value = "",
+  effect = "",
+  tolerationSeconds,
+}: Toleration) {
+  return {
+    Key: key,
+    Operator: operator,
+    Value: value,
+    Effect: effect,
+    TolerationSeconds: tolerationSeconds ?? null,
+  };
 }
 
 function validateAffinity(spec: PodSpec, path: string): FieldCause[] {
@@ -254,7 +313,7 @@ function validateAffinity(spec: PodSpec, path: string): FieldCause[] {
   node?.preferredDuringSchedulingIgnoredDuringExecution?.forEach((term, index) => {
     const at = `${nodePath}.preferredDuringSchedulingIgnoredDuringExecution[${index}]`;
     causes.push(...validateWeight(term.weight, `${at}.weight`));
-    causes.push(...validateNodeTerm(term.preference ?? {}, `${at}.preference`));
+    causes.push(...validateNodeTerm(term.preference ?? {}, `${at}.preference`, true));
   });
   for (const name of ["podAffinity", "podAntiAffinity"] as const) {
     const affinity = spec.affinity?.[name];
@@ -284,30 +343,63 @@ function validateWeight(weight: number | undefined, path: string): FieldCause[] 
   return within ? [] : [invalid(path, weight ?? 0, "must be in the range 1-100")];
 }
 
-function validateNodeTerm(term: NodeSelectorTerm, path: string): FieldCause[] {
+/** `anyValue`: a value need not be that of a label, which upstream allows in a preference. */
+function validateNodeTerm(term: NodeSelectorTerm, path: string, anyValue = false): FieldCause[] {
+  const { matchExpressions = [], matchFields = [] } = term;
+  return [
+    ...matchExpressions.flatMap((requirement, index) =>
+      validateExpression(requirement, `${path}.matchExpressions[${index}]`, anyValue),
+    ),
+    ...matchFields.flatMap((requirement, index) =>
+      validateFieldRequirement(requirement, `${path}.matchFields[${index}]`),
+    ),
+  ];
+}
+
+function validateExpression(
+  { key = "", operator = "", values = [] }: NodeSelectorRequirement,
+  at: string,
+  anyValue: boolean,
+): FieldCause[] {
   const causes: FieldCause[] = [];
-  for (const list of ["matchExpressions", "matchFields"] as const) {
-    term[list]?.forEach(({ key = "", operator = "", values = [] }, index) => {
-      const at = `${path}.${list}[${index}]`;
-      if (operator === "In" || operator === "NotIn") {
-        const detail = "must be specified when `operator` is 'In' or 'NotIn'";
-        if (values.length === 0) causes.push(required(`${at}.values`, detail));
-      } else if (operator === "Exists" || operator === "DoesNotExist") {
-        const detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-        if (values.length > 0) causes.push(forbidden(`${at}.values`, detail));
-      } else if (operator === "Gt" || operator === "Lt") {
-        const detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
-        if (values.length !== 1) causes.push(required(`${at}.values`, detail));
-      } else causes.push(invalid(`${at}.operator`, operator, "not a valid selector operator"));
-      if (list === "matchFields") {
-        if (key !== "metadata.name") {
-          causes.push(invalid(`${at}.key`, key, "not a valid field selector key"));
-        }
-        return;
-      }
-      for (const problem of checkQualifiedName(key))
-        causes.push(invalid(`${at}.key`, key, problem));
-    });
+  if (operator === "In" || operator === "NotIn") {
+    const detail = "must be specified when `operator` is 'In' or 'NotIn'";
+    if (values.length === 0) causes.push(required(`${at}.values`, detail));
+  } else if (operator === "Exists" || operator === "DoesNotExist") {
+    const detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+    if (values.length > 0) causes.push(forbidden(`${at}.values`, detail));
+  } else if (operator === "Gt" || operator === "Lt") {
+    const detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+    if (values.length !== 1) causes.push(required(`${at}.values`, detail));
+  } else causes.push(invalid(`${at}.operator`, operator, notAnOperator));
+  causes.push(...wrong(`${at}.key`, key, checkQualifiedName(key)));
+  if (anyValue) return causes;
+  return [
+    ...causes,
+    ...values.flatMap((value, index) =>
+      wrong(`${at}.values[${index}]`, value, checkLabelValue(value)),
+    ),
+  ];
+}
+
+/** Of the fields of a node, its name alone can be asked for. */
+function validateFieldRequirement(
+  { key = "", operator = "", values = [] }: NodeSelectorRequirement,
+  at: string,
+): FieldCause[] {
+  const causes: FieldCause[] = [];
+  if (operator === "In" || operator === "NotIn") {
+    const detail =
+      "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+    if (values.length !== 1) causes.push(required(`${at}.values`, detail));
+  } else causes.push(invalid(`${at}.operator`, operator, notAnOperator));
+  if (key !== "metadata.name") {
+    return [...causes, invalid(`${at}.key`, key, "not a valid field selector key")];
   }
-  return causes;
+  return [
+    ...causes,
+    ...values.flatMap((value, index) =>
+      wrong(`${at}.values[${index}]`, value, checkSubdomain(value)),
+    ),
+  ];
 }

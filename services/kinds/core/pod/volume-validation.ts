@@ -1,12 +1,13 @@
 /** Volumes of a pod (upstream `validation.ValidateVolumes`). */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
 import type {
+  CSIVolumeSource,
   HostPathVolumeSource,
-  KeyToPath,
   PersistentVolumeClaimTemplate,
   Volume,
 } from "../../../../proto/gen/core.ts";
 import { duplicate, forbidden, invalid, required } from "../../machinery/causes.ts";
+import { validateDriverName, wrong } from "../../machinery/field-rules.ts";
 import { isObject } from "../../machinery/json.ts";
 import { validateAnnotations, validateLabels } from "../../machinery/metadata.ts";
 import { checkLabelName, checkSubdomain } from "../../machinery/names.ts";
@@ -14,8 +15,8 @@ import { parseQuantity, quantityMessage } from "../../machinery/quantity.ts";
 import { checkRequired, fieldSchema } from "../../machinery/schema.ts";
 import { validateClaimSpec } from "../claim-spec.ts";
 import { claimNameOf } from "./claims.ts";
-import { imagePullPolicies, oneOf, relativePath } from "./field-checks.ts";
-import { validateFileSources } from "./reference-validation.ts";
+import { fileMode, imagePullPolicies, oneOf, withoutBacksteps } from "./field-checks.ts";
+import { validateDownwardApi, validateItems, validateProjected } from "./projection-validation.ts";
 
 const hostPathTypes = [
   "",
@@ -28,40 +29,48 @@ const hostPathTypes = [
   "Socket",
 ];
 
+export interface VolumeCheck {
+  readonly causes: FieldCause[];
+  /** The volumes that are in order, by name: those that containers can use. */
+  readonly volumes: ReadonlyMap<string, Volume>;
+}
+
 /** `podName`: of the pod that has the volumes, if it has a name already. */
 export function validateVolumes(
   volumes: readonly Volume[],
   path: string,
   podName = "",
-): FieldCause[] {
+): VolumeCheck {
   const causes: FieldCause[] = [];
   const pod = { metadata: { name: podName } };
   const own = volumes.filter(({ ephemeral }) => podName !== "" && ephemeral !== undefined);
   const made = new Set(own.map((volume) => claimNameOf(pod, volume)));
-  const names = new Set<string>();
+  const known = new Map<string, Volume>();
   volumes.forEach((volume, index) => {
     const at = `${path}[${index}]`;
     const { name = "" } = volume;
-    if (name === "") causes.push(required(`${at}.name`));
-    else {
-      for (const problem of checkLabelName(name)) causes.push(invalid(`${at}.name`, name, problem));
-      if (names.has(name)) causes.push(duplicate(`${at}.name`, name));
-      names.add(name);
+    const found = validateSource(volume, at);
+    if (own.includes(volume) && name !== "") {
+      const claim = claimNameOf(pod, volume) ?? "";
+      for (const problem of checkSubdomain(claim)) {
+        const detail = `PVC name ${JSON.stringify(claim)}: ${problem}`;
+        found.push(invalid(`${at}.name`, name, detail));
+      }
     }
-    causes.push(...validateSource(volume, at));
+    if (name === "") found.push(required(`${at}.name`));
+    else {
+      for (const problem of checkLabelName(name)) found.push(invalid(`${at}.name`, name, problem));
+    }
+    if (known.has(name)) found.push(duplicate(`${at}.name`, name));
+    if (found.length === 0) known.set(name, volume);
+    causes.push(...found);
     const { claimName } = volume.persistentVolumeClaim ?? {};
     if (claimName !== undefined && made.has(claimName)) {
       const detail = "must not reference a PVC that gets created for an ephemeral volume";
       causes.push(invalid(`${at}.persistentVolumeClaim.claimName`, claimName, detail));
     }
-    if (!own.includes(volume) || name === "") return;
-    const claim = claimNameOf(pod, volume) ?? "";
-    for (const problem of checkSubdomain(claim)) {
-      const detail = `PVC name ${JSON.stringify(claim)}: ${problem}`;
-      causes.push(invalid(`${at}.name`, name, detail));
-    }
   });
-  return causes;
+  return { causes, volumes: known };
 }
 
 /** In this order upstream looks for the one source that a volume may have; others come behind. */
@@ -85,57 +94,74 @@ function sourcesOf(volume: Volume): string[] {
 function validateSource(whole: Volume, path: string): FieldCause[] {
   const [name, ...others] = sourcesOf(whole);
   if (name === undefined) return [required(path, "must specify a volume type")];
-  const causes: FieldCause[] = others.map((other) =>
-    forbidden(`${path}.${other}`, "may not specify more than 1 volume type"),
-  );
-  const source = whole[name as keyof Volume];
-  const volume: Volume = { [name]: source };
+  const at = `${path}.${name}`;
+  return [
+    ...validateFirst({ [name]: whole[name as keyof Volume] }, name, at),
+    ...others.map((other) =>
+      forbidden(`${path}.${other}`, "may not specify more than 1 volume type"),
+    ),
+  ];
+}
+
+/** `volume`: with the one source that counts. */
+function validateFirst(volume: Volume, name: string, at: string): FieldCause[] {
+  const { emptyDir, hostPath, secret, configMap, downwardAPI, projected } = volume;
+  const { csi, nfs, ephemeral, image } = volume;
+  if (emptyDir !== undefined) return validateSizeLimit(emptyDir.sizeLimit, `${at}.sizeLimit`);
+  if (hostPath !== undefined) {
+    return hostPath.path ? validateHostPath(hostPath, at) : [required(`${at}.path`)];
+  }
+  if (secret !== undefined) {
+    return [
+      ...(secret.secretName ? [] : [required(`${at}.secretName`)]),
+      ...fileMode(secret.defaultMode, `${at}.defaultMode`),
+      ...validateItems(secret.items, `${at}.items`),
+    ];
+  }
+  if (configMap !== undefined) {
+    return [
+      ...(configMap.name ? [] : [required(`${at}.name`)]),
+      ...fileMode(configMap.defaultMode, `${at}.defaultMode`),
+      ...validateItems(configMap.items, `${at}.items`),
+    ];
+  }
+  if (downwardAPI !== undefined) return validateDownwardApi(downwardAPI, at);
+  if (projected !== undefined) return validateProjected(projected, at);
+  if (csi !== undefined) return validateCsi(csi, at);
+  if (ephemeral !== undefined) {
+    const { volumeClaimTemplate: template } = ephemeral;
+    const field = `${at}.volumeClaimTemplate`;
+    return template === undefined ? [required(field)] : validateTemplate(template, field);
+  }
+  if (image !== undefined) {
+    return [
+      ...(image.reference ? [] : [required(`${at}.reference`)]),
+      ...oneOf(image.pullPolicy, imagePullPolicies, `${at}.pullPolicy`),
+    ];
+  }
   const message = fieldSchema("trireme.core.v1.Volume", name)?.message;
-  if (message !== undefined && isObject(source)) {
-    causes.push(...checkRequired(message, source, `${path}.${name}`));
-  }
-  if (volume.hostPath !== undefined) {
-    causes.push(...validateHostPath(volume.hostPath, `${path}.hostPath`));
-  }
-  const template = volume.ephemeral?.volumeClaimTemplate;
-  if (volume.ephemeral !== undefined) {
-    const at = `${path}.ephemeral.volumeClaimTemplate`;
-    causes.push(...(template === undefined ? [required(at)] : validateTemplate(template, at)));
-  }
-  if (volume.image !== undefined) {
-    if (!volume.image.reference) causes.push(required(`${path}.image.reference`));
-    causes.push(...oneOf(volume.image.pullPolicy, imagePullPolicies, `${path}.image.pullPolicy`));
-  }
-  const sizeLimit = volume.emptyDir?.sizeLimit;
-  if (sizeLimit !== undefined) {
-    const quantity = parseQuantity(sizeLimit);
-    const field = `${path}.emptyDir.sizeLimit`;
-    if (quantity === undefined) causes.push(invalid(field, sizeLimit, quantityMessage));
-    else if (quantity.nanos < 0n) {
-      causes.push(invalid(field, sizeLimit, "must be greater than or equal to 0"));
-    }
-  }
-  if (volume.secret !== undefined) {
-    if (!volume.secret.secretName) causes.push(required(`${path}.secret.secretName`));
-    causes.push(...validateItems(volume.secret.items, `${path}.secret.items`));
-    causes.push(...validateMode(volume.secret.defaultMode, `${path}.secret.defaultMode`));
-  }
-  if (volume.configMap !== undefined) {
-    if (!volume.configMap.name) causes.push(required(`${path}.configMap.name`));
-    causes.push(...validateItems(volume.configMap.items, `${path}.configMap.items`));
-    causes.push(...validateMode(volume.configMap.defaultMode, `${path}.configMap.defaultMode`));
-  }
-  const files = volume.downwardAPI?.items ?? [];
-  causes.push(...validateFileSources(files, `${path}.downwardAPI.items`));
-  volume.projected?.sources?.forEach((source, index) => {
-    const at = `${path}.projected.sources[${index}].downwardAPI.items`;
-    causes.push(...validateFileSources(source.downwardAPI?.items ?? [], at));
-    const seconds = source.serviceAccountToken?.expirationSeconds;
-    if (seconds === undefined || seconds >= 600) return;
-    const field = `${path}.projected.sources[${index}].serviceAccountToken.expirationSeconds`;
-    causes.push(invalid(field, seconds, "may not specify a duration less than 10 minutes"));
-  });
-  return causes;
+  const source = volume[name as keyof Volume];
+  const causes =
+    message !== undefined && isObject(source) ? checkRequired(message, source, at) : [];
+  if (nfs === undefined || nfs.path?.startsWith("/")) return causes;
+  return [...causes, invalid(`${at}.path`, nfs.path ?? "", "must be an absolute path")];
+}
+
+function validateSizeLimit(sizeLimit: string | undefined, path: string): FieldCause[] {
+  if (sizeLimit === undefined) return [];
+  const quantity = parseQuantity(sizeLimit);
+  if (quantity === undefined) return [invalid(path, sizeLimit, quantityMessage)];
+  if (quantity.nanos >= 0n) return [];
+  return [forbidden(path, "SizeLimit field must be a valid resource quantity")];
+}
+
+function validateCsi({ driver = "", nodePublishSecretRef }: CSIVolumeSource, at: string) {
+  const causes = validateDriverName(driver, `${at}.driver`);
+  if (nodePublishSecretRef === undefined) return causes;
+  const { name = "" } = nodePublishSecretRef;
+  if (name === "") return [...causes, required(`${at}.nodePublishSecretRef.name`)];
+  // Upstream leaves the reference out of the path.
+  return [...causes, ...wrong(`${at}.name`, name, checkSubdomain(name))];
 }
 
 /** Only labels and annotations of the metadata reach the claim. */
@@ -158,20 +184,8 @@ function capitalised(name: string): string {
 
 /** What is wrong beyond a path that is missing; also of persistent volumes. */
 export function validateHostPath(source: HostPathVolumeSource, path: string): FieldCause[] {
-  const { path: hostPath = "", type } = source;
-  const causes = oneOf(type, hostPathTypes, `${path}.type`);
-  if (!hostPath.split("/").includes("..")) return causes;
-  return [invalid(`${path}.path`, hostPath, "must not contain '..'"), ...causes];
-}
-
-function validateItems(items: readonly KeyToPath[] | undefined, path: string): FieldCause[] {
-  return (items ?? []).flatMap(({ path: file = "", mode }, index) => [
-    ...relativePath(file, `${path}[${index}].path`),
-    ...validateMode(mode, `${path}[${index}].mode`),
-  ]);
-}
-
-function validateMode(mode: number | undefined, path: string): FieldCause[] {
-  if (mode === undefined || (mode >= 0 && mode <= 0o777)) return [];
-  return [invalid(path, mode, "must be a number between 0 and 0777 (octal), both inclusive")];
+  return [
+    ...withoutBacksteps(source.path ?? "", `${path}.path`),
+    ...oneOf(source.type, hostPathTypes, `${path}.type`),
+  ];
 }
