@@ -22,6 +22,8 @@ const fileMode = 0o644;
  */
 export function setPodDefaults(spec: PodSpec): void {
   setPodSpecDefaults(spec);
+  // What no pod can have becomes the shortest grace that there is.
+  if ((spec.terminationGracePeriodSeconds ?? 0) < 0) spec.terminationGracePeriodSeconds = 1;
   spec.enableServiceLinks ??= true;
   for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
     const { resources } = container;
@@ -37,8 +39,6 @@ export function setPodDefaults(spec: PodSpec): void {
 export function setPodSpecDefaults(spec: PodSpec): void {
   spec.restartPolicy ||= "Always";
   spec.terminationGracePeriodSeconds ??= 30;
-  // Upstream reads a negative one as the shortest that there is.
-  if (spec.terminationGracePeriodSeconds < 0) spec.terminationGracePeriodSeconds = 1;
   spec.dnsPolicy ||= "ClusterFirst";
   spec.schedulerName ||= "default-scheduler";
   spec.securityContext ??= {};
