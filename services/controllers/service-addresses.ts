@@ -2,7 +2,7 @@ import { isIPv6 } from "node:net";
 import type { Service } from "../../proto/gen/core.ts";
 import type { IPAddress, ServiceCIDR } from "../../proto/gen/networking.ts";
 import { isAlreadyExists, isNotFound } from "../client/mod.ts";
-import { withCondition } from "../kinds/facts.ts";
+import { parseTime, withCondition } from "../kinds/facts.ts";
 import { canonical } from "./canonical.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
@@ -13,6 +13,9 @@ const manager = "ipallocator.k8s.io";
 const rangePrefix = "range!";
 /** The range that the apiserver gives addresses from. */
 const ownRange = "kubernetes";
+
+/** Some apiservers reserve the address first, and write the service after it. */
+const ownerlessMillis = 10_000;
 
 /** Shows which service has which address, and which range the addresses come from. */
 export function serviceAddressController(workers: number): Controller {
@@ -80,16 +83,22 @@ export function planAddress(
   if (known.metadata?.labels?.[managerLabel] !== manager) return undefined;
   if (service === undefined) return "delete";
   const wanted = addressOf(address, service).spec;
-  return canonical(known.spec) === canonical(wanted) ? undefined : "delete";
+  // Other apiservers leave the core group's empty name out.
+  const written = { ...known.spec, parentRef: { group: "", ...known.spec?.parentRef } };
+  return canonical(written) === canonical(wanted) ? undefined : "delete";
 }
 
 async function reconcile(context: ControllerContext, address: string): Promise<void> {
-  const { client, informer, queue, write } = context;
+  const { client, clock, informer, queue, write } = context;
   const known = informer("IPAddress").lister.get(address);
   const [service] = informer("Service").lister.byIndex(addressIndex, address);
   const step = planAddress(address, known, service);
+  const made = parseTime(known?.metadata?.creationTimestamp) ?? Number.NEGATIVE_INFINITY;
+  const leftMillis = made + ownerlessMillis - clock.wallMillis();
   try {
-    if (step === "delete") {
+    if (step === "delete" && service === undefined && leftMillis > 0) {
+      queue.addAfter(address, leftMillis);
+    } else if (step === "delete") {
       const preconditions = { uid: known?.metadata?.uid ?? "" };
       await client.iPAddresses.delete(address, undefined, { ...write, preconditions });
       queue.add(address);

@@ -12,10 +12,15 @@ import { harness } from "./harness.ts";
 const service = (name: string): Service => ({ metadata: { name, namespace: "default" } });
 const ip = "10.0.0.1";
 const foreign: IPAddress = { metadata: { name: ip }, spec: { parentRef: { resource: "pods" } } };
+const withoutGroup: IPAddress = {
+  ...addressOf(ip, service("a")),
+  spec: { parentRef: { resource: "services", namespace: "default", name: "a" } },
+};
 const rows: readonly [string, IPAddress | undefined, Service | undefined, string | undefined][] = [
   ["free and unknown", undefined, undefined, undefined],
   ["a service has it", undefined, service("a"), "create"],
   ["as it is", addressOf(ip, service("a")), service("a"), undefined],
+  ["as other apiservers write it", withoutGroup, service("a"), undefined],
   ["another service has it", addressOf(ip, service("a")), service("b"), "delete"],
   ["no service has it any more", addressOf(ip, service("a")), undefined, "delete"],
   ["a person has written it", foreign, undefined, undefined],

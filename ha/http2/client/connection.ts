@@ -174,7 +174,7 @@ export class ClientConnection {
       clearTimeout(late);
       if (connection !== undefined) this.#connections.delete(connection);
       if (this.#sockets.delete(socket)) {
-        this.lastError = failure ?? "the server closes the connection before it says anything";
+        this.lastError = failure ?? "it closes the connection before it says anything";
         this.#pause();
       } else this.#lost(connection);
     });

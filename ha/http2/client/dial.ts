@@ -46,7 +46,7 @@ export class Dialler {
       },
       () => {
         this.refusesHttp2 = socket.alpnProtocol !== "h2";
-        if (this.refusesHttp2) socket.destroy(new Error("the server does not speak HTTP/2"));
+        if (this.refusesHttp2) socket.destroy(new Error("it does not speak HTTP/2"));
         else connected();
       },
     );
