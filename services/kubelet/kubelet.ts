@@ -1,7 +1,7 @@
 /** The node agent: informers in, pod workers and the heartbeat stream out. */
 import { join } from "node:path";
 import { StatusError } from "../../ha/runtime/status-error.ts";
-import type { Clock, Log } from "../../ha/runtime/types.ts";
+import type { Cancel, Clock, Log } from "../../ha/runtime/types.ts";
 import type { Node, NodeStatus, Pod, PodStatusResult } from "../../proto/gen/core.ts";
 import type { NodeStats } from "../../proto/gen/kubelet.ts";
 import {
@@ -24,11 +24,11 @@ import {
   type Measurements,
 } from "./eviction/thresholds.ts";
 import { useOf } from "./eviction/use.ts";
-import { removeUnusedImages } from "./images.ts";
+import { ImageGc, type ImageGcSettings, imageGcDefaults } from "./images.ts";
 import { kubeletLimits } from "./limits.ts";
 import { AddressPool } from "./node/addresses.ts";
 import { admit, refuseResize } from "./node/admission.ts";
-import { measureMachine, NodeHealth } from "./node/health.ts";
+import { measureMachine, NodeHealth, roomOf } from "./node/health.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
 import { NodeLease } from "./node/lease.ts";
 import { NodeEvents } from "./node/node-events.ts";
@@ -71,6 +71,8 @@ export interface KubeletOptions {
   readonly allowedUnsafeSysctls?: readonly string[] | undefined;
   /** Volumes of CSI drivers; absent: the node has none. */
   readonly csi?: CsiVolumes | undefined;
+  /** When images are removed; absent: upstream's defaults. */
+  readonly imageGc?: ImageGcSettings | undefined;
   /** Manifests of static pods: a file, or a directory of them; absent: the node has none. */
   readonly manifests?: { readonly path: string; readonly checkMillis: number } | undefined;
 }
@@ -86,6 +88,9 @@ export class Kubelet implements PodSource {
   readonly #lease: NodeLease;
   readonly #usage: UsageSampler;
   readonly #health: NodeHealth;
+  readonly #images: ImageGc;
+  #imageTick: Cancel | undefined;
+  #imageDir: string | undefined;
   readonly #evictions: EvictionManager;
   readonly #workers = new Map<string, PodWorker>();
   readonly #static: StaticPods;
@@ -118,7 +123,15 @@ export class Kubelet implements PodSource {
     this.#usage = usage;
     const eviction = options.eviction ?? evictionDefaults;
     const now = () => clock.wallMillis();
-    const machine = options.machine ?? (() => measureMachine(options.dataDir));
+    const measure = async () => measureMachine(options.dataDir, await this.#findImages());
+    const machine = options.machine ?? measure;
+    this.#images = new ImageGc({
+      ...{ settings: options.imageGc ?? imageGcDefaults, images: runtime.images, log: this.#log },
+      room: async () => roomOf(await this.#findImages()),
+      mounted: () => this.#mountedImages(),
+      now: () => clock.monotonicMillis(),
+      tell: (reason, message) => this.#nodeEvents.tell("Warning", reason, message),
+    });
     this.#health = new NodeHealth({ runtime, machine, eviction, now });
     const podsDir = join(options.dataDir, "pods");
     this.#evictions = new EvictionManager({
@@ -126,7 +139,7 @@ export class Kubelet implements PodSource {
       pods: () => [...this.#workers.values()],
       isStatic: (uid) => this.#static.has(uid),
       use: (starved, pods) => useOf(runtime, podsDir, starved, pods),
-      reclaimDisk: () => removeUnusedImages(runtime.images, this.#log),
+      reclaimDisk: () => this.#images.removeAll(),
       tell: (reason, message) => this.#nodeEvents.tell("Warning", reason, message),
     });
     this.#heartbeat = new Heartbeat({
@@ -240,6 +253,8 @@ export class Kubelet implements PodSource {
       },
       deleted: (pod) => this.#objectGone(pod),
     });
+    const collect = () => void this.#images.collect();
+    this.#imageTick = this.#options.clock.every(kubeletLimits.imageGcMillis, collect);
     this.#static.mirrorsKnown();
     const wanted = [...inOrder, ...this.#static.all()];
     this.#removeOrphans(new Set(wanted.map((pod) => pod.metadata?.uid)));
@@ -287,6 +302,7 @@ export class Kubelet implements PodSource {
       await endInOrder(pods, shutdown, this.#log);
     }
     this.#stop.abort();
+    this.#imageTick?.();
     this.#static.close();
     for (const worker of this.#workers.values()) worker.close();
     await this.#events.flush();
@@ -395,6 +411,18 @@ export class Kubelet implements PodSource {
   #allocatable(): ResourceAmounts {
     const { node } = this.#options;
     return resourceAmounts(nodeResources(node, nodeAllocatable(node)));
+  }
+
+  /** While the runtime does not answer, which the node's status says, that of the pods counts. */
+  async #findImages(): Promise<string> {
+    this.#imageDir ??= await this.runtime.images.directory?.().catch(() => undefined);
+    return this.#imageDir ?? this.#options.dataDir;
+  }
+
+  #mountedImages(): ReadonlySet<string> {
+    const volumes = [...this.#workers.values()].flatMap(({ pod }) => pod.spec?.volumes ?? []);
+    const references = volumes.flatMap(({ image }) => image?.reference ?? []);
+    return new Set(references.flatMap((name) => this.runtime.images.status(name)?.names ?? []));
   }
 
   /** The other pods that the node has taken and that have not finished. */

@@ -30,6 +30,8 @@ export const kubeletLimits = {
   hookMillisMax: 600_000,
   /** Exited containers kept per container name, for lastState and `--previous`. */
   deadContainersPerName: 1,
+  /** Upstream's ImageGCPeriod. */
+  imageGcMillis: 300_000,
   maxPods: 110,
   /** Manifests of static pods; upstream's size, and its fileCheckFrequency. */
   manifestFilesMax: 500,

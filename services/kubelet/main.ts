@@ -26,6 +26,7 @@ import {
 } from "./eviction/thresholds.ts";
 import { kubeletHandlers } from "./handlers.ts";
 import { kubeletHttp } from "./http.ts";
+import { imageGcDefaults, imageGcOf } from "./images.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { addKubeletMetrics } from "./metrics.ts";
@@ -117,6 +118,21 @@ const kubelet = program({
       help: "how often the manifests are looked at, where the machine tells of no change",
     },
     ...runtimeFlags,
+    "image-gc-high-threshold": {
+      type: "number",
+      default: imageGcDefaults.highPercent,
+      help: "percent of the disk in use from which images are removed; 100: never",
+    },
+    "image-gc-low-threshold": {
+      type: "number",
+      default: imageGcDefaults.lowPercent,
+      help: "percent of the disk in use down to which images are removed",
+    },
+    "minimum-image-ttl-duration": {
+      type: "string",
+      default: durationText(imageGcDefaults.minimumAgeMillis),
+      help: "an image that has been here for less is not removed",
+    },
     "cluster-dns": {
       type: "string",
       default: "",
@@ -161,6 +177,8 @@ const kubelet = program({
       "--allowed-unsafe-sysctls",
     );
     const eviction = evictionOf(values);
+    const ttl = "minimum-image-ttl-duration";
+    const imageGc = imageGcOf(values, parseDuration(values[ttl], `--${ttl}`));
     const sockets = parseSockets(values["csi-socket"], "--csi-socket");
     const managed = await manageCertificates(values, nodeName, log);
     const tls = managed === undefined ? await servingTls(values) : undefined;
@@ -229,6 +247,7 @@ const kubelet = program({
       dataDir: root,
       heartbeatMillis,
       eviction,
+      imageGc,
       manifests: manifestsOf(values),
       allowedUnsafeSysctls,
       csi: new CsiVolumes(drivers, root),

@@ -1,5 +1,5 @@
 /** How a node is: measured from the machine and the runtime, never assumed. */
-import { readFileSync } from "node:fs";
+import { readFileSync, type StatsFs } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { freemem } from "node:os";
 import type { NodeCondition, NodeStatus } from "../../../proto/gen/core.ts";
@@ -68,19 +68,34 @@ const pressureKinds: readonly PressureKind[] = [
   },
 ];
 
-/** What the machine has left. `dir`: where the pods' files are. Throws when it cannot be read. */
-export async function measureMachine(dir: string): Promise<Measurements> {
-  const disk = await statfs(dir);
+/** Space of the file system that a directory is on. Throws when it cannot be read. */
+export async function roomOf(dir: string): Promise<Room> {
+  return space(await statfs(dir));
+}
+
+function space({ bavail, bsize, blocks }: StatsFs): Room {
+  return { free: bavail * bsize, total: blocks * bsize };
+}
+
+function inodes({ ffree, files }: StatsFs): Room {
+  return { free: ffree, total: files };
+}
+
+/**
+ * What the machine has left. `dir`: where the pods' files are; `imageDir`: where the images are.
+ * Throws when it cannot be read.
+ */
+export async function measureMachine(dir: string, imageDir = dir): Promise<Measurements> {
+  const [disk, images] = await Promise.all([statfs(dir), statfs(imageDir)]);
   const memory = machineMemory();
   const processes = machineProcesses();
-  const space = { free: disk.bavail * disk.bsize, total: disk.blocks * disk.bsize };
-  const inodes = { free: disk.ffree, total: disk.files };
   return {
     "memory.available": memory,
-    "nodefs.available": space,
-    "imagefs.available": space,
+    "nodefs.available": space(disk),
+    "imagefs.available": space(images),
     // Some file systems make inodes as they are needed and count none.
-    ...(disk.files > 0 && { "nodefs.inodesFree": inodes, "imagefs.inodesFree": inodes }),
+    ...(disk.files > 0 && { "nodefs.inodesFree": inodes(disk) }),
+    ...(images.files > 0 && { "imagefs.inodesFree": inodes(images) }),
     ...(processes !== undefined && { "pid.available": processes }),
   };
 }

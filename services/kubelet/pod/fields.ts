@@ -234,6 +234,13 @@ export const containerRules: readonly Rule<Container>[] = [
     because: "the containers' use of the disk is not measured",
   },
   {
+    field: "lifecycle.stopSignal",
+    asks: (one) => isSet(one.lifecycle?.stopSignal),
+    needs: "stopSignals",
+    otherwise: "warned",
+    because: "the runtime of this node stops a container by the signal that its image names",
+  },
+  {
     field: "tty",
     asks: (one) => one.tty ?? false,
     needs: "terminals",

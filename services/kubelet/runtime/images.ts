@@ -22,6 +22,8 @@ export interface RegistryCredentials {
 }
 
 export interface ImageService {
+  /** CRI `ImageFsInfo`: a directory of the file system that images are on. Throws StatusError. */
+  directory?(): Promise<string>;
   /** CRI `ListImages`, from the cache: costs no call. */
   list(): readonly Image[];
   /** CRI `ImageStatus`. Undefined: the image is not on this node. */

@@ -252,6 +252,8 @@ export interface RuntimeFeatures {
   readonly kernelParameters: boolean;
   /** Images can be mounted as volumes. Absent: false, as for those below. */
   readonly imageVolumes?: boolean | undefined;
+  /** A container is stopped by the signal that it names. */
+  readonly stopSignals?: boolean | undefined;
   readonly seccomp?: boolean | undefined;
   readonly appArmor?: boolean | undefined;
 }

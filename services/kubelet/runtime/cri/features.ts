@@ -19,6 +19,7 @@ const common: RuntimeFeatures = {
   terminals: true,
   memoryLimits: true,
   cpuLimits: true,
+  diskUse: true,
   ownNetwork: true,
   registries: true,
   kernelParameters: true,

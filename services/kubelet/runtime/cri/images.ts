@@ -44,6 +44,19 @@ export class CriImages implements ImageService {
     for (const id of this.#usedAt.keys()) if (!present.has(id)) this.#usedAt.delete(id);
   }
 
+  async directory(): Promise<string> {
+    const settings = { deadlineMillis: criLimits.statusMillis };
+    const { imageFilesystems = [] } = await call(
+      this.#connection.images,
+      "imageFsInfo",
+      {},
+      settings,
+    );
+    const mountpoint = imageFilesystems[0]?.fsId?.mountpoint;
+    if (mountpoint) return mountpoint;
+    throw new StatusError(Code.unavailable, "the runtime does not say where its images are");
+  }
+
   list(): readonly Image[] {
     return this.#images;
   }

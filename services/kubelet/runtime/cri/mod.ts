@@ -26,6 +26,7 @@ import type {
   ExecResult,
   ExecSession,
   LogOptions,
+  PodDiskUse,
   PodResourceUse,
   PodSandbox,
   PodSandboxConfig,
@@ -44,7 +45,7 @@ import { CriImages } from "./images.ts";
 import { readCriLog } from "./logs.ts";
 import type { KnownContainer, KnownSandbox } from "./records.ts";
 import { openForward, openSession } from "./sessions.ts";
-import { measureUse } from "./stats.ts";
+import { measureDisk, measureUse } from "./stats.ts";
 import { criStatus } from "./status.ts";
 
 export interface CriRuntimeOptions {
@@ -339,6 +340,12 @@ class CriRuntime implements ContainerRuntime {
 
   resourceUse(): Promise<readonly PodResourceUse[]> {
     return measureUse(this.#connection, this.#cache);
+  }
+
+  async diskUse(podUid: string): Promise<PodDiskUse> {
+    const known = this.#cache.sandbox(podUid);
+    if (known === undefined) return { containers: [], shared: { bytes: 0, entries: 0 } };
+    return measureDisk(this.#connection, this.#cache, known.id, this.#directoryOf(known));
   }
 
   onEvent(handler: (event: RuntimeEvent) => void): Cancel {

@@ -1,10 +1,30 @@
 /** What the containers of a runtime use. */
 import { call } from "../../../../ha/rpc/mod.ts";
-import type { ContainerResourceUse, PodResourceUse } from "../types.ts";
+import { diskUseOf } from "../../disk-use.ts";
+import type { ContainerResourceUse, PodDiskUse, PodResourceUse } from "../types.ts";
 import type { CriCache } from "./cache.ts";
 import { type CriConnection, criLimits } from "./connection.ts";
 
 const nanosPerMilli = 1_000_000;
+
+/** What a pod's containers wrote to their own files. `logs`: the directory of their logs. */
+export async function measureDisk(
+  { runtime }: CriConnection,
+  cache: CriCache,
+  podSandboxId: string,
+  logs: string,
+): Promise<PodDiskUse> {
+  const settings = { deadlineMillis: criLimits.askMillis };
+  const filter = { podSandboxId };
+  const { stats = [] } = await call(runtime, "listContainerStats", { filter }, settings);
+  const containers = stats.flatMap(({ attributes, writableLayer = {} }) => {
+    const name = cache.container(attributes?.id ?? "")?.container.name;
+    const { usedBytes, inodesUsed } = writableLayer;
+    const use = { bytes: Number(usedBytes?.value ?? 0n), entries: Number(inodesUsed?.value ?? 0n) };
+    return name === undefined ? [] : [{ name, use }];
+  });
+  return { containers, shared: await diskUseOf(logs) };
+}
 
 /** Of running containers alone: what has ended uses nothing. Throws StatusError. */
 export async function measureUse(

@@ -72,6 +72,7 @@ export function featuresOf(able: Capabilities): RuntimeFeatures {
     memoryLimits: able.memoryCgroup !== undefined,
     cpuLimits: able.cpuCgroup !== undefined,
     diskUse: true,
+    stopSignals: true,
     ownNetwork: false,
     registries: false,
     kernelParameters: false,
