@@ -200,7 +200,9 @@ export class IngressController {
     const endpoints = clusterTargets(endpointsOf(slices, wanted), place);
     if (endpoints.length === 0) return refuse(`the service "${name}" has no ready endpoint`);
     const first = this.#turn++ % endpoints.length;
-    return { endpoints: [...endpoints.slice(first), ...endpoints.slice(0, first)] };
+    const inTurn = [...endpoints.slice(first), ...endpoints.slice(0, first)];
+    const h2c = wanted.appProtocol === "kubernetes.io/h2c";
+    return { endpoints: h2c ? inTurn.map((one) => ({ ...one, h2c })) : inTurn };
   }
 
   async #writeStatus(own: readonly Ingress[]): Promise<void> {

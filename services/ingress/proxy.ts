@@ -1,6 +1,7 @@
 /**
  * Relays HTTP requests to the endpoints behind their hosts and paths: HTTP/1.1 on one port, HTTP/1.1
- * and HTTP/2 over TLS on the other, HTTP/1.1 to the endpoints. A request is tried on another endpoint
+ * and HTTP/2 over TLS on the other; to the endpoints HTTP/1.1, or HTTP/2 where their port has the
+ * appProtocol `kubernetes.io/h2c`. A request is tried on another endpoint
  * only as long as no endpoint has taken its connection.
  */
 import {
@@ -14,9 +15,10 @@ import { createSecureServer, type Http2SecureServer } from "node:http2";
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import type { Log } from "../../ha/runtime/types.ts";
+import { H2cSessions } from "./h2c.ts";
 import { forwardedHeaders, headText, type Incoming, type Outgoing, targetOf } from "./heads.ts";
 import { ingressLimits as limits } from "./limits.ts";
-import { type Endpoint, Relay, refuseWith } from "./relay.ts";
+import { type Endpoint, Relay, refuseWith, type Upstreams } from "./relay.ts";
 
 /** Endpoints in the order to try them, or what is answered instead. */
 export type Resolution =
@@ -36,11 +38,14 @@ export interface IngressProxyOptions {
 
 export class IngressProxy {
   readonly #options: IngressProxyOptions;
-  readonly #agent = new Agent({
-    keepAlive: true,
-    maxFreeSockets: limits.keptConnections,
-    timeout: limits.backendSilenceMillis,
-  });
+  readonly #upstreams: Upstreams = {
+    agent: new Agent({
+      keepAlive: true,
+      maxFreeSockets: limits.keptConnections,
+      timeout: limits.backendSilenceMillis,
+    }),
+    sessions: new H2cSessions(),
+  };
   readonly #plain: Server;
   readonly #secure: Http2SecureServer;
   readonly #sockets = new Set<Socket>();
@@ -121,7 +126,8 @@ export class IngressProxy {
     );
     await Promise.all(closed);
     clearTimeout(end);
-    this.#agent.destroy();
+    this.#upstreams.agent.destroy();
+    this.#upstreams.sessions.close();
   }
 
   #serve(request: Incoming, response: Outgoing, scheme: string): void {
@@ -151,7 +157,7 @@ export class IngressProxy {
       this.#requests -= 1;
     });
     const headers = forwardedHeaders(request, target.authority, scheme);
-    const relay = new Relay(request, response, this.#agent, refuse, answered);
+    const relay = new Relay(request, response, this.#upstreams, refuse, answered);
     relay.send(resolution.endpoints.slice(0, limits.attemptsMax), target.url, headers);
   }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, request } from "node:http";
-import { connect as connectHttp2 } from "node:http2";
+import { connect as connectHttp2, createServer as createHttp2Server } from "node:http2";
 import { connect, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -61,8 +61,12 @@ describe("an ingress controller", () => {
     return (server.address() as { port: number }).port;
   }
 
-  async function service(name: string, targets: readonly number[]): Promise<void> {
-    const ports = [{ name: "http", port: 80 }];
+  async function service(
+    name: string,
+    targets: readonly number[],
+    appProtocol?: string,
+  ): Promise<void> {
+    const ports = [{ name: "http", port: 80, ...(appProtocol && { appProtocol }) }];
     await client.services.create({ metadata: { name, namespace: "default" }, spec: { ports } });
     await Promise.all(
       targets.map((port, i) =>
@@ -235,6 +239,56 @@ describe("an ingress controller", () => {
     for (const host of ["lost.example.com", "other.example.com"]) {
       assert.match(await handshake(host), /ECONNRESET|ALERT|refused/i, host);
     }
+  });
+
+  test("gRPC: HTTP/2 to a port that speaks it, with messages both ways and trailers", async () => {
+    const server = createHttp2Server();
+    server.on("stream", (stream, headers) => {
+      stream.respond(
+        { ":status": 200, "content-type": "application/grpc", "x-te": headers.te ?? "" },
+        { waitForTrailers: true },
+      );
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "7" }));
+      stream.pipe(stream);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    closers.push(() => server.close());
+    const { port } = server.address() as { port: number };
+    await service("calls", [port], "kubernetes.io/h2c");
+    const backend = { service: { name: "calls", port: { name: "http" } } };
+    await client.ingresses.create({
+      metadata: { name: "calls", namespace: "default" },
+      spec: {
+        rules: [
+          {
+            host: "a.wild.example.com",
+            http: { paths: [{ path: "/", pathType: "Prefix", backend }] },
+          },
+        ],
+      },
+    });
+    await until(
+      "the rule",
+      async () => (await ask("a.wild.example.com", "/", { body: "x" })).body === "x",
+    );
+    const session = connectHttp2(`https://a.wild.example.com:${ports.https}`, {
+      ca,
+      createConnection: () =>
+        connectTls({
+          ...{ host: "127.0.0.1", port: ports.https, servername: "a.wild.example.com", ca },
+          ALPNProtocols: ["h2"],
+        }),
+    });
+    const stream = session.request({ ":path": "/S/M", ":method": "POST", te: "trailers" });
+    const [head] = await Promise.all([once(stream, "response"), stream.write("one")]);
+    assert.deepEqual([head[0]["content-type"], head[0]["x-te"]], ["application/grpc", "trailers"]);
+    const trailers = once(stream, "trailers");
+    assert.equal(String((await once(stream, "data"))[0]), "one", "before the request has ended");
+    stream.end("two");
+    assert.equal(await text(stream), "two");
+    assert.equal((await trailers)[0]["grpc-status"], "7");
+    session.close();
   });
 
   test("an upgraded connection is relayed both ways", async () => {

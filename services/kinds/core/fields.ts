@@ -97,7 +97,7 @@ export const coreFields: SupportTable = {
   },
   "trireme.core.v1.ServicePort": {
     ...behaves(proxy, "name protocol port targetPort nodePort"),
-    ...behaves(information, "appProtocol"),
+    ...behaves("the ingress controller", "appProtocol"),
   },
   "trireme.core.v1.SessionAffinityConfig": behaves(proxy, "clientIP"),
   "trireme.core.v1.ClientIPConfig": behaves(proxy, "timeoutSeconds"),
