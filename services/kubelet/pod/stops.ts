@@ -52,12 +52,24 @@ export class ContainerStops {
         stop.abortHook.signal.aborted ? Math.max(0, left) : Math.max(left, floor),
       );
     };
-    work()
-      .catch(failed)
-      .finally(() => {
-        this.#stops.delete(run.id);
-        this.#view.wake();
-      });
+    const retries = `stop ${run.id}`;
+    const over = () => {
+      this.#stops.delete(run.id);
+      this.#view.wake();
+    };
+    work().then(
+      () => {
+        this.#view.retriesOver(retries);
+        over();
+      },
+      (error: unknown) => {
+        failed(error);
+        const text = `error killing pod: ${(error as Error).message}`;
+        this.#view.event("Warning", "FailedKillPod", text, run.name);
+        // A runtime that has died is not asked again at once.
+        clock.after(this.#view.retryMillis(retries), over);
+      },
+    );
   }
 
   async #preStop(run: RuntimeContainer, stop: Stop, graceMillis: number): Promise<void> {

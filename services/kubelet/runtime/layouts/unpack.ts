@@ -47,7 +47,13 @@ export async function unpackImage(
   for (const layer of image.layers) {
     const source = sourceOf(Readable.from(image.read(layer)), layer);
     const own = new Set<string>();
-    for await (const entry of tarEntries(source)) await tree.put(entry, own);
+    for await (const entry of tarEntries(source)) {
+      await tree.put(entry, own).catch((error: unknown) => {
+        if (error instanceof StatusError) throw error;
+        // What the layer asks for cannot be, or the disk is full: the machine's own words.
+        throw new StatusError(Code.unknown, `"${entry.path}": ${(error as Error).message}`);
+      });
+    }
     await source.skip(Number.POSITIVE_INFINITY); // the digest is checked at the end
   }
   return tree.bytes;
@@ -122,10 +128,11 @@ class Tree {
   }
 
   async #hide(folder: string, name: string, own: ReadonlySet<string>): Promise<void> {
-    const names = name === opaque ? await readdir(folder) : [name.slice(whiteout.length)];
-    for (const each of names) {
+    const hidden = name.slice(whiteout.length);
+    if (["", ".", ".."].includes(hidden)) throw refused(`"${name}" hides no file of the image`);
+    for (const each of name === opaque ? await readdir(folder) : [hidden]) {
       const path = join(folder, each);
-      if (each !== "" && !own.has(path)) await rm(path, { recursive: true, force: true });
+      if (!own.has(path)) await rm(path, { recursive: true, force: true });
     }
   }
 
