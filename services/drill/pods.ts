@@ -95,7 +95,7 @@ function restarts({ status }: Pod): number {
   return (status?.containerStatuses ?? []).reduce((sum, each) => sum + (each.restartCount ?? 0), 0);
 }
 
-function isReady({ metadata, status }: Pod): boolean {
+export function isReady({ metadata, status }: Pod): boolean {
   if (metadata?.deletionTimestamp !== undefined) return false;
   return status?.conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
 }

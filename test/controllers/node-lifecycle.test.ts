@@ -82,6 +82,30 @@ test("a silent node is marked, tainted and emptied; its pods are replaced; it re
   await end();
 });
 
+test("a node is given up as soon as its grace is over, between two looks at it", async () => {
+  const { api, client, clock, beating, live, end } = await cluster(["n1", "n2"]);
+  await putPod(client, {
+    metadata: { name: "a", namespace: "default" },
+    spec: { nodeName: "n1" },
+    status: { phase: "Running" },
+  });
+  await live(10);
+  beating.delete("n1");
+  // Its last sign of life comes two seconds after a look.
+  await clock.advance(2_000);
+  await api.change("NodeLiveness", "apiserver-0", (liveness) => {
+    const lastHeartbeatTime = new Date(clock.wallMillis()).toISOString();
+    liveness.nodes = { ...liveness.nodes, n1: { lastHeartbeatTime } };
+  });
+  await live(15);
+  await clock.advance(4_900);
+  assert.equal(readyOf(api, "n1")?.status, "True");
+  await clock.advance(200);
+  assert.equal(readyOf(api, "n1")?.status, "Unknown");
+  assert.ok(api.get("Pod", "default/a")?.metadata?.deletionTimestamp, "its pod goes at once");
+  await end();
+});
+
 test("what a node's conditions say keeps pods away, for as long as they say it", async () => {
   const { api, live, end } = await cluster(["n1"]);
   const own = { key: "own", value: "x", effect: "NoSchedule" };

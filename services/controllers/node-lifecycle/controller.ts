@@ -87,10 +87,12 @@ class NodeLifecycleLoop {
     const { informer, queue } = this.#context;
     const cached = informer("Node").lister.get(name);
     if (!cached) return undefined;
-    // Before anything can fail: the backoff after failures must not exceed the period.
-    queue.addAfter(name, this.#options.periodMillis);
-    const silent = this.#tracker.silentMillis(name) > this.#options.graceMillis;
-    let node = silent ? await this.#markUnknown(cached) : cached;
+    const { graceMillis, periodMillis } = this.#options;
+    const leftMillis = graceMillis - this.#tracker.silentMillis(name);
+    // Before anything can fail: the backoff after failures must not exceed the period. A node that
+    // stays silent is looked at as soon as its grace is over.
+    queue.addAfter(name, leftMillis < 0 ? periodMillis : Math.min(periodMillis, leftMillis + 1));
+    let node = leftMillis < 0 ? await this.#markUnknown(cached) : cached;
     const health = healthOf(node);
     node = await this.#taint(node, health);
     if (health !== "ready") await this.#markPodsNotReady(name);
