@@ -80,7 +80,6 @@ export function startComponent(
   const client: TriremeClient = createClient(transport);
   const informers = new InformerFactory({ client, log, clock });
   const work = component.make({ client, informers, clock, log }, random);
-  const stop = new AbortController();
   const started: Started = { process, component, informers, leading: false };
   const limitMillis = election.renewDeadlineMillis;
   const running = runElected(
@@ -90,7 +89,10 @@ export function startComponent(
       name: component.user.replace("system:", ""),
       identity: process.name,
       leases: client.leases,
-      informers,
+      informers: {
+        start: (signal) => informers.start(AbortSignal.any([signal, process.over])),
+        ended: () => informers.ended(),
+      },
       log,
       random,
       async lead(fence, signal) {
@@ -104,7 +106,7 @@ export function startComponent(
         }
       },
     },
-    stop.signal,
+    process.over,
     clock,
   );
   running.then(() => ended(undefined), ended);

@@ -7,6 +7,7 @@ export class SimulatedProcess {
   readonly clock: LoopClock;
   readonly #world: Clock;
   readonly #killed = new Set<() => void>();
+  readonly #over = new AbortController();
   #alive = true;
   #pausedUntil = 0;
 
@@ -29,6 +30,17 @@ export class SimulatedProcess {
     this.#alive = false;
     for (const tell of [...this.#killed]) tell();
     this.#killed.clear();
+  }
+
+  /** Aborts once the run is over; what still listens to a signal then would be kept for ever. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** The run is over: nothing of the process goes on, or is kept. */
+  end(): void {
+    this.kill();
+    this.#over.abort();
   }
 
   /** SIGSTOP: what falls due meanwhile happens afterwards. */

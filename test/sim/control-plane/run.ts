@@ -113,12 +113,13 @@ class Run {
     this.#masters = new Masters(this.#cluster);
     const people = (name: string) => {
       const process = this.#process(name);
-      return { transport: this.#transport(process, admin), clock: process.clock };
+      const { clock, over } = process;
+      return { transport: this.#transport(process, admin), clock, over };
     };
     const user = people("user");
     this.#user = new User(user.transport, user.clock, this.#chance("wishes"));
     const kubelets = people("kubelets");
-    this.#kubelets = new Kubelets(kubelets.transport, kubelets.clock);
+    this.#kubelets = new Kubelets(kubelets);
   }
 
   async result(): Promise<ControlPlaneResult> {
@@ -167,7 +168,7 @@ class Run {
 
   /** Nothing of this run goes on. */
   end(): void {
-    for (const process of this.#processes) process.kill();
+    for (const process of this.#processes) process.end();
   }
 
   #start(component: Component): void {

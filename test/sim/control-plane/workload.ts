@@ -144,16 +144,19 @@ export class Kubelets {
   readonly informers: InformerFactory;
   readonly #client: TriremeClient;
   readonly #clock: LoopClock;
+  readonly #over: AbortSignal;
 
-  constructor(transport: Transport, clock: LoopClock) {
+  constructor(process: { transport: Transport; clock: LoopClock; over: AbortSignal }) {
+    const { transport, clock, over } = process;
     this.#client = createClient(transport);
     this.#clock = clock;
+    this.#over = over;
     this.informers = new InformerFactory({ client: this.#client, log: quietLog, clock });
   }
 
   async run(): Promise<void> {
     const pods = this.informers.informer("Pod");
-    this.informers.start(new AbortController().signal);
+    this.informers.start(this.#over);
     for (;;) {
       await sleep(this.#clock, kubeletMillis);
       for (const pod of pods.lister.list()) {
