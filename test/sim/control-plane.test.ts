@@ -1,6 +1,9 @@
 /** Whole control planes under faults, and what their checkers catch. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { queryObjects } from "node:v8";
+import { World } from "../../ha/runtime/simulated/mod.ts";
 import {
   assertNoDoubleBind,
   assertNoLostPod,
@@ -36,6 +39,12 @@ test("the same seed gives the same run; faults happen, and pods are bound in spi
   assert.ok(first.pods > 5 && first.bindings > 5);
   // Most seeds have some of both; after a change of the components another one may be needed here.
   assert.ok(first.batches > 0 && first.preemptions > 0);
+});
+
+test("nothing of a run is kept once it is over, so that a thousand may follow each other", async () => {
+  await runControlPlane({ seed: 1, millis: 500 });
+  await setImmediate();
+  assert.equal(queryObjects(World, { format: "count" }), 0);
 });
 
 let revision = 1;
