@@ -16,6 +16,13 @@ function detailOf(kind: Resource, name: string, reason: string) {
   return { reason, group: kind.group, kind: kind.plural, name };
 }
 
+export function internal(why: string): StatusError {
+  return new StatusError(Code.internal, `Internal error occurred: ${why}`, {
+    reason: "InternalError",
+    causes: [{ reason: "", message: why, field: "" }],
+  });
+}
+
 export function notFound(kind: Resource, name: string): StatusError {
   return new StatusError(
     Code.notFound,

@@ -17,7 +17,8 @@ export {
   type Usage,
   usageOf,
 } from "./core/resource-quota/usage.ts";
-export { isReachedFromOutside } from "./core/service.ts";
+export { noAddress, validateClusterAddresses } from "./core/service-addresses.ts";
+export { isReachedFromOutside } from "./core/service-validation.ts";
 export * from "./facts.ts";
 export { fieldWarnings } from "./field-support.ts";
 export { forbidden, invalid, notSupported, required, tooLong } from "./machinery/causes.ts";

@@ -154,8 +154,62 @@ test("cluster IPs are given, honoured, refused when taken, and free again after 
     put(service("two", { ports: [{ port: 81 }] })),
   );
   assert.equal(addressOf(kept.document), "127.32.0.5");
-  await remove(w.backend, adminCall(), services, { ...at, name: "two" });
+  await fails(
+    update(w.backend, adminCall(), services, put(service("two", { clusterIP: "127.32.0.6" }))),
+    "invalidArgument",
+    'Service "two" is invalid: spec.clusterIPs[0]: Invalid value: ["127.32.0.6"]: ' +
+      "may not change once set",
+  );
+  const leading = structuredClone(kept.document);
+  Object.assign(leading["spec"] as object, { type: "ExternalName", externalName: "example.com" });
+  const led = await update(w.backend, adminCall(), services, put(leading));
+  const { clusterIP, clusterIPs, ipFamilies } = led.document["spec"] as ServiceSpec;
+  assert.deepEqual([clusterIP, clusterIPs, ipFamilies], [undefined, undefined, undefined]);
   await make(w.backend, service("three", { clusterIP: "127.32.0.5" }));
+});
+
+test("the families of addresses are those of the cluster, unless nothing here uses them", async () => {
+  await using w = await world();
+  const specOf = ({ document }: { document: Document }) => document["spec"] as ServiceSpec;
+  const clusterIP = "None";
+  const plain = specOf(
+    await make(w.backend, service("plain", { clusterIP, selector: { a: "b" } })),
+  );
+  assert.deepEqual([plain.ipFamilyPolicy, plain.ipFamilies], ["SingleStack", ["IPv4"]]);
+  const free = specOf(await make(w.backend, service("free", { clusterIP })));
+  assert.deepEqual([free.ipFamilyPolicy, free.ipFamilies], ["RequireDualStack", ["IPv4", "IPv6"]]);
+  const six = ["IPv6"];
+  const own = { clusterIP, ipFamilies: six, ipFamilyPolicy: "SingleStack" };
+  assert.deepEqual(specOf(await make(w.backend, service("own", own))).ipFamilies, six);
+  const rows: [object, string][] = [
+    [
+      { ipFamilyPolicy: "RequireDualStack" },
+      'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for ' +
+        "dual-stack services",
+    ],
+    [
+      { ipFamilies: six },
+      'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+    ],
+    [
+      { clusterIP: "fd00::1" },
+      'spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this cluster',
+    ],
+    [
+      { ipFamilies: ["IPv4", "IPv6"], ipFamilyPolicy: "SingleStack" },
+      "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be 'RequireDualStack' or " +
+        "'PreferDualStack' when multiple IP families are specified",
+    ],
+    [{ ipFamilies: ["IPv4", "IPv4"], ports: [] }, 'spec.ipFamilies[1]: Duplicate value: "IPv4"'],
+    [
+      { type: "ExternalName", externalName: "a.b", clusterIP: "127.32.0.9" },
+      "spec.clusterIPs: Forbidden: may not be set for ExternalName services",
+    ],
+  ];
+  for (const [spec, told] of rows) {
+    const text = `Service "x" is invalid: ${told}`;
+    await fails(make(w.backend, service("x", spec)), "invalidArgument", text);
+  }
 });
 
 const portsOf = ({ document }: { document: Document }) =>
@@ -222,8 +276,8 @@ test("a load balancer that keeps traffic local gets a port for its health checks
   assert.ok(checkOf(one) >= 30_000 && checkOf(one) !== portsOf(one)?.[0]);
   await fails(
     make(w.backend, service("two", { ...local, healthCheckNodePort: checkOf(one) })),
-    "invalidArgument",
-    /failed to allocate requested HealthCheck NodePort \d+: provided port is already allocated/,
+    "internal",
+    /^Internal error occurred: failed to allocate requested HealthCheck NodePort \d+: provided port is already allocated/,
   );
   await fails(
     make(w.backend, service("two", { healthCheckNodePort: 30_000 })),
@@ -248,7 +302,7 @@ test("services made at once get different node ports, until the range is full", 
   await fails(
     make(w.backend, service("more", { type: "NodePort" })),
     "internal",
-    "failed to allocate a nodePort: range is full",
+    "Internal error occurred: failed to allocate a nodePort: range is full",
   );
 });
 

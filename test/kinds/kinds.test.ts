@@ -210,10 +210,12 @@ test("services: defaults", () => {
   assert.deepEqual(ports, [{ port: 80, protocol: "TCP", targetPort: 80 }]);
 });
 
+const headless = { clusterIP: "None", clusterIPs: ["None"] };
+
 test("services: what is wrong", () => {
   const rows: [string[], (spec: Loose) => void][] = [
     [["FieldValueRequired spec.ports"], (spec) => delete spec.ports],
-    [[], (spec) => Object.assign(spec, { clusterIP: "None", ports: undefined })],
+    [[], (spec) => Object.assign(spec, { ...headless, ports: undefined })],
     [[], (spec) => Object.assign(spec, { type: "ExternalName", externalName: "a.b", ports: [] })],
     [
       ["FieldValueRequired spec.externalName"],
@@ -221,16 +223,22 @@ test("services: what is wrong", () => {
     ],
     [["FieldValueNotSupported spec.type"], (spec) => (spec.type = "X")],
     [["FieldValueNotSupported spec.sessionAffinity"], (spec) => (spec.sessionAffinity = "X")],
-    [["FieldValueInvalid spec.clusterIP"], (spec) => (spec.clusterIP = "x")],
-    [["FieldValueInvalid spec.ports[0].port"], (spec) => (spec.ports = [{ port: 0 }])],
+    [
+      ["FieldValueInvalid spec.clusterIPs[0]"],
+      (spec) => Object.assign(spec, { clusterIP: "x", clusterIPs: ["x"] }),
+    ],
+    [
+      ["FieldValueInvalid spec.ports[0].port", "FieldValueInvalid spec.ports[0].targetPort"],
+      (spec) => (spec.ports = [{ port: 0 }]),
+    ],
     [["FieldValueInvalid spec.ports[0].targetPort"], (spec) => (spec.ports[0].targetPort = "a_b")],
     [["FieldValueForbidden spec.ports[0].nodePort"], (spec) => (spec.ports[0].nodePort = 30000)],
     [
-      ["FieldValueForbidden spec.loadBalancerSourceRanges"],
+      ["FieldValueForbidden spec.LoadBalancerSourceRanges"],
       (spec) => (spec.loadBalancerSourceRanges = ["10.0.0.0/8"]),
     ],
     [
-      ["FieldValueInvalid spec.loadBalancerSourceRanges[1]"],
+      ["FieldValueInvalid spec.LoadBalancerSourceRanges[1]"],
       (spec) =>
         Object.assign(spec, {
           type: "LoadBalancer",
@@ -264,9 +272,121 @@ test("services: what is wrong", () => {
 
 test("services: the cluster address stays", () => {
   const stored = serviceDocument();
-  stored.spec.clusterIP = "127.32.0.9";
-  const change = (next: Loose) => (next.spec.clusterIP = "127.32.0.10");
-  assert.deepEqual(updateProblems(stored, change), ["FieldValueInvalid spec.clusterIP"]);
+  const at = (address: string) => ({ clusterIP: address, clusterIPs: [address] });
+  Object.assign(stored.spec, at("127.32.0.9"));
+  const change = (next: Loose) => Object.assign(next.spec, at("127.32.0.10"));
+  assert.deepEqual(updateProblems(stored, change), ["FieldValueInvalid spec.clusterIPs[0]"]);
+  const open = { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 1 };
+  Object.assign(stored.spec, open);
+  const other = { healthCheckNodePort: 2, loadBalancerClass: "c" };
+  assert.deepEqual(
+    updateProblems(stored, (next) => Object.assign(next.spec, other)),
+    ["FieldValueInvalid spec.loadBalancerClass", "FieldValueForbidden spec.healthCheckNodePort"],
+  );
+});
+
+test("services: what is wrong, in upstream's words", () => {
+  const service = (spec: Loose, annotations?: Loose): Loose => ({
+    ...serviceDocument(),
+    ...(annotations && { metadata: { ...meta("s"), annotations } }),
+    spec: { ports: [{ port: 80 }], ...spec },
+  });
+  const ofBalancers = "Forbidden: may only be used when `type` is 'LoadBalancer'";
+  const address = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+  const ranges = "service.beta.kubernetes.io/load-balancer-source-ranges";
+  const cidr = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+  const outside = "may only be set for externally-accessible services";
+  const port = { Name: "", Protocol: "TCP", AppProtocol: null, Port: 80 };
+  const hints = "service.kubernetes.io/topology-aware-hints";
+  const mode = "service.kubernetes.io/topology-mode";
+  assertFaults([
+    [service({ type: "", sessionAffinity: "", ports: [{ port: 80, protocol: "" }] }), []],
+    [
+      service({ clusterIPs: ["10.0.0.1"] }),
+      [
+        'spec.clusterIPs: Invalid value: ["10.0.0.1"]: must be empty when `clusterIP` is not ' +
+          "specified",
+      ],
+    ],
+    [
+      service({ clusterIP: "None", clusterIPs: ["None", "x"] }),
+      [
+        `spec.clusterIPs: Invalid value: ["None","x"]: 'None' must be the first and only value`,
+        `spec.clusterIPs[1]: Invalid value: "x": ${address}`,
+      ],
+    ],
+    [
+      service({ clusterIP: "10.0.0.1", clusterIPs: ["10.0.0.1", "10.0.0.2"] }),
+      [
+        'spec.clusterIPs: Invalid value: ["10.0.0.1","10.0.0.2"]: may specify no more than one IP ' +
+          "for each IP family",
+      ],
+    ],
+    [
+      service({ clusterIP: "fd00::1", clusterIPs: ["fd00::1"], ipFamilies: ["IPv4"] }),
+      [
+        'spec.clusterIPs[0]: Invalid value: "fd00::1": expected an IPv4 value as indicated by ' +
+          "`ipFamilies[0]`",
+      ],
+    ],
+    [
+      service({ ...headless, type: "NodePort" }),
+      [`spec.clusterIPs[0]: Invalid value: "None": may not be set to 'None' for NodePort services`],
+    ],
+    [
+      service({ allocateLoadBalancerNodePorts: true, loadBalancerClass: "c" }),
+      [
+        `spec.allocateLoadBalancerNodePorts: ${ofBalancers}`,
+        `spec.loadBalancerClass: ${ofBalancers}`,
+      ],
+    ],
+    [
+      service({ externalTrafficPolicy: "Local", internalTrafficPolicy: "x" }),
+      [
+        `spec.externalTrafficPolicy: Invalid value: "Local": ${outside}`,
+        'spec.internalTrafficPolicy: Unsupported value: "x": supported values: "Cluster", "Local"',
+      ],
+    ],
+    [
+      service({ trafficDistribution: "x" }),
+      [
+        'spec.trafficDistribution: Unsupported value: "x": supported values: "PreferClose", ' +
+          '"PreferSameZone", "PreferSameNode"',
+      ],
+    ],
+    [
+      service({
+        ports: [
+          { port: 80, name: "a" },
+          { port: 80, name: "b" },
+        ],
+      }),
+      [
+        `spec.ports[1]: Duplicate value: ${JSON.stringify({ ...port, TargetPort: 0, NodePort: 0 })}`,
+      ],
+    ],
+    [
+      service({}, { [ranges]: "1.2.3.0/24, 1.2.3.4/33" }),
+      [
+        `metadata.annotations[${ranges}]: ${ofBalancers}`,
+        `metadata.annotations[${ranges}]: Invalid value: "1.2.3.4/33": ${cidr}`,
+      ],
+    ],
+    [
+      service({}, { [hints]: "Auto", [mode]: "x" }),
+      [
+        `metadata.annotations[${mode}]: Invalid value: "x": must match annotations[${hints}] when ` +
+          "both are specified",
+      ],
+    ],
+    [
+      service({ externalIPs: ["169.254.0.1"] }),
+      [
+        'spec.externalIPs[0]: Invalid value: "169.254.0.1": may not be in the link-local range ' +
+          "(169.254.0.0/16, fe80::/10)",
+      ],
+    ],
+  ]);
 });
 
 test("immutable data and types", () => {

@@ -1,6 +1,12 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { Operation } from "../../../ha/store/types.ts";
-import { type Document, invalid as invalidCause } from "../../kinds/mod.ts";
+import type { ServiceSpec } from "../../../proto/gen/core.ts";
+import {
+  type Document,
+  invalid as invalidCause,
+  noAddress,
+  validateClusterAddresses,
+} from "../../kinds/mod.ts";
 import type { AddressRange } from "../address-range.ts";
 import { invalid } from "../errors.ts";
 import { keyBytes, serviceAddressKey } from "../storage/keys.ts";
@@ -22,16 +28,20 @@ export function serviceAddresses(options: ServiceAddressOptions): AdmissionPlugi
   return {
     name,
     resources: ["services"],
-    mutate({ operation, document, stored, notes, subresource }) {
+    mutate({ operation, resource, name: service, document, stored, notes, subresource }) {
       if (operation === "delete" || document === undefined || subresource !== "") return;
       if (notes.get(name) === "chosen") clearAddress(document);
-      const chosen = assignAddress(options, document, stored);
-      notes.set(name, chosen ? "chosen" : "asked for");
-    },
-    validate({ resource, name: service, document, stored }) {
-      if (document === undefined) return;
-      const causes = checkAddresses(options.range, document, stored);
-      if (causes.length > 0) throw invalid(resource, service, causes);
+      const spec: ServiceSpec = specOf(document);
+      document["spec"] = spec;
+      const before = stored === undefined ? undefined : specOf(stored);
+      keepAddress(spec, before);
+      // As upstream, these faults are told before any others are looked for.
+      const refuse = (causes: readonly FieldCause[]) => {
+        if (causes.length > 0) throw invalid(resource, service, causes);
+      };
+      setFamilies(spec, before, refuse);
+      notes.set(name, assignAddress(options, spec, before, refuse) ? "chosen" : "asked for");
+      if (before !== undefined) dropUnused(spec, before);
     },
     companions: (request) => allocations(request),
   };
@@ -75,14 +85,6 @@ function allocations(request: AdmissionRequest): Companions | undefined {
   };
 }
 
-interface ServiceSpec {
-  type?: string;
-  clusterIP?: string;
-  clusterIPs?: string[];
-  ipFamilies?: string[];
-  ipFamilyPolicy?: string;
-}
-
 function specOf(document: Document | undefined): ServiceSpec {
   return (document?.["spec"] ?? {}) as ServiceSpec;
 }
@@ -94,70 +96,165 @@ function addressesOf(document: Document | undefined): string[] {
   return held && type !== "ExternalName" ? [clusterIP] : [];
 }
 
+const same = (one: readonly string[] = [], other: readonly string[] = []) =>
+  one.length === other.length && one.every((each, index) => each === other[index]);
+
+const hasAddress = ({ type }: ServiceSpec) => type !== "ExternalName";
+
 /**
- * Gives a service a cluster IP where it needs one and has none; an update that leaves it out keeps
- * the stored one. True: the address was chosen here, so that another will do as well. Whether it is
- * free is decided in the store's transaction.
+ * The older field for one address and the newer one for several say the same, and an update that
+ * leaves them out keeps what is stored (upstream `patchAllocatedValues`, `normalizeClusterIPs`).
  */
-function assignAddress(
-  options: ServiceAddressOptions,
-  next: Document,
-  stored: Document | undefined,
-): boolean {
-  const spec = specOf(next);
-  next["spec"] = spec;
-  if (spec.type === "ExternalName") {
-    delete spec.clusterIP;
-    delete spec.clusterIPs;
-    return false;
+function keepAddress(spec: ServiceSpec, before: ServiceSpec | undefined): void {
+  if (before === undefined) {
+    if (spec.clusterIP && !spec.clusterIPs?.length) spec.clusterIPs = [spec.clusterIP];
+    return;
   }
-  let chosen = false;
-  spec.clusterIP ||= spec.clusterIPs?.[0] ?? "";
-  if (spec.clusterIP === "") {
-    const kept = specOf(stored);
-    if (kept.clusterIP && kept.type !== "ExternalName") spec.clusterIP = kept.clusterIP;
-    else {
-      spec.clusterIP = options.range.pick(options.random);
-      chosen = true;
-    }
+  const kept = before.clusterIPs ?? (before.clusterIP ? [before.clusterIP] : []);
+  if (hasAddress(spec) && hasAddress(before)) {
+    spec.clusterIP ||= before.clusterIP;
+    if (!spec.clusterIPs?.length && kept.length > 0) spec.clusterIPs = [...kept];
   }
-  if (!spec.clusterIPs?.length || chosen) spec.clusterIPs = [spec.clusterIP];
-  if (spec.clusterIP !== "None") spec.ipFamilies ??= ["IPv4"];
-  spec.ipFamilyPolicy ??= "SingleStack";
-  return chosen;
+  const address = spec.clusterIP ?? "";
+  if (address === (before.clusterIP ?? "") || !same(spec.clusterIPs, kept)) return;
+  if (address === "") delete spec.clusterIPs;
+  else spec.clusterIPs = [address];
 }
 
-/** What is wrong with the addresses asked for, given those held already. */
-function checkAddresses(
-  range: AddressRange,
-  next: Document,
-  stored: Document | undefined,
-): FieldCause[] {
-  const { clusterIP = "", clusterIPs = [], ipFamilies = [], ipFamilyPolicy } = specOf(next);
-  if (ipFamilyPolicy === "RequireDualStack") {
-    const detail = "this cluster is not configured for dual-stack services";
-    return [invalidCause("spec.ipFamilyPolicy", ipFamilyPolicy, detail)];
+/** Throws what is wrong with the object, if anything is. */
+type Refuse = (causes: readonly FieldCause[]) => void;
+
+/** This cluster has one family (upstream `initIPFamilyFields` of a cluster that is not dual-stack). */
+const ownFamily = "IPv4";
+const policyPath = "spec.ipFamilyPolicy";
+
+function setFamilies(spec: ServiceSpec, before: ServiceSpec | undefined, refuse: Refuse): void {
+  if (!hasAddress(spec) || keepsDualStack(spec, before)) return;
+  const free = spec.clusterIP === noAddress && Object.keys(spec.selector ?? {}).length === 0;
+  spec.ipFamilyPolicy ??= before?.ipFamilyPolicy ?? (free ? "RequireDualStack" : "SingleStack");
+  refuse(validateClusterAddresses(spec));
+  const causes = before === undefined ? [] : releaseFamily(spec, before);
+  refuse([...causes, ...checkFamilies(spec)]);
+  // Who looks after the addresses of such a service alone may give them any family.
+  if (free) {
+    spec.ipFamilies = spec.ipFamilies?.length ? spec.ipFamilies : [ownFamily];
+    const [first, second] = spec.ipFamilies;
+    if (second !== undefined || spec.ipFamilyPolicy === "SingleStack") return;
+    spec.ipFamilies = [first ?? ownFamily, first === "IPv6" ? "IPv4" : "IPv6"];
+    return;
   }
-  const strange = ipFamilies.findIndex((family) => family !== "IPv4");
-  if (strange >= 0) {
-    const detail = "not configured on this cluster";
-    return [invalidCause(`spec.ipFamilies[${strange}]`, ipFamilies[strange], detail)];
+  const policy = spec.ipFamilyPolicy;
+  const detail = "this cluster is not configured for dual-stack services";
+  refuse([
+    ...(policy === "RequireDualStack" ? [invalidCause(policyPath, policy, detail)] : []),
+    ...(spec.ipFamilies ?? []).flatMap((family, index) =>
+      family === ownFamily
+        ? []
+        : [invalidCause(`spec.ipFamilies[${index}]`, family, "not configured on this cluster")],
+    ),
+  ]);
+  if (!spec.ipFamilies?.length) spec.ipFamilies = [ownFamily];
+}
+
+/** Upstream `isMatchingPreferDualStackClusterIPFields`: nothing about the addresses has changed. */
+function keepsDualStack(spec: ServiceSpec, before: ServiceSpec | undefined): boolean {
+  const wanted = "PreferDualStack";
+  return (
+    before !== undefined &&
+    spec.type === before.type &&
+    spec.ipFamilyPolicy === wanted &&
+    (before.ipFamilyPolicy ?? wanted) === wanted &&
+    same(spec.clusterIPs, before.clusterIPs) &&
+    same(spec.ipFamilies, before.ipFamilies)
+  );
+}
+
+/** The policy alone gives the second address and family back; without it they may not go. */
+function releaseFamily(spec: ServiceSpec, before: ServiceSpec): FieldCause[] {
+  const { ipFamilyPolicy: policy, clusterIPs = [], ipFamilies = [] } = spec;
+  if (policy === "SingleStack") {
+    if (same(clusterIPs, before.clusterIPs)) spec.clusterIPs = clusterIPs.slice(0, 1);
+    if (same(ipFamilies, before.ipFamilies)) spec.ipFamilies = ipFamilies.slice(0, 1);
+    return [];
   }
-  if (clusterIPs.length > 1) {
-    return [invalidCause("spec.clusterIPs", clusterIPs, "only one cluster IP is supported")];
+  const released = (what: string) =>
+    invalidCause(policyPath, policy, `must be 'SingleStack' to release the secondary ${what}`);
+  const fewer = (now: readonly string[], old: readonly string[] = []) =>
+    now.length > 0 && now.length < old.length;
+  return [
+    ...(fewer(clusterIPs, before.clusterIPs) ? [released("cluster IP")] : []),
+    ...(fewer(ipFamilies, before.ipFamilies) ? [released("IP family")] : []),
+  ];
+}
+
+/** The policy fits the numbers, and each address has its family or one that the cluster has. */
+function checkFamilies(spec: ServiceSpec): FieldCause[] {
+  const { ipFamilyPolicy: policy, clusterIPs = [], ipFamilies = [] } = spec;
+  const detail = (what: string) =>
+    `must be 'RequireDualStack' or 'PreferDualStack' when multiple ${what} are specified`;
+  const causes: FieldCause[] = [];
+  if (policy === "SingleStack") {
+    if (clusterIPs.length === 2) {
+      causes.push(invalidCause(policyPath, policy, detail("cluster IPs")));
+    }
+    if (ipFamilies.length === 2) {
+      causes.push(invalidCause(policyPath, policy, detail("IP families")));
+    }
   }
-  // The validation of the kind says so.
-  if (clusterIP !== (clusterIPs[0] ?? "")) return [];
-  const held = addressesOf(stored);
-  return addressesOf(next)
-    .filter((address) => !held.includes(address) && !range.contains(address))
-    .map((address) =>
-      notAllocated(
-        address,
-        `the provided IP (${address}) is not in the valid range. ` +
-          `The range of valid IPs is ${range.text}`,
-      ),
-    );
+  const inferred: string[] = [];
+  for (const [index, address] of clusterIPs.entries()) {
+    if (address === noAddress) break;
+    if (index < ipFamilies.length) continue;
+    const family = address.includes(":") ? "IPv6" : "IPv4";
+    if (family === ownFamily) inferred.push(family);
+    else {
+      const why = `${family} is not configured on this cluster`;
+      causes.push(invalidCause(`spec.clusterIPs[${index}]`, clusterIPs, why));
+    }
+  }
+  if (inferred.length > 0) spec.ipFamilies = [...ipFamilies, ...inferred];
+  return causes;
+}
+
+/**
+ * Gives a service a cluster IP where it needs one and has none. True: the address was chosen here,
+ * so that another will do as well. Whether it is free is decided in the store's transaction.
+ */
+function assignAddress(
+  { range, random }: ServiceAddressOptions,
+  spec: ServiceSpec,
+  before: ServiceSpec | undefined,
+  refuse: Refuse,
+): boolean {
+  if (!hasAddress(spec) || spec.clusterIPs?.[0] === noAddress) return false;
+  if (before !== undefined && hasAddress(before) && before.clusterIP) return false;
+  const [address = ""] = spec.clusterIPs ?? [];
+  if (address === "") {
+    spec.clusterIP = range.pick(random);
+    spec.clusterIPs = [spec.clusterIP];
+    return true;
+  }
+  if (!range.contains(address)) {
+    const why =
+      `the provided IP (${address}) is not in the valid range. ` +
+      `The range of valid IPs is ${range.text}`;
+    refuse([notAllocated(address, why)]);
+  }
+  return false;
+}
+
+/**
+ * A service that leads elsewhere from now on gives up what it had, if the update carries it along
+ * unchanged; otherwise validation refuses it (upstream `dropTypeDependentFields`).
+ */
+function dropUnused(spec: ServiceSpec, before: ServiceSpec): void {
+  if (hasAddress(spec) || !hasAddress(before)) return;
+  if (spec.clusterIP === before.clusterIP && same(spec.clusterIPs, before.clusterIPs)) {
+    delete spec.clusterIP;
+    delete spec.clusterIPs;
+  }
+  if (same(spec.ipFamilies, before.ipFamilies)) delete spec.ipFamilies;
+  if (spec.ipFamilyPolicy === before.ipFamilyPolicy) delete spec.ipFamilyPolicy;
 }
 
 function notAllocated(address: string, why: string): FieldCause {

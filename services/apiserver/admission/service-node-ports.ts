@@ -1,8 +1,13 @@
-import { Code, type FieldCause, StatusError } from "../../../ha/runtime/status-error.ts";
+import type { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Operation } from "../../../ha/store/types.ts";
 import type { ServicePort, ServiceSpec } from "../../../proto/gen/core.ts";
-import { type Document, invalid as invalidCause, isReachedFromOutside } from "../../kinds/mod.ts";
-import { invalid } from "../errors.ts";
+import {
+  type Document,
+  invalid as invalidCause,
+  isReachedFromOutside,
+  type Resource,
+} from "../../kinds/mod.ts";
+import { internal, invalid } from "../errors.ts";
 import { keyBytes, serviceNodePortKey } from "../storage/keys.ts";
 import type { AdmissionPlugin, AdmissionRequest, Companions } from "./chain.ts";
 import type { PortRange } from "./port-range.ts";
@@ -27,23 +32,19 @@ export function serviceNodePorts(options: NodePortOptions): AdmissionPlugin {
   return {
     name,
     resources: ["services"],
-    async mutate({ operation, document, stored, notes, subresource }) {
+    async mutate({ operation, resource, name: service, document, stored, notes, subresource }) {
       if (operation === "delete" || document === undefined || subresource !== "") return;
       forget(document, chosenBefore(notes));
       dropUnused(document, stored);
       keepStored(document, stored);
-      notes.set(name, await assign(options, document));
-    },
-    validate(request) {
-      const { resource, name: service, document, stored } = request;
-      if (document === undefined) return;
       const held = heldPorts(stored);
       const { range } = options;
       const outside = (port: number) =>
         !held.has(port) && (port < range.first || port > range.last);
       const why = `provided port is not in the valid range. The range of valid ports is ${range.text}`;
-      const causes = causesOf(document, outside, why);
-      if (causes.length > 0) throw invalid(resource, service, causes);
+      const refused = refusal(resource, service, document, outside, why);
+      if (refused !== undefined) throw refused;
+      notes.set(name, await assign(options, document));
     },
     companions: allocations,
   };
@@ -89,6 +90,11 @@ function dropUnused(next: Document, stored: Document | undefined): void {
       if (port.nodePort && held.has(port.nodePort)) delete port.nodePort;
     }
   }
+  if (before.type === "LoadBalancer" && spec.type !== "LoadBalancer") {
+    for (const name of ["allocateLoadBalancerNodePorts", "loadBalancerClass"] as const) {
+      if (spec[name] === before[name]) delete spec[name];
+    }
+  }
   const policy = spec.externalTrafficPolicy;
   if (isReachedFromOutside(before) && !isReachedFromOutside(spec)) {
     if (policy === before.externalTrafficPolicy) delete spec.externalTrafficPolicy;
@@ -128,12 +134,9 @@ async function assign(options: NodePortOptions, document: Document): Promise<Set
     chosen.add(port);
     return port;
   };
-  // The same port for TCP and UDP gets the same node port where it can (upstream does so too).
+  // The same port for TCP and UDP gets the same node port (upstream does so too).
   for (const port of wanting) {
-    const sibling = spec.ports?.find(
-      (other) =>
-        other.port === port.port && other.nodePort && (other.protocol ?? "TCP") !== port.protocol,
-    );
+    const sibling = spec.ports?.find((other) => other.port === port.port && other.nodePort);
     port.nodePort = sibling?.nodePort ?? next();
   }
   if (wantsHealthCheck) spec.healthCheckNodePort = next();
@@ -148,7 +151,7 @@ function pick({ range, random }: NodePortOptions, used: ReadonlySet<number>): nu
     const port = range.first + ((start + step) % size);
     if (!used.has(port)) return port;
   }
-  throw new StatusError(Code.internal, "failed to allocate a nodePort: range is full");
+  throw internal("failed to allocate a nodePort: range is full");
 }
 
 function chosenBefore(notes: AdmissionRequest["notes"]): ReadonlySet<number> {
@@ -166,24 +169,24 @@ function forget(document: Document, chosen: ReadonlySet<number>): void {
   }
 }
 
-function causesOf(
+/** Upstream stops at the first port; a port for health checks is no fault of the object to it. */
+function refusal(
+  resource: Resource,
+  service: string,
   document: Document,
   isWrong: (port: number) => boolean,
   why: string,
-): FieldCause[] {
+): StatusError | undefined {
   const spec = specOf(document);
-  if (!isExposed(spec)) return [];
-  const causes: FieldCause[] = [];
+  if (!isExposed(spec)) return undefined;
   for (const [index, { nodePort }] of (spec.ports ?? []).entries()) {
     if (!nodePort || !isWrong(nodePort)) continue;
-    causes.push(invalidCause(`spec.ports[${index}].nodePort`, nodePort, why));
+    const cause = invalidCause(`spec.ports[${index}].nodePort`, nodePort, why);
+    return invalid(resource, service, [cause]);
   }
   const check = spec.healthCheckNodePort;
-  if (check && isWrong(check)) {
-    const detail = `failed to allocate requested HealthCheck NodePort ${check}: ${why}`;
-    causes.push(invalidCause("spec.healthCheckNodePort", check, detail));
-  }
-  return causes;
+  if (!check || !needsHealthCheckPort(spec) || !isWrong(check)) return undefined;
+  return internal(`failed to allocate requested HealthCheck NodePort ${check}: ${why}`);
 }
 
 function allocations(request: AdmissionRequest): Companions | undefined {
@@ -216,8 +219,7 @@ function allocations(request: AdmissionRequest): Companions | undefined {
         !chosen.has(port) &&
         !before.has(port) &&
         found.get(serviceNodePortKey(port)) !== undefined;
-      const causes = document ? causesOf(document, lost, taken) : [];
-      return causes.length > 0 ? invalid(resource, request.name, causes) : undefined;
+      return document && refusal(resource, request.name, document, lost, taken);
     },
   };
 }
