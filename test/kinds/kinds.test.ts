@@ -56,7 +56,7 @@ test("valid and invalid documents of the smaller kinds", () => {
     [node({ spec: { podCIDR: "127.64.1.0" } }), ["FieldValueInvalid spec.podCIDRs[0]"]],
     [
       node({ status: { allocatable: { cpu: "many" } } }),
-      ["FieldValueInvalid status.allocatable[cpu]"],
+      ["FieldValueInvalid status.allocatable.cpu"],
     ],
     [lease({ leaseDurationSeconds: 15, renewTime: "2026-01-01T00:00:00.123456Z" }), []],
     [lease({ leaseDurationSeconds: 0 }), ["FieldValueInvalid spec.leaseDurationSeconds"]],
@@ -179,6 +179,17 @@ test("the smaller kinds: what is wrong, in upstream's words", () => {
       ],
     ],
     [
+      node({ status: { capacity: { pods: "1.5", "a.b/gpu": "500m" }, allocatable: {} } }),
+      [
+        'status.capacity.pods: Invalid value: "1500m": must be an integer',
+        'status.capacity.a.b/gpu: Invalid value: "500m": must be an integer',
+      ],
+    ],
+    [
+      secret({ type: "kubernetes.io/ssh-auth", data: { "ssh-privatekey": "" } }),
+      ["data[ssh-privatekey]: Required value"],
+    ],
+    [
       document("v1", "LimitRange", {
         spec: { limits: [{ type: "Pod", max: { x: "1" } }] },
       }),
@@ -200,6 +211,9 @@ test("what older clients leave to the server", () => {
   const unnamed: Loose = document("v1", "LimitRange", { metadata: { uid: "u-1" } });
   registry.byKind("v1", "LimitRange")?.prepareForCreate(unnamed);
   assert.equal(unnamed.metadata.name, "u-1");
+  const removed: Loose = node({ spec: { configSource: { configMap: { name: "a" } } } });
+  registry.byKind("v1", "Node")?.prepareForCreate(removed);
+  assert.deepEqual(removed.spec, {});
 });
 
 test("services: defaults", () => {

@@ -34,8 +34,8 @@ test("what is wrong with a budget, in upstream's words", () => {
     [[], { maxUnavailable: 0 }],
     [
       [
-        'spec: Invalid value: {"minAvailable":1,"maxUnavailable":1}: minAvailable and ' +
-          "maxUnavailable cannot be both set",
+        'spec: Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":1,' +
+          '"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set',
       ],
       { minAvailable: 1, maxUnavailable: 1 },
     ],

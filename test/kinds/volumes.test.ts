@@ -1,7 +1,8 @@
 /** Persistent volumes and claims. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { check, created, faults, type Loose, row, updateFaults } from "./documents.ts";
+import { check, created, faults, type Loose, meta, row, updateFaults } from "./documents.ts";
+import { registry } from "./registry.ts";
 
 const claim = (change: (spec: Loose) => void = () => {}): Loose => {
   const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } };
@@ -68,13 +69,15 @@ test("what is wrong with a claim, in upstream's words", () => {
       (spec) => (spec.volumeMode = "x"),
     ],
     [
-      [
-        "spec.dataSourceRef.name: Required value",
-        "spec.dataSourceRef: Invalid value: \"Secret\": must be 'PersistentVolumeClaim' when " +
+      ["dataSource", "dataSourceRef"].flatMap((name) => [
+        `spec.${name}.name: Required value`,
+        `spec.${name}: Invalid value: "Secret": must be 'PersistentVolumeClaim' when ` +
           "referencing the default apiGroup",
-      ],
-      (spec) => (spec.dataSourceRef = { kind: "Secret", namespace: "other" }),
+      ]),
+      (spec) => (spec.dataSourceRef = { kind: "Secret" }),
     ],
+    // A feature of upstream that is off: such a source is dropped.
+    [[], (spec) => (spec.dataSourceRef = { kind: "Secret", namespace: "other" })],
     [
       ["spec: Invalid value: {}: must match dataSourceRef"],
       (spec) =>
@@ -323,4 +326,31 @@ test("a volume tells when its phase last changed", () => {
     phase: "Pending",
     lastPhaseTransitionTime: "2026-01-01T00:00:00Z",
   });
+});
+
+test("claims, volumes and slices: what their authors are told", () => {
+  const told = (apiVersion: string, kind: string, fields: Loose) => {
+    const of = registry.byKind(apiVersion, kind);
+    return of?.warnings?.({ apiVersion, kind, metadata: meta("x"), ...fields });
+  };
+  const older = { "volume.beta.kubernetes.io/storage-class": "a" };
+  const annotated = { metadata: { ...meta("x"), annotations: older } };
+  const deprecated =
+    "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use " +
+    '"storageClassName" attribute instead';
+  const resources = { requests: { storage: "500m" } };
+  assert.deepEqual(told("v1", "PersistentVolumeClaim", { ...annotated, spec: { resources } }), [
+    deprecated,
+    'spec.resources.requests[storage]: fractional byte value "500m" is invalid, must be an integer',
+  ]);
+  const spec = { persistentVolumeReclaimPolicy: "Recycle", storageos: {} };
+  assert.deepEqual(told("v1", "PersistentVolume", { ...annotated, spec }), [
+    deprecated,
+    "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the " +
+      "recommended approach is to use dynamic provisioning.",
+    "spec.storageOS: deprecated in v1.22, non-functional in v1.25+",
+  ]);
+  assert.deepEqual(told("discovery.k8s.io/v1", "EndpointSlice", { addressType: "FQDN" }), [
+    "spec.addressType: FQDN endpoints are deprecated",
+  ]);
 });

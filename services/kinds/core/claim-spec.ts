@@ -38,8 +38,21 @@ function validateStorage(text: string | undefined, path: string): FieldCause[] {
   if (text === undefined) return [required(path)];
   const quantity = parseQuantity(text);
   if (quantity === undefined) return [invalid(path, text, quantityMessage)];
-  if (quantity.nanos <= 0n) return [invalid(path, text, "must be greater than zero")];
-  return quantity.nanos % 1_000_000_000n === 0n ? [] : [invalid(path, text, "must be an integer")];
+  return quantity.nanos > 0n ? [] : [invalid(path, text, "must be greater than zero")];
+}
+
+/** Upstream's `GetWarningsForPersistentVolumeClaimSpec`. */
+export function claimSpecWarnings(spec: PersistentVolumeClaimSpec, path: string): string[] {
+  return (["requests", "limits"] as const).flatMap((list) => {
+    const text = spec.resources?.[list]?.["storage"] ?? "0";
+    const quantity = parseQuantity(text);
+    if (quantity === undefined || quantity.nanos % 1_000_000_000n === 0n) return [];
+    const value = JSON.stringify(text);
+    return [
+      `${path}.resources.${list}[storage]: fractional byte value ${value} is invalid, ` +
+        "must be an integer",
+    ];
+  });
 }
 
 function validateSources(spec: PersistentVolumeClaimSpec, path: string): FieldCause[] {

@@ -23,7 +23,7 @@ export const event = defineKind({
   // Upstream asks of events of this version no more than that the name fits into a path.
   nameRule: "path",
 
-  validate: (document) => validateEvent(asEvent(document)),
+  validate: (document) => validateEvent(asEvent(document), "reportingComponent"),
   selectableFields: {
     "involvedObject.kind": (document) => asEvent(document).involvedObject?.kind ?? "",
     "involvedObject.namespace": (document) => asEvent(document).involvedObject?.namespace ?? "",
@@ -93,8 +93,11 @@ export const event = defineKind({
   ],
 });
 
-/** Upstream `legacyValidateEvent`: what both versions ask of an event. */
-function validateEvent(event: Event): FieldCause[] {
+/**
+ * Upstream `legacyValidateEvent`: what both versions ask of an event. `reporter`: the name that the
+ * version gives to the field of the controller.
+ */
+export function validateEvent(event: Event, reporter: string): FieldCause[] {
   const namespace = event.metadata?.namespace ?? "";
   const involved = event.involvedObject?.namespace ?? "";
   const isNewer = event.eventTime !== undefined;
@@ -106,13 +109,12 @@ function validateEvent(event: Event): FieldCause[] {
     const detail = "does not match event.namespace";
     causes.push(invalid("involvedObject.namespace", involved, detail));
   }
-  return isNewer ? [...causes, ...validateNewer(event)] : causes;
+  return isNewer ? [...causes, ...validateNewer(event, reporter)] : causes;
 }
 
-function validateNewer(event: Event): FieldCause[] {
+function validateNewer(event: Event, field: string): FieldCause[] {
   const { reportingComponent: controller = "", reportingInstance: instance = "" } = event;
   const { reason = "", message = "", action = "" } = event;
-  const field = "reportingController";
   return [
     ...(controller === "" ? [required(field)] : []),
     ...wrong(field, controller, checkQualifiedName(controller)),

@@ -14,8 +14,8 @@ import { equalJson } from "../machinery/json.ts";
 import { checkLabelValue, checkQualifiedName } from "../machinery/names.ts";
 import { canonicalise } from "../machinery/quantity.ts";
 import type { Document } from "../machinery/resource.ts";
-import { validateAmounts } from "./pod/resource-validation.ts";
 import { taintEffects } from "./pod/validation.ts";
+import { validateResourceAmount } from "./resource-names.ts";
 
 const roleLabel = "node-role.kubernetes.io/";
 const olderRoleLabel = "kubernetes.io/role";
@@ -41,13 +41,23 @@ export const node = defineKind({
       node.status.allocatable = { ...node.status.capacity };
     }
   },
+  prepareForCreate(document) {
+    // The feature has been removed upstream.
+    const { spec, status } = asNode(document);
+    delete spec?.configSource;
+    delete status?.config;
+  },
+  prepareForUpdate(next, stored) {
+    const { spec } = asNode(next);
+    if (asNode(stored).spec?.configSource === undefined) delete spec?.configSource;
+  },
   validate(document) {
     const { spec = {}, status = {} } = asNode(document);
     const causes = [
       // The path is upstream's.
       ...validateTaints(spec.taints ?? [], "metadata.taints"),
-      ...validateAmounts(status.capacity ?? {}, "status.capacity", undefined),
-      ...validateAmounts(status.allocatable ?? {}, "status.allocatable", undefined),
+      ...validateAmounts(status.capacity, "status.capacity"),
+      ...validateAmounts(status.allocatable, "status.allocatable"),
     ];
     return [...causes, ...validateRanges(spec.podCIDRs ?? [])];
   },
@@ -119,6 +129,15 @@ export const node = defineKind({
     },
   ],
 });
+
+function validateAmounts(
+  amounts: Readonly<Record<string, string>> | undefined,
+  path: string,
+): FieldCause[] {
+  return Object.entries(amounts ?? {}).flatMap(([name, text]) =>
+    validateResourceAmount(name, text, `${path}.${name}`),
+  );
+}
 
 function validateTaints(taints: readonly Taint[], path: string): FieldCause[] {
   const seen = new Set<string>();

@@ -17,8 +17,9 @@ import {
   quantityMessage,
 } from "../machinery/quantity.ts";
 import type { Document } from "../machinery/resource.ts";
-import { setClaimSpecDefaults, validateClaimSpec } from "./claim-spec.ts";
+import { claimSpecWarnings, setClaimSpecDefaults, validateClaimSpec } from "./claim-spec.ts";
 import {
+  classAnnotationWarnings,
   shownAccessModes,
   storageClassOf,
   validateClassAnnotationUpdate,
@@ -46,6 +47,10 @@ export const persistentVolumeClaim = defineKind({
     const claim = next as PersistentVolumeClaim;
     normalizeSources(claim.spec, specOf(stored));
   },
+  warnings: (document) => [
+    ...classAnnotationWarnings(document, "metadata.annotations"),
+    ...claimSpecWarnings(specOf(document), "spec"),
+  ],
   validate: (document) => validateClaimSpec(specOf(document), "spec"),
   validateUpdate(next, stored) {
     const causes = [
@@ -114,6 +119,10 @@ function normalizeSources(
   stored: PersistentVolumeClaimSpec | undefined,
 ): void {
   if (spec === undefined) return;
+  // Sources in other namespaces are an alpha feature of upstream, which is off.
+  if (spec.dataSourceRef?.namespace && stored?.dataSourceRef === undefined) {
+    delete spec.dataSourceRef;
+  }
   const { dataSource, dataSourceRef } = spec;
   const { apiGroup = "", kind = "" } = dataSource ?? {};
   const accepted =

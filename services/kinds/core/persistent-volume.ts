@@ -16,6 +16,7 @@ import { rfc3339Seconds } from "../machinery/time.ts";
 import { oneOf } from "./pod/field-checks.ts";
 import { validateNodeSelector } from "./pod/validation.ts";
 import {
+  classAnnotationWarnings,
   shownAccessModes,
   storageClassOf,
   validateAccessModes,
@@ -60,6 +61,7 @@ export const persistentVolume = defineKind({
       setTransition(next, rfc3339Seconds(now));
     }
   },
+  warnings: warningsOf,
   validate: (document) => validateSpec(document),
   validateUpdate: (next, stored) => validateSpecUpdate(specOf(next), specOf(stored)),
   columns: [
@@ -95,6 +97,41 @@ export const persistentVolume = defineKind({
     },
   ],
 });
+
+const optionsAnnotation = "volume.beta.kubernetes.io/mount-options";
+
+/** Kinds of volumes that have gone: since when deprecated, since when without function. */
+const gone: readonly (readonly [keyof PersistentVolumeSpec, string, string])[] = [
+  ["cephfs", "v1.28", "v1.31"],
+  ["photonPersistentDisk", "v1.11", "v1.16"],
+  ["scaleIO", "v1.16", "v1.22"],
+  ["storageos", "v1.22", "v1.25"],
+  ["glusterfs", "v1.25", "v1.26"],
+  ["rbd", "v1.28", "v1.31"],
+];
+
+/** Upstream's `GetWarningsForPersistentVolume`. */
+function warningsOf(document: Document): string[] {
+  const spec = specOf(document);
+  const warnings = classAnnotationWarnings(document, "metadata.annotations");
+  if (document.metadata?.annotations?.[optionsAnnotation] !== undefined) {
+    const told = 'deprecated since v1.31; use "mountOptions" attribute instead';
+    warnings.push(`metadata.annotations[${optionsAnnotation}]: ${told}`);
+  }
+  if (spec.persistentVolumeReclaimPolicy === "Recycle") {
+    warnings.push(
+      "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the " +
+        "recommended approach is to use dynamic provisioning.",
+    );
+  }
+  for (const [name, deprecated, removed] of gone) {
+    if (spec[name] === undefined) continue;
+    // Upstream spells this one so.
+    const shown = name === "storageos" ? "storageOS" : name;
+    warnings.push(`spec.${shown}: deprecated in ${deprecated}, non-functional in ${removed}+`);
+  }
+  return warnings;
+}
 
 function setTransition(document: Document, time: string | undefined): void {
   if (time === undefined) return;

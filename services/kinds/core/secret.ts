@@ -8,10 +8,11 @@ import { limits } from "../machinery/limits.ts";
 import type { Document } from "../machinery/resource.ts";
 import { joinBase64, validateImmutable, validateKeys, validateSize } from "./data.ts";
 
+const sshType = "kubernetes.io/ssh-auth";
 /** Keys that secrets of a known type must have; of a list of several, one is enough. */
 const requiredKeys: Readonly<Record<string, readonly (readonly string[])[]>> = {
   "kubernetes.io/tls": [["tls.crt"], ["tls.key"]],
-  "kubernetes.io/ssh-auth": [["ssh-privatekey"]],
+  [sshType]: [["ssh-privatekey"]],
   "kubernetes.io/basic-auth": [["username", "password"]],
   "kubernetes.io/dockercfg": [[".dockercfg"]],
   "kubernetes.io/dockerconfigjson": [[".dockerconfigjson"]],
@@ -71,7 +72,9 @@ function validateSecret({ data = {}, type = "", metadata }: Secret): FieldCause[
   const causes = [...validateKeys(data, "data"), ...validateSize({}, data, "data")];
   const groups = Object.hasOwn(requiredKeys, type) ? requiredKeys[type] : undefined;
   for (const keys of groups ?? []) {
-    if (keys.some((key) => Object.hasOwn(data, key))) continue;
+    // Of a key for SSH, upstream asks that it is not empty.
+    const given = (key: string) => (type === sshType ? data[key] : data[key] !== undefined);
+    if (keys.some(given)) continue;
     for (const key of keys) causes.push(required(`data[${key}]`));
   }
   const configKey = Object.hasOwn(dockerKeys, type) ? dockerKeys[type] : undefined;

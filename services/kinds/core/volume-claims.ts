@@ -32,6 +32,12 @@ export function storageClassOf(document: Document, className: string | undefined
   return document.metadata?.annotations?.[classAnnotation] ?? className ?? "";
 }
 
+export function classAnnotationWarnings(document: Document, path: string): string[] {
+  if (document.metadata?.annotations?.[classAnnotation] === undefined) return [];
+  const told = 'deprecated since v1.8; use "storageClassName" attribute instead';
+  return [`${path}[${classAnnotation}]: ${told}`];
+}
+
 export function validateClassAnnotationUpdate(next: Document, stored: Document): FieldCause[] {
   const annotation = (document: Document) => document.metadata?.annotations?.[classAnnotation];
   if (annotation(next) === annotation(stored)) return [];

@@ -9,7 +9,7 @@ import type {
   SecretReference,
 } from "../../../proto/gen/core.ts";
 import { forbidden, invalid, required } from "../machinery/causes.ts";
-import { validateDriverName } from "../machinery/field-rules.ts";
+import { validateDriverName, wrong } from "../machinery/field-rules.ts";
 import { isObject } from "../machinery/json.ts";
 import { checkLabelName, checkSubdomain } from "../machinery/names.ts";
 import { checkRequired, fieldSchema } from "../machinery/schema.ts";
@@ -110,7 +110,11 @@ function validateSource(
 /** That the driver's name is missing has been said. */
 function validateCsi(csi: CSIPersistentVolumeSource, path: string): FieldCause[] {
   const { driver = "" } = csi;
-  const causes = driver === "" ? [] : validateDriverName(driver, `${path}.driver`);
+  const field = `${path}.driver`;
+  const causes =
+    driver === ""
+      ? wrong(field, driver, checkSubdomain(driver))
+      : validateDriverName(driver, field);
   const secrets = [
     "controllerPublishSecretRef",
     "controllerExpandSecretRef",

@@ -47,6 +47,10 @@ export const endpointSlice = defineKind({
   prepareForCreate: (document) => dropTopology(asSlice(document)),
   prepareForUpdate: (next) => dropTopology(asSlice(next)),
   desiredState: allButMetadata,
+  warnings: (document, stored) =>
+    stored === undefined && asSlice(document).addressType === "FQDN"
+      ? ["spec.addressType: FQDN endpoints are deprecated"]
+      : [],
   validate(document) {
     const { addressType = "", endpoints = [], ports = [] } = asSlice(document);
     return [

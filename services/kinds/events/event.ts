@@ -1,7 +1,7 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { Event as CoreEvent } from "../../../proto/gen/core.ts";
 import { Event, EventsService } from "../../../proto/gen/events.ts";
-import { event as coreEvent } from "../core/event.ts";
+import { event as coreEvent, validateEvent } from "../core/event.ts";
 import { invalid, required } from "../machinery/causes.ts";
 import { defineKind } from "../machinery/define.ts";
 import { unchanged } from "../machinery/field-rules.ts";
@@ -48,7 +48,7 @@ export const event = defineKind({
   },
 
   validate(document, stored) {
-    const causes = coreEvent.validate(older(document) as Document);
+    const causes = validateEvent(older(document), "reportingController");
     // What the older API has written may stay as it is.
     return stored === undefined ? [...causes, ...validateNew(older(document))] : causes;
   },

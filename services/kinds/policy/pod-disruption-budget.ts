@@ -74,7 +74,14 @@ function validateSpec(spec: PodDisruptionBudgetSpec): FieldCause[] {
   const maxUnavailable: unknown = spec.maxUnavailable;
   const causes: FieldCause[] = [];
   if (minAvailable !== undefined && maxUnavailable !== undefined) {
-    causes.push(invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"));
+    // With the names that the fields have inside of upstream.
+    const shown = {
+      MinAvailable: minAvailable,
+      Selector: selector ?? null,
+      MaxUnavailable: maxUnavailable,
+      UnhealthyPodEvictionPolicy: policy ?? null,
+    };
+    causes.push(invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set"));
   }
   for (const [name, amount] of Object.entries({ minAvailable, maxUnavailable })) {
     causes.push(

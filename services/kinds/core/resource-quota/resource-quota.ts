@@ -143,7 +143,7 @@ function validateSelector(spec: ResourceQuotaSpec): FieldCause[] {
   const conflicts = conflicting(names);
   return [
     ...causes,
-    ...conflicts.map(() => invalid(path, spec.scopes ?? [], "conflicting scopes")),
+    ...conflicts.map(() => invalid(path, spec.scopes ?? null, "conflicting scopes")),
   ];
 }
 
