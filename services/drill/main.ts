@@ -23,6 +23,8 @@ import { Worlds } from "./worlds.ts";
 const exitCodes = { passed: 0, failed: 1, void: 2, measured: 2 } as const;
 /** Of the full length of steady states and holds. */
 const shortPace = 0.4;
+/** A cluster that has just been started runs code that is not compiled yet, and is slow for so long. */
+const coldMillis = 5_000;
 
 const options = parseOptions(process.argv.slice(2));
 switch (options.kind) {
@@ -111,6 +113,7 @@ async function hold(
     },
     random: (limit) => random.below(limit),
     pace: short ? shortPace : 1,
+    warmUpMillis: worlds.takeCold(world) ? coldMillis : 0,
     tidy: !worlds.throwAway,
     tell,
   });

@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly random: (limit: number) => number;
   /** Steady states and holds last so much of their full length. */
   readonly pace: number;
+  /** The load goes on for so long before the first round. */
+  readonly warmUpMillis: number;
   /** What the load has made is taken away at the end. */
   readonly tidy: boolean;
   readonly tell: (text: string) => void;
@@ -109,7 +111,8 @@ class Run {
   }
 
   async #rounds(): Promise<void> {
-    const { plan, signal, tell, pace } = this.#options;
+    const { plan, signal, tell, pace, warmUpMillis } = this.#options;
+    await pause(warmUpMillis, signal);
     for (let round = 1; round <= plan.repeat && !signal.aborted; round++) {
       this.#recorder.mark({ kind: "round", t: this.#recorder.now(), round });
       if (plan.repeat > 1) tell(`round ${round} of ${plan.repeat}`);

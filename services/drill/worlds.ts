@@ -11,6 +11,7 @@ export class Worlds {
   readonly #running: boolean;
   #cluster: ClusterWorld | undefined;
   #store: StoreWorld | undefined;
+  #cold = false;
 
   constructor(options: DrillOptions, tell: (text: string) => void) {
     this.#options = options;
@@ -80,8 +81,16 @@ export class Worlds {
       this.#tell("starting a throw-away cluster");
       const nodes = suite || drill.world === "cluster" || drill.pods ? 3 : 0;
       this.#cluster = await ClusterWorld.start(nodes);
+      this.#cold = true;
     }
     return this.#cluster;
+  }
+
+  /** Whether the world is a cluster that has done no work yet; true once. */
+  takeCold(world: World): boolean {
+    const cold = this.#cold && world === this.#cluster;
+    if (cold) this.#cold = false;
+    return cold;
   }
 
   faceOf(drill: Drill, world: World): FaceName {

@@ -125,7 +125,7 @@ function sentenceOf(
   const rate = (target: ReportTarget) => target.kneePerSecond ?? target.perSecond;
   const ratio =
     targets.length === 2 && first !== undefined && second !== undefined && rate(second) > 0
-      ? `, ${round(rate(first) / rate(second), 2)} times as many`
+      ? `; the first ${round(rate(first) / rate(second), 2)} times as many as the second`
       : "";
   const wall = results.some(({ clientIsWall }) => clientIsWall)
     ? "; the load client itself was the wall"
