@@ -83,7 +83,9 @@ test("what is wrong with a stateful set, in upstream's words", () => {
       (spec) => (spec.podManagementPolicy = "x"),
     ],
     [
-      [`spec.updateStrategy: Invalid value: {"type":"x"}: must be 'RollingUpdate' or 'OnDelete'`],
+      [
+        `spec.updateStrategy: Invalid value: {"Type":"x","RollingUpdate":null}: must be 'RollingUpdate' or 'OnDelete'`,
+      ],
       (spec) => (spec.updateStrategy = { type: "x" }),
     ],
     [
@@ -111,7 +113,7 @@ test("what is wrong with a stateful set, in upstream's words", () => {
     [
       [
         'spec.persistentVolumeClaimRetentionPolicy.whenScaled: Unsupported value: "Keep": ' +
-          'supported values: "Delete", "Retain"',
+          'supported values: "Retain", "Delete"',
       ],
       (spec) => (spec.persistentVolumeClaimRetentionPolicy = { whenScaled: "Keep" }),
     ],
@@ -303,8 +305,8 @@ test("what is wrong with a daemon set, in upstream's words", () => {
     [[`${at}.maxSurge: Invalid value: "200%": must not be greater than 100%`], rolling(0, "200%")],
     [
       [
-        'spec.updateStrategy: Unsupported value: {"type":"x"}: supported values: ' +
-          '"OnDelete", "RollingUpdate"',
+        'spec.updateStrategy: Unsupported value: {"Type":"x","RollingUpdate":null}: supported values: ' +
+          '"RollingUpdate", "OnDelete"',
       ],
       (spec) => (spec.updateStrategy = { type: "x" }),
     ],

@@ -77,7 +77,11 @@ test("what is wrong with a cron job, in upstream's words", () => {
       ),
     ],
     [
-      ["spec.jobTemplate.spec.template: Required value"],
+      [
+        "spec.jobTemplate.spec.template.spec.containers: Required value",
+        "spec.jobTemplate.spec.template.spec.restartPolicy: Required value: valid values: " +
+          '"OnFailure", "Never"',
+      ],
       cronJob((spec) => delete spec.jobTemplate),
     ],
   ];

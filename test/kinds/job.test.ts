@@ -86,7 +86,7 @@ test("a manual selector is the author's affair, but there must be one", () => {
   const manual = job((spec) => (spec.manualSelector = true));
   assert.deepEqual(faults(manual), [
     "spec.selector: Required value",
-    "spec.template.metadata.labels: Invalid value: {}: `selector` does not match template `labels`",
+    "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
   ]);
   manual.spec.selector = { matchLabels: { app: "a" } };
   manual.spec.template.metadata = { labels: { app: "a" } };
@@ -120,7 +120,7 @@ test("what is wrong with a job, in upstream's words", () => {
       job((spec) => Object.assign(spec, { backoffLimit: -1, ttlSecondsAfterFinished: -2 })),
     ],
     [
-      ['spec.completionMode: Unsupported value: "x": supported values: "Indexed", "NonIndexed"'],
+      ['spec.completionMode: Unsupported value: "x": supported values: "NonIndexed", "Indexed"'],
       job((spec) => (spec.completionMode = "x")),
     ],
     [
@@ -175,7 +175,7 @@ test("what is wrong with a job, in upstream's words", () => {
         `${first}.onExitCodes.operator: Required value: valid values: ["In" "NotIn"]`,
         `${first}.onExitCodes.containerName: Invalid value: "x": must be one of the container or ` +
           "initContainer names in the pod template",
-        `${first}.onExitCodes.values: Invalid value: []: at least one value is required`,
+        `${first}.onExitCodes.values: Invalid value: null: at least one value is required`,
       ],
       job(rule({ action: "FailIndex", onExitCodes: { containerName: "x" } })),
     ],
@@ -198,7 +198,9 @@ test("what is wrong with a job, in upstream's words", () => {
       }),
     ],
     [
-      ['spec.successPolicy: Invalid value: {"rules":[{}]}: requires indexed completion mode'],
+      [
+        'spec.successPolicy: Invalid value: {"Rules":[{"SucceededIndexes":null,"SucceededCount":null}]}: requires indexed completion mode',
+      ],
       job(success({})),
     ],
     [

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { check, deploymentDocument, type Loose, row, updateProblems } from "./documents.ts";
+import { check, deploymentDocument, faults, type Loose, row, updateProblems } from "./documents.ts";
 import { registry } from "./registry.ts";
 
 test("defaults of a deployment and a replica set", () => {
@@ -31,7 +31,6 @@ const both: [string, (spec: Loose) => void][] = [
     "FieldValueInvalid spec.template.metadata.labels",
     (spec) => (spec.template.metadata.labels = { app: "other" }),
   ],
-  ["FieldValueRequired spec.template", (spec) => delete spec.template],
   ["FieldValueInvalid spec.replicas", (spec) => (spec.replicas = -1)],
   [
     "FieldValueNotSupported spec.template.spec.restartPolicy",
@@ -63,10 +62,56 @@ const deploymentOnly: [string, (spec: Loose) => void][] = [
     "FieldValueForbidden spec.strategy.rollingUpdate",
     (spec) => (spec.strategy = { ...rolling(1, 1), type: "Recreate" }),
   ],
-  ["FieldValueNotSupported spec.strategy.type", (spec) => (spec.strategy = { type: "Blue" })],
+  ["FieldValueNotSupported spec.strategy", (spec) => (spec.strategy = { type: "Blue" })],
   ["FieldValueInvalid spec.revisionHistoryLimit", (spec) => (spec.revisionHistoryLimit = -1)],
   ["FieldValueInvalid spec.progressDeadlineSeconds", (spec) => (spec.minReadySeconds = 600)],
 ];
+
+test("selectors, templates and strategies that are none, in upstream's words", () => {
+  const said = (kind: string, spoil: (spec: Loose) => void) => {
+    const document = deploymentDocument(kind);
+    spoil(document.spec);
+    return faults(document);
+  };
+  const withoutTemplate = [
+    "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
+    "spec.template.spec.containers: Required value",
+  ];
+  for (const kind of ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"]) {
+    assert.deepEqual(
+      said(kind, (spec) => delete spec.template),
+      withoutTemplate,
+    );
+  }
+  const noValues = (spec: Loose) =>
+    (spec.selector = { matchExpressions: [{ key: "app", operator: "In" }] });
+  const selector = '{"matchExpressions":[{"key":"app","operator":"In"}]}';
+  const values =
+    "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` " +
+    "is 'In' or 'NotIn'";
+  const invalid = `spec.selector: Invalid value: ${selector}`;
+  assert.deepEqual(said("Deployment", noValues), [values, `${invalid}: invalid label selector`]);
+  assert.deepEqual(said("StatefulSet", noValues), [values, invalid]);
+  assert.deepEqual(said("DaemonSet", noValues), [values]);
+  assert.deepEqual(
+    said("DaemonSet", (spec) => delete spec.selector),
+    [
+      'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match ' +
+        "template `labels`",
+    ],
+  );
+  assert.deepEqual(
+    said("Deployment", (spec) => (spec.strategy = { ...rolling(1, "25%"), type: "Blue" })),
+    [
+      'spec.strategy: Unsupported value: {"Type":"Blue","RollingUpdate":{"MaxUnavailable":1,' +
+        '"MaxSurge":"25%"}}: supported values: "Recreate", "RollingUpdate"',
+    ],
+  );
+  assert.deepEqual(
+    said("Deployment", (spec) => (spec.strategy = { type: "" })),
+    [],
+  );
+});
 
 test("each thing wrong with a workload is found, alone, at its field", () => {
   const rows: [string, string, (spec: Loose) => void][] = [

@@ -2,15 +2,17 @@ import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { DaemonSet, type DaemonSetSpec, DaemonSetsService } from "../../../proto/gen/apps.ts";
 import { setPodTemplateDefaults } from "../core/pod/template.ts";
 import { podWarnings } from "../core/pod/warnings.ts";
-import { invalid, notSupported, required } from "../machinery/causes.ts";
+import { invalid, notSupportedInOrder, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { countersNotNegative, notDecremented, notNegative } from "../machinery/field-rules.ts";
 import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
 import { equalJson } from "../machinery/json.ts";
+import { validateLabelSelector } from "../machinery/label-selector.ts";
 import type { Column, Document } from "../machinery/resource.ts";
 import { formatLabels } from "../machinery/selectors.ts";
 import {
-  validateSelector,
+  shownStrategy,
+  validateNotEmpty,
   validateSelectorUpdate,
   validateTemplate,
   wideColumns,
@@ -35,6 +37,7 @@ export const daemonSet = defineKind({
     const set = document as DaemonSet;
     set.spec ??= {};
     const { spec } = set;
+    spec.template ??= {};
     setPodTemplateDefaults(spec.template);
     spec.updateStrategy ??= {};
     spec.updateStrategy.type ||= "RollingUpdate";
@@ -97,9 +100,15 @@ function setTemplateGeneration(document: Document, generation: number): void {
 }
 
 function validateSpec(spec: DaemonSetSpec): FieldCause[] {
+  const { selector } = spec;
   return [
-    ...validateSelector(spec.selector, "daemonset"),
-    ...validateTemplate(spec.selector, spec.template, "DaemonSet"),
+    ...(selector === undefined
+      ? []
+      : [
+          ...validateLabelSelector(selector, "spec.selector"),
+          ...validateNotEmpty(selector, "daemonset"),
+        ]),
+    ...validateTemplate(selector, spec.template, "DaemonSet"),
     ...notNegative(spec.minReadySeconds, "spec.minReadySeconds"),
     ...validateStrategy(spec),
     ...notNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
@@ -111,7 +120,8 @@ function validateStrategy({ updateStrategy = {} }: DaemonSetSpec): FieldCause[] 
   const { type = "", rollingUpdate } = updateStrategy;
   if (type === "OnDelete") return [];
   if (type !== "RollingUpdate") {
-    return [notSupported(path, updateStrategy, ["RollingUpdate", "OnDelete"])];
+    const strategies = ["RollingUpdate", "OnDelete"];
+    return [notSupportedInOrder(path, shownStrategy(updateStrategy), strategies)];
   }
   const at = `${path}.rollingUpdate`;
   if (rollingUpdate === undefined) return [required(at)];

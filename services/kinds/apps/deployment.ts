@@ -1,9 +1,8 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { Deployment, type DeploymentSpec, DeploymentsService } from "../../../proto/gen/apps.ts";
-import { oneOf } from "../core/pod/field-checks.ts";
 import { templateWarnings } from "../core/pod/warnings.ts";
 import { validateReplicaStatus } from "../core/replica-status.ts";
-import { forbidden, invalid } from "../machinery/causes.ts";
+import { forbidden, invalid, notSupported } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { notDecremented, notNegative } from "../machinery/field-rules.ts";
 import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
@@ -12,6 +11,7 @@ import type { Document } from "../machinery/resource.ts";
 import {
   replicaScale,
   setWorkloadDefaults,
+  shownStrategy,
   validateSelectorUpdate,
   validateWorkload,
   wideColumns,
@@ -35,7 +35,7 @@ export const deployment = defineKind({
     const { spec } = deployment;
     setWorkloadDefaults(spec);
     spec.strategy ??= {};
-    spec.strategy.type ??= "RollingUpdate";
+    spec.strategy.type ||= "RollingUpdate";
     if (spec.strategy.type === "RollingUpdate") {
       spec.strategy.rollingUpdate ??= {};
       spec.strategy.rollingUpdate.maxUnavailable ??= "25%";
@@ -49,7 +49,7 @@ export const deployment = defineKind({
   validate(document) {
     const spec = specOf(document);
     return [
-      ...validateWorkload(spec, "deployment", "Deployment"),
+      ...validateWorkload(spec, "Deployment"),
       ...validateStrategy(spec),
       ...notNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
       ...validateDeadline(spec),
@@ -110,15 +110,17 @@ function validateStrategy({ strategy = {} }: DeploymentSpec): FieldCause[] {
     const detail = "may not be specified when strategy `type` is 'Recreate'";
     return rollingUpdate === undefined ? [] : [forbidden(`${path}.rollingUpdate`, detail)];
   }
-  const causes = oneOf(type, ["RollingUpdate", "Recreate"], `${path}.type`);
-  if (causes.length > 0 || rollingUpdate === undefined) return causes;
+  if (type !== "RollingUpdate") {
+    return [notSupported(path, shownStrategy(strategy), ["Recreate", "RollingUpdate"])];
+  }
+  if (rollingUpdate === undefined) return [];
   const at = `${path}.rollingUpdate`;
   const maxUnavailable: unknown = rollingUpdate.maxUnavailable;
   const maxSurge: unknown = rollingUpdate.maxSurge;
-  causes.push(
+  const causes = [
     ...validateAmount(maxUnavailable, `${at}.maxUnavailable`),
     ...validateAmount(maxSurge, `${at}.maxSurge`),
-  );
+  ];
   if (isZeroAmount(maxUnavailable) && isZeroAmount(maxSurge)) {
     const detail = "may not be 0 when `maxSurge` is 0";
     causes.push(invalid(`${at}.maxUnavailable`, maxUnavailable, detail));

@@ -36,7 +36,7 @@ export const replicaSet = defineKind({
     replicaSet.status.replicas ??= 0;
   },
   warnings: (document, stored) => templateWarnings(document, stored, specOf(document).template),
-  validate: (document) => validateWorkload(specOf(document), "deployment", "ReplicaSet"),
+  validate: (document) => validateWorkload(specOf(document), "ReplicaSet"),
   validateUpdate(next, stored) {
     const causes = validateSelectorUpdate(specOf(next), specOf(stored));
     if (equalJson(statusOf(next), statusOf(stored))) return causes;

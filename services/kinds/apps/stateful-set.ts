@@ -3,18 +3,20 @@ import { StatefulSet, type StatefulSetSpec, StatefulSetsService } from "../../..
 import type { PodTemplateSpec } from "../../../proto/gen/core.ts";
 import { validateClaimSpec } from "../core/claim-spec.ts";
 import { setClaimDefaults } from "../core/persistent-volume-claim.ts";
-import { oneOf } from "../core/pod/field-checks.ts";
+import { among } from "../core/pod/field-checks.ts";
 import { containerColumns } from "../core/pod/template.ts";
 import { templateWarnings } from "../core/pod/warnings.ts";
 import { validateReplicaStatus } from "../core/replica-status.ts";
-import { forbidden, invalid, required } from "../machinery/causes.ts";
+import { forbidden, invalid, invalidValue, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { notDecremented, notNegative } from "../machinery/field-rules.ts";
 import { isZeroAmount, validateAmount, validatePercentage } from "../machinery/int-or-string.ts";
 import { equalJson } from "../machinery/json.ts";
+import { shownSelector } from "../machinery/label-selector.ts";
 import { checkLabelName } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 import {
+  isUnderstood,
   replicaScale,
   setWorkloadDefaults,
   validateSelector,
@@ -110,7 +112,9 @@ function validateSpec(spec: StatefulSetSpec): FieldCause[] {
   return [
     ...causes,
     ...validateSelector(spec.selector, "statefulset"),
-    ...validateTemplate(spec.selector, podTemplate(spec), "StatefulSet"),
+    ...(isUnderstood(spec.selector)
+      ? validateTemplate(spec.selector, podTemplate(spec), "StatefulSet")
+      : [invalidValue("spec.selector", shownSelector(spec.selector ?? {}))]),
   ];
 }
 
@@ -124,7 +128,10 @@ function validateStrategy({ updateStrategy = {} }: StatefulSetSpec): FieldCause[
     return [invalid(`${path}.rollingUpdate`, rollingUpdate, detail)];
   }
   if (type !== "RollingUpdate") {
-    return [invalid(path, updateStrategy, "must be 'RollingUpdate' or 'OnDelete'")];
+    const { partition = 0, maxUnavailable = null } = rollingUpdate ?? {};
+    const shown = rollingUpdate && { Partition: partition, MaxUnavailable: maxUnavailable };
+    const value = { Type: type, RollingUpdate: shown ?? null };
+    return [invalid(path, value, "must be 'RollingUpdate' or 'OnDelete'")];
   }
   const at = `${path}.rollingUpdate`;
   const maxUnavailable: unknown = rollingUpdate?.maxUnavailable;
@@ -143,8 +150,8 @@ function validateRetention(spec: StatefulSetSpec): FieldCause[] {
   const path = "spec.persistentVolumeClaimRetentionPolicy";
   const choices = ["Retain", "Delete"];
   return [
-    ...oneOf(whenDeleted, choices, `${path}.whenDeleted`),
-    ...oneOf(whenScaled, choices, `${path}.whenScaled`),
+    ...among(whenDeleted, choices, `${path}.whenDeleted`),
+    ...among(whenScaled, choices, `${path}.whenScaled`),
   ];
 }
 

@@ -11,7 +11,7 @@ import {
 } from "../core/pod/template.ts";
 import { invalid, required } from "../machinery/causes.ts";
 import { notNegative, unchanged } from "../machinery/field-rules.ts";
-import { selectorOf, validateLabelSelector } from "../machinery/label-selector.ts";
+import { selectorOf, shownSelector, validateLabelSelector } from "../machinery/label-selector.ts";
 import type { Column, Document, ScaleSubresource } from "../machinery/resource.ts";
 import { formatSelector } from "../machinery/selectors.ts";
 
@@ -24,45 +24,62 @@ export interface WorkloadSpec {
 
 export function setWorkloadDefaults(spec: WorkloadSpec): void {
   spec.replicas ??= 1;
+  spec.template ??= {};
   setPodTemplateDefaults(spec.template);
 }
 
-/** `noun` as upstream's messages call the kind, e.g. "deployment". */
-export function validateWorkload(spec: WorkloadSpec, noun: string, kind: string): FieldCause[] {
-  const { template } = spec;
+/** Of deployments and replica sets; `kind` as upstream's messages call it. */
+export function validateWorkload(spec: WorkloadSpec, kind: string): FieldCause[] {
   return [
     ...notNegative(spec.replicas, "spec.replicas"),
     ...notNegative(spec.minReadySeconds, "spec.minReadySeconds"),
-    ...validateSelector(spec.selector, noun),
-    ...validateTemplate(spec.selector, template, kind),
+    ...validateSelector(spec.selector, "deployment"),
+    ...(isUnderstood(spec.selector)
+      ? validateTemplate(spec.selector, spec.template, kind)
+      : [invalid("spec.selector", shownSelector(spec.selector ?? {}), "invalid label selector")]),
   ];
 }
 
+/** `noun` as upstream's messages call the kind, e.g. "deployment". */
 export function validateSelector(selector: LabelSelector | undefined, noun: string): FieldCause[] {
   if (selector === undefined) return [required("spec.selector")];
   const causes = validateLabelSelector(selector, "spec.selector");
-  if (selectorIsEmpty(selector)) {
-    causes.push(invalid("spec.selector", selector, `empty selector is invalid for ${noun}`));
-  }
-  return causes;
+  return [...causes, ...validateNotEmpty(selector, noun)];
+}
+
+export function validateNotEmpty(selector: LabelSelector, noun: string): FieldCause[] {
+  if (!selectorIsEmpty(selector)) return [];
+  return [invalid("spec.selector", selector, `empty selector is invalid for ${noun}`)];
+}
+
+/** What cannot be understood selects nothing that could be compared. */
+export function isUnderstood(selector: LabelSelector | undefined): boolean {
+  return selector === undefined || validateLabelSelector(selector, "spec.selector").length === 0;
 }
 
 /** The template of pods that are kept running, and whether the selector selects them. */
 export function validateTemplate(
   selector: LabelSelector | undefined,
-  template: PodTemplateSpec | undefined,
+  template: PodTemplateSpec = {},
   kind: string,
 ): FieldCause[] {
   const path = "spec.template";
-  if (template === undefined) return [required(path)];
-  // What cannot be understood selects nothing that could be compared.
-  const understood =
-    selector === undefined || validateLabelSelector(selector, "spec.selector").length === 0;
   return [
-    ...(understood ? validateMatch(selectorOf(selector), template, path) : []),
+    ...(isUnderstood(selector) ? validateMatch(selectorOf(selector), template, path) : []),
     ...validatePodTemplate(template, path),
     ...validateLasting(template, path, kind),
   ];
+}
+
+/** An update strategy as upstream's messages show it: its fields bear the names of its code. */
+export function shownStrategy(strategy: {
+  readonly type?: string | undefined;
+  readonly rollingUpdate?: { maxUnavailable?: unknown; maxSurge?: unknown } | undefined;
+}) {
+  const { type = "", rollingUpdate: rolling } = strategy;
+  const { maxUnavailable = 0, maxSurge = 0 } = rolling ?? {};
+  const shown = rolling && { MaxUnavailable: maxUnavailable, MaxSurge: maxSurge };
+  return { Type: type, RollingUpdate: shown ?? null };
 }
 
 function selectorIsEmpty(selector: LabelSelector): boolean {
@@ -82,7 +99,7 @@ export function wideColumns(specOf: (document: Document) => WorkloadSpec | undef
       name: "Selector",
       description: "Label selector of its pods.",
       wide: true,
-      value: (document) => shownSelector(specOf(document)),
+      value: (document) => selectorColumn(specOf(document)),
     },
   ];
 }
@@ -93,7 +110,7 @@ function selectorText(spec: WorkloadSpec | undefined): string {
 }
 
 /** In a column, a selector without requirements is `<none>`. */
-function shownSelector(spec: WorkloadSpec | undefined): string {
+function selectorColumn(spec: WorkloadSpec | undefined): string {
   return selectorText(spec) || "<none>";
 }
 

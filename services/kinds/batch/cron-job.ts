@@ -36,7 +36,10 @@ export const cronJob = defineKind({
     spec.suspend ??= false;
     spec.successfulJobsHistoryLimit ??= 3;
     spec.failedJobsHistoryLimit ??= 1;
-    if (spec.jobTemplate?.spec !== undefined) setJobTemplateDefaults(spec.jobTemplate.spec);
+    spec.jobTemplate ??= {};
+    spec.jobTemplate.spec ??= {};
+    spec.jobTemplate.spec.template ??= {};
+    setJobTemplateDefaults(spec.jobTemplate.spec);
     cronJob.status ??= {};
   },
   warnings(document, stored) {

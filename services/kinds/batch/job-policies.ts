@@ -5,6 +5,7 @@ import type {
   PodFailurePolicyOnExitCodesRequirement,
   PodFailurePolicyOnPodConditionsPattern,
   PodFailurePolicyRule,
+  SuccessPolicy,
   SuccessPolicyRule,
 } from "../../../proto/gen/batch.ts";
 import {
@@ -106,7 +107,7 @@ function validateExitCodes(
     causes.push(invalid(`${path}.containerName`, containerName, detail));
   }
   const at = `${path}.values`;
-  if (values.length === 0) causes.push(invalid(at, values, "at least one value is required"));
+  if (values.length === 0) causes.push(invalid(at, undefined, "at least one value is required"));
   else if (values.length > exitCodesMax) causes.push(tooMany(at, values.length, exitCodesMax));
   const seen = new Set<number>();
   values.forEach((value, index) => {
@@ -126,7 +127,7 @@ export function validateSuccessPolicy(spec: JobSpec, path: string): FieldCause[]
   const { successPolicy, completionMode } = spec;
   if (successPolicy === undefined) return [];
   if (completionMode !== "Indexed") {
-    return [invalid(path, successPolicy, "requires indexed completion mode")];
+    return [invalid(path, shownPolicy(successPolicy), "requires indexed completion mode")];
   }
   const { rules = [] } = successPolicy;
   const causes: FieldCause[] = [];
@@ -139,6 +140,15 @@ export function validateSuccessPolicy(spec: JobSpec, path: string): FieldCause[]
     causes.push(...validateSuccessRule(rule, spec.completions ?? 0, `${path}.rules[${index}]`));
   });
   return causes;
+}
+
+/** As upstream's message shows it: its fields bear the names that they have in its code. */
+function shownPolicy({ rules }: SuccessPolicy) {
+  const shown = rules?.map(({ succeededIndexes, succeededCount }) => ({
+    SucceededIndexes: succeededIndexes ?? null,
+    SucceededCount: succeededCount ?? null,
+  }));
+  return { Rules: shown ?? null };
 }
 
 function validateSuccessRule(

@@ -1,9 +1,9 @@
 /** Specs of jobs, alone or in a cron job's template (upstream `batch/validation`). */
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { JobSpec } from "../../../proto/gen/batch.ts";
-import { oneOf } from "../core/pod/field-checks.ts";
+import { among, oneOf } from "../core/pod/field-checks.ts";
 import { validatePodTemplate } from "../core/pod/template.ts";
-import { invalid, notSupported, required, tooLong } from "../machinery/causes.ts";
+import { invalid, notSupportedInOrder, required, tooLong } from "../machinery/causes.ts";
 import { notNegative } from "../machinery/field-rules.ts";
 import { checkSubdomain } from "../machinery/names.ts";
 import { validatePodFailurePolicy, validateSuccessPolicy } from "./job-policies.ts";
@@ -39,11 +39,9 @@ export function validateJobSpec(spec: JobSpec, path: string): FieldCause[] {
     ...validateSuccessPolicy(spec, `${path}.successPolicy`),
     ...validateReplacement(spec, `${path}.podReplacementPolicy`),
   );
-  const { template } = spec;
-  if (template === undefined) return [...causes, required(`${path}.template`)];
   return [
     ...causes,
-    ...validatePodTemplate(template, `${path}.template`),
+    ...validatePodTemplate(spec.template ?? {}, `${path}.template`),
     ...validateRestarts(spec, `${path}.template.spec.restartPolicy`),
   ];
 }
@@ -71,7 +69,7 @@ function validateManager(manager: string | undefined, path: string): FieldCause[
 
 function validateMode(spec: JobSpec, path: string): FieldCause[] {
   const { completionMode: mode = "NonIndexed", backoffLimitPerIndex, maxFailedIndexes } = spec;
-  const causes = oneOf(mode, ["NonIndexed", "Indexed"], `${path}.completionMode`);
+  const causes = among(mode, ["NonIndexed", "Indexed"], `${path}.completionMode`);
   if (mode === "Indexed") return validateIndexed(spec, path);
   if (mode !== "NonIndexed") return causes;
   const detail = "requires indexed completion mode";
@@ -124,7 +122,7 @@ function validateRestarts(spec: JobSpec, path: string): FieldCause[] {
     return [required(path, 'valid values: "OnFailure", "Never"')];
   }
   if (policy !== "OnFailure" && policy !== "Never") {
-    return [notSupported(path, policy, ["OnFailure", "Never"])];
+    return [notSupportedInOrder(path, policy, ["OnFailure", "Never"])];
   }
   if (spec.podFailurePolicy === undefined || policy === "Never") return [];
   const detail = 'only "Never" is supported when podFailurePolicy is specified';

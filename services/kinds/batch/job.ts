@@ -31,6 +31,7 @@ export const job = defineKind({
   setDefaults(document) {
     const job = document as Job;
     job.spec ??= {};
+    job.spec.template ??= {};
     setJobTemplateDefaults(job.spec);
     setJobSpecDefaults(job.spec);
     setDefaultLabels(job);

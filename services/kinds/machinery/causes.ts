@@ -59,6 +59,11 @@ export function tooMany(field: string, count: number, countMax: number): FieldCa
   return cause("FieldValueTooMany", field, `Too many: ${count}: ${detail}`);
 }
 
+/** As {@link invalid}, where upstream says no more than that. */
+export function invalidValue(field: string, value: unknown): FieldCause {
+  return cause("FieldValueInvalid", field, `Invalid value: ${show(value)}`);
+}
+
 /** As {@link invalid}, where the value would say too much or nothing. */
 export function invalidOmitted(field: string, detail: string): FieldCause {
   return cause("FieldValueInvalid", field, `Invalid value: ${detail}`);

@@ -40,7 +40,9 @@ export function validatePercentage(amount: unknown, path: string): FieldCause[] 
   return [invalid(path, amount, "must not be greater than 100%")];
 }
 
-/** 0 or "0%". */
+/** 0 or "0%"; what is no amount counts as 0, as upstream reads it. */
 export function isZeroAmount(amount: unknown): boolean {
-  return amount === 0 || (isPercent(amount) && Number(amount.slice(0, -1)) === 0);
+  if (typeof amount !== "string") return amount === 0;
+  if (isPercent(amount)) return Number(amount.slice(0, -1)) === 0;
+  return !/^[+-]?\d+$/.test(amount) || Number(amount) === 0;
 }

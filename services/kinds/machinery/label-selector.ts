@@ -30,6 +30,22 @@ export function selectorOf(selector: LabelSelector | undefined): Selector {
   return { requirements };
 }
 
+/** The selector as upstream's messages show it. */
+export function shownSelector(selector: LabelSelector): LabelSelector {
+  const { matchLabels = {}, matchExpressions = [] } = selector;
+  const labels = Object.entries(matchLabels).sort(([one], [other]) => (one < other ? -1 : 1));
+  return {
+    ...(labels.length > 0 && { matchLabels: Object.fromEntries(labels) }),
+    ...(matchExpressions.length > 0 && {
+      matchExpressions: matchExpressions.map(({ key = "", operator = "", values = [] }) => ({
+        key,
+        operator,
+        ...(values.length > 0 && { values }),
+      })),
+    }),
+  } as LabelSelector;
+}
+
 /** `path`: of the selector in its document, e.g. `spec.selector`. */
 export function validateLabelSelector(selector: LabelSelector, path: string): FieldCause[] {
   const causes = validateLabels(selector.matchLabels, `${path}.matchLabels`);

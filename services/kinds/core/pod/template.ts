@@ -37,7 +37,7 @@ export function validateLasting(
 ): FieldCause[] {
   const { restartPolicy = "", activeDeadlineSeconds } = template.spec ?? {};
   const causes: FieldCause[] = [];
-  if (restartPolicy === "OnFailure" || restartPolicy === "Never") {
+  if (restartPolicy !== "Always") {
     causes.push(notSupported(`${path}.spec.restartPolicy`, restartPolicy, ["Always"]));
   }
   if (activeDeadlineSeconds !== undefined) {
@@ -53,8 +53,8 @@ export function validateMatch(
   template: PodTemplateSpec,
   path: string,
 ): FieldCause[] {
-  const labels = template.metadata?.labels ?? {};
-  if (matchesLabels(selector, labels)) return [];
+  const { labels } = template.metadata ?? {};
+  if (matchesLabels(selector, labels ?? {})) return [];
   const detail = "`selector` does not match template `labels`";
   return [invalid(`${path}.metadata.labels`, labels, detail)];
 }
