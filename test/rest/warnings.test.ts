@@ -96,6 +96,8 @@ const label = (what: string) =>
   "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')]";
 const never = { restartPolicy: "Never" };
 
+const owner = { apiVersion: "v1", kind: "ConfigMap", name: "m", uid: "u", controller: true };
+
 const rows: readonly Row[] = [
   pod("nothing to say", {}, []),
   pod("a name that is no label", {}, [label("the Pod's hostname")], { metadata: { name: "a.b" } }),
@@ -159,7 +161,72 @@ const rows: readonly Row[] = [
     },
     ["spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]"],
   ),
-  pod("a negative grace period", { terminationGracePeriodSeconds: -1 }, [negative("spec")]),
+  pod("a negative grace period, which becomes 1", { terminationGracePeriodSeconds: -1 }, []),
+  pod(
+    "files of a volume that hide one another",
+    {
+      volumes: [
+        {
+          name: "s",
+          secret: {
+            secretName: "x",
+            items: [
+              { key: "a", path: "p" },
+              { key: "b", path: "p/q" },
+            ],
+          },
+        },
+        {
+          name: "p",
+          projected: {
+            sources: [
+              {},
+              { serviceAccountToken: { path: "t" } },
+              { configMap: { name: "m", items: [{ key: "a", path: "t/u" }] } },
+            ],
+          },
+        },
+      ],
+    },
+    [
+      'volume "s" (Secret "x"): overlapping paths: "p/q" with "p"',
+      'volume "p" (Projected) has no sources provided',
+      'volume "p" (Projected): overlapping paths: "t/u" (ConfigMap "m") with "t" ' +
+        "(ServiceAccountToken)",
+    ],
+  ),
+  pod(
+    "a preference that no label meets",
+    {
+      affinity: {
+        nodeAffinity: {
+          preferredDuringSchedulingIgnoredDuringExecution: [
+            {
+              weight: 1,
+              preference: { matchExpressions: [{ key: "k", operator: "In", values: ["-"] }] },
+            },
+          ],
+        },
+      },
+    },
+    [
+      "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference." +
+        "matchExpressions[0].values[0]: - is invalid, a valid label must be an empty string or " +
+        "consist of alphanumeric characters, '-', '_' or '.', and must start and end with an " +
+        "alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for " +
+        "validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+    ],
+  ),
+  pod(
+    "an owner that is named twice",
+    {},
+    [
+      ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in " +
+        "1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate " +
+        "UID(s) observed: u",
+    ],
+    { metadata: { ownerReferences: [owner, owner] } },
+  ),
   pod(
     "an affinity to no pod",
     {

@@ -21,6 +21,7 @@ import { commitExpected, goApart, recall, WriteId } from "./commit.ts";
 import { checkType, contextOf, countsGenerations, dryRunOf, metadataOf } from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
 import { checkWriteOptions } from "./options.ts";
+import { dropRepeatedOwners } from "./owners.ts";
 import { namespaceOf, run } from "./pipeline.ts";
 import { leaseOf } from "./time-to-live.ts";
 import { computeCreate } from "./virtual.ts";
@@ -49,6 +50,7 @@ export async function create(
     const dryRun = dryRunOf(options);
     const document = body.decode(call, options);
     checkType(resource, document);
+    dropRepeatedOwners(call, document);
     const ineffective = fieldsWithoutEffect(resource, document, options);
     if (!resource.stored) {
       warn(call, ineffective);

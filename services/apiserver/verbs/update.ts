@@ -27,6 +27,7 @@ import {
 } from "./documents.ts";
 import { managerOf, trackedFields } from "./managed-fields.ts";
 import { checkWriteOptions } from "./options.ts";
+import { dropRepeatedOwners } from "./owners.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion } from "./resource-version.ts";
 import { addWarnings, warnOfFields } from "./warnings.ts";
@@ -57,6 +58,7 @@ export async function update(
     const dryRun = dryRunOf(options);
     const document = body.decode(call, options);
     checkType(resource, document);
+    dropRepeatedOwners(call, document);
     if (subresource === "") warnOfFields(call, resource, document, options);
     const metadata = metadataOf(document);
     const version = parseResourceVersion(metadata.resourceVersion, "metadata.resourceVersion");

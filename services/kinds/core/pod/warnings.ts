@@ -7,9 +7,10 @@ import type {
   PodSpec,
   PodTemplateSpec,
 } from "../../../../proto/gen/core.ts";
-import { checkLabelName } from "../../machinery/names.ts";
+import { checkLabelName, checkLabelValue } from "../../machinery/names.ts";
 import { formatQuantity, parseQuantity } from "../../machinery/quantity.ts";
 import type { Document } from "../../machinery/resource.ts";
+import { pathWarnings } from "./path-warnings.ts";
 
 const deprecatedNodeLabels: ReadonlyMap<string, string> = new Map([
   ["beta.kubernetes.io/arch", 'deprecated since v1.14; use "kubernetes.io/arch" instead'],
@@ -62,6 +63,7 @@ export function podWarnings({ metadata, spec = {} }: PodTemplateSpec, path = "")
     ...labelWarnings(spec, `${path}spec`),
     ...annotationWarnings(metadata?.annotations ?? {}, `${path}metadata.annotations`),
     ...volumeWarnings(spec, `${path}spec.volumes`),
+    ...pathWarnings(spec.volumes ?? []),
     ...listWarnings(spec, `${path}spec`),
     ...amountWarnings(spec.overhead, `${path}spec.overhead`),
     ...containers.flatMap(([container, at]) => containerWarnings(container, at)),
@@ -119,7 +121,8 @@ function labelWarnings(spec: PodSpec, path: string): string[] {
     warnings.push(...termWarnings(term, `${at}.${required}.nodeSelectorTerms[${index}]`));
   }
   for (const [index, { preference = {} }] of (nodeAffinity[preferred] ?? []).entries()) {
-    warnings.push(...termWarnings(preference, `${at}.${preferred}[${index}].preference`));
+    const term = `${at}.${preferred}[${index}].preference`;
+    warnings.push(...termWarnings(preference, term), ...valueWarnings(preference, term));
   }
   for (const [index, { topologyKey = "", labelSelector }] of topologySpreadConstraints.entries()) {
     const one = `${path}.topologySpreadConstraints[${index}]`;
@@ -137,6 +140,18 @@ function termWarnings({ matchExpressions = [] }: NodeSelectorTerm, path: string)
     const text = deprecatedNodeLabels.get(key);
     return text === undefined ? [] : [`${path}.matchExpressions[${index}].key: ${key} is ${text}`];
   });
+}
+
+/** A preference for what no label can hold is allowed, and never met. */
+function valueWarnings({ matchExpressions = [] }: NodeSelectorTerm, path: string): string[] {
+  return matchExpressions.flatMap(({ values = [] }, index) =>
+    values.flatMap((value, place) =>
+      checkLabelValue(value).map(
+        (problem) =>
+          `${path}.matchExpressions[${index}].values[${place}]: ${value} is invalid, ${problem}`,
+      ),
+    ),
+  );
 }
 
 function annotationWarnings(annotations: Readonly<Record<string, string>>, path: string): string[] {
