@@ -37,6 +37,7 @@ test("a pod with scheduling gates says so from the start", async () => {
       status: "False",
       reason: "SchedulingGated",
       message: "Scheduling is blocked due to non-empty scheduling gates",
+      lastTransitionTime: made.document.metadata?.creationTimestamp,
     },
   ]);
   const free = await make(w.backend, pod("free"));

@@ -40,7 +40,9 @@ export const pod = defineKind({
     addLabelKeys(pod.spec ?? {}, pod.metadata?.labels ?? {});
     pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
     const gates = pod.spec?.schedulingGates ?? [];
-    if (gates.length > 0) pod.status.conditions = [{ ...gated }];
+    if (gates.length === 0) return;
+    const { creationTimestamp: lastTransitionTime } = pod.metadata ?? {};
+    pod.status.conditions = [{ ...gated, lastTransitionTime }];
   },
   warnings: (document, stored) =>
     stored === undefined
