@@ -54,6 +54,30 @@ test("an API service of one's own is refused in words", async () => {
     'APIService.apiregistration.k8s.io "v1.metrics.example.com" is invalid: spec.service: ' +
       "Forbidden: this apiserver serves every group itself and passes no requests on to a service",
   );
+  const is = 'APIService.apiregistration.k8s.io "v1.metrics.example.com" is invalid: ';
+  const rows: [object, string][] = [
+    [
+      { service: {} },
+      `${is}[spec.service.namespace: Required value, spec.service.name: Required value]`,
+    ],
+    [
+      { service: { name: "a", namespace: "b", port: 0 } },
+      `${is}spec.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, ` +
+        "inclusive",
+    ],
+    [
+      { insecureSkipTLSVerify: true },
+      `${is}spec.insecureSkipTLSVerify: Invalid value: true: local APIServices may not have ` +
+        "insecureSkipTLSVerify",
+    ],
+    [
+      { caBundle: "YQ==" },
+      `${is}spec.caBundle: Invalid value: "1 bytes": local APIServices may not have a caBundle`,
+    ],
+  ];
+  for (const [spec, words] of rows) {
+    await fails(make(w.backend, own(spec)), "invalidArgument", words);
+  }
   await fails(
     make(w.backend, own({})),
     "permissionDenied",

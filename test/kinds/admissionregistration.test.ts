@@ -26,6 +26,15 @@ const resources = (...list: string[]) => ruled({ resources: list });
 const at = "webhooks[0]";
 const field = `${at}.rules[0].resources`;
 
+const urlFaults: readonly [string, string][] = [
+  [":", "missing protocol scheme"],
+  ["1a:b", "first path segment in URL cannot contain colon"],
+  ["https://a b", 'invalid character " " in host name'],
+  ["https://a:port", 'invalid port ":port" after host'],
+  ["https://[::1", "missing ']' in host"],
+  ["https://a/%zz", 'invalid URL escape "%zz"'],
+];
+
 test("webhooks: every fault in its words", () => {
   assertFaults([
     [one(), []],
@@ -89,15 +98,37 @@ test("webhooks: every fault in its words", () => {
       [
         `${at}.clientConfig.url: Invalid value: "": 'https' is the only allowed URL scheme; ` +
           "desired format: https://host[/path]",
-        `${at}.clientConfig.url: Invalid value: "": host must be provided; desired format: ` +
+        `${at}.clientConfig.url: Invalid value: "": host must be specified; desired format: ` +
           "https://host[/path]",
+      ],
+    ],
+    ...urlFaults.map(([url, fault]): [Loose, string[]] => [
+      client({ url }),
+      [
+        `${at}.clientConfig.url: Required value: url must be a valid URL: parse ` +
+          `${JSON.stringify(url)}: ${fault}; desired format: https://host[/path]`,
+      ],
+    ]),
+    [
+      client({ url: "https:///path" }),
+      [
+        `${at}.clientConfig.url: Invalid value: "": host must be specified; desired format: ` +
+          "https://host[/path]",
+      ],
+    ],
+    [
+      client({ service: { name: "a", path: "a" } }),
+      [
+        `${at}.clientConfig.service.name: Required value`,
+        `${at}.clientConfig.service.path: Invalid value: "a": must start with a '/'`,
+        `${at}.clientConfig.service.path: Invalid value: "a": segment[0] may not be empty`,
       ],
     ],
     [
       client({ service: { path: "a" } }),
       [
-        `${at}.clientConfig.service.name: Required value: service name is required`,
-        `${at}.clientConfig.service.namespace: Required value: service namespace is required`,
+        `${at}.clientConfig.service.name: Required value`,
+        `${at}.clientConfig.service.namespace: Required value`,
         `${at}.clientConfig.service.path: Invalid value: "a": must start with a '/'`,
         `${at}.clientConfig.service.path: Invalid value: "a": segment[0] may not be empty`,
       ],
@@ -253,7 +284,7 @@ test("an admission policy: every fault in its words", () => {
     [
       spec({ validations: [{ ...validation, message: "a\nb", reason: "Odd" }] }),
       [
-        `${path}.message: Invalid value: "a\\nb": message must not contain line breaks`,
+        `${path}.message: Invalid value: "a\\nb": must not contain line breaks`,
         `${path}.reason: Unsupported value: "Odd": supported values: "Forbidden", "Invalid", ` +
           '"RequestEntityTooLarge"',
       ],
@@ -262,13 +293,13 @@ test("an admission policy: every fault in its words", () => {
       spec({ validations: [{ ...validation, message: " ", messageExpression: " " }] }),
       [
         `${path}.messageExpression: Invalid value: " ": must be non-empty if specified`,
-        `${path}.message: Invalid value: " ": message must be non-empty if specified`,
+        `${path}.message: Invalid value: " ": must be non-empty if specified`,
       ],
     ],
     [
       spec({ variables: [{ name: "in", expression: "1" }, { name: "a" }] }),
       [
-        'spec.variables[0].name: Invalid value: "in": name is not a valid CEL identifier',
+        'spec.variables[0].name: Invalid value: "in": must be a valid CEL identifier',
         "spec.variables[1].expression: Required value: expression is not specified",
       ],
     ],
@@ -349,7 +380,7 @@ test("a binding of an admission policy", () => {
       ref({ name: "n", parameterNotFoundAction: "Guess" }),
       [
         'spec.paramRef.parameterNotFoundAction: Unsupported value: "Guess": supported values: ' +
-          '"Allow", "Deny"',
+          '"Deny", "Allow"',
       ],
     ],
   ]);

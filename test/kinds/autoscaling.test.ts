@@ -140,6 +140,8 @@ test("what is wrong with an autoscaler, in upstream's words", () => {
     ],
     [
       [
+        `${at}.containerResource.name: Invalid value: "disk": must be a standard resource type ` +
+          "or fully qualified",
         `${at}.containerResource.name: Invalid value: "disk": must be a standard resource for ` +
           "containers",
         `${at}.containerResource.container: Required value: must specify a container`,

@@ -44,7 +44,10 @@ test("valid and invalid roles", () => {
       object("ClusterRole", {
         aggregationRule: { clusterRoleSelectors: [{ matchLabels: { "a b": "c" } }] },
       }),
-      ["FieldValueInvalid aggregationRule.clusterRoleSelectors[0].matchLabels"],
+      [
+        "FieldValueInvalid aggregationRule.clusterRoleSelectors[0].matchLabels",
+        "FieldValueInvalid aggregationRule.clusterRoleSelectors[0]",
+      ],
     ],
   ];
   for (const [document, problems] of rows) assert.deepEqual(check(document).problems, problems);

@@ -6,7 +6,13 @@ import {
   ValidatingAdmissionPolicyBindingsService,
 } from "../../../proto/gen/admissionregistration.ts";
 import { oneOf } from "../core/pod/field-checks.ts";
-import { duplicate, forbidden, invalid, required } from "../machinery/causes.ts";
+import {
+  duplicate,
+  forbidden,
+  invalid,
+  notSupportedInOrder,
+  required,
+} from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { wrong } from "../machinery/field-rules.ts";
 import { allButMetadata } from "../machinery/generation.ts";
@@ -40,8 +46,7 @@ export const validatingAdmissionPolicyBinding = defineKind({
         ? [required("spec.policyName")]
         : wrong("spec.policyName", policyName, checkSubdomain(policyName))),
       ...(paramRef === undefined ? [] : validateParamRef(paramRef, "spec.paramRef")),
-      // The path is upstream's, which spells the field so.
-      ...(matchResources === undefined ? [] : validateMatch(matchResources, "spec.matchResouces")),
+      ...(matchResources === undefined ? [] : validateMatch(matchResources, "spec.matchResources")),
       ...validateActions(validationActions ?? [], "spec.validationActions"),
     ];
   },
@@ -74,7 +79,8 @@ function validateParamRef(ref: ParamRef, at: string): FieldCause[] {
   if (both) causes.push(forbidden(`${at}.selector`, exclusive));
   const field = `${at}.parameterNotFoundAction`;
   if (action === "") return [...causes, required(field)];
-  return [...causes, ...oneOf(action, ["Allow", "Deny"], field)];
+  const known = ["Deny", "Allow"];
+  return known.includes(action) ? causes : [...causes, notSupportedInOrder(field, action, known)];
 }
 
 function validateActions(actions: readonly string[], field: string): FieldCause[] {

@@ -103,7 +103,12 @@ function validateChecks(
   );
   if (auditAnnotations.length > annotationsMax) {
     const detail = `must not have more than ${annotationsMax} auditAnnotations`;
-    causes.push(invalid("spec.auditAnnotations", auditAnnotations, detail));
+    // The value that the message shows is upstream's, with its names for the fields.
+    const shown = auditAnnotations.map(({ key = "", valueExpression = "" }) => ({
+      Key: key,
+      ValueExpression: valueExpression,
+    }));
+    causes.push(invalid("spec.auditAnnotations", shown, detail));
   }
   const keys = new Set<string>();
   auditAnnotations.forEach((annotation, index) => {
@@ -151,9 +156,8 @@ function validateVariable(
   const causes: FieldCause[] = [];
   if (name.trim() === "") causes.push(required(`${at}.name`, "name is not specified"));
   else if (!isCelIdentifier(name)) {
-    causes.push(invalid(`${at}.name`, name, "name is not a valid CEL identifier"));
+    causes.push(invalid(`${at}.name`, name, "must be a valid CEL identifier"));
   }
-  if (known.has(name)) causes.push(duplicate(`${at}.name`, name));
   const field = `${at}.expression`;
   if (expression.trim() === "") return [...causes, required(field, "expression is not specified")];
   try {
@@ -193,9 +197,9 @@ function validateValidation(one: Validation, at: string, scope: AdmissionScope):
     causes.push(...wrong(field, messageExpression, problems));
   }
   if (message !== "" && message.trim() === "") {
-    causes.push(invalid(`${at}.message`, message, "message must be non-empty if specified"));
+    causes.push(invalid(`${at}.message`, message, "must be non-empty if specified"));
   } else if (/[\n\r]/.test(message.trim())) {
-    causes.push(invalid(`${at}.message`, message, "message must not contain line breaks"));
+    causes.push(invalid(`${at}.message`, message, "must not contain line breaks"));
   }
   return [...causes, ...oneOf(reason, reasons, `${at}.reason`)];
 }

@@ -7,7 +7,12 @@ import {
 import { forbidden, invalid, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { wrong } from "../machinery/field-rules.ts";
-import { checkServiceName, checkSubdomain } from "../machinery/names.ts";
+import {
+  checkPathSegment,
+  checkPort,
+  checkServiceName,
+  checkSubdomain,
+} from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 
 const groupPriorityMax = 20_000;
@@ -53,7 +58,8 @@ function validateSpec(spec: APIServiceSpec, name: string): FieldCause[] {
   const { group = "", version = "", groupPriorityMinimum = 0, versionPriority = 0 } = spec;
   const causes: FieldCause[] = [];
   const wanted = `${version}.${group}`;
-  if (name !== wanted) {
+  // A name that is missing or no name at all is refused as such.
+  if (name !== wanted && name !== "" && checkPathSegment(name).length === 0) {
     const detail = `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(wanted)}`;
     causes.push(invalid("metadata.name", name, detail));
   }
@@ -71,7 +77,37 @@ function validateSpec(spec: APIServiceSpec, name: string): FieldCause[] {
     const detail = `must be positive and less than ${versionPriorityMax}`;
     causes.push(invalid("spec.versionPriority", versionPriority, detail));
   }
-  if (spec.service === undefined) return causes;
+  const secured = validateBackend(spec);
+  if (causes.length + secured.length > 0 || spec.service === undefined) {
+    return [...causes, ...secured];
+  }
   const detail = "this apiserver serves every group itself and passes no requests on to a service";
-  return [...causes, forbidden("spec.service", detail)];
+  return [forbidden("spec.service", detail)];
+}
+
+/** Who serves the group, and how far its server is trusted. */
+function validateBackend(spec: APIServiceSpec): FieldCause[] {
+  const { service, caBundle = "", insecureSkipTLSVerify: insecure = false } = spec;
+  const causes: FieldCause[] = [];
+  const field = "spec.insecureSkipTLSVerify";
+  if (service === undefined) {
+    if (caBundle !== "") {
+      const size = `${Buffer.byteLength(caBundle, "base64")} bytes`;
+      causes.push(invalid("spec.caBundle", size, "local APIServices may not have a caBundle"));
+    }
+    const detail = "local APIServices may not have insecureSkipTLSVerify";
+    return insecure ? [...causes, invalid(field, insecure, detail)] : causes;
+  }
+  const { namespace = "", name = "", port = 0 } = service;
+  if (namespace === "") causes.push(required("spec.service.namespace"));
+  if (name === "") causes.push(required("spec.service.name"));
+  const problems = checkPort(port);
+  if (problems.length > 0) {
+    const detail = `port is not valid: ${problems.join(", ")}`;
+    causes.push(invalid("spec.service.port", port, detail));
+  }
+  if (insecure && caBundle !== "") {
+    causes.push(invalid(field, insecure, "may not be true if caBundle is present"));
+  }
+  return causes;
 }

@@ -7,6 +7,7 @@ import type {
   MetricTarget,
 } from "../../../proto/gen/autoscaling_v2.ts";
 import { containerResources } from "../core/pod/resource-validation.ts";
+import { validateResourceName } from "../core/resource-names.ts";
 import { forbidden, invalid, notSupported, required } from "../machinery/causes.ts";
 import { checkLabelName, checkPathSegment, checkQualifiedName } from "../machinery/names.ts";
 import { parseQuantity, quantityMessage } from "../machinery/quantity.ts";
@@ -144,10 +145,18 @@ function validateResource(
 }
 
 function validateName(name: string, path: string): FieldCause[] {
-  const causes = checkQualifiedName(name).map((problem) => invalid(path, name, problem));
-  if (causes.length > 0 || name.includes("/")) return causes;
-  if (containerResources.has(name) || name.startsWith("hugepages-")) return causes;
-  return [invalid(path, name, "must be a standard resource for containers")];
+  const causes = validateResourceName(name, path);
+  if (!name.includes("/")) {
+    if (containerResources.has(name) || name.startsWith("hugepages-")) return causes;
+    return [...causes, invalid(path, name, "must be a standard resource for containers")];
+  }
+  if (name.includes("kubernetes.io/") || isExtendedResource(name)) return causes;
+  return [...causes, invalid(path, name, "doesn't follow extended resource name standard")];
+}
+
+/** A resource of a domain's own, whose requests a quota can count. */
+function isExtendedResource(name: string): boolean {
+  return !name.startsWith("requests.") && checkQualifiedName(`requests.${name}`).length === 0;
 }
 
 function validateIdentifier(metric: MetricIdentifier | undefined, path: string): FieldCause[] {

@@ -120,7 +120,7 @@ function conditionText({ conditions = [], certificate = "" }: CertificateSigning
 function validateSpec(spec: CertificateSigningRequestSpec): FieldCause[] {
   const { request = "", usages = [], signerName = "", expirationSeconds } = spec;
   const pem = Buffer.from(request, "base64").toString("latin1");
-  const causes = wrong("spec.request", request, checkCertificateRequest(pem));
+  const causes = wrong("spec.request", spec.request, checkCertificateRequest(pem));
   if (usages.length === 0) causes.push(required("spec.usages"));
   usages.forEach((usage, index) => {
     causes.push(...oneOf(usage, usageNames, `spec.usages[${index}]`));

@@ -14,6 +14,7 @@ const specOf = (document: Document): PriorityLevelConfigurationSpec =>
   (document as PriorityLevelConfiguration).spec ?? {};
 
 const queuesMax = 10_000_000;
+const entropyBitsMax = 60;
 
 export const priorityLevelConfiguration = defineKind({
   message: "trireme.flowcontrol.v1.PriorityLevelConfiguration",
@@ -34,26 +35,25 @@ export const priorityLevelConfiguration = defineKind({
     limited.lendablePercent ??= 0;
     const { queuing } = limited.limitResponse ?? {};
     if (queuing === undefined) return;
-    queuing.queues ??= 64;
-    queuing.handSize ??= 8;
-    queuing.queueLengthLimit ??= 50;
+    queuing.queues ||= 64;
+    queuing.handSize ||= 8;
+    queuing.queueLengthLimit ||= 50;
   },
   validate(document) {
     const { type = "", limited, exempt } = specOf(document);
     const name = document.metadata?.name ?? "";
     const causes: FieldCause[] = [];
-    if (type === "Exempt" && name !== "exempt") {
-      causes.push(invalid("spec.type", type, "type must be 'Limited' for any level but 'exempt'"));
-    } else if (type === "Limited" && name === "exempt") {
-      causes.push(invalid("spec.type", type, "type must be 'Exempt' for the level 'exempt'"));
+    if ((type === "Exempt") !== (name === "exempt")) {
+      const why = "must be 'Exempt' if and only if `name` is 'exempt'";
+      causes.push(invalid("spec.type", type, why));
     }
     if (type === "Exempt") {
       if (limited !== undefined) {
         causes.push(forbidden("spec.limited", "must be nil if the type is not Limited"));
       }
       const { lendablePercent = 0, nominalConcurrencyShares = 0 } = exempt ?? {};
-      causes.push(...percentCauses("spec.exempt.lendablePercent", lendablePercent));
       causes.push(...sharesCauses("spec.exempt", nominalConcurrencyShares));
+      causes.push(...percentCauses("spec.exempt.lendablePercent", lendablePercent));
     } else if (type === "Limited") {
       if (exempt !== undefined) {
         causes.push(forbidden("spec.exempt", "must be nil if the type is Limited"));
@@ -92,11 +92,11 @@ function limitedCauses(limited: LimitedPriorityLevelConfiguration): FieldCause[]
   const place = `${at}.limitResponse`;
   if (type === "Reject" && queuing !== undefined) {
     causes.push(
-      forbidden(`${place}.queuing`, "must be nil if limited.limitResponse.type is not Queue"),
+      forbidden(`${place}.queuing`, "must be nil if limited.limitResponse.type is not Limited"),
     );
   } else if (type === "Queue" && queuing === undefined) {
     causes.push(
-      required(`${place}.queuing`, "must not be empty if limited.limitResponse.type is Queue"),
+      required(`${place}.queuing`, "must not be empty if limited.limitResponse.type is Limited"),
     );
   } else if (type === "Queue" && queuing !== undefined) {
     causes.push(...queuingCauses(`${place}.queuing`, queuing));
@@ -125,8 +125,18 @@ function queuingCauses(at: string, queuing: QueuingConfiguration): FieldCause[] 
   else if (handSize > queues) {
     const why = `should not be greater than queues (${queues})`;
     causes.push(invalid(`${at}.handSize`, handSize, why));
+  } else if (entropyBits(queues, handSize) > entropyBitsMax) {
+    const why =
+      `required entropy bits of deckSize ${queues} and handSize ${handSize} should not be ` +
+      `greater than ${entropyBitsMax}`;
+    causes.push(invalid(`${at}.handSize`, handSize, why));
   }
   return causes;
+}
+
+/** How much of a hash it takes to deal a hand of queues (upstream's estimate). */
+function entropyBits(queues: number, handSize: number): number {
+  return Math.ceil(Math.log2(queues) * handSize);
 }
 
 function sharesCauses(at: string, shares: number): FieldCause[] {

@@ -199,6 +199,9 @@ export function checkAddress(text: string): string[] {
 
 /** The one way to write an IP address (RFC 5952 for IPv6), for addresses that are names. */
 function checkCanonicalAddress(text: string): string[] {
+  if (/^\d+(?:\.\d+){3}$/.test(text) && text.split(".").some((part) => /^0\d/.test(part))) {
+    return ["must not have leading 0s"];
+  }
   const problems = checkAddress(text);
   if (problems.length > 0 || !text.includes(":")) return problems;
   const canonical = new URL(`http://[${text}]`).hostname.slice(1, -1);

@@ -7,9 +7,8 @@ import {
   type NetworkPolicyPort,
   type NetworkPolicySpec,
 } from "../../../proto/gen/networking.ts";
-import { oneOf } from "../core/pod/field-checks.ts";
 import { protocols } from "../core/pod/port-validation.ts";
-import { forbidden, invalid, required } from "../machinery/causes.ts";
+import { forbidden, invalid, notSupportedInOrder, required } from "../machinery/causes.ts";
 import { checkCidr, isStrictSubset, parseCidr } from "../machinery/cidr.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { wrong } from "../machinery/field-rules.ts";
@@ -19,7 +18,13 @@ import { checkPort, checkPortName } from "../machinery/names.ts";
 import type { Document } from "../machinery/resource.ts";
 import { formatSelector } from "../machinery/selectors.ts";
 
-const policyTypes = ["Egress", "Ingress"];
+const policyTypes = ["Ingress", "Egress"];
+
+/** Absent is allowed. */
+function oneOf(value: string | undefined, supported: readonly string[], at: string): FieldCause[] {
+  if (value === undefined || supported.includes(value)) return [];
+  return [notSupportedInOrder(at, value, supported)];
+}
 
 const specOf = (document: Document): NetworkPolicySpec => (document as NetworkPolicy).spec ?? {};
 

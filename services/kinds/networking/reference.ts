@@ -9,12 +9,12 @@ export function validateReference(reference: TypedLocalObjectReference, at: stri
   const { apiGroup, kind = "", name = "" } = reference;
   return [
     ...(apiGroup === undefined ? [] : wrong(`${at}.apiGroup`, apiGroup, checkSubdomain(apiGroup))),
-    ...segment(kind, `${at}.kind`, "kind is required"),
-    ...segment(name, `${at}.name`, "name is required"),
+    ...segment(kind, `${at}.kind`),
+    ...segment(name, `${at}.name`),
   ];
 }
 
 /** A text that stands in a URL's path and must be there. */
-export function segment(text: string, field: string, detail = ""): FieldCause[] {
-  return text === "" ? [required(field, detail)] : wrong(field, text, checkPathSegment(text));
+export function segment(text: string, field: string): FieldCause[] {
+  return text === "" ? [required(field)] : wrong(field, text, checkPathSegment(text));
 }

@@ -17,14 +17,16 @@ export const serviceCidr = defineKind({
   validate(document) {
     const field = "spec.cidrs";
     const cidrs = cidrsOf(document);
-    const { spec } = document as ServiceCIDR;
     if (cidrs.length === 0) return [required(field, "at least one CIDR required")];
-    if (cidrs.length > 2) return [invalid(field, spec, "may only hold up to 2 values")];
+    if (cidrs.length > 2) {
+      // The value that the message shows is upstream's, with its name for the field.
+      return [invalid(field, { CIDRs: cidrs }, "may only hold up to 2 values")];
+    }
     const [first, second] = cidrs.map(parseCidr);
-    if (cidrs.length === 2 && (!first || !second || sameFamily(first, second))) {
+    if (first !== undefined && second !== undefined && sameFamily(first, second)) {
       const detail =
         "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
-      return [invalid(field, spec, detail)];
+      return [invalid(field, cidrs, detail)];
     }
     return cidrs.flatMap((cidr, index): FieldCause[] =>
       wrong(`${field}[${index}]`, cidr, checkStrictCidr(cidr)),

@@ -1,6 +1,6 @@
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import { ClusterRole, ClusterRolesService } from "../../../proto/gen/rbac.ts";
-import { required } from "../machinery/causes.ts";
+import { invalid, required } from "../machinery/causes.ts";
 import { createdColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { validateLabelSelector } from "../machinery/label-selector.ts";
 import { validateRules } from "./rules.ts";
@@ -26,7 +26,9 @@ function validateAggregation(aggregation: ClusterRole["aggregationRule"]): Field
     const detail = "at least one clusterRoleSelector required if aggregationRule is non-nil";
     return [required(path, detail)];
   }
-  return selectors.flatMap((selector, index) =>
-    validateLabelSelector(selector, `${path}[${index}]`),
-  );
+  return selectors.flatMap((selector, index) => {
+    const at = `${path}[${index}]`;
+    const causes = validateLabelSelector(selector, at);
+    return causes.length === 0 ? [] : [...causes, invalid(at, null, "invalid label selector.")];
+  });
 }

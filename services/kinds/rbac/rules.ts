@@ -1,7 +1,7 @@
 /** What the four kinds of RBAC have in common (upstream `pkg/apis/rbac/validation`). */
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { PolicyRule, RoleRef, Subject } from "../../../proto/gen/rbac.ts";
-import { invalid, notSupported, required } from "../machinery/causes.ts";
+import { invalid, notSupportedInOrder, required } from "../machinery/causes.ts";
 import { equalJson } from "../machinery/json.ts";
 import { checkPathSegment, checkSubdomain } from "../machinery/names.ts";
 import type { Column, Document } from "../machinery/resource.ts";
@@ -46,7 +46,8 @@ function validateRule(rule: PolicyRule, namespaced: boolean, path: string): Fiel
 /** Fills in the API groups that follow from the kinds. */
 export function setBindingDefaults(document: Document): void {
   const binding = document as Binding;
-  if (binding.roleRef !== undefined) binding.roleRef.apiGroup ||= rbacGroup;
+  binding.roleRef ??= {};
+  binding.roleRef.apiGroup ||= rbacGroup;
   for (const subject of binding.subjects ?? []) {
     if (subject.kind === "User" || subject.kind === "Group") subject.apiGroup ||= rbacGroup;
   }
@@ -62,9 +63,9 @@ export function validateBinding(
   const { apiGroup = "", kind = "", name = "" } = roleRef;
   const causes: FieldCause[] = [];
   if (apiGroup !== rbacGroup) {
-    causes.push(notSupported("roleRef.apiGroup", apiGroup, [rbacGroup]));
+    causes.push(notSupportedInOrder("roleRef.apiGroup", apiGroup, [rbacGroup]));
   }
-  if (!roleKinds.includes(kind)) causes.push(notSupported("roleRef.kind", kind, roleKinds));
+  if (!roleKinds.includes(kind)) causes.push(notSupportedInOrder("roleRef.kind", kind, roleKinds));
   if (name === "") causes.push(required("roleRef.name"));
   for (const problem of name === "" ? [] : checkPathSegment(name)) {
     causes.push(invalid("roleRef.name", name, problem));
@@ -83,13 +84,14 @@ function validateSubject(subject: Subject, namespaced: boolean, path: string): F
     for (const problem of name === "" ? [] : checkSubdomain(name)) {
       causes.push(invalid(`${path}.name`, name, problem));
     }
-    if (apiGroup !== "") causes.push(notSupported(`${path}.apiGroup`, apiGroup, [""]));
+    if (apiGroup !== "") causes.push(notSupportedInOrder(`${path}.apiGroup`, apiGroup, [""]));
     if (!namespaced && namespace === "") causes.push(required(`${path}.namespace`));
   } else if (kind === "User" || kind === "Group") {
     if (apiGroup !== rbacGroup) {
-      causes.push(notSupported(`${path}.apiGroup`, apiGroup, [rbacGroup]));
+      causes.push(notSupportedInOrder(`${path}.apiGroup`, apiGroup, [rbacGroup]));
     }
-  } else causes.push(notSupported(`${path}.kind`, kind, ["ServiceAccount", "User", "Group"]));
+  } else
+    causes.push(notSupportedInOrder(`${path}.kind`, kind, ["ServiceAccount", "User", "Group"]));
   return causes;
 }
 

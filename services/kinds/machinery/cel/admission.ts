@@ -55,9 +55,9 @@ export class AdmissionCompiler {
     const expression = compileExpression(this.#environment, text.trim());
     const { type } = expression;
     if (types === undefined || type === "dyn" || types.includes(type)) return expression;
-    const [only = "", second] = types;
-    const wanted = second === undefined ? only : `one of [${types.join(" ")}]`;
-    throw new Error(`compilation failed: must evaluate to ${wanted}`);
+    const names = types.map((each) => (each === "null" ? "null_type" : each));
+    const wanted = names.length === 1 ? names[0] : `one of [${names.join(" ")}]`;
+    throw new Error(`must evaluate to ${wanted} but got ${type}`);
   }
 }
 

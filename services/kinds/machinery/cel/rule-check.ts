@@ -1,10 +1,9 @@
 /** The rules of a schema, when the schema is defined: their texts, types and costs. */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
-import { forbidden, invalid, required } from "../causes.ts";
+import { forbidden, invalid, notSupportedInOrder, required } from "../causes.ts";
 import { limits } from "../limits.ts";
 import type { SchemaNode } from "../structural/node.ts";
 import type { ValidationRule } from "../structural/props.ts";
-import { unsupported } from "../structural/unsupported.ts";
 import { costMessage, expressionCost, ruleCostMax, schemaCostMax, sizesOf } from "./cost.ts";
 import { type CompiledRule, type RuleSet, ruleSetOf } from "./rule-set.ts";
 
@@ -133,7 +132,7 @@ function textProblems(node: SchemaNode, definition: ValidationRule, at: string):
     causes.push(required(`${at}.messageExpression`, detail));
   }
   if (reason !== undefined && !reasons.includes(reason)) {
-    causes.push(unsupported(`${at}.reason`, reason, reasons));
+    causes.push(notSupportedInOrder(`${at}.reason`, reason, reasons));
   }
   if (fieldPath !== "") causes.push(...fieldPathProblems(node, fieldPath, `${at}.fieldPath`));
   return causes;

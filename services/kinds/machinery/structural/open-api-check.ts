@@ -3,10 +3,9 @@
  * it may use, and how lists, maps and their keys go together (apiextensions-apiserver `validation`).
  */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
-import { forbidden, invalid, required } from "../causes.ts";
+import { forbidden, invalid, notSupportedInOrder, required } from "../causes.ts";
 import { isSchema, resourceFields } from "./node.ts";
 import type { SchemaProps } from "./props.ts";
-import { unsupported } from "./unsupported.ts";
 
 interface Place {
   readonly path: string;
@@ -40,7 +39,7 @@ function checkParts(schema: SchemaProps, place: Place, causes: FieldCause[]): vo
   const { path } = place;
   const { type = "" } = schema;
   if (type !== "" && !types.includes(type) && type !== "null") {
-    causes.push(unsupported(`${path}.type`, type, types));
+    causes.push(notSupportedInOrder(`${path}.type`, type, types));
   }
   if (schema.default !== undefined && place.noDefaults !== undefined) {
     causes.push(forbidden(`${path}.default`, `must not be set ${place.noDefaults}`));
@@ -119,7 +118,7 @@ function checkMapType(schema: SchemaProps, path: string, causes: FieldCause[]): 
   checkOwnType(schema, "object", "x-kubernetes-map-type", path, causes);
   const supported = ["atomic", "granular"];
   if (!supported.includes(mapType)) {
-    causes.push(unsupported(`${path}.x-kubernetes-map-type`, mapType, supported));
+    causes.push(notSupportedInOrder(`${path}.x-kubernetes-map-type`, mapType, supported));
   }
 }
 
@@ -148,7 +147,7 @@ function checkListType(schema: SchemaProps, path: string, causes: FieldCause[]):
   if (listType === undefined) return;
   checkOwnType(schema, "array", "x-kubernetes-list-type", path, causes);
   const supported = ["atomic", "set", "map"];
-  if (!supported.includes(listType)) causes.push(unsupported(at, listType, supported));
+  if (!supported.includes(listType)) causes.push(notSupportedInOrder(at, listType, supported));
   const items = isSchema(schema.items) ? schema.items : undefined;
   if (listType === "set" && items !== undefined) checkSetItems(items, path, causes);
   if (listType === "map") checkMapItems(items, keys, path, causes);
