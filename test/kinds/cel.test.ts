@@ -296,7 +296,7 @@ test("rules are held to their texts, types and costs when a schema is defined", 
   const at = "s.properties[a].x-kubernetes-validations[0]";
   assert.deepEqual(rule({ rule: " " }), [`${at}.rule: Required value: rule is not specified`]);
   assert.deepEqual(rule({ rule: "true", message: " " }), [
-    `${at}.message: Invalid value: " ": message must be non-empty if specified`,
+    `${at}.message: Invalid value: " ": must be non-empty if specified`,
   ]);
   assert.deepEqual(rule({ rule: "true\n&& true" }), [
     `${at}.message: Required value: message must be specified if rule contains line breaks`,
@@ -306,14 +306,15 @@ test("rules are held to their texts, types and costs when a schema is defined", 
       '"FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"',
   ]);
   assert.deepEqual(rule({ rule: "true", fieldPath: ".b" }), [
-    `${at}.fieldPath: Invalid value: ".b": fieldPath must be a valid path`,
+    `${at}.fieldPath: Invalid value: ".b": must be a valid path`,
   ]);
   assert.deepEqual(rule({ rule: "true", optionalOldSelf: true }), [
     `${at}.optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule`,
   ]);
+  assert.deepEqual(rule({}), [`${at}.rule: Required value: rule is not specified`]);
   const shown =
-    'apiextensions.ValidationRule{Rule:"self.nope", Message:"", MessageExpression:"", ' +
-    'Reason:(*apiextensions.FieldValueErrorReason)(nil), FieldPath:"", OptionalOldSelf:(*bool)(nil)}';
+    '{"Rule":"self.nope","Message":"","MessageExpression":"","Reason":null,"FieldPath":"",' +
+    '"OptionalOldSelf":null}';
   const named = refusals(
     object({
       a: object({ b: { type: "string" } }, { "x-kubernetes-validations": text("self.nope") }),

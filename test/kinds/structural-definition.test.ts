@@ -152,7 +152,7 @@ test("parts of OpenAPI that resources cannot use, list types and defaults are re
     ],
     [
       spec({ type: "integer", default: "x" }),
-      [`${at}.default: Invalid value: "string": in body must be of type integer: "string"`],
+      [`${at}.default: Invalid value: "string":  in body must be of type integer: "string"`],
     ],
     [
       spec({ type: "object", properties: { a: { type: "string" } }, default: { a: "x", b: 1 } }),

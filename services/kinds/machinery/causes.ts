@@ -50,7 +50,8 @@ export function notFound(field: string, value: unknown, detail = ""): FieldCause
 }
 
 export function tooLong(field: string, bytesMax: number): FieldCause {
-  return cause("FieldValueTooLong", field, `Too long: may not be more than ${bytesMax} bytes`);
+  const detail = bytesMax < 0 ? "value is too long" : `may not be more than ${bytesMax} bytes`;
+  return cause("FieldValueTooLong", field, `Too long: ${detail}`);
 }
 
 export function tooMany(field: string, count: number, countMax: number): FieldCause {
@@ -78,10 +79,16 @@ function cause(reason: string, field: string, message: string): FieldCause {
   return { reason, message, field };
 }
 
+/** As Go writes JSON, which might stand in a page. */
+function escaped(character: string): string {
+  return `\\u00${character.charCodeAt(0).toString(16)}`;
+}
+
 const shownLength = 1_000;
 
 /** A value as it stands in a message: JSON, cut where it would drown the message. */
 function show(value: unknown): string {
-  const text = value === undefined ? "null" : JSON.stringify(value);
+  const json = value === undefined ? "null" : JSON.stringify(value);
+  const text = typeof value === "object" ? json.replace(/[<>&]/g, escaped) : json;
   return text.length <= shownLength ? text : `${text.slice(0, shownLength)}…`;
 }

@@ -21,8 +21,9 @@ export const customResourceDefinition = defineKind({
   refineSchema,
 
   setDefaults(document) {
-    const { spec } = document as CustomResourceDefinition;
-    if (spec === undefined) return;
+    const definition = document as CustomResourceDefinition;
+    definition.spec ??= {};
+    const { spec } = definition;
     const { names } = spec;
     if (names !== undefined) {
       if (!names.singular) names.singular = (names.kind ?? "").toLowerCase();

@@ -82,6 +82,13 @@ function pathProblem(path: string): string | undefined {
 const selectableFieldsMax = 8;
 const simplePath = /^(\.[A-Za-z_][A-Za-z0-9_-]*)+$/;
 
+/** Why a path is no path of fields, in the words of upstream's parser. */
+function pathFault(path: string): string {
+  if (path.includes("[")) return "array notation is not allowed";
+  if (!path.startsWith(".")) return `expected [ or . but got: ${path}`;
+  return path === "." ? "unexpected end of JSON path" : "does not refer to a valid field";
+}
+
 /** The names of the fields on a path such as `.spec.color`; undefined: it is not so simple. */
 export function simplePathOf(path: string): string[] | undefined {
   return simplePath.test(path) ? path.slice(1).split(".") : undefined;
@@ -101,7 +108,7 @@ export function validateSelectableFields(
       continue;
     }
     const names = simplePathOf(jsonPath);
-    const found = names === undefined ? "expected a path of fields" : schemaAt(schema, names);
+    const found = names === undefined ? pathFault(jsonPath) : schemaAt(schema, names);
     if (typeof found === "string") {
       causes.push(invalid(at, jsonPath, `is an invalid path: ${found}`));
       continue;

@@ -25,7 +25,7 @@ export function validateDefinitionUpdate(next: Document, stored: Document): Fiel
 export function validateStoredVersions({ spec, status }: CustomResourceDefinition): FieldCause[] {
   const field = "status.storedVersions";
   const stored = status?.storedVersions ?? [];
-  if (stored.length === 0) return [invalid(field, stored, "must have at least one stored version")];
+  if (stored.length === 0) return [invalid(field, null, "must have at least one stored version")];
   const causes: FieldCause[] = [];
   const versions = spec?.versions ?? [];
   for (const { name = "", storage } of versions) {
@@ -33,7 +33,7 @@ export function validateStoredVersions({ spec, status }: CustomResourceDefinitio
     causes.push(invalid(field, stored, `must have the storage version ${name}`));
   }
   for (const [index, version] of stored.entries()) {
-    if (versions.some(({ name }) => name === version)) continue;
+    if (versions.some(({ name = "" }) => name === version)) continue;
     causes.push(invalid(`${field}[${index}]`, version, "must appear in spec.versions"));
   }
   return causes;

@@ -27,13 +27,13 @@ export function validateDefinition(document: Document): FieldCause[] {
   const { group = "", names = {} } = spec;
   const causes: FieldCause[] = [];
   const name = `${names.plural ?? ""}.${group}`;
-  if (metadata?.name !== undefined && metadata.name !== name) {
+  if (metadata?.name && metadata.name !== name) {
     const detail = 'must be spec.names.plural+"."+spec.group';
     causes.push(invalid("metadata.name", metadata.name, detail));
   }
   causes.push(...validateApproval(definition), ...validateSpec(spec));
   causes.push(...validateNames(definition.status?.acceptedNames ?? {}, "status.acceptedNames"));
-  if ((spec.versions ?? []).length > 0) causes.push(...validateStoredVersions(definition));
+  causes.push(...validateStoredVersions(definition));
   return causes;
 }
 
@@ -57,7 +57,7 @@ function validateSpec(spec: CustomResourceDefinitionSpec): FieldCause[] {
       "spec.versions[*].schema instead";
     causes.push(invalid("spec.preserveUnknownFields", true, detail));
   }
-  causes.push(...validateVersions(versions));
+  causes.push(...validateVersions(versions, spec.versions));
   for (const field of ["plural", "singular", "kind", "listKind"] as const) {
     if (!names[field]) causes.push(required(`spec.names.${field}`));
   }
@@ -65,7 +65,11 @@ function validateSpec(spec: CustomResourceDefinitionSpec): FieldCause[] {
   return causes;
 }
 
-function validateVersions(versions: readonly CustomResourceDefinitionVersion[]): FieldCause[] {
+/** `given`: the versions as they were given, if they were. */
+function validateVersions(
+  versions: readonly CustomResourceDefinitionVersion[],
+  given: readonly unknown[] | undefined,
+): FieldCause[] {
   const causes: FieldCause[] = [];
   if (versions.length > versionsMax) {
     const message = `Too many: ${versions.length}: must have at most ${versionsMax} items`;
@@ -79,12 +83,12 @@ function validateVersions(versions: readonly CustomResourceDefinitionVersion[]):
       causes.push(invalid(`${at}.name`, version.name ?? "", problems.join(",")));
     }
     if (version.schema?.openAPIV3Schema === undefined) {
-      causes.push(required(`${at}.schema.openAPIV3Schema`, "schemas are required"));
+      causes.push(required(`${at}.schema.openAPIV3Schema`));
     }
     causes.push(...validateDeprecation(version, at));
   }
   causes.push(...validateParts(versions));
-  const shown = versions.map(({ name, served, storage }) => ({ name, served, storage }));
+  const shown = given === undefined ? null : versions.map(shownVersion);
   if (new Set(names).size < names.length) {
     causes.push(invalid("spec.versions", shown, "must contain unique version names"));
   }
@@ -92,7 +96,26 @@ function validateVersions(versions: readonly CustomResourceDefinitionVersion[]):
     const detail = "must have exactly one version marked as storage version";
     causes.push(invalid("spec.versions", shown, detail));
   }
+  // The first version stands for the field that there was before there were several.
+  const [first = ""] = names;
+  const problems = first === "" ? [] : checkDnsLabel(first);
+  if (problems.length > 0) causes.push(invalid("spec.version", first, problems.join(",")));
   return causes;
+}
+
+/** As upstream shows a version, with its names for the fields; what all share is kept elsewhere. */
+function shownVersion(version: CustomResourceDefinitionVersion): object {
+  return {
+    Name: version.name ?? "",
+    Served: version.served ?? false,
+    Storage: version.storage ?? false,
+    Deprecated: version.deprecated ?? false,
+    DeprecationWarning: version.deprecationWarning ?? null,
+    Schema: null,
+    Subresources: null,
+    AdditionalPrinterColumns: null,
+    SelectableFields: null,
+  };
 }
 
 function validateDeprecation(version: CustomResourceDefinitionVersion, at: string): FieldCause[] {

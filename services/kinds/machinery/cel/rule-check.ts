@@ -34,8 +34,15 @@ class Check {
   visit(node: SchemaNode, place: Place): void {
     if (!node.rules) return;
     const { path, times, uncorrelatable } = place;
-    for (const [index, rule] of this.#rules.rulesOf(node).entries()) {
-      this.#check(node, rule, `${path}.x-kubernetes-validations[${index}]`, place);
+    const at = (index: number) => `${path}.x-kubernetes-validations[${index}]`;
+    const rules = node.props["x-kubernetes-validations"] ?? [];
+    const problems = rules.flatMap((rule, index) => textProblems(node, rule, at(index)));
+    this.causes.push(...problems);
+    // What is broken here or below keeps the expressions here from being compiled.
+    if (problems.length === 0 && !brokenBelow(node)) {
+      for (const [index, rule] of this.#rules.rulesOf(node).entries()) {
+        this.#check(node, rule, at(index), place);
+      }
     }
     for (const [name, property] of node.properties) {
       this.visit(property, { ...place, path: `${path}.properties[${name}]` });
@@ -67,16 +74,11 @@ class Check {
 
   #check(node: SchemaNode, rule: CompiledRule, at: string, place: Place): void {
     const { definition } = rule;
-    const problems = textProblems(node, definition, at);
-    if (problems.length > 0) {
-      this.causes.push(...problems);
-      return;
-    }
     const shown = shownRule(definition);
-    if (rule.problem !== undefined) this.causes.push(invalidGo(`${at}.rule`, shown, rule.problem));
+    if (rule.problem !== undefined) this.causes.push(invalid(`${at}.rule`, shown, rule.problem));
     else this.#cost(node, rule.expression?.tree, "rule", `${at}.rule`, place);
     if (rule.messageProblem !== undefined) {
-      this.causes.push(invalidGo(`${at}.messageExpression`, shown, rule.messageProblem));
+      this.causes.push(invalid(`${at}.messageExpression`, shown, rule.messageProblem));
     } else if (rule.message !== undefined) {
       // It is evaluated for the first failure alone.
       const once = { ...place, times: 1 };
@@ -115,14 +117,14 @@ const reasons = [
 ];
 
 function textProblems(node: SchemaNode, definition: ValidationRule, at: string): FieldCause[] {
-  const { rule, message = "", messageExpression = "", reason, fieldPath = "" } = definition;
+  const { rule = "", message = "", messageExpression = "", reason, fieldPath = "" } = definition;
   const causes: FieldCause[] = [];
   const broken = /[\n\r]/;
   if (rule.trim() === "") causes.push(required(`${at}.rule`, "rule is not specified"));
   else if (message !== "" && message.trim() === "") {
-    causes.push(invalid(`${at}.message`, message, "message must be non-empty if specified"));
+    causes.push(invalid(`${at}.message`, message, "must be non-empty if specified"));
   } else if (broken.test(message.trim())) {
-    causes.push(invalid(`${at}.message`, message, "message must not contain line breaks"));
+    causes.push(invalid(`${at}.message`, message, "must not contain line breaks"));
   } else if (broken.test(rule.trim()) && message.trim() === "") {
     const detail = "message must be specified if rule contains line breaks";
     causes.push(required(`${at}.message`, detail));
@@ -139,36 +141,44 @@ function textProblems(node: SchemaNode, definition: ValidationRule, at: string):
 }
 
 function fieldPathProblems(node: SchemaNode, path: string, at: string): FieldCause[] {
-  if (path.trim() === "") return [invalid(at, path, "fieldPath must be non-empty if specified")];
-  if (/[\n\r]/.test(path)) return [invalid(at, path, "fieldPath must not contain line breaks")];
+  const causes: FieldCause[] = [];
+  if (path.trim() === "") causes.push(invalid(at, path, "must be non-empty if specified"));
+  if (/[\n\r]/.test(path)) causes.push(invalid(at, path, "must not contain line breaks"));
   let present: SchemaNode | undefined = node;
-  const parts = [...path.trim().matchAll(/\.([A-Za-z_][\w-]*)|\['([^']+)'\]/g)];
-  const whole = parts.map(([text]) => text).join("") === path.trim();
+  const parts = [...path.matchAll(/\.([A-Za-z_][\w-]*)|\['([^']+)'\]/g)];
+  const whole = parts.map(([text]) => text).join("") === path;
   for (const [, name, quoted] of parts) {
     present = present && fieldOf(present, name ?? quoted ?? "");
   }
   const valid = whole && parts.length > 0 && present !== undefined;
-  return valid ? [] : [invalid(at, path, "fieldPath must be a valid path")];
+  return valid ? causes : [...causes, invalid(at, path, "must be a valid path")];
 }
 
 function fieldOf({ properties, additional }: SchemaNode, name: string): SchemaNode | undefined {
   return properties.get(name) ?? (typeof additional === "object" ? additional : undefined);
 }
 
-/** Upstream prints the rule in Go's syntax, so the value is no JSON. */
-function invalidGo(field: string, shown: string, detail: string): FieldCause {
-  return { reason: "FieldValueInvalid", field, message: `Invalid value: ${shown}: ${detail}` };
+/** Whether the text of a rule below a node is broken. */
+function brokenBelow(node: SchemaNode): boolean {
+  if (!node.rules) return false;
+  const below = [...node.properties.values()];
+  if (node.items !== undefined) below.push(node.items);
+  if (typeof node.additional === "object") below.push(node.additional);
+  return below.some((each) => {
+    const rules = each.props["x-kubernetes-validations"] ?? [];
+    return rules.some((rule) => textProblems(each, rule, "").length > 0) || brokenBelow(each);
+  });
 }
 
-function shownRule(definition: ValidationRule): string {
-  const { rule, message = "", messageExpression = "", reason, fieldPath = "" } = definition;
-  const quote = (text: string) => JSON.stringify(text);
-  const reasonType = "(*apiextensions.FieldValueErrorReason)";
-  const old = definition.optionalOldSelf;
-  return (
-    `apiextensions.ValidationRule{Rule:${quote(rule)}, Message:${quote(message)}, ` +
-    `MessageExpression:${quote(messageExpression)}, ` +
-    `Reason:${reasonType}(${reason === undefined ? "nil" : quote(reason)}), ` +
-    `FieldPath:${quote(fieldPath)}, OptionalOldSelf:(*bool)(${old === undefined ? "nil" : old})}`
-  );
+/** A rule as upstream shows it, with its names for the fields. */
+function shownRule(definition: ValidationRule): object {
+  const { rule = "", message = "", messageExpression = "", fieldPath = "" } = definition;
+  return {
+    Rule: rule,
+    Message: message,
+    MessageExpression: messageExpression,
+    Reason: definition.reason ?? null,
+    FieldPath: fieldPath,
+    OptionalOldSelf: definition.optionalOldSelf ?? null,
+  };
 }

@@ -53,7 +53,7 @@ function compileRule(
   self: string,
   definition: ValidationRule,
 ): CompiledRule {
-  const { rule, messageExpression = "", optionalOldSelf = false } = definition;
+  const { rule = "", messageExpression = "", optionalOldSelf = false } = definition;
   const own = environment
     .clone()
     .registerVariable("self", self)

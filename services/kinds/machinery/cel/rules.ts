@@ -98,7 +98,8 @@ class Run {
     { value, path }: Place,
   ): FieldCause | undefined {
     const { expression, definition } = rule;
-    const text = definition.rule.trim();
+    const text = (definition.rule ?? "").trim();
+    const named = definition.message?.trim() || text;
     const type = node.props.type ?? "";
     const at = path === "" ? "<nil>" : path;
     if (expression === undefined) {
@@ -125,7 +126,7 @@ class Run {
       const rest = "call arguments did not match a supported operator, function or macro signature";
       return invalid(at, type, `'${failure}': ${rest} for rule: ${text}`);
     }
-    if (failure !== undefined) return invalid(at, type, `${failure} evaluating rule: ${text}`);
+    if (failure !== undefined) return invalid(at, type, `${failure} evaluating rule: ${named}`);
     if (holds === true) return undefined;
     return causeFor(
       rule,
@@ -138,7 +139,7 @@ class Run {
 
   #messageOf(rule: CompiledRule, variables: Readonly<Record<string, unknown>>): string {
     const { definition, message } = rule;
-    const fixed = definition.message?.trim() || `failed rule: ${definition.rule.trim()}`;
+    const fixed = definition.message?.trim() || `failed rule: ${(definition.rule ?? "").trim()}`;
     if (message === undefined) return fixed;
     try {
       const text = message.evaluate(variables, new Budget(ruleSteps));

@@ -8,7 +8,8 @@ import { copyJson, isObject, type JsonObject, setField } from "../json.ts";
 import { limits } from "../limits.ts";
 
 export interface ValidationRule {
-  readonly rule: string;
+  /** Absent: empty. */
+  readonly rule?: string;
   readonly message?: string;
   readonly messageExpression?: string;
   readonly reason?: string;
@@ -138,6 +139,21 @@ const ruleShapes: Readonly<Record<keyof ValidationRule, Shape>> = {
 
 const docsShapes: Readonly<Record<string, Shape>> = { description: "string", url: "string" };
 
+/** Of these a zero says something, and is kept. */
+const flags = ["x-kubernetes-preserve-unknown-fields", "optionalOldSelf"];
+
+/** Whether upstream leaves the value out, since it says as much as none. */
+function isLeftOut(shape: Shape, name: string, value: unknown): boolean {
+  if (shape === "any") return false;
+  if (typeof value === "boolean") {
+    return !value && shape === "boolean" && !flags.includes(name);
+  }
+  if (typeof value === "string") return value === "" && name !== "rule";
+  if (Array.isArray(value)) return value.length === 0 && shape !== "schema or schemas";
+  const map = shape === "schema map" || shape === "dependencies";
+  return map && isObject(value) && Object.keys(value).length === 0;
+}
+
 export interface PropsCheck {
   readonly errors: FieldCause[];
   /** Paths of fields that no schema has. */
@@ -181,9 +197,9 @@ class Check {
         continue;
       }
       const part = value[name];
-      if (part === null && shape !== "any") continue;
+      if (part === null) continue;
       const kept = this.#part(shape, part, at, depth);
-      if (kept !== undefined) setField(result, name, kept);
+      if (kept !== undefined && !isLeftOut(shape, name, kept)) setField(result, name, kept);
     }
     return result;
   }
@@ -199,25 +215,28 @@ class Check {
       case "integer":
         return Number.isInteger(value) ? value : this.#wrong(path, value, shape);
       case "strings":
-        return this.#list(value, path, (each, at) =>
-          typeof each === "string" ? each : this.#wrong(at, each, "string"),
-        );
+        return this.#list(value, path, (each, at) => {
+          if (each === null) return "";
+          return typeof each === "string" ? each : this.#wrong(at, each, "string");
+        });
       case "values":
         return this.#list(value, path, (each) => copyJson(each));
       case "docs":
         return this.#fields(value, path, docsShapes, depth);
       case "rules":
-        return this.#list(value, path, (each, at) => this.#fields(each, at, ruleShapes, depth));
+        return this.#list(value, path, (each, at) =>
+          this.#fields(each ?? {}, at, ruleShapes, depth),
+        );
       case "schema":
         return this.schema(value, path, depth + 1);
       case "schemas":
-        return this.#list(value, path, (each, at) => this.schema(each, at, depth + 1));
+        return this.#list(value, path, (each, at) => this.schema(each ?? {}, at, depth + 1));
       case "schema or boolean":
         return typeof value === "boolean" ? value : this.schema(value, path, depth + 1);
       case "schema or schemas":
         return this.#part(Array.isArray(value) ? "schemas" : "schema", value, path, depth);
       case "schema map":
-        return this.#map(value, path, (each, at) => this.schema(each, at, depth + 1));
+        return this.#map(value, path, (each, at) => this.schema(each ?? {}, at, depth + 1));
       case "dependencies":
         return this.#map(value, path, (each, at) =>
           this.#part(Array.isArray(each) ? "strings" : "schema", each, at, depth),
@@ -256,9 +275,14 @@ function isPresent(value: unknown): boolean {
   return value !== undefined;
 }
 
+/** Beyond 64 bits, numbers are of floating point. */
+function isInteger(value: number): boolean {
+  return Number.isInteger(value) && Math.abs(value) < 2 ** 63;
+}
+
 export function jsonTypeOf(value: unknown): string {
   if (value === null || value === undefined) return "null";
   if (Array.isArray(value)) return "array";
-  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  if (typeof value === "number") return isInteger(value) ? "integer" : "number";
   return typeof value;
 }

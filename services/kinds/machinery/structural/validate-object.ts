@@ -20,7 +20,7 @@ const unchecked: FieldCause = {
   reason: "FieldValueInvalid",
   field: "<nil>",
   message:
-    'Invalid value: "null": some validation rules were not checked because the object was ' +
+    "Invalid value: null: some validation rules were not checked because the object was " +
     "invalid; correct the existing errors to complete validation",
 };
 

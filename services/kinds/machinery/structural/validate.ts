@@ -3,9 +3,10 @@
  * (kube-openapi `validation/errors`, apiextensions-apiserver `validation.ValidateCustomResource`).
  */
 import type { FieldCause } from "../../../../ha/runtime/status-error.ts";
-import { duplicate, invalid, required, tooLong, typeInvalid } from "../causes.ts";
+import { duplicate, invalid, required, tooLong, tooMany, typeInvalid } from "../causes.ts";
 import { canonicalJson, equalJson, isObject, type JsonObject } from "../json.ts";
 import { limits } from "../limits.ts";
+import { checkServiceName } from "../names.ts";
 import { isFormat } from "./formats.ts";
 import { childOf, mapKeyOf, type SchemaNode } from "./node.ts";
 import { matchesPattern } from "./pattern.ts";
@@ -38,28 +39,28 @@ class Validation {
     const causes: FieldCause[] = [];
     const { types, props } = node;
     if (types.length > 0 && !types.some((type) => isOfType(type, value))) {
-      causes.push(wrongType(path, types, jsonTypeOf(value)));
+      causes.push(wrongTypeOf(node, value, path));
     }
     if (value === null || value === undefined) return causes;
     this.#combinations(node, value, path, causes);
-    if (props.enum !== undefined && !props.enum.some((each) => equalJson(each, value))) {
-      causes.push(notInEnum(path, value, props.enum));
-    }
     if (typeof value === "string") text(node, value, path, causes);
     else if (typeof value === "number") number(node, value, path, causes);
     else if (Array.isArray(value)) this.#list(node, value, path, causes);
-    else if (isObject(value)) this.#object(node, value, path, causes);
+    const allowed = props.enum ?? [];
+    if (allowed.length > 0 && !allowed.some((each) => equalJson(each, value))) {
+      causes.push(notInEnum(path, value, allowed));
+    }
+    if (isObject(value)) this.#object(node, value, path, causes);
     return causes;
   }
 
   #list(node: SchemaNode, value: unknown[], path: string, causes: FieldCause[]): void {
     const { minItems, maxItems, uniqueItems } = node.props;
-    if (minItems !== undefined && value.length < minItems) {
-      causes.push(
-        invalid(path, value.length, body(path, `should have at least ${minItems} items`)),
-      );
-    }
+    const few = minItems !== undefined && value.length < minItems;
+    const fault = body(path, `should have at least ${minItems} items`);
     if (maxItems !== undefined && value.length > maxItems) {
+      // Elements beyond the bound are not worth the cost of a look.
+      if (few) causes.push(invalid(path, value.length, fault));
       causes.push(tooMany(path, value.length, maxItems));
       return;
     }
@@ -71,6 +72,7 @@ class Validation {
       if (causes.length >= limits.errors) return;
       if (items !== undefined) causes.push(...this.value(items, each, `${path}[${index}]`));
     }
+    if (few) causes.push(invalid(path, value.length, fault));
     uniqueElements(node, value, path, causes);
   }
 
@@ -152,8 +154,19 @@ function wrongType(path: string, types: readonly string[], actual: string): Fiel
   return typeInvalid(path === "" ? "<nil>" : path, actual, detail);
 }
 
+/** A format stands for the type in what is said of numbers, flags and objects. */
+function wrongTypeOf(node: SchemaNode, value: unknown, path: string): FieldCause {
+  const { format = "" } = node.props;
+  const actual = jsonTypeOf(value);
+  if (format === "" || typeof value === "string" || Array.isArray(value) || value === null) {
+    return wrongType(path, node.types, actual);
+  }
+  const formats: Readonly<Record<string, string>> = { integer: "int64", number: "double" };
+  return wrongType(path, [format], formats[actual] ?? "");
+}
+
 function body(path: string, rule: string): string {
-  return path === "" ? `in body ${rule}` : `${path} in body ${rule}`;
+  return `${path} in body ${rule}`;
 }
 
 function join(path: string, name: string): string {
@@ -173,24 +186,26 @@ function notInEnum(path: string, value: unknown, allowed: readonly unknown[]): F
 
 const valuesShown = 100;
 
-function tooMany(path: string, actual: number, maximum: number): FieldCause {
-  const message = `Too many: ${actual}: must have at most ${maximum} items`;
-  return { reason: "FieldValueTooMany", field: path, message };
-}
-
-function text(node: SchemaNode, value: string, path: string, causes: FieldCause[]): void {
-  const { minLength, maxLength, pattern, format } = node.props;
+/** Of length and pattern, upstream tells the first fault alone. */
+function firstOfText(node: SchemaNode, value: string, path: string): FieldCause | undefined {
+  const { minLength, maxLength, pattern } = node.props;
   if (maxLength !== undefined || minLength !== undefined) {
     const length = value.length <= (minLength ?? 0) ? Array.from(value).length : codePoints(value);
-    if (maxLength !== undefined && length > maxLength) causes.push(tooLong(path, maxLength));
+    if (maxLength !== undefined && length > maxLength) return tooLong(path, maxLength);
     if (minLength !== undefined && length < minLength) {
-      const detail = body(path, `should be at least ${minLength} chars long`);
-      causes.push(invalid(path, value, detail));
+      return invalid(path, value, body(path, `should be at least ${minLength} chars long`));
     }
   }
   if (pattern !== undefined && pattern !== "" && !matchesPattern(pattern, value)) {
-    causes.push(invalid(path, value, body(path, `should match '${pattern}'`)));
+    return invalid(path, value, body(path, `should match '${pattern}'`));
   }
+  return undefined;
+}
+
+function text(node: SchemaNode, value: string, path: string, causes: FieldCause[]): void {
+  const first = firstOfText(node, value, path);
+  if (first !== undefined) causes.push(first);
+  const { format } = node.props;
   if (format !== undefined && !isFormat(format, value)) {
     const detail = `${body(path, `must be of type ${format}`)}: ${JSON.stringify(value)}`;
     causes.push(typeInvalid(path, value, detail));
@@ -204,7 +219,10 @@ function codePoints(value: string): number {
 }
 
 function number(node: SchemaNode, value: number, path: string, causes: FieldCause[]): void {
-  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf, format } = node.props;
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = node.props;
+  if (multipleOf !== undefined && multipleOf > 0 && !isMultiple(value, multipleOf)) {
+    causes.push(invalid(path, value, body(path, `should be a multiple of ${multipleOf}`)));
+  }
   if (maximum !== undefined && (exclusiveMaximum ? value >= maximum : value > maximum)) {
     const bound = exclusiveMaximum ? "less than" : "less than or equal to";
     causes.push(invalid(path, value, body(path, `should be ${bound} ${maximum}`)));
@@ -212,13 +230,6 @@ function number(node: SchemaNode, value: number, path: string, causes: FieldCaus
   if (minimum !== undefined && (exclusiveMinimum ? value <= minimum : value < minimum)) {
     const bound = exclusiveMinimum ? "greater than" : "greater than or equal to";
     causes.push(invalid(path, value, body(path, `should be ${bound} ${minimum}`)));
-  }
-  if (multipleOf !== undefined && multipleOf > 0 && !isMultiple(value, multipleOf)) {
-    causes.push(invalid(path, value, body(path, `should be a multiple of ${multipleOf}`)));
-  }
-  if (format === "int32" && Number.isInteger(value) && value !== (value | 0)) {
-    const detail = `Checked value must be of type integer with format int32 in ${path}`;
-    causes.push(invalid(path, value, detail));
   }
 }
 
@@ -240,13 +251,28 @@ function uniqueElements(
     if (node.listType === "map" && !isObject(each)) continue;
     const identity = node.listType === "map" && isObject(each) ? mapKeyOf(node, each) : each;
     const key = canonicalJson(identity);
-    if (seen.has(key)) causes.push(duplicate(`${path}[${index}]`, identity));
+    // Upstream shows an object with its fields in order of their names.
+    if (seen.has(key)) causes.push(duplicate(`${path}[${index}]`, JSON.parse(key)));
     seen.add(key);
   }
 }
 
 function embeddedCauses(value: JsonObject, path: string): FieldCause[] {
-  return ["apiVersion", "kind"]
-    .filter((name) => typeof value[name] !== "string" || value[name] === "")
-    .map((name) => required(join(path, name), "must not be empty"));
+  const { apiVersion, kind } = value;
+  const causes: FieldCause[] = [];
+  const version = join(path, "apiVersion");
+  if (apiVersion === undefined) causes.push(required(version));
+  else if (apiVersion === "") causes.push(invalid(version, "", "must not be empty"));
+  else if (typeof apiVersion === "string" && apiVersion.split("/").length > 2) {
+    causes.push(invalid(version, apiVersion, `unexpected GroupVersion string: ${apiVersion}`));
+  }
+  const field = join(path, "kind");
+  if (kind === undefined) causes.push(required(field));
+  else if (kind === "") causes.push(invalid(field, "", "must not be empty"));
+  else if (typeof kind === "string") {
+    const mixed = "may have mixed case, but should otherwise match: ";
+    const problems = checkServiceName(kind.toLowerCase());
+    if (problems.length > 0) causes.push(invalid(field, kind, `${mixed}${problems.join(",")}`));
+  }
+  return causes;
 }
