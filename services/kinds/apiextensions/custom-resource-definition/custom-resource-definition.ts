@@ -4,7 +4,7 @@ import {
 } from "../../../../proto/gen/apiextensions.ts";
 import { conditionOf, withCondition } from "../../machinery/conditions.ts";
 import { defineKind, nameColumn } from "../../machinery/define.ts";
-import { refineSchema } from "./schemas.ts";
+import { refineSchema, unknownFormats } from "./schemas.ts";
 import { validateDefinitionUpdate } from "./update-validation.ts";
 import { validateDefinition } from "./validation.ts";
 
@@ -66,6 +66,10 @@ export const customResourceDefinition = defineKind({
     const conditions = withCondition(status.conditions, terminating, since);
     definition.status = { ...status, conditions };
   },
+  warnings: (document) =>
+    ((document as CustomResourceDefinition).spec?.versions ?? [])
+      .flatMap(({ schema }) => unknownFormats(schema?.openAPIV3Schema))
+      .map((format) => `unrecognized format ${JSON.stringify(format)}`),
   validate: validateDefinition,
   validateUpdate: validateDefinitionUpdate,
   columns: [

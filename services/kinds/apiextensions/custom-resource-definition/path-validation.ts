@@ -7,7 +7,7 @@ import type {
 } from "../../../../proto/gen/apiextensions.ts";
 import { duplicate, invalid, required } from "../../machinery/causes.ts";
 import { parseJsonPath } from "../../machinery/json-path.ts";
-import { resourceFields, type SchemaNode } from "../../machinery/structural/node.ts";
+import { childOf, type SchemaNode } from "../../machinery/structural/node.ts";
 
 export function validateScale(scale: CustomResourceSubresourceScale, path: string): FieldCause[] {
   const { specReplicasPath = "", statusReplicasPath = "", labelSelectorPath = "" } = scale;
@@ -134,10 +134,9 @@ export function validateSelectableFields(
 
 function schemaAt(root: SchemaNode, names: readonly string[]): SchemaNode | string {
   let node = root;
-  for (const [index, name] of names.entries()) {
-    if (index === 0 && resourceFields.has(name)) return node;
-    const next = node.properties.get(name);
-    if (next === undefined) return `does not refer to a valid field`;
+  for (const name of names) {
+    const next = childOf(node, name);
+    if (next === undefined || next === true) return `does not refer to a valid field`;
     node = next;
   }
   return node;

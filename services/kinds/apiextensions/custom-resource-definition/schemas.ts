@@ -5,6 +5,7 @@ import { checkRules } from "../../machinery/cel/rule-check.ts";
 import { isObject, type JsonObject } from "../../machinery/json.ts";
 import type { Document, ResourceSchema } from "../../machinery/resource.ts";
 import { checkDefaults } from "../../machinery/structural/default-check.ts";
+import { isKnownFormat } from "../../machinery/structural/formats.ts";
 import { compileSchema, type SchemaNode } from "../../machinery/structural/node.ts";
 import { checkOpenApi } from "../../machinery/structural/open-api-check.ts";
 import { checkProps, type SchemaProps } from "../../machinery/structural/props.ts";
@@ -69,6 +70,20 @@ function problemsOf(props: SchemaProps, node: () => SchemaNode): FieldCause[] {
   const defaults = checkDefaults(node(), anyPath);
   if (defaults.length > 0 || openApi.length > 0) return [...defaults, ...openApi];
   return checkRules(node(), anyPath);
+}
+
+/** The formats of texts that are not checked, since they are unknown (upstream warns of them). */
+export function unknownFormats(schema: unknown): string[] {
+  const found = new Set<string>();
+  const visit = ({ props, properties, items, additional }: SchemaNode): void => {
+    const { type, format = "" } = props;
+    if (type === "string" && format !== "" && !isKnownFormat(format)) found.add(format);
+    for (const property of properties.values()) visit(property);
+    if (items !== undefined) visit(items);
+    if (typeof additional === "object") visit(additional);
+  };
+  visit(compiledSchema(schema).node);
+  return [...found];
 }
 
 /** Holds the schemas within a definition to their fields, which the message does not know. */

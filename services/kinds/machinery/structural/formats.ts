@@ -14,7 +14,6 @@ const checks: Readonly<Record<string, Check>> = {
   duration: isDuration,
   ipv4: isIPv4,
   ipv6: isIPv6,
-  ip: (text) => isIP(text) !== 0,
   cidr: isCidr,
   mac: (text) => /^([0-9a-f]{2}([:-][0-9a-f]{2}){5}|([0-9a-f]{4}\.){2}[0-9a-f]{4})$/i.test(text),
   uuid: (text) => /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(text),
@@ -34,6 +33,11 @@ const checks: Readonly<Record<string, Check>> = {
   hexcolor: (text) => /^#?([0-9a-f]{3}|[0-9a-f]{6})$/i.test(text),
   rgbcolor: isRgbColor,
 };
+
+/** Of other formats upstream takes no notice. */
+export function isKnownFormat(format: string): boolean {
+  return format === "password" || Object.hasOwn(checks, format);
+}
 
 /** True also for formats that are not checked. */
 export function isFormat(format: string, text: string): boolean {

@@ -7,7 +7,7 @@ import { duplicate, invalid, required, tooLong, tooMany, typeInvalid } from "../
 import { canonicalJson, equalJson, isObject, type JsonObject } from "../json.ts";
 import { limits } from "../limits.ts";
 import { checkServiceName } from "../names.ts";
-import { isFormat } from "./formats.ts";
+import { isFormat, isKnownFormat } from "./formats.ts";
 import { childOf, mapKeyOf, type SchemaNode } from "./node.ts";
 import { matchesPattern } from "./pattern.ts";
 import { jsonTypeOf } from "./props.ts";
@@ -158,7 +158,8 @@ function wrongType(path: string, types: readonly string[], actual: string): Fiel
 function wrongTypeOf(node: SchemaNode, value: unknown, path: string): FieldCause {
   const { format = "" } = node.props;
   const actual = jsonTypeOf(value);
-  if (format === "" || typeof value === "string" || Array.isArray(value) || value === null) {
+  const plain = typeof value === "string" || Array.isArray(value) || value === null;
+  if (plain || !isKnownFormat(format)) {
     return wrongType(path, node.types, actual);
   }
   const formats: Readonly<Record<string, string>> = { integer: "int64", number: "double" };
