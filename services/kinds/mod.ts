@@ -21,7 +21,14 @@ export { noAddress, validateClusterAddresses } from "./core/service-addresses.ts
 export { isReachedFromOutside } from "./core/service-validation.ts";
 export * from "./facts.ts";
 export { fieldWarnings } from "./field-support.ts";
-export { forbidden, invalid, notSupported, required, tooLong } from "./machinery/causes.ts";
+export {
+  forbidden,
+  invalid,
+  notSupported,
+  notSupportedInOrder,
+  required,
+  tooLong,
+} from "./machinery/causes.ts";
 export { ageColumn, defineResource, nameColumn } from "./machinery/define.ts";
 export { parseJson } from "./machinery/json-text.ts";
 export { limits } from "./machinery/limits.ts";

@@ -21,7 +21,8 @@ export const latest = -1;
 const lengthMax = 2_048;
 
 export function decodeContinue(text: string): ContinueToken {
-  const refuse = (why: string) => badRequest(`continue key is not valid: ${why}`);
+  const refuse = (why: string) =>
+    badRequest(`invalid continue token: continue key is not valid: ${why}`);
   if (text.length > lengthMax) throw refuse(`longer than ${lengthMax} characters`);
   let parsed: { v?: unknown; rv?: unknown; start?: unknown };
   try {

@@ -390,7 +390,7 @@ export class WatchCache {
   }
 
   #tooNew(revision: number): StatusError {
-    const message = `Too large resource version: ${revision}, current: ${this.#revision}`;
+    const message = `Timeout: Too large resource version: ${revision}, current: ${this.#revision}`;
     const error = timeout(message);
     return new StatusError(error.code, message, {
       reason: "Timeout",

@@ -214,10 +214,8 @@ export function configurationOf(
   if (mode === "warn") warn(call, duplicates);
   const given = value as Document;
   if (given.apiVersion !== apiVersionOf(resource) || given.kind !== resource.kind) {
-    throw badRequest(
-      `invalid object type: ${given.apiVersion ?? ""}, Kind=${given.kind ?? ""}, the request is for ` +
-        `${apiVersionOf(resource)}, Kind=${resource.kind}`,
-    );
+    const { apiVersion = "/", kind = "" } = given;
+    throw badRequest(`invalid object type: ${apiVersion}, Kind=${kind}`);
   }
   const { errors, misfit, document } = checkApplied(resource, given);
   if (misfit !== undefined) throw badRequest(misfit);

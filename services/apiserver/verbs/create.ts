@@ -67,7 +67,10 @@ export async function create(
 }
 
 /** What becomes of `managedFields`, given the defaulted document and those that were sent. */
-type Own = (document: Document, given: ManagedFieldsEntry[] | undefined) => ManagedFieldsEntry[];
+export type Own = (
+  document: Document,
+  given: ManagedFieldsEntry[] | undefined,
+) => ManagedFieldsEntry[];
 
 /** Defaults, admits, validates and writes a new object. */
 export async function createDocument(

@@ -11,7 +11,7 @@ import { canonicalJson } from "../../kinds/machinery/json.ts";
 import {
   type Document,
   equalJson,
-  notSupported,
+  notSupportedInOrder,
   type Resource,
   rfc3339Seconds,
 } from "../../kinds/mod.ts";
@@ -131,7 +131,7 @@ export function checkDeletion(request: Deletion): void {
   const { gracePeriodSeconds: seconds = 0, propagationPolicy: policy } = request;
   const causes: FieldCause[] = [];
   if (policy && !policies.includes(policy)) {
-    causes.push(notSupported("propagationPolicy", policy, [...policies, "nil"]));
+    causes.push(notSupportedInOrder("propagationPolicy", policy, [...policies, "nil"]));
   }
   refuseOptions("DeleteOptions", [...causes, ...dryRunCauses(request.dryRun)]);
   if (seconds > graceSecondsMax) {
@@ -139,7 +139,7 @@ export function checkDeletion(request: Deletion): void {
   }
 }
 
-const policies = ["Background", "Foreground", "Orphan"];
+const policies = ["Foreground", "Background", "Orphan"];
 const graceSecondsMax = 2 ** 31 - 1;
 
 export function deleted(resource: Resource, object: StoredObject): Status {

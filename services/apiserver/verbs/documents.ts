@@ -4,6 +4,7 @@ import {
   apiVersionOf,
   type Document,
   equalJson,
+  invalid as invalidCause,
   type Resource,
   type SchemaMode,
   sameOwnership,
@@ -88,6 +89,7 @@ export function checkType(resource: Resource, document: Document): void {
   const apiVersion = apiVersionOf(resource);
   const given = [document.apiVersion || apiVersion, document.kind || resource.kind];
   if (given[0] !== apiVersion || given[1] !== resource.kind) {
+    if (resource.codec === undefined) throw mistaken(resource, document);
     throw badRequest(
       `the object provided is ${given[0]}, Kind=${given[1]}, but the request is for ` +
         `${apiVersion}, Kind=${resource.kind}`,
@@ -95,6 +97,19 @@ export function checkType(resource: Resource, document: Document): void {
   }
   document.apiVersion = apiVersion;
   document.kind = resource.kind;
+}
+
+/** Upstream's words where any kind can be decoded, and only the resource says what it must be. */
+function mistaken(resource: Resource, { apiVersion, kind = "", metadata }: Document): StatusError {
+  const expected = apiVersionOf(resource);
+  if (apiVersion !== undefined && apiVersion !== expected) {
+    return badRequest(
+      `the API version in the data (${apiVersion}) does not match the expected API version ` +
+        `(${expected})`,
+    );
+  }
+  const cause = invalidCause("kind", kind, `must be ${resource.kind}`);
+  return invalid({ group: resource.group, kind }, metadata?.name ?? "", [cause]);
 }
 
 /** What a resource's hooks are told of a write. */

@@ -157,8 +157,8 @@ const tooOldToken =
 
 function limitOf(request: ListRequest): number {
   const limit = request.limit ?? 0;
-  if (limit < 0) throw badRequest(`limit is ${limit}, must not be negative`);
-  return limit === 0 ? Number.POSITIVE_INFINITY : Math.min(limit, limits.listPageMax);
+  // Upstream too takes a negative limit for none.
+  return limit <= 0 ? Number.POSITIVE_INFINITY : Math.min(limit, limits.listPageMax);
 }
 
 /** `tooOld`: the refusal when the revision has been compacted. */

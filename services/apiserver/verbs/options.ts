@@ -5,6 +5,7 @@ import {
   forbidden,
   invalid as invalidCause,
   notSupported,
+  notSupportedInOrder,
   required,
   tooLong,
 } from "../../kinds/mod.ts";
@@ -99,7 +100,7 @@ export function checkListOptions(options: ListRequest): void {
       causes.push(forbidden(field, `${field} is forbidden when continue is provided`));
     }
     if (match !== "Exact" && match !== "NotOlderThan") {
-      causes.push(notSupported(field, match, ["Exact", "NotOlderThan", ""]));
+      causes.push(notSupportedInOrder(field, match, ["Exact", "NotOlderThan", ""]));
     }
     if (match === "Exact" && resourceVersion === "0") {
       causes.push(forbidden(field, `${field} "exact" is forbidden for resourceVersion "0"`));

@@ -6,7 +6,8 @@ import type { Backend } from "./backend.ts";
 export function parseResourceVersion(text: string | undefined, field: string): number | undefined {
   if (text === undefined || text === "") return undefined;
   if (!/^\d{1,15}$/.test(text)) {
-    throw badRequest(`${field}: "${text}" is not a resource version`);
+    const why = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
+    throw badRequest(`${field}: Invalid value: ${JSON.stringify(text)}: ${why}`);
   }
   return Number(text);
 }

@@ -104,7 +104,7 @@ export async function updateScale(
   return run(backend, call, target, [canonicalJson(request)], async () => {
     checkWriteOptions("UpdateOptions", request.options);
     const replicas = request.object?.spec?.replicas ?? 0;
-    checkReplicas(resource, name, replicas);
+    checkReplicas(name, replicas);
     const key = objectKey(resource, namespace, name);
     const dryRun = dryRunOf(request.options);
     const manager = managerOf(call, request.options);
@@ -144,7 +144,7 @@ export async function patchScale(
       const { uid, resourceVersion } = patched.metadata ?? {};
       checkPreconditions(resource, stored, { uid, resourceVersion });
       const replicas = patched.spec?.replicas ?? 0;
-      checkReplicas(resource, name, replicas);
+      checkReplicas(name, replicas);
       return rescaled(backend, stored, replicas, admission);
     });
     return scaleOf(object);
@@ -177,7 +177,7 @@ async function admitScale(
   const wanted = { ...present, spec: { replicas: view.replicas(next) } } as Document;
   await backend.admission.check({ ...admission(wanted), stored: present });
   const admitted = (wanted as Scale).spec?.replicas ?? 0;
-  checkReplicas(resource, name, admitted);
+  checkReplicas(name, admitted);
   if (admitted !== view.replicas(next)) view.setReplicas(next, admitted);
 }
 
@@ -194,7 +194,7 @@ function applyScale(
   const configuration: Document = { metadata: { name, resourceVersion, uid } };
   const replicas = (scale["spec"] as { replicas?: number } | undefined)?.replicas;
   if (replicas !== undefined) {
-    checkReplicas(resource, name, replicas);
+    checkReplicas(name, replicas);
     scaleViewOf(resource).setReplicas(configuration, replicas);
   }
   const shownVersion = "autoscaling/v1";
@@ -205,10 +205,10 @@ function applyScale(
 }
 
 /** Throws Invalid. */
-function checkReplicas(resource: Resource, name: string, replicas: number): void {
+function checkReplicas(name: string, replicas: number): void {
   if (Number.isInteger(replicas) && replicas >= 0) return;
   const detail = "must be greater than or equal to 0";
-  throw invalid(resource, name, [invalidCause("spec.replicas", replicas, detail)]);
+  throw invalid(scales, name, [invalidCause("spec.replicas", replicas, detail)]);
 }
 
 /** The patches know a Scale's fields by it. */

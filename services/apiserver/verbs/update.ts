@@ -1,4 +1,4 @@
-import type { FieldCause } from "../../../ha/runtime/status-error.ts";
+import { Code, type FieldCause, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { ManagedFieldsEntry } from "../../../proto/gen/meta.ts";
 import {
   type Document,
@@ -14,7 +14,7 @@ import type { StoredObject } from "../storage/stored-object.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";
-import { contentOf, type WriteRequest } from "./create.ts";
+import { contentOf, createDocument, type Own, type WriteRequest } from "./create.ts";
 import {
   checkType,
   contextOf,
@@ -28,7 +28,7 @@ import {
 import { managerOf, trackedFields } from "./managed-fields.ts";
 import { checkWriteOptions } from "./options.ts";
 import { dropRepeatedOwners } from "./owners.ts";
-import { nameOf, namespaceOf, run } from "./pipeline.ts";
+import { allow, nameOf, namespaceOf, run } from "./pipeline.ts";
 import { parseResourceVersion } from "./resource-version.ts";
 import { addWarnings, warnOfFields } from "./warnings.ts";
 
@@ -66,7 +66,7 @@ export async function update(
     const key = objectKey(resource, namespace, name);
     const manager = managerOf(call, options);
     const about = { resource, key, name, dryRun, subresource, manager };
-    const { object } = await change(backend, call, about, async (stored, admission) => {
+    const replaced = change(backend, call, about, async (stored, admission) => {
       if (!version && !resource.allowUnconditionalUpdate) {
         throw invalid({ group: resource.group, kind: resource.plural }, name, [unconditional]);
       }
@@ -75,7 +75,19 @@ export async function update(
         : document;
       return replace(backend, stored, admission(structuredClone(known)));
     });
-    return object;
+    try {
+      return (await replaced).object;
+    } catch (thrown) {
+      const absent = thrown instanceof StatusError && thrown.code === Code.notFound;
+      if (!absent || resource.createOnUpdate !== true || subresource !== "") throw thrown;
+    }
+    allow(backend, call, { verb: "create", resource, namespace, name });
+    const own: Own = (next, given) => trackedFields(backend, { resource, next, given, manager });
+    const made = await createDocument(backend, call, resource, document, {
+      ...{ namespace, dryRun, own },
+    });
+    call.created = true;
+    return made;
   });
 }
 

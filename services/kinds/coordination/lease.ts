@@ -9,6 +9,7 @@ export const lease = defineKind({
   message: "trireme.coordination.v1.Lease",
   codec: Lease,
   service: LeasesService,
+  createOnUpdate: true,
   // Two candidates must never both believe that they renewed it.
   allowUnconditionalUpdate: false,
 

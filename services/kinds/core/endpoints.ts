@@ -24,6 +24,7 @@ export const endpoints = defineKind({
   message: "trireme.core.v1.Endpoints",
   codec: Endpoints,
   service: EndpointsCollectionService,
+  createOnUpdate: true,
   shortNames: ["ep"],
   deprecationWarning: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 

@@ -17,6 +17,7 @@ export const event = defineKind({
   message: "trireme.core.v1.Event",
   codec: Event,
   service: EventsService,
+  createOnUpdate: true,
   shortNames: ["ev"],
   // Upstream `--event-ttl`.
   timeToLiveSeconds: 3_600,

@@ -24,6 +24,7 @@ export const limitRange = defineKind({
   message: "trireme.core.v1.LimitRange",
   codec: LimitRange,
   service: LimitRangesService,
+  createOnUpdate: true,
   shortNames: ["limits"],
 
   setDefaults(document) {

@@ -24,6 +24,7 @@ export const service = defineKind({
   message: "trireme.core.v1.Service",
   codec: Service,
   service: ServicesService,
+  createOnUpdate: true,
   countsGenerations: false,
   shortNames: ["svc"],
   categories: ["all"],

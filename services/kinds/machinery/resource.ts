@@ -150,6 +150,8 @@ interface Strategy {
   readonly countsGenerations?: false | undefined;
   /** False: an update must name the resourceVersion that it replaces. */
   readonly allowUnconditionalUpdate: boolean;
+  /** An update of an object that is not there creates it. */
+  readonly createOnUpdate?: true | undefined;
   /** The status of a new object is taken as it was sent; otherwise every status starts empty. */
   readonly statusOnCreate: boolean;
   /**

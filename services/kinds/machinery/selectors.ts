@@ -110,10 +110,11 @@ class LabelParser {
 
   private key(): string {
     const key = this.take();
-    if (symbols.has(key)) refuse(`found '${key}', expected: !, identifier, or 'end of string'`);
+    if (symbols.has(key))
+      refuse(`unable to parse requirement: found '${key}', expected: identifier`);
     const [problem] = checkQualifiedName(key);
     if (problem === undefined) return key;
-    return refuse(`unable to parse requirement: key: Invalid value: ${quote(key)}: ${problem}`);
+    return refuse(`unable to parse requirement: <nil>: Invalid value: ${quote(key)}: ${problem}`);
   }
 
   private value(key: string): string {
@@ -145,7 +146,7 @@ class LabelParser {
 
   private list(key: string): string[] {
     const open = this.take();
-    if (open !== "(") refuse(`unable to parse requirement: found '${open}', expected: '('`);
+    if (open !== "(") refuse(`unable to parse requirement: found '${open}' expected: '('`);
     const values: string[] = [];
     for (;;) {
       const next = this.take();
@@ -260,7 +261,11 @@ export function parseFieldSelector(text: string, kind: Resource): FieldSelector 
       !everyKindSelects.includes(term.field) &&
       !Object.hasOwn(kind.selectableFields, term.field)
     ) {
-      refuse(`field label not supported: ${term.field}`);
+      refuse(
+        Object.keys(kind.selectableFields).length > 0
+          ? `field label not supported: ${term.field}`
+          : `"${term.field}" is not a known field selector: only "metadata.name", "metadata.namespace"`,
+      );
     }
     terms.push(term);
   }

@@ -17,6 +17,7 @@ export const runtimeClass = defineKind({
   message: "trireme.node.v1.RuntimeClass",
   codec: RuntimeClass,
   service: RuntimeClassesService,
+  createOnUpdate: true,
   allowUnconditionalUpdate: false,
 
   setDefaults: (document) => canonicalise(asClass(document).overhead?.podFixed),

@@ -12,6 +12,7 @@ export const clusterRoleBinding = defineKind({
   message: "trireme.rbac.v1.ClusterRoleBinding",
   codec: ClusterRoleBinding,
   service: ClusterRoleBindingsService,
+  createOnUpdate: true,
   nameRule: "path",
 
   setDefaults: setBindingDefaults,

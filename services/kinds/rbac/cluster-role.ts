@@ -9,6 +9,7 @@ export const clusterRole = defineKind({
   message: "trireme.rbac.v1.ClusterRole",
   codec: ClusterRole,
   service: ClusterRolesService,
+  createOnUpdate: true,
   nameRule: "path",
 
   validate(document) {

@@ -12,6 +12,7 @@ export const roleBinding = defineKind({
   message: "trireme.rbac.v1.RoleBinding",
   codec: RoleBinding,
   service: RoleBindingsService,
+  createOnUpdate: true,
   nameRule: "path",
 
   setDefaults: setBindingDefaults,

@@ -6,6 +6,7 @@ export const role = defineKind({
   message: "trireme.rbac.v1.Role",
   codec: Role,
   service: RolesService,
+  createOnUpdate: true,
   nameRule: "path",
 
   validate: (document) => validateRules((document as Role).rules ?? [], true),

@@ -63,13 +63,23 @@ export function errorResponse(thrown: unknown): RestResponse {
   return { status: document.code ?? 500, headers, body };
 }
 
+/** Reasons that upstream tells of a request in general, with details that hold nothing. */
+const generic: ReadonlySet<string> = new Set([
+  "NotFound",
+  "MethodNotAllowed",
+  "NotAcceptable",
+  "UnsupportedMediaType",
+  "Invalid",
+]);
+
 /** Upstream leaves empty fields of the details, and of their causes, out. */
 export function statusOf(thrown: unknown): Status {
   const { reason, ...rest } = toStatusDocument(StatusError.from(thrown));
   // An admission webhook may refuse without a reason.
   const document = reason === "" ? rest : { ...rest, reason };
   const { details } = document;
-  if (details === undefined) return document;
+  if (details === undefined)
+    return generic.has(reason ?? "") ? { ...document, details: {} } : document;
   const causes = details.causes?.map(withoutEmpty);
   return { ...document, details: withoutEmpty({ ...details, ...(causes && { causes }) }) };
 }

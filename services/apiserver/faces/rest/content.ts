@@ -140,9 +140,36 @@ export class RestBody implements Body {
   }
 
   #read(): Content {
-    this.#content ??= contentOf(this.#request);
-    if (this.#content === undefined) throw badRequest("the body is empty, an object is required");
+    this.#content ??= this.#parsed();
     return this.#content;
+  }
+
+  /** Throws BadRequest as upstream does of what is no object of any kind. */
+  #parsed(): Content {
+    const unrecognized = (why: string) => {
+      const expected = `must be of type ${this.#resource.kind}`;
+      return badRequest(`the object provided is unrecognized (${expected}): ${why}`);
+    };
+    const untyped = "couldn't get version/kind; json parse error: ";
+    let content: Content | undefined;
+    try {
+      content = contentOf(this.#request);
+    } catch (thrown) {
+      const { code, message, detail } = StatusError.from(thrown);
+      if (code !== Code.invalidArgument || detail?.reason === "UnsupportedMediaType") throw thrown;
+      throw unrecognized(message.startsWith("invalid JSON") ? untyped + message : message);
+    }
+    if (content === undefined) {
+      throw unrecognized(`${untyped}unexpected end of JSON input (<empty>)`);
+    }
+    const { value } = content;
+    if (typeof value === "object" && !Array.isArray(value)) return content;
+    const given = Array.isArray(value)
+      ? "array"
+      : typeof value === "boolean"
+        ? "bool"
+        : typeof value;
+    throw unrecognized(`${untyped}json: cannot unmarshal ${given} into Go value of type ${goType}`);
   }
 
   /** Throws BadRequest in upstream's words (apiserver `handlers/rest.go` checkName). */
@@ -166,6 +193,11 @@ export class RestBody implements Body {
     );
   }
 }
+
+/** What upstream's decoder looks at first. */
+const goType =
+  'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; ' +
+  'Kind string "json:\\"kind,omitempty\\"" }';
 
 function nameIn(value: unknown): string | undefined {
   const { metadata } = (value ?? {}) as { metadata?: { name?: unknown } | null };

@@ -26,7 +26,7 @@ function whole<K extends string>(query: Query, name: K): { [P in K]?: number } {
   if (value === null || value === "") return {};
   const number = Number(value);
   if (!/^-?\d{1,18}$/.test(value) || !Number.isSafeInteger(number)) {
-    throw badRequest(`${name}: Invalid value: ${JSON.stringify(value)}: it is no whole number`);
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
   }
   return { [name]: number } as { [P in K]?: number };
 }
@@ -46,6 +46,8 @@ export function listOptions(query: Query, namespace: string): ListRequest {
     const cause = forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
     refuseOptions("ListOptions", [cause]);
   }
+  // A list has a limit of its own; upstream too reads the option.
+  whole(query, "timeoutSeconds");
   return {
     namespace,
     ...text(query, "labelSelector"),

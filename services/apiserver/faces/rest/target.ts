@@ -116,7 +116,7 @@ function verbOf(method: string, name: string, watching: boolean): string {
     case "DELETE":
       return name === "" ? "deletecollection" : "delete";
     default:
-      throw methodNotAllowed(`the server does not serve the method ${JSON.stringify(method)}`);
+      throw methodNotAllowed("the server does not allow this method on the requested resource");
   }
 }
 

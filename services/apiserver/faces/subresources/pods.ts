@@ -128,7 +128,7 @@ function objectIn<T extends Binding | Eviction>(request: SubresourceRequest, kin
   const { name, namespace } = request;
   const given = object.metadata?.name ?? name;
   if (given !== name) {
-    throw badRequest(`name in URL does not match name in ${kind} object: ${name}, ${given}`);
+    throw badRequest(`name in URL does not match name in ${kind} object`);
   }
   const within = object.metadata?.namespace || namespace;
   if (within !== namespace) {
