@@ -349,7 +349,7 @@ test("lists page at one revision", async () => {
   await fails(
     list(w.backend, adminCall(), maps, { ...at, continue: "???" }),
     "invalidArgument",
-    /^continue key is not valid/,
+    /^invalid continue token: continue key is not valid/,
   );
 });
 

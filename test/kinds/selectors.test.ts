@@ -45,7 +45,8 @@ test("label selectors match", () => {
 test("bad label selectors say what was expected", () => {
   const rows: [string, RegExp][] = [
     ["=web", /found '=', expected: !, identifier/],
-    ["app in web", /found 'web', expected: '\('/],
+    ["app in web", /found 'web' expected: '\('/],
+    ["!!app", /^StatusError: unable to parse requirement: found '!', expected: identifier$/],
     ["app in (web", /found '', expected: ',' or '\)'/],
     ["app web", /found 'web', expected: in, notin, =, ==, !=, gt, lt/],
     ["app=web,", /identifier after ','/],

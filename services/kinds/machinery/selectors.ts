@@ -83,9 +83,13 @@ class LabelParser {
   private requirement(): Requirement {
     if (this.peek() === "!") {
       this.take();
-      return { key: this.key(), operator: "!", values: [] };
+      return {
+        key: this.key("unable to parse requirement: ", "identifier"),
+        operator: "!",
+        values: [],
+      };
     }
-    const key = this.key();
+    const key = this.key("", "!, identifier, or 'end of string'");
     const next = this.peek();
     if (next === "" || next === ",") return { key, operator: "exists", values: [] };
     this.take();
@@ -108,10 +112,9 @@ class LabelParser {
     }
   }
 
-  private key(): string {
+  private key(where: string, expected: string): string {
     const key = this.take();
-    if (symbols.has(key))
-      refuse(`unable to parse requirement: found '${key}', expected: identifier`);
+    if (symbols.has(key)) refuse(`${where}found '${key}', expected: ${expected}`);
     const [problem] = checkQualifiedName(key);
     if (problem === undefined) return key;
     return refuse(`unable to parse requirement: <nil>: Invalid value: ${quote(key)}: ${problem}`);

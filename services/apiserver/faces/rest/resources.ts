@@ -141,7 +141,8 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
     const body = new RestBody(request, resource, target);
     const options = writeOptions(query);
     const write = { body, namespace, options, subresource: "", typed: false } as const;
-    return objectResponse(await update(face.backend, call, resource, write), form);
+    const object = await update(face.backend, call, resource, write);
+    return objectResponse(object, form, call.created ? 201 : 200);
   },
   patch: async (exchange) => {
     const { face, call, request, target, resource } = exchange;
