@@ -17,6 +17,11 @@ test("an update of a lease that is not there creates it, one of a config map doe
   );
   const replaced = await put(`${leases}/a`, made.json);
   assert.equal(replaced.status, 200);
+  const gone = await put(`${leases}/b`, {
+    ...made.json,
+    metadata: { ...made.json.metadata, name: "b" },
+  });
+  assert.equal(gone.status, 404, "a version was named");
   const maps = "/api/v1/namespaces/default/configmaps";
   const map = await put(`${maps}/a`, { metadata: { name: "a" } });
   assert.deepEqual([map.status, map.json.reason], [404, "NotFound"]);

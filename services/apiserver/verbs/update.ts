@@ -79,7 +79,9 @@ export async function update(
       return (await replaced).object;
     } catch (thrown) {
       const absent = thrown instanceof StatusError && thrown.code === Code.notFound;
-      if (!absent || resource.createOnUpdate !== true || subresource !== "") throw thrown;
+      const creates = resource.createOnUpdate === true && subresource === "";
+      // Who names a version means the object that had it.
+      if (!absent || !creates || version !== undefined) throw thrown;
     }
     allow(backend, call, { verb: "create", resource, namespace, name });
     const own: Own = (next, given) => trackedFields(backend, { resource, next, given, manager });
