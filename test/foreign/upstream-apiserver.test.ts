@@ -25,6 +25,12 @@ import { EtcdProcess } from "./etcd-process.ts";
 import { needsByHand } from "./needs.ts";
 
 const waitMillis = 60_000;
+
+/** What the two may complain about, and why that is no fault. */
+const excused: readonly { readonly words: RegExp; readonly why: string }[] = [
+  { words: /because it is being terminated/, why: "the namespace is deleted with its workloads" },
+  { words: /"web\S*" not found/, why: "the deployment was deleted meanwhile" },
+];
 const program = needsByHand("kube-apiserver");
 
 /** Its files lie in a directory that the test removes. */
@@ -129,8 +135,10 @@ suite("Trireme's scheduler and controllers on upstream's kube-apiserver", progra
     );
     const log = memoryLog(lines);
     const args = [`--kubeconfig=${kubeconfig}`];
+    // No kubelet tells that the nodes live.
+    const managing = [...args, "--node-monitor-grace-period=1h"];
     running.push(
-      await controllerManager.start(parseFlags(controllerManager.flags, args), log),
+      await controllerManager.start(parseFlags(controllerManager.flags, managing), log),
       await scheduler.start(parseFlags(scheduler.flags, args), log),
     );
     for (const name of ["n1", "n2"]) {
@@ -237,5 +245,10 @@ suite("Trireme's scheduler and controllers on upstream's kube-apiserver", progra
     );
   });
 
-  test("neither had anything to complain about", () => assert.deepEqual(troubles(), []));
+  test("neither had anything to complain about", () => {
+    const left = troubles().filter(({ fields }) => {
+      return !excused.some(({ words }) => words.test(String(fields["error"])));
+    });
+    assert.deepEqual(left, []);
+  });
 });
