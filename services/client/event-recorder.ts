@@ -180,7 +180,7 @@ export function createEventRecorder(options: {
       lane.running ??= drain(lane);
     },
     async flush() {
-      await Promise.all(lanes.map(({ running }) => running));
+      for (const lane of lanes) await lane.running;
     },
   };
 }

@@ -200,7 +200,7 @@ test("timeoutSeconds ends a watch; a version from the future is refused with Tim
   await reader.done;
   assert.equal(reader.error, undefined);
   await assert.rejects(w.backend.cache.waitFor(1_000_000, 5), {
-    message: /^Too large resource version: 1000000, current: \d+$/,
+    message: /^Timeout: Too large resource version: 1000000, current: \d+$/,
   });
 });
 

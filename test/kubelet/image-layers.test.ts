@@ -182,7 +182,7 @@ describe("the layers of an image", () => {
     const path = () => Array.from({ length: 1 + next(4) }, () => pick(names)).join("/");
     const targets = () => pick([path(), `/${path()}`, outside, `../outside/${pick(names)}`]);
     const entry = (): Entry => ({
-      ...{ path: path(), type: pick([..."0012225xLg3"]), target: targets() },
+      ...{ path: path(), type: pick("0012225xLg3".split("")), target: targets() },
       body: pick(["", "x", "12 path=a/b\n", "99 size=1", "y".repeat(next(1_500))]),
       ...(next(12) === 0 && { size: next(8 ** 11) }),
     });

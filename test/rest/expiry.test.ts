@@ -172,7 +172,10 @@ test("resourceVersionMatch, in every combination", async () => {
   assert.equal(gone.json.metadata.continue, undefined);
   const future = await world.ask(`${mine}&resourceVersion=99999999`);
   assert.equal(future.status, 504);
-  assert.match(future.json.message, /^Too large resource version: 99999999, current: \d+$/);
+  assert.match(
+    future.json.message,
+    /^Timeout: Too large resource version: 99999999, current: \d+$/,
+  );
   const causes = future.json.details.causes;
   assert.deepEqual(causes, [
     { reason: "ResourceVersionTooLarge", message: "Too large resource version" },

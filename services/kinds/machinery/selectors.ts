@@ -265,7 +265,7 @@ export function parseFieldSelector(text: string, kind: Resource): FieldSelector 
       !Object.hasOwn(kind.selectableFields, term.field)
     ) {
       refuse(
-        Object.keys(kind.selectableFields).length > 0
+        kind.schema.message === undefined || Object.keys(kind.selectableFields).length > 0
           ? `field label not supported: ${term.field}`
           : `"${term.field}" is not a known field selector: only "metadata.name", "metadata.namespace"`,
       );
