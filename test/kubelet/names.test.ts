@@ -153,7 +153,11 @@ describe("fields", () => {
     setHostnameAsFQDN: true,
     imagePullSecrets: [{ name: "s" }],
     resources: { limits: { cpu: "1" } },
-    volumes: [{ emptyDir: { medium: "Memory" } }, { emptyDir: { medium: "HugePages-2Mi" } }],
+    volumes: [
+      { emptyDir: { medium: "Memory" } },
+      { emptyDir: { medium: "HugePages-2Mi" } },
+      { image: { reference: "r" } },
+    ],
     securityContext: {
       sysctls: [{ name: "a", value: "1" }],
       fsGroup: 5,
@@ -164,6 +168,7 @@ describe("fields", () => {
   const container: Container = {
     name: "c",
     tty: true,
+    lifecycle: { stopSignal: "SIGUSR1" },
     volumeDevices: [{ name: "d" }],
     volumeMounts: [
       { mountPropagation: "Bidirectional", recursiveReadOnly: "Enabled" },
@@ -216,6 +221,7 @@ describe("fields", () => {
       "spec.containers[0].resources.limits.memory",
       "spec.containers[0].resources.limits.cpu",
       "spec.containers[0].resources.limits.ephemeral-storage",
+      "spec.containers[0].lifecycle.stopSignal",
       "spec.containers[0].securityContext.seLinuxOptions",
       "spec.containers[0].securityContext.windowsOptions",
     ]);

@@ -212,7 +212,7 @@ describe("what cannot be enforced", () => {
     assert.equal(h.status().phase, "Running");
     const told = h.messages.filter((text) => text.startsWith("FieldNotEnforced"));
     assert.deepEqual(told, [
-      "FieldNotEnforced: spec.securityContext.seccompProfile: seccomp profiles are not loaded; " +
+      "FieldNotEnforced: spec.securityContext.seccompProfile: seccomp profiles are not loaded on this node; " +
         "the containers run unconfined",
     ]);
   });

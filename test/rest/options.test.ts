@@ -31,7 +31,7 @@ const refused = [
   [
     ...["DELETE", "/a?propagationPolicy=Foo", undefined, "DeleteOptions"],
     'propagationPolicy: Unsupported value: "Foo": ' +
-      'supported values: "Background", "Foreground", "Orphan", "nil"',
+      'supported values: "Foreground", "Background", "Orphan", "nil"',
   ],
   [
     ...["DELETE", "/a", { propagationPolicy: "Orphan", orphanDependents: true }, "DeleteOptions"],

@@ -10,7 +10,7 @@ import { keepUnknown } from "./unknown-fields.ts";
 export function messageSchema(message: string): ResourceSchema {
   return {
     message,
-    check: (json, mode) => checkSchema(message, json, mode),
+    check: (json, mode, options) => checkSchema(message, json, mode, options),
     decodingError: (json) => goDecodingError(message, json),
     keepUnknown: (next, stored) => keepUnknown(message, next, stored),
     hasField: (name) => fieldSchema(message, name) !== undefined,

@@ -9,7 +9,7 @@ import type { ServiceDefinition } from "@grpc/grpc-js";
 import type { FieldCause } from "../../../ha/runtime/status-error.ts";
 import type { ObjectMeta } from "../../../proto/gen/meta.ts";
 import type { FieldType } from "./field-type.ts";
-import type { SchemaCheck, SchemaMode } from "./schema.ts";
+import type { SchemaCheck, SchemaMode, SchemaOptions } from "./schema.ts";
 
 export interface Document {
   apiVersion?: string | undefined;
@@ -48,7 +48,7 @@ export interface ResourceSchema {
   /** Full name of the message in `proto/gen/schema.ts`; undefined: lists have no merge keys. */
   readonly message: string | undefined;
   /** Types, bounds and unknown fields; never throws for bad input. */
-  check(json: unknown, mode: SchemaMode): SchemaCheck;
+  check(json: unknown, mode: SchemaMode, options?: SchemaOptions): SchemaCheck;
   /** What is wrong with a refused document in the words of upstream's decoder, where it has any. */
   decodingError?(json: unknown): string | undefined;
   /** A copy of `next` with those fields of `stored` that the typed message cannot carry. */

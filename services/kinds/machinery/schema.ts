@@ -106,8 +106,18 @@ function natureOf(fullName: string, name: string, field: FieldSchema): Nature {
   return isTimeField(name, field) ? "time" : "plain";
 }
 
-export function checkSchema(message: string, json: unknown, mode: SchemaMode): SchemaCheck {
-  const check = new Check(mode);
+export interface SchemaOptions {
+  /** Values that are as good as none stay: who applies one owns the field. */
+  readonly keepsZeros?: boolean | undefined;
+}
+
+export function checkSchema(
+  message: string,
+  json: unknown,
+  mode: SchemaMode,
+  { keepsZeros = false }: SchemaOptions = {},
+): SchemaCheck {
+  const check = new Check(mode, keepsZeros);
   const document = check.message(message, json, "", 0);
   return { errors: check.errors, unknown: check.unknown, document: document ?? {} };
 }
@@ -158,11 +168,13 @@ class Check {
   readonly errors: FieldCause[] = [];
   readonly unknown: string[] = [];
   private readonly mode: SchemaMode;
+  private readonly keepsZeros: boolean;
   private nodes = 0;
   private exhausted = false;
 
-  constructor(mode: SchemaMode) {
+  constructor(mode: SchemaMode, keepsZeros: boolean) {
     this.mode = mode;
+    this.keepsZeros = keepsZeros;
   }
 
   message(name: string, json: unknown, path: string, depth: number): JsonObject | undefined {
@@ -178,7 +190,8 @@ class Check {
       }
       const { nature, omitsZero } = traitsOf(name, fieldName, field);
       const value = this.field(field, json[fieldName], at, depth + 1, nature);
-      if (omitsZero && (value === "" || value === 0 || value === false)) continue;
+      if (omitsZero && !this.keepsZeros && (value === "" || value === 0 || value === false))
+        continue;
       if (value !== undefined) setField(result, fieldName, value);
     }
     return result;

@@ -18,7 +18,9 @@ export interface AppliedCheck {
 }
 
 export function checkApplied(resource: Resource, applied: JsonObject): AppliedCheck {
-  const { errors, unknown, document } = resource.schema.check(applied, "strict");
+  const { errors, unknown, document } = resource.schema.check(applied, "strict", {
+    keepsZeros: true,
+  });
   const problems = [
     ...unknown.map((text) => `${typedPath(resource, applied, text)}: field not declared in schema`),
     ...misfits(typeOf(resource), document),
