@@ -134,6 +134,7 @@ describe("fields", () => {
     ownNetwork: false,
     registries: false,
     kernelParameters: false,
+    stopSignals: true,
   };
   const none: RuntimeFeatures = {
     ...all,
@@ -143,6 +144,7 @@ describe("fields", () => {
     terminals: false,
     memoryLimits: false,
     cpuLimits: false,
+    stopSignals: false,
   };
   const asking: PodSpec = {
     hostUsers: false,
