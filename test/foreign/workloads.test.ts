@@ -117,13 +117,11 @@ suite("kubectl and the loops of a cluster", needs("kubectl", "kubernetes-client"
       const pod = { containers: program(script, mount) };
       await ok("apply -f -", workload("StatefulSet", "db", spec, pod));
       await ok("rollout status statefulset/db --timeout=60s");
-      const node = "get pod db-1 -o jsonpath={.spec.nodeName}";
-      const first = await ok(node);
       await shows("logs db-1", /^db-1\n\n$/);
       await ok("delete pod db-1 --wait");
       await ok("wait --for=create pod/db-1 --timeout=60s");
       await ok("wait --for=condition=Ready pod/db-1 --timeout=60s");
-      assert.equal(await ok(node), first);
+      // The nodes of one machine share the directories of its volumes: any of them will do.
       await shows("logs db-1", /^db-1\ndb-1\n\n$/);
       assert.match(await ok("get pvc"), /^data-db-0 +Bound[\s\S]*^data-db-1 +Bound/m);
     });
