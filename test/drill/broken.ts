@@ -3,6 +3,7 @@
  * test/drill/broken.ts [NAME]` holds them; CI does after the suites.
  */
 import { fileURLToPath } from "node:url";
+import { bundleVariable, withoutBundle } from "../../services/cli/bundle/place.ts";
 import { brokenDrills } from "./broken-builds.ts";
 import { Drills } from "./held.ts";
 
@@ -14,7 +15,9 @@ export async function holdBroken(drills: Drills, build: string): Promise<string 
   if (broken === undefined) return `no broken build is called "${build}"`;
   const { drill, flags = [], by } = broken;
   const args = [drill, "--against", "etcd", "--short", "--seed", "1", ...flags];
-  const env = { TRIREME_BROKEN: build, NODE_OPTIONS: `--import=${preload}` };
+  // What is broken is a module of the sources.
+  const sources = { [bundleVariable]: withoutBundle };
+  const env = { TRIREME_BROKEN: build, NODE_OPTIONS: `--import=${preload}`, ...sources };
   const { report, code } = await drills.hold(args, env);
   const { result, reasons } = report.verdict;
   if (code === 1 && reasons.some((reason) => by.test(reason))) return undefined;

@@ -46,7 +46,7 @@ const refused = [
   [
     ...["GET", "?resourceVersion=1&resourceVersionMatch=Odd", undefined, "ListOptions"],
     'resourceVersionMatch: Unsupported value: "Odd": ' +
-      'supported values: "", "Exact", "NotOlderThan"',
+      'supported values: "Exact", "NotOlderThan", ""',
   ],
   [
     ...["GET", "?sendInitialEvents=true", undefined, "ListOptions"],
