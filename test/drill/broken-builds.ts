@@ -33,8 +33,6 @@ export const brokenDrills: readonly BrokenDrill[] = [
   {
     build: "serve reads without a quorum",
     drill: "leader-partition",
-    // Somebody must have read from the leader that was cut off what another had changed meanwhile.
-    flags: ["--repeat", "2"],
     by: /^not linearizable: r-\d/,
   },
   {
