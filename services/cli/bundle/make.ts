@@ -106,7 +106,8 @@ function urlOf(path: string): string {
 function removeOldest(): void {
   const all = readdirSync(bundlesDirectory)
     .map((name) => join(bundlesDirectory, name))
-    .map((path) => ({ path, made: statSync(path).mtimeMs }))
+    // What another process is making may be gone, under its name, in the meantime.
+    .map((path) => ({ path, made: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
     .sort((one, other) => other.made - one.made);
   for (const { path } of all.slice(bundlesKept)) rmSync(path, { recursive: true, force: true });
 }
