@@ -4,9 +4,8 @@
  * connection, between its choice and its use.
  */
 import { randomInt } from "node:crypto";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { ports } from "../services/cli/layout.ts";
+import { isFree } from "../services/drill/world/free-ports.ts";
 
 const lowest = 23_000;
 const highest = 32_000;
@@ -28,24 +27,20 @@ export async function freePort(): Promise<number> {
   return port as number;
 }
 
-/** A base port for a whole local cluster, all of whose ports are free on loopback. */
+/** Above its base, a cluster uses fewer; the last are for what a test itself adds to it. */
+const portsOfCluster = 100;
+
+/**
+ * A base port for a whole local cluster, all of whose ports, and all up to a hundred above it, are
+ * free on loopback.
+ */
 export async function freeBasePort(masters = 3, nodes = 3): Promise<number> {
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const basePort = randomInt(lowest + 1_000, highest - 100);
-    const all = ports({ dataDirectory: "", basePort, masters, nodes }).all();
-    const free = await Promise.all(all.map(isFree));
+    const basePort = randomInt(lowest + 1_000, highest - portsOfCluster);
+    const own = ports({ dataDirectory: "", basePort, masters, nodes, ingress: true }).all();
+    const above = Array.from({ length: portsOfCluster }, (_, offset) => basePort + offset);
+    const free = await Promise.all([...new Set([...own, ...above])].map(isFree));
     if (!free.includes(false)) return basePort;
   }
   throw new Error("no free ports on loopback for a cluster");
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  try {
-    await once(server.listen(port, "127.0.0.1"), "listening");
-  } catch {
-    return false;
-  }
-  await once(server.close(), "close");
-  return true;
 }

@@ -18,6 +18,7 @@ import {
 import { ensureClusterPki } from "../../services/apiserver/pki/mod.ts";
 import { type Backend, get, internalCall, remove } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
+import { freePort } from "../ports.ts";
 import { adminCall, kind, make, pod, world } from "./harness.ts";
 
 const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -186,11 +187,7 @@ test("an endpoint that takes no connections for a while is none of the service's
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const alive = { ip: "127.0.0.1", port: (server.address() as AddressInfo).port };
-  const other = createServer().listen(0, "127.0.0.1");
-  await once(other, "listening");
-  const dead = { ip: "127.0.0.1", port: (other.address() as AddressInfo).port };
-  other.close();
-  await once(other, "close");
+  const dead = { ip: "127.0.0.1", port: await freePort() };
   const reachability = new Reachability([alive, dead]);
   assert.deepEqual(await reachability.check(), [alive, dead]);
   assert.deepEqual(await reachability.check(), [alive, dead]);

@@ -20,7 +20,6 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundleVariable, withoutBundle } from "../../services/cli/bundle/place.ts";
 import { TestCluster } from "../e2e/cluster.ts";
-import { freeBasePort } from "../ports.ts";
 import { type ApiFace, grpcFace, restFace } from "./api/faces.ts";
 import { LeanClient } from "./api/lean-client.ts";
 import { Meter, measureApi, profileApi, type Subject } from "./api/measure.ts";
@@ -39,7 +38,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const { profile, seconds, rounds, watchers, pods, faces, against, pids } = parse(args);
   const [first = "grpc"] = faces;
   if (profile) return runProfiled(first, { millis: seconds * 1_000, rounds });
-  const cluster = new TestCluster(await freeBasePort());
+  const cluster = new TestCluster();
   const opened: ApiFace[] = [];
   try {
     await cluster.up(["--nodes", "1"]);
@@ -65,7 +64,7 @@ async function runProfiled(
   name: (typeof faceNames)[number],
   load: { readonly millis: number; readonly rounds: number },
 ): Promise<void> {
-  const cluster = new TestCluster(await freeBasePort());
+  const cluster = new TestCluster();
   const directory = await mkdtemp(join(tmpdir(), "trireme-profile-"));
   const names = ["NODE_OPTIONS", bundleVariable];
   const before = names.map((name) => [name, process.env[name]] as const);

@@ -12,7 +12,6 @@ import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { TriremeClient } from "../../services/client/mod.ts";
 import { TestCluster, until } from "../e2e/cluster.ts";
-import { freeBasePort } from "../ports.ts";
 import { Inspector } from "./churn/inspector.ts";
 
 const hollowNodes = 5;
@@ -30,7 +29,7 @@ interface Shape {
 export async function run(args: readonly string[]): Promise<void> {
   const shape = parse(args);
   process.env["NODE_OPTIONS"] = "--inspect-port=0";
-  const cluster = new TestCluster(await freeBasePort());
+  const cluster = new TestCluster();
   const inspectors = new Map<string, Inspector>();
   try {
     const nodes = ["--nodes", "0", "--hollow", String(hollowNodes), "--bridge", "false"];

@@ -11,7 +11,6 @@ import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { createAuthority } from "../../services/apiserver/pki/mod.ts";
 import { TestCluster } from "../e2e/cluster.ts";
-import { freeBasePort } from "../ports.ts";
 import { type ApiFace, restFace } from "./api/faces.ts";
 import { RestClient } from "./api/rest-client.ts";
 import { residentMegabytes } from "./store/processes.ts";
@@ -31,7 +30,7 @@ interface Load {
 
 export async function run(args: readonly string[]): Promise<void> {
   const load = parse(args);
-  const cluster = new TestCluster(await freeBasePort());
+  const cluster = new TestCluster();
   try {
     await cluster.up(["--masters", "1", "--nodes", "1"]);
     const [master] = cluster.endpoints.masters;

@@ -5,8 +5,7 @@ import { StatusError } from "../../ha/runtime/status-error.ts";
 import { TestCluster, trireme, until } from "./cluster.ts";
 
 describe("two balancers", { concurrency: 1 }, () => {
-  const basePort = 23_000 + 100 * Math.floor(Math.random() * 20);
-  const cluster = new TestCluster(basePort);
+  const cluster = new TestCluster();
 
   before(() => cluster.up(["--nodes", "0"]));
   after(() => cluster.close());
@@ -65,7 +64,7 @@ describe("two balancers", { concurrency: 1 }, () => {
     } finally {
       process.kill(stopped.pid, "SIGCONT");
     }
-    const { directory } = cluster;
+    const { directory, basePort } = cluster;
     const moved = ["up", "--data-dir", directory, "--base-port", String(basePort + 3_000)];
     const refused = await trireme(moved);
     assert.equal(refused.code, 1);

@@ -51,7 +51,7 @@ function processesOf(addresses: readonly string[]): readonly string[] {
 }
 
 describe("a cluster of processes", { concurrency: 1 }, () => {
-  const cluster = new TestCluster(21_000);
+  const cluster = new TestCluster();
   let client: TriremeClient;
 
   before(async () => {
@@ -323,9 +323,10 @@ describe("a cluster of processes", { concurrency: 1 }, () => {
   });
 
   test("an address in use, a founded cluster's shape and a foreign certificate are named", async (t) => {
-    const other = new TestCluster(21_000);
+    const { basePort } = cluster;
+    const other = new TestCluster(basePort);
     t.after(() => other.close());
-    await assert.rejects(other.up(), /port 21000 on 127\.0\.0\.1 is in use/);
+    await assert.rejects(other.up(), new RegExp(`port ${basePort} on 127\\.0\\.0\\.1 is in use`));
     const again = await cluster.run(["up", "--masters", "5"]);
     assert.match(again.stderr, /was founded with 3/);
     const foreign = join(other.directory, "pki");

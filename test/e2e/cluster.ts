@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { createLog } from "../../ha/runtime/production/log.ts";
 import type { Endpoints } from "../../services/cli/endpoints.ts";
 import { connectClient, type TriremeClient } from "../../services/client/mod.ts";
+import { freeBasePort } from "../ports.ts";
 
 const root = dirname(dirname(import.meta.dirname));
 
@@ -33,10 +34,17 @@ export function trireme(args: readonly string[], input?: string): Promise<Comman
 
 export class TestCluster {
   readonly directory = mkdtempSync(join(tmpdir(), "trireme-e2e-"));
-  readonly #basePort: number;
+  #basePort: number | undefined;
 
-  constructor(basePort: number) {
+  /** `basePort`: default, one whose ports are all free when `up` comes to it. */
+  constructor(basePort?: number) {
     this.#basePort = basePort;
+  }
+
+  /** Throws before `up`, unless it was given. */
+  get basePort(): number {
+    if (this.#basePort === undefined) throw new Error("the cluster has no ports before it is up");
+    return this.#basePort;
   }
 
   get endpoints(): Endpoints {
@@ -45,7 +53,8 @@ export class TestCluster {
 
   /** Throws with the command's own words when it fails. */
   async up(flags: readonly string[] = []): Promise<void> {
-    const port = String(this.#basePort);
+    this.#basePort ??= await freeBasePort();
+    const port = String(this.basePort);
     const args = ["up", "--detach", "--data-dir", this.directory, "--base-port", port, ...flags];
     const result = await trireme(args);
     if (result.code !== 0) throw new Error(`up: ${result.stderr}${this.logs()}`);

@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { Etcd3, EtcdLockFailedError, type Lock } from "etcd3";
 import { ConnectionPool } from "etcd3/lib/connection-pool.js";
 import { StoreCluster, type StoreMember } from "../../services/drill/store-cluster.ts";
+import { freeBasePort } from "../ports.ts";
 import { until } from "./cluster.ts";
 
 /** Of locks and leases that outlive something; how long a process may idle after a release. */
@@ -15,7 +16,7 @@ describe("npm etcd3 against three members", { concurrency: 1 }, () => {
   let client: Etcd3;
 
   before(async () => {
-    cluster = await StoreCluster.start(22_300);
+    cluster = await StoreCluster.start(await freeBasePort());
     client = new Etcd3({ hosts: cluster.members.map(urlOf) });
   });
   after(async () => {

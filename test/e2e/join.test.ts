@@ -7,18 +7,16 @@ import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { call, connect } from "../../ha/rpc/mod.ts";
 import { ClusterClient } from "../../proto/gen/etcd.ts";
+import { ports } from "../../services/cli/layout.ts";
 import { trireme as run, TestCluster, until } from "./cluster.ts";
 
-const basePort = 35_400 + (process.pid % 40) * 100;
+const shape = { masters: 1, nodes: 1 };
 const main = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
 
 describe("trireme join", { concurrency: 1 }, () => {
-  const cluster = new TestCluster(basePort);
+  const cluster = new TestCluster();
   const directory = mkdtempSync(join(tmpdir(), "trireme-join-"));
-  const machine = [
-    ...["--data-dir", directory, "--node-name", "far"],
-    ...["--kubelet-port", String(basePort + 90), "--proxy-peer-port", String(basePort)],
-  ];
+  const machine = ["--data-dir", directory, "--node-name", "far"];
   const started: { readonly child: ChildProcess; output: string }[] = [];
   let line: string[] = [];
 
@@ -50,7 +48,9 @@ describe("trireme join", { concurrency: 1 }, () => {
     });
 
   before(async () => {
-    await cluster.up(["--masters", "1", "--nodes", "1"]);
+    await cluster.up(["--masters", String(shape.masters), "--nodes", String(shape.nodes)]);
+    const { basePort } = cluster;
+    machine.push("--kubelet-port", String(basePort + 90), "--proxy-peer-port", String(basePort));
   });
   after(async () => {
     await Promise.all(started.map(stop));
@@ -117,7 +117,7 @@ describe("trireme join", { concurrency: 1 }, () => {
     assert.match(words.join(" "), / --control-plane --certificate-key [0-9a-f]{64}$/);
     const ports = ["grpc", "https", "etcd", "store"].flatMap((face, i) => [
       `--${face}-port`,
-      String(basePort + 91 + i),
+      String(cluster.basePort + 91 + i),
     ]);
     const place = join(directory, "master");
     const master = start([...words, "--data-dir", place, "--node-name", "master-far", ...ports]);
@@ -130,7 +130,7 @@ describe("trireme join", { concurrency: 1 }, () => {
       const { peers = [] } = await client.cluster.status();
       return peers.some(({ name, learner }) => name === "master-far" && learner !== true);
     });
-    const own = cluster.client([`127.0.0.1:${basePort + 91}`]);
+    const own = cluster.client([`127.0.0.1:${cluster.basePort + 91}`]);
     await own.configMaps.create({ metadata: { name: "made-far", namespace: "default" } });
     const found = await client.configMaps.get("made-far", "default");
     assert.equal(found.metadata?.name, "made-far");
@@ -145,7 +145,8 @@ describe("trireme join", { concurrency: 1 }, () => {
 
   test("the balancers send calls to the new master, and none once it is removed", async () => {
     const client = cluster.client();
-    const balancers = [0, 1].map((i) => `http://127.0.0.1:${basePort - 980 + i}/metrics`);
+    const { metrics } = ports({ ...shape, dataDirectory: "", basePort: cluster.basePort });
+    const balancers = [0, 1].map((i) => `http://127.0.0.1:${metrics.balancer(i)}/metrics`);
     /** Calls to the master so far, by each balancer and face; undefined: it is no master. */
     const calls = async () => {
       const pages = await Promise.all(balancers.map(async (url) => (await fetch(url)).text()));

@@ -75,8 +75,7 @@ class Watcher {
 const prefix = "kept-";
 
 describe("REST through a balancer", { concurrency: 1 }, () => {
-  const basePort = 26_000 + 100 * Math.floor(Math.random() * 20);
-  const cluster = new TestCluster(basePort);
+  const cluster = new TestCluster();
   before(() => cluster.up(["--nodes", "0"]));
   after(() => cluster.close());
 

@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { Etcd3, type Watcher } from "etcd3";
 import { type Balancer, startBalancer } from "../../ha/balancer/mod.ts";
 import { StoreCluster } from "../../services/drill/store-cluster.ts";
+import { freeBasePort } from "../ports.ts";
 import { memoryLog } from "../rpc/helpers.ts";
 import { until } from "./cluster.ts";
 
@@ -18,7 +19,7 @@ describe("watches through a balancer", { concurrency: 1 }, () => {
   const errors: unknown[] = [];
 
   before(async () => {
-    cluster = await StoreCluster.start(22_400);
+    cluster = await StoreCluster.start(await freeBasePort());
     balancer = await startBalancer({
       listen: { host: "127.0.0.1", port: 0 },
       masters: cluster.members.map(({ name, address }) => ({ name, address })),

@@ -44,7 +44,6 @@ interface Call {
 const calls = JSON.parse(
   readFileSync(new URL("clients/calls.json", import.meta.url), "utf8"),
 ) as readonly Call[];
-const basePort = 31_000 + Math.floor(Math.random() * 20_000);
 const folder = mkdtempSync(join(tmpdir(), "trireme-clients-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -93,7 +92,7 @@ const reasons = languages.map(({ needs }) => needs.skip);
 const skip = reasons.includes(false) ? false : reasons.join("; ");
 
 describe("generated clients", { skip }, () => {
-  const cluster = new TestCluster(basePort);
+  const cluster = new TestCluster();
   before(() => cluster.up(["--masters", "1", "--nodes", "1"]));
   after(() => cluster.close());
 

@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { StoreCluster } from "../../services/drill/store-cluster.ts";
+import { freeBasePort } from "../ports.ts";
 import { eventually } from "../rpc/helpers.ts";
 import { Running } from "./etcdctl-process.ts";
 import { needs } from "./needs.ts";
 
-const basePort = 21_040;
 /** `check perf` writes for a minute. */
 const checkMillis = 150_000;
 
@@ -24,7 +24,7 @@ describe("etcdctl and three members", needs("etcdctl", "etcd-client"), () => {
   const running: Running[] = [];
 
   before(async () => {
-    cluster = await StoreCluster.start(basePort);
+    cluster = await StoreCluster.start(await freeBasePort());
     each = cluster.members.map(({ address }) => address);
     all = each.join(",");
     folder = mkdtempSync(join(tmpdir(), "trireme-etcdctl-"));

@@ -16,20 +16,19 @@ import { eventually, memoryLog } from "../rpc/helpers.ts";
 import { HaproxyProcess } from "./haproxy-process.ts";
 import { needs } from "./needs.ts";
 
-const basePort = 21_400;
 /** Longer than every timeout that is not a stream's. */
 const silenceMillis = 3_000;
 /** Every reader must have recovered from the loss of a master within it. */
 const outageMillis = 6_000;
 
 describe("HAProxy before three masters", needs("haproxy", "haproxy"), () => {
-  const cluster = new TestCluster(basePort);
+  const cluster = new TestCluster();
   const clients: Client[] = [];
   let proxy: HaproxyProcess;
 
   before(async () => {
     await cluster.up(["--nodes", "0"]);
-    proxy = await HaproxyProcess.open({ basePort, directory: cluster.directory });
+    proxy = await HaproxyProcess.open(cluster);
     await proxy.start();
   });
   after(async () => {

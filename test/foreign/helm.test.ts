@@ -11,7 +11,6 @@ import { kubectl, type Outcome } from "./kubectl-process.ts";
 import { needs, needsBuilt } from "./needs.ts";
 
 const chart = join(import.meta.dirname, "../examples/chart");
-const basePort = 31_000 + Math.floor(Math.random() * 20_000);
 const versions = [
   {
     program: "helm-v3",
@@ -32,7 +31,7 @@ const [withoutKubectl, ...withoutHelm] = reasons;
 const skip = withoutKubectl || (withoutHelm.includes(false) ? false : withoutHelm.join("; "));
 
 suite("helm", { skip }, () => {
-  const cluster = new TestCluster(basePort);
+  const cluster = new TestCluster();
   before(() => cluster.up(["--masters", "1", "--nodes", "1"]));
   after(() => cluster.close());
 

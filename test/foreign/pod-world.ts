@@ -6,7 +6,6 @@ import { text } from "node:stream/consumers";
 import { ensureCredentials } from "../../services/cli/credentials.ts";
 import { kubeconfigText, writeKubeconfig } from "../../services/cli/kubeconfig.ts";
 import { TestCluster, until } from "../e2e/cluster.ts";
-import { freeBasePort } from "../ports.ts";
 import { Containerd, unmountBelow } from "./containerd.ts";
 import { writeLayout } from "./image-layout.ts";
 import type { Outcome } from "./kubectl-process.ts";
@@ -115,7 +114,7 @@ class ProcessWorld extends World implements PodWorld {
 
 /** Pods are processes of this machine. */
 export async function processWorld(): Promise<PodWorld> {
-  const cluster = new TestCluster(await freeBasePort());
+  const cluster = new TestCluster();
   await cluster.up(["--node-return-seconds", "600"]);
   return new ProcessWorld(cluster);
 }

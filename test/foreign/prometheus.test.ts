@@ -13,7 +13,6 @@ import { RestClient } from "../balancer/rest-fakes.ts";
 import { root } from "../docker/compose.ts";
 import { readAlerts, readDashboard } from "../docker/queries.ts";
 import { TestCluster } from "../e2e/cluster.ts";
-import { freeBasePort } from "../ports.ts";
 import { eventually } from "../rpc/helpers.ts";
 import { alertCases } from "./alert-cases.ts";
 import { needs } from "./needs.ts";
@@ -52,11 +51,9 @@ interface Target {
 describe("Prometheus", needs("prometheus", "prometheus"), () => {
   const prometheus = new Prometheus();
   let cluster: TestCluster;
-  let basePort: number;
 
   before(async () => {
-    basePort = await freeBasePort(masters, nodes);
-    cluster = new TestCluster(basePort);
+    cluster = new TestCluster();
     await cluster.up(["--masters", String(masters), "--nodes", String(nodes)]);
   });
   after(async () => {
@@ -70,7 +67,7 @@ describe("Prometheus", needs("prometheus", "prometheus"), () => {
   function config(): Config {
     const text = readFileSync(join(root, "docker/prometheus.yaml"), "utf8");
     const read = parse(text, { merge: true }) as Config;
-    const at = ports({ dataDirectory: "", basePort, masters, nodes });
+    const at = ports({ dataDirectory: "", basePort: cluster.basePort, masters, nodes });
     const { balancers, schedulers, controllerManagers } = cluster.endpoints;
     const targets: Readonly<Record<string, readonly number[]>> = {
       apiserver: [at.master(0).https],
@@ -98,7 +95,7 @@ describe("Prometheus", needs("prometheus", "prometheus"), () => {
     const pem = (name: string) => readFileSync(pki(name), "utf8");
     const tls = { ca: pem("ca.crt"), cert: pem("admin.crt"), key: pem("admin.key") };
     const client = new RestClient(
-      ports({ dataDirectory: "", basePort, masters, nodes }).master(0).https,
+      ports({ dataDirectory: "", basePort: cluster.basePort, masters, nodes }).master(0).https,
       tls,
     );
     const make = async (path: string, document: object) => {

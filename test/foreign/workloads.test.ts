@@ -30,7 +30,7 @@ const workload = (kind: string, name: string, spec: object, pod: object): string
   });
 
 suite("kubectl and the loops of a cluster", needs("kubectl", "kubernetes-client"), () => {
-  const cluster = new TestCluster(24_100);
+  const cluster = new TestCluster();
 
   before(async () => {
     const machine = ["--masters", "1", "--nodes", "3", "--node-capacity", "cpu=4,memory=4Gi"];

@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { test } from "node:test";
 import {
   desiredHealthChecks,
   HealthCheckServers,
 } from "../../services/kube-proxy/health-checks.ts";
 import { silent } from "../kubelet/support.ts";
+import { freePort } from "../ports.ts";
 
 const service = (name: string, healthCheckNodePort: number, more = {}) => ({
   metadata: { namespace: "d", name },
@@ -41,12 +40,7 @@ test("a service's health check counts the endpoints of the address's nodes", () 
 });
 
 test("it answers 200 while there are some, else 503, and stops with the service", async () => {
-  const free = createServer();
-  free.listen(0, "127.0.0.1");
-  await once(free, "listening");
-  const { port } = free.address() as { port: number };
-  free.close();
-  await once(free, "close");
+  const port = await freePort();
   const check = { port, namespace: "d", name: "a" };
   const proxies = [1, 2].map(() => new HealthCheckServers("127.0.0.1", silent));
   const apply = (localEndpoints: number) =>

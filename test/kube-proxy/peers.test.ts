@@ -12,13 +12,13 @@ import { Peers } from "../../services/kube-proxy/peers.ts";
 import { ServiceProxy } from "../../services/kube-proxy/proxy.ts";
 import { until } from "../contract/container-runtime.ts";
 import { silent } from "../kubelet/support.ts";
+import { freePort } from "../ports.ts";
 import { ruleOf } from "./rule.ts";
 
 const closers: (() => void)[] = [];
 after(() => {
   for (const close of closers) close();
 });
-let nextPort = 20_000 + (process.pid % 20_000);
 
 function newPeers(
   node: string,
@@ -42,7 +42,7 @@ function newPeers(
 }
 
 test("proxies of one machine know each other's nodes, and a new one learns what is known", async () => {
-  const port = nextPort++;
+  const port = await freePort();
   const entries = Array.from({ length: 200 }, (_, index): AffinityEntry => {
     return { key: "d/web:http", client: `10.0.0.${index}`, target: "127.64.0.1:80", generation: 0 };
   });
@@ -114,7 +114,7 @@ async function proxyProcess(...args: readonly string[]): Promise<ChildProcess> {
 }
 
 test("a frozen proxy drops no connection once its silence is noticed", async () => {
-  const port = nextPort++;
+  const port = await freePort();
   const ip = `127.46.${process.pid % 200}.${1 + (process.pid % 250)}`;
   const backend = createServer((socket) => socket.end("hello"));
   backend.listen(0, "127.0.0.1");

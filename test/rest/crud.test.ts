@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { test } from "node:test";
+import { freePort } from "../ports.ts";
 import { protocols, restWorld } from "./harness.ts";
 
 const configMaps = "/api/v1/namespaces/default/configmaps";
@@ -90,11 +91,7 @@ for (const protocol of protocols) {
 test("an apiserver that cannot have its HTTPS port leaves no other listener behind", async () => {
   await using world = await restWorld();
   const taken = { https: { host: "127.0.0.1", port: world.port } };
-  const free = createServer();
-  const port = await new Promise<number>((resolve) => {
-    free.listen(0, "127.0.0.1", () => resolve((free.address() as AddressInfo).port));
-  });
-  await new Promise((resolve) => free.close(resolve));
+  const port = await freePort();
   const listen = { host: "127.0.0.1", port };
   await assert.rejects(restWorld({ ...taken, listen }), /the address is in use/);
   const again = createServer();

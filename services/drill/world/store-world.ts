@@ -1,8 +1,7 @@
 /** Three members of the store alone, for drills that need nothing above it. */
 import { randomInt } from "node:crypto";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { StoreCluster } from "../store-cluster.ts";
+import { isFree } from "./free-ports.ts";
 import { MemberRef, type ProcessRef, type Role, until, type World } from "./world.ts";
 
 /** How long a member that was ended may take to serve again. */
@@ -76,15 +75,4 @@ export async function freeBasePort(): Promise<number> {
     if (!free.includes(false)) return base;
   }
   throw new Error("no free ports on loopback for a store");
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  try {
-    await once(server.listen(port, "127.0.0.1"), "listening");
-  } catch {
-    return false;
-  }
-  await once(server.close(), "close");
-  return true;
 }

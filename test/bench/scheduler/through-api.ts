@@ -7,7 +7,6 @@ import { productionClock } from "../../../ha/runtime/production/clock.ts";
 import { createLog } from "../../../ha/runtime/production/log.ts";
 import { InformerFactory, keyOf } from "../../../services/client/mod.ts";
 import { TestCluster, until } from "../../e2e/cluster.ts";
-import { freeBasePort } from "../../ports.ts";
 import { cpuMicros, Processes } from "../store/processes.ts";
 import { benchPod, zones } from "./workloads.ts";
 
@@ -23,7 +22,7 @@ export interface ApiLoad {
 }
 
 export async function measureThroughApi(load: ApiLoad, names: readonly string[]): Promise<void> {
-  const cluster = new TestCluster(await freeBasePort());
+  const cluster = new TestCluster();
   const processes = new Processes();
   const ended = new AbortController();
   try {
