@@ -135,20 +135,20 @@ describe("waiting", () => {
 
   test("not for ever, not too many, not longer than their deadline", async () => {
     const { masters, client, healthy, balancer } = await begin({
-      limits: { waitMillis: 150, leaderWaitMillis: 100, waitingCalls: 2 },
+      limits: { waitMillis: 1_500, leaderWaitMillis: 1_000, waitingCalls: 2 },
     });
     for (const master of masters) master.set({ ready: false });
     await eventually("nobody is ready", () => healthy() === 0);
     const leases = client(LeasesClient);
     const patient = call(leases, "get", {});
-    const hurried = call(leases, "get", {}, { deadlineMillis: 60 });
+    const hurried = call(leases, "get", {}, { deadlineMillis: 1_000 });
     await eventually("two wait", () => balancer.status().waiting === 2);
     await assert.rejects(call(leases, "get", {}), {
       code: Code.unavailable,
       message: /too many calls wait/,
     });
     await assert.rejects(hurried, { code: Code.deadlineExceeded });
-    await assert.rejects(patient, { code: Code.unavailable, message: /waited 150 ms/ });
+    await assert.rejects(patient, { code: Code.unavailable, message: /waited 1500 ms/ });
     assert.equal(balancer.status().active, 0);
   });
 });

@@ -246,12 +246,12 @@ describe("the gRPC server", () => {
     abort.abort();
     await assert.rejects(cancelled, { code: Code.cancelled });
     await eventually("the handler knows", () => reasons.length === 1);
-    await assert.rejects(call(client, "say", hello, { deadlineMillis: 80 }), {
+    await assert.rejects(call(client, "say", hello, { deadlineMillis: 1_000 }), {
       code: Code.deadlineExceeded,
     });
     await eventually("the handler knows", () => reasons.length === 2);
     assert.equal(remaining[0], undefined);
-    assert.ok((remaining[1] ?? 1_000) <= 80);
+    assert.ok((remaining[1] ?? 2_000) <= 1_000);
     assert.equal(reasons[0], Code.cancelled);
   });
 
