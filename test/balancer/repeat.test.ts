@@ -122,8 +122,8 @@ describe("repeating calls", () => {
     let wire: Awaited<ReturnType<typeof startWire>> | undefined;
     const { masters, client, healthy } = await begin({
       limits: {
-        ...{ pingMillis: 40, pingTimeoutMillis: 60, leaderWaitMillis: 50, dialMillis: 50 },
-        ...{ suspectPingMillis: 20, suspectMillis: 50, suspectTurnMillis: 10 },
+        ...{ pingMillis: 200, pingTimeoutMillis: 300, leaderWaitMillis: 250, dialMillis: 250 },
+        ...{ suspectPingMillis: 100, suspectMillis: 250, suspectTurnMillis: 50 },
       },
       portOf: async (master) => {
         if (master.name !== "master-0") return master.port;
