@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { programNames } from "../../services/cli/programs.ts";
-import { runProgram, trireme } from "./run-program.ts";
+import { type Ended, runProgram, trireme } from "./run-program.ts";
 
 const root = join(import.meta.dirname, "../..");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -82,13 +82,30 @@ test("every benchmark with flags describes them and refuses others", async () =>
   }
 });
 
-for (const name of [...verbs, ...programNames]) {
-  test(`trireme ${name}: --help and a wrong flag`, async () => {
+test("trireme: every command has --help, and refuses a wrong flag", async () => {
+  const names = [...verbs, ...programNames];
+  const helps = names.map((name) => [name, "--help"]);
+  const wrong = names.map((name) => [name, ...(required[name] ?? []), "--no-such-flag"]);
+  const asked = [...helps, ...wrong];
+  const { code, stdout, stderr } = await runProgram("test/cli/in-turn.ts", JSON.stringify(asked));
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+  const answers = JSON.parse(stdout) as Ended[];
+  assert.equal(answers.length, asked.length);
+  for (const [index, name] of names.entries()) {
+    const help = answers[index];
+    assert.deepEqual({ code: help?.code, stderr: help?.stderr }, { code: 0, stderr: "" }, name);
+    assert.match(help?.stdout ?? "", new RegExp(`trireme ${name}`));
+    const refused = answers[names.length + index];
+    assert.equal(refused?.code, 2, name);
+    assert.match(refused.stderr, /^[^\n]*--no-such-flag[^\n]*\n$/);
+  }
+});
+
+for (const name of ["get", "apiserver"]) {
+  test(`trireme ${name} ends as a process with the code of its answer`, async () => {
     const help = await trireme(name, "--help");
     assert.deepEqual({ code: help.code, stderr: help.stderr }, { code: 0, stderr: "" });
-    assert.match(help.stdout, new RegExp(`trireme ${name}`));
-    const wrong = await trireme(name, ...(required[name] ?? []), "--no-such-flag");
-    assert.equal(wrong.code, 2);
-    assert.match(wrong.stderr, /^[^\n]*--no-such-flag[^\n]*\n$/);
+    const wrong = await trireme(name, "--no-such-flag");
+    assert.deepEqual({ code: wrong.code, stdout: wrong.stdout }, { code: 2, stdout: "" });
   });
 }
