@@ -4,8 +4,9 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { parseOptions } from "../../services/drill/options.ts";
 import { drills } from "../../services/drill/table.ts";
 
 const program = fileURLToPath(import.meta.resolve("../../services/drill/main.ts"));
@@ -20,6 +21,33 @@ function drill(...args: string[]) {
     env: { ...process.env, INIT_CWD: directory },
   });
   return { status, stdout, stderr };
+}
+
+/** The same of what is refused before anything is looked at, without a process for each. */
+function parse(t: TestContext, args: readonly string[]) {
+  class Exit extends Error {}
+  let stderr = "";
+  let status: unknown;
+  t.mock.method(process, "exit", (code: unknown) => {
+    status = code;
+    throw new Exit();
+  });
+  t.mock.method(process.stderr, "write", (text: string) => {
+    stderr += text;
+    return true;
+  });
+  const before = process.env["INIT_CWD"];
+  process.env["INIT_CWD"] = directory;
+  try {
+    parseOptions(args);
+  } catch (error) {
+    if (!(error instanceof Exit)) throw error;
+  } finally {
+    if (before === undefined) delete process.env["INIT_CWD"];
+    else process.env["INIT_CWD"] = before;
+    t.mock.restoreAll();
+  }
+  return { status, stderr };
 }
 
 test("--help says what there is", () => {
@@ -56,13 +84,23 @@ for (const [args, said] of [
   [["all", "--html", "x.html"], /^drill: flag --html: of all drills each has its page/],
   [["judge", ".", "--html", "/no/such/x"], /^drill: flag --html: \/no\/such\/x cannot/],
   [["--json", "."], /^drill: flag --json: .* cannot be written: is a directory\n/],
+  [["judge"], /^drill: judge: the folder of a drill's evidence is wanted\n/],
+] as const) {
+  test(`refused: ${args.join(" ")}`, (t) => {
+    const { status, stderr } = parse(t, args);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, said);
+    assert.equal(stderr.trimEnd().split("\n").length, 1);
+  });
+}
+
+for (const [args, said] of [
   [["--data-dir", "nowhere"], /^drill: no cluster is up in .*nowhere: start it with `npm start/],
   [["member-replace", "--against", "rest"], /^drill: member-replace is held on a store alone/],
-  [["judge"], /^drill: judge: the folder of a drill's evidence is wanted\n/],
   [["judge", "nowhere"], /^drill: .*nowhere holds no evidence of a drill: plan.json: /],
   [["--bogus"], /^drill: .*--bogus/],
 ] as const) {
-  test(`refused: ${args.join(" ")}`, () => {
+  test(`refused, and the process ends: ${args.join(" ")}`, () => {
     const { status, stderr } = drill(...args);
     assert.equal(status, 2, stderr);
     assert.match(stderr, said);
