@@ -10,6 +10,7 @@ import { closeSync, openSync } from "node:fs";
 import { nameVariable, noRestartExitCode } from "../../ha/runtime/production/process.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { heapOptions } from "./compiler.ts";
+import { endGivingWay, giveWay } from "./yielding.ts";
 
 export interface ChildOptions {
   readonly name: string;
@@ -19,6 +20,8 @@ export interface ChildOptions {
   readonly log: Log;
   /** Wait before a restart; `killed`: it was ended by SIGKILL from outside. */
   restartDelayMillis(killed: boolean, failuresInARow: number): number;
+  /** Asked at each restart: whether it gives way to other programs until it is settled. */
+  readonly givesWay?: (() => boolean) | undefined;
   /** It was ended by SIGKILL from outside. */
   readonly killed: () => void;
   readonly started?: (() => void) | undefined;
@@ -32,6 +35,9 @@ export interface ChildOptions {
 
 /** A process that ran this long did not fail in a row. */
 const steadyMillis = 30_000;
+/** On a machine that is never idle a process would not get far by giving way. */
+const givingWayMillisMax = 5_000;
+const givingWayAgainMillis = 200;
 
 export class Child {
   readonly name: string;
@@ -42,6 +48,8 @@ export class Child {
   #stopping = false;
   #failures = 0;
   #startedAt = 0;
+  #givingWay: NodeJS.Timeout | undefined;
+  #settled = false;
   restarts = 0;
   lastExit: string | undefined;
 
@@ -52,6 +60,16 @@ export class Child {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  /** It has done what a start takes, and gives way no longer. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  settle(): void {
+    this.#settled = true;
+    this.#endGivingWay();
   }
 
   /** Nothing when it was started before. */
@@ -76,6 +94,10 @@ export class Child {
     if (heard !== undefined) child.on("message", heard);
     this.#process = child;
     this.#startedAt = performance.now();
+    const { givesWay } = this.#options;
+    if (this.restarts > 0 && child.pid !== undefined && givesWay?.() && giveWay(child.pid)) {
+      this.#givingWay = setTimeout(() => this.#endGivingWay(), givingWayMillisMax);
+    }
     this.#options.started?.();
     // A child that dies early closes the pipe; its exit is what counts.
     child.stdin?.on("error", () => {});
@@ -87,9 +109,19 @@ export class Child {
     this.#options.changed();
   }
 
+  #endGivingWay(): void {
+    if (this.#givingWay === undefined) return;
+    clearTimeout(this.#givingWay);
+    this.#givingWay = undefined;
+    if (this.pid === undefined || endGivingWay(this.pid)) return;
+    this.#givingWay = setTimeout(() => this.#endGivingWay(), givingWayAgainMillis);
+  }
+
   #ended(how: string, killed: boolean, forGood = false): void {
     if (!this.#process) return;
     this.#process = undefined;
+    this.#settled = false;
+    this.#endGivingWay();
     this.lastExit = how;
     this.#options.ended?.(how);
     this.#options.changed();

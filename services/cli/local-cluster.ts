@@ -129,6 +129,7 @@ export class LocalCluster {
       started: () => started?.(name),
       ended: (how) => ended?.(name, how),
       ...(args[0] === "balancer" && { heard: (message) => heard?.(name, message) }),
+      ...(args[0] === "apiserver" && { givesWay: () => this.#othersServe(name) }),
       logFile: `${directories(shape.dataDirectory).logs}/${name}.log`,
       killed: () => {
         if (args[0] === "kubelet") lostNode(name);
@@ -151,6 +152,19 @@ export class LocalCluster {
       setTimeout(() => this.startRest(), restMillisMax),
       setTimeout(() => this.startStandbys(), standbyMillisMax),
     );
+  }
+
+  /** Masters that serve, by name: they have done what their start takes. */
+  settle(serving: ReadonlySet<string>): void {
+    for (const child of this.masters) {
+      if (!child.settled && child.pid !== undefined && serving.has(child.name)) child.settle();
+    }
+  }
+
+  /** A quorum is there without this master, whose start then must not cost its clients time. */
+  #othersServe(master: string): boolean {
+    const others = this.masters.filter(({ name }) => name !== master);
+    return others.length > 1 && others.every(({ settled }) => settled);
   }
 
   get #all(): readonly Child[] {

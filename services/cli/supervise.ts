@@ -102,6 +102,7 @@ export async function supervise(
     const leaderChanged = now.leader !== cluster.leader;
     cluster.leader = now.leader;
     const serving = servingOf(now);
+    cluster.settle(servingMasters(now));
     const { masters: mastersBefore, nodes: nodesBefore } = cluster.serving;
     const servingChanged = serving.masters !== mastersBefore || serving.nodes !== nodesBefore;
     cluster.serving = serving;
@@ -175,9 +176,12 @@ function isReady(view: ClusterView, shape: ClusterShape): boolean {
   );
 }
 
-function servingOf({ masters, nodes }: ClusterView): Endpoints["serving"] {
-  const serving = [...masters.values()].filter((status) => status?.ready).length;
-  return { masters: serving, nodes: nodes.ready };
+function servingOf(view: ClusterView): Endpoints["serving"] {
+  return { masters: servingMasters(view).size, nodes: view.nodes.ready };
+}
+
+function servingMasters({ masters }: ClusterView): ReadonlySet<string> {
+  return new Set([...masters].flatMap(([name, status]) => (status?.ready ? [name] : [])));
 }
 
 function stopSignal(): Promise<void> {

@@ -96,6 +96,8 @@ export type TimelineRecord =
   | { readonly kind: "recovered"; readonly t: number; readonly round: number }
   | { readonly kind: "failure"; readonly t: number; readonly text: string }
   | { readonly kind: "interrupted"; readonly t: number }
+  /** The drill itself did not come to run for so long before `t`: it could not see an answer. */
+  | { readonly kind: "held-up"; readonly t: number; readonly millis: number }
   | { readonly kind: "fact"; readonly t: number; readonly name: string; readonly value: number }
   | {
       readonly kind: "status";

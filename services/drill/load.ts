@@ -26,6 +26,8 @@ const patienceMillis = 30_000;
 const repeatMillisMin = 10;
 const repeatMillisMax = 200;
 const tickMillis = 5;
+/** A tick that comes so late tells that the machine held the drill up. */
+const lateMillisMin = 10;
 /** Calls that are due and find no free client: beyond, they are not made at all. */
 const dueMax = 4_096;
 const registers = ["r-0", "r-1", "r-2", "r-3"] as const;
@@ -70,8 +72,13 @@ export class Load {
     recorder.mark({ kind: "load", t: recorder.now(), state: "began" });
     const began = performance.now();
     let offered = 0;
+    let before = began;
     this.#timer = setInterval(() => {
-      const wanted = Math.floor(((performance.now() - began) * rate) / 1000);
+      const now = performance.now();
+      const millis = Math.round(now - before - tickMillis);
+      before = now;
+      if (millis >= lateMillisMin) recorder.mark({ kind: "held-up", t: recorder.now(), millis });
+      const wanted = Math.floor(((now - began) * rate) / 1000);
       for (; offered < wanted; offered++) {
         if (this.#due.length < dueMax) this.#due.push(recorder.now());
         this.#idle.shift()?.();

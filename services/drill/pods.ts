@@ -6,8 +6,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLog } from "../../ha/runtime/production/log.ts";
 import type { Pod } from "../../proto/gen/core.ts";
-import { connectGrpcJs } from "../client/grpc-js-wire.ts";
-import type { TriremeClient } from "../client/mod.ts";
+import { connectClient, type TriremeClient } from "../client/mod.ts";
 import type { Scene } from "./scene.ts";
 import { until, type World } from "./world/world.ts";
 
@@ -16,7 +15,7 @@ const readyMillisMax = 60_000;
 
 export function apiClient({ addresses, tls }: World): TriremeClient {
   const log = createLog({}, { level: "silent" });
-  return connectGrpcJs({ servers: addresses.api, ...(tls && { tls }), log, identity: "drill" });
+  return connectClient({ servers: addresses.api, ...(tls && { tls }), log, identity: "drill" });
 }
 
 export class Pods {

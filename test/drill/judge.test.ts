@@ -29,6 +29,21 @@ test("a drill in which all went well passes, and its numbers are those of the ev
   );
 });
 
+test("while the machine holds the drill up, no outage counts, and the report tells of it", () => {
+  const verdict = verdictOf(({ timeline }) => {
+    timeline.push(
+      // Before the gap, wholly in it, and beyond its end.
+      { kind: "held-up", t: 1_900, millis: 500 },
+      { kind: "held-up", t: 2_060, millis: 20 },
+      { kind: "held-up", t: 2_120, millis: 20 },
+    );
+  });
+  // 105 ms, of which the drill could not look for 20 and for 10.
+  assert.equal(verdict.writes.p99, 75);
+  assert.equal(verdict.facts["ms the machine held the drill up (no outage)"], 540);
+  assert.equal(verdict.facts["the longest of these, ms"], 500);
+});
+
 describe("what must never happen fails the drill, whatever else is wrong with it", () => {
   const spoils: readonly (readonly [RegExp, (evidence: Draft) => void])[] = [
     [

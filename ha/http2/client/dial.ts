@@ -1,6 +1,11 @@
 /** Sockets to a server, with or without TLS. */
 import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import {
+  connect as connectTls,
+  createSecureContext,
+  type SecureContext,
+  type TLSSocket,
+} from "node:tls";
 
 /** How a client knows the server, and shows who it is. PEM texts. */
 export interface ServerTls {
@@ -19,10 +24,14 @@ export interface Address {
   readonly port: number;
 }
 
-/** Keeps the TLS session of the last connection, which spares the next one a key exchange. */
+/**
+ * Keeps what the next connection needs as well: the certificates, read once, and the TLS session of
+ * the last connection, which spares a key exchange.
+ */
 export class Dialler {
   readonly #address: Address;
   readonly #tls: ServerTls | undefined;
+  #context: SecureContext | undefined;
   #session: Buffer | undefined;
   /** The server has chosen another protocol. */
   refusesHttp2 = false;
@@ -37,10 +46,11 @@ export class Dialler {
     const to = { ...this.#address, noDelay: true };
     if (this.#tls === undefined) return connectTcp(to, connected);
     const { ca, cert, key, serverName, unverified } = this.#tls;
+    this.#context ??= createSecureContext({ ca, cert, key });
     const socket: TLSSocket = connectTls(
       {
-        ...to,
-        ...{ ca, cert, key, ALPNProtocols: ["h2"], rejectUnauthorized: unverified !== true },
+        ...{ ...to, secureContext: this.#context, ALPNProtocols: ["h2"] },
+        rejectUnauthorized: unverified !== true,
         ...(serverName !== undefined && { servername: serverName }),
         ...(this.#session !== undefined && { session: this.#session }),
       },

@@ -26,7 +26,19 @@ import { parsingFailure, requestMessage } from "./codec.ts";
 import { StreamingClientCall } from "./streaming.ts";
 import { UnaryClientCall } from "./unary.ts";
 
-export interface ChannelOptions {
+/** How a connection is looked after; what is absent is as in `rpcLimits`. */
+export interface Upkeep {
+  /** Dialled at once and whenever it is lost, and not only for a call. */
+  readonly kept?: boolean | undefined;
+  /** Delay before a broken connection is dialled again, first and at most. */
+  readonly reconnectMinMillis?: number | undefined;
+  readonly reconnectMaxMillis?: number | undefined;
+  /** How often an idle connection is asked for a sign of life, and how long it has for one. */
+  readonly keepaliveMillis?: number | undefined;
+  readonly keepaliveTimeoutMillis?: number | undefined;
+}
+
+export interface ChannelOptions extends Upkeep {
   /** `host:port`. */
   readonly address: string;
   readonly tls?: ClientTls | undefined;
@@ -68,12 +80,13 @@ export class Channel implements StreamHandler {
       limits: {
         ...{ streamWindowBytes, connectionWindowBytes },
         headerListBytes: rpcLimits.metadataBytes,
-        keepaliveMillis: rpcLimits.keepaliveMillis,
-        keepaliveTimeoutMillis: rpcLimits.keepaliveTimeoutMillis,
+        keepaliveMillis: options.keepaliveMillis ?? rpcLimits.keepaliveMillis,
+        keepaliveTimeoutMillis: options.keepaliveTimeoutMillis ?? rpcLimits.keepaliveTimeoutMillis,
       },
+      kept: options.kept,
       dialMillisMax: this.#connectMillis,
-      restMillisMin: rpcLimits.reconnectMinMillis,
-      restMillisMax: rpcLimits.reconnectMaxMillis,
+      restMillisMin: options.reconnectMinMillis ?? rpcLimits.reconnectMinMillis,
+      restMillisMax: options.reconnectMaxMillis ?? rpcLimits.reconnectMaxMillis,
     });
   }
 

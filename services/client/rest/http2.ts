@@ -12,6 +12,7 @@ import {
   type Stream,
 } from "../../../ha/http2/mod.ts";
 import { CallFailure } from "../../../ha/rpc/call-failure.ts";
+import type { Upkeep } from "../../../ha/rpc/channel/channel.ts";
 import { rpcLimits } from "../../../ha/rpc/limits.ts";
 import { cancelledError } from "../../../ha/rpc/status-details.ts";
 import { Code } from "../../../ha/runtime/status-error.ts";
@@ -21,11 +22,9 @@ const limits = {
   streamWindowBytes: 1024 * 1024,
   connectionWindowBytes: 32 * 1024 * 1024,
   headerListBytes: 64 * 1024,
-  keepaliveMillis: rpcLimits.keepaliveMillis,
-  keepaliveTimeoutMillis: rpcLimits.keepaliveTimeoutMillis,
 };
 
-export interface Http2Address {
+export interface Http2Address extends Upkeep {
   readonly host: string;
   readonly port: number;
   readonly tls: ServerTls;
@@ -35,13 +34,16 @@ export class Http2Server implements HttpServer, StreamHandler {
   readonly #to: ClientConnection;
   readonly #authority: string;
 
-  constructor({ host, port, tls }: Http2Address) {
+  constructor({ host, port, tls, ...upkeep }: Http2Address) {
     this.#authority = authorityOf(host, port);
+    const { keepaliveMillis = rpcLimits.keepaliveMillis } = upkeep;
+    const { keepaliveTimeoutMillis = rpcLimits.keepaliveTimeoutMillis } = upkeep;
     this.#to = new ClientConnection({
-      ...{ address: { host, port }, tls, limits, streams: this },
+      ...{ address: { host, port }, tls, streams: this, kept: upkeep.kept },
+      limits: { ...limits, keepaliveMillis, keepaliveTimeoutMillis },
       dialMillisMax: rpcLimits.connectMillis,
-      restMillisMin: rpcLimits.reconnectMinMillis,
-      restMillisMax: rpcLimits.reconnectMaxMillis,
+      restMillisMin: upkeep.reconnectMinMillis ?? rpcLimits.reconnectMinMillis,
+      restMillisMax: upkeep.reconnectMaxMillis ?? rpcLimits.reconnectMaxMillis,
     });
   }
 

@@ -1,10 +1,19 @@
 /** The gRPC API: each key is a ConfigMap. */
-import { Metadata } from "@grpc/grpc-js";
-import { call, connect, serverStreamIterable } from "../../../ha/rpc/mod.ts";
+import type { MethodDefinition } from "@grpc/grpc-js";
+import { Channel } from "../../../ha/rpc/channel/channel.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { type ConfigMap, ConfigMapsClient, NamespacesClient } from "../../../proto/gen/core.ts";
+import { type ConfigMap, ConfigMapsService, NamespacesService } from "../../../proto/gen/core.ts";
 import type { SeenChange } from "../evidence.ts";
-import { type Attempt, type Face, type FaceOptions, keepalive, type SeenBatch } from "./face.ts";
+import {
+  type Attempt,
+  answersOf,
+  attemptCall,
+  connections,
+  type Face,
+  type FaceOptions,
+  type SeenBatch,
+  within,
+} from "./face.ts";
 
 const pageSize = 500;
 const setUpMillisMax = 15_000;
@@ -12,16 +21,11 @@ const setUpMillisMax = 15_000;
 export class ApiFace implements Face {
   readonly name = "api";
   readonly #namespace: string;
-  readonly #doors: readonly ConfigMapsClient[];
-  readonly #namespaces: NamespacesClient;
+  readonly #doors: readonly Channel[];
 
   constructor({ addresses, tls, run }: FaceOptions) {
     this.#namespace = `drill-${run}`;
-    const options = { tls, reconnectMinMillis: 20, reconnectMaxMillis: 200, ...keepalive };
-    this.#doors = addresses.map((address) =>
-      connect(ConfigMapsClient, { addresses: [address], ...options }),
-    );
-    this.#namespaces = connect(NamespacesClient, { addresses, ...options });
+    this.#doors = addresses.map((address) => new Channel({ address, tls, ...connections }));
   }
 
   get doors(): number {
@@ -30,24 +34,24 @@ export class ApiFace implements Face {
 
   async prepare(): Promise<void> {
     const object = { apiVersion: "v1", kind: "Namespace", metadata: { name: this.#namespace } };
-    const settings = { deadlineMillis: setUpMillisMax };
-    await call(this.#namespaces, "create", { object, options: {} }, settings);
+    const request = { object, options: {} };
+    await this.#door(0).unary(NamespacesService.create, request, within(setUpMillisMax));
   }
 
   async create(key: string, value: string, attempt: Attempt): Promise<number> {
     const request = { object: this.#object(key, value), options: {} };
-    return revisionOf(await call(this.#door(attempt.door), "create", request, settings(attempt)));
+    return revisionOf(await this.#ask(ConfigMapsService.create, request, attempt));
   }
 
   async write(key: string, value: string, attempt: Attempt): Promise<number> {
     const request = { object: this.#object(key, value), options: {} };
-    return revisionOf(await call(this.#door(attempt.door), "update", request, settings(attempt)));
+    return revisionOf(await this.#ask(ConfigMapsService.update, request, attempt));
   }
 
   async read(key: string, attempt: Attempt) {
     const request = { name: key, namespace: this.#namespace };
     try {
-      const object = await call(this.#door(attempt.door), "get", request, settings(attempt));
+      const object = await this.#ask(ConfigMapsService.get, request, attempt);
       return { value: object.data?.["value"] };
     } catch (thrown) {
       if (StatusError.from(thrown).code === Code.notFound) return { value: undefined };
@@ -65,8 +69,11 @@ export class ApiFace implements Face {
         limit: pageSize,
         ...(page && { continue: page }),
       };
-      const settings = { deadlineMillis: setUpMillisMax };
-      const answer = await call(this.#door(0), "list", request, settings);
+      const answer = await this.#door(0).unary(
+        ConfigMapsService.list,
+        request,
+        within(setUpMillisMax),
+      );
       for (const { metadata, data } of answer.items ?? []) {
         entries[metadata?.name ?? ""] = data?.["value"] ?? "";
       }
@@ -82,8 +89,8 @@ export class ApiFace implements Face {
       resourceVersion: String(after),
       allowWatchBookmarks: true,
     };
-    const events = serverStreamIterable(this.#door(door), "watch", request, { signal });
-    for await (const { type, object } of events) {
+    const begun = this.#door(door).stream(ConfigMapsService.watch, request, { fields: [], signal });
+    for await (const { type, object } of answersOf(begun)) {
       if (!object) continue;
       const revision = revisionOf(object);
       if (type === "BOOKMARK") yield { revision, events: [] };
@@ -92,30 +99,30 @@ export class ApiFace implements Face {
   }
 
   async remove(): Promise<void> {
-    const settings = { deadlineMillis: setUpMillisMax };
-    await call(this.#namespaces, "delete", { name: this.#namespace }, settings);
+    const request = { name: this.#namespace };
+    await this.#door(0).unary(NamespacesService.delete, request, within(setUpMillisMax));
   }
 
   close(): void {
     for (const door of this.#doors) door.close();
-    this.#namespaces.close();
   }
 
-  #door(door: number): ConfigMapsClient {
-    return this.#doors[door % this.#doors.length] as ConfigMapsClient;
+  #door(door: number): Channel {
+    return this.#doors[door % this.#doors.length] as Channel;
+  }
+
+  #ask<Request, Answer>(
+    method: MethodDefinition<Request, Answer>,
+    request: Request,
+    attempt: Attempt,
+  ): Promise<Answer> {
+    return this.#door(attempt.door).unary(method, request, attemptCall(attempt));
   }
 
   #object(name: string, value: string): ConfigMap {
     const metadata = { name, namespace: this.#namespace };
     return { apiVersion: "v1", kind: "ConfigMap", metadata, data: { value } };
   }
-}
-
-function settings({ requestId, attempt, millis }: Attempt) {
-  const metadata = new Metadata();
-  metadata.set("trireme-request-id", requestId);
-  if (attempt > 1) metadata.set("trireme-attempt", String(attempt));
-  return { metadata, deadlineMillis: millis };
 }
 
 function revisionOf({ metadata }: ConfigMap): number {

@@ -1,11 +1,19 @@
 /** etcd's API: each key is a key. */
-import { Metadata } from "@grpc/grpc-js";
-import { call, connect } from "../../../ha/rpc/mod.ts";
+import { Channel } from "../../../ha/rpc/channel/channel.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { KVClient, WatchClient, type WatchResponse } from "../../../proto/gen/etcd.ts";
+import { KVService, WatchService } from "../../../proto/gen/etcd.ts";
 import { Event_EventType } from "../../../proto/gen/etcd_kv.ts";
 import type { SeenChange } from "../evidence.ts";
-import { type Attempt, type Face, type FaceOptions, keepalive, type SeenBatch } from "./face.ts";
+import {
+  type Attempt,
+  answersOf,
+  attemptCall,
+  connections,
+  type Face,
+  type FaceOptions,
+  type SeenBatch,
+  within,
+} from "./face.ts";
 
 const pageSize = 5_000n;
 const setUpMillisMax = 15_000;
@@ -15,15 +23,11 @@ const progressMillis = 500;
 export class EtcdFace implements Face {
   readonly name = "etcd";
   readonly #prefix: string;
-  readonly #doors: readonly { readonly kv: KVClient; readonly watch: WatchClient }[];
+  readonly #doors: readonly Channel[];
 
   constructor({ addresses, tls, run }: FaceOptions) {
     this.#prefix = `/drill/${run}/`;
-    const options = { tls, reconnectMinMillis: 20, reconnectMaxMillis: 200, ...keepalive };
-    this.#doors = addresses.map((address) => ({
-      kv: connect(KVClient, { addresses: [address], ...options }),
-      watch: connect(WatchClient, { addresses: [address], ...options }),
-    }));
+    this.#doors = addresses.map((address) => new Channel({ address, tls, ...connections }));
   }
 
   get doors(): number {
@@ -38,13 +42,21 @@ export class EtcdFace implements Face {
 
   async write(key: string, value: string, attempt: Attempt): Promise<number> {
     const request = { key: this.#key(key), value: Buffer.from(value) };
-    const answer = await call(this.#door(attempt.door).kv, "put", request, settings(attempt));
+    const answer = await this.#door(attempt.door).unary(
+      KVService.put,
+      request,
+      attemptCall(attempt),
+    );
     return Number(answer.header?.revision ?? 0);
   }
 
   async read(key: string, attempt: Attempt) {
     const request = { key: this.#key(key) };
-    const answer = await call(this.#door(attempt.door).kv, "range", request, settings(attempt));
+    const answer = await this.#door(attempt.door).unary(
+      KVService.range,
+      request,
+      attemptCall(attempt),
+    );
     const [kv] = answer.kvs ?? [];
     return {
       value: kv && Buffer.from(kv.value ?? []).toString(),
@@ -59,8 +71,7 @@ export class EtcdFace implements Face {
     let revision = 0n;
     for (;;) {
       const request = { key, rangeEnd, limit: pageSize, ...(revision && { revision }) };
-      const settings = { deadlineMillis: setUpMillisMax };
-      const page = await call(this.#door(0).kv, "range", request, settings);
+      const page = await this.#door(0).unary(KVService.range, request, within(setUpMillisMax));
       revision ||= page.header?.revision ?? 0n;
       for (const kv of page.kvs ?? []) entries[this.#name(kv.key)] = String(kv.value ?? "");
       const last = page.kvs?.at(-1)?.key;
@@ -70,18 +81,16 @@ export class EtcdFace implements Face {
   }
 
   async *watch(after: number, door: number, signal: AbortSignal): AsyncGenerator<SeenBatch, void> {
-    const stream = this.#door(door).watch.watch();
+    const begun = this.#door(door).duplex(WatchService.watch, { fields: [], signal });
+    const stream = await begun;
     const startRevision = BigInt(after + 1);
     const value = { ...this.#range(), startRevision, progressNotify: true };
-    stream.write({ requestUnion: { $case: "createRequest", value } });
+    stream.send({ requestUnion: { $case: "createRequest", value } });
     const timer = setInterval(() => {
-      stream.write({ requestUnion: { $case: "progressRequest", value: {} } });
+      stream.send({ requestUnion: { $case: "progressRequest", value: {} } });
     }, progressMillis);
-    const cancel = () => stream.cancel();
-    signal.addEventListener("abort", cancel, { once: true });
-    stream.on("error", () => {}); // The iteration reports it.
     try {
-      for await (const response of stream as AsyncIterable<WatchResponse>) {
+      for await (const response of answersOf(begun)) {
         if (response.compactRevision) {
           throw new StatusError(Code.outOfRange, "the revision has been compacted");
         }
@@ -99,24 +108,19 @@ export class EtcdFace implements Face {
       }
     } finally {
       clearInterval(timer);
-      signal.removeEventListener("abort", cancel);
-      stream.cancel();
     }
   }
 
   async remove(): Promise<void> {
-    await call(this.#door(0).kv, "deleteRange", this.#range(), { deadlineMillis: setUpMillisMax });
+    await this.#door(0).unary(KVService.deleteRange, this.#range(), within(setUpMillisMax));
   }
 
   close(): void {
-    for (const { kv, watch } of this.#doors) {
-      kv.close();
-      watch.close();
-    }
+    for (const door of this.#doors) door.close();
   }
 
-  #door(door: number) {
-    return this.#doors[door % this.#doors.length] as { kv: KVClient; watch: WatchClient };
+  #door(door: number): Channel {
+    return this.#doors[door % this.#doors.length] as Channel;
   }
 
   #key(key: string): Buffer {
@@ -133,10 +137,4 @@ export class EtcdFace implements Face {
     // "0" follows "/".
     return { key: this.#key(""), rangeEnd: Buffer.from(`${this.#prefix.slice(0, -1)}0`) };
   }
-}
-
-function settings({ requestId, millis }: Attempt) {
-  const metadata = new Metadata();
-  metadata.set("trireme-request-id", requestId);
-  return { metadata, deadlineMillis: millis };
 }

@@ -1,4 +1,6 @@
 /** How a drill's load asks for things: one interface over the gRPC API, the REST API and etcd's. */
+import type { WireCall } from "../../../ha/rpc/channel/channel.ts";
+import type { StreamingClientCall } from "../../../ha/rpc/channel/streaming.ts";
 import type { ClientTls } from "../../../ha/rpc/mod.ts";
 import type { SeenChange } from "../evidence.ts";
 import type { FaceName } from "../world/world.ts";
@@ -57,5 +59,40 @@ export interface FaceOptions {
   readonly run: string;
 }
 
-/** A silent connection is found out about so soon. */
-export const keepalive = { keepaliveMillis: 700, keepaliveTimeoutMillis: 500 } as const;
+/**
+ * Connections of a drill are always there, as those of a program that calls now and then, and a
+ * silent one is found out about soon.
+ */
+export const connections = {
+  kept: true,
+  reconnectMinMillis: 20,
+  reconnectMaxMillis: 200,
+  keepaliveMillis: 700,
+  keepaliveTimeoutMillis: 500,
+} as const;
+
+/** What an attempt says of itself, and until when it waits. */
+export function attemptCall({ requestId, attempt, millis }: Attempt): WireCall {
+  const fields = ["trireme-request-id", requestId];
+  if (attempt > 1) fields.push("trireme-attempt", String(attempt));
+  return { fields, deadline: Date.now() + millis };
+}
+
+/** A call without an identity, which is not repeated. */
+export function within(millis: number): WireCall {
+  return { fields: [], deadline: Date.now() + millis };
+}
+
+/** The answers of a stream, until it ends or the loop over them does. */
+export async function* answersOf<Request, Answer>(
+  begun: Promise<StreamingClientCall<Request, Answer>>,
+): AsyncGenerator<Answer, void> {
+  const call = await begun;
+  try {
+    for (let next = await call.take(); next.done !== true; next = await call.take()) {
+      yield next.value;
+    }
+  } finally {
+    call.cancel();
+  }
+}

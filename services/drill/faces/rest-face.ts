@@ -1,9 +1,17 @@
 /** The REST API over HTTP/2: each key is a ConfigMap. */
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
-import type { ClientTls } from "../../../ha/rpc/mod.ts";
+import { type ClientTls, parseAddress } from "../../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { wholeBody } from "../../client/rest/http.ts";
+import { Http2Server } from "../../client/rest/http2.ts";
 import type { SeenChange } from "../evidence.ts";
-import { type Attempt, type Face, type FaceOptions, keepalive, type SeenBatch } from "./face.ts";
+import {
+  type Attempt,
+  attemptCall,
+  connections,
+  type Face,
+  type FaceOptions,
+  type SeenBatch,
+} from "./face.ts";
 
 const pageSize = 500;
 const setUpMillisMax = 15_000;
@@ -125,120 +133,57 @@ function changeOf(type: string, object: Stored, revision: number): SeenChange {
   return { revision, type: type === "DELETED" ? "delete" : "put", key, value };
 }
 
-/** One address: a connection that is opened when it is needed, and given up when it is silent. */
+/** One address, on a connection that is always there. */
 class Door {
-  readonly #address: string;
-  readonly #tls: ClientTls | undefined;
-  #session: ClientHttp2Session | undefined;
+  readonly #server: Http2Server;
 
   constructor(address: string, tls: ClientTls | undefined) {
-    this.#address = address;
-    this.#tls = tls;
+    this.#server = new Http2Server({ ...parseAddress(address), tls: tls ?? {}, ...connections });
   }
 
-  ask(method: string, path: string, attempt: Attempt, body?: object): Promise<object> {
-    const { requestId, attempt: number, millis } = attempt;
-    const stream = this.#request({
-      ":method": method,
-      ":path": path,
-      "trireme-request-id": requestId,
-      ...(number > 1 && { "trireme-attempt": String(number) }),
-      ...(body && { "content-type": "application/json" }),
+  async ask(method: string, path: string, attempt: Attempt, body?: object): Promise<object> {
+    const { fields, deadline } = attemptCall(attempt);
+    const answer = await this.#server.request({
+      ...{ method, path, deadline },
+      headers: body === undefined ? fields : [...fields, "content-type", "application/json"],
+      body: body && Buffer.from(JSON.stringify(body)),
     });
-    stream.end(body && JSON.stringify(body));
-    return new Promise((resolve, reject) => {
-      let status = 0;
-      let text = "";
-      const fail = (code: Code, why: string) => {
-        clearTimeout(timer);
-        stream.destroy();
-        reject(new StatusError(code, why));
-      };
-      const late = () => fail(Code.deadlineExceeded, `no answer after ${millis} ms`);
-      const timer = setTimeout(late, millis);
-      stream.setEncoding("utf8");
-      stream.on("response", (headers) => {
-        status = Number(headers[":status"]);
-      });
-      stream.on("data", (part: string) => {
-        text += part;
-        if (text.length > answerBytesMax) fail(Code.resourceExhausted, "the answer is too long");
-      });
-      stream.on("error", (error) => fail(Code.unavailable, error.message));
-      stream.on("close", () => {
-        clearTimeout(timer);
-        if (status >= 200 && status < 300 && stream.readableEnded) resolve(JSON.parse(text));
-        else reject(errorOf(status, text));
-      });
-    });
+    const bytes = await wholeBody(answer, tooLong, answerBytesMax);
+    if (answer.status >= 200 && answer.status < 300) return JSON.parse(bytes.toString());
+    throw errorOf(answer.status, bytes.toString());
   }
 
   async *lines(path: string, signal: AbortSignal): AsyncGenerator<string, void> {
-    const stream = this.#request({ ":method": "GET", ":path": path });
-    stream.end();
-    const cancel = () => stream.destroy();
-    signal.addEventListener("abort", cancel, { once: true });
-    let status = 0;
-    stream.on("response", (headers) => {
-      status = Number(headers[":status"]);
-    });
-    stream.setEncoding("utf8");
+    const answer = await this.#server.request({ method: "GET", path, headers: [], signal });
+    if (answer.status !== 200) {
+      throw errorOf(answer.status, (await wholeBody(answer, tooLong, answerBytesMax)).toString());
+    }
+    const decoder = new TextDecoder();
     let rest = "";
     try {
-      for await (const part of stream as AsyncIterable<string>) {
-        rest += part;
-        if (rest.length > answerBytesMax) throw errorOf(0, "a line is too long");
-        if (status !== 200) continue;
-        const lines = rest.split("\n");
+      for (let piece = await answer.take(); piece !== undefined; piece = await answer.take()) {
+        const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
         rest = lines.pop() ?? "";
+        if (rest.length > answerBytesMax) throw tooLong();
         yield* lines;
       }
-    } catch (thrown) {
-      if (thrown instanceof StatusError) throw thrown;
-      throw new StatusError(Code.unavailable, (thrown as Error).message);
     } finally {
-      signal.removeEventListener("abort", cancel);
-      stream.destroy();
+      answer.cancel();
     }
-    if (status !== 200) throw errorOf(status, rest);
   }
 
   close(): void {
-    this.#session?.destroy();
+    this.#server.close();
   }
+}
 
-  #request(headers: Record<string, string>): ClientHttp2Stream {
-    if (this.#session === undefined || this.#session.closed || this.#session.destroyed) {
-      this.#session = this.#open();
-    }
-    return this.#session.request(headers);
-  }
-
-  #open(): ClientHttp2Session {
-    const { ca, cert, key } = this.#tls ?? {};
-    const session = connect(`https://${this.#address}`, { ca, cert, key });
-    let unanswered = 0;
-    const timer = setInterval(() => {
-      if (session.connecting) return;
-      if (unanswered > 1) session.destroy(new Error("the connection is silent"));
-      else if (!session.destroyed) {
-        unanswered++;
-        session.ping(() => {
-          unanswered = 0;
-        });
-      }
-    }, keepalive.keepaliveTimeoutMillis);
-    session.on("error", () => {}); // Its streams report it.
-    session.on("goaway", () => session.close());
-    session.on("close", () => clearInterval(timer));
-    return session;
-  }
+function tooLong(): StatusError {
+  return new StatusError(Code.resourceExhausted, `the answer is above ${answerBytesMax} bytes`);
 }
 
 /** What a status of HTTP means for a client that may repeat the call. */
 function errorOf(status: number, text: string): StatusError {
   const words = text.slice(0, 300);
-  if (status === 0) return new StatusError(Code.unavailable, words || "the connection broke");
   const codes: Readonly<Record<number, Code>> = {
     404: Code.notFound,
     409: Code.alreadyExists,

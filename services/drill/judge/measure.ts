@@ -25,6 +25,10 @@ export interface Span {
   readonly end: number;
 }
 
+export interface Gap extends Span {
+  readonly millis: number;
+}
+
 export interface Losses {
   readonly lost: readonly string[];
   readonly doubled: readonly string[];
@@ -55,15 +59,36 @@ export function roundsOf({ timeline }: Evidence): Round[] {
   });
 }
 
-/** The longest time within the span in which none of the moments lies. */
-export function longestGap(moments: readonly number[], { t, end }: Span): Span {
-  let longest: Span = { t, end: t };
+/** Times in which the machine held up the drill itself, in order. */
+export function heldUp({ timeline }: Evidence): Span[] {
+  return ofKind(timeline, "held-up").map(({ t, millis }) => ({ t: t - millis, end: t }));
+}
+
+/**
+ * The longest time within the span in which none of the moments lies, and how much of it the drill
+ * could look at, without the times in which it was `blind`.
+ */
+export function longestGap(
+  moments: readonly number[],
+  { t, end }: Span,
+  blind: readonly Span[] = [],
+): Gap {
+  let longest: Gap = { t, end: t, millis: 0 };
   let before = t;
   for (const moment of [...moments.filter((each) => each > t && each < end), end]) {
-    if (moment - before > longest.end - longest.t) longest = { t: before, end: moment };
+    const whole = { t: before, end: moment };
+    if (moment - before > longest.millis) {
+      const millis = moment - before - overlap(blind, whole);
+      if (millis > longest.millis) longest = { ...whole, millis };
+    }
     before = moment;
   }
   return longest;
+}
+
+function overlap(spans: readonly Span[], { t, end }: Span): number {
+  const within = (span: Span) => Math.max(0, Math.min(span.end, end) - Math.max(span.t, t));
+  return spans.reduce((sum, span) => sum + within(span), 0);
 }
 
 /** When calls were acknowledged, in order. */

@@ -14,6 +14,7 @@ import {
   doubleLeaders,
   type Election,
   electionsOf,
+  heldUp,
   type Losses,
   longestGap,
   losses,
@@ -61,9 +62,10 @@ const toldMax = 3;
 export function judge(evidence: Evidence, checker: CheckerResult): Verdict {
   const { calls, timeline, watches, plan } = evidence;
   const rounds = roundsOf(evidence);
-  const writes = outages(rounds, [acknowledgements(calls, ["create", "write"])]);
-  const reads = outages(rounds, [acknowledgements(calls, ["read"])]);
-  const watched = outages(rounds, arrivals(evidence));
+  const blind = heldUp(evidence);
+  const writes = outages(rounds, [acknowledgements(calls, ["create", "write"])], blind);
+  const reads = outages(rounds, [acknowledgements(calls, ["read"])], blind);
+  const watched = outages(rounds, arrivals(evidence), blind);
   const elections = electionsOf(evidence);
   const relists = watches.filter(({ kind }) => kind === "relist").length;
   const facts = factsOf(evidence);
@@ -124,12 +126,16 @@ export function judge(evidence: Evidence, checker: CheckerResult): Verdict {
 }
 
 /** Of each round the longest gap, on whatever line it is longest. */
-function outages(rounds: readonly Round[], lines: readonly (readonly number[])[]): Outages {
+function outages(
+  rounds: readonly Round[],
+  lines: readonly (readonly number[])[],
+  blind: readonly Span[],
+): Outages {
   const spans = rounds.map(({ faultAt: t, until: end }) => {
-    const gaps = lines.map((line) => longestGap(line, { t, end }));
-    return gaps.reduce((a, b) => (b.end - b.t > a.end - a.t ? b : a), { t, end: t });
+    const gaps = lines.map((line) => longestGap(line, { t, end }, blind));
+    return gaps.reduce((a, b) => (b.millis > a.millis ? b : a), { t, end: t, millis: 0 });
   });
-  const millis = spans.map(({ t, end }) => Math.round(end - t));
+  const millis = spans.map((gap) => Math.round(gap.millis));
   return { spans, p50: quantile(millis, 0.5), p99: quantile(millis, 0.99) };
 }
 
@@ -246,9 +252,12 @@ function voidReasons(
 /** Of a drill's calls, those that write are at least so many (`load.ts`). */
 const writeShare = 0.3;
 
-function factsOf({ timeline }: Evidence): Record<string, number> {
+function factsOf(evidence: Evidence): Record<string, number> {
   const facts: Record<string, number> = {};
-  for (const { name, value } of ofKind(timeline, "fact")) facts[name] = value;
+  for (const { name, value } of ofKind(evidence.timeline, "fact")) facts[name] = value;
+  const held = heldUp(evidence).map(({ t, end }) => Math.round(end - t));
+  facts["ms the machine held the drill up (no outage)"] = held.reduce((a, b) => a + b, 0);
+  facts["the longest of these, ms"] = Math.max(0, ...held);
   return facts;
 }
 

@@ -1,9 +1,16 @@
 /** What a drill is held in: a whole cluster, or a store alone. Both are processes on this machine. */
 import { existsSync, readFileSync } from "node:fs";
-import { type ClientTls, call, connect } from "../../../ha/rpc/mod.ts";
+import type { MethodDefinition } from "@grpc/grpc-js";
+import { Channel } from "../../../ha/rpc/channel/channel.ts";
+import { type ClientTls, connect } from "../../../ha/rpc/mod.ts";
 import { StatusError } from "../../../ha/runtime/status-error.ts";
-import { type FaultSettings, FaultsClient } from "../../../proto/gen/cluster.ts";
-import { ClusterClient, MaintenanceClient, type StatusResponse } from "../../../proto/gen/etcd.ts";
+import { type FaultSettings, FaultsService } from "../../../proto/gen/cluster.ts";
+import {
+  ClusterClient,
+  MaintenanceClient,
+  MaintenanceService,
+  type StatusResponse,
+} from "../../../proto/gen/etcd.ts";
 
 export interface ProcessRef {
   readonly name: string;
@@ -36,6 +43,7 @@ export interface World {
 export type FaceName = "api" | "rest" | "etcd";
 
 const answerMillisMax = 400;
+const requestMillisMax = 2_000;
 
 /** A member of the store, as its administrator sees it. */
 export class MemberRef implements ProcessRef {
@@ -43,7 +51,8 @@ export class MemberRef implements ProcessRef {
   readonly etcd: string;
   readonly maintenance: MaintenanceClient;
   readonly cluster: ClusterClient;
-  readonly #faults: FaultsClient;
+  /** What is asked often goes over it. */
+  readonly #channel: Channel;
   readonly #pid: () => number | undefined;
 
   constructor(
@@ -55,10 +64,11 @@ export class MemberRef implements ProcessRef {
     this.name = name;
     this.etcd = etcd;
     this.#pid = pid;
-    const options = { addresses: [etcd], tls, reconnectMinMillis: 50, reconnectMaxMillis: 200 };
+    const redial = { reconnectMinMillis: 50, reconnectMaxMillis: 200 };
+    this.#channel = new Channel({ address: etcd, tls, ...redial });
+    const options = { addresses: [etcd], tls, ...redial };
     this.maintenance = connect(MaintenanceClient, options);
     this.cluster = connect(ClusterClient, options);
-    this.#faults = connect(FaultsClient, options);
   }
 
   pid(): number | undefined {
@@ -68,21 +78,20 @@ export class MemberRef implements ProcessRef {
   /** Undefined while it does not answer. */
   async status(): Promise<StatusResponse | undefined> {
     try {
-      return await call(this.maintenance, "status", {}, { deadlineMillis: answerMillisMax });
+      return await this.#ask(MaintenanceService.status, {}, answerMillisMax);
     } catch {
       return undefined; // It is starting, stopped, or was killed; the caller asks again.
     }
   }
 
   async setFaults(settings: FaultSettings): Promise<void> {
-    await call(this.#faults, "set", settings, { deadlineMillis: 2_000 });
+    await this.#ask(FaultsService.set, settings, requestMillisMax);
   }
 
   /** The hash of all keys at a revision; undefined while it does not answer. */
   async hash(revision: bigint): Promise<number | undefined> {
     try {
-      const settings = { deadlineMillis: 2_000 };
-      return (await call(this.maintenance, "hashKv", { revision }, settings)).hash;
+      return (await this.#ask(MaintenanceService.hashKv, { revision }, requestMillisMax)).hash;
     } catch (thrown) {
       StatusError.from(thrown); // It may be behind; the caller asks again.
       return undefined;
@@ -90,7 +99,15 @@ export class MemberRef implements ProcessRef {
   }
 
   close(): void {
-    for (const client of [this.maintenance, this.cluster, this.#faults]) client.close();
+    for (const client of [this.maintenance, this.cluster, this.#channel]) client.close();
+  }
+
+  #ask<Request, Answer>(
+    method: MethodDefinition<Request, Answer>,
+    request: Request,
+    millis: number,
+  ): Promise<Answer> {
+    return this.#channel.unary(method, request, { fields: [], deadline: Date.now() + millis });
   }
 }
 
