@@ -197,7 +197,8 @@ export class IngressController {
     if (wanted === undefined) return refuse(`the service "${name}" has no port ${port}`);
     const slices = this.#slices().lister.byIndex(sliceIndex, `${namespace}/${name}`);
     const place = { node: undefined, zone: undefined };
-    const endpoints = clusterTargets(endpointsOf(slices, wanted), place);
+    const family = service.spec?.ipFamilies?.[0] === "IPv6" ? "IPv6" : "IPv4";
+    const endpoints = clusterTargets(endpointsOf(slices, wanted, family), place);
     if (endpoints.length === 0) return refuse(`the service "${name}" has no ready endpoint`);
     const first = this.#turn++ % endpoints.length;
     const inTurn = [...endpoints.slice(first), ...endpoints.slice(0, first)];

@@ -5,9 +5,9 @@
  * Ready endpoints do. When there is none, those do that terminate but still serve. Hints narrow
  * the ready ones to a node or a zone, if every ready endpoint has hints and one is for this place.
  */
-import { isIPv4, isIPv6 } from "node:net";
 import type { ServicePort } from "../../proto/gen/core.ts";
 import type { EndpointSlice } from "../../proto/gen/discovery.ts";
+import { type Family, isOf } from "./family.ts";
 
 export interface Target {
   readonly ip: string;
@@ -35,14 +35,15 @@ export function targetKey(target: Target): string {
   return target.ip.includes(":") ? `[${target.ip}]:${target.port}` : `${target.ip}:${target.port}`;
 }
 
-/** All endpoints behind the port of the service, in order, each address once. */
+/** The endpoints of a family behind the port of the service, in order, each address once. */
 export function endpointsOf(
   slices: readonly EndpointSlice[],
   port: ServicePort,
+  family: Family,
 ): readonly ServiceEndpoint[] {
   const found = new Map<string, ServiceEndpoint>();
   for (const { addressType, endpoints = [], ports = [] } of slices) {
-    const isAddress = addressType === "IPv6" ? isIPv6 : isIPv4;
+    if (addressType !== family) continue;
     const match = ports.find(
       (one) =>
         (one.name ?? "") === (port.name ?? "") &&
@@ -52,7 +53,7 @@ export function endpointsOf(
     for (const { addresses = [], conditions = {}, nodeName, hints } of endpoints) {
       // One endpoint's further addresses are the same backend again.
       const [ip = ""] = addresses;
-      if (!isAddress(ip)) continue;
+      if (!isOf(family, ip)) continue;
       const { ready = true, terminating = false } = conditions;
       const serving = conditions.serving ?? ready;
       const endpoint: ServiceEndpoint = {

@@ -13,6 +13,7 @@ import {
 import { ClusterDns } from "../dns/mod.ts";
 import { type NodeOfAddress, nodeOfAddress } from "./addresses.ts";
 import { AffinityTable } from "./affinity.ts";
+import { families as allFamilies, type Family } from "./family.ts";
 import { desiredHealthChecks, HealthCheckServers } from "./health-checks.ts";
 import type { Mode } from "./mode.ts";
 import { runProgram } from "./nftables/mod.ts";
@@ -25,10 +26,14 @@ export interface KubeProxyOptions {
   readonly client: TriremeClient;
   readonly nodeName: string;
   readonly mode: "userspace" | "nftables";
-  /** Range of the cluster's pods, for nftables; absent: unknown. */
-  readonly clusterRange?: string | undefined;
+  /** That nftables can do; for this mode. */
+  readonly families?: readonly Family[];
+  /** Ranges of the cluster's pods, for nftables; a family without one: unknown. */
+  readonly clusterRanges?: readonly string[];
   /** Address of NodePorts. */
   readonly nodeIP: string;
+  /** That of the other family; absent: there is none. */
+  readonly secondNodeIP?: string | undefined;
   /** The UDP port by which the proxies of this machine know of each other. */
   readonly peerPort: number;
   /** Unique to this run. */
@@ -84,17 +89,26 @@ export class KubeProxy {
     this.#dns = dnsOf(options, this.#informers);
     this.#healthChecks = new HealthCheckServers(options.nodeIP, log);
     const { mode } = options;
-    const enforcing = { informers: this.#informers, nodeName, run: runProgram, clock, log };
+    const { families = allFamilies } = options;
+    const enforcing = {
+      informers: this.#informers,
+      nodeName,
+      families,
+      run: runProgram,
+      clock,
+      log,
+    };
     this.#policies = mode === "nftables" ? new PolicyEnforcer(enforcing) : undefined;
     this.#mode = mode === "nftables" ? this.#nftables() : this.#userspace();
   }
 
   #nftables(): Mode {
-    const { clock, log, nodeName, nodeIP, clusterRange, dns } = this.#options;
+    const { clock, log, nodeName, nodeIP, secondNodeIP, dns } = this.#options;
+    const { families = allFamilies, clusterRanges = [] } = this.#options;
     return new NftablesMode({
       run: runProgram,
-      ...{ clock, log, nodeName, clusterRange },
-      nodePortAddresses: [nodeIP],
+      ...{ clock, log, nodeName, families, clusterRanges },
+      nodePortAddresses: secondNodeIP === undefined ? [nodeIP] : [nodeIP, secondNodeIP],
       ownAddresses: dns === undefined || dns.address === "" ? [] : [dns.address],
     });
   }
@@ -103,6 +117,7 @@ export class KubeProxy {
     const { clock, log, nodeName, nodeIP, random, ...options } = this.#options;
     const affinity = new AffinityTable((entry) => mode.tellAffinity(entry));
     const mode = new UserspaceMode({
+      secondNodeIP: options.secondNodeIP,
       peers: {
         ...{ nodeName, nodeIP, clock, log },
         port: options.peerPort,

@@ -1,6 +1,5 @@
 /** The service proxy of one node as a program. */
 import { randomUUID } from "node:crypto";
-import { isIPv4 } from "node:net";
 import { hostname } from "node:os";
 import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
@@ -10,6 +9,7 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { announceTimers } from "../../ha/runtime/timers.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { clientFlags, connectByFlags } from "../client/mod.ts";
+import { type Family, families, isOf, isRangeOf } from "./family.ts";
 import { KubeProxy } from "./kube-proxy.ts";
 import { nftObstacle, runProgram } from "./nftables/mod.ts";
 
@@ -29,12 +29,16 @@ const kubeProxy = program({
     },
     "cluster-cidr": {
       type: "string",
-      help: "range of the pods' addresses; nftables masks other clients of services",
+      help:
+        "range of the pods' addresses, or one of each family, with a comma between; nftables masks " +
+        "other clients of services",
     },
     "bind-address": {
       type: "string",
       default: "127.0.0.1",
-      help: "address on which node ports are opened; the proxies of one machine may share it",
+      help:
+        "address on which node ports are opened, or one of each family, with a comma between; the " +
+        "proxies of one machine may share it",
     },
     "peer-port": {
       type: "number",
@@ -55,6 +59,7 @@ const kubeProxy = program({
   },
   async start(values, log, tracing): Promise<Running> {
     const mode = await modeOf(values["proxy-mode"], log);
+    const [nodeIP = "", secondNodeIP] = addressesOf(values["bind-address"]);
     const nodeName = values["hostname-override"] ?? hostname();
     const client = await connectByFlags(values, `kube-proxy-${nodeName}`, log, {
       program: "kube-proxy",
@@ -67,8 +72,9 @@ const kubeProxy = program({
       log,
       nodeName,
       mode,
-      clusterRange: rangeOf(values["cluster-cidr"]),
-      nodeIP: values["bind-address"],
+      ...(mode === "nftables" && { families: await familiesHere(log) }),
+      clusterRanges: rangesOf(values["cluster-cidr"]),
+      ...{ nodeIP, secondNodeIP },
       peerPort: values["peer-port"],
       instance: randomUUID(),
       dns: {
@@ -106,19 +112,44 @@ async function modeOf(text: string, log: Log): Promise<"userspace" | "nftables">
   if (text !== "nftables" && text !== "auto") {
     throw refused(`--proxy-mode: "${text}" is not one of userspace, nftables, auto`);
   }
-  const obstacle = await nftObstacle(runProgram);
+  const obstacle = await nftObstacle(runProgram, "IPv4");
   if (obstacle === undefined) return "nftables";
   if (text === "nftables") throw refused(`--proxy-mode nftables: ${obstacle}`);
   log.info("services are proxied in userspace", { reason: obstacle });
   return "userspace";
 }
 
-/** Throws a StatusError when it is no range of IPv4 addresses. */
-function rangeOf(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const [base = "", bits = ""] = text.split("/");
-  if (isIPv4(base) && /^\d{1,2}$/.test(bits) && Number(bits) <= 32) return text;
-  throw refused(`--cluster-cidr: "${text}" is no range of IPv4 addresses, such as 10.244.0.0/16`);
+/** A kernel without IPv6 still proxies services of IPv4. */
+async function familiesHere(log: Log): Promise<readonly Family[]> {
+  const obstacle = await nftObstacle(runProgram, "IPv6");
+  if (obstacle === undefined) return families;
+  log.info("services of IPv6 are not proxied", { reason: obstacle });
+  return ["IPv4"];
+}
+
+/** Throws a StatusError when they are not ranges, at most one of a family. */
+function rangesOf(text: string | undefined): readonly string[] {
+  if (text === undefined) return [];
+  const ranges = text.split(",");
+  if (isOnePerFamily(ranges, isRangeOf)) return ranges;
+  const wanted = "a range of addresses such as 10.244.0.0/16, or one of each family";
+  throw refused(`--cluster-cidr: "${text}" is not ${wanted}`);
+}
+
+/** Throws a StatusError when they are not addresses, at most one of a family. */
+function addressesOf(text: string): readonly string[] {
+  const addresses = text.split(",");
+  if (isOnePerFamily(addresses, isOf)) return addresses;
+  throw refused(`--bind-address: "${text}" is not an address, or one of each family`);
+}
+
+function isOnePerFamily(
+  texts: readonly string[],
+  isOfFamily: (family: Family, text: string) => boolean,
+): boolean {
+  const counts = families.map((family) => texts.filter((one) => isOfFamily(family, one)).length);
+  const known = counts.reduce((sum, count) => sum + count, 0);
+  return known === texts.length && counts.every((count) => count <= 1);
 }
 
 function refused(message: string): StatusError {

@@ -1,8 +1,8 @@
-/** What every mode of the proxy makes of a Service and its slices: one route for each port. */
-import { isIPv4, isIPv6 } from "node:net";
+/** What every mode of the proxy makes of a Service and its slices. */
 import type { Service } from "../../proto/gen/core.ts";
 import type { EndpointSlice } from "../../proto/gen/discovery.ts";
 import { endpointsOf, type ServiceEndpoint } from "./endpoints.ts";
+import { type Family, families, isOf, isRangeOf } from "./family.ts";
 import { proxyLimits } from "./limits.ts";
 
 type Protocol = "TCP" | "UDP" | "SCTP";
@@ -12,6 +12,8 @@ export interface Route {
   readonly service: string;
   readonly portName: string;
   readonly protocol: Protocol;
+  /** Of all the addresses below. */
+  readonly family: Family;
   readonly clusterIP: string;
   readonly port: number;
   /** Addresses from outside the cluster, with the service's own port. */
@@ -32,11 +34,25 @@ export interface Route {
 /** Another proxy than kube-proxy is responsible for services with this label. */
 const otherProxyLabel = "service.kubernetes.io/service-proxy-name";
 
+/** One route for each port and each family of the cluster IPs. */
 export function routesOf(service: Service, slices: readonly EndpointSlice[]): readonly Route[] {
-  const { metadata, spec, status } = service;
-  const clusterIP = spec?.clusterIP ?? "";
-  if (spec?.type === "ExternalName" || clusterIP === "" || clusterIP === "None") return [];
+  const { metadata, spec } = service;
+  if (spec?.type === "ExternalName") return [];
   if (metadata?.labels?.[otherProxyLabel] !== undefined) return [];
+  const clusterIPs = spec?.clusterIPs?.length ? spec.clusterIPs : [spec?.clusterIP ?? ""];
+  return families.flatMap((family) => {
+    const clusterIP = clusterIPs.find((address) => isOf(family, address));
+    return clusterIP === undefined ? [] : routesOfFamily(family, clusterIP, service, slices);
+  });
+}
+
+function routesOfFamily(
+  family: Family,
+  clusterIP: string,
+  { metadata, spec, status }: Service,
+  slices: readonly EndpointSlice[],
+): readonly Route[] {
+  const isOwn = (address: string) => isOf(family, address);
   const affinitySeconds =
     spec?.sessionAffinity === "ClientIP"
       ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? proxyLimits.affinitySecondsDefault)
@@ -45,10 +61,12 @@ export function routesOf(service: Service, slices: readonly EndpointSlice[]): re
   const isExposed = isBalanced || spec?.type === "NodePort";
   const balancerIPs = (isBalanced ? (status?.loadBalancer?.ingress ?? []) : []).flatMap(
     // A balancer of mode Proxy sends to node ports, and its address must be left to it.
-    ({ ip = "", ipMode }) => (ip === "" || ipMode === "Proxy" ? [] : [ip]),
+    ({ ip = "", ipMode }) => (ipMode !== "Proxy" && isOwn(ip) ? [ip] : []),
   );
   const ranges = isBalanced ? (spec?.loadBalancerSourceRanges ?? []) : [];
-  const sourceRanges = ranges.map((range) => range.trim()).filter(isRange);
+  const sourceRanges = ranges
+    .map((range) => range.trim())
+    .filter((range) => isRangeOf(family, range));
   return (spec?.ports ?? []).flatMap((port): Route[] => {
     const protocol = port.protocol ?? "TCP";
     if (port.port === undefined) return [];
@@ -59,25 +77,20 @@ export function routesOf(service: Service, slices: readonly EndpointSlice[]): re
         service: metadata?.name ?? "",
         portName: port.name ?? "",
         protocol,
+        family,
         clusterIP,
         port: port.port,
-        externalIPs: spec?.externalIPs ?? [],
+        externalIPs: (spec?.externalIPs ?? []).filter(isOwn),
         balancerIPs,
         sourceRanges: ranges.length === 0 ? undefined : sourceRanges,
         nodePort: isExposed && port.nodePort ? port.nodePort : undefined,
         internalLocal: spec?.internalTrafficPolicy === "Local",
         externalLocal: spec?.externalTrafficPolicy === "Local",
         affinitySeconds,
-        endpoints: endpointsOf(slices, port),
+        endpoints: endpointsOf(slices, port, family),
       },
     ];
   });
-}
-
-function isRange(text: string): boolean {
-  const [base = "", bits = "", ...more] = text.split("/");
-  const most = isIPv4(base) ? 32 : isIPv6(base) ? 128 : -1;
-  return more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
 }
 
 /** Remembers what was made of each service, as long as it and its slices stay the same objects. */

@@ -16,6 +16,7 @@ import {
   type Place,
   type Target,
 } from "./endpoints.ts";
+import { isOf } from "./family.ts";
 import { proxyLimits } from "./limits.ts";
 import type { Route } from "./routes.ts";
 
@@ -43,6 +44,8 @@ export interface Rule {
 export interface RuleScope {
   /** Address of NodePorts. */
   readonly nodeIP: string;
+  /** Its address of the other family, if it has one. */
+  readonly secondNodeIP?: string | undefined;
   /** The nodes of this machine: those whose proxies hear each other, this one's included. */
   readonly nodesHere: ReadonlySet<string>;
   /** Those of them that share `nodeIP`. */
@@ -95,7 +98,7 @@ function rulesOf(route: Route, scope: RuleScope): readonly Rule[] {
       ...more,
     });
   };
-  const { nodesHere, nodesAtAddress, nodeIP, place, isOwn } = scope;
+  const { nodesHere, nodesAtAddress, nodeIP, secondNodeIP, place, isOwn } = scope;
   const all = clusterTargets(endpoints, place);
   if (route.internalLocal) {
     const own = localTargetsOfEach(endpoints, nodesHere);
@@ -108,7 +111,9 @@ function rulesOf(route: Route, scope: RuleScope): readonly Rule[] {
   for (const ip of route.balancerIPs.filter(isOwn)) add(ip, route.port, external, { sourceRanges });
   if (route.nodePort !== undefined) {
     const targets = route.externalLocal ? localTargets(endpoints, nodesAtAddress) : all;
-    add(nodeIP, route.nodePort, targets);
+    for (const ip of [nodeIP, secondNodeIP]) {
+      if (ip !== undefined && isOf(route.family, ip)) add(ip, route.nodePort, targets);
+    }
   }
   return rules;
 }

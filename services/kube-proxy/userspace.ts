@@ -11,6 +11,8 @@ import { desiredRules } from "./rules.ts";
 export interface UserspaceOptions {
   readonly peers: PeersOptions;
   readonly proxy: ProxyOptions;
+  /** Of the node in the other family. */
+  readonly secondNodeIP?: string | undefined;
 }
 
 export class UserspaceMode implements Mode {
@@ -49,6 +51,7 @@ export class UserspaceMode implements Mode {
     const nodesHere = this.#peers.nodes();
     const rules = desiredRules(routes, {
       nodeIP: this.#nodeIP,
+      secondNodeIP: this.#options.secondNodeIP,
       nodesHere,
       nodesAtAddress: this.nodesAtAddress,
       place: sharedPlace([...nodesHere], zoneOf),

@@ -151,7 +151,7 @@ async function measureTable(name: string, services: number): Promise<void> {
       if (result.code !== 0) refusal = result.stderr;
       return result;
     },
-    ...{ clock: productionClock, log: silent, nodePortAddresses: ["192.0.2.1"] },
+    ...{ family: "IPv4", clock: productionClock, log: silent, nodePortAddresses: ["192.0.2.1"] },
   });
   const scope = {
     place: { node: "n1", zone: undefined },

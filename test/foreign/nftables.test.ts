@@ -40,6 +40,7 @@ describe("services in nftables", { skip }, () => {
     proxy = new NftablesProxy({
       run: network.runInNode,
       ...{ clock: productionClock, log: silent, nodePortAddresses: [node.address] },
+      family: "IPv4",
     });
   });
   after(async () => {
@@ -196,8 +197,9 @@ describe("services in nftables", { skip }, () => {
     const pods = [pod(one, "n1"), pod(two, "n1")];
     const enforce = async (...specs: NetworkPolicySpec[]) => {
       const policies = specs.map((spec) => ({ metadata: { name: "p", namespace: "d" }, spec }));
-      const plan = restrictionsOf({ policies, pods, namespaces: [], nodeName: "n1" });
-      await network.runInNode("nft", ["-f", "-"], policyTable(plan)).then(({ stderr }) => {
+      const world = { policies, pods, namespaces: [], nodeName: "n1", family: "IPv4" } as const;
+      const text = policyTable(restrictionsOf(world), "IPv4");
+      await network.runInNode("nft", ["-f", "-"], text).then(({ stderr }) => {
         assert.equal(stderr, "");
       });
     };
@@ -223,6 +225,73 @@ describe("services in nftables", { skip }, () => {
     assert.deepEqual(await errors(), ["ETIMEDOUT", "", ""]);
     await enforce();
     assert.deepEqual(await errors(), ["", "", ""]);
+  });
+
+  test("a service of both families, its policies included", async () => {
+    const options = { run: network.runInNode, clock: productionClock, log: silent };
+    const sixth = new NftablesProxy({
+      ...options,
+      family: "IPv6",
+      nodePortAddresses: [node.address6],
+    });
+    const clusterIP6 = "fd96::10";
+    const at6 = (host: Host, nodeName: string) => ({ addresses: [host.address6], nodeName });
+    const scope6 = { ...scope, clusterRange: "fd77:2::/31" };
+    const applyBoth = async (protocol: string, more: Service["spec"], ...hosts: Host[]) => {
+      const nodeOf = (host: Host) => (host === one ? "n1" : "n2");
+      const ports = [{ name: "", port: 8080, protocol }];
+      const slices: EndpointSlice[] = [
+        { addressType: "IPv4", endpoints: hosts.map((host) => at(host, nodeOf(host))), ports },
+        { addressType: "IPv6", endpoints: hosts.map((host) => at6(host, nodeOf(host))), ports },
+      ];
+      const spec = {
+        ...{ clusterIP: clusterIP6, clusterIPs: [clusterIP6, clusterIP], type: "NodePort" },
+        ports: [{ port: 80, nodePort: 30_080, protocol }],
+        ...more,
+      };
+      const found = routesOf({ metadata: { namespace: "d", name: "web" }, spec }, slices);
+      const own = (family: string) => found.filter((route) => route.family === family);
+      await Promise.all([proxy.apply(own("IPv4"), scope), sixth.apply(own("IPv6"), scope6)]);
+    };
+    const names = [one.name, two.name].sort();
+    try {
+      await applyBoth("TCP", {}, one, two);
+      for (const address of [clusterIP, clusterIP6]) {
+        assert.deepEqual((await seen(one, address, 80)).names, names);
+        assert.deepEqual((await seen(node, address, 80)).names, names);
+        const outer = await seen(neighbour, address, 80);
+        assert.deepEqual(outer.names, names);
+        assert.ok(outer.clients.every((client) => !client.includes(neighbour.address6)));
+      }
+      assert.deepEqual((await seen(neighbour, node.address6, 30_080)).names, names);
+      assert.equal((await network.ask(one, "tcp", clusterIP6, 81)).error, "ECONNREFUSED");
+      await applyBoth("TCP", { externalTrafficPolicy: "Local" }, one, two);
+      const local = await seen(neighbour, node.address6, 30_080);
+      assert.deepEqual(local, { names: [one.name], clients: [neighbour.address6] });
+      await applyBoth("TCP", { sessionAffinity: "ClientIP" }, one, two);
+      assert.equal((await seen(neighbour, clusterIP6, 80)).names.length, 1);
+      await applyBoth("UDP", {}, one);
+      const ask = () => network.ask(neighbour, "udp", clusterIP6, 80, 40_406);
+      assert.match((await ask()).text, new RegExp(one.name));
+      await applyBoth("UDP", {}, two);
+      assert.match((await ask()).text, new RegExp(two.name));
+      await applyBoth("TCP", {}, one);
+      const pod: Pod = {
+        metadata: { name: "two", namespace: "d" },
+        spec: { nodeName: "n1", containers: [{ name: "c" }] },
+        status: { podIPs: [{ ip: two.address }, { ip: two.address6 }], phase: "Running" },
+      };
+      const closed = { podSelector: {}, policyTypes: ["Egress"] };
+      const policies = [{ metadata: { name: "p", namespace: "d" }, spec: closed }];
+      const world = { policies, pods: [pod], namespaces: [], nodeName: "n1" };
+      const plan = restrictionsOf({ ...world, family: "IPv6" });
+      const { stderr } = await network.runInNode("nft", ["-f", "-"], policyTable(plan, "IPv6"));
+      assert.equal(stderr, "");
+      assert.equal((await network.ask(two, "tcp", clusterIP6, 80)).error, "ETIMEDOUT");
+      assert.equal((await network.ask(neighbour, "tcp", clusterIP6, 80)).error, "");
+    } finally {
+      await sixth.close();
+    }
   });
 
   test("a table that another program took away comes back", async () => {

@@ -11,6 +11,8 @@ import { makeLonely, removeMachines, within } from "./namespaces.ts";
 export interface Host {
   readonly name: string;
   readonly address: string;
+  /** Of IPv6. */
+  readonly address6: string;
 }
 
 /** What a client got: the name of who answered, and the client's address as that one saw it. */
@@ -20,13 +22,15 @@ export interface Reply {
 }
 
 const server = `
-const [name, ip, ...ports] = process.argv.slice(1);
+const [name, ip, ip6, ...ports] = process.argv.slice(1);
 const net = require("node:net"), dgram = require("node:dgram");
 for (const port of ports.map(Number)) {
-  net.createServer((s) => { s.on("error", () => {}); s.end(name + " " + s.remoteAddress); }).listen(port, ip);
-  const u = dgram.createSocket("udp4");
-  u.on("message", (m, from) => u.send(name + " " + from.address, from.port, from.address));
-  u.bind(port, ip);
+  for (const [own, type] of [[ip, "udp4"], [ip6, "udp6"]]) {
+    net.createServer((s) => { s.on("error", () => {}); s.end(name + " " + s.remoteAddress); }).listen(port, own);
+    const u = dgram.createSocket(type);
+    u.on("message", (m, from) => u.send(name + " " + from.address, from.port, from.address));
+    u.bind(port, own);
+  }
 }
 setTimeout(() => console.log("ready"), 50);
 process.stdin.on("end", () => process.exit()).resume();
@@ -44,7 +48,7 @@ const tcp = (ip, port) => new Promise((done) => {
   s.on("end", () => done({ text, error: "" }));
 });
 const udp = (ip, port, from) => new Promise((done) => {
-  const s = dgram.createSocket("udp4");
+  const s = dgram.createSocket(net.isIPv6(ip) ? "udp6" : "udp4");
   const end = (text, error) => { clearTimeout(timer); s.close(); done({ text, error }); };
   const timer = setTimeout(() => end("", "ETIMEDOUT"), 700);
   s.on("error", (e) => end("", e.code));
@@ -69,35 +73,44 @@ export class ServiceNetwork {
   /** `prefix` begins the names of the namespaces, few letters long. */
   constructor(prefix: string) {
     this.#prefix = prefix;
-    this.node = { name: `${prefix}node`, address: "10.77.0.1" };
+    this.node = { name: `${prefix}node`, address: "10.77.0.1", address6: "fd77::1" };
     this.#make(this.node.name);
     this.inNode("sysctl", "-q", "-w", "net.ipv4.ip_forward=1");
+    this.inNode("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1");
     this.inNode("ip", "address", "add", `${this.node.address}/32`, "dev", "lo");
+    this.inNode("ip", "address", "add", `${this.node.address6}/128`, "dev", "lo");
   }
 
   /** With a link of its own to the node, over which it reaches everything. */
   addHost(name: string, index: number): Host {
     const full = `${this.#prefix}${name}`;
     const address = `10.77.${index}.2`;
+    const address6 = `fd77:${index}::2`;
     const gateway = `10.77.${index}.1`;
+    const gateway6 = `fd77:${index}::1`;
     this.#make(full);
     const pair = ["type", "veth", "peer", "name", "eth0", "netns", full];
     run("ip", "-n", this.node.name, "link", "add", `v${index}`, ...pair);
     this.inNode("ip", "address", "add", `${gateway}/24`, "dev", `v${index}`);
+    // Without waiting for a neighbour that has the same address.
+    this.inNode("ip", "address", "add", `${gateway6}/64`, "dev", `v${index}`, "nodad");
     this.inNode("ip", "link", "set", `v${index}`, "up");
     run("ip", "-n", full, "address", "add", `${address}/24`, "dev", "eth0");
+    run("ip", "-n", full, "address", "add", `${address6}/64`, "dev", "eth0", "nodad");
     run("ip", "-n", full, "link", "set", "eth0", "up");
     run("ip", "-n", full, "route", "add", "default", "via", gateway);
+    run("ip", "-n", full, "route", "add", "default", "via", gateway6);
     // Somewhere to send to before a rule leads elsewhere.
     if (index === 1) {
       this.inNode("ip", "route", "add", "default", "via", address);
+      this.inNode("ip", "route", "add", "default", "via", address6);
     }
-    return { name: full, address };
+    return { name: full, address, address6 };
   }
 
   /** Answers on these ports, TCP and UDP, with its name and the client's address. */
   async serve(host: Host, ports: readonly number[]): Promise<void> {
-    const args = ["-e", server, host.name, host.address, ...ports.map(String)];
+    const args = ["-e", server, host.name, host.address, host.address6, ...ports.map(String)];
     await this.#start(host.name, args);
   }
 

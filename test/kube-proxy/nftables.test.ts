@@ -214,7 +214,7 @@ describe("the table of nftables", () => {
   }
 
   test("is replaced whole at first", () => {
-    const text = wholeTable(state({}, here), ["192.0.2.7"]);
+    const text = wholeTable(state({}, here), ["192.0.2.7"], "IPv4");
     assert.match(text, /^add table ip kube-proxy\ndelete table ip kube-proxy\nadd table/);
     assert.match(text, /add element ip kube-proxy nodeport-ips \{ 192\.0\.2\.7 \}/);
     assert.match(text, /add element ip kube-proxy service-ips \{ 10\.96\.0\.5 \. tcp \. 80 : goto/);
@@ -222,8 +222,8 @@ describe("the table of nftables", () => {
 
   test("then only what differs", () => {
     const one = state({}, here);
-    assert.equal(difference(one, state({}, here)).text, "");
-    const { text, left } = difference(one, state({}, here, there));
+    assert.equal(difference(one, state({}, here), "IPv4").text, "");
+    const { text, left } = difference(one, state({}, here, there), "IPv4");
     const chain = [...one.chains.keys()].join("");
     assert.deepEqual(text.trim().split("\n"), [
       `flush chain ip kube-proxy ${chain}`,
@@ -255,12 +255,12 @@ describe("the table of nftables", () => {
   });
 
   test("a chain that nothing leads to is emptied, and deleted later", () => {
-    const { text, left } = difference(state({}, here), state({}));
+    const { text, left } = difference(state({}, here), state({}), "IPv4");
     const [chain = ""] = left.chains;
     assert.match(text, /delete element ip kube-proxy service-ips \{ 10\.96\.0\.5 \. tcp \. 80 \}/);
     assert.match(text, /add element ip kube-proxy no-endpoint-services/);
     assert.ok(text.endsWith(`flush chain ip kube-proxy ${chain}\n`));
-    assert.equal(removal(left), `delete chain ip kube-proxy ${chain}\n`);
+    assert.equal(removal(left, "IPv4"), `delete chain ip kube-proxy ${chain}\n`);
   });
 
   test("affinity for another time is another set", () => {
@@ -269,7 +269,7 @@ describe("the table of nftables", () => {
         { sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP: { timeoutSeconds } } },
         here,
       );
-    const lines = difference(sticky(60), sticky(90)).text.split("\n");
+    const lines = difference(sticky(60), sticky(90), "IPv4").text.split("\n");
     const [set] = sticky(60).sets.keys();
     const chain = set?.replace("affinity", "endpoint");
     assert.equal(lines[0], `flush chain ip kube-proxy ${chain}`);
@@ -290,7 +290,7 @@ describe("the proxy over nft", () => {
         else commands.push([name, ...args].join(" "));
         return Promise.resolve({ code: 0, stderr: "", ...answer(input) });
       },
-      ...{ clock, log: silent, nodePortAddresses: [] },
+      ...{ family: "IPv4", clock, log: silent, nodePortAddresses: [] },
     });
     return { made, inputs, commands, clock };
   }
@@ -348,7 +348,7 @@ describe("the proxy over nft", () => {
       { ip, port: 3, endpoint: "a" },
       { ip, port: 2, endpoint: undefined },
     ]);
-    assert.deepEqual(conntrackArguments({ ip, port: 2, endpoint: undefined }), [
+    assert.deepEqual(conntrackArguments({ ip, port: 2, endpoint: undefined }, "IPv4"), [
       ...["-D", "-f", "ipv4", "-p", "udp", "--orig-port-dst", "2"],
     ]);
   });
@@ -362,7 +362,7 @@ test("an address that the node serves itself has no rules", async () => {
       return Promise.resolve({ code: 0, stderr: "" });
     },
     ...{ clock: new FakeClock(), log: silent, nodePortAddresses: [], nodeName: "n1" },
-    ...{ clusterRange: undefined, ownAddresses: ["127.32.0.10"] },
+    ...{ families: ["IPv4"], clusterRanges: [], ownAddresses: ["127.32.0.10"] },
   });
   await mode.start();
   const dns = routes({ clusterIP: "127.32.0.10" }, []);
@@ -371,4 +371,45 @@ test("an address that the node serves itself has no rules", async () => {
   assert.equal(inputs.length, 1);
   assert.match(inputs[0] ?? "", /no-endpoint-services \{ 10\.96\.0\.5/);
   assert.doesNotMatch(inputs[0] ?? "", /127\.32\.0\.10/);
+});
+
+test("a service of both families has a table of each, with that family's addresses alone", async () => {
+  const inputs: string[] = [];
+  const mode = new NftablesMode({
+    run: (_, __, input) => {
+      inputs.push(input);
+      return Promise.resolve({ code: 0, stderr: "" });
+    },
+    ...{ clock: new FakeClock(), log: silent, nodeName: "n1", families: ["IPv4", "IPv6"] },
+    clusterRanges: ["fd00:10::/56", "10.244.0.0/16"],
+    nodePortAddresses: ["192.0.2.7", "2001:db8::7"],
+    ownAddresses: [],
+  });
+  const spec: Service["spec"] = {
+    type: "LoadBalancer",
+    clusterIPs: ["fd00:96::5", "10.96.0.5"],
+    externalIPs: ["198.51.100.1", "2001:db8::1"],
+    loadBalancerSourceRanges: ["203.0.113.0/24", "2001:db8:1::/48"],
+    sessionAffinity: "ClientIP",
+  };
+  const status = { loadBalancer: { ingress: [{ ip: "192.0.2.9" }, { ip: "2001:db8::9" }] } };
+  const sixth: EndpointSlice = { ...slice({ addresses: ["fd00:10::2"] }), addressType: "IPv6" };
+  await mode.apply(routes(spec, [slice(here), sixth], status), () => undefined);
+  await mode.close();
+  const [four = "", six = ""] = inputs.map((text) => text.replaceAll(/-[0-9A-F]{8}-d\//g, "-"));
+  assert.equal(inputs.length, 2);
+  assert.doesNotMatch(four, /ip6|ipv6|fd00|2001/);
+  assert.doesNotMatch(six, /ipv4|\bip [sd]addr|10\.\d|192\.0|198\.51|203\.0/);
+  for (const line of [
+    "add element ip6 kube-proxy nodeport-ips { 2001:db8::7 }",
+    "add set ip6 kube-proxy affinity-web/tcp/80__fd00.10..2/8080 " +
+      "{ type ipv6_addr ; flags dynamic,timeout ; timeout 10800s ; size 65535 ; }",
+    "add rule ip6 kube-proxy endpoint-web/tcp/80__fd00.10..2/8080 " +
+      "meta l4proto tcp dnat ip6 to [fd00:10::2]:8080",
+    "add rule ip6 kube-proxy service-web/tcp/80 ip6 daddr fd00:96::5 tcp dport 80 " +
+      "ip6 saddr != fd00:10::/56 jump mark-for-masquerade",
+    "add rule ip6 kube-proxy firewall-web/tcp/80 ip6 saddr != { 2001:db8:1::/48 } jump firewall-drop",
+  ]) {
+    assert.ok(six.split("\n").includes(line), `${line}\n${six}`);
+  }
 });

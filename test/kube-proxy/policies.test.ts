@@ -33,7 +33,8 @@ function rules(...specs: NetworkPolicySpec[]): string[] {
     metadata: { name: `p${i}`, namespace: "shop" },
     spec,
   }));
-  const text = policyTable(restrictionsOf({ policies, pods, namespaces, nodeName: "n1" }));
+  const world = { policies, pods, namespaces, nodeName: "n1", family: "IPv4" } as const;
+  const text = policyTable(restrictionsOf(world), "IPv4");
   return text
     .split("\n")
     .flatMap((line) => /^add rule ip kube-network-policy ((?:in|e)gress-.*)/.exec(line)?.[1] ?? [])
@@ -158,9 +159,33 @@ describe("network policies", () => {
     test(name, () => assert.deepEqual(rules(...specs), expected));
   }
 
+  test("pods of both families are restricted in both", () => {
+    const podIPs = [{ ip: "10.1.0.1" }, { ip: "fd00::1" }];
+    const dual = { ...pod("web", "10.1.0.1"), status: { podIP: "10.1.0.1", podIPs } };
+    const block = { cidr: "fd01::/16", except: ["fd01:1::/32"] };
+    const spec = { podSelector: web, ingress: [{ from: [{ ipBlock: block }] }] };
+    const policies = [{ metadata: { name: "p", namespace: "shop" }, spec }];
+    const world = { policies, pods: [dual], namespaces, nodeName: "n1" };
+    const lines = (family: "IPv4" | "IPv6") =>
+      policyTable(restrictionsOf({ ...world, family }), family)
+        .split("\n")
+        .filter((line) => line.startsWith("add rule") && line.includes("ingress-"));
+    assert.deepEqual(lines("IPv6"), [
+      "add rule ip6 kube-network-policy forward ip6 daddr vmap @ingress-pods",
+      "add rule ip6 kube-network-policy ingress-fd00..1 ip6 saddr fd00::1 return",
+      "add rule ip6 kube-network-policy ingress-fd00..1 ip6 saddr fd01::/16 " +
+        "ip6 saddr != { fd01:1::/32 } return",
+      "add rule ip6 kube-network-policy ingress-fd00..1 drop",
+    ]);
+    assert.deepEqual(lines("IPv4").slice(1), [
+      "add rule ip kube-network-policy ingress-10.1.0.1 ip saddr 10.1.0.1 return",
+      "add rule ip kube-network-policy ingress-10.1.0.1 drop",
+    ]);
+  });
+
   test("without a restriction there is no table", () => {
     assert.equal(
-      policyTable([]),
+      policyTable([], "IPv4"),
       "add table ip kube-network-policy\ndelete table ip kube-network-policy\n",
     );
   });
@@ -173,7 +198,9 @@ describe("network policies", () => {
       metadata: { name: `p${i}`, namespace: "shop" },
       spec: { podSelector: {}, ingress: [{ from: [{ podSelector: {} }], ports: [{ port: i }] }] },
     }));
-    const found = restrictionsOf({ policies, pods: many, namespaces, nodeName: "n1" });
+    const found = restrictionsOf({
+      ...{ policies, pods: many, namespaces, nodeName: "n1", family: "IPv4" },
+    });
     assert.equal(found.length, 100);
     assert.equal(found[0]?.allowances.length, 50);
   });

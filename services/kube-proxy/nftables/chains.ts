@@ -11,8 +11,8 @@
  * chain of its own, so that a service of ten thousand endpoints is one rule.
  */
 import { createHash } from "node:crypto";
-import { isIPv4 } from "node:net";
 import { clusterTargets, localTargets, type Place, type Target, targetKey } from "../endpoints.ts";
+import { type Dialect, dialects } from "../family.ts";
 import type { Route } from "../routes.ts";
 
 /** What belongs to one route. */
@@ -54,7 +54,10 @@ export interface Flow {
 export interface ChainScope {
   readonly place: Place;
   readonly nodesHere: ReadonlySet<string>;
-  /** Range of the cluster's pods; undefined: unknown, and only local clients count as inside. */
+  /**
+   * Range of the cluster's pods, of the route's family; undefined: unknown, and only local clients
+   * count as inside.
+   */
   readonly clusterRange: string | undefined;
 }
 
@@ -74,9 +77,11 @@ class Builder {
   readonly flows: Flow[] = [];
   readonly #route: Route;
   readonly #name: string;
+  readonly #dialect: Dialect;
 
   constructor(route: Route) {
     this.#route = route;
+    this.#dialect = dialects[route.family];
     const { namespace, service, protocol, portName, port } = route;
     const full = `${namespace}/${service}/${protocol.toLowerCase()}/${portName || port}`;
     this.#name = `${digest(full)}-${full}`;
@@ -108,7 +113,7 @@ class Builder {
   }
 
   #byChance(targets: readonly Target[]): string {
-    const to = `meta l4proto ${this.#route.protocol.toLowerCase()} dnat ip to`;
+    const to = `meta l4proto ${this.#route.protocol.toLowerCase()} dnat ${this.#dialect.ip} to`;
     const [only] = targets;
     if (targets.length === 1 && only !== undefined) return `${to} ${targetKey(only)}`;
     const items = targets.map(({ ip, port }, i) => `${i} : ${ip} . ${port}`);
@@ -117,19 +122,21 @@ class Builder {
 
   #byAffinity(targets: readonly Target[], seconds: number): readonly string[] {
     const protocol = this.#route.protocol.toLowerCase();
+    const { ip, type } = this.#dialect;
     const known: string[] = [];
     const chains: string[] = [];
     for (const target of targets) {
-      const suffix = `${this.#name}__${target.ip}/${target.port}`;
+      // Names have no colons.
+      const suffix = `${this.#name}__${target.ip.replaceAll(":", ".")}/${target.port}`;
       const set = `affinity-${suffix}`;
       const chain = `endpoint-${suffix}`;
       const options = `flags dynamic,timeout ; timeout ${seconds}s ; size ${clientsMax} ;`;
-      this.sets.set(set, `{ type ipv4_addr ; ${options} }`);
+      this.sets.set(set, `{ type ${type} ; ${options} }`);
       this.chains.set(chain, [
-        `update @${set} { ip saddr }`,
-        `meta l4proto ${protocol} dnat ip to ${targetKey(target)}`,
+        `update @${set} { ${ip} saddr }`,
+        `meta l4proto ${protocol} dnat ${ip} to ${targetKey(target)}`,
       ]);
-      known.push(`ip saddr @${set} goto ${chain}`);
+      known.push(`${ip} saddr @${set} goto ${chain}`);
       chains.push(chain);
     }
     const [only] = chains;
@@ -141,13 +148,11 @@ class Builder {
 
 export function rulesOfRoute(route: Route, scope: ChainScope): RouteRules {
   const builder = new Builder(route);
-  // The table is one of IPv4.
-  const endpoints = route.endpoints.filter(({ ip }) => isIPv4(ip));
-  const all = clusterTargets(endpoints, scope.place);
-  const local = localTargets(endpoints, scope.nodesHere);
+  const all = clusterTargets(route.endpoints, scope.place);
+  const local = localTargets(route.endpoints, scope.nodesHere);
   const protocol = route.protocol.toLowerCase();
   const key = (ip: string) => `${ip} . ${protocol} . ${route.port}`;
-  const externalIPs = [...route.externalIPs, ...route.balancerIPs].filter((ip) => isIPv4(ip));
+  const externalIPs = [...route.externalIPs, ...route.balancerIPs];
   const isExternal = externalIPs.length > 0 || route.nodePort !== undefined;
   // Traffic from inside to an outer address is treated as the cluster's own.
   const usesAll = !route.internalLocal || isExternal;
@@ -176,10 +181,11 @@ export function rulesOfRoute(route: Route, scope: ChainScope): RouteRules {
 }
 
 /** Clients outside the cluster reach a cluster IP with this node's address. */
-function inside({ clusterIP, protocol, port }: Route, { clusterRange }: ChainScope): string[] {
+function inside(route: Route, { clusterRange }: ChainScope): string[] {
   if (clusterRange === undefined) return [];
-  const to = `ip daddr ${clusterIP} ${protocol.toLowerCase()} dport ${port}`;
-  return [`${to} ip saddr != ${clusterRange} jump ${chainNames.masquerade}`];
+  const { ip } = dialects[route.family];
+  const to = `${ip} daddr ${route.clusterIP} ${route.protocol.toLowerCase()} dport ${route.port}`;
+  return [`${to} ${ip} saddr != ${clusterRange} jump ${chainNames.masquerade}`];
 }
 
 interface External {
@@ -193,13 +199,14 @@ interface External {
 function addExternal(builder: Builder, route: Route, scope: ChainScope, external: External): void {
   const { service, own, elsewhere, externalIPs, key } = external;
   const { masquerade } = chainNames;
+  const { ip } = dialects[route.family];
   const protocol = route.protocol.toLowerCase();
   const chain = builder.chainOf("external");
   const rules: string[] = [];
   if (route.externalLocal) {
     if (service !== undefined) {
       const { clusterRange } = scope;
-      if (clusterRange !== undefined) rules.push(`ip saddr ${clusterRange} goto ${service}`);
+      if (clusterRange !== undefined) rules.push(`${ip} saddr ${clusterRange} goto ${service}`);
       rules.push(`fib saddr type local jump ${masquerade}`);
       rules.push(`fib saddr type local goto ${service}`);
     }
@@ -207,9 +214,9 @@ function addExternal(builder: Builder, route: Route, scope: ChainScope, external
   } else if (service !== undefined) rules.push(`jump ${masquerade}`, `goto ${service}`);
   if (rules.length > 0) builder.chains.set(chain, rules);
   const reachable = route.externalLocal ? own : service;
-  for (const ip of externalIPs) {
-    if (rules.length > 0) builder.element("service-ips", key(ip), `goto ${chain}`);
-    if (reachable === undefined) builder.element("no-endpoint-services", key(ip), elsewhere);
+  for (const address of externalIPs) {
+    if (rules.length > 0) builder.element("service-ips", key(address), `goto ${chain}`);
+    if (reachable === undefined) builder.element("no-endpoint-services", key(address), elsewhere);
   }
   if (route.nodePort !== undefined) {
     const at = `${protocol} . ${route.nodePort}`;
@@ -221,15 +228,15 @@ function addExternal(builder: Builder, route: Route, scope: ChainScope, external
 
 /** The balancers' addresses are for clients of the given ranges alone. */
 function addFirewall(builder: Builder, route: Route, key: (ip: string) => string): void {
-  const { sourceRanges } = route;
-  const addresses = route.balancerIPs.filter((ip) => isIPv4(ip));
-  if (sourceRanges === undefined || addresses.length === 0) return;
+  const { sourceRanges, balancerIPs } = route;
+  if (sourceRanges === undefined || balancerIPs.length === 0) return;
+  const { ip } = dialects[route.family];
   const chain = builder.chainOf("external").replace(/^external/, "firewall");
-  const allowed = sourceRanges.filter((range) => isIPv4(range.split("/", 1).join("")));
   const drop = `jump ${chainNames.firewallDrop}`;
-  const rule = allowed.length === 0 ? drop : `ip saddr != { ${allowed.join(", ")} } ${drop}`;
+  const rule =
+    sourceRanges.length === 0 ? drop : `${ip} saddr != { ${sourceRanges.join(", ")} } ${drop}`;
   builder.chains.set(chain, [rule]);
-  for (const ip of addresses) builder.element("firewall-ips", key(ip), `goto ${chain}`);
+  for (const address of balancerIPs) builder.element("firewall-ips", key(address), `goto ${chain}`);
 }
 
 function addFlow(

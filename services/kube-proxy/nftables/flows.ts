@@ -3,6 +3,7 @@
  * datagrams would follow an endpoint that is gone for as long as their client sends: such memories
  * are deleted (upstream `pkg/proxy/conntrack`).
  */
+import { dialects, type Family } from "../family.ts";
 import type { Flow } from "./chains.ts";
 
 export interface StaleFlow {
@@ -37,9 +38,12 @@ export function staleFlows(
 }
 
 /** Arguments of conntrack(8). */
-export function conntrackArguments({ ip, port, endpoint }: StaleFlow): readonly string[] {
+export function conntrackArguments(
+  { ip, port, endpoint }: StaleFlow,
+  family: Family,
+): readonly string[] {
   return [
-    ...["-D", "-f", "ipv4", "-p", "udp"],
+    ...["-D", "-f", dialects[family].conntrack, "-p", "udp"],
     ...(ip === undefined ? [] : ["--orig-dst", ip]),
     ...["--orig-port-dst", String(port)],
     ...(endpoint === undefined ? [] : ["--dst-nat", endpoint]),

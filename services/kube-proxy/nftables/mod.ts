@@ -1,7 +1,11 @@
-/** Keeps the kernel's table in step with the routes: the differences alone, one transaction each. */
+/**
+ * Keeps the kernel's table of a family in step with the routes: the differences alone, one
+ * transaction each.
+ */
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Cancel, Log } from "../../../ha/runtime/types.ts";
 import { Backoff, type LoopClock } from "../../client/mod.ts";
+import type { Family } from "../family.ts";
 import { proxyLimits } from "../limits.ts";
 import type { Route } from "../routes.ts";
 import { type ChainScope, type Flow, type RouteRules, rulesOfRoute } from "./chains.ts";
@@ -13,10 +17,11 @@ import { type Difference, difference, removal, type TableState, wholeTable } fro
 export { nftObstacle, runProgram } from "./programs.ts";
 
 export interface NftablesOptions {
+  readonly family: Family;
   readonly run: RunProgram;
   readonly clock: LoopClock;
   readonly log: Log;
-  /** Where node ports are opened. */
+  /** Where node ports are opened; of the family. */
   readonly nodePortAddresses: readonly string[];
 }
 
@@ -49,7 +54,7 @@ export class NftablesProxy {
     return this.#transactions;
   }
 
-  /** Resolves when the kernel has the rules, or has refused them; they are then tried again. */
+  /** Routes of the family. Resolves when the kernel has the rules, or has refused them; they are then tried again. */
   apply(routes: readonly Route[], scope: ChainScope): Promise<void> {
     this.#work = this.#work.then(() => this.#apply(routes, scope));
     return this.#work;
@@ -101,13 +106,13 @@ export class NftablesProxy {
     before: ReadonlyMap<Route, RouteRules>,
     after: ReadonlyMap<Route, RouteRules>,
   ): Promise<void> {
-    const { run, nodePortAddresses } = this.#options;
+    const { run, nodePortAddresses, family } = this.#options;
     const table = this.#table;
     if (table === undefined) {
       const made = new LiveTable();
       const all = byName(after);
       for (const rules of all) made.add(rules);
-      await nft(run, wholeTable(made.view(all), nodePortAddresses));
+      await nft(run, wholeTable(made.view(all), nodePortAddresses, family));
       this.#left = { chains: [], sets: [] };
       this.#table = made;
       this.#transactions += 1;
@@ -123,7 +128,7 @@ export class NftablesProxy {
     const current = withLeft(table.view(touched), this.#left);
     for (const rules of gone) table.remove(rules);
     for (const rules of come) table.add(rules);
-    const { text, left } = difference(current, table.view(touched));
+    const { text, left } = difference(current, table.view(touched), family);
     if (text === "") return;
     await nft(run, text);
     this.#transactions += 1;
@@ -140,7 +145,7 @@ export class NftablesProxy {
   }
 
   async #removeLeft(): Promise<void> {
-    const text = removal(this.#left);
+    const text = removal(this.#left, this.#options.family);
     if (this.#closed || text === "" || this.#table === undefined) return;
     try {
       await nft(this.#options.run, text);
@@ -154,10 +159,10 @@ export class NftablesProxy {
   }
 
   async #forget(stale: readonly StaleFlow[]): Promise<void> {
-    const { run, log } = this.#options;
+    const { run, log, family } = this.#options;
     for (const flow of stale) {
       if (this.#withoutConntrack || this.#closed) return;
-      const { code, stderr } = await run("conntrack", conntrackArguments(flow), "");
+      const { code, stderr } = await run("conntrack", conntrackArguments(flow, family), "");
       // 1: there was nothing to delete.
       if (code === 0 || (code === 1 && /\b0 flow entries/.test(stderr))) continue;
       if (code === undefined) {

@@ -1,6 +1,7 @@
 /** The programs that speak to the kernel: nft(8) and conntrack(8). */
 import { spawn } from "node:child_process";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+import { dialects, type Family } from "../family.ts";
 
 export interface ProgramResult {
   readonly code: number | undefined;
@@ -49,11 +50,13 @@ function firstLines(text: string): string {
   return text.split("\n").slice(0, 3).join(" ").slice(0, 500);
 }
 
-/** Why nftables cannot be used here; undefined: it can. */
-export async function nftObstacle(run: RunProgram): Promise<string | undefined> {
+/** Why nftables cannot be used here for the family; undefined: it can. */
+export async function nftObstacle(run: RunProgram, family: Family): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return "nftables needs root";
   const name = `kube-proxy-probe-${process.pid}`;
-  const text = `add table ip ${name}\nadd chain ip ${name} c { type nat hook output priority -100 ; }\ndelete table ip ${name}\n`;
+  const at = `${dialects[family].ip} ${name}`;
+  const hook = "type nat hook output priority -100 ;";
+  const text = `add table ${at}\nadd chain ${at} c { ${hook} }\ndelete table ${at}\n`;
   const { code, stderr } = await run("nft", ["-f", "-"], text);
   if (code === 0) return undefined;
   if (code === undefined) return `the program nft cannot be run: ${firstLines(stderr)}`;

@@ -2,6 +2,7 @@
  * The whole table as a program of `nft`, and the difference between two states of it: pure. Each
  * text is one transaction, which the kernel takes whole or not at all.
  */
+import { type Dialect, dialects, type Family } from "../family.ts";
 import { chainNames, type Element, type SharedSet } from "./chains.ts";
 
 const tableName = "kube-proxy";
@@ -9,67 +10,75 @@ const tableName = "kube-proxy";
 const mark = "0x4000";
 const unmark = "0xffffbfff";
 
-const ipKey = "ipv4_addr . inet_proto . inet_service";
-const sharedSets: Readonly<Record<SharedSet, readonly ["set" | "map", string, string]>> = {
-  "cluster-ips": ["set", "ipv4_addr", "addresses of services"],
-  "service-ips": ["map", `${ipKey} : verdict`, "where connections to services go"],
-  "service-nodeports": ["map", "inet_proto . inet_service : verdict", "and those to node ports"],
-  "no-endpoint-services": ["map", `${ipKey} : verdict`, "services without an endpoint"],
-  "no-endpoint-nodeports": ["map", "inet_proto . inet_service : verdict", "such node ports"],
-  "firewall-ips": ["map", `${ipKey} : verdict`, "balancers' addresses for some clients only"],
-  "hairpin-connections": ["set", "ipv4_addr . ipv4_addr", "endpoints that reach themselves"],
-};
+const nodePortKey = "inet_proto . inet_service";
 
-const at = `ip ${tableName}`;
-const toService = "ip daddr . meta l4proto . th dport vmap";
-const toNode = "ip daddr @nodeport-ips meta l4proto . th dport vmap";
+type SetDefinition = readonly [kind: "set" | "map", type: string, comment: string];
+
+function sharedSets({ type }: Dialect): Readonly<Record<SharedSet, SetDefinition>> {
+  const ipKey = `${type} . ${nodePortKey}`;
+  return {
+    "cluster-ips": ["set", type, "addresses of services"],
+    "service-ips": ["map", `${ipKey} : verdict`, "where connections to services go"],
+    "service-nodeports": ["map", `${nodePortKey} : verdict`, "and those to node ports"],
+    "no-endpoint-services": ["map", `${ipKey} : verdict`, "services without an endpoint"],
+    "no-endpoint-nodeports": ["map", `${nodePortKey} : verdict`, "such node ports"],
+    "firewall-ips": ["map", `${ipKey} : verdict`, "balancers' addresses for some clients only"],
+    "hairpin-connections": ["set", `${type} . ${type}`, "endpoints that reach themselves"],
+  };
+}
+
+/** Of the family's table. */
+function placeOf(family: Family): string {
+  return `${dialects[family].ip} ${tableName}`;
+}
+
+type Chain = readonly [name: string, hook: string, rules: readonly string[]];
 
 /** Chains that are the same whatever services there are. Order matters: jumps go to earlier ones. */
-const baseChains: readonly (readonly [name: string, hook: string, rules: readonly string[]])[] = [
-  [chainNames.masquerade, "", [`meta mark set meta mark or ${mark}`]],
-  // ICMP is limited in rate; a reset always gets through.
-  [chainNames.reject, "", ["meta l4proto tcp reject with tcp reset", "reject"]],
-  [chainNames.firewallDrop, "", ["drop"]],
-  ["services", "", [`${toService} @service-ips`, `${toNode} @service-nodeports`]],
-  ["no-endpoints", "", [`${toService} @no-endpoint-services`, `${toNode} @no-endpoint-nodeports`]],
-  ["nat-prerouting", "type nat hook prerouting priority dstnat ;", ["jump services"]],
-  ["nat-output", "type nat hook output priority -100 ;", ["jump services"]],
-  [
-    "nat-postrouting",
-    "type nat hook postrouting priority srcnat ;",
+function baseChains({ ip }: Dialect): readonly Chain[] {
+  const toService = `${ip} daddr . meta l4proto . th dport vmap`;
+  const toNode = `${ip} daddr @nodeport-ips meta l4proto . th dport vmap`;
+  const refuseStrange = `ct state new ${ip} daddr @cluster-ips goto ${chainNames.reject}`;
+  const firewall = `ct state new ${toService} @firewall-ips`;
+  return [
+    [chainNames.masquerade, "", [`meta mark set meta mark or ${mark}`]],
+    // ICMP is limited in rate; a reset always gets through.
+    [chainNames.reject, "", ["meta l4proto tcp reject with tcp reset", "reject"]],
+    [chainNames.firewallDrop, "", ["drop"]],
+    ["services", "", [`${toService} @service-ips`, `${toNode} @service-nodeports`]],
     [
-      "ct status dnat ip saddr . ip daddr @hairpin-connections masquerade fully-random",
-      `meta mark and ${mark} == 0 return`,
-      `meta mark set meta mark and ${unmark}`,
-      "masquerade fully-random",
+      "no-endpoints",
+      "",
+      [`${toService} @no-endpoint-services`, `${toNode} @no-endpoint-nodeports`],
     ],
-  ],
-  [
-    "filter-prerouting",
-    "type filter hook prerouting priority -110 ;",
-    [`ct state new ${toService} @firewall-ips`],
-  ],
-  ["filter-input", "type filter hook input priority -110 ;", ["ct state new jump no-endpoints"]],
-  [
-    "filter-forward",
-    "type filter hook forward priority -110 ;",
+    ["nat-prerouting", "type nat hook prerouting priority dstnat ;", ["jump services"]],
+    ["nat-output", "type nat hook output priority -100 ;", ["jump services"]],
     [
-      "ct state new jump no-endpoints",
-      // A port that the service does not have.
-      `ct state new ip daddr @cluster-ips goto ${chainNames.reject}`,
+      "nat-postrouting",
+      "type nat hook postrouting priority srcnat ;",
+      [
+        `ct status dnat ${ip} saddr . ${ip} daddr @hairpin-connections masquerade fully-random`,
+        `meta mark and ${mark} == 0 return`,
+        `meta mark set meta mark and ${unmark}`,
+        "masquerade fully-random",
+      ],
     ],
-  ],
-  [
-    "filter-output",
-    "type filter hook output priority -110 ;",
-    ["ct state new jump no-endpoints", `ct state new ${toService} @firewall-ips`],
-  ],
-  [
-    "filter-output-post-dnat",
-    "type filter hook output priority -90 ;",
-    [`ct state new ip daddr @cluster-ips goto ${chainNames.reject}`],
-  ],
-];
+    ["filter-prerouting", "type filter hook prerouting priority -110 ;", [firewall]],
+    ["filter-input", "type filter hook input priority -110 ;", ["ct state new jump no-endpoints"]],
+    [
+      "filter-forward",
+      "type filter hook forward priority -110 ;",
+      // The second is for a port that the service does not have.
+      ["ct state new jump no-endpoints", refuseStrange],
+    ],
+    [
+      "filter-output",
+      "type filter hook output priority -110 ;",
+      ["ct state new jump no-endpoints", firewall],
+    ],
+    ["filter-output-post-dnat", "type filter hook output priority -90 ;", [refuseStrange]],
+  ];
+}
 
 /** Everything that the routes need, put together. */
 export interface TableState {
@@ -82,22 +91,28 @@ export interface TableState {
 const emptyState: TableState = { chains: new Map(), sets: new Map(), elements: new Map() };
 
 /** Replaces whatever table of this name there is. */
-export function wholeTable(state: TableState, nodePortAddresses: readonly string[]): string {
+export function wholeTable(
+  state: TableState,
+  nodePortAddresses: readonly string[],
+  family: Family,
+): string {
+  const at = placeOf(family);
+  const chains = baseChains(dialects[family]);
   const lines = [`add table ${at}`, `delete table ${at}`, `add table ${at}`];
-  for (const [name, [kind, type, comment]] of Object.entries(sharedSets)) {
+  for (const [name, [kind, type, comment]] of Object.entries(sharedSets(dialects[family]))) {
     lines.push(`add ${kind} ${at} ${name} { type ${type} ; comment "${comment}" ; }`);
   }
-  lines.push(`add set ${at} nodeport-ips { type ipv4_addr ; }`);
+  lines.push(`add set ${at} nodeport-ips { type ${dialects[family].type} ; }`);
   if (nodePortAddresses.length > 0) {
     lines.push(`add element ${at} nodeport-ips { ${nodePortAddresses.join(", ")} }`);
   }
-  for (const [name, hook] of baseChains) {
+  for (const [name, hook] of chains) {
     lines.push(`add chain ${at} ${name}${hook === "" ? "" : ` { ${hook} }`}`);
   }
-  for (const [name, , rules] of baseChains) {
+  for (const [name, , rules] of chains) {
     for (const rule of rules) lines.push(`add rule ${at} ${name} ${rule}`);
   }
-  return `${lines.join("\n")}\n${difference(emptyState, state).text}`;
+  return `${lines.join("\n")}\n${difference(emptyState, state, family).text}`;
 }
 
 export interface Difference {
@@ -111,7 +126,8 @@ export interface Difference {
 }
 
 /** What makes `desired` of `current`; objects that are left over are passed to `removal` later. */
-export function difference(current: TableState, desired: TableState): Difference {
+export function difference(current: TableState, desired: TableState, family: Family): Difference {
+  const at = placeOf(family);
   const lines: string[] = [];
   const changed = [...desired.chains].filter(([name, rules]) => {
     const before = current.chains.get(name);
@@ -122,7 +138,7 @@ export function difference(current: TableState, desired: TableState): Difference
     const before = current.sets.get(name);
     if (before === definition) continue;
     // A set with another timeout is another set.
-    if (before !== undefined) lines.push(...replaced(name, current, changed));
+    if (before !== undefined) lines.push(...replaced(at, name, current, changed));
     lines.push(`add set ${at} ${name} ${definition}`);
   }
   for (const [name] of changed) {
@@ -132,7 +148,7 @@ export function difference(current: TableState, desired: TableState): Difference
     if (current.chains.has(name)) lines.push(`flush chain ${at} ${name}`);
     for (const rule of rules) lines.push(`add rule ${at} ${name} ${rule}`);
   }
-  lines.push(...elementLines(current, desired));
+  lines.push(...elementLines(at, current, desired));
   const goneChains = [...current.chains.keys()].filter((name) => !desired.chains.has(name));
   for (const name of goneChains) lines.push(`flush chain ${at} ${name}`);
   const text = lines.length === 0 ? "" : `${lines.join("\n")}\n`;
@@ -141,6 +157,7 @@ export function difference(current: TableState, desired: TableState): Difference
 
 /** Takes away the rules that name the set, so that it can be deleted. */
 function replaced(
+  at: string,
   name: string,
   current: TableState,
   changed: (readonly [string, readonly string[]])[],
@@ -154,7 +171,7 @@ function replaced(
   return [...users.map(([chain]) => `flush chain ${at} ${chain}`), `delete set ${at} ${name}`];
 }
 
-function elementLines(current: TableState, desired: TableState): string[] {
+function elementLines(at: string, current: TableState, desired: TableState): string[] {
   const lines: string[] = [];
   const added = new Map<SharedSet, string[]>();
   const removed = new Map<SharedSet, string[]>();
@@ -179,7 +196,8 @@ function elementLines(current: TableState, desired: TableState): string[] {
 }
 
 /** Deletes what earlier differences left over. */
-export function removal(left: Difference["left"]): string {
+export function removal(left: Difference["left"], family: Family): string {
+  const at = placeOf(family);
   const lines = [
     ...left.chains.map((name) => `delete chain ${at} ${name}`),
     ...left.sets.map((name) => `delete set ${at} ${name}`),

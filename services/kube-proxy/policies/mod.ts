@@ -3,6 +3,7 @@ import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Cancel, Clock, Log } from "../../../ha/runtime/types.ts";
 import type { Namespace, Pod } from "../../../proto/gen/core.ts";
 import { Backoff, type InformerFactory } from "../../client/mod.ts";
+import type { Family } from "../family.ts";
 import { proxyLimits } from "../limits.ts";
 import { nft, type RunProgram } from "../nftables/programs.ts";
 import { restrictionsOf } from "./plan.ts";
@@ -11,6 +12,8 @@ import { policyTable } from "./table.ts";
 export interface PolicyOptions {
   readonly informers: InformerFactory;
   readonly nodeName: string;
+  /** Those that the kernel can do. */
+  readonly families: readonly Family[];
   readonly run: RunProgram;
   readonly clock: Clock;
   readonly log: Log;
@@ -79,17 +82,18 @@ export class PolicyEnforcer {
   async #apply(): Promise<void> {
     this.#pending = false;
     if (this.#closed) return;
-    const { informers, nodeName, run, clock, log } = this.#options;
+    const { informers, nodeName, families, run, clock, log } = this.#options;
     this.#retry();
     try {
-      const text = policyTable(
-        restrictionsOf({
-          policies: informers.informer("NetworkPolicy").lister.list(),
-          pods: informers.informer("Pod").lister.list(),
-          namespaces: informers.informer("Namespace").lister.list(),
-          nodeName,
-        }),
-      );
+      const world = {
+        policies: informers.informer("NetworkPolicy").lister.list(),
+        pods: informers.informer("Pod").lister.list(),
+        namespaces: informers.informer("Namespace").lister.list(),
+        nodeName,
+      };
+      const text = families
+        .map((family) => policyTable(restrictionsOf({ ...world, family }), family))
+        .join("");
       if (text === this.#loaded) return;
       await nft(run, text);
       this.#loaded = text;

@@ -3,7 +3,6 @@
  * namespaces (networking.k8s.io/v1). A pod that no policy selects may do everything; any other
  * only what one of its policies allows, for each direction by itself.
  */
-import { isIPv4 } from "node:net";
 import type { Namespace, Pod } from "../../../proto/gen/core.ts";
 import type { LabelSelector } from "../../../proto/gen/meta.ts";
 import type {
@@ -12,6 +11,7 @@ import type {
   NetworkPolicyPort,
 } from "../../../proto/gen/networking.ts";
 import { isFinished, matchesLabels, selectorOf } from "../../kinds/facts.ts";
+import { type Family, isOf } from "../family.ts";
 
 export type Direction = "ingress" | "egress";
 
@@ -48,6 +48,8 @@ export interface PolicyWorld {
   readonly pods: readonly Pod[];
   readonly namespaces: readonly Namespace[];
   readonly nodeName: string;
+  /** Whose addresses are looked at. */
+  readonly family: Family;
 }
 
 interface KnownPod {
@@ -58,7 +60,7 @@ interface KnownPod {
 
 /** In the order of addresses; the pods of the node that are restricted. */
 export function restrictionsOf(world: PolicyWorld): readonly Restriction[] {
-  const pods = world.pods.flatMap(knownPod);
+  const pods = world.pods.flatMap((pod) => knownPod(pod, world.family));
   const byNamespace = Map.groupBy(pods, ({ namespace }) => namespace);
   const labels = new Map(
     world.namespaces.map(({ metadata }) => [metadata?.name ?? "", metadata?.labels]),
@@ -75,7 +77,7 @@ export function restrictionsOf(world: PolicyWorld): readonly Restriction[] {
       const policies = selecting.filter((policy) => restricts(policy, direction));
       if (policies.length === 0) continue;
       const allowances = policies.flatMap((policy) =>
-        allowancesOf(policy, direction, known, choose),
+        allowancesOf(policy, direction, known, choose, world.family),
       );
       for (const address of known.addresses) found.push({ address, direction, allowances });
     }
@@ -86,11 +88,11 @@ export function restrictionsOf(world: PolicyWorld): readonly Restriction[] {
 }
 
 /** A pod of the host's network has the node's address, for which policies are not made. */
-function knownPod(pod: Pod): readonly KnownPod[] {
+function knownPod(pod: Pod, family: Family): readonly KnownPod[] {
   const { metadata, spec, status } = pod;
   if (spec?.hostNetwork || isFinished(pod)) return [];
   const all = [...(status?.podIPs ?? []).map(({ ip }) => ip), status?.podIP];
-  const addresses = new Set(all.filter((ip): ip is string => ip !== undefined && isIPv4(ip)));
+  const addresses = new Set(all.filter((ip): ip is string => ip !== undefined && isOf(family, ip)));
   if (addresses.size === 0) return [];
   return [{ pod, namespace: metadata?.namespace ?? "", addresses: [...addresses] }];
 }
@@ -140,6 +142,7 @@ function allowancesOf(
   direction: Direction,
   target: KnownPod,
   choose: Choose,
+  family: Family,
 ): readonly Allowance[] {
   const own = metadata?.namespace ?? "";
   const rules =
@@ -151,17 +154,21 @@ function allowancesOf(
     const everyone = peers.length === 0 ? choose(own, { namespaceSelector: {} }) : pods;
     const named = ports.filter(isNamed);
     return {
-      peers: peers.length === 0 ? undefined : peersOf(peers, pods),
+      peers: peers.length === 0 ? undefined : peersOf(peers, pods, family),
       ports: ports.length === 0 ? undefined : rangesOf(ports, direction, target),
       endpoints: direction === "egress" ? endpointsOf(named, everyone) : new Map(),
     };
   });
 }
 
-function peersOf(peers: readonly NetworkPolicyPeer[], pods: readonly KnownPod[]): Peers {
+function peersOf(
+  peers: readonly NetworkPolicyPeer[],
+  pods: readonly KnownPod[],
+  family: Family,
+): Peers {
   const blocks = peers.flatMap(({ ipBlock }) => {
     const { cidr = "", except = [] } = ipBlock ?? {};
-    const isHere = (range: string) => isIPv4(range.split("/", 1).join(""));
+    const isHere = (range: string) => isOf(family, range.split("/", 1).join(""));
     return isHere(cidr) ? [{ cidr, except: except.filter(isHere) }] : [];
   });
   return { addresses: [...new Set(pods.flatMap(({ addresses }) => addresses))].sort(), blocks };

@@ -6,35 +6,39 @@
  * Connections from the node's own programs are not restricted (the kubelet probes pods), those of
  * pods to the node are.
  */
+import { type Dialect, dialects, type Family } from "../family.ts";
 import type { Allowance, Direction, Peers, PortRange, Restriction } from "./plan.ts";
 
 const tableName = "kube-network-policy";
-const at = `ip ${tableName}`;
 
 /** One transaction: the old table goes and the new one is there. */
-export function policyTable(restrictions: readonly Restriction[]): string {
+export function policyTable(restrictions: readonly Restriction[], family: Family): string {
+  const { ip, type } = dialects[family];
+  const at = `${ip} ${tableName}`;
   const lines = [`add table ${at}`, `delete table ${at}`];
   if (restrictions.length === 0) return `${lines.join("\n")}\n`;
   lines.push(`add table ${at}`);
   for (const direction of ["ingress", "egress"] as const) {
-    lines.push(`add map ${at} ${direction}-pods { type ipv4_addr : verdict ; }`);
+    lines.push(`add map ${at} ${direction}-pods { type ${type} : verdict ; }`);
   }
   const hook = (name: string) => `{ type filter hook ${name} priority filter ; }`;
   lines.push(
     `add chain ${at} forward ${hook("forward")}`,
     `add chain ${at} input ${hook("input")}`,
     `add rule ${at} forward ct state established,related accept`,
-    `add rule ${at} forward ip saddr vmap @egress-pods`,
-    `add rule ${at} forward ip daddr vmap @ingress-pods`,
+    `add rule ${at} forward ${ip} saddr vmap @egress-pods`,
+    `add rule ${at} forward ${ip} daddr vmap @ingress-pods`,
     `add rule ${at} input ct state established,related accept`,
-    `add rule ${at} input ip saddr vmap @egress-pods`,
+    // A pod that may not ask who its neighbours are reaches nobody.
+    ...(family === "IPv6" ? [`add rule ${at} input icmpv6 type { ${neighbourTypes} } accept`] : []),
+    `add rule ${at} input ${ip} saddr vmap @egress-pods`,
   );
   for (const { address, direction, allowances } of restrictions) {
-    const chain = `${direction}-${address}`;
+    const chain = `${direction}-${address.replaceAll(":", ".")}`;
     lines.push(`add chain ${at} ${chain}`);
     // A pod reaches itself whatever policies say.
-    lines.push(`add rule ${at} ${chain} ${peerField[direction]} ${address} return`);
-    const rules = new Set(allowances.flatMap((one) => matches(one, direction)));
+    lines.push(`add rule ${at} ${chain} ${ip} ${peerField[direction]} ${address} return`);
+    const rules = new Set(allowances.flatMap((one) => matches(one, direction, dialects[family])));
     for (const match of rules)
       lines.push(`add rule ${at} ${chain} ${match} return`.replace("  ", " "));
     lines.push(`add rule ${at} ${chain} drop`);
@@ -44,16 +48,23 @@ export function policyTable(restrictions: readonly Restriction[]): string {
 }
 
 /** Where the other side's address stands. */
-const peerField: Readonly<Record<Direction, string>> = { ingress: "ip saddr", egress: "ip daddr" };
+const peerField: Readonly<Record<Direction, string>> = { ingress: "saddr", egress: "daddr" };
+
+const neighbourTypes =
+  "nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert";
 
 /** What the rules match; an empty text matches everything. */
-function matches({ peers, ports, endpoints }: Allowance, direction: Direction): string[] {
-  const whom = peers === undefined ? [""] : peerMatches(peers, peerField[direction]);
+function matches(
+  { peers, ports, endpoints }: Allowance,
+  direction: Direction,
+  { ip }: Dialect,
+): string[] {
+  const whom = peers === undefined ? [""] : peerMatches(peers, `${ip} ${peerField[direction]}`);
   const where = ports === undefined ? [""] : portMatches(ports);
   const found = whom.flatMap((peer) => where.map((port) => [peer, port].filter(Boolean).join(" ")));
   for (const [protocol, list] of endpoints) {
     if (list.length === 0) continue;
-    found.push(`ip daddr . ${protocol.toLowerCase()} dport { ${list.join(", ")} }`);
+    found.push(`${ip} daddr . ${protocol.toLowerCase()} dport { ${list.join(", ")} }`);
   }
   return found;
 }
