@@ -1,7 +1,11 @@
+import ipaddr from "ipaddr.js";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 
-/** A range of IPv4 addresses, e.g. that of the services' cluster IPs. */
+type Family = "IPv4" | "IPv6";
+
+/** A range of addresses, e.g. that of the services' cluster IPs. */
 export interface AddressRange {
+  readonly family: Family;
   readonly text: string;
   /** That of the service `kubernetes`; never picked for another. */
   readonly first: string;
@@ -10,27 +14,58 @@ export interface AddressRange {
   pick(random: (limit: number) => number): string;
 }
 
-/** `127.32.0.0/12`; /8 to /28. Throws a StatusError that says what is wrong. */
+interface Bounds {
+  readonly family: Family;
+  readonly length: number;
+  /** Of the prefix's bits. */
+  readonly fewest: number;
+  readonly most: number;
+}
+
+const ipv4Bounds: Bounds = { family: "IPv4", length: 32, fewest: 8, most: 28 };
+const ipv6Bounds: Bounds = { family: "IPv6", length: 128, fewest: 64, most: 124 };
+/** Of a larger range, this many addresses are given away; random numbers reach so far. */
+const sizeMax = 2 ** 47;
+
+/** `127.32.0.0/12`, or with a range of the other family after a comma. Throws a StatusError. */
+export function parseAddressRanges(text: string): readonly [AddressRange, ...AddressRange[]] {
+  const [first = "", second, ...more] = text.split(",");
+  const one = parseAddressRange(first);
+  if (second === undefined) return [one];
+  const other = parseAddressRange(second);
+  if (more.length > 0) throw refused(text, "at most two ranges are taken");
+  if (one.family === other.family) throw refused(text, "of two ranges one must be of IPv6");
+  return [one, other];
+}
+
+/** An IPv4 range of /8 to /28, an IPv6 range of /64 to /124. Throws a StatusError. */
 export function parseAddressRange(text: string): AddressRange {
-  const [base, bitsText, ...rest] = text.split("/");
-  const address = ipv4Number(base ?? "");
-  const bits = Number(bitsText);
-  if (address === undefined || !/^\d{1,2}$/.test(bitsText ?? "") || rest.length > 0) {
-    throw refused(text, "an IPv4 range such as 127.32.0.0/12 is wanted");
+  const [base = "", bitsText = "", ...rest] = text.split("/");
+  const address = numberOf(base);
+  if (address === undefined || !/^\d{1,3}$/.test(bitsText) || rest.length > 0) {
+    throw refused(text, "an IPv4 range such as 127.32.0.0/12 or an IPv6 range is wanted");
   }
-  if (bits < 8 || bits > 28) throw refused(text, `its prefix has ${bits} bits, must have 8 to 28`);
-  const size = 2 ** (32 - bits);
-  if (address % size !== 0) throw refused(text, "the address has bits beyond the prefix");
+  const { family, length, fewest, most } = base.includes(":") ? ipv6Bounds : ipv4Bounds;
+  const bits = Number(bitsText);
+  if (bits < fewest || bits > most) {
+    throw refused(text, `its prefix has ${bits} bits, must have ${fewest} to ${most}`);
+  }
+  const size = 2n ** BigInt(length - bits);
+  if (address % size !== 0n) throw refused(text, "the address has bits beyond the prefix");
   // The first address names the network, the last is its broadcast.
-  const usable = size - 2;
+  const usable = size - 2n;
+  const textOf = (number: bigint) => addressText(number, length);
+  const choices = Math.min(Number(usable) - 1, sizeMax);
   return {
-    text: `${base}/${bits}`,
-    first: ipv4Text(address + 1),
+    family,
+    text: `${textOf(address)}/${bits}`,
+    first: textOf(address + 1n),
     contains(candidate) {
-      const number = ipv4Number(candidate);
+      if (candidate.includes(":") !== (family === "IPv6")) return false;
+      const number = numberOf(candidate);
       return number !== undefined && number > address && number <= address + usable;
     },
-    pick: (random) => ipv4Text(address + 2 + random(usable - 1)),
+    pick: (random) => textOf(address + 2n + BigInt(random(choices))),
   };
 }
 
@@ -38,17 +73,21 @@ function refused(text: string, why: string): StatusError {
   return new StatusError(Code.invalidArgument, `service cluster IP range "${text}": ${why}`);
 }
 
-function ipv4Number(text: string): number | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
-  let number = 0;
-  for (const part of match.slice(1)) {
-    if (Number(part) > 255 || (part.length > 1 && part.startsWith("0"))) return undefined;
-    number = number * 256 + Number(part);
-  }
-  return number;
+/** Undefined: the text is no address. */
+function numberOf(text: string): bigint | undefined {
+  const isAddress = text.includes(":")
+    ? ipaddr.IPv6.isValid(text) && !text.includes("%")
+    : ipaddr.IPv4.isValidFourPartDecimal(text);
+  if (!isAddress) return undefined;
+  return ipaddr
+    .parse(text)
+    .toByteArray()
+    .reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
 }
 
-function ipv4Text(number: number): string {
-  return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
+function addressText(number: bigint, length: number): string {
+  const bytes = Array.from({ length: length / 8 }, (_, index) =>
+    Number((number >> BigInt(length - 8 * (index + 1))) & 255n),
+  );
+  return ipaddr.fromByteArray(bytes).toString();
 }

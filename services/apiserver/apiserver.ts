@@ -18,7 +18,7 @@ import type { Tracer } from "../../ha/runtime/trace.ts";
 import type { Clock, Log } from "../../ha/runtime/types.ts";
 import type { Store } from "../../ha/store/types.ts";
 import { builtInRegistry, type Registry, type Resource } from "../kinds/mod.ts";
-import { parseAddressRange } from "./address-range.ts";
+import { parseAddressRanges } from "./address-range.ts";
 import type { TolerationSeconds } from "./admission/default-toleration-seconds.ts";
 import { admissionChain } from "./admission/plugins.ts";
 import { parsePortRange } from "./admission/port-range.ts";
@@ -90,7 +90,7 @@ export interface ApiserverOptions {
   readonly onUpgrade?: OnUpgrade | undefined;
   /** Common names that may speak for other users; default `trireme:balancer`. */
   readonly frontProxyNames?: readonly string[] | undefined;
-  /** Default 127.32.0.0/12. */
+  /** Of one family or, with a comma between, of both; default 127.32.0.0/12. */
   readonly serviceRange?: string | undefined;
   /** To which the service `kubernetes` leads; absent: there is no such service. */
   readonly apiEndpoints?: readonly ApiEndpoint[] | undefined;
@@ -249,7 +249,7 @@ function rangesOf({
   serviceRange = defaultServiceRange,
   nodePortRange = defaultNodePortRange,
 }: Pick<ApiserverOptions, "serviceRange" | "nodePortRange">) {
-  return { addresses: parseAddressRange(serviceRange), ports: parsePortRange(nodePortRange) };
+  return { addresses: parseAddressRanges(serviceRange), ports: parsePortRange(nodePortRange) };
 }
 
 /** The verb pipeline on a store; `cache.start()` sets it going. */
@@ -266,7 +266,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   const policy = RbacPolicy.of(registry, cache);
   const now = options.now ?? (() => clock.wallMillis());
   const random = options.random ?? ((limit: number) => randomInt(limit));
-  const { addresses: range, ports: nodePorts } = rangesOf(options);
+  const { addresses: ranges, ports: nodePorts } = rangesOf(options);
   const backend: Omit<Backend, "admission" | "catchUp"> = {
     name: options.name,
     registry,
@@ -294,7 +294,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
     requests: new RequestMetrics(metrics, slowRequestLog(log, now)),
     tracer: options.tracer,
     timeToLive: new TimeToLive(store, now),
-    serviceRange: range.text,
+    serviceRanges: ranges.map(({ text }) => text),
     requestTimeoutMillis: options.requestTimeoutMillis ?? limits.requestTimeoutMillis,
     clock,
     now,
@@ -303,7 +303,7 @@ export function createBackend(options: Omit<ApiserverOptions, "listen" | "tls">)
   };
   followFlowConfiguration(backend);
   const plugins = {
-    range,
+    ranges,
     nodePorts,
     random,
     originOf: (resource: Resource) => customResources.originOf(resource),

@@ -26,7 +26,7 @@ export async function bootstrap(backend: Backend, signal: AbortSignal): Promise<
       }
       await createMissing(backend, "networking.k8s.io/v1", "ServiceCIDR", {
         metadata: { name: "kubernetes" },
-        spec: { cidrs: [backend.serviceRange] },
+        spec: { cidrs: backend.serviceRanges },
       });
       await createMissing(backend, "storage.k8s.io/v1", "StorageClass", standardClass);
       await createMissing(backend, "v1", "ConfigMap", {

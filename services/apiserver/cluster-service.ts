@@ -211,7 +211,7 @@ async function reconcileDnsService(backend: Backend, clusterIP: string): Promise
 }
 
 function wantedService(backend: Backend): object {
-  const clusterIP = parseAddressRange(backend.serviceRange).first;
+  const clusterIP = parseAddressRange(backend.serviceRanges[0] ?? "").first;
   return {
     metadata: { name, namespace, labels },
     spec: {

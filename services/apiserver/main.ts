@@ -84,7 +84,7 @@ const apiserver = program({
     "service-cluster-ip-range": {
       type: "string",
       default: defaultServiceRange,
-      help: "IPv4 range from which services get their cluster IP",
+      help: "range from which services get their cluster IP, or one of each family, with a comma between",
     },
     "cluster-dns": {
       type: "string",

@@ -5,6 +5,7 @@
 import type { Service } from "../../proto/gen/core.ts";
 import type { AddressRange } from "./address-range.ts";
 import type { PortRange } from "./admission/port-range.ts";
+import { clusterAddressesOf } from "./admission/service-addresses.ts";
 import { serviceAddressKey, serviceNodePortKey } from "./storage/keys.ts";
 
 /** A key that keeps an address or a port to one service, as the store has it. */
@@ -16,7 +17,7 @@ export interface Allocation {
 }
 
 export interface Ranges {
-  readonly addresses: AddressRange;
+  readonly addresses: readonly AddressRange[];
   readonly ports: PortRange;
 }
 
@@ -95,12 +96,14 @@ function ageOf(service: Service): string {
 
 function holdingsOf({ spec = {} }: Service, { addresses, ports }: Ranges): Holding[] {
   const holdings: Holding[] = [];
-  const { clusterIP = "", type } = spec;
-  if (clusterIP !== "" && clusterIP !== "None" && type !== "ExternalName") {
-    const what = `Cluster IP [IPv4]:${clusterIP}`;
+  const configured = addresses.map(({ text }) => text).join(",");
+  const { type } = spec;
+  for (const clusterIP of clusterAddressesOf(spec)) {
+    const family = clusterIP.includes(":") ? "IPv6" : "IPv4";
+    const what = `Cluster IP [${family}]:${clusterIP}`;
     holdings.push({
       key: serviceAddressKey(clusterIP),
-      inRange: addresses.contains(clusterIP),
+      inRange: addresses.some((range) => range.contains(clusterIP)),
       missing: event("ClusterIPNotAllocated", `${what} is not allocated; repairing`),
       doubled: event(
         "ClusterIPAlreadyAllocated",
@@ -108,7 +111,7 @@ function holdingsOf({ spec = {} }: Service, { addresses, ports }: Ranges): Holdi
       ),
       outside: event(
         "ClusterIPOutOfRange",
-        `${what} is not within any configured Service CIDR (${addresses.text}); please recreate service`,
+        `${what} is not within any configured Service CIDR (${configured}); please recreate service`,
       ),
     });
   }

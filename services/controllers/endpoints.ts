@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import type {
   EndpointAddress,
   EndpointPort,
@@ -115,11 +116,23 @@ export function selects(service: Service, pod: Pod): boolean {
   return selector.length > 0 && selector.every(([key, value]) => labels[key] === value);
 }
 
+/** The families of addresses that the service has, the more important one first. */
+export function familiesOf({ spec }: Service): readonly string[] {
+  return spec?.ipFamilies?.length ? spec.ipFamilies : ["IPv4"];
+}
+
+/** Undefined: the pod has none. */
+export function addressOfFamily({ status }: Pod, family: string): string | undefined {
+  const all = [status?.podIP, ...(status?.podIPs ?? []).map(({ ip }) => ip)];
+  return all.find((ip) => ip && isIPv6(ip) === (family === "IPv6"));
+}
+
 /** Every ready, or not ready, address with its ports; equal sets of ports are put together. */
 export function subsetsOf(
   service: Service,
   pods: readonly Pod[],
 ): { readonly subsets: EndpointSubset[]; readonly cut: boolean } {
+  const [family = "IPv4"] = familiesOf(service);
   const groups = new Map<string, EndpointSubset>();
   let count = 0;
   let cut = false;
@@ -127,7 +140,7 @@ export function subsetsOf(
   const ready = (pod: Pod) => service.spec?.publishNotReadyAddresses === true || isReady(pod);
   const ordered = [...pods].sort((a, b) => Number(ready(b)) - Number(ready(a)));
   for (const pod of ordered) {
-    const ip = pod.status?.podIP;
+    const ip = addressOfFamily(pod, family);
     if (!ip || isFinished(pod)) continue;
     if (pod.metadata?.deletionTimestamp && !service.spec?.publishNotReadyAddresses) continue;
     const ports = portsOf(service, pod);

@@ -29,6 +29,7 @@ export {
   required,
   tooLong,
 } from "./machinery/causes.ts";
+export { canonicalAddress } from "./machinery/cidr.ts";
 export { ageColumn, defineResource, nameColumn } from "./machinery/define.ts";
 export { parseJson } from "./machinery/json-text.ts";
 export { limits } from "./machinery/limits.ts";

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Store } from "../../ha/store/types.ts";
-import { parseAddressRange } from "../../services/apiserver/address-range.ts";
+import { parseAddressRange, parseAddressRanges } from "../../services/apiserver/address-range.ts";
 import { parsePortRange } from "../../services/apiserver/admission/port-range.ts";
 import { parseInitialCluster } from "../../services/apiserver/mod.ts";
 import { get } from "../../services/apiserver/verbs/mod.ts";
@@ -82,6 +82,9 @@ test("bad ranges and bad clusters are refused by name", () => {
   assert.throws(() => parseAddressRange("127.32.0.1/12"), /bits beyond the prefix/);
   assert.throws(() => parseAddressRange("10.0.0.0/30"), /has 30 bits, must have 8 to 28/);
   assert.throws(() => parseAddressRange("services"), /an IPv4 range such as/);
+  assert.throws(() => parseAddressRange("fd00::/48"), /has 48 bits, must have 64 to 124/);
+  assert.throws(() => parseAddressRanges("10.0.0.0/16,10.1.0.0/16"), /one must be of IPv6/);
+  assert.throws(() => parseAddressRanges("10.0.0.0/16,fd00::/64,x"), /at most two ranges/);
   assert.throws(() => parsePortRange("many"), /a range of ports such as/);
   assert.throws(() => parsePortRange("2-1"), /last port is smaller/);
   assert.throws(() => parsePortRange("65000+1000"), /between 1 and 65535/);

@@ -15,7 +15,7 @@ import { createSelection } from "../../services/apiserver/storage/selection.ts";
 import { kind, make, service, world } from "./harness.ts";
 
 const ranges = {
-  addresses: parseAddressRange("10.96.0.0/24"),
+  addresses: [parseAddressRange("10.96.0.0/24")],
   ports: parsePortRange("30000-30009"),
 };
 const held = (name: string, spec: ServiceSpec, second = 0): Service => ({
@@ -98,7 +98,7 @@ test("service repair: a lost key is written again with an event, a stray one goe
   await using w = await world();
   const { store, cache, registry } = w.backend;
   const real = {
-    addresses: parseAddressRange("127.32.0.0/12"),
+    addresses: [parseAddressRange("127.32.0.0/12")],
     ports: parsePortRange("30000-32767"),
   };
   const made = await make(w.backend, service("web", { type: "NodePort", ports: [{ port: 80 }] }));

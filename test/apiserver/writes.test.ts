@@ -1,5 +1,6 @@
 /** What makes writes safe to repeat and leaders safe to depose. */
 import assert from "node:assert/strict";
+import { isIPv6 } from "node:net";
 import { test } from "node:test";
 import type { ServiceSpec } from "../../proto/gen/core.ts";
 import {
@@ -210,6 +211,68 @@ test("the families of addresses are those of the cluster, unless nothing here us
     const text = `Service "x" is invalid: ${told}`;
     await fails(make(w.backend, service("x", spec)), "invalidArgument", text);
   }
+});
+
+test("with a range of each family, services get what their policy asks for", async () => {
+  await using w = await world({ serviceRange: "127.32.0.0/12,fd00:96::/112" });
+  const shown = ({ document }: { document: Document }) => {
+    const { clusterIP = "", clusterIPs = [], ipFamilies } = document["spec"] as ServiceSpec;
+    assert.equal(clusterIPs[0], clusterIP);
+    return { families: ipFamilies, are: clusterIPs.map((ip) => (isIPv6(ip) ? "IPv6" : "IPv4")) };
+  };
+  const four = ["IPv4"];
+  const six = ["IPv6"];
+  const both = ["IPv4", "IPv6"];
+  const rows: [ServiceSpec, string[]][] = [
+    [{}, four],
+    [{ ipFamilies: six }, six],
+    [{ clusterIP: "fd00:96::7" }, six],
+    [{ ipFamilyPolicy: "PreferDualStack" }, both],
+    [{ ipFamilyPolicy: "RequireDualStack", ipFamilies: six }, ["IPv6", "IPv4"]],
+    [{ ipFamilyPolicy: "PreferDualStack", clusterIP: "fd00:96::9" }, ["IPv6", "IPv4"]],
+  ];
+  for (const [i, [spec, families]] of rows.entries()) {
+    const made = shown(await make(w.backend, service(`s${i}`, spec)));
+    assert.deepEqual(made, { families, are: families });
+  }
+  const taken = (name: string, clusterIPs: string[], ipFamilyPolicy: string) =>
+    make(w.backend, service(name, { clusterIP: clusterIPs[0], clusterIPs, ipFamilyPolicy }));
+  await fails(
+    taken("x", ["127.32.9.9", "fd00:0096::0:7"], "RequireDualStack"),
+    "invalidArgument",
+    'Service "x" is invalid: spec.clusterIPs: Invalid value: ["fd00:0096::0:7"]: failed to ' +
+      "allocate IP fd00:0096::0:7: provided IP is already allocated",
+  );
+  await fails(
+    taken("x", ["127.32.9.9", "fd00:97::7"], "PreferDualStack"),
+    "invalidArgument",
+    'Service "x" is invalid: spec.clusterIPs: Invalid value: ["fd00:97::7"]: failed to allocate ' +
+      "IP fd00:97::7: the provided IP (fd00:97::7) is not in the valid range. The range of valid " +
+      "IPs is fd00:96::/112",
+  );
+  const change = async (spec: ServiceSpec) => {
+    const { document } = await get(w.backend, adminCall(), services, { ...at, name: "s0" });
+    const next = { ...document, spec: { ...(document["spec"] as ServiceSpec), ...spec } };
+    return update(w.backend, adminCall(), services, put(next));
+  };
+  const upgraded = await change({ ipFamilyPolicy: "PreferDualStack" });
+  assert.deepEqual(shown(upgraded), { families: both, are: both });
+  const { clusterIPs = [] } = upgraded.document["spec"] as ServiceSpec;
+  assert.deepEqual(shown(await change({ ipFamilyPolicy: "SingleStack" })).are, four);
+  // The second address is free again.
+  await taken("again", ["127.32.9.9", clusterIPs[1] ?? ""], "RequireDualStack");
+});
+
+test("of a dual-stack service that lost a race for one address, that one alone is chosen anew", async () => {
+  const picks = [5, 5, 6];
+  await using w = await world({
+    serviceRange: "127.32.0.0/12,fd00:96::/112",
+    random: () => picks.shift() ?? 0,
+  });
+  await make(w.backend, service("first", { clusterIP: "fd00:96::7" }));
+  const spec = { clusterIP: "127.32.0.9", ipFamilyPolicy: "RequireDualStack" };
+  const { document } = await make(w.backend, service("second", spec));
+  assert.deepEqual((document["spec"] as ServiceSpec).clusterIPs, ["127.32.0.9", "fd00:96::8"]);
 });
 
 const portsOf = ({ document }: { document: Document }) =>

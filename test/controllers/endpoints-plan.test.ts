@@ -101,6 +101,25 @@ for (const [title, spec, pods, expected] of sliceRows) {
   });
 }
 
+test("a service of both families has slices of each, and Endpoints of its first one", () => {
+  const podIPs = [{ ip: "10.0.0.1" }, { ip: "fd00::1" }];
+  const [dual, single] = podsFrom("1* 2*");
+  const pods = [{ ...dual, status: { ...dual?.status, podIP: "10.0.0.1", podIPs } }, single ?? {}];
+  const shown = (ipFamilies: string[]) =>
+    slicesOf(serviceOf({ ipFamilies }), pods, nodeOf).map(({ addressType, endpoints }) => [
+      addressType,
+      ...(endpoints ?? []).flatMap(({ addresses = [] }) => addresses),
+    ]);
+  const four = ["IPv4", "10.0.0.1", single?.status?.podIP];
+  assert.deepEqual(shown(["IPv6", "IPv4"]), [["IPv6", "fd00::1"], four]);
+  assert.deepEqual(shown(["IPv4"]), [four]);
+  const { subsets } = subsetsOf(serviceOf({ ipFamilies: ["IPv6", "IPv4"] }), pods);
+  assert.deepEqual(
+    subsets.flatMap(({ addresses = [] }) => addresses.map(({ ip }) => ip)),
+    ["fd00::1"],
+  );
+});
+
 test("endpoint slice: labels, and how many endpoints one has", () => {
   const many = Array.from({ length: 250 }, (_, index) => podFrom(`${index + 1}*`));
   const slices = slicesOf(serviceOf({ clusterIP: "None" }), many, nodeOf);

@@ -15,14 +15,15 @@ import type { AdmissionPlugin, AdmissionRequest, Companions } from "./chain.ts";
 const name = "service-addresses";
 
 export interface ServiceAddressOptions {
-  readonly range: AddressRange;
+  /** At most one of a family; the first is that of services which ask for none. */
+  readonly ranges: readonly [AddressRange, ...AddressRange[]];
   /** Uniform integer in 0..limit-1. */
   readonly random: (limit: number) => number;
 }
 
 /**
- * Gives services their cluster IP, and keeps every address to one service: each has a key of its own
- * that only one service's transaction can create (upstream's IP allocator).
+ * Gives services their cluster IPs, and keeps every address to one service: each has a key of its
+ * own that only one service's transaction can create (upstream's IP allocator).
  */
 export function serviceAddresses(options: ServiceAddressOptions): AdmissionPlugin {
   return {
@@ -30,7 +31,7 @@ export function serviceAddresses(options: ServiceAddressOptions): AdmissionPlugi
     resources: ["services"],
     mutate({ operation, resource, name: service, document, stored, notes, subresource }) {
       if (operation === "delete" || document === undefined || subresource !== "") return;
-      if (notes.get(name) === "chosen") clearAddress(document);
+      clearAddresses(document, chosenBefore(notes));
       const spec: ServiceSpec = specOf(document);
       document["spec"] = spec;
       const before = stored === undefined ? undefined : specOf(stored);
@@ -39,16 +40,24 @@ export function serviceAddresses(options: ServiceAddressOptions): AdmissionPlugi
       const refuse = (causes: readonly FieldCause[]) => {
         if (causes.length > 0) throw invalid(resource, service, causes);
       };
-      setFamilies(spec, before, refuse);
-      notes.set(name, assignAddress(options, spec, before, refuse) ? "chosen" : "asked for");
+      setFamilies(options.ranges, spec, before, refuse);
+      notes.set(name, assignAddresses(options, spec, before, refuse));
       if (before !== undefined) dropUnused(spec, before);
     },
     companions: (request) => allocations(request),
   };
 }
 
-function clearAddress(document: Document): void {
+/** Addresses that an earlier attempt at the same request chose by itself. */
+function chosenBefore(notes: AdmissionRequest["notes"]): readonly string[] {
+  return (notes.get(name) as readonly string[] | undefined) ?? [];
+}
+
+function clearAddresses(document: Document, chosen: readonly string[]): void {
+  if (chosen.length === 0) return;
   const spec = specOf(document);
+  spec.clusterIPs = (spec.clusterIPs ?? []).filter((address) => !chosen.includes(address));
+  if (spec.clusterIPs.length > 0) return;
   delete spec.clusterIP;
   delete spec.clusterIPs;
 }
@@ -56,8 +65,8 @@ function clearAddress(document: Document): void {
 /** Addresses are unique because each has a key that only one service can create. */
 function allocations(request: AdmissionRequest): Companions | undefined {
   const { document, stored, resource, notes } = request;
-  const before = addressesOf(stored);
-  const after = addressesOf(document);
+  const before = clusterAddressesOf(specOf(stored));
+  const after = clusterAddressesOf(specOf(document));
   const taken = after.filter((address) => !before.includes(address));
   const freed = before.filter((address) => !after.includes(address)).map(serviceAddressKey);
   if (taken.length === 0 && freed.length === 0) return undefined;
@@ -76,8 +85,8 @@ function allocations(request: AdmissionRequest): Companions | undefined {
     ],
     reads: keys,
     explain(found) {
-      if (notes.get(name) === "chosen") return undefined;
-      const address = taken.find((each) => found.get(serviceAddressKey(each)) !== undefined);
+      const asked = taken.filter((each) => !chosenBefore(notes).includes(each));
+      const address = asked.find((each) => found.get(serviceAddressKey(each)) !== undefined);
       if (address === undefined) return undefined;
       const cause = notAllocated(address, "provided IP is already allocated");
       return invalid(resource, request.name, [cause]);
@@ -89,11 +98,11 @@ function specOf(document: Document | undefined): ServiceSpec {
   return (document?.["spec"] ?? {}) as ServiceSpec;
 }
 
-/** The addresses a service holds in the range. */
-function addressesOf(document: Document | undefined): string[] {
-  const { clusterIP, type } = specOf(document);
-  const held = clusterIP !== undefined && clusterIP !== "" && clusterIP !== "None";
-  return held && type !== "ExternalName" ? [clusterIP] : [];
+/** The addresses that a service holds. */
+export function clusterAddressesOf({ clusterIP = "", clusterIPs, type }: ServiceSpec): string[] {
+  if (type === "ExternalName") return [];
+  const all = clusterIPs?.length ? clusterIPs : [clusterIP];
+  return all.filter((address) => address !== "" && address !== noAddress);
 }
 
 const same = (one: readonly string[] = [], other: readonly string[] = []) =>
@@ -124,36 +133,41 @@ function keepAddress(spec: ServiceSpec, before: ServiceSpec | undefined): void {
 /** Throws what is wrong with the object, if anything is. */
 type Refuse = (causes: readonly FieldCause[]) => void;
 
-/** This cluster has one family (upstream `initIPFamilyFields` of a cluster that is not dual-stack). */
-const ownFamily = "IPv4";
 const policyPath = "spec.ipFamilyPolicy";
 
-function setFamilies(spec: ServiceSpec, before: ServiceSpec | undefined, refuse: Refuse): void {
+/** The cluster has the families of its ranges (upstream `initIPFamilyFields`). */
+function setFamilies(
+  ranges: ServiceAddressOptions["ranges"],
+  spec: ServiceSpec,
+  before: ServiceSpec | undefined,
+  refuse: Refuse,
+): void {
   if (!hasAddress(spec) || keepsDualStack(spec, before)) return;
   const free = spec.clusterIP === noAddress && Object.keys(spec.selector ?? {}).length === 0;
   spec.ipFamilyPolicy ??= before?.ipFamilyPolicy ?? (free ? "RequireDualStack" : "SingleStack");
   refuse(validateClusterAddresses(spec));
   const causes = before === undefined ? [] : releaseFamily(spec, before);
-  refuse([...causes, ...checkFamilies(spec)]);
-  // Who looks after the addresses of such a service alone may give them any family.
-  if (free) {
-    spec.ipFamilies = spec.ipFamilies?.length ? spec.ipFamilies : [ownFamily];
-    const [first, second] = spec.ipFamilies;
-    if (second !== undefined || spec.ipFamilyPolicy === "SingleStack") return;
-    spec.ipFamilies = [first ?? ownFamily, first === "IPv6" ? "IPv4" : "IPv6"];
-    return;
-  }
+  const known = ranges.map(({ family }) => family as string);
+  refuse([...causes, ...checkFamilies(spec, known)]);
   const policy = spec.ipFamilyPolicy;
-  const detail = "this cluster is not configured for dual-stack services";
-  refuse([
-    ...(policy === "RequireDualStack" ? [invalidCause(policyPath, policy, detail)] : []),
-    ...(spec.ipFamilies ?? []).flatMap((family, index) =>
-      family === ownFamily
-        ? []
-        : [invalidCause(`spec.ipFamilies[${index}]`, family, "not configured on this cluster")],
-    ),
-  ]);
-  if (!spec.ipFamilies?.length) spec.ipFamilies = [ownFamily];
+  // Who looks after the addresses of such a service alone may give them any family.
+  if (!free) {
+    const detail = "this cluster is not configured for dual-stack services";
+    const isTooMuch = policy === "RequireDualStack" && known.length < 2;
+    refuse([
+      ...(isTooMuch ? [invalidCause(policyPath, policy, detail)] : []),
+      ...(spec.ipFamilies ?? []).flatMap((family, index) =>
+        known.includes(family)
+          ? []
+          : [invalidCause(`spec.ipFamilies[${index}]`, family, "not configured on this cluster")],
+      ),
+    ]);
+  }
+  if (!spec.ipFamilies?.length) spec.ipFamilies = [ranges[0].family];
+  const [first, second] = spec.ipFamilies;
+  const wantsBoth = policy !== "SingleStack" && (free || known.length === 2);
+  if (!wantsBoth || first === undefined || second !== undefined) return;
+  spec.ipFamilies = [first, first === "IPv6" ? "IPv4" : "IPv6"];
 }
 
 /** Upstream `isMatchingPreferDualStackClusterIPFields`: nothing about the addresses has changed. */
@@ -188,7 +202,7 @@ function releaseFamily(spec: ServiceSpec, before: ServiceSpec): FieldCause[] {
 }
 
 /** The policy fits the numbers, and each address has its family or one that the cluster has. */
-function checkFamilies(spec: ServiceSpec): FieldCause[] {
+function checkFamilies(spec: ServiceSpec, known: readonly string[]): FieldCause[] {
   const { ipFamilyPolicy: policy, clusterIPs = [], ipFamilies = [] } = spec;
   const detail = (what: string) =>
     `must be 'RequireDualStack' or 'PreferDualStack' when multiple ${what} are specified`;
@@ -206,7 +220,7 @@ function checkFamilies(spec: ServiceSpec): FieldCause[] {
     if (address === noAddress) break;
     if (index < ipFamilies.length) continue;
     const family = address.includes(":") ? "IPv6" : "IPv4";
-    if (family === ownFamily) inferred.push(family);
+    if (known.includes(family)) inferred.push(family);
     else {
       const why = `${family} is not configured on this cluster`;
       causes.push(invalidCause(`spec.clusterIPs[${index}]`, clusterIPs, why));
@@ -217,30 +231,42 @@ function checkFamilies(spec: ServiceSpec): FieldCause[] {
 }
 
 /**
- * Gives a service a cluster IP where it needs one and has none. True: the address was chosen here,
- * so that another will do as well. Whether it is free is decided in the store's transaction.
+ * Gives a service a cluster IP of each of its families where it has none yet. Returns those that
+ * were chosen here, in whose place others will do as well. Whether they are free is decided in the
+ * store's transaction.
  */
-function assignAddress(
-  { range, random }: ServiceAddressOptions,
+function assignAddresses(
+  { ranges, random }: ServiceAddressOptions,
   spec: ServiceSpec,
   before: ServiceSpec | undefined,
   refuse: Refuse,
-): boolean {
-  if (!hasAddress(spec) || spec.clusterIPs?.[0] === noAddress) return false;
-  if (before !== undefined && hasAddress(before) && before.clusterIP) return false;
-  const [address = ""] = spec.clusterIPs ?? [];
-  if (address === "") {
-    spec.clusterIP = range.pick(random);
-    spec.clusterIPs = [spec.clusterIP];
-    return true;
+): readonly string[] {
+  if (!hasAddress(spec) || spec.clusterIPs?.[0] === noAddress) return [];
+  const held = before === undefined ? [] : clusterAddressesOf(before);
+  const addresses = [...(spec.clusterIPs ?? [])];
+  const chosen: string[] = [];
+  for (const [index, family] of (spec.ipFamilies ?? []).entries()) {
+    const range = ranges.find((one) => one.family === family);
+    // What the service has already stays, though the ranges may have changed.
+    if (range === undefined || index < held.length) continue;
+    const address = addresses[index];
+    if (address === undefined) {
+      const picked = range.pick(random);
+      chosen.push(picked);
+      addresses.push(picked);
+    } else if (!range.contains(address)) {
+      const why =
+        `the provided IP (${address}) is not in the valid range. ` +
+        `The range of valid IPs is ${range.text}`;
+      refuse([notAllocated(address, why)]);
+    }
   }
-  if (!range.contains(address)) {
-    const why =
-      `the provided IP (${address}) is not in the valid range. ` +
-      `The range of valid IPs is ${range.text}`;
-    refuse([notAllocated(address, why)]);
+  const [first] = addresses;
+  if (chosen.length > 0 && first !== undefined) {
+    spec.clusterIP = first;
+    spec.clusterIPs = addresses;
   }
-  return false;
+  return chosen;
 }
 
 /**

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { parseAddressRange } from "../address-range.ts";
+import { parseAddressRanges } from "../address-range.ts";
 import { type Authority, type CertificateRequest, createAuthority } from "./authority.ts";
 import { type KeyPairFiles, loadKeyPair, writeKeyPair } from "./key-pair.ts";
 
@@ -36,7 +36,7 @@ const serviceNames = [
 function clusterCredentials(layout: ClusterLayout): Credential[] {
   const { hosts, serviceRange, days } = layout;
   const serviceAddresses =
-    serviceRange === undefined ? [] : [parseAddressRange(serviceRange).first];
+    serviceRange === undefined ? [] : [parseAddressRanges(serviceRange)[0].first];
   const apiHosts = [...hosts, ...serviceNames, ...serviceAddresses];
   const client = (file: string, commonName: string, ...organizations: string[]): Credential => {
     return { file, commonName, organizations, days, use: "client" };

@@ -1,6 +1,6 @@
 /** Where objects live in the store. */
 import type { KeyRange } from "../../../ha/store/types.ts";
-import { type Resource, storageOf } from "../../kinds/mod.ts";
+import { canonicalAddress, type Resource, storageOf } from "../../kinds/mod.ts";
 import { badRequest } from "../errors.ts";
 
 export const registryPrefix = "/registry/";
@@ -30,7 +30,7 @@ export function fenceKey(namespace: string, lease: string): string {
 export const serviceAllocationsPrefix = `${registryPrefix}ranges/`;
 
 export function serviceAddressKey(address: string): string {
-  return `${serviceAllocationsPrefix}serviceips/${address}`;
+  return `${serviceAllocationsPrefix}serviceips/${canonicalAddress(address)}`;
 }
 
 const nodePortsPrefix = `${serviceAllocationsPrefix}servicenodeports/`;

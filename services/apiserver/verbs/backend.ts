@@ -51,8 +51,8 @@ export interface Backend {
   /** Absent: requests are not traced. */
   readonly tracer?: Tracer | undefined;
   readonly timeToLive: TimeToLive;
-  /** From which services get their addresses, e.g. `127.32.0.0/12`. */
-  readonly serviceRange: string;
+  /** From which services get their addresses, e.g. `127.32.0.0/12`; at most one of a family. */
+  readonly serviceRanges: readonly string[];
   readonly requestTimeoutMillis: number;
   readonly log: Log;
   /** Drives the time limits of requests and watches. */

@@ -69,8 +69,10 @@ async function reconcile(context: ControllerContext, key: string): Promise<Again
     else missing.push(slice);
   }
   for (const slice of missing) {
-    const like = free.findIndex((each) => canonical(each.ports) === canonical(slice.ports));
-    const old = free[like] ?? free[0];
+    // The type of a slice's addresses never changes.
+    const usable = free.filter(({ addressType }) => addressType === slice.addressType);
+    const like = usable.find((each) => canonical(each.ports) === canonical(slice.ports));
+    const old = like ?? usable[0];
     if (old === undefined) {
       try {
         await client.endpointSlices.create(slice, write);

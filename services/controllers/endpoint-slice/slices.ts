@@ -3,7 +3,7 @@ import type { Node, Pod, Service } from "../../../proto/gen/core.ts";
 import type { Endpoint, EndpointSlice } from "../../../proto/gen/discovery.ts";
 import { isFinished } from "../../kinds/facts.ts";
 import { canonical } from "../canonical.ts";
-import { headlessLabel, portsOf, selects } from "../endpoints.ts";
+import { addressOfFamily, familiesOf, headlessLabel, portsOf, selects } from "../endpoints.ts";
 import { controllerReference } from "../owners.ts";
 import { isReady } from "../pods.ts";
 
@@ -14,33 +14,45 @@ export const managerLabel = "endpointslice.kubernetes.io/managed-by";
 export const manager = "endpointslice-controller.k8s.io";
 const zoneLabel = "topology.kubernetes.io/zone";
 
-/** Pods with the same ports share slices; a service without pods has one slice, that is empty. */
+/**
+ * Of each family that the service has. Pods with the same ports share slices; a service without
+ * pods has one slice, that is empty.
+ */
 export function slicesOf(
   service: Service,
   candidates: readonly Pod[],
   nodeOf: (name: string) => Node | undefined,
 ): EndpointSlice[] {
-  const pods = candidates.filter(
-    (pod) => selects(service, pod) && pod.status?.podIP && !isFinished(pod),
-  );
+  const pods = candidates.filter((pod) => selects(service, pod) && !isFinished(pod));
+  return familiesOf(service).flatMap((family) => slicesOfFamily(family, service, pods, nodeOf));
+}
+
+function slicesOfFamily(
+  family: string,
+  service: Service,
+  pods: readonly Pod[],
+  nodeOf: (name: string) => Node | undefined,
+): EndpointSlice[] {
   const groups = new Map<string, { ports: EndpointSlice["ports"]; endpoints: Endpoint[] }>();
   for (const pod of pods) {
+    const address = addressOfFamily(pod, family);
+    if (address === undefined) continue;
     const ports = portsOf(service, pod);
     if (ports === undefined) continue;
     const named = ports.map((port) => ({ name: "", ...port }));
     const signature = canonical(named);
     const group = groups.get(signature) ?? { ports: named, endpoints: [] };
     const node = nodeOf(pod.spec?.nodeName ?? "");
-    group.endpoints.push(endpointOf(service, pod, node));
+    group.endpoints.push(endpointOf(service, pod, node, address));
     groups.set(signature, group);
   }
-  if (groups.size === 0) return [sliceOf(service, [], [])];
+  if (groups.size === 0) return [sliceOf(service, family, [], [])];
   return [...groups.values()].flatMap(({ ports, endpoints }) => {
     const ordered = endpoints.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
     const slices: EndpointSlice[] = [];
     for (let at = 0; at < ordered.length; at += endpointsMax) {
       const part = ordered.slice(at, at + endpointsMax);
-      slices.push(sliceOf(service, ports, part));
+      slices.push(sliceOf(service, family, ports, part));
     }
     return slices;
   });
@@ -52,6 +64,7 @@ function nameOf({ targetRef, addresses }: Endpoint): string {
 
 function sliceOf(
   service: Service,
+  addressType: string,
   ports: EndpointSlice["ports"],
   endpoints: Endpoint[],
 ): EndpointSlice {
@@ -71,13 +84,13 @@ function sliceOf(
       },
       ownerReferences: [controllerReference(service, "v1", "Service")],
     },
-    addressType: service.spec?.ipFamilies?.[0] ?? "IPv4",
+    addressType,
     endpoints,
     ...(ports && { ports }),
   };
 }
 
-function endpointOf(service: Service, pod: Pod, node: Node | undefined): Endpoint {
+function endpointOf(service: Service, pod: Pod, node: Node | undefined, address: string): Endpoint {
   const { name, namespace, uid, deletionTimestamp } = pod.metadata ?? {};
   const { hostname, nodeName, subdomain } = pod.spec ?? {};
   const serving = isReady(pod);
@@ -85,7 +98,7 @@ function endpointOf(service: Service, pod: Pod, node: Node | undefined): Endpoin
   const ready = service.spec?.publishNotReadyAddresses === true || (serving && !terminating);
   const zone = node?.metadata?.labels?.[zoneLabel];
   return {
-    addresses: [pod.status?.podIP ?? ""],
+    addresses: [address],
     conditions: { ready, serving, terminating },
     ...(hostname && subdomain === service.metadata?.name && { hostname }),
     targetRef: { kind: "Pod", namespace, name, uid },

@@ -21,6 +21,11 @@ export function parseCidr(text: string): Cidr | undefined {
   return { address: parsed, bits };
 }
 
+/** The one way to write an address of IPv6, so that two ways to write it are not two addresses. */
+export function canonicalAddress(text: string): string {
+  return ipaddr.IPv6.isValid(text) ? ipaddr.IPv6.parse(text).toString() : text;
+}
+
 /** For fields that have always taken any address of the range. */
 export function checkCidr(text: string): string[] {
   return parseCidr(text) === undefined ? [cidrMessage] : [];

@@ -28,6 +28,8 @@ export interface ConfigSource {
 export interface PodFacts {
   readonly pod: Pod;
   readonly podIP: string;
+  /** Of the other family. */
+  readonly secondPodIP?: string | undefined;
   readonly hostIP: string;
   readonly nodeName: string;
   /** What the node allows, where a container states no limit. */
@@ -79,8 +81,9 @@ export function fieldValue(facts: PodFacts, path: string): string | undefined {
     case "status.hostIPs":
       return facts.hostIP;
     case "status.podIP":
-    case "status.podIPs":
       return facts.podIP;
+    case "status.podIPs":
+      return facts.secondPodIP === undefined ? facts.podIP : `${facts.podIP},${facts.secondPodIP}`;
     default:
       return undefined;
   }

@@ -56,6 +56,7 @@ export class StatusReporter {
       containers: this.#view.runs(),
       sandboxReady: ready && !state.over,
       podIP: ready ? sandbox.address : undefined,
+      secondPodIP: ready ? sandbox.secondAddress : undefined,
       hostIP: context.hostIP,
       now: context.clock.wallMillis(),
       previous: this.#status,

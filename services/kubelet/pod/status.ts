@@ -34,6 +34,8 @@ export interface StatusFacts {
   readonly started: (id: string, container: Container) => boolean;
   readonly sandboxReady: boolean;
   readonly podIP: string | undefined;
+  /** Of the other family. */
+  readonly secondPodIP?: string | undefined;
   readonly hostIP: string;
   /** Unix milliseconds. */
   readonly now: number;
@@ -112,7 +114,9 @@ export function generateStatus(facts: StatusFacts): PodStatus {
   const podIP = facts.podIP ?? previous?.podIP;
   if (podIP !== undefined) {
     status.podIP = podIP;
-    status.podIPs = [{ ip: podIP }];
+    const { secondPodIP } = facts;
+    const now = secondPodIP === undefined ? [{ ip: podIP }] : [{ ip: podIP }, { ip: secondPodIP }];
+    status.podIPs = facts.podIP === undefined ? (previous?.podIPs ?? now) : now;
   }
   const failure = facts.failure ?? previous;
   if (failure?.reason !== undefined) status.reason = failure.reason;

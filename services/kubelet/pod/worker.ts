@@ -355,7 +355,9 @@ export class PodWorker {
   #facts(podIP: string): PodFacts {
     const { hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes, dns } = this.#context;
     const hostname = podHostname(this.#pod, dns.domain);
-    return { pod: this.#pod, podIP, hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes, hostname };
+    const secondPodIP = this.#sandbox()?.secondAddress;
+    const node = { hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes };
+    return { pod: this.#pod, podIP, secondPodIP, hostname, ...node };
   }
 
   #followProbes(podIP: string): void {

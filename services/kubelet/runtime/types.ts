@@ -73,6 +73,8 @@ export interface PodSandboxConfig {
 }
 
 export interface PodSandbox extends PodSandboxConfig {
+  /** Of the other family, where the runtime's network gives both. */
+  readonly secondAddress?: string | undefined;
   readonly state: "ready" | "stopped";
   readonly createdAt: number;
 }

@@ -13,11 +13,13 @@ import {
 import type { Container, RuntimeEvent } from "../types.ts";
 import { type CriConnection, criLimits } from "./connection.ts";
 import {
+  addressesOf,
   type KnownContainer,
   type KnownSandbox,
   knownContainer,
   knownSandbox,
   podUidOf,
+  type SandboxAddresses,
 } from "./records.ts";
 
 const order = { created: 0, running: 1, exited: 2 } as const;
@@ -137,18 +139,18 @@ export class CriCache {
     for (const id of before) if (!listed.has(id)) this.#sandboxes.delete(id);
     for (const item of items) {
       const known = this.#sandboxes.get(item.id ?? "");
-      const address = known?.sandbox.address ?? (await this.#addressOf(item));
-      const now = address === undefined ? undefined : knownSandbox(item, address);
+      const addresses = known?.sandbox ?? (await this.#addressesOf(item));
+      const now = addresses === undefined ? undefined : knownSandbox(item, addresses);
       if (now !== undefined) this.#sandboxes.set(now.id, now);
     }
   }
 
-  /** The address that the network gave; undefined: it has gone meanwhile. */
-  async #addressOf({ id: podSandboxId = "" }: CriSandbox): Promise<string | undefined> {
+  /** What the network gave; undefined: the sandbox has gone meanwhile. */
+  async #addressesOf({ id: podSandboxId = "" }: CriSandbox): Promise<SandboxAddresses | undefined> {
     try {
       const asked = { podSandboxId };
       const { status } = await call(this.#connection.runtime, "podSandboxStatus", asked, settings);
-      return status?.network?.ip ?? "";
+      return addressesOf(status?.network);
     } catch (error) {
       if (StatusError.from(error).code === Code.notFound) return undefined;
       throw error;

@@ -43,7 +43,7 @@ import { criFeatures } from "./features.ts";
 import { CriFollower } from "./follow.ts";
 import { CriImages } from "./images.ts";
 import { readCriLog } from "./logs.ts";
-import type { KnownContainer, KnownSandbox } from "./records.ts";
+import { addressesOf, type KnownContainer, type KnownSandbox } from "./records.ts";
 import { openForward, openSession } from "./sessions.ts";
 import { measureDisk, measureUse } from "./stats.ts";
 import { criStatus } from "./status.ts";
@@ -183,9 +183,10 @@ class CriRuntime implements ContainerRuntime {
       acting,
     );
     const { status } = await call(runtime, "podSandboxStatus", { podSandboxId: id }, asking);
-    const address = status?.network?.ip || config.address;
+    const given = addressesOf(status?.network);
+    const addresses = given.address === "" ? { address: config.address } : given;
     const createdAt = Number((status?.createdAt ?? 0n) / 1_000_000n);
-    const sandbox: PodSandbox = { ...whole, address, state: "ready", createdAt };
+    const sandbox: PodSandbox = { ...whole, ...addresses, state: "ready", createdAt };
     this.#cache.putSandbox({ id, attempt, sandbox });
     return sandbox;
   }

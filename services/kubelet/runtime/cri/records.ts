@@ -6,6 +6,7 @@ import {
   type ContainerStatus,
   type Container as CriContainer,
   type PodSandbox as CriSandbox,
+  type PodSandboxNetworkStatus,
   PodSandboxState,
   ContainerState as State,
 } from "../../../../proto/gen/cri.ts";
@@ -57,8 +58,19 @@ export interface KnownSandbox {
   readonly sandbox: PodSandbox;
 }
 
+export type SandboxAddresses = Pick<PodSandbox, "address" | "secondAddress">;
+
+/** What the network gave; an empty address: nothing. */
+export function addressesOf(network: PodSandboxNetworkStatus | undefined): SandboxAddresses {
+  const [second] = network?.additionalIps ?? [];
+  return { address: network?.ip ?? "", ...(second?.ip && { secondAddress: second.ip }) };
+}
+
 /** Undefined: it is not a kubelet's, or was made by a program that keeps other notes. */
-export function knownSandbox(item: CriSandbox, address: string): KnownSandbox | undefined {
+export function knownSandbox(
+  item: CriSandbox,
+  { address, secondAddress }: SandboxAddresses,
+): KnownSandbox | undefined {
   const { id = "", metadata, annotations = {}, createdAt = 0n } = item;
   const config = storedConfig(annotations[annotation.sandbox]);
   const uid = item.labels?.[label.podUid];
@@ -73,6 +85,7 @@ export function knownSandbox(item: CriSandbox, address: string): KnownSandbox | 
     sandbox: {
       ...known,
       address: address === "" ? known.address : address,
+      secondAddress,
       state: ready ? "ready" : "stopped",
       createdAt: millis(createdAt) ?? 0,
     },
