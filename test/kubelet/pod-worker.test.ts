@@ -46,6 +46,26 @@ describe("pod worker", () => {
     assert.ok(h.events.includes("Normal Started"));
   });
 
+  test("a pod whose network has both families shows both addresses", async () => {
+    const fieldRef = { fieldPath: "status.podIPs" };
+    const env = [{ name: "IPS", valueFrom: { fieldRef } }];
+    const h = harness(podOf({ containers: [{ ...main, env }] }));
+    const run = h.runtime.runSandbox.bind(h.runtime);
+    const both = { address: "10.1.0.2", secondAddress: "fd00::2" };
+    const sandboxes = h.runtime.sandboxes.bind(h.runtime);
+    h.runtime.runSandbox = async (config) => ({ ...(await run(config)), ...both });
+    h.runtime.sandboxes = () => sandboxes().map((sandbox) => ({ ...sandbox, ...both }));
+    const create = h.runtime.createContainer.bind(h.runtime);
+    let told: unknown;
+    h.runtime.createContainer = (config) => {
+      told = config.env;
+      return create(config);
+    };
+    await h.begin();
+    assert.deepEqual(h.status().podIPs, [{ ip: "10.1.0.2" }, { ip: "fd00::2" }]);
+    assert.match(JSON.stringify(told), /10\.1\.0\.2,fd00::2/);
+  });
+
   test("restarts at once, then after 10 s, 20 s, … 300 s, and from the start after 10 minutes", async () => {
     const h = harness(podOf({ containers: [main] }));
     await h.begin();

@@ -29,7 +29,7 @@ export function policyTable(restrictions: readonly Restriction[], family: Family
     `add rule ${at} forward ${ip} saddr vmap @egress-pods`,
     `add rule ${at} forward ${ip} daddr vmap @ingress-pods`,
     `add rule ${at} input ct state established,related accept`,
-    // A pod that may not ask who its neighbours are reaches nobody.
+    // Without these a pod cannot find the address of its gateway.
     ...(family === "IPv6" ? [`add rule ${at} input icmpv6 type { ${neighbourTypes} } accept`] : []),
     `add rule ${at} input ${ip} saddr vmap @egress-pods`,
   );
