@@ -1,5 +1,4 @@
 import type { MethodDefinition } from "@grpc/grpc-js";
-import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Scale } from "../../proto/gen/autoscaling.ts";
 import {
   type CreateRequest,
@@ -11,8 +10,10 @@ import {
 import {
   deleteRequest,
   listRequest,
+  parseDocument,
   patchTypes,
-  selection,
+  watchDocuments,
+  watchRequest,
   wireOptions,
   writing,
 } from "./resource-client.ts";
@@ -79,7 +80,7 @@ export function dynamicClient(transport: ClientTransport): DynamicClient {
   const ask = async (answer: Promise<WireDocument>, { onWarning }: WriteOptions = {}) => {
     const { json, warnings = [] } = await answer;
     for (const text of warnings) onWarning?.(text);
-    return parse(json);
+    return parseDocument(json) as JsonObject;
   };
   const write =
     (method: MethodDefinition<CreateRequest, WireDocument>) =>
@@ -107,15 +108,9 @@ export function dynamicClient(transport: ClientTransport): DynamicClient {
         continue: metadata?.continue || undefined,
       };
     },
-    async *watch(ref, options = {}) {
-      const watch = {
-        ...selection(options),
-        ...(options.allowBookmarks && { allowWatchBookmarks: true }),
-        ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
-      };
-      for await (const event of transport.stream(DynamicService.watch, { ref, watch }, options)) {
-        yield { type: event.type as WatchEvent<JsonObject>["type"], object: parse(event.json) };
-      }
+    watch(ref, options = {}) {
+      const request = { ref, watch: watchRequest(options) };
+      return watchDocuments<JsonObject>(transport, request, options);
     },
     create: write(DynamicService.create),
     update: write(DynamicService.update),
@@ -164,20 +159,4 @@ export function dynamicClient(transport: ClientTransport): DynamicClient {
 
 function stringify(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
-}
-
-function parse(json: Uint8Array | undefined): JsonObject {
-  if (json === undefined || json.length === 0) return {};
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(json));
-  } catch (error) {
-    throw new StatusError(Code.internal, "the server answered with bad JSON", undefined, {
-      cause: error,
-    });
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new StatusError(Code.internal, "the server answered with JSON that is no object");
-  }
-  return value as JsonObject;
 }

@@ -170,7 +170,7 @@ function metadataClient(
       const page = await dynamic.list(ref, options);
       return { ...page, items: page.items.map(metadataOnly) };
     },
-    async *watch({ omit: _, ...options } = {}) {
+    async *watch(options = {}) {
       for await (const { type, object } of dynamic.watch(ref, options)) {
         yield { type, object: metadataOnly(object) };
       }

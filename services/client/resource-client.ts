@@ -1,7 +1,12 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import {
+  DynamicService,
+  type WatchRequest as DynamicWatchRequest,
+} from "../../proto/gen/dynamic.ts";
 import type {
   DeleteRequest,
   ListRequest,
+  WatchRequest,
   WriteOptions as WireWriteOptions,
 } from "../../proto/gen/meta.ts";
 import type { Resource } from "./resources.ts";
@@ -44,12 +49,26 @@ export class TypedResourceClient<T extends ApiObject> implements ResourceClient<
     };
   }
 
-  async *watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent<T>, void, undefined> {
-    const request = {
-      ...selection({ ...options, ...this.#namespace(options.namespace) }),
-      ...(options.allowBookmarks && { allowWatchBookmarks: true }),
-      ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
-    };
+  watch(options: WatchOptions = {}): AsyncIterable<WatchEvent<T>> {
+    const request = watchRequest({ ...options, ...this.#namespace(options.namespace) });
+    const asJson = options.omit !== undefined && this.#transport.watchesJson === true;
+    return asJson ? this.#watchJson(request, options) : this.#watchTyped(request, options);
+  }
+
+  /** A message of the kind is the JSON document, field for field. */
+  #watchJson(request: WatchRequest, options: WatchOptions): AsyncIterable<WatchEvent<T>> {
+    const { apiVersion, objectKind: kind } = this.#resource;
+    return watchDocuments<T>(
+      this.#transport,
+      { ref: { apiVersion, kind }, watch: request },
+      options,
+    );
+  }
+
+  async *#watchTyped(
+    request: WatchRequest,
+    options: WatchOptions,
+  ): AsyncGenerator<WatchEvent<T>, void, undefined> {
     const events = this.#transport.stream(this.#resource.service.watch, request, options);
     for await (const event of events) {
       if (event.type && event.object) {
@@ -136,7 +155,7 @@ export function listRequest(options: ListOptions): ListRequest {
   };
 }
 
-export function selection(
+function selection(
   options: WatchOptions,
 ): Pick<ListRequest, "namespace" | "labelSelector" | "fieldSelector" | "resourceVersion"> {
   return {
@@ -145,6 +164,42 @@ export function selection(
     ...(options.fieldSelector && { fieldSelector: options.fieldSelector }),
     ...(options.resourceVersion !== undefined && { resourceVersion: options.resourceVersion }),
   };
+}
+
+export function watchRequest(options: WatchOptions): WatchRequest {
+  return {
+    ...selection(options),
+    ...(options.allowBookmarks && { allowWatchBookmarks: true }),
+    ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
+  };
+}
+
+/** Events of the Dynamic service. */
+export async function* watchDocuments<T extends ApiObject>(
+  transport: ClientTransport,
+  request: DynamicWatchRequest,
+  options: WatchOptions,
+): AsyncGenerator<WatchEvent<T>, void, undefined> {
+  for await (const event of transport.stream(DynamicService.watch, request, options)) {
+    yield { type: event.type as WatchEvent<T>["type"], object: parseDocument(event.json) as T };
+  }
+}
+
+/** Throws Internal for what is no document. */
+export function parseDocument(json: Uint8Array | undefined): ApiObject {
+  if (json === undefined || json.length === 0) return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString("utf8"));
+  } catch (error) {
+    throw new StatusError(Code.internal, "the server answered with bad JSON", undefined, {
+      cause: error,
+    });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new StatusError(Code.internal, "the server answered with JSON that is no object");
+  }
+  return value;
 }
 
 export function deleteRequest(

@@ -73,6 +73,11 @@ export interface Duplex<Request, Response> {
 
 /** What a client calls its methods through. Calls fail with a `StatusError`. */
 export interface ClientTransport {
+  /**
+   * Watches without managedFields are asked for as JSON: their events cost the server, which has
+   * the text, next to nothing, and a reader less than messages do.
+   */
+  readonly watchesJson?: boolean;
   unary<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
@@ -93,6 +98,7 @@ export interface ClientTransport {
 }
 
 export class Transport implements ClientTransport {
+  readonly watchesJson = true;
   #wires: readonly Wire[];
   readonly #options: ConnectOptions;
   readonly #makeWire: MakeWire;

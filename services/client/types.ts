@@ -32,7 +32,7 @@ export interface WriteOptions extends CallOptions {
 }
 
 export interface ListOptions extends CallOptions {
-  /** Objects come without it. Lists and watches of typed clients only. */
+  /** Objects come without it. Watches, and lists of typed clients. */
   readonly omit?: "metadata.managedFields" | undefined;
   /** Absent: all namespaces. */
   readonly namespace?: string | undefined;

@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ConfigMapEvent } from "../../proto/gen/core.ts";
+import { WatchEvent } from "../../proto/gen/dynamic.ts";
 import { parseManaged, withoutManaged } from "../../services/apiserver/storage/managed-text.ts";
 import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import { WatchItem } from "../../services/apiserver/storage/watch-item.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { kind } from "./harness.ts";
 
@@ -67,10 +70,10 @@ test("what is stored comes back the same, whatever stands in it", () => {
       });
       assert.deepEqual(JSON.parse(object.json.toString()), JSON.parse(JSON.stringify(read)));
       const { managedFields: _, ...kept } = given.metadata ?? {};
-      assert.deepEqual(JSON.parse(withoutManaged(object.json).toString()), {
-        ...expected,
-        metadata: { resourceVersion: "7", ...kept },
-      });
+      const trimmed = { ...expected, metadata: { resourceVersion: "7", ...kept } };
+      assert.deepEqual(JSON.parse(withoutManaged(object.json).toString()), trimmed);
+      const fresh = new StoredObject(maps, object.key, value, 7);
+      assert.deepEqual(JSON.parse(fresh.trimmedJson.toString()), trimmed);
       assert.deepEqual(JSON.parse(withoutManaged(value).toString()), {
         ...expected,
         metadata: kept,
@@ -93,4 +96,25 @@ test("equal sets of fields are one object, which cannot be changed", () => {
   assert.equal(one, other);
   assert.deepEqual(one, fieldsV1);
   assert.throws(() => Object.assign(one ?? {}, { "f:x": {} }), TypeError);
+});
+
+test("every form of an event says the same, with managedFields or without", () => {
+  const managedFields = [{ manager: "m", operation: "Update", fieldsV1: { "f:data": {} } }];
+  const kept = { name: "a", namespace: "default", labels: { x: "ü" } };
+  const value = encodeStored(maps, { metadata: { ...kept, managedFields }, data: { key: "ö" } });
+  const object = new StoredObject(maps, "/registry/configmaps/default/a", value, 7);
+  const { message, trimmed, json, trimmedJson } = new WatchItem("MODIFIED", object);
+  const typed = [message, trimmed].map((bytes) => ConfigMapEvent.decode(bytes));
+  const texts = [json, trimmedJson].map((bytes) => WatchEvent.decode(bytes));
+  const dynamic = texts.map(({ type, json = new Uint8Array() }) => ({
+    type,
+    object: JSON.parse(Buffer.from(json).toString("utf8")) as unknown,
+  }));
+  assert.deepEqual(typed, dynamic);
+  const about = { apiVersion: "v1", kind: "ConfigMap", data: { key: "ö" } };
+  const metadata = { resourceVersion: "7", ...kept };
+  assert.deepEqual(typed, [
+    { type: "MODIFIED", object: { ...about, metadata: { ...metadata, managedFields } } },
+    { type: "MODIFIED", object: { ...about, metadata } },
+  ]);
 });

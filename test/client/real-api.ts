@@ -432,6 +432,7 @@ type Stream = <Request, Response>(
 ) => AsyncIterable<Response>;
 
 class DirectTransport implements ClientTransport {
+  readonly watchesJson = true;
   readonly #unary: Unary;
   readonly #stream: Stream | undefined;
 

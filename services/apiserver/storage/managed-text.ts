@@ -46,11 +46,19 @@ export function parseManaged(text: Buffer): unknown {
 export function withoutManaged(text: Buffer): Buffer {
   const start = startOfList(text);
   if (start === undefined) return text;
-  let end = endOf(text, start + listStart.length, closingBracket) + 1;
-  if (text[end] === comma) end += 1;
+  const end = behindManaged(text, start);
   // Without a comma behind it the list is the last of the metadata: the one before it goes.
   const kept = text[end - 1] !== comma && text[start - 1] === comma ? start - 1 : start;
   return Buffer.concat([text.subarray(0, kept), text.subarray(end)]);
+}
+
+/** Where the text goes on behind the managedFields that begin here; here, if there are none. */
+export function behindManaged(text: Buffer, start: number): number {
+  if (text.compare(listStart, 0, listStart.length, start, start + listStart.length) !== 0) {
+    return start;
+  }
+  const end = endOfList(text, start) + 1;
+  return text[end] === comma ? end + 1 : end;
 }
 
 /** Undefined: it has none, or stands where another program has put it. */
@@ -66,43 +74,56 @@ function cutSets(text: Buffer): Cut | undefined {
   const sets: FieldSet[] = [];
   let result = "";
   let kept = 0;
-  let position = start + listStart.length;
-  for (;;) {
-    const found = text.indexOf(fieldsStart, position);
-    if (found < 0 || endOf(text, position, closingBracket) < found) break;
-    const open = found + fieldsStart.length - 1;
-    const { bytes, set } = setAt(text, open);
-    const end = open + bytes.length;
+  endOfList(text, start, (known, open) => {
+    known.set ??= sharedFieldsFromText(known.bytes.toString("utf8"));
     result += `${text.toString("utf8", kept, open)}${sets.length}`;
-    sets.push(set);
-    kept = end;
-    position = end;
-  }
+    sets.push(known.set);
+    kept = open + known.bytes.length;
+  });
   if (sets.length === 0) return undefined;
   return { text: result + text.toString("utf8", kept), sets };
 }
 
-interface ReadSet {
-  readonly bytes: Buffer;
-  readonly set: FieldSet;
+/** Where the closing bracket of the list is. Told of each set of fields in it. */
+function endOfList(
+  text: Buffer,
+  start: number,
+  visit?: (known: KnownSet, open: number) => void,
+): number {
+  let position = start + listStart.length;
+  for (;;) {
+    const found = text.indexOf(fieldsStart, position);
+    const limit = found < 0 ? text.length : found;
+    const end = endOf(text, position, closingBracket, limit);
+    if (end < limit || found < 0) return end;
+    const open = found + fieldsStart.length - 1;
+    const known = setAt(text, open);
+    visit?.(known, open);
+    position = open + known.bytes.length;
+  }
 }
 
-/** The last sets that were read: most objects of a time are written by the same few programs. */
-const lastSets: ReadSet[] = [];
+interface KnownSet {
+  readonly bytes: Buffer;
+  /** Read when it is first asked for. */
+  set: FieldSet | undefined;
+}
+
+/** The last sets that were seen: most objects of a time are written by the same few programs. */
+const lastSets: KnownSet[] = [];
 const lastSetsMax = 8;
 
-/** The set whose text begins here. One that was read lately is known again by its bytes. */
-function setAt(text: Buffer, open: number): ReadSet {
+/** The set whose text begins here. One that was seen lately is known again by its bytes. */
+function setAt(text: Buffer, open: number): KnownSet {
   for (const known of lastSets) {
     const end = open + known.bytes.length;
     if (end <= text.length && known.bytes.compare(text, open, end) === 0) return known;
   }
   const end = endOf(text, open, closingBrace) + 1;
-  const bytes = Buffer.from(text.subarray(open, end));
-  const read = { bytes, set: sharedFieldsFromText(bytes.toString("utf8")) };
-  lastSets.unshift(read);
+  const seen = { bytes: Buffer.from(text.subarray(open, end)), set: undefined };
+  lastSets.unshift(seen);
   if (lastSets.length > lastSetsMax) lastSets.pop();
-  return read;
+  return seen;
 }
 
 const comma = 0x2c;
@@ -119,11 +140,11 @@ export function endOfObject(text: Buffer, from: number): number {
 
 /**
  * Where the object that begins here ends (`closingBrace`), or where the list that this is part of
- * does (`closingBracket`).
+ * does (`closingBracket`); `limit`, if it does not before that.
  */
-function endOf(text: Buffer, from: number, closing: number): number {
+function endOf(text: Buffer, from: number, closing: number, limit: number = text.length): number {
   let depth = 0;
-  for (let at = from; at < text.length; at++) {
+  for (let at = from; at < limit; at++) {
     const byte = text[at];
     if (byte === quote) {
       at += 1;
@@ -136,5 +157,5 @@ function endOf(text: Buffer, from: number, closing: number): number {
       if (depth === 0) return at;
     }
   }
-  return text.length;
+  return limit;
 }

@@ -4,7 +4,7 @@ import { apiVersionOf, type Document, type Labels, type Resource } from "../../k
 import { limits } from "../limits.ts";
 import { isSealed } from "./encryption/sealed.ts";
 import { partsOf } from "./keys.ts";
-import { managedText, parseManaged, withoutManaged } from "./managed-text.ts";
+import { behindManaged, managedText, parseManaged, withoutManaged } from "./managed-text.ts";
 import { labelsIn } from "./metadata-text.ts";
 import { Recent } from "./recent.ts";
 
@@ -130,7 +130,9 @@ export class StoredObject {
   /** Length of `json`. */
   get jsonLength(): number {
     if (this.#json !== undefined) return this.#json.length;
-    return this.#isSpliced() ? this.#value.length + this.#versionText().length : this.json.length;
+    if (!this.#isSpliced()) return this.json.length;
+    const next = this.#value[this.#versionAt ?? 0];
+    return this.#value.length + versionText(this.revision, next).length;
   }
 
   /** Bytes that `writeJson` needs at most. */
@@ -146,8 +148,7 @@ export class StoredObject {
     // Kept as this view, which the next list needs again.
     this.#value = value;
     // To copy the short head along with the version costs one call less.
-    const head = headOf(this.resource).text;
-    const start = at + into.write(head + this.#versionText(), at, "latin1");
+    const start = at + into.write(this.#headText(value[this.#versionAt ?? 0]), at, "latin1");
     return start + value.copy(into, start, this.#versionAt);
   }
 
@@ -158,9 +159,9 @@ export class StoredObject {
     return this.#versionAt > 0;
   }
 
-  #versionText(): string {
-    const comma = this.#value[this.#versionAt ?? 0] === closingBrace ? "" : ",";
-    return `"resourceVersion":"${this.revision}"${comma}`;
+  /** What the text begins with, up to its resourceVersion; `next`: the byte that follows. */
+  #headText(next: number | undefined): string {
+    return headOf(this.resource).text + versionText(this.revision, next);
   }
 
   /** Of the metadata: what label selectors look at, for which no document is made. */
@@ -203,6 +204,14 @@ export class StoredObject {
     const document = this.#document ?? parseStored(this.key, withoutManaged(this.#plainJson()));
     const { managedFields: _, ...metadata } = document.metadata ?? {};
     return { ...document, metadata };
+  }
+
+  /** `json` without managedFields; not kept. */
+  get trimmedJson(): Buffer {
+    if (this.#json !== undefined || !this.#isSpliced()) return withoutManaged(this.json);
+    const value = viewOf(this.#value);
+    const rest = value.subarray(behindManaged(value, this.#versionAt ?? 0));
+    return Buffer.concat([Buffer.from(this.#headText(rest[0])), rest]);
   }
 
   /** `json` as text, which is not kept. */
@@ -393,7 +402,12 @@ function headOf(resource: Resource): Head {
   return head;
 }
 
-/** Of `#versionText`, of the largest revision. */
+/** `next`: the byte that follows. */
+function versionText(revision: number, next: number | undefined): string {
+  return `"resourceVersion":"${revision}"${next === closingBrace ? "" : ","}`;
+}
+
+/** Of `versionText`, of the largest revision. */
 const versionTextMax = 40;
 const closingBrace = 0x7d;
 const noLabels: Labels = {};
@@ -418,8 +432,7 @@ function withResourceVersion(resource: Resource, value: Uint8Array, revision: nu
   if (revision === 0) return stored;
   const place = versionPlace(resource, value);
   if (place > 0) {
-    const comma = stored[place] === closingBrace ? "" : ",";
-    const version = Buffer.from(`"resourceVersion":"${revision}"${comma}`);
+    const version = Buffer.from(versionText(revision, stored[place]));
     return Buffer.concat([stored.subarray(0, place), version, stored.subarray(place)]);
   }
   // Written by another hand, straight into the store.

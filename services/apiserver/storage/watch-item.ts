@@ -13,12 +13,14 @@ export const EventType = {
 } as const;
 export type EventType = (typeof EventType)[keyof typeof EventType];
 
-/** What one watcher is told; the encoded form is shared by all who are told it soon. */
+/** What one watcher is told; the encoded forms are shared by all who are told it soon. */
 export class WatchItem {
   readonly type: EventType;
   readonly object: StoredObject;
   #message: Uint8Array | undefined;
   #trimmed: Uint8Array | undefined;
+  #json: Uint8Array | undefined;
+  #trimmedJson: Uint8Array | undefined;
 
   constructor(type: EventType, object: StoredObject) {
     this.type = type;
@@ -43,9 +45,29 @@ export class WatchItem {
     return this.#trimmed;
   }
 
+  /** The Dynamic service's event message. */
+  get json(): Uint8Array {
+    if (this.#json === undefined) {
+      this.#json = eventMessage(this.type, this.object.json);
+      recentMessages.add(this, this.#json.length);
+    }
+    return this.#json;
+  }
+
+  /** `json` whose object has no managedFields: it costs no parsing, and the least of all. */
+  get trimmedJson(): Uint8Array {
+    if (this.#trimmedJson === undefined) {
+      this.#trimmedJson = eventMessage(this.type, this.object.trimmedJson);
+      recentMessages.add(this, this.#trimmedJson.length);
+    }
+    return this.#trimmedJson;
+  }
+
   static readonly forgetMessage = (item: WatchItem): void => {
     item.#message = undefined;
     item.#trimmed = undefined;
+    item.#json = undefined;
+    item.#trimmedJson = undefined;
   };
 }
 

@@ -11,9 +11,17 @@ import { badRequest } from "../errors.ts";
 
 const field = (number: number) => (number << 3) | WireType.LengthDelimited;
 
-/** `<Kind>Event`: type = 1, object = 2. */
+/**
+ * `<Kind>Event`: type = 1, object = 2; `WatchEvent` of the Dynamic service: type = 1, json = 2. A
+ * type is short, and ASCII.
+ */
 export function eventMessage(type: string, object: Uint8Array): Uint8Array {
-  return new BinaryWriter().uint32(field(1)).string(type).uint32(field(2)).bytes(object).finish();
+  const message = new Uint8Array(2 + type.length + fieldBytes(object.length));
+  message[0] = field(1);
+  message[1] = type.length;
+  for (let at = 0; at < type.length; at++) message[2 + at] = type.charCodeAt(at);
+  message.set(object, writeFieldHead(message, 2 + type.length, field(2), object.length));
+  return message;
 }
 
 /** `<Kind>List` without its items: apiVersion = 1, kind = 2, metadata = 3. */

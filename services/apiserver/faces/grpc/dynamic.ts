@@ -1,6 +1,6 @@
+import type { ServiceDefinition } from "@grpc/grpc-js";
 import type { CallContext } from "../../../../ha/rpc/mod.ts";
-import { type RpcServer, serverStream, unary } from "../../../../ha/rpc/mod.ts";
-import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import { mapReady, type RpcServer, serverStream, unary } from "../../../../ha/rpc/mod.ts";
 import type { Scale } from "../../../../proto/gen/autoscaling.ts";
 import {
   type CreateRequest,
@@ -16,7 +16,6 @@ import {
   type ResourceRef,
   type UpdateRequest,
   type UpdateScaleRequest,
-  type WatchEvent,
   type WatchRequest,
 } from "../../../../proto/gen/dynamic.ts";
 import { apiVersionOf, parseJson, type Registry, type Resource } from "../../../kinds/mod.ts";
@@ -25,6 +24,7 @@ import { badRequest, noSuchResource } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { pathInfo } from "../../request-info.ts";
 import type { StoredObject } from "../../storage/stored-object.ts";
+import type { WatchItem } from "../../storage/watch-item.ts";
 import { audited } from "../../verbs/audited-call.ts";
 import type { Backend } from "../../verbs/backend.ts";
 import { type Body, jsonBody } from "../../verbs/body.ts";
@@ -44,6 +44,7 @@ import {
 } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
 import { dynamicList } from "./list-message.ts";
+import { asBuffer, isTrimmed } from "./requests.ts";
 
 /** One service for objects of every kind, as JSON text (proto/dynamic.proto). */
 export function addDynamicService(server: RpcServer, face: Face): void {
@@ -59,7 +60,7 @@ export function addDynamicService(server: RpcServer, face: Face): void {
       const write = { body, namespace, options, subresource, typed: false };
       return answer(call, await update(backend, call, resource, write));
     });
-  server.addService(DynamicService, {
+  server.addService(encodedEvents, {
     get: unary<GetRequest, DocumentMessage>(async (request, context) => {
       const call = enter(context);
       return answer(call, await get(backend, call, await served(request.ref), request.get ?? {}));
@@ -70,9 +71,9 @@ export function addDynamicService(server: RpcServer, face: Face): void {
       const page = await list(backend, call, resource, request.list ?? {});
       return dynamicList(resource, page, call);
     }),
-    watch: serverStream<WatchRequest, WatchEvent>((request, context) => {
+    watch: serverStream<WatchRequest, Uint8Array>((request, context) => {
       const call = enter(context);
-      const items = watchedBy(backend, call, request);
+      const items = watchedBy(backend, call, request, isTrimmed(context) ? trimmedOf : messageOf);
       return call.auditSource === undefined ? items : audited(call, items);
     }),
     create: unary<CreateRequest, DocumentMessage>(async (request, context) => {
@@ -119,15 +120,36 @@ export function addDynamicService(server: RpcServer, face: Face): void {
   });
 }
 
-async function* watchedBy(
+/** Events are encoded once for all who watch the same. */
+const encodedEvents: ServiceDefinition = {
+  ...DynamicService,
+  watch: { ...DynamicService.watch, responseSerialize: asBuffer },
+};
+
+function watchedBy(
   backend: Backend,
   call: Call,
-  request: WatchRequest,
-): AsyncGenerator<WatchEvent, void> {
-  const resource = await servedResource(backend, request.ref);
-  for await (const { type, object } of watch(backend, call, resource, request.watch ?? {})) {
-    yield { type, json: object.json };
-  }
+  { ref, watch: options = {} }: WatchRequest,
+  encode: (item: WatchItem) => Uint8Array,
+): AsyncIterable<Uint8Array> {
+  const begin = (resource: Resource) => mapReady(watch(backend, call, resource, options), encode);
+  const served = resourceNamed(backend.registry, ref);
+  return served === undefined ? begunLater(servedResource(backend, ref), begin) : begin(served);
+}
+
+async function* begunLater<T>(
+  resource: Promise<Resource>,
+  begin: (resource: Resource) => AsyncIterable<T>,
+): AsyncGenerator<T, void> {
+  yield* begin(await resource);
+}
+
+function messageOf(item: WatchItem): Uint8Array {
+  return item.json;
+}
+
+function trimmedOf(item: WatchItem): Uint8Array {
+  return item.trimmedJson;
 }
 
 const success = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
@@ -140,8 +162,8 @@ function text(call: Call, document: object): DocumentMessage {
   return { json: Buffer.from(JSON.stringify(document)), warnings: call.warnings };
 }
 
-/** Throws BadRequest for an empty reference, NotFound for what is not served. */
-function resourceOf(registry: Registry, ref: ResourceRef | undefined): Resource {
+/** Throws BadRequest for an empty reference. Undefined: it is not served. */
+function resourceNamed(registry: Registry, ref: ResourceRef | undefined): Resource | undefined {
   const { apiVersion = "", kind = "", resource = "" } = ref ?? {};
   if (kind === "" && resource === "") throw badRequest("ref: kind or resource is required");
   const slash = apiVersion.indexOf("/");
@@ -151,21 +173,21 @@ function resourceOf(registry: Registry, ref: ResourceRef | undefined): Resource 
       ? registry.byKind(apiVersion, kind)
       : registry.find(kind === "" ? resource : kind, apiVersion === "" ? undefined : group);
   const fits = found !== undefined && (apiVersion === "" || apiVersionOf(found) === apiVersion);
-  if (!fits || (resource !== "" && registry.find(resource, found.group) !== found)) {
-    throw noSuchResource([apiVersion, kind, resource].filter((each) => each !== "").join(" "));
-  }
-  return found;
+  return !fits || (resource !== "" && registry.find(resource, found.group) !== found)
+    ? undefined
+    : found;
 }
 
-/** As `resourceOf`, after another look for what may be served only now. */
+/** Looks again for what may be served only now. Throws BadRequest, NotFound. */
 async function servedResource(backend: Backend, ref: ResourceRef | undefined): Promise<Resource> {
-  try {
-    return resourceOf(backend.registry, ref);
-  } catch (thrown) {
-    if (StatusError.from(thrown).code !== Code.notFound) throw thrown;
-  }
+  const { registry } = backend;
+  const served = resourceNamed(registry, ref);
+  if (served !== undefined) return served;
   await backend.catchUp();
-  return resourceOf(backend.registry, ref);
+  const later = resourceNamed(registry, ref);
+  if (later !== undefined) return later;
+  const { apiVersion = "", kind = "", resource = "" } = ref ?? {};
+  throw noSuchResource([apiVersion, kind, resource].filter((each) => each !== "").join(" "));
 }
 
 /** Without a reference, the object itself says what it is. */

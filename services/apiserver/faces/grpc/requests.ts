@@ -1,8 +1,10 @@
-/** Requests of typed services, from bytes to what the verbs take. */
+/** Requests, from bytes and headers to what the verbs take; and what their answers share. */
 import type { handleUnaryCall, ServiceDefinition } from "@grpc/grpc-js";
 import { unary } from "../../../../ha/rpc/mod.ts";
+import type { CallContext } from "../../../../ha/rpc/types.ts";
 import { assert } from "../../../../ha/runtime/assert.ts";
 import type { Resource } from "../../../kinds/mod.ts";
+import { badRequest } from "../../errors.ts";
 import { decodeWrite } from "../../storage/wire.ts";
 import { messageBody } from "../../verbs/body.ts";
 import {
@@ -66,4 +68,25 @@ export function tellWarnings<T>(call: Call, result: T): T {
   const warnings = warningHeader(call.warnings);
   if (warnings !== undefined) call.setTrailer(warningTrailer, warnings);
   return result;
+}
+
+/** For answers that are encoded already. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+const omitHeader = "trireme-omit";
+
+/**
+ * Whether a list or watch is to come without managedFields, which are often the greater part of an
+ * object and of no use to a control loop. Throws BadRequest.
+ */
+export function isTrimmed(context: Pick<CallContext, "header">): boolean {
+  const omitted = context.header(omitHeader);
+  if (omitted === undefined) return false;
+  if (omitted === "metadata.managedFields") return true;
+  const named = JSON.stringify(omitted.slice(0, 100));
+  throw badRequest(`${omitHeader}: ${named} cannot be left out, only metadata.managedFields`);
 }

@@ -6,7 +6,6 @@ import {
   serverStream,
   unary,
 } from "../../../../ha/rpc/mod.ts";
-import type { CallContext } from "../../../../ha/rpc/types.ts";
 import type {
   DeleteCollectionRequest,
   DeleteRequest,
@@ -16,7 +15,6 @@ import type {
   WatchRequest,
 } from "../../../../proto/gen/meta.ts";
 import type { Resource } from "../../../kinds/mod.ts";
-import { badRequest } from "../../errors.ts";
 import type { WatchItem } from "../../storage/watch-item.ts";
 import { audited } from "../../verbs/audited-call.ts";
 import {
@@ -32,7 +30,14 @@ import {
 } from "../../verbs/mod.ts";
 import type { Face } from "./face.ts";
 import { typedList } from "./list-message.ts";
-import { decoding, encodedRequests, tellWarnings, writeOf } from "./requests.ts";
+import {
+  asBuffer,
+  decoding,
+  encodedRequests,
+  isTrimmed,
+  tellWarnings,
+  writeOf,
+} from "./requests.ts";
 import { extraMethods } from "./typed-extras.ts";
 
 /** Every kind's typed service: nine methods that are the same for all, and a few kinds' own. */
@@ -67,12 +72,6 @@ function encodedDefinition(service: ServiceDefinition): ServiceDefinition {
     ];
   });
   return Object.fromEntries(methods) as ServiceDefinition;
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function commonMethods(
@@ -132,18 +131,4 @@ function messageOf(item: WatchItem): Uint8Array {
 
 function trimmedOf(item: WatchItem): Uint8Array {
   return item.trimmed;
-}
-
-const omitHeader = "trireme-omit";
-
-/**
- * Whether a list or watch is to come without managedFields, which are often the greater part of an
- * object and of no use to a control loop. Throws BadRequest.
- */
-function isTrimmed(context: Pick<CallContext, "header">): boolean {
-  const omitted = context.header(omitHeader);
-  if (omitted === undefined) return false;
-  if (omitted === "metadata.managedFields") return true;
-  const named = JSON.stringify(omitted.slice(0, 100));
-  throw badRequest(`${omitHeader}: ${named} cannot be left out, only metadata.managedFields`);
 }
