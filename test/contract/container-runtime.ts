@@ -321,6 +321,9 @@ export function containerRuntimeContract(
       assert.deepEqual(good, { exitCode: 4, output: "red\n", timedOut: false });
       const slow = await runtime.exec(id, ["sleep", "1000"], 50);
       assert.equal(slow.timedOut, true);
+      const flood = ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; exit 5"];
+      const flooded = await runtime.exec(id, flood, 20_000);
+      assert.deepEqual([flooded.exitCode, flooded.output.length], [5, 10 * 1024]);
       const missing = await runtime.exec(id, ["no-such-program-here"], 5_000);
       assert.notEqual(missing.exitCode, 0);
       await runtime.stopContainer(id, 0);

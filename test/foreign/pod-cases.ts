@@ -240,6 +240,8 @@ function streams({ world, container, pod, phase, logs, exec }: Suite): void {
     assert.equal(told.code, 7);
     const missing = await world().run([...command, "no-such-program"]);
     assert.notEqual(missing.code, 0);
+    const flood = await world().run([...command, "sh", "-c", "head -c 20000000 /dev/zero"]);
+    assert.equal(flood.out.length, 20_000_000);
     const large = "x".repeat(300_000);
     assert.equal((await world().run([...command, "cat"], large)).out.length, large.length);
   });

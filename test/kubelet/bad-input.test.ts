@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import type { Pod } from "../../proto/gen/core.ts";
+import type { ProbeOutcome } from "../../services/kubelet/pod/probes.ts";
 import { eventually } from "../rpc/helpers.ts";
 import { settle } from "./support.ts";
 import { harness, main, podOf } from "./worker-harness.ts";
@@ -9,6 +11,14 @@ import { harness, main, podOf } from "./worker-harness.ts";
 const unavailable = () => {
   throw new StatusError(Code.unavailable, "connection refused");
 };
+
+function ending(pod: Pod): Pod {
+  const deletion = {
+    deletionTimestamp: "2026-01-01T00:00:00Z",
+    deletionGracePeriodSeconds: 1,
+  };
+  return { ...pod, metadata: { ...pod.metadata, ...deletion } };
+}
 
 describe("a pod of a thousand containers", () => {
   test("starts one after the other, and a failing one does not keep the others", async () => {
@@ -76,16 +86,7 @@ describe("a runtime that dies", () => {
     await h.begin();
     const stop = h.runtime.stopContainer.bind(h.runtime);
     h.runtime.stopContainer = async () => unavailable();
-    h.worker.update({
-      ...podOf({ containers: [main] }),
-      metadata: {
-        ...h.worker.pod.metadata,
-        ...{
-          deletionTimestamp: "2026-01-01T00:00:00Z",
-          deletionGracePeriodSeconds: 1,
-        },
-      },
-    });
+    h.worker.update(ending(h.worker.pod));
     await settle();
     assert.ok(h.state()?.state?.running);
     h.runtime.stopContainer = stop;
@@ -94,6 +95,31 @@ describe("a runtime that dies", () => {
     await h.clock.advance(1_000);
     await eventually("the end is told", () => h.worker.removedReported);
     assert.ok(h.state()?.state?.terminated);
+  });
+});
+
+describe("a probe that hangs", () => {
+  test("is asked once, keeps its own container from being ready, and no other, nor the end", async () => {
+    const probeOf = (name: string) => ({ exec: { command: [name] }, periodSeconds: 1 });
+    const other = { ...main, name: "other", readinessProbe: probeOf("quick") };
+    const h = harness(
+      podOf({ containers: [{ ...main, readinessProbe: probeOf("hangs") }, other] }),
+    );
+    const { promise, resolve } = Promise.withResolvers<ProbeOutcome>();
+    h.probe.slow.set("hangs", promise);
+    await h.begin();
+    for (let second = 0; second < 30; second++) await h.clock.advance(1_000);
+    const runs = (name: string) => h.probe.runs.filter((run) => run.includes(name)).length;
+    assert.equal(runs("hangs"), 1, "not again beside itself");
+    assert.ok(runs("quick") > 20, `${runs("quick")} runs`);
+    assert.deepEqual([h.state()?.ready, h.state("other")?.ready], [false, true]);
+    resolve({ ok: false, message: 'command "hangs" timed out' });
+    await settle();
+    assert.match(h.messages.at(-1) ?? "", /^Unhealthy: Readiness probe failed: .*timed out/);
+    h.probe.slow.set("hangs", new Promise(() => undefined));
+    await h.clock.advance(1_000);
+    h.worker.update(ending(h.worker.pod));
+    await eventually("the end is told", () => h.worker.removedReported);
   });
 });
 

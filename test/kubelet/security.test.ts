@@ -127,6 +127,23 @@ describe("the message of a CRI container", () => {
     assert.equal(shares({ cpuRequestMillis: 1_000_000 }), 262_144);
   });
 
+  test("a container's own stop signal is passed on, and heeded by newer runtimes", () => {
+    const signal = (stopSignal?: string) => message({ stopSignal }).stopSignal;
+    assert.deepEqual(
+      [undefined, "SIGABRT", "SIGTERM", "SIGUSR1", "SIGRTMIN", "SIGRTMIN+3", "SIGRTMAX-14"].map(
+        signal,
+      ),
+      [0, 1, 23, 29, 35, 38, 51],
+    );
+    assert.equal(signal("SIGRTMAX"), 65);
+    const can = (name: string, version: string) => criFeatures(name, version).stopSignals;
+    assert.equal(can("containerd", "1.7.28"), false);
+    assert.equal(can("containerd", "v2.2.1"), false);
+    assert.equal(can("containerd", "v2.3.0"), true);
+    assert.equal(can("cri-o", "1.34.0"), true);
+    assert.equal(can("other", "9.9"), false);
+  });
+
   test("images are volumes where the runtime is new enough", () => {
     const can = (name: string, version: string) => criFeatures(name, version).imageVolumes;
     assert.equal(can("containerd", "1.6.20~ds1"), false);

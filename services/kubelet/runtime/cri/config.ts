@@ -1,5 +1,6 @@
 /** From what the kubelet asks for to CRI's messages. */
 import { join } from "node:path";
+import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import {
   type ContainerConfig as CriContainer,
   type PodSandboxConfig as CriSandbox,
@@ -10,6 +11,7 @@ import {
   type NamespaceOption,
   SecurityProfile_ProfileType as ProfileType,
   Protocol,
+  Signal,
 } from "../../../../proto/gen/cri.ts";
 import { fullReference } from "../image-reference.ts";
 import type { Image } from "../images.ts";
@@ -118,11 +120,24 @@ export function containerMessage(
     stdin: config.stdin ?? false,
     stdinOnce: config.stdinOnce ?? false,
     tty: config.tty ?? false,
+    stopSignal: stopSignal(config.stopSignal),
     linux: {
       resources: resources(config),
       securityContext: security(config.security ?? {}, sandbox, image, seccompRoot),
     },
   };
+}
+
+/** Without one, the runtime takes that of the image. */
+function stopSignal(name: string | undefined): Signal {
+  if (name === undefined) return Signal.RUNTIME_DEFAULT;
+  // The interface's names have no signs.
+  const plain = name.replace("+", "PLUS").replace("-", "MINUS");
+  const known = Object.entries(Signal).find(([own]) => own === plain);
+  if (known === undefined) {
+    throw new StatusError(Code.invalidArgument, `"${name}" is not the name of a signal`);
+  }
+  return known[1];
 }
 
 function mountMessage({ hostPath, containerPath, readOnly, image, subPath = "" }: Mount) {

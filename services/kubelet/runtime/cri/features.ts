@@ -25,19 +25,27 @@ const common: RuntimeFeatures = {
   kernelParameters: true,
 };
 
-/** Since when runtimes mount images, which older ones take for an empty path. */
-const imageVolumesSince: Readonly<Record<string, readonly [number, number]>> = {
-  containerd: [2, 1],
-  "cri-o": [1, 31],
-};
+/** By the name of a runtime, the first version that has a feature. */
+type Since = Readonly<Record<string, readonly [major: number, minor: number]>>;
+
+/** Older ones take an image that is to be mounted for an empty path. */
+const imageVolumesSince: Since = { containerd: [2, 1], "cri-o": [1, 31] };
+/** Older ones take no notice of the container's own signal. */
+const stopSignalsSince: Since = { containerd: [2, 3], "cri-o": [1, 34] };
 
 /** `name` and `version`: as the runtime tells them. */
 export function criFeatures(name: string, version: string): RuntimeFeatures {
   const [, major = "0", minor = "0"] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
-  const since = imageVolumesSince[name];
-  const newer = since !== undefined && Number(major) > since[0];
-  const same = Number(major) === since?.[0] && Number(minor) >= since[1];
-  return { ...common, imageVolumes: newer || same, seccomp: hasSeccomp(), appArmor: hasAppArmor() };
+  const has = ({ [name]: since }: Since) =>
+    since !== undefined &&
+    (Number(major) > since[0] || (Number(major) === since[0] && Number(minor) >= since[1]));
+  return {
+    ...common,
+    imageVolumes: has(imageVolumesSince),
+    stopSignals: has(stopSignalsSince),
+    seccomp: hasSeccomp(),
+    appArmor: hasAppArmor(),
+  };
 }
 
 function hasSeccomp(): boolean {
