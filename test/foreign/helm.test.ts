@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { TestCluster } from "../e2e/cluster.ts";
+import { operatorCases } from "./helm-operator.ts";
 import { Helm } from "./helm-process.ts";
 import { kubectl, type Outcome } from "./kubectl-process.ts";
 import { needs, needsBuilt } from "./needs.ts";
@@ -216,4 +217,7 @@ suite("helm", { skip }, () => {
       });
     });
   }
+
+  const [usable] = versions.filter(({ needs }) => needs.skip === false);
+  if (usable !== undefined) operatorCases(cluster, usable.program);
 });
