@@ -25,6 +25,7 @@ export {
   type Again,
   isAlreadyExists,
   isConflict,
+  isNamespaceTerminating,
   isNotFound,
   type Reconcile,
   retryOnConflict,

@@ -20,7 +20,8 @@ export interface Again {
  *   writes what differs; called twice in a row it writes nothing the second time.
  * - Errors: a rejection repeats the key with exponential backoff (5 ms to 60 s), or after the pause
  *   that an overloaded server asks for. Conflicts and lost
- *   connections are expected and logged at debug level, everything else as a warning.
+ *   connections are expected and logged at debug level, everything else as a warning. What a
+ *   terminating namespace refuses is given up: nothing can be made there any more.
  * - Answer: nothing, or `{ after }`, which brings the key back after so many milliseconds. Both mean
  *   success and reset the backoff.
  * - Cost: the call holds one of the controller's workers until it ends. It may await API calls; it
@@ -78,6 +79,10 @@ async function work(options: ReconcilerOptions, signal: AbortSignal): Promise<vo
       if (again) queue.addAfter(key, Math.max(minPauseMillis, again.after));
     } catch (thrown) {
       if (signal.aborted) return;
+      if (isNamespaceTerminating(thrown)) {
+        queue.forget(key);
+        continue;
+      }
       const error = StatusError.from(thrown);
       const expected = error.code === Code.aborted || error.code === Code.unavailable;
       const fields = { key, error: error.message, code: error.code };
@@ -107,6 +112,14 @@ export function isNotFound(error: unknown): boolean {
 
 export function isAlreadyExists(error: unknown): boolean {
   return error instanceof StatusError && error.code === Code.alreadyExists;
+}
+
+/** The API refused to create something in a namespace that is going away. */
+export function isNamespaceTerminating(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const causes = error instanceof StatusError ? error.detail?.causes : undefined;
+  const told = causes?.some(({ reason }) => reason === "NamespaceTerminating") ?? false;
+  return told || isNamespaceTerminating(error.cause);
 }
 
 /**

@@ -1,9 +1,15 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Deployment, ReplicaSet } from "../../../proto/gen/apps.ts";
-import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
+import {
+  type Again,
+  isAlreadyExists,
+  isNamespaceTerminating,
+  isNotFound,
+  keyOf,
+  splitKey,
+} from "../../client/mod.ts";
 import { isFinished, matchesLabels, selectorOf } from "../../kinds/facts.ts";
 import { claim, controllerOf, controllerReference } from "../owners.ts";
-import { isNamespaceTerminating } from "../pod-control/pod-control.ts";
 import type { Controller, ControllerContext } from "../types.ts";
 import {
   boundsOf,
@@ -198,6 +204,7 @@ class DeploymentLoop {
       await this.#setRevision(deployment, nextRevision(old));
       return { fresh, old, created: true, collisionCount: deployment.status?.collisionCount };
     } catch (error) {
+      if (isNamespaceTerminating(error)) throw error;
       if (!isAlreadyExists(error)) return this.#tellFailure(deployment, set, old, error);
       const taken = informer("ReplicaSet").lister.get(set.metadata?.name ?? "", namespace);
       const ours = taken && controllerOf(taken)?.uid === deployment.metadata?.uid;
@@ -207,7 +214,6 @@ class DeploymentLoop {
     }
   }
 
-  /** In a namespace that is going away there is nothing to tell. */
   #tellFailure(
     deployment: Deployment,
     set: ReplicaSet,
@@ -216,7 +222,6 @@ class DeploymentLoop {
   ): Progress {
     const cause = StatusError.from(error);
     const { collisionCount } = deployment.status ?? {};
-    if (isNamespaceTerminating(cause)) return { fresh: undefined, old, collisionCount };
     const name = JSON.stringify(set.metadata?.name);
     const message = `Failed to create new replica set ${name}: ${cause.message}`;
     const { recorder } = this.#context;

@@ -5,7 +5,7 @@
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Pod, PodTemplateSpec } from "../../../proto/gen/core.ts";
 import type { OwnerReference } from "../../../proto/gen/meta.ts";
-import { type ApiObject, isNotFound, keyOf } from "../../client/mod.ts";
+import { type ApiObject, isNamespaceTerminating, isNotFound, keyOf } from "../../client/mod.ts";
 import { slowStart } from "../batches.ts";
 import { claim, controllerOf, controllerReference } from "../owners.ts";
 import type { ControllerContext } from "../types.ts";
@@ -26,11 +26,6 @@ export interface PodHandlers<T extends ApiObject> {
   owned(key: string, owner: T, pod: Pod, previous: Pod | undefined): void;
   /** A pod without a controller has appeared or changed: perhaps it is to be adopted. */
   orphaned(pod: Pod): void;
-}
-
-/** Everything in the namespace is going away: nothing can be made there any more. */
-export function isNamespaceTerminating({ detail }: StatusError): boolean {
-  return detail?.causes?.some(({ reason }) => reason === "NamespaceTerminating") ?? false;
 }
 
 export class PodControl<T extends ApiObject> {

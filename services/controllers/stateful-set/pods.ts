@@ -2,7 +2,7 @@ import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { ControllerRevision, StatefulSet } from "../../../proto/gen/apps.ts";
 import type { PersistentVolumeClaim, Pod } from "../../../proto/gen/core.ts";
 import type { OwnerReference } from "../../../proto/gen/meta.ts";
-import { isAlreadyExists, isNotFound } from "../../client/mod.ts";
+import { isAlreadyExists, isNamespaceTerminating, isNotFound } from "../../client/mod.ts";
 import { canonical } from "../canonical.ts";
 import { controllerReference } from "../owners.ts";
 import type { ControllerContext } from "../types.ts";
@@ -33,7 +33,7 @@ export class StatefulPods {
       await client.pods.create(pod, write);
       recorder.event(about(set), "Normal", "SuccessfulCreate", `${text} successful`);
     } catch (error) {
-      if (isAlreadyExists(error)) throw error;
+      if (isAlreadyExists(error) || isNamespaceTerminating(error)) throw error;
       const { message } = StatusError.from(error);
       recorder.event(about(set), "Warning", "FailedCreate", `${text} failed error: ${message}`);
       throw error;
@@ -102,6 +102,7 @@ export class StatefulPods {
         recorder.event(about(set), "Normal", "SuccessfulCreate", `${text} success`);
       } catch (error) {
         if (isAlreadyExists(error)) continue;
+        if (isNamespaceTerminating(error)) throw error;
         const { message } = StatusError.from(error);
         recorder.event(about(set), "Warning", "FailedCreate", `${text} failed error: ${message}`);
         throw error;
