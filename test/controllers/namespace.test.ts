@@ -35,9 +35,12 @@ test("a deleted namespace is emptied of everything, then goes", async () => {
   }
   await clock.until(() => active(api).length === 2, "pods");
   runPods(api, () => clock.wallMillis());
+  const running = () => active(api).every(({ status }) => status?.phase === "Running");
+  await clock.until(running, "running pods");
   await client.namespaces.delete("doomed");
   await clock.advance(3_000);
-  // Pods take their time, and the namespace says what it waits for.
+  // Pods take their time; what they stand on stays, and the namespace says what it waits for.
+  assert.ok(api.get("ConfigMap", "doomed/c"));
   const { status } = api.get("Namespace", "doomed") ?? {};
   assert.equal(status?.phase, "Terminating");
   assert.deepEqual(said(api)["NamespaceContentRemaining"], [

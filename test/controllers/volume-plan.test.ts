@@ -97,6 +97,15 @@ const claims: readonly [string, PersistentVolumeClaim, PersistentVolume[], strin
     [volume("a"), volume("b", { accessModes: ["ReadOnlyMany", "ReadWriteOnce"] })],
     "bind b",
   ],
+  [
+    "the fewest access modes go before the smallest size",
+    claim(),
+    [
+      volume("a", { accessModes: ["ReadWriteOnce", "ReadWriteMany"] }),
+      volume("b", { capacity: { storage: "9Gi" } }),
+    ],
+    "bind b",
+  ],
   ["another mode", claim({ accessModes: ["ReadWriteMany"] }), [volume("a")], noVolume],
   ["a block volume for files", claim(), [volume("a", { volumeMode: "Block" })], noVolume],
   [

@@ -10,7 +10,7 @@ const pendingMillis = 24 * hourMillis;
 
 /**
  * Removes requests that have served their purpose (upstream `certificates/cleaner`): an hour after they
- * were decided, a day after they were made, or when their certificate expires.
+ * were issued, denied or failed, a day after they were made, or when their certificate expires.
  */
 export function certificateCleaner(workers: number): Controller {
   return {
@@ -48,10 +48,12 @@ export function certificateCleaner(workers: number): Controller {
 }
 
 /** Unix milliseconds; undefined: it stays. */
-function endOf({ metadata, status }: CertificateSigningRequest): number | undefined {
+export function endOf({ metadata, status }: CertificateSigningRequest): number | undefined {
   const conditions = status?.conditions ?? [];
+  // An approved request waits for its signer, however long.
+  const decided = ["Denied", "Failed", ...(status?.certificate ? ["Approved"] : [])];
   const ends = conditions
-    .filter(({ type = "" }) => ["Approved", "Denied", "Failed"].includes(type))
+    .filter(({ type = "" }) => decided.includes(type))
     .map(({ lastUpdateTime }) => parseTime(lastUpdateTime))
     .filter((time) => time !== undefined)
     .map((time) => time + decidedMillis);

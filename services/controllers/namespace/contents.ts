@@ -9,7 +9,13 @@ import type { Findings } from "./conditions.ts";
 const pageItems = 500;
 const deletionsParallel = 8;
 
-/** Deletes what there is, of all kinds, and tells what is left. A kind that fails stops no other. */
+/** While a pod runs, what it stands on stays, its network policies among it. */
+const firstKind = "pods.";
+
+/**
+ * Deletes what there is, of all kinds, and tells what is left. Pods go first, and the others when no
+ * pod is left; apart from that a kind that fails stops no other.
+ */
 export async function emptyNamespace(
   context: ControllerContext,
   namespace: string,
@@ -26,24 +32,32 @@ export async function emptyNamespace(
   }
   const seen = new Set<string>();
   const unreadable: string[] = [];
-  for (const resource of found) {
-    const name = `${resource.plural}.${resource.group ?? ""}`;
-    if (!isDeletable(resource) || seen.has(name)) continue;
-    seen.add(name);
-    if (!resource.version || !resource.kind) {
-      unreadable.push(`${name}: the version or kind is missing`);
-      continue;
-    }
-    try {
-      const left = await empty(context, resource, namespace);
-      if (left.length > 0) remaining.set(name, left.length);
-      for (const held of left.flat()) finalizers.set(held, (finalizers.get(held) ?? 0) + 1);
-    } catch (error) {
-      contentErrors.push(`${name}: ${StatusError.from(error).message}`);
+  const isFirst = (resource: DiscoveredResource) => nameOf(resource) === firstKind;
+  for (const group of [found.filter(isFirst), found.filter((each) => !isFirst(each))]) {
+    if (remaining.size > 0 || contentErrors.length > 0) break;
+    for (const resource of group) {
+      const name = nameOf(resource);
+      if (!isDeletable(resource) || seen.has(name)) continue;
+      seen.add(name);
+      if (!resource.version || !resource.kind) {
+        unreadable.push(`${name}: the version or kind is missing`);
+        continue;
+      }
+      try {
+        const left = await empty(context, resource, namespace);
+        if (left.length > 0) remaining.set(name, left.length);
+        for (const held of left.flat()) finalizers.set(held, (finalizers.get(held) ?? 0) + 1);
+      } catch (error) {
+        contentErrors.push(`${name}: ${StatusError.from(error).message}`);
+      }
     }
   }
   const findings = { contentErrors, remaining, finalizers };
   return unreadable.length > 0 ? { ...findings, versionError: unreadable.join(", ") } : findings;
+}
+
+function nameOf({ plural, group }: DiscoveredResource): string {
+  return `${plural}.${group ?? ""}`;
 }
 
 function isDeletable({ namespaced, verbs = [] }: DiscoveredResource): boolean {

@@ -29,8 +29,9 @@ export function isKeptForClaim(volume: PersistentVolume, claim: PersistentVolume
 }
 
 /**
- * The volume kept for the claim, or else the smallest that is available and suits. `delayed`: the
- * scheduler chooses among those that are free.
+ * The volume kept for the claim, or else, of those that are available and suit, the one with the
+ * fewest access modes; of these the smallest. `delayed`: the scheduler chooses among those that are
+ * free.
  */
 export function volumeForClaim(
   claim: PersistentVolumeClaim,
@@ -55,7 +56,11 @@ export function volumeForClaim(
         matchesLabels(selector, metadata?.labels),
     )
     .filter((volume) => volumeClassOf(volume) === volumeClassOf(claim))
-    .sort((a, b) => compareQuantities(capacityOf(a), capacityOf(b)))[0];
+    .sort((a, b) => modesOf(a) - modesOf(b) || compareQuantities(capacityOf(a), capacityOf(b)))[0];
+}
+
+function modesOf({ spec }: PersistentVolume): number {
+  return new Set(spec?.accessModes).size;
 }
 
 /** Why a volume that a claim names cannot be its volume, in upstream's words. */
