@@ -36,11 +36,11 @@ export async function* heartbeat(
 ): AsyncGenerator<HeartbeatResponse, void> {
   let stream: OpenStream | undefined;
   let reporter: NodeReporter | undefined;
-  const stopped = whenAborted(AbortSignal.any([signal, serving.stopping]));
-  const incoming = requests[Symbol.asyncIterator]();
+  const ended = AbortSignal.any([signal, serving.stopping]);
+  const steps = stepsUntil(requests[Symbol.asyncIterator](), ended);
   try {
     for (;;) {
-      const step = await Promise.race([incoming.next(), stopped.promise]);
+      const step = await steps.next();
       if (step === undefined || step.done) return;
       const request = step.value;
       const node = nameOf(request.nodeName);
@@ -57,22 +57,27 @@ export async function* heartbeat(
     }
   } finally {
     stream?.close();
-    stopped.cancel();
+    steps.close();
   }
 }
 
-function whenAborted(signal: AbortSignal): {
-  promise: Promise<undefined>;
-  cancel: () => void;
-} {
-  let cancel = () => {};
-  const promise = new Promise<undefined>((resolve) => {
-    const done = () => resolve(undefined);
-    if (signal.aborted) return done();
-    signal.addEventListener("abort", done, { once: true });
-    cancel = () => signal.removeEventListener("abort", done);
-  });
-  return { promise, cancel: () => cancel() };
+/**
+ * `next` answers the iterator's steps, and undefined once the signal aborts. A race against one
+ * promise for the end would keep every step until then.
+ */
+function stepsUntil<T>(incoming: AsyncIterator<T>, signal: AbortSignal) {
+  let end = () => {};
+  const stop = () => end();
+  signal.addEventListener("abort", stop, { once: true });
+  return {
+    next: () =>
+      new Promise<IteratorResult<T> | undefined>((resolve, reject) => {
+        end = () => resolve(undefined);
+        if (signal.aborted) end();
+        else incoming.next().then(resolve, reject);
+      }),
+    close: () => signal.removeEventListener("abort", stop),
+  };
 }
 
 /** A stream is one patch of the node's status, however long it goes on. */

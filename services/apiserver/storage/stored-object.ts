@@ -46,7 +46,7 @@ export class StoredObject {
   ) {
     this.resource = resource;
     this.key = key;
-    this.#value = value;
+    this.#value = source === undefined ? ownBytes(value) : value;
     this.revision = revision;
     this.#source = source;
   }
@@ -293,7 +293,7 @@ export class StoredObject {
   #text(document: Document): Buffer {
     const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = document;
     const { resourceVersion: _resourceVersion, ...kept } = metadata ?? {};
-    return Buffer.from(
+    return ownText(
       JSON.stringify({
         apiVersion: apiVersionOf(this.resource),
         kind: this.resource.kind,
@@ -412,6 +412,19 @@ const versionTextMax = 40;
 const closingBrace = 0x7d;
 const noLabels: Labels = {};
 
+/**
+ * The store's answers and events come many in one buffer, which an object that outlives the others
+ * must not keep as a whole.
+ */
+function ownBytes(value: Uint8Array): Uint8Array {
+  return value.buffer.byteLength > sharedBufferRatioMax * value.length
+    ? new Uint8Array(value)
+    : value;
+}
+
+/** A buffer this many times as large as the value in it may be kept for it. */
+const sharedBufferRatioMax = 2;
+
 function viewOf(value: Uint8Array): Buffer {
   return Buffer.isBuffer(value)
     ? value
@@ -432,13 +445,24 @@ function withResourceVersion(resource: Resource, value: Uint8Array, revision: nu
   if (revision === 0) return stored;
   const place = versionPlace(resource, value);
   if (place > 0) {
-    const version = Buffer.from(versionText(revision, stored[place]));
-    return Buffer.concat([stored.subarray(0, place), version, stored.subarray(place)]);
+    const version = versionText(revision, stored[place]);
+    const text = Buffer.allocUnsafeSlow(stored.length + version.length);
+    stored.copy(text, 0, 0, place);
+    text.write(version, place, "latin1");
+    stored.copy(text, place + version.length, place);
+    return text;
   }
   // Written by another hand, straight into the store.
   const document = parseStored("", stored);
   document.metadata = { ...document.metadata, resourceVersion: String(revision) };
-  return Buffer.from(JSON.stringify(document));
+  return ownText(JSON.stringify(document));
+}
+
+/** Bytes of their own, not a part of a pool that one long-lived text would keep as a whole. */
+function ownText(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  return bytes;
 }
 
 function parseStored(key: string, text: Buffer): Document {
