@@ -90,7 +90,7 @@ const addresses = [
   { type: "InternalIP", address: "10.0.0.1" },
   { type: "Hostname", address: "host-1" },
 ];
-/** What its author needs the right to create; "own names": none. Empty: nobody approves it. */
+/** What its author needs the right to create; "own names": none. Empty: no recognizer approves it. */
 const approved: readonly [string, signer: string, Wanted, string[], author: string, string[]][] = [
   ["renewal", kubelet, node, forClients, "system:node:n1", ["selfnodeclient", "nodeclient"]],
   ["first certificate", kubelet, node, forClients, "system:bootstrap:abcdef", ["nodeclient"]],
@@ -159,7 +159,7 @@ const decided = (type: string, minutes: number) => ({
 const made = { creationTimestamp: at(0) };
 /** The minute in which it goes. */
 const ends: readonly [string, CertificateSigningRequest["status"], number | undefined][] = [
-  ["nobody has decided", {}, 24 * 60],
+  ["undecided", {}, 24 * 60],
   ["denied", { conditions: [decided("Denied", 5)] }, 65],
   ["failed", { conditions: [decided("Approved", 5), decided("Failed", 9)] }, 69],
   ["approved, and not signed yet", { conditions: [decided("Approved", 5)] }, undefined],
