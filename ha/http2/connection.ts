@@ -249,8 +249,9 @@ export class Connection {
   }
 
   /**
-   * Checks timeouts and keepalive. The owner calls this about once a second; while it does not read
-   * from the peer (`listening` is false) the peer's silence means nothing.
+   * Checks timeouts and keepalive. The owner calls this about once a second, and twice within the
+   * keepalive's times; while it does not read from the peer (`listening` is false) the peer's
+   * silence means nothing.
    */
   tick(listening = true): void {
     const core = this.#core;

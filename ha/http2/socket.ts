@@ -1,8 +1,10 @@
 /** Puts a connection onto a `net` or `tls` socket: one write a turn, as fast as the peer reads. */
 import type { Socket } from "node:net";
 import type { Connection } from "./connection.ts";
+import type { Http2Limits } from "./limits.ts";
 
-const tickMillis = 1_000;
+const tickMillisMin = 20;
+const tickMillisMax = 1_000;
 
 /** Connections with output, until it is time to write. */
 class Flushes {
@@ -26,24 +28,48 @@ class Flushes {
 
 const flushes = { turn: new Flushes(setImmediate), read: new Flushes(process.nextTick) };
 
-/** All attached connections share one timer. */
-const attached = new Set<SocketAdapter>();
-let timer: NodeJS.Timeout | undefined;
+/** Connections that are looked at equally often share a timer. */
+class Ticks {
+  static readonly #all = new Map<number, Ticks>();
+  readonly #millis: number;
+  readonly #adapters = new Set<SocketAdapter>();
+  readonly #timer: NodeJS.Timeout;
+  #before = performance.now();
 
-function attach(adapter: SocketAdapter): void {
-  attached.add(adapter);
-  if (timer !== undefined) return;
-  timer = setInterval(() => {
-    for (const each of attached) each.tick();
-  }, tickMillis);
-  timer.unref();
-}
+  /** Often enough for the connection's keepalive, which a tick begins and ends. */
+  static of({ keepaliveMillis, keepaliveTimeoutMillis }: Http2Limits): Ticks {
+    const half = Math.floor(Math.min(keepaliveMillis || tickMillisMax, keepaliveTimeoutMillis) / 2);
+    const millis = Math.min(Math.max(half, tickMillisMin), tickMillisMax);
+    const known = Ticks.#all.get(millis);
+    if (known !== undefined) return known;
+    const made = new Ticks(millis);
+    Ticks.#all.set(millis, made);
+    return made;
+  }
 
-function detach(adapter: SocketAdapter): void {
-  attached.delete(adapter);
-  if (attached.size > 0 || timer === undefined) return;
-  clearInterval(timer);
-  timer = undefined;
+  private constructor(millis: number) {
+    this.#millis = millis;
+    this.#timer = setInterval(this.#tick, millis);
+    this.#timer.unref();
+  }
+
+  add(adapter: SocketAdapter): void {
+    this.#adapters.add(adapter);
+  }
+
+  remove(adapter: SocketAdapter): void {
+    if (!this.#adapters.delete(adapter) || this.#adapters.size > 0) return;
+    clearInterval(this.#timer);
+    Ticks.#all.delete(this.#millis);
+  }
+
+  /** A process that did not come to run has not read either: its peers' silence means nothing. */
+  readonly #tick = (): void => {
+    const now = performance.now();
+    const inTime = now - this.#before < 2 * this.#millis;
+    this.#before = now;
+    for (const each of this.#adapters) each.tick(inTime);
+  };
 }
 
 export interface AttachOptions {
@@ -71,6 +97,7 @@ class SocketAdapter {
   readonly #connection: Connection;
   readonly #socket: Socket;
   readonly #flushes: Flushes;
+  readonly #ticks: Ticks;
   #dirty = false;
   #blocked = false;
   #blockedSince: number | undefined;
@@ -81,6 +108,7 @@ class SocketAdapter {
     this.#connection = connection;
     this.#socket = socket;
     this.#flushes = to;
+    this.#ticks = Ticks.of(connection.limits);
   }
 
   start(): void {
@@ -108,10 +136,10 @@ class SocketAdapter {
     // The owner of the socket handles its error; here only its close matters.
     socket.on("error", () => connection.disconnected());
     socket.on("close", () => {
-      detach(this);
+      this.#ticks.remove(this);
       connection.disconnected();
     });
-    attach(this);
+    this.#ticks.add(this);
     this.#wake();
   }
 
@@ -134,10 +162,10 @@ class SocketAdapter {
     }
   }
 
-  tick(): void {
+  tick(inTime: boolean): void {
     const connection = this.#connection;
     if (this.#socket.writableLength === 0) connection.outputSent();
-    connection.tick(!this.#socket.isPaused());
+    connection.tick(inTime && !this.#socket.isPaused());
     if (connection.dead) this.#wake();
     if (!this.#blocked) return;
     const { bytesWritten, writableLength } = this.#socket;

@@ -78,6 +78,83 @@ describe("a flood ends the connection with ENHANCE_YOUR_CALM", () => {
   }
 });
 
+describe("a server that floods its client is left", () => {
+  const status = encodeHeaders([":status", "200"]);
+  const hint = encodeHeaders([":status", "103"]);
+  const floods: Readonly<Record<string, [string, Partial<Http2Limits>, () => Buffer]>> = {
+    pings: ["goaway code 11", { pings: few }, () => frame(T.ping, 0, 0, Buffer.alloc(8))],
+    settings: ["goaway code 11", { settings: few }, () => settings([4, 70_000])],
+    "empty DATA": ["goaway code 11", { emptyFrames: few }, () => frame(T.data, 0, 1)],
+    "window updates": [
+      "goaway code 11",
+      { windowUpdates: few },
+      () => frame(T.windowUpdate, 0, 1, uint32(1)),
+    ],
+    priorities: [
+      "goaway code 11",
+      { ignoredFrames: few },
+      () => frame(T.priority, 0, 1, Buffer.alloc(5)),
+    ],
+    "an endless header block": [
+      "goaway code 11",
+      { headerBlockBytesMax: 500_000, continuationFrames: 1_000 },
+      () => frame(T.continuation, 0, 3, Buffer.alloc(10_000)),
+    ],
+    "data beyond the window": [
+      "goaway code 3",
+      { streamWindowBytes: 65_535, connectionWindowBytes: 65_535 },
+      () => frame(T.data, 0, 1, Buffer.alloc(10_000)),
+    ],
+    "a stream that nobody asked for": ["goaway code 1", {}, () => frame(T.headers, 4, 2, status)],
+    "a promise, which was refused": [
+      "goaway code 1",
+      {},
+      () => frame(T.pushPromise, 4, 1, Buffer.concat([uint32(2), request])),
+    ],
+  };
+  for (const [name, [word, limits, make]] of Object.entries(floods)) {
+    test(name, () => {
+      const { client, events, flood } = flooded(limits);
+      if (name === "an endless header block") client.receive(frame(T.headers, 0, 3, status));
+      else client.receive(frame(T.headers, 4, 1, status));
+      assert.equal(flood(make), word);
+      assert.ok(client.dead && client.openStreams === 0, "its streams have ended");
+      assert.equal(events.filter((each) => /^reset [13] /.test(each)).length, 2);
+    });
+  }
+
+  test("informational responses without end cost their stream alone", () => {
+    const { client, events, flood } = flooded({ informationalResponses: 16 });
+    assert.match(
+      flood(() => frame(T.headers, 4, 1, hint), 100),
+      /^rstStream 1 code /,
+    );
+    assert.deepEqual([client.dead, client.openStreams], [false, 1]);
+    assert.equal(events.length, 1);
+  });
+});
+
+/** A client with two streams under way, whose server sends until it is left, or so often. */
+function flooded(limits: Partial<Http2Limits>) {
+  const recorder = new Recorder();
+  recorder.consumes = false;
+  const client = new Connection("client", recorder, { limits, now: () => 0 });
+  recorder.connection = client;
+  client.receive(Buffer.concat([settings(), frame(T.settings, 1, 0)]));
+  client.request(request, true);
+  client.request(request, true);
+  const flood = (make: () => Buffer, most = 1_000) => {
+    const output = client.takeOutput();
+    for (let sent = 0; sent < most && !client.dead; sent++) {
+      client.receive(make());
+      output.push(...client.takeOutput());
+    }
+    output.push(...client.takeOutput());
+    return describeFrame(parse(output, true).at(-1)!);
+  };
+  return { client, events: recorder.events, flood };
+}
+
 test("what comes slowly enough is no flood", () => {
   const limits = { pings: few };
   const ping = () => frame(T.ping, 0, 0, Buffer.alloc(8));
