@@ -91,9 +91,13 @@ export function admissionChain(
   const limitRanges = registry.required("v1", "LimitRange");
   const storageClasses = registry.required("storage.k8s.io/v1", "StorageClass");
   const ingressClasses = registry.required("networking.k8s.io/v1", "IngressClass");
+  // Of the kinds that admission goes by there is mostly no object at all.
+  const stored = (resource: Resource, namespace: string): Iterable<StoredObject> => {
+    const cache = backend.cache.of(resource);
+    return cache.size === 0 ? [] : cache.select(createSelection(resource, { namespace }));
+  };
   const cached = function* <T>(resource: Resource, namespace: string): Generator<T> {
-    const selection = createSelection(resource, { namespace });
-    for (const { document } of backend.cache.of(resource).select(selection)) yield document as T;
+    for (const { document } of stored(resource, namespace)) yield document as T;
   };
   const group = "admissionregistration.k8s.io/v1";
   const mutating = registry.required(group, "MutatingWebhookConfiguration");
@@ -168,8 +172,7 @@ export function admissionChain(
           ?.document,
       params: async (resource, namespace) => {
         const found: Document[] = [];
-        const selection = createSelection(resource, { namespace });
-        for (const each of backend.cache.of(resource).select(selection)) {
+        for (const each of stored(resource, namespace)) {
           const object = await shown(resource, each);
           if (object !== undefined) found.push(object.document);
         }
@@ -180,8 +183,7 @@ export function admissionChain(
     // The last of them: what another one refuses must not be counted.
     resourceQuota({
       registry,
-      list: (resource, namespace) =>
-        backend.cache.of(resource).select(createSelection(resource, { namespace })),
+      list: stored,
       fetch: (resource, key) => fetchObject(backend, resource, key),
       waitFor: (revision) => backend.cache.waitFor(revision),
       now: backend.now,

@@ -46,7 +46,31 @@ const binarySuffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 /** Undefined when the text is no quantity. */
 export function parseQuantity(text: string): Quantity | undefined {
-  if (text.length > maxLength) return undefined;
+  return text.length > maxLength ? undefined : readingOf(text).quantity;
+}
+
+/** What a text says. */
+interface Reading {
+  readonly quantity: Quantity | undefined;
+  /** Made when it is first asked for. */
+  canonical: string | undefined;
+}
+
+/** The same few amounts come again and again, each several times while one object is judged. */
+const readings = new Map<string, Reading>();
+const readingsMax = 2_000;
+
+function readingOf(text: string): Reading {
+  let reading = readings.get(text);
+  if (reading === undefined) {
+    reading = { quantity: read(text), canonical: undefined };
+    if (readings.size >= readingsMax) readings.clear();
+    readings.set(text, reading);
+  }
+  return reading;
+}
+
+function read(text: string): Quantity | undefined {
   const match = grammar.exec(text);
   if (match === null) return undefined;
   const [, sign, whole = "", fraction = "", exponentText, suffix = ""] = match;
@@ -118,8 +142,11 @@ export function formatQuantity(quantity: Quantity): string {
 
 /** The canonical form of valid text; text that is no quantity stays, for validation to refuse. */
 export function canonicalQuantity(text: string): string {
-  const quantity = parseQuantity(text);
-  return quantity === undefined ? text : formatQuantity(quantity);
+  if (text.length > maxLength) return text;
+  const reading = readingOf(text);
+  const { quantity } = reading;
+  reading.canonical ??= quantity === undefined ? text : formatQuantity(quantity);
+  return reading.canonical;
 }
 
 /** Negative, zero or positive, as for `Array.sort`. */

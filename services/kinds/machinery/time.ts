@@ -2,8 +2,17 @@
 
 /** RFC 3339 in UTC with whole seconds, e.g. `2026-11-23T10:29:00Z`: metadata and conditions. */
 export function rfc3339Seconds(unixMillis: number): string {
-  return `${new Date(unixMillis).toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(unixMillis / 1000);
+  if (second !== lastSecond) {
+    lastText = `${new Date(unixMillis).toISOString().slice(0, 19)}Z`;
+    lastSecond = second;
+  }
+  return lastText;
 }
+
+/** Servers write the same second thousands of times. */
+let lastSecond = Number.NaN;
+let lastText = "";
 
 /**
  * RFC 3339 in UTC with six decimals, as in a Lease. `micros` are those below the millisecond,

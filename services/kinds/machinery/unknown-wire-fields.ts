@@ -27,8 +27,53 @@ interface NumberedField extends FieldSchema {
  */
 export function unknownWireFields(message: string, bytes: Uint8Array): string[] {
   const unknown: string[] = [];
+  if (isKnown({ bytes, at: 0 }, bytes.length, message, 0)) return unknown;
   scan(new BinaryReader(bytes), bytes.length, message, undefined, 0, unknown);
   return unknown;
+}
+
+interface Cursor {
+  readonly bytes: Uint8Array;
+  at: number;
+}
+
+/**
+ * Whether the message that ends at `end` has nothing unknown, as nearly all have. False where a look
+ * at less than every form of encoding does not tell: `scan` knows, and says what it is.
+ */
+function isKnown(cursor: Cursor, end: number, message: string, depth: number): boolean {
+  const fields = fieldsByNumber(message);
+  while (cursor.at < end) {
+    const tag = shortVarint(cursor);
+    const field = fields.get(tag >>> 3);
+    const wireType = tag & 7;
+    if (field === undefined || !fits(field, wireType)) return false;
+    if (wireType === WireType.LengthDelimited) {
+      const inside = shortVarint(cursor);
+      const insideEnd = cursor.at + inside;
+      if (inside < 0 || insideEnd > end) return false;
+      if (field.message === undefined || depth >= limits.depth) cursor.at = insideEnd;
+      else if (field.map || !isKnown(cursor, insideEnd, field.message, depth + 1)) return false;
+    } else if (wireType === WireType.Varint) {
+      while ((cursor.bytes[cursor.at++] ?? 0) >= 0x80);
+    } else if (wireType === WireType.Bit64) cursor.at += 8;
+    else if (wireType === WireType.Bit32) cursor.at += 4;
+    else return false;
+  }
+  return cursor.at === end;
+}
+
+/** Of three bytes at most; -1: it is longer, or the bytes end. */
+function shortVarint(cursor: Cursor): number {
+  const { bytes } = cursor;
+  let result = 0;
+  for (let shift = 0; shift < 21; shift += 7) {
+    const byte = bytes[cursor.at++];
+    if (byte === undefined) return -1;
+    result |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return result;
+  }
+  return -1;
 }
 
 function scan(
@@ -40,7 +85,7 @@ function scan(
   unknown: string[],
 ): void {
   const fields = fieldsByNumber(message);
-  const counts = new Map<number, number>();
+  let counts: Map<number, number> | undefined;
   while (reader.pos < end) {
     const [number, wireType] = reader.tag();
     const field = fields.get(number);
@@ -53,8 +98,12 @@ function scan(
       const inside = { parent: place, name: field.name, index: undefined };
       scanEntry(reader, field.message, inside, depth + 1, unknown);
     } else {
-      const index = field.repeated ? (counts.get(number) ?? 0) : undefined;
-      if (index !== undefined) counts.set(number, index + 1);
+      let index: number | undefined;
+      if (field.repeated) {
+        counts ??= new Map();
+        index = counts.get(number) ?? 0;
+        counts.set(number, index + 1);
+      }
       const inside = { parent: place, name: field.name, index };
       scan(reader, endOf(reader), field.message, inside, depth + 1, unknown);
     }

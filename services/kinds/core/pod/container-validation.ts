@@ -154,17 +154,19 @@ function takeHostPorts(
 }
 
 function validateEnv(variables: readonly EnvVar[], path: string): FieldCause[] {
-  return variables.flatMap((variable, index) => {
-    const { name = "", value = "", valueFrom } = variable;
-    const at = `${path}[${index}]`;
-    const causes: FieldCause[] = [];
-    if (name === "") causes.push(required(`${at}.name`));
+  const causes: FieldCause[] = [];
+  // A pod may have hundreds: no path is put together for one that is in order.
+  for (const [index, { name = "", value = "", valueFrom }] of variables.entries()) {
+    if (name === "") causes.push(required(`${path}[${index}].name`));
     else {
-      for (const problem of checkEnvName(name)) causes.push(invalid(`${at}.name`, name, problem));
+      for (const problem of checkEnvName(name)) {
+        causes.push(invalid(`${path}[${index}].name`, name, problem));
+      }
     }
-    if (valueFrom === undefined) return causes;
-    return [...causes, ...validateValueSource(valueFrom, value, `${at}.valueFrom`)];
-  });
+    if (valueFrom === undefined) continue;
+    causes.push(...validateValueSource(valueFrom, value, `${path}[${index}].valueFrom`));
+  }
+  return causes;
 }
 
 /** Upstream's `validateEnvVarValueFrom`. */

@@ -155,19 +155,22 @@ function valueWarnings({ matchExpressions = [] }: NodeSelectorTerm, path: string
 }
 
 function annotationWarnings(annotations: Readonly<Record<string, string>>, path: string): string[] {
-  return deprecatedAnnotations.flatMap(([key, text]) =>
-    Object.hasOwn(annotations, key) ? [`${path}[${key}]: ${text}`] : [],
-  );
+  const warnings: string[] = [];
+  for (const [key, text] of deprecatedAnnotations) {
+    if (Object.hasOwn(annotations, key)) warnings.push(`${path}[${key}]: ${text}`);
+  }
+  return warnings;
 }
 
 function volumeWarnings({ volumes = [] }: PodSpec, path: string): string[] {
-  return volumes.flatMap((volume, index) =>
-    deprecatedVolumes.flatMap(([source, text]) =>
-      (volume as Record<string, unknown>)[source] === undefined
-        ? []
-        : [`${path}[${index}].${source}: ${text}`],
-    ),
-  );
+  const warnings: string[] = [];
+  for (const [index, volume] of volumes.entries()) {
+    for (const [source, text] of deprecatedVolumes) {
+      if ((volume as Record<string, unknown>)[source] === undefined) continue;
+      warnings.push(`${path}[${index}].${source}: ${text}`);
+    }
+  }
+  return warnings;
 }
 
 function listWarnings({ hostAliases = [], imagePullSecrets = [] }: PodSpec, path: string) {
@@ -192,17 +195,23 @@ function listWarnings({ hostAliases = [], imagePullSecrets = [] }: PodSpec, path
 const nanosInOne = 1_000_000_000n;
 const nanosInMilli = 1_000_000n;
 
+const byteResources = ["memory", "ephemeral-storage"];
+
 function amountWarnings(amounts: Readonly<Record<string, string>> | undefined, path: string) {
-  return ["memory", "ephemeral-storage"].flatMap((resource) => {
+  const warnings: string[] = [];
+  for (const resource of byteResources) {
     const quantity = parseQuantity(amounts?.[resource] ?? "");
-    if (quantity === undefined) return [];
-    const { nanos } = quantity;
+    // Whole bytes, as nearly always.
+    if (quantity === undefined || quantity.nanos % nanosInOne === 0n) continue;
     // In thousandths, rounded up, as upstream looks at it.
-    const fraction = (nanos + nanosInMilli - 1n) / nanosInMilli;
-    if (fraction % (nanosInOne / nanosInMilli) === 0n) return [];
+    const fraction = (quantity.nanos + nanosInMilli - 1n) / nanosInMilli;
+    if (fraction % (nanosInOne / nanosInMilli) === 0n) continue;
     const text = JSON.stringify(formatQuantity(quantity));
-    return [`${path}[${resource}]: fractional byte value ${text} is invalid, must be an integer`];
-  });
+    warnings.push(
+      `${path}[${resource}]: fractional byte value ${text} is invalid, must be an integer`,
+    );
+  }
+  return warnings;
 }
 
 function containerWarnings({ resources, env = [] }: Container, path: string): string[] {
@@ -212,13 +221,14 @@ function containerWarnings({ resources, env = [] }: Container, path: string): st
   ];
   const seen = new Set<string>();
   for (const [index, { name = "", value = "", valueFrom }] of env.entries()) {
-    const reference = `$(${name})`;
-    const builds = valueFrom === undefined && value !== reference && value.includes(reference);
-    if (seen.has(name) && !builds) {
-      const hidden = `hides previous definition of ${JSON.stringify(name)}`;
-      warnings.push(`${path}.env[${index}]: ${hidden}, which may be dropped when using apply`);
+    if (!seen.has(name)) {
+      seen.add(name);
+      continue;
     }
-    seen.add(name);
+    const reference = `$(${name})`;
+    if (valueFrom === undefined && value !== reference && value.includes(reference)) continue;
+    const hidden = `hides previous definition of ${JSON.stringify(name)}`;
+    warnings.push(`${path}.env[${index}]: ${hidden}, which may be dropped when using apply`);
   }
   return warnings;
 }
