@@ -67,6 +67,7 @@ import { addApiMetrics } from "./metrics.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { UsageOfNodes } from "./nodes/usage.ts";
 import { keepServiceAllocations } from "./service-allocations.ts";
+import { keepCompacting } from "./storage/compactor.ts";
 import { type Encryption, encryptedStore } from "./storage/encryption/encryption.ts";
 import { objectKey } from "./storage/keys.ts";
 import { WatchCache } from "./storage/watch-cache.ts";
@@ -110,6 +111,8 @@ export interface ApiserverOptions {
   readonly rpcEngine?: RpcEngine | undefined;
   readonly requestTimeoutMillis?: number | undefined;
   readonly bookmarkMillis?: number | undefined;
+  /** How long the store's history is kept at the least; default, and 0: for ever. */
+  readonly compactionMillis?: number | undefined;
   readonly heartbeats?: LivenessOptions | undefined;
   /** The resources to serve; default: the built-in ones. May change while the server runs. */
   readonly registry?: Registry | undefined;
@@ -183,6 +186,10 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   setHealth(health, server, readiness.ready);
   keepFlowSchemaStatus(backend, stopping.signal);
   keepServiceAllocations(backend, rangesOf(options), stopping.signal);
+  const { compactionMillis: intervalMillis = 0 } = options;
+  if (intervalMillis > 0) {
+    keepCompacting({ store, clock: backend.clock, log, intervalMillis }, stopping.signal);
+  }
   backend.cache.start();
   const prepared = (async () => {
     await prepare(backend, readiness, stopping.signal);

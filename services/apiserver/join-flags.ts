@@ -14,6 +14,7 @@ const sharedFlags = [
   ...["oidc-issuer-url", "oidc-client-id", "oidc-username-claim", "oidc-username-prefix"],
   ...["oidc-groups-claim", "oidc-groups-prefix", "oidc-required-claim"],
   ...["max-requests-inflight", "max-queued-requests", "request-timeout"],
+  "etcd-compaction-interval",
 ];
 const addressesMax = 64;
 

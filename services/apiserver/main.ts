@@ -18,6 +18,7 @@ import { limits } from "./limits.ts";
 import { endOf, openStore, readPem } from "./open-store.ts";
 import { checkCertificate } from "./pki/key-pair.ts";
 import { defaultIssuer, serviceAccountOptions } from "./service-account-flags.ts";
+import { compactionMillis } from "./storage/compactor.ts";
 
 const apiserver = program({
   name: "apiserver",
@@ -31,6 +32,11 @@ const apiserver = program({
     "etcd-cafile": { type: "string", help: "CA certificate in PEM of the external etcd" },
     "etcd-certfile": { type: "string", help: "certificate in PEM to show to the external etcd" },
     "etcd-keyfile": { type: "string", help: "its private key in PEM" },
+    "etcd-compaction-interval": {
+      type: "string",
+      default: "5m",
+      help: "how long the store's history is kept at the least, the same for all masters; 0: for ever",
+    },
     "data-dir": { type: "string", help: "directory of the replica's data" },
     "bind-address": { type: "string", default: "127.0.0.1", help: "address the API listens on" },
     "grpc-port": { type: "number", default: 7453, help: "port of the gRPC API" },
@@ -229,6 +235,7 @@ const apiserver = program({
     const tokens = tokenFile && (await readPem("token-auth-file", tokenFile));
     const serviceAccounts = await serviceAccountOptions(values);
     const oidc = await oidcProvider(values, log);
+    const intervalMillis = compactionMillis(values["etcd-compaction-interval"]);
     const host = values["bind-address"];
     const etcdPort = values["etcd-port"];
     const httpsPort = values["https-port"];
@@ -285,6 +292,7 @@ const apiserver = program({
         seats: countOf("max-requests-inflight", values["max-requests-inflight"], 10),
         queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,
+        compactionMillis: intervalMillis,
         rpcEngine: rpcEngine(values["rpc-engine"]),
         metrics,
         tracer: tracing?.tracer,

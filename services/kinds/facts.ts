@@ -19,7 +19,7 @@ export { countedResourceOf, freeOfCharge } from "./core/resource-quota/usage.ts"
 export { claimProtection, volumeProtection } from "./core/volume-claims.ts";
 export * from "./core/volume-matching.ts";
 export * from "./machinery/conditions.ts";
-export { formatGoDuration } from "./machinery/go-duration.ts";
+export { formatGoDuration, parseGoDuration } from "./machinery/go-duration.ts";
 export { percentOf } from "./machinery/int-or-string.ts";
 export { copyJson, equalJson } from "./machinery/json.ts";
 export { selectorOf, validateLabelSelector } from "./machinery/label-selector.ts";
