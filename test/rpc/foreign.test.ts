@@ -13,12 +13,10 @@ import { startBalancer } from "../../ha/balancer/mod.ts";
 import { start } from "./harness.ts";
 import { eventually, memoryLog } from "./helpers.ts";
 
-const millis = 300;
-
 /** Each gives a foreign request so many milliseconds to end. */
-const ports: Readonly<Record<string, () => Promise<number>>> = {
-  server: async () => (await start({}, { messageMillis: millis })).port,
-  balancer: async () => {
+const ports: Readonly<Record<string, (millis: number) => Promise<number>>> = {
+  server: async (millis) => (await start({}, { messageMillis: millis })).port,
+  balancer: async (millis) => {
     const { port: master } = await start({});
     const balancer = await startBalancer({
       listen: { host: "127.0.0.1", port: 0 },
@@ -66,8 +64,8 @@ for (const [name, open] of Object.entries(ports)) {
     let session: ClientHttp2Session | undefined;
     afterEach(() => session?.destroy());
 
-    const ask = async (headers: OutgoingHttpHeaders, endStream: boolean) => {
-      session = connectHttp2(`http://127.0.0.1:${await open()}`);
+    const ask = async (headers: OutgoingHttpHeaders, endStream: boolean, millis = 30_000) => {
+      session = connectHttp2(`http://127.0.0.1:${await open(millis)}`);
       const stream = session.request(headers, { endStream });
       const [got] = (await once(stream, "response")) as [IncomingHttpHeaders];
       const answer = { status: got[":status"], allow: got["allow"], text: "", ended: false };
@@ -104,7 +102,7 @@ for (const [name, open] of Object.entries(ports)) {
     });
 
     test("is not waited for without an end", async () => {
-      const { answer } = await ask({ ":method": "POST", ":path": "/" }, false);
+      const { answer } = await ask({ ":method": "POST", ":path": "/" }, false, 300);
       await eventually("the answer ends", () => answer.ended);
       assert.match(answer.text, /^gRPC is spoken here/);
     });
