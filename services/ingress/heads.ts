@@ -1,10 +1,10 @@
 /** What stands before a message: where it goes, and the fields that are relayed. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { isIPv6 } from "node:net";
+import type { Exchange } from "./http2-front.ts";
 
-export type Incoming = IncomingMessage | Http2ServerRequest;
-export type Outgoing = ServerResponse | Http2ServerResponse;
+export type Incoming = IncomingMessage | Exchange;
+export type Outgoing = ServerResponse | Exchange;
 
 interface Target {
   readonly authority: string;
@@ -39,6 +39,11 @@ export function withoutHops(headers: IncomingHttpHeaders): IncomingHttpHeaders {
       ([name]) => !name.startsWith(":") && !hops.has(name) && !dropped.has(name),
     ),
   );
+}
+
+/** HTTP/2 carries values that HTTP/1.1 does not (RFC 9110 section 5.5). */
+export function isPlain(headers: IncomingHttpHeaders): boolean {
+  return Object.values(headers).every((value) => /^[\t -~\x80-\xff]*$/.test(String(value ?? "")));
 }
 
 export function forwardedHeaders(

@@ -12,6 +12,9 @@ export const ingressLimits = {
   /** A connection without a request. */
   idleMillis: 60_000,
   connectMillis: 2_000,
+  /** An HTTP/2 endpoint that took no connection is left alone for so long, at first and at last. */
+  restMillisMin: 20,
+  restMillisMax: 1_000,
   /** Endpoints tried for one request, while none has taken the connection. */
   attemptsMax: 3,
   /** How long an endpoint may be silent, before its answer and within it. */

@@ -1,8 +1,8 @@
 /**
  * Relays HTTP requests to the endpoints behind their hosts and paths: HTTP/1.1 on one port, HTTP/1.1
  * and HTTP/2 over TLS on the other; to the endpoints HTTP/1.1, or HTTP/2 where their port has the
- * appProtocol `kubernetes.io/h2c`. A request is tried on another endpoint
- * only as long as no endpoint has taken its connection.
+ * appProtocol `kubernetes.io/h2c`. HTTP/2 is that of the balancer's engine. A request is tried on
+ * another endpoint only as long as no endpoint has taken its connection.
  */
 import {
   Agent,
@@ -11,12 +11,23 @@ import {
   type IncomingMessage,
   type Server,
 } from "node:http";
-import { createSecureServer, type Http2SecureServer } from "node:http2";
 import type { Socket } from "node:net";
-import type { SecureContext } from "node:tls";
+import {
+  createServer as createTlsServer,
+  type SecureContext,
+  type Server as TlsServer,
+} from "node:tls";
 import type { Log } from "../../ha/runtime/types.ts";
 import { H2cSessions } from "./h2c.ts";
-import { forwardedHeaders, headText, type Incoming, type Outgoing, targetOf } from "./heads.ts";
+import {
+  forwardedHeaders,
+  headText,
+  type Incoming,
+  isPlain,
+  type Outgoing,
+  targetOf,
+} from "./heads.ts";
+import { Http2Front } from "./http2-front.ts";
 import { ingressLimits as limits } from "./limits.ts";
 import { type Endpoint, Relay, refuseWith, type Upstreams } from "./relay.ts";
 
@@ -47,58 +58,69 @@ export class IngressProxy {
     sessions: new H2cSessions(),
   };
   readonly #plain: Server;
-  readonly #secure: Http2SecureServer;
+  readonly #secure: TlsServer;
+  /** Of the connections of `#secure`, by their protocol. */
+  readonly #secureHttp1: Server;
+  readonly #secureHttp2: Http2Front;
   readonly #sockets = new Set<Socket>();
   #requests = 0;
 
   constructor(options: IngressProxyOptions) {
     this.#options = options;
-    const bounds = {
+    this.#plain = this.#http1("http");
+    this.#secureHttp1 = this.#http1("https");
+    // It gets its connections from elsewhere; this makes it watch over their timeouts.
+    this.#secureHttp1.emit("listening");
+    this.#secureHttp2 = new Http2Front((exchange) => this.#serve(exchange, exchange, "https"));
+    this.#secure = createTlsServer(
+      {
+        ALPNProtocols: ["h2", "http/1.1"],
+        minVersion: "TLSv1.2",
+        handshakeTimeout: limits.headMillis,
+        SNICallback: (host, done) => {
+          const context = options.contextFor(host);
+          done(context === undefined ? new Error(`no certificate for "${host}"`) : null, context);
+        },
+      },
+      (socket) => {
+        // A client that breaks off ends its requests by the "close" that follows.
+        socket.on("error", () => undefined);
+        if (socket.alpnProtocol === "h2") this.#secureHttp2.accept(socket);
+        else this.#secureHttp1.emit("connection", socket);
+      },
+    );
+    // A client that cannot be spoken with is no fault of the proxy.
+    this.#secure.on("tlsClientError", (_, socket) => socket.destroy());
+    for (const server of [this.#plain, this.#secure]) {
+      server.maxConnections = limits.connectionsMax;
+      server.on("connection", (socket: Socket) => {
+        this.#sockets.add(socket);
+        socket.on("close", () => this.#sockets.delete(socket));
+      });
+    }
+  }
+
+  #http1(scheme: string): Server {
+    const server = createServer({
       maxHeaderSize: limits.headBytesMax,
       headersTimeout: limits.headMillis,
       // A body may take as long as it moves; see `serve`.
       requestTimeout: 0,
       keepAliveTimeout: limits.idleMillis,
       connectionsCheckingInterval: 1_000,
-    };
-    this.#plain = createServer(bounds);
-    this.#secure = createSecureServer({
-      ...bounds,
-      allowHTTP1: true,
-      minVersion: "TLSv1.2",
-      handshakeTimeout: limits.headMillis,
-      maxHeaderListPairs: limits.headFieldsMax,
-      settings: { maxConcurrentStreams: limits.streamsMax, maxHeaderListSize: limits.headBytesMax },
-      SNICallback: (host, done) => {
-        const context = options.contextFor(host);
-        done(context === undefined ? new Error(`no certificate for "${host}"`) : null, context);
-      },
     });
-    for (const server of [this.#plain, this.#secure]) {
-      const scheme = server === this.#plain ? "http" : "https";
-      server.maxConnections = limits.connectionsMax;
-      server.on("connection", (socket: Socket) => {
-        this.#sockets.add(socket);
-        socket.on("close", () => this.#sockets.delete(socket));
-      });
-      server.on("request", (request: Incoming, response: Outgoing) => {
-        this.#serve(request, response, scheme);
-      });
-      server.on("upgrade", (request: IncomingMessage, socket: Socket, rest: Buffer) => {
-        this.#tunnel(request, socket, rest, scheme);
-      });
-    }
-    this.#plain.maxHeadersCount = limits.headFieldsMax;
-    this.#secure.setTimeout(limits.idleMillis);
-    // A client that cannot be spoken with is no fault of the proxy.
-    this.#secure.on("sessionError", () => undefined);
-    this.#secure.on("tlsClientError", () => undefined);
+    server.maxHeadersCount = limits.headFieldsMax;
+    server.on("request", (request, response) => this.#serve(request, response, scheme));
+    server.on("upgrade", (request: IncomingMessage, socket: Socket, rest: Buffer) => {
+      this.#tunnel(request, socket, rest, scheme);
+    });
+    return server;
   }
 
   /** The ports that were asked for, or those that were free for 0. Rejects when one is taken. */
   async listen(): Promise<{ readonly http: number; readonly https: number }> {
     const { host, httpPort, httpsPort, log } = this.#options;
-    const bind = (server: Server | Http2SecureServer, port: number) =>
+    const bind = (server: Server | TlsServer, port: number) =>
       new Promise<number>((resolve, reject) => {
         server.once("error", reject);
         server.listen(port, host, () => {
@@ -118,6 +140,8 @@ export class IngressProxy {
       (server) => new Promise((resolve) => server.close(resolve)),
     );
     this.#plain.closeIdleConnections();
+    this.#secureHttp1.close();
+    this.#secureHttp2.drain();
     const end = setTimeout(
       () => {
         for (const socket of this.#sockets) socket.destroy();
@@ -139,8 +163,8 @@ export class IngressProxy {
       refuseWith(response, status, message);
     };
     const target = targetOf(request);
-    if (target === undefined) {
-      refuse(400, "the request's host or path is malformed");
+    if (target === undefined || !isPlain(request.headers)) {
+      refuse(400, "the request's host, path or fields are malformed");
       return;
     }
     if (this.#requests >= limits.requestsMax) {

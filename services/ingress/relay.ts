@@ -4,13 +4,10 @@ import {
   type ClientRequest,
   request as httpRequest,
   type IncomingHttpHeaders,
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
+  IncomingMessage,
 } from "node:http";
-import { type ClientHttp2Session, type ClientHttp2Stream, constants as http2 } from "node:http2";
-import type { Socket } from "node:net";
-import type { H2cSessions } from "./h2c.ts";
-import { type Incoming, type Outgoing, withoutHops } from "./heads.ts";
+import type { H2cCall, H2cSessions } from "./h2c.ts";
+import { type Incoming, isPlain, type Outgoing, withoutHops } from "./heads.ts";
 import { ingressLimits as limits } from "./limits.ts";
 
 export interface Endpoint {
@@ -58,10 +55,7 @@ export class Relay {
       return;
     }
     if (endpoint.h2c) {
-      this.#upstreams.sessions.open(endpoint).then(
-        (session) => this.#sendOver(session, url, headers),
-        () => this.send(more, url, headers),
-      );
+      void this.#sendOver([endpoint, ...more], url, headers);
       return;
     }
     const { ip: host, port } = endpoint;
@@ -93,47 +87,51 @@ export class Relay {
   }
 
   /** With the trailers of both sides, in which gRPC says how a call has ended. */
-  #sendOver(session: ClientHttp2Session, url: string, headers: IncomingHttpHeaders): void {
+  async #sendOver(
+    [endpoint, ...more]: readonly [Endpoint, ...Endpoint[]],
+    url: string,
+    headers: IncomingHttpHeaders,
+  ): Promise<void> {
     const response = this.#response;
-    if (response.destroyed) return;
     const { host = "", ...fields } = headers;
     const takesTrailers = /\btrailers\b/i.test(String(this.#request.headers.te ?? ""));
-    const stream = session.request(
-      {
-        ...fields,
-        ...{ ":method": this.#request.method, ":path": url, ":authority": host },
-        ...(takesTrailers && { te: "trailers" }),
+    const head = {
+      ...{ ":method": this.#request.method, ":scheme": "http", ":authority": host, ":path": url },
+      ...fields,
+      ...(takesTrailers && { te: "trailers" }),
+    };
+    const call = await this.#upstreams.sessions.call(endpoint, head, {
+      head: (status, { ":status": _, ...answer }) => {
+        if (!isPlain(answer)) return this.#fail(502, "the endpoint's answer is malformed");
+        this.#done = true;
+        this.#answered?.(status);
+        response.writeHead(status, withoutHops(answer));
       },
-      { endStream: false },
-    );
-    stream.setTimeout(limits.backendSilenceMillis, () => {
+      trailers: (trailers) => {
+        if (isPlain(trailers)) response.addTrailers(trailers as { [name: string]: string });
+        else response.destroy();
+      },
+    });
+    if (call === undefined) return this.send(more, url, headers);
+    if (response.destroyed) return void call.destroy();
+    call.watchSilence(limits.backendSilenceMillis, () => {
       this.#fail(504, silent);
-      stream.close(http2.NGHTTP2_CANCEL);
+      call.destroy();
     });
-    stream.on("response", ({ ":status": status = 502, ...answer }) => {
-      this.#done = true;
-      this.#answered?.(status);
-      writeHead(response, status, withoutHops(answer as IncomingHttpHeaders));
-      stream.pipe(response as NodeJS.WritableStream, { end: false });
+    call.pipe(response as NodeJS.WritableStream);
+    call.on("close", () => {
+      if (!call.readableEnded) this.#fail(502, "the endpoint broke off");
     });
-    stream.on("trailers", (trailers) => {
-      response.addTrailers(trailers as OutgoingHttpHeaders as { [name: string]: string });
-    });
-    stream.on("error", () => undefined); // "close" follows
-    stream.on("close", () => {
-      if (this.#done && stream.rstCode === http2.NGHTTP2_NO_ERROR) response.end();
-      else this.#fail(502, "the endpoint broke off");
-    });
-    response.on("close", () => stream.close(http2.NGHTTP2_CANCEL));
-    this.#pass(stream);
+    response.on("close", () => call.destroy());
+    this.#pass(call);
   }
 
-  #pass(upstream: ClientRequest | ClientHttp2Stream): void {
+  #pass(upstream: ClientRequest | H2cCall): void {
     const request = this.#request;
     request.pipe(upstream);
     request.on("aborted", () => upstream.destroy());
-    const socket = request.socket as Socket | undefined;
-    socket?.setTimeout(limits.clientSilenceMillis);
+    // Those of HTTP/2 are watched by their own streams.
+    if (request instanceof IncomingMessage) request.socket.setTimeout(limits.clientSilenceMillis);
   }
 
   #answer(answer: IncomingMessage): void {
@@ -145,7 +143,7 @@ export class Relay {
       answer.destroy();
       return;
     }
-    writeHead(response, status, withoutHops(answer.headers));
+    response.writeHead(status, withoutHops(answer.headers));
     // Both kinds of response are writable streams; their common type says less.
     answer.pipe(response as NodeJS.WritableStream);
     answer.on("error", () => response.destroy());
@@ -164,15 +162,9 @@ export class Relay {
 
 export function refuseWith(response: Outgoing, status: number, message: string): void {
   if (response.headersSent || response.writableEnded) return;
-  writeHead(response, status, {
+  response.writeHead(status, {
     "content-type": "text/plain; charset=utf-8",
     ...(status === 503 && { "retry-after": "1" }),
   });
   response.end(`${message}\n`);
-}
-
-/** The two kinds of response have the same method, but no type in common. */
-function writeHead(response: Outgoing, status: number, headers: OutgoingHttpHeaders): void {
-  if ("stream" in response) response.writeHead(status, headers);
-  else response.writeHead(status, headers);
 }
