@@ -79,6 +79,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "services/kubelet": ["ha/runtime", "ha/rpc", "services/client", "services/kinds", "proto"],
   "services/ingress": [
     "ha/runtime",
+    "ha/http2",
     "services/client",
     "services/kube-proxy",
     "services/kinds",

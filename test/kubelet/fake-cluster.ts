@@ -15,6 +15,32 @@ import type { KubeletOptions } from "../../services/kubelet/kubelet.ts";
 import { createProcessRuntime, Kubelet } from "../../services/kubelet/mod.ts";
 import { silent } from "./support.ts";
 
+/** The way to the apiserver, which can be cut. */
+class Network {
+  isCut = false;
+  readonly #open = new Set<() => void>();
+
+  /** Throws while it is cut. */
+  check(): void {
+    if (this.isCut) throw new StatusError(Code.unavailable, "the network is cut");
+  }
+
+  /** `broken` is called when it is cut. Answers how to say that the stream has ended. */
+  opened(broken: () => void): () => void {
+    this.#open.add(broken);
+    return () => this.#open.delete(broken);
+  }
+
+  cut(): void {
+    this.isCut = true;
+    for (const broken of this.#open) broken();
+  }
+
+  heal(): void {
+    this.isCut = false;
+  }
+}
+
 /** A kind with watchers, as little as an informer needs. */
 class FakeKind<T extends ApiObject> {
   readonly objects = new Map<string, T>();
@@ -22,8 +48,10 @@ class FakeKind<T extends ApiObject> {
   #uids = 0;
   readonly #watchers = new Set<(event: WatchEvent<T>) => void>();
   readonly selected: (object: T) => boolean;
+  readonly #network: Network;
 
-  constructor(selected: (object: T) => boolean = () => true) {
+  constructor(network: Network, selected: (object: T) => boolean = () => true) {
+    this.#network = network;
     this.selected = selected;
   }
 
@@ -51,19 +79,24 @@ class FakeKind<T extends ApiObject> {
     if (this.selected(event.object)) for (const watcher of this.#watchers) watcher(event);
   }
 
-  list = async () => ({
-    items: [...this.objects.values()].filter(this.selected),
-    resourceVersion: String(this.#revision),
-    continue: undefined,
-  });
+  list = async () => {
+    this.#network.check();
+    return {
+      items: [...this.objects.values()].filter(this.selected),
+      resourceVersion: String(this.#revision),
+      continue: undefined,
+    };
+  };
 
   get = async (name: string): Promise<T> => {
+    this.#network.check();
     const found = this.objects.get(name);
     if (found === undefined) throw new StatusError(Code.notFound, "none", { reason: "NotFound" });
     return found;
   };
 
   create = async (object: T): Promise<T> => {
+    this.#network.check();
     const { name = "", uid = `api-${++this.#uids}` } = object.metadata ?? {};
     if (this.objects.has(name)) {
       throw new StatusError(Code.alreadyExists, "exists", { reason: "AlreadyExists" });
@@ -90,10 +123,13 @@ class FakeKind<T extends ApiObject> {
       queue.push(event);
       wake();
     };
+    this.#network.check();
     this.#watchers.add(watcher);
+    const ended = this.#network.opened(() => wake());
     options.signal?.addEventListener("abort", () => wake(), { once: true });
     try {
       while (!options.signal?.aborted) {
+        this.#network.check();
         const next = queue.shift();
         if (next !== undefined) yield next;
         else {
@@ -104,18 +140,21 @@ class FakeKind<T extends ApiObject> {
       }
     } finally {
       this.#watchers.delete(watcher);
+      ended();
     }
   }
 }
 
 /** An apiserver of one node: takes heartbeats, writes statuses, removes what the node removed. */
 export function fakeCluster() {
-  const pods = new FakeKind<Pod>((pod) => pod.spec?.nodeName === "n1");
-  const nodes = new FakeKind<Node>();
+  const network = new Network();
+  const kind = <T extends ApiObject>() => new FakeKind<T>(network);
+  const pods = new FakeKind<Pod>(network, (pod) => pod.spec?.nodeName === "n1");
+  const nodes = kind<Node>();
   const kinds: Record<string, FakeKind<ApiObject>> = {
     Pod: pods as unknown as FakeKind<ApiObject>,
     Node: nodes as unknown as FakeKind<ApiObject>,
-    Service: new FakeKind(),
+    Service: kind(),
   };
   const take = (report: PodStatusReport) => {
     const { namespace, name = "", uid } = report;
@@ -128,18 +167,20 @@ export function fakeCluster() {
     return { ...result, code: 200 };
   };
   const client = {
-    ...{ pods, nodes, events: new FakeKind(), configMaps: new FakeKind(), secrets: new FakeKind() },
-    leases: new FakeKind(),
+    ...{ pods, nodes, events: kind(), configMaps: kind(), secrets: kind(), leases: kind() },
     resource: (kind: string) => kinds[kind],
     async heartbeat() {
+      network.check();
       const queue: (HeartbeatResponse | undefined)[] = [];
       let wake: () => void = () => undefined;
       const push = (item: HeartbeatResponse | undefined) => {
         queue.push(item);
         wake();
       };
+      network.opened(() => push(undefined));
       return {
         send(request: HeartbeatRequest) {
+          if (network.isCut) return true;
           const registered = nodes.objects.has("n1");
           const pods = (request.pods ?? []).map(take);
           setImmediate(() => push({ sequence: request.sequence, registered, pods }));
@@ -162,7 +203,7 @@ export function fakeCluster() {
       };
     },
   };
-  return { pods, nodes, client: client as unknown as TriremeClient };
+  return { pods, nodes, network, client: client as unknown as TriremeClient };
 }
 
 export function startKubelet(

@@ -20,6 +20,15 @@ const podNamed = (name: string, command: string[], more: Pod["spec"] = {}): Pod 
   },
 });
 
+/** Ends what a failed run has left; a closed runtime only lets go. */
+async function clean(dir: string): Promise<void> {
+  const cleaner = createProcessRuntime({ root: join(dir, "runtime"), log: silent });
+  await cleaner.load();
+  for (const sandbox of cleaner.sandboxes()) await cleaner.removeSandbox(sandbox.uid);
+  await cleaner.close();
+  await rm(dir, { recursive: true, force: true });
+}
+
 test("a node: registration, address, run, restart of the kubelet, deletion, orphans", async () => {
   const dir = await mkdtemp(join(tmpdir(), "trireme-kubelet-"));
   const { pods, nodes, client } = fakeCluster();
@@ -70,11 +79,51 @@ test("a node: registration, address, run, restart of the kubelet, deletion, orph
     assert.deepEqual(kubelet.runtime.containers(), []);
   } finally {
     await kubelet.close();
-    // What a failed run has left; a closed runtime only lets go.
-    const cleaner = createProcessRuntime({ root: join(dir, "runtime"), log: silent });
-    await cleaner.load();
-    for (const sandbox of cleaner.sandboxes()) await cleaner.removeSandbox(sandbox.uid);
-    await cleaner.close();
-    await rm(dir, { recursive: true, force: true });
+    await clean(dir);
+  }
+});
+
+test("a node that was cut off ends what was replaced meanwhile, and only that", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "trireme-kubelet-"));
+  const { pods, nodes, network, client } = fakeCluster();
+  const kubelet = startKubelet(client, dir);
+  await kubelet.runtime.load();
+  const running = () =>
+    kubelet.runtime
+      .containers()
+      .filter(({ state }) => state === "running")
+      .map(({ podUid }) => podUid)
+      .sort();
+  try {
+    nodes.put({ metadata: { name: "n1" }, spec: { podCIDR: "127.64.7.0/24" } });
+    await kubelet.start();
+    for (const name of ["deleted", "evicted", "kept", "moved-0"]) {
+      pods.put(podNamed(name, ["sleep", "1000"]));
+    }
+    const runs = (name: string) => pods.objects.get(name)?.status?.phase === "Running";
+    await until("all run", () => [...pods.objects.keys()].every(runs));
+    const kept = pods.objects.get("kept")?.status?.containerStatuses?.[0]?.containerID;
+
+    network.cut();
+    // Deleted by force; told to go; and, under the same name, made anew on another node.
+    pods.remove("deleted");
+    const evicted = pods.objects.get("evicted") as Pod;
+    const deletion = { deletionTimestamp: "x", deletionGracePeriodSeconds: 1 };
+    pods.put({ ...evicted, metadata: { ...evicted.metadata, ...deletion } });
+    pods.remove("moved-0");
+    const elsewhere = podNamed("moved-0", ["sleep", "1000"], { nodeName: "n2" });
+    const moved = pods.put({ ...elsewhere, metadata: { ...elsewhere.metadata, uid: "another" } });
+    assert.equal(running().length, 4, "a cut alone ends nothing");
+
+    network.heal();
+    await until("the others are ended", () => running().join() === "uid-kept");
+    await until("it is told", () => !pods.objects.has("evicted"));
+    await until("nothing else is left", () => kubelet.runtime.sandboxes().length === 1);
+    assert.deepEqual(pods.objects.get("moved-0"), moved, "that of the other node is not touched");
+    const after = pods.objects.get("kept")?.status?.containerStatuses?.[0];
+    assert.deepEqual([after?.containerID, after?.restartCount], [kept, 0]);
+  } finally {
+    await kubelet.close();
+    await clean(dir);
   }
 });
