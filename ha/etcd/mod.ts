@@ -3,6 +3,7 @@
  * unmodified etcd clients expect them.
  */
 export { type Alarm, AlarmKind, type KeyHash, type MemberInfo, type StoreAdmin } from "./admin.ts";
+export { AutoCompaction, type Retention, readRetention } from "./auto-compaction.ts";
 export { type JwtOptions, readAuthToken } from "./jwt-options.ts";
 export { etcdLimits } from "./limits.ts";
 export { etcdVersion } from "./maintenance-service.ts";

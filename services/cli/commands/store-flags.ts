@@ -1,7 +1,12 @@
 /** The flags of `trireme store`: etcd's own, and those with peer ids in the founding line. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type JwtOptions, readAuthToken } from "../../../ha/etcd/mod.ts";
+import {
+  type JwtOptions,
+  type Retention,
+  readAuthToken,
+  readRetention,
+} from "../../../ha/etcd/mod.ts";
 import type { NamedMember } from "../../../ha/member/mod.ts";
 import { parseAddress, type ServerTls } from "../../../ha/rpc/mod.ts";
 import { isLoopback } from "../../../ha/runtime/production/loopback.ts";
@@ -59,6 +64,16 @@ export const storeFlags = {
     type: "number",
     help: "bytes on disk beyond which writes are refused; 0: 2 GiB, below 0: no limit",
   },
+  "auto-compaction-mode": {
+    type: "string",
+    default: "periodic",
+    help: "periodic or revision: what --auto-compaction-retention counts",
+  },
+  "auto-compaction-retention": {
+    type: "string",
+    default: "0",
+    help: "history that is kept: hours or a duration such as 30m, or revisions; 0: all of it",
+  },
   "peer-key-file": {
     type: "string",
     help: "Ed25519 private key in PEM, made at first start (default: --data-dir with .key)",
@@ -108,6 +123,8 @@ export interface StoreSettings {
   readonly clusterToken: string;
   readonly clusterState: "new" | "existing";
   readonly quotaBytes: number;
+  /** Of history; undefined: it is kept until a client compacts it. */
+  readonly retention: Retention | undefined;
   readonly enableFaults: boolean;
 }
 
@@ -136,6 +153,7 @@ export async function storeSettings(flags: StoreFlags): Promise<StoreSettings> {
     clusterState: clusterState(flags["initial-cluster-state"]),
     jwt: await readAuthToken(flags["auth-token"]),
     quotaBytes: flags["quota-backend-bytes"] ?? flags["quota-bytes"] ?? 0,
+    retention: readRetention(flags["auto-compaction-mode"], flags["auto-compaction-retention"]),
     enableFaults: flags["enable-faults"],
   };
 }

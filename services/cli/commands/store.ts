@@ -1,6 +1,8 @@
 /** `trireme store`: a member of the store by itself, with etcd's API, as etcd would be started. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { AutoCompaction } from "../../../ha/etcd/mod.ts";
 import type { WorkerMember } from "../../../ha/member/mod.ts";
+import { productionClock } from "../../../ha/runtime/production/clock.ts";
 import { isLoopback } from "../../../ha/runtime/production/loopback.ts";
 import { program } from "../../../ha/runtime/production/process.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
@@ -32,7 +34,11 @@ const store = program({
       log,
     });
     const servers: EtcdServer[] = [];
+    const { retention } = settings;
+    const compaction =
+      retention && new AutoCompaction({ store: member, clock: productionClock, log, retention });
     const close = async () => {
+      compaction?.close();
       for (const server of servers) await server.close();
       // Closing hands leadership over.
       await member.close();
