@@ -76,6 +76,10 @@ test("an administrator takes a full and an incremental backup", async () => {
   assert.deepEqual([more.sinceRevision, more.revision], [revision, revision + 1]);
   const alone = backup({ ...common, out: file("x"), incremental: true });
   await assert.rejects(alone, /--incremental and --base go together/);
+  const { revision: now } = await cluster.members[0]!.txn(put("k", "x"));
+  await cluster.members[0]!.compact(now);
+  const late = backup({ ...common, out: file("y"), incremental: true, base: file("full") });
+  await assert.rejects(late, /--base .*full: what came after its revision \d+ .*whole backup/);
 });
 
 test("others may not", async () => {

@@ -54,11 +54,21 @@ async function fromAny(members: readonly string[], flags: BackupFlags, since: nu
     try {
       return await fromMember(member, flags, since);
     } catch (error) {
-      failures.push(`${member}: ${StatusError.from(error).message}`);
+      const { code, message } = StatusError.from(error);
+      if (code === Code.outOfRange && since !== undefined) throw tooOld(flags, since, message);
+      failures.push(`${member}: ${message}`);
       if (members.length > 1) complain(failures.at(-1) ?? "");
     }
   }
   throw new Error(`no member gave a backup: ${failures.join("; ")}`);
+}
+
+function tooOld({ base = "" }: BackupFlags, revision: number, why: string): StatusError {
+  const text =
+    `--base ${base}: what came after its revision ${revision} cannot be told any more (${why}): ` +
+    "make a whole backup, without --incremental; masters keep history for as long as their " +
+    "--etcd-compaction-interval says";
+  return new StatusError(Code.outOfRange, text);
 }
 
 async function fromMember(member: string, flags: BackupFlags, since: number | undefined) {
