@@ -4,6 +4,7 @@ import { createRpcServer } from "../../ha/rpc/mod.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { StatusError } from "../../ha/runtime/status-error.ts";
 import type { Pod, PodStatus, PodStatusReport } from "../../proto/gen/core.ts";
+import { addDynamicService } from "../../services/apiserver/faces/grpc/dynamic.ts";
 import type { Face } from "../../services/apiserver/faces/grpc/face.ts";
 import { addTypedServices } from "../../services/apiserver/faces/grpc/typed.ts";
 import { Liveness } from "../../services/apiserver/nodes/liveness.ts";
@@ -215,6 +216,7 @@ test("a fleet registers, runs what it is given, and lets go of what is deleted",
   };
   const server = createRpcServer({ log: quietLog });
   addTypedServices(server, face);
+  addDynamicService(server, face);
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   const client = connectClient({ servers: [`127.0.0.1:${port}`], log: silent });
   const fleet = new HollowFleet({

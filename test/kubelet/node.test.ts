@@ -159,11 +159,11 @@ describe("node object and status", () => {
   test("capacity less what is reserved is allocatable", () => {
     const ready = { type: "Ready", status: "True" };
     const status = nodeStatus(options, [ready], []);
-    assert.deepEqual(status.capacity, { cpu: "4", memory: "8388608Ki", pods: "110" });
-    assert.deepEqual(status.allocatable, { cpu: "3500m", memory: "7340032Ki", pods: "110" });
+    assert.deepEqual(status.capacity, { cpu: "4", memory: "8Gi", pods: "110" });
+    assert.deepEqual(status.allocatable, { cpu: "3500m", memory: "7Gi", pods: "110" });
     const disk = { ...options, ephemeralStorageBytes: 2 ** 20 };
     const full = nodeStatus({ ...disk, reserved: { "ephemeral-storage": "1Ki" } }, [], []);
-    assert.equal(full.capacity?.["ephemeral-storage"], "1024Ki");
+    assert.equal(full.capacity?.["ephemeral-storage"], "1Mi");
     assert.equal(full.allocatable?.["ephemeral-storage"], "1023Ki");
     assert.equal(status.daemonEndpoints?.kubeletEndpoint?.Port, 10250);
     assert.deepEqual(status.conditions, [ready]);

@@ -148,16 +148,17 @@ export class HollowNode {
 }
 
 function conditions(now: number): NodeCondition[] {
-  const lastTransitionTime = rfc3339Seconds(now);
+  const time = rfc3339Seconds(now);
+  const times = { lastHeartbeatTime: time, lastTransitionTime: time };
   const fine = (type: string, reason: string, message: string): NodeCondition => ({
-    ...{ type, status: "False", reason, message, lastTransitionTime },
+    ...{ type, status: "False", reason, message, ...times },
   });
   return [
     fine("MemoryPressure", "KubeletHasSufficientMemory", "hollow node: no memory is in use"),
     fine("DiskPressure", "KubeletHasNoDiskPressure", "hollow node: no disk is in use"),
     fine("PIDPressure", "KubeletHasSufficientPID", "hollow node: no process runs"),
     {
-      ...{ type: "Ready", status: "True", reason: "KubeletReady", lastTransitionTime },
+      ...{ type: "Ready", status: "True", reason: "KubeletReady", ...times },
       message: "hollow node: pods take time and nothing else",
     },
   ];

@@ -72,7 +72,11 @@ export function fileSystemBytes(directory: string): number {
   return blocks * bsize;
 }
 
-const kibibytes = (amount: number) => `${Math.floor(amount / 1024)}Ki`;
+/** In whole kibibytes, as the API writes it: what is reported is then equal to what is stored. */
+function kibibytes(amount: number): string {
+  const nanos = BigInt(Math.floor(amount / 1024)) * 1024n * 1_000_000_000n;
+  return formatQuantity({ nanos, format: "binary" });
+}
 
 /** As the API writes them, by resource name. */
 export function nodeResources(options: NodeOptions, amounts: NodeAmounts): Record<string, string> {
