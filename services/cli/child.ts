@@ -36,7 +36,7 @@ export interface ChildOptions {
 /** A process that ran this long did not fail in a row. */
 const steadyMillis = 30_000;
 /** On a machine that is never idle a process would not get far by giving way. */
-const givingWayMillisMax = 5_000;
+const givingWayMillisMax = 3_000;
 const givingWayAgainMillis = 200;
 
 export class Child {

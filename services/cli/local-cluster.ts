@@ -128,8 +128,13 @@ export class LocalCluster {
       changed,
       started: () => started?.(name),
       ended: (how) => ended?.(name, how),
-      ...(args[0] === "balancer" && { heard: (message) => heard?.(name, message) }),
-      ...(args[0] === "apiserver" && { givesWay: () => this.#othersServe(name) }),
+      ...(args[0] === "balancer" && {
+        heard: (message) => {
+          this.settle(new Set([name]));
+          heard?.(name, message);
+        },
+      }),
+      givesWay: () => this.#othersServe(name),
       logFile: `${directories(shape.dataDirectory).logs}/${name}.log`,
       killed: () => {
         if (args[0] === "kubelet") lostNode(name);
@@ -154,17 +159,27 @@ export class LocalCluster {
     );
   }
 
-  /** Masters that serve, by name: they have done what their start takes. */
+  /** Masters and balancers that serve, by name: they have done what their start takes. */
   settle(serving: ReadonlySet<string>): void {
-    for (const child of this.masters) {
+    for (const child of [...this.masters, ...this.balancers]) {
       if (!child.settled && child.pid !== undefined && serving.has(child.name)) child.settle();
     }
   }
 
-  /** A quorum is there without this master, whose start then must not cost its clients time. */
-  #othersServe(master: string): boolean {
-    const others = this.masters.filter(({ name }) => name !== master);
-    return others.length > 1 && others.every(({ settled }) => settled);
+  /**
+   * Whether clients are served without this process, whose start then must not cost them time: a
+   * master leaves a quorum, a balancer another balancer.
+   */
+  #othersServe(name: string): boolean {
+    const groups = [
+      { all: this.masters, least: 2 },
+      { all: this.balancers, least: 1 },
+    ];
+    return groups.some(({ all, least }) => {
+      const others = all.filter((child) => child.name !== name);
+      const among = others.length < all.length;
+      return among && others.length >= least && others.every(({ settled }) => settled);
+    });
   }
 
   get #all(): readonly Child[] {

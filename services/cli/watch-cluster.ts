@@ -1,12 +1,11 @@
 /** Watches a running cluster: who leads, which masters answer, which nodes and pods there are. */
-import { call, connect as connectRpc, serverStreamIterable } from "../../ha/rpc/mod.ts";
+import { Channel } from "../../ha/rpc/channel/channel.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import type { Log } from "../../ha/runtime/types.ts";
-import { ClusterClient, type MemberStatus } from "../../proto/gen/cluster.ts";
+import { ClusterService, type MemberStatus } from "../../proto/gen/cluster.ts";
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import type { NodeLiveness } from "../../proto/gen/node.ts";
-import { connectGrpcJs } from "../client/grpc-js-wire.ts";
-import { InformerFactory, sleep } from "../client/mod.ts";
+import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
 import { countPods, isReadyNode } from "./counts.ts";
 
 interface Tls {
@@ -54,7 +53,7 @@ const askMillis = 1_000;
 export function watchCluster(options: WatchOptions): void {
   const { signal, tls, log } = options;
   const masters = new Map<string, MemberStatus | undefined>();
-  const client = connectGrpcJs({ servers: options.balancers, tls, log, identity: "trireme" });
+  const client = connectClient({ servers: options.balancers, tls, log, identity: "trireme" });
   const factory = new InformerFactory({ client, log, clock: productionClock });
   const nodes = factory.informer("Node");
   const pods = factory.informer("Pod");
@@ -122,23 +121,24 @@ async function watchMaster(
   signal: AbortSignal,
   update: (status: MemberStatus | undefined) => void,
 ): Promise<void> {
+  const redial = { reconnectMinMillis: redialMillis, reconnectMaxMillis: redialMillis };
+  const channel = new Channel({ address, tls, ...redial });
+  signal.addEventListener("abort", () => channel.close(), { once: true });
   while (!signal.aborted) {
-    const client = connectRpc(ClusterClient, { addresses: [address], tls });
     // The stream tells of leaders and links at once; revisions move all the time and are asked for.
     const timer = setInterval(() => {
-      call(client, "status", {}, { signal, deadlineMillis: askMillis }).then(update, () => {
+      const call = { fields: [], signal, deadline: Date.now() + askMillis };
+      channel.unary(ClusterService.status, {}, call).then(update, () => {
         // The stream ends too when the master is away, and says so.
       });
     }, askMillis);
     try {
-      for await (const status of serverStreamIterable(client, "watchStatus", {}, { signal })) {
-        update(status);
-      }
+      const stream = await channel.stream(ClusterService.watchStatus, {}, { fields: [], signal });
+      for await (const status of stream.answers()) update(status);
     } catch {
       // The master is away; that is what the view says until it is back.
     } finally {
       clearInterval(timer);
-      client.close();
     }
     update(undefined);
     await sleep(productionClock, redialMillis, signal);

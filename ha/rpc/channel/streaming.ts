@@ -49,6 +49,17 @@ export class StreamingClientCall<Request, Response> extends ClientCall {
     return this.#waiting.promise;
   }
 
+  /** The answers until the call's end, or until the loop over them is left, which ends the call. */
+  async *answers(): AsyncGenerator<Response, void> {
+    try {
+      for (let next = await this.take(); next.done !== true; next = await this.take()) {
+        yield next.value;
+      }
+    } finally {
+      this.cancel();
+    }
+  }
+
   /** False: it waits; `ready` tells when it has gone. */
   send(request: Request): boolean {
     let message: Buffer;

@@ -6,7 +6,6 @@ import { type ConfigMap, ConfigMapsService, NamespacesService } from "../../../p
 import type { SeenChange } from "../evidence.ts";
 import {
   type Attempt,
-  answersOf,
   attemptCall,
   connections,
   type Face,
@@ -89,8 +88,9 @@ export class ApiFace implements Face {
       resourceVersion: String(after),
       allowWatchBookmarks: true,
     };
-    const begun = this.#door(door).stream(ConfigMapsService.watch, request, { fields: [], signal });
-    for await (const { type, object } of answersOf(begun)) {
+    const call = { fields: [], signal };
+    const stream = await this.#door(door).stream(ConfigMapsService.watch, request, call);
+    for await (const { type, object } of stream.answers()) {
       if (!object) continue;
       const revision = revisionOf(object);
       if (type === "BOOKMARK") yield { revision, events: [] };

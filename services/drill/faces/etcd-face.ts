@@ -6,7 +6,6 @@ import { Event_EventType } from "../../../proto/gen/etcd_kv.ts";
 import type { SeenChange } from "../evidence.ts";
 import {
   type Attempt,
-  answersOf,
   attemptCall,
   connections,
   type Face,
@@ -81,8 +80,7 @@ export class EtcdFace implements Face {
   }
 
   async *watch(after: number, door: number, signal: AbortSignal): AsyncGenerator<SeenBatch, void> {
-    const begun = this.#door(door).duplex(WatchService.watch, { fields: [], signal });
-    const stream = await begun;
+    const stream = await this.#door(door).duplex(WatchService.watch, { fields: [], signal });
     const startRevision = BigInt(after + 1);
     const value = { ...this.#range(), startRevision, progressNotify: true };
     stream.send({ requestUnion: { $case: "createRequest", value } });
@@ -90,7 +88,7 @@ export class EtcdFace implements Face {
       stream.send({ requestUnion: { $case: "progressRequest", value: {} } });
     }, progressMillis);
     try {
-      for await (const response of answersOf(begun)) {
+      for await (const response of stream.answers()) {
         if (response.compactRevision) {
           throw new StatusError(Code.outOfRange, "the revision has been compacted");
         }

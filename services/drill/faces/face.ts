@@ -1,6 +1,5 @@
 /** How a drill's load asks for things: one interface over the gRPC API, the REST API and etcd's. */
 import type { WireCall } from "../../../ha/rpc/channel/channel.ts";
-import type { StreamingClientCall } from "../../../ha/rpc/channel/streaming.ts";
 import type { ClientTls } from "../../../ha/rpc/mod.ts";
 import type { SeenChange } from "../evidence.ts";
 import type { FaceName } from "../world/world.ts";
@@ -81,18 +80,4 @@ export function attemptCall({ requestId, attempt, millis }: Attempt): WireCall {
 /** A call without an identity, which is not repeated. */
 export function within(millis: number): WireCall {
   return { fields: [], deadline: Date.now() + millis };
-}
-
-/** The answers of a stream, until it ends or the loop over them does. */
-export async function* answersOf<Request, Answer>(
-  begun: Promise<StreamingClientCall<Request, Answer>>,
-): AsyncGenerator<Answer, void> {
-  const call = await begun;
-  try {
-    for (let next = await call.take(); next.done !== true; next = await call.take()) {
-      yield next.value;
-    }
-  } finally {
-    call.cancel();
-  }
 }
