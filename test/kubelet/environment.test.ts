@@ -135,6 +135,12 @@ describe("environment", () => {
     assert.equal(values["KUBERNETES_SERVICE_HOST"], "127.32.0.9");
     assert.equal("OTHER_SERVICE_HOST" in values, false);
     assert.equal("HEADLESS_SERVICE_HOST" in values, false);
+    const six: Service = {
+      metadata: { name: "six", namespace: "d" },
+      spec: { clusterIP: "fd00::1", ports: [{ port: 80 }] },
+    };
+    const { SIX_PORT, SIX_SERVICE_HOST } = serviceVariables([six], "d", true);
+    assert.deepEqual([SIX_PORT, SIX_SERVICE_HOST], ["tcp://[fd00::1]:80", "fd00::1"]);
     assert.deepEqual(
       Object.keys(serviceVariables(services, "d", false)).filter((key) => key.startsWith("MY_DB")),
       [],

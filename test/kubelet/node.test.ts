@@ -353,5 +353,8 @@ describe("probe actions", () => {
     assert.equal((await run({ tcpSocket: { port: "nope" } }, target, 5_000)).ok, false);
     assert.equal((await run({ grpc: { port } }, target, 2_000)).ok, false);
     assert.equal((await run({}, target, 100)).ok, false);
+    const six = { ...target, podIP: "::1" };
+    const { message } = await run({ httpGet: { path: "/", port: 1 } }, six, 5_000);
+    assert.match(message, /^Get "http:\/\/\[::1\]:1\/": /);
   });
 });

@@ -14,6 +14,7 @@ import type {
 import type { CSIDriver, VolumeAttachment } from "../../../proto/gen/storage.ts";
 import { parseQuantity } from "../../kinds/facts.ts";
 import { ContainerConfigError } from "../runtime/types.ts";
+import { authorityOf } from "./authority.ts";
 
 /** Objects that containers refer to. Undefined: there is none. May throw when the API is away. */
 export interface ConfigSource {
@@ -245,7 +246,7 @@ export function serviceVariables(
     values[`${base}_SERVICE_HOST`] = ip;
     values[`${base}_SERVICE_PORT`] = String(first.port);
     const url = (port: typeof first) =>
-      `${(port.protocol ?? "TCP").toLowerCase()}://${ip}:${port.port}`;
+      `${(port.protocol ?? "TCP").toLowerCase()}://${authorityOf(ip, port.port)}`;
     values[`${base}_PORT`] = url(first);
     for (const port of ports) {
       if (port.name) values[`${base}_SERVICE_PORT_${upper(port.name)}`] = String(port.port);

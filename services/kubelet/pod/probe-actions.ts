@@ -12,6 +12,7 @@ import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { HTTPGetAction } from "../../../proto/gen/core.ts";
 import { HealthCheckRequest, HealthCheckResponse } from "../../../proto/gen/health.ts";
 import type { ContainerRuntime } from "../runtime/types.ts";
+import { authorityOf } from "./authority.ts";
 import type { ProbeOutcome, ProbeRunner, ProbeTarget } from "./probes.ts";
 
 const bodyBytesShown = 256;
@@ -34,7 +35,7 @@ export function probeRunner(runtime: ContainerRuntime): ProbeRunner {
         return await tcpProbe(probe.tcpSocket.host ?? target.podIP, port, timeoutMillis);
       }
       if (probe.grpc !== undefined) {
-        const address = `${target.podIP}:${probe.grpc.port}`;
+        const address = authorityOf(target.podIP, probe.grpc.port);
         return await grpcProbe(address, probe.grpc.service ?? "", timeoutMillis);
       }
       return failed("the probe names no action");
@@ -66,7 +67,8 @@ export function httpProbe(
   const secure = action.scheme === "HTTPS";
   const host = action.host || target.podIP;
   const path = action.path ?? "/";
-  const url = `${secure ? "https" : "http"}://${host}:${portOf(action.port, target)}`;
+  const authority = authorityOf(host, portOf(action.port, target));
+  const url = `${secure ? "https" : "http"}://${authority}`;
   const headers: Record<string, string> = { "user-agent": "kube-probe/trireme", accept: "*/*" };
   for (const { name, value } of action.httpHeaders ?? []) {
     headers[(name ?? "").toLowerCase()] = value ?? "";
