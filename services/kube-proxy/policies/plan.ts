@@ -65,7 +65,7 @@ export function restrictionsOf(world: PolicyWorld): readonly Restriction[] {
   const labels = new Map(
     world.namespaces.map(({ metadata }) => [metadata?.name ?? "", metadata?.labels]),
   );
-  const choose = chooser(byNamespace, labels);
+  const rulesOf = ruleReader(chooser(byNamespace, labels), world.family);
   const found: Restriction[] = [];
   const local = pods.filter(({ pod }) => pod.spec?.nodeName === world.nodeName);
   const policiesOf = Map.groupBy(world.policies, ({ metadata }) => metadata?.namespace ?? "");
@@ -77,7 +77,7 @@ export function restrictionsOf(world: PolicyWorld): readonly Restriction[] {
       const policies = selecting.filter((policy) => restricts(policy, direction));
       if (policies.length === 0) continue;
       const allowances = policies.flatMap((policy) =>
-        allowancesOf(policy, direction, known, choose, world.family),
+        rulesOf(policy, direction).map((rule) => allowanceFor(rule, direction, known)),
       );
       for (const address of known.addresses) found.push({ address, direction, allowances });
     }
@@ -137,13 +137,33 @@ function chooser(
   };
 }
 
-function allowancesOf(
+/** What a rule of a policy allows, whichever pod it is for. */
+interface PolicyRule {
+  readonly peers: Peers | undefined;
+  readonly ports: readonly NetworkPolicyPort[];
+  readonly endpoints: Allowance["endpoints"];
+}
+
+type RulesOf = (policy: NetworkPolicy, direction: Direction) => readonly PolicyRule[];
+
+/** Remembers the rules of each policy, which often selects many pods. */
+function ruleReader(choose: Choose, family: Family): RulesOf {
+  const known = { ingress: new Map<NetworkPolicy, readonly PolicyRule[]>(), egress: new Map() };
+  return (policy, direction) => {
+    const before = known[direction].get(policy);
+    if (before !== undefined) return before;
+    const rules = policyRules(policy, direction, choose, family);
+    known[direction].set(policy, rules);
+    return rules;
+  };
+}
+
+function policyRules(
   { metadata, spec }: NetworkPolicy,
   direction: Direction,
-  target: KnownPod,
   choose: Choose,
   family: Family,
-): readonly Allowance[] {
+): readonly PolicyRule[] {
   const own = metadata?.namespace ?? "";
   const rules =
     direction === "ingress"
@@ -155,10 +175,19 @@ function allowancesOf(
     const named = ports.filter(isNamed);
     return {
       peers: peers.length === 0 ? undefined : peersOf(peers, pods, family),
-      ports: ports.length === 0 ? undefined : rangesOf(ports, direction, target),
+      ports,
       endpoints: direction === "egress" ? endpointsOf(named, everyone) : new Map(),
     };
   });
+}
+
+function allowanceFor(
+  { peers, ports, endpoints }: PolicyRule,
+  direction: Direction,
+  target: KnownPod,
+): Allowance {
+  const ranges = ports.length === 0 ? undefined : rangesOf(ports, direction, target);
+  return { peers, ports: ranges, endpoints };
 }
 
 function peersOf(
