@@ -3,6 +3,7 @@ import type { Service } from "../../proto/gen/core.ts";
 import type { IPAddress, ServiceCIDR } from "../../proto/gen/networking.ts";
 import { isAlreadyExists, isNotFound } from "../client/mod.ts";
 import { parseTime, withCondition } from "../kinds/facts.ts";
+import { canonicalAddress } from "../kinds/mod.ts";
 import { canonical } from "./canonical.ts";
 import type { Controller, ControllerContext } from "./types.ts";
 
@@ -51,9 +52,10 @@ export function serviceAddressController(workers: number): Controller {
 
 const addressIndex = "clusterIP";
 
-function addressesOf({ spec }: Service): string[] {
+export function addressesOf({ spec }: Service): string[] {
   const all = spec?.clusterIPs ?? (spec?.clusterIP ? [spec.clusterIP] : []);
-  return spec?.type === "ExternalName" ? [] : all.filter((each) => each !== "" && each !== "None");
+  if (spec?.type === "ExternalName") return [];
+  return all.filter((each) => each !== "" && each !== "None").map(canonicalAddress);
 }
 
 /** The object that says that the service has the address. Pure. */

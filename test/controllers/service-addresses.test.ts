@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Service } from "../../proto/gen/core.ts";
 import type { IPAddress } from "../../proto/gen/networking.ts";
 import {
+  addressesOf,
   addressOf,
   planAddress,
   serviceAddressController,
@@ -28,6 +29,15 @@ const rows: readonly [string, IPAddress | undefined, Service | undefined, string
 for (const [title, known, owner, expected] of rows) {
   test(`address: ${title}`, () => assert.equal(planAddress(ip, known, owner), expected));
 }
+
+test("addresses: one of each family, by one name however it is written", () => {
+  const clusterIPs = ["10.96.0.5", "FD00:0096::0:5"];
+  assert.deepEqual(addressesOf({ spec: { clusterIP: "10.96.0.5", clusterIPs } }), [
+    "10.96.0.5",
+    "fd00:96::5",
+  ]);
+  assert.deepEqual(addressesOf({ spec: { clusterIP: "None", clusterIPs: ["None"] } }), []);
+});
 
 test("addresses come and go with their services, and the range is ready", async () => {
   const { api, client, clock, end } = await harness(serviceAddressController(1));
