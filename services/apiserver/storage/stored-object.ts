@@ -6,6 +6,7 @@ import { isSealed } from "./encryption/sealed.ts";
 import { partsOf } from "./keys.ts";
 import { behindManaged, managedText, parseManaged, withoutManaged } from "./managed-text.ts";
 import { labelsIn } from "./metadata-text.ts";
+import { ownBytes } from "./own-bytes.ts";
 import { Recent } from "./recent.ts";
 
 /**
@@ -24,7 +25,7 @@ export class StoredObject {
    * Revision of the last change: metadata.resourceVersion. 0: the object is not stored, and has none.
    */
   readonly revision: number;
-  #value: Uint8Array;
+  readonly #value: Buffer;
   #json: Buffer | undefined;
   #document: Document | undefined;
   #protobuf: Uint8Array | undefined;
@@ -46,7 +47,7 @@ export class StoredObject {
   ) {
     this.resource = resource;
     this.key = key;
-    this.#value = source === undefined ? ownBytes(value) : value;
+    this.#value = ownBytes(value);
     this.revision = revision;
     this.#source = source;
   }
@@ -57,7 +58,7 @@ export class StoredObject {
   }
 
   /** As the store gave it. */
-  get value(): Uint8Array {
+  get value(): Buffer {
     return this.#value;
   }
 
@@ -144,9 +145,7 @@ export class StoredObject {
   /** Copies `json` to this place, and answers where it ends; does not keep it where it need not. */
   writeJson(into: Buffer, at: number): number {
     if (this.#json !== undefined || !this.#isSpliced()) return at + this.json.copy(into, at);
-    const value = viewOf(this.#value);
-    // Kept as this view, which the next list needs again.
-    this.#value = value;
+    const value = this.#value;
     // To copy the short head along with the version costs one call less.
     const start = at + into.write(this.#headText(value[this.#versionAt ?? 0]), at, "latin1");
     return start + value.copy(into, start, this.#versionAt);
@@ -168,7 +167,7 @@ export class StoredObject {
   get labels(): Labels {
     if (this.#labels !== undefined) return this.#labels;
     if (this.#document !== undefined) return this.#document.metadata?.labels ?? noLabels;
-    const text = this.#source === undefined ? viewOf(opened(this)) : this.json;
+    const text = this.#source === undefined ? opened(this) : this.json;
     this.#labels = labelsIn(text) ?? this.copy().metadata?.labels ?? noLabels;
     return this.#labels;
   }
@@ -186,8 +185,7 @@ export class StoredObject {
 
   /** False: the stored text has no field of this name, anywhere. Costs less than to parse it. */
   mayHave(field: string): boolean {
-    const { buffer, byteOffset, byteLength } = this.#value;
-    return Buffer.from(buffer, byteOffset, byteLength).includes(`"${field}"`);
+    return this.#value.includes(`"${field}"`);
   }
 
   copy(): Document {
@@ -209,8 +207,7 @@ export class StoredObject {
   /** `json` without managedFields; not kept. */
   get trimmedJson(): Buffer {
     if (this.#json !== undefined || !this.#isSpliced()) return withoutManaged(this.json);
-    const value = viewOf(this.#value);
-    const rest = value.subarray(behindManaged(value, this.#versionAt ?? 0));
+    const rest = this.#value.subarray(behindManaged(this.#value, this.#versionAt ?? 0));
     return Buffer.concat([Buffer.from(this.#headText(rest[0])), rest]);
   }
 
@@ -366,10 +363,10 @@ export function encodeStored(resource: Resource, document: Document): Buffer {
 }
 
 /** The value. Throws InternalError, in upstream's words, if it is still encrypted. */
-function opened({ resource, key, value }: StoredObject): Uint8Array {
+function opened({ resource, key, value }: StoredObject): Buffer {
   if (!isSealed(value)) return value;
   const { namespace, name } = partsOf(resource, key);
-  const prefix = /^k8s:enc:[^:]+:[^:]+:[^:]*:/.exec(Buffer.from(value).toString("latin1", 0, 400));
+  const prefix = /^k8s:enc:[^:]+:[^:]+:[^:]*:/.exec(value.toString("latin1", 0, 400));
   const place = namespace === "" ? "" : ` in namespace ${JSON.stringify(namespace)}`;
   const what = `${resource.plural} ${JSON.stringify(name)}${place}`;
   const why =
@@ -412,38 +409,17 @@ const versionTextMax = 40;
 const closingBrace = 0x7d;
 const noLabels: Labels = {};
 
-/**
- * The store's answers and events come many in one buffer, which an object that outlives the others
- * must not keep as a whole.
- */
-function ownBytes(value: Uint8Array): Uint8Array {
-  return value.buffer.byteLength > sharedBufferRatioMax * value.length
-    ? new Uint8Array(value)
-    : value;
-}
-
-/** A buffer this many times as large as the value in it may be kept for it. */
-const sharedBufferRatioMax = 2;
-
-function viewOf(value: Uint8Array): Buffer {
-  return Buffer.isBuffer(value)
-    ? value
-    : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-}
-
 /** Where the metadata begins in a text of our own; 0 in another. */
-function versionPlace(resource: Resource, value: Uint8Array): number {
+function versionPlace(resource: Resource, stored: Buffer): number {
   const { bytes: head } = headOf(resource);
-  const stored = viewOf(value);
   const isOurs =
     stored.length > head.length && stored.compare(head, 0, head.length, 0, head.length) === 0;
   return isOurs ? head.length : 0;
 }
 
-function withResourceVersion(resource: Resource, value: Uint8Array, revision: number): Buffer {
-  const stored = viewOf(value);
+function withResourceVersion(resource: Resource, stored: Buffer, revision: number): Buffer {
   if (revision === 0) return stored;
-  const place = versionPlace(resource, value);
+  const place = versionPlace(resource, stored);
   if (place > 0) {
     const version = versionText(revision, stored[place]);
     const text = Buffer.allocUnsafeSlow(stored.length + version.length);

@@ -12,6 +12,7 @@ import type {
 } from "../../../../ha/store/types.ts";
 import type { Resource } from "../../../kinds/mod.ts";
 import { registryPrefix } from "../keys.ts";
+import { ownBytes } from "../own-bytes.ts";
 import type { StoredObject } from "../stored-object.ts";
 import type { Cipher } from "./ciphers.ts";
 import { type EncryptionRule, names } from "./configuration.ts";
@@ -67,14 +68,16 @@ export class Encryption {
     return opened === undefined ? { ...kv, value: sealedOf(kv.value) } : { ...kv, value: opened };
   }
 
-  #opened(ciphers: readonly Cipher[], { key, value }: KeyValue): Uint8Array | undefined {
-    const sealed = isSealed(value);
+  #opened(ciphers: readonly Cipher[], { key, value: stored }: KeyValue): Uint8Array | undefined {
+    const sealed = isSealed(stored);
     for (const cipher of ciphers) {
-      if (sealed !== (cipher.prefix !== "") || !begins(value, cipher.prefix)) continue;
-      const opened = cipher.decrypt(value, key);
+      if (sealed !== (cipher.prefix !== "") || !begins(stored, cipher.prefix)) continue;
+      const opened = cipher.decrypt(stored, key);
       if (opened === undefined) continue;
-      this.#readWith.set(opened, cipher.id);
-      return opened;
+      // The object that is made of it keeps these very bytes.
+      const value = ownBytes(opened);
+      this.#readWith.set(value, cipher.id);
+      return value;
     }
     return undefined;
   }
