@@ -28,13 +28,13 @@ class Flushes {
 
 const flushes = { turn: new Flushes(setImmediate), read: new Flushes(process.nextTick) };
 
-/** Connections that are looked at equally often share a timer. */
+/** Connections that are looked at equally often share a timer, for as long as there are any. */
 class Ticks {
   static readonly #all = new Map<number, Ticks>();
   readonly #millis: number;
   readonly #adapters = new Set<SocketAdapter>();
-  readonly #timer: NodeJS.Timeout;
-  #before = performance.now();
+  #timer: NodeJS.Timeout | undefined;
+  #before = 0;
 
   /** Often enough for the connection's keepalive, which a tick begins and ends. */
   static of({ keepaliveMillis, keepaliveTimeoutMillis }: Http2Limits): Ticks {
@@ -49,18 +49,21 @@ class Ticks {
 
   private constructor(millis: number) {
     this.#millis = millis;
-    this.#timer = setInterval(this.#tick, millis);
-    this.#timer.unref();
   }
 
   add(adapter: SocketAdapter): void {
     this.#adapters.add(adapter);
+    if (this.#timer !== undefined) return;
+    this.#before = performance.now();
+    this.#timer = setInterval(this.#tick, this.#millis);
+    this.#timer.unref();
   }
 
   remove(adapter: SocketAdapter): void {
-    if (!this.#adapters.delete(adapter) || this.#adapters.size > 0) return;
+    this.#adapters.delete(adapter);
+    if (this.#adapters.size > 0) return;
     clearInterval(this.#timer);
-    Ticks.#all.delete(this.#millis);
+    this.#timer = undefined;
   }
 
   /** A process that did not come to run has not read either: its peers' silence means nothing. */
