@@ -67,8 +67,10 @@ export function operatorCases(cluster: TestCluster, program: string): void {
       assert.equal((await run(["auth", "can-i", "delete", "nodes", who])).out, "no\n");
     });
 
-    test("its kinds hold objects to their schemas", async (context) => {
-      if (given !== undefined) return context.skip("the definitions are not ours");
+    // Of a public chart's definitions it is not known what they refuse.
+    if (given === undefined) test("its kinds hold objects to their schemas", holdsToSchemas);
+
+    async function holdsToSchemas(): Promise<void> {
       const object = (spec: object) => {
         const metadata = { name: "main" };
         return JSON.stringify({ apiVersion: `${group}/v1`, kind: "Cluster", metadata, spec });
@@ -81,7 +83,7 @@ export function operatorCases(cluster: TestCluster, program: string): void {
       assert.notEqual(code, 0);
       assert.match(err, /spec\.list\[0\]\.plain\.amount/);
       await kube("delete cluster main");
-    });
+    }
 
     test("upgrade and rollback", async () => {
       const more = "--set password=second,replicas=2 --wait --timeout 90s";

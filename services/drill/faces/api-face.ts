@@ -11,11 +11,11 @@ import {
   type Face,
   type FaceOptions,
   type SeenBatch,
+  setUpMillisMax,
   within,
 } from "./face.ts";
 
 const pageSize = 500;
-const setUpMillisMax = 15_000;
 
 export class ApiFace implements Face {
   readonly name = "api";

@@ -11,11 +11,11 @@ import {
   type Face,
   type FaceOptions,
   type SeenBatch,
+  setUpMillisMax,
   within,
 } from "./face.ts";
 
 const pageSize = 5_000n;
-const setUpMillisMax = 15_000;
 /** How often an idle watch asks how far it has come. */
 const progressMillis = 500;
 

@@ -70,6 +70,9 @@ export const connections = {
   keepaliveTimeoutMillis: 500,
 } as const;
 
+/** How long what is asked before and after the load may take. */
+export const setUpMillisMax = 15_000;
+
 /** What an attempt says of itself, and until when it waits. */
 export function attemptCall({ requestId, attempt, millis }: Attempt): WireCall {
   const fields = ["trireme-request-id", requestId];

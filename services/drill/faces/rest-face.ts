@@ -11,10 +11,10 @@ import {
   type Face,
   type FaceOptions,
   type SeenBatch,
+  setUpMillisMax,
 } from "./face.ts";
 
 const pageSize = 500;
-const setUpMillisMax = 15_000;
 /** An answer, or a line of a watch, is no longer than this. */
 const answerBytesMax = 16 * 1024 * 1024;
 
