@@ -281,7 +281,7 @@ describe("Watch", () => {
     const odd = [-5n, 1n << 40n, 0x7fff_ffffn, 0x7fff_fffen];
     for (const watchId of odd) stream.create({ key: b("crowd"), watchId });
     for (let n = odd.length; n < 1_000; n++) stream.create({ key: b("crowd") });
-    await eventually("all are created", () => stream.responses.length === 1_000);
+    await eventually("all are created", () => stream.responses.length === 1_000, 30_000);
     const ids = stream.responses.map(({ watchId }) => watchId ?? 0n);
     assert.equal(new Set(ids).size, 1_000);
     stream.responses.length = 0;
