@@ -6,7 +6,8 @@ import { documentBody } from "../../services/apiserver/verbs/body.ts";
 import { type Call, patch, update } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { certificateRequest } from "../kinds/certificate-requests.ts";
-import { adminCall, callAs, fails, kind, make, until, type World, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, callAs, fails, kind, make, type World, world } from "./harness.ts";
 
 let request: string;
 before(async () => {
@@ -83,7 +84,7 @@ test("who approves needs the right to the signer's name", async () => {
     subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "bob" }],
   });
   const cached = () => w.backend.cache.of(kind("clusterrolebindings")).get(binding.key);
-  await until(() => cached() !== undefined, "the binding");
+  await eventually("the binding", () => cached() !== undefined);
   const approved = { ...made.copy(), status: { conditions } };
   const refused = 'user not permitted to approve requests with signerName "example.com/client"';
   await fails(
@@ -99,7 +100,7 @@ test("who approves needs the right to the signer's name", async () => {
     ...{ body, subresource: "", typed: false },
   });
   const revision = () => w.backend.cache.of(kind("clusterroles")).get(widened.key)?.revision;
-  await until(() => revision() === widened.revision, "the wider role");
+  await eventually("the wider role", () => revision() === widened.revision);
   await write(w, approved, "approval", callAs("bob"));
 });
 

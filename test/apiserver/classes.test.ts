@@ -4,7 +4,8 @@ import { test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
 import { create, documentBody, get, remove } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
-import { adminCall, fails, kind, make, pod, until, type World, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, fails, kind, make, pod, type World, world } from "./harness.ts";
 
 const specOf = (document: object) => (document as Pod).spec ?? {};
 
@@ -23,7 +24,10 @@ const runtimeClass = (name: string, fields: object = {}) => ({
 });
 
 async function seen(w: World, made: { key: string }, name: string): Promise<void> {
-  await until(() => w.backend.cache.of(kind(name)).get(made.key) !== undefined, `${name} cached`);
+  await eventually(
+    `${name} cached`,
+    () => w.backend.cache.of(kind(name)).get(made.key) !== undefined,
+  );
 }
 
 test("a new cluster has the classes of the system, which stay", async () => {

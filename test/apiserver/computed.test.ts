@@ -5,7 +5,8 @@ import type { APIService } from "../../proto/gen/apiregistration.ts";
 import type { ComponentStatus } from "../../proto/gen/core.ts";
 import { create, documentBody, get, list } from "../../services/apiserver/verbs/mod.ts";
 import { builtInRegistry, type Document } from "../../services/kinds/mod.ts";
-import { adminCall, fails, kind, make, until, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, fails, kind, make, world } from "./harness.ts";
 
 const registry = builtInRegistry();
 const resource = (apiVersion: string, name: string) => registry.required(apiVersion, name);
@@ -114,7 +115,10 @@ test("the parts of the control plane are well while they hold their leases", asy
     });
   await lease("kube-scheduler", new Date().toISOString());
   const late = await lease("kube-controller-manager", "2020-01-01T00:00:00.000000Z");
-  await until(() => w.backend.cache.of(kind("leases")).get(late.key) !== undefined, "the leases");
+  await eventually(
+    "the leases",
+    () => w.backend.cache.of(kind("leases")).get(late.key) !== undefined,
+  );
   const second = await statuses();
   assert.equal(second["scheduler"]?.status, "True");
   assert.match(second["controller-manager"]?.error ?? "", /was last renewed at 2020/);

@@ -19,7 +19,8 @@ import {
   watch,
 } from "../../services/apiserver/verbs/mod.ts";
 import { builtInRegistry, type Document, type Resource } from "../../services/kinds/mod.ts";
-import { adminCall, fails, Reader, until, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, fails, Reader, world } from "./harness.ts";
 
 type Loose = Record<string, unknown>;
 interface Review {
@@ -115,7 +116,7 @@ async function served(backend: Backend, conversion: Loose): Promise<[Resource, R
   const body = jsonBody(definitions, Buffer.from(JSON.stringify(document)));
   await create(backend, adminCall(), definitions, { body });
   const find = (name: string) => backend.registry.byPlural(`${group}/${name}`, "oars");
-  await until(() => find("v1beta1") !== undefined, "both versions are served");
+  await eventually("both versions are served", () => find("v1beta1") !== undefined);
   const [newer, older] = [find("v1"), find("v1beta1")];
   assert.ok(newer && older);
   return [newer, older];
@@ -168,13 +169,13 @@ test("a webhook converts what is stored, read, listed and watched", async () => 
     watch(backend, adminCall({ signal: abort.signal }), older, { namespace: "default" }),
     abort,
   );
-  await until(() => reader.items.length === 3, "what there is");
+  await eventually("what there is", () => reader.items.length === 3);
   await patch(backend, adminCall(), newer, {
     ...at("a"),
     patchType: "application/merge-patch+json",
     patch: Buffer.from('{"spec":{"metres":9}}'),
   });
-  await until(() => reader.items.length === 4, "the change");
+  await eventually("the change", () => reader.items.length === 4);
   assert.deepEqual(reader.items.at(-1)?.object.document["spec"], { length: 9, wood: "ash" });
   await reader.stop();
 });

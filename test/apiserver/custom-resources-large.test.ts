@@ -12,7 +12,8 @@ import {
   parseYaml,
   type Resource,
 } from "../../services/kinds/mod.ts";
-import { adminCall, fails, until, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, fails, world } from "./harness.ts";
 
 type Loose = Record<string, unknown>;
 
@@ -26,7 +27,7 @@ async function established(backend: Backend, document: Document): Promise<Resour
   const { spec } = document as CustomResourceDefinition;
   const apiVersion = `${spec?.group}/${spec?.versions?.[0]?.name}`;
   const find = () => backend.registry.byPlural(apiVersion, spec?.names?.plural ?? "");
-  await until(() => find() !== undefined, `${document.metadata?.name} is served`);
+  await eventually(`${document.metadata?.name} is served`, () => find() !== undefined);
   return find() as Resource;
 }
 

@@ -5,7 +5,8 @@ import type { CustomResourceDefinition } from "../../proto/gen/apiextensions.ts"
 import { jsonBody } from "../../services/apiserver/verbs/body.ts";
 import { type Backend, create, list, patch, remove } from "../../services/apiserver/verbs/mod.ts";
 import { builtInRegistry, isConditionTrue, type Resource } from "../../services/kinds/mod.ts";
-import { adminCall, fails, until, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, fails, world } from "./harness.ts";
 
 const group = "fleet.example.com";
 const objects = 1_000;
@@ -39,9 +40,8 @@ function define(backend: Backend, plural: string) {
 }
 
 async function established(backend: Backend, plural: string): Promise<Resource> {
-  await until(
-    () => isConditionTrue(stored(backend, plural)?.status?.conditions, "Established"),
-    `${plural} are established`,
+  await eventually(`${plural} are established`, () =>
+    isConditionTrue(stored(backend, plural)?.status?.conditions, "Established"),
   );
   await backend.catchUp();
   const served = backend.registry.byPlural(`${group}/v1`, plural);
@@ -69,7 +69,10 @@ test("a thousand objects go with their definition, which comes back empty at onc
   await Promise.all(Array.from({ length: 16 }, work));
   const definitions = definitionsOf(backend);
   await remove(backend, adminCall(), definitions, { name: `oars.${group}` });
-  await until(() => backend.registry.byPlural(`${group}/v1`, "oars") !== oars, "it is terminating");
+  await eventually(
+    "it is terminating",
+    () => backend.registry.byPlural(`${group}/v1`, "oars") !== oars,
+  );
   const terminating = backend.registry.byPlural(`${group}/v1`, "oars");
   assert.ok(terminating);
   const at = { namespace: "default" };
@@ -88,7 +91,7 @@ test("a thousand objects go with their definition, which comes back empty at onc
       patch: Buffer.from('{"metadata":{"finalizers":null}}'),
     });
   }
-  await until(() => stored(backend, "oars") === undefined, "the definition is gone");
+  await eventually("the definition is gone", () => stored(backend, "oars") === undefined);
   await define(backend, "oars");
   const again = await established(backend, "oars");
   assert.deepEqual((await list(backend, adminCall(), again, at)).items, []);

@@ -21,7 +21,8 @@ import {
   isConditionTrue,
   type Resource,
 } from "../../services/kinds/mod.ts";
-import { adminCall, fails, Reader, until, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, fails, Reader, world } from "./harness.ts";
 
 type Loose = Record<string, unknown>;
 
@@ -141,10 +142,10 @@ async function conditions(backend: Backend, name: string): Promise<Record<string
 export async function established(backend: Backend, plural = "oars"): Promise<Resource> {
   const resource = definitionsOf(backend);
   const key = `/registry/apiextensions.k8s.io/customresourcedefinitions/${plural}.${group}`;
-  await until(() => {
+  await eventually(`${plural} are established`, () => {
     const found = backend.cache.of(resource).get(key)?.document as CustomResourceDefinition;
     return isConditionTrue(found?.status?.conditions, "Established");
-  }, `${plural} are established`);
+  });
   await backend.catchUp();
   const served = backend.registry.byPlural(`${group}/v1`, plural);
   assert.ok(served);
@@ -466,14 +467,14 @@ test("names are granted to the first that wants them", async () => {
   await define(backend, definition());
   await established(backend);
   await define(backend, definition({ plural: "paddles", kind: "Oar" }));
-  await until(
+  await eventually(
+    "the second is looked at",
     () =>
       backend.cache
         .of(definitionsOf(backend))
         .get(`/registry/apiextensions.k8s.io/customresourcedefinitions/paddles.${group}`)?.document[
         "status"
       ] !== undefined,
-    "the second is looked at",
   );
   const look = () => conditions(backend, `paddles.${group}`);
   while ((await look())["NamesAccepted"] === undefined) {
@@ -501,7 +502,7 @@ test("a deleted definition takes its objects along, and then goes", async () => 
     watch(backend, adminCall({ signal: abort.signal }), oars, { namespace: "default" }),
     abort,
   );
-  await until(() => reader.items.length === 2, "both are there");
+  await eventually("both are there", () => reader.items.length === 2);
   const resource = definitionsOf(backend);
   const name = `oars.${group}`;
   await remove(backend, adminCall(), resource, { name });
@@ -510,7 +511,7 @@ test("a deleted definition takes its objects along, and then goes", async () => 
     began.document.metadata?.finalizers?.includes("customresourcecleanup.apiextensions.k8s.io"),
   );
   const terminating = () => backend.registry.byPlural(`${group}/v1`, "oars");
-  await until(() => terminating() !== oars, "the masters know");
+  await eventually("the masters know", () => terminating() !== oars);
   const present = terminating();
   assert.ok(present);
   await fails(
@@ -528,7 +529,7 @@ test("a deleted definition takes its objects along, and then goes", async () => 
     patchType: "application/merge-patch+json",
     patch: Buffer.from('{"metadata":{"finalizers":null}}'),
   });
-  await until(() => terminating() === undefined, "the kind is gone");
+  await eventually("the kind is gone", () => terminating() === undefined);
   await fails(get(backend, adminCall(), resource, { name }), "notFound", /not found/);
   const left = await w.store.range({
     key: Buffer.from(`/registry/${group}/`),

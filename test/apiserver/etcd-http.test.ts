@@ -10,6 +10,7 @@ import { type DirectStore, openLocalStore } from "../../ha/store/mod.ts";
 import { KVClient } from "../../proto/gen/etcd.ts";
 import { startEtcdServer } from "../../services/apiserver/mod.ts";
 import { FakeAdmin } from "../etcd/support.ts";
+import { patienceMillis } from "../patience.ts";
 import { createCa } from "../rpc/certs.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 
@@ -68,7 +69,12 @@ test("the version is told; other paths and methods are refused", async () => {
 
 test("gRPC is served beside it, and the first bytes may come one by one", async () => {
   const kv = connectGrpc(KVClient, { addresses: [`127.0.0.1:${server.port}`] });
-  const { count } = await call(kv, "range", { key: Buffer.from("a") }, { deadlineMillis: 5_000 });
+  const { count } = await call(
+    kv,
+    "range",
+    { key: Buffer.from("a") },
+    { deadlineMillis: patienceMillis },
+  );
   assert.equal(count ?? 0n, 0n);
   kv.close();
   const socket = connect(server.port, "127.0.0.1");
@@ -109,7 +115,7 @@ test("over TLS: whoever offers both protocols gets a page, gRPC's h2 alone; a ce
     assert.match(await ask({}), /^HTTP\/1\.1 401 .*a client certificate is required/s);
     const addresses = [`127.0.0.1:${secure.port}`];
     const kv = connectGrpc(KVClient, { addresses, tls: { ca, ...own } });
-    await call(kv, "range", { key: Buffer.from("a") }, { deadlineMillis: 5_000 });
+    await call(kv, "range", { key: Buffer.from("a") }, { deadlineMillis: patienceMillis });
     kv.close();
   } finally {
     await secure.close();

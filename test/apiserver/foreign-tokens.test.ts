@@ -15,7 +15,8 @@ import { httpsJson, KeySource } from "../../services/apiserver/auth/oidc/key-sou
 import { type OidcOptions, oidcOptions } from "../../services/apiserver/auth/oidc/options.ts";
 import { createAuthority } from "../../services/apiserver/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
-import { make, quietLog, until, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { make, quietLog, world } from "./harness.ts";
 
 test("a bootstrap token is whoever its secret says", async () => {
   const time = { millis: Date.parse("2026-01-01T00:00:00Z") };
@@ -146,7 +147,7 @@ test("an ID token is taken when the provider's key proves it", async () => {
   assert.equal(served.asked.length, 2, "not more often than every half minute");
   skip = 31_000;
   assert.throws(() => taken({}, second), /its signature/);
-  await until(() => source.keyOf("two") !== undefined, "the new key");
+  await eventually("the new key", () => source.keyOf("two") !== undefined);
   assert.equal(taken({}, second)?.name, `${issuer}#jane`);
   assert.throws(() => taken({}, { ...second, id: "one" }), /its signature/);
   source.close();

@@ -167,11 +167,3 @@ export class Reader {
     await this.done;
   }
 }
-
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `${what} did not come about within 10 s`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}

@@ -8,9 +8,9 @@ import { HealthClient } from "../../proto/gen/health.ts";
 import { limits } from "../../services/apiserver/limits.ts";
 import { startApiserver, startEtcdServer } from "../../services/apiserver/mod.ts";
 import { FakeAdmin } from "../etcd/support.ts";
+import { eventually } from "../patience.ts";
 import { restWorld } from "../rest/harness.ts";
 import { createCa, type TestCa } from "../rpc/certs.ts";
-import { eventually } from "../rpc/helpers.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 import { quietLog } from "./harness.ts";
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ResourceQuota } from "../../proto/gen/core.ts";
 import { documentBody, get, update } from "../../services/apiserver/verbs/mod.ts";
+import { eventually } from "../patience.ts";
 import {
   adminCall,
   configMap,
@@ -12,7 +13,6 @@ import {
   make,
   pod,
   service,
-  until,
   type World,
   world,
 } from "./harness.ts";
@@ -126,7 +126,7 @@ test("a quota is exact under concurrent creates on two masters", async () => {
   await using w = await world();
   await withQuota(w, quota({ configmaps: "10" }));
   const second = await w.another();
-  await until(() => second.cache.of(kind("resourcequotas")).size === 1, "the quota");
+  await eventually("the quota", () => second.cache.of(kind("resourcequotas")).size === 1);
   const backends = [w.backend, second];
   const results = await Promise.allSettled(
     Array.from({ length: 40 }, (_, index) => {
@@ -151,7 +151,7 @@ test("every create within a quota succeeds, however many there are at once", asy
   await using w = await world();
   await withQuota(w, quota({ configmaps: "60" }));
   const second = await w.another();
-  await until(() => second.cache.of(kind("resourcequotas")).size === 1, "the quota");
+  await eventually("the quota", () => second.cache.of(kind("resourcequotas")).size === 1);
   const backends = [w.backend, second];
   await Promise.all(
     Array.from({ length: 60 }, (_, index) =>

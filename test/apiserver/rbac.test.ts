@@ -14,7 +14,8 @@ import {
   update,
 } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
-import { adminCall, callAs, fails, failure, kind, make, until, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, callAs, fails, failure, kind, make, world } from "./harness.ts";
 
 const apiGroup = "rbac.authorization.k8s.io";
 const apiVersion = `${apiGroup}/v1`;
@@ -362,7 +363,7 @@ test("the default roles are there, and what is taken from them comes back at a s
 test("two masters may bring in the default roles at once", async () => {
   await using w = await world();
   const other = await w.another();
-  await until(() => other.cache.filled, "the other master's cache");
+  await eventually("the other master's cache", () => other.cache.filled);
   const signal = new AbortController().signal;
   await remove(w.backend, adminCall(), kind("clusterroles"), { name: "view" });
   await Promise.all([bootstrap(w.backend, signal), bootstrap(other, signal)]);

@@ -23,6 +23,7 @@ import { connectClient, type TriremeClient } from "../../services/client/mod.ts"
 import { program as controllerManager } from "../../services/controllers/mod.ts";
 import { builtInRegistry, defineResource } from "../../services/kinds/mod.ts";
 import { quietLog } from "../client/quiet-log.ts";
+import { eventually } from "../patience.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 
 const names = ["master-0", "master-1", "master-2"];
@@ -51,16 +52,6 @@ async function files(commonName: string, organizations: readonly string[]) {
   await writeFile(path("key"), pair.key);
   await writeFile(join(directory, "ca.crt"), authority.cert);
   return { ca: join(directory, "ca.crt"), cert: path("crt"), key: path("key"), pair };
-}
-
-async function until<T>(look: () => Promise<T | undefined | false>, what: string): Promise<T> {
-  const deadline = Date.now() + 20_000;
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
 }
 
 before(async () => {
@@ -194,11 +185,11 @@ test("a kind is added, used and removed while three masters run", async () => {
   assert.match(await cli("get", "oa", "early", "-o", "name"), /oar.*early/);
 
   await first.configMaps.delete("hull", "default");
-  await until(
-    async () => (await first.dynamic.list(ref, { namespace: "default" })).items.length === 1,
+  await eventually(
     "the garbage collector deletes what the config map owned",
+    async () => (await first.dynamic.list(ref, { namespace: "default" })).items.length === 1,
   );
-  await until(async () => seen.includes("DELETED port-1"), "the watch tells of it");
+  await eventually("the watch tells of it", async () => seen.includes("DELETED port-1"));
   assert.deepEqual(
     seen.filter((each) => each.endsWith("port-1")),
     ["ADDED port-1", "MODIFIED port-1", "DELETED port-1"],
@@ -279,15 +270,17 @@ test("a kind that a user defines is served by each master as soon as one calls i
   const all = async () => (await first.dynamic.list(sails, { namespace: "" })).items;
   assert.equal((await all()).length, 2);
   await first.configMaps.delete("mast", "default");
-  await until(async () => (await all()).length === 1, "what the config map owned is collected");
+  await eventually(
+    "what the config map owned is collected",
+    async () => (await all()).length === 1,
+  );
   await first.namespaces.delete("dock");
-  await until(async () => (await all()).length === 0, "the namespace takes its sails along");
+  await eventually("the namespace takes its sails along", async () => (await all()).length === 0);
   await third.dynamic.create({ ...sails, metadata: { name: "last", namespace: "default" } });
   await second.dynamic.delete(definitions, name, "");
   for (const client of clients) {
-    await until(
-      () => client.dynamic.discover(group).then((kinds) => kinds.length === 0),
-      "the kind is gone on each master",
+    await eventually("the kind is gone on each master", () =>
+      client.dynamic.discover(group).then((kinds) => kinds.length === 0),
     );
   }
   const left = await store.range({

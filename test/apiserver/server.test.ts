@@ -34,8 +34,9 @@ import {
   type KeyPair,
   startApiserver,
 } from "../../services/apiserver/mod.ts";
+import { eventually } from "../patience.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
-import { fails, quietLog, until } from "./harness.ts";
+import { fails, quietLog } from "./harness.ts";
 
 let directory: string;
 let authority: Authority;
@@ -284,7 +285,7 @@ test("heartbeats: statuses are written, liveness costs one object", async () => 
       if (closed) break;
     }
   })();
-  await until(() => beats > 0, "the liveness object");
+  await eventually("the liveness object", () => beats > 0);
   const heldMeta = { name: "h", finalizers: ["example.com/held"] };
   const held = await call(pods, "create", {
     object: { metadata: heldMeta, spec: { containers: [{ name: "c", image: "i" }] } },

@@ -18,7 +18,8 @@ import {
   defineResource,
   type Resource,
 } from "../../services/kinds/mod.ts";
-import { adminCall, fails, Reader, until, world } from "./harness.ts";
+import { eventually } from "../patience.ts";
+import { adminCall, fails, Reader, world } from "./harness.ts";
 
 type Part = Record<string, unknown> | undefined;
 
@@ -243,7 +244,7 @@ test("one change is an event of each resource, in its form, from any resourceVer
     });
   }
   await remove(backend, adminCall(), metres, at("a"));
-  for (const reader of readers) await until(() => reader.items.length === 4, "four events");
+  for (const reader of readers) await eventually("four events", () => reader.items.length === 4);
   const fields = ["metres", "length", "metres", "span"];
   for (const [index, reader] of readers.entries()) {
     const field = fields[index] ?? "";
@@ -262,7 +263,7 @@ test("one change is an event of each resource, in its form, from any resourceVer
       readers[0]?.items.map(({ object }) => String(object.revision)),
     );
   }
-  await until(() => long.items.length === 2, "the selection is entered and left");
+  await eventually("the selection is entered and left", () => long.items.length === 2);
   assert.deepEqual(
     long.items.map(({ type, object }) => [type, object.document["spec"]]),
     [
@@ -271,7 +272,7 @@ test("one change is an event of each resource, in its form, from any resourceVer
     ],
   );
   const resumed = begin(paddles, { resourceVersion: String(first.revision) });
-  await until(() => resumed.items.length === 3, "what followed");
+  await eventually("what followed", () => resumed.items.length === 3);
   assert.deepEqual(
     resumed.items.map(({ type, object }) => [type, object.document.kind]),
     [
@@ -297,7 +298,7 @@ test("the stored resource need not be served, and one that goes takes no other a
     watch(backend, adminCall({ signal: abort.signal }), lengths, { namespace: "default" }),
     abort,
   );
-  await until(() => gone.items.length === 1, "the watch shows the object");
+  await eventually("the watch shows the object", () => gone.items.length === 1);
   backend.registry.remove(lengths);
   await gone.done;
   await fails(get(backend, adminCall(), lengths, at("a")), "notFound", /resource type/);

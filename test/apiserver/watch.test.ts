@@ -21,8 +21,9 @@ import {
   watch,
 } from "../../services/apiserver/verbs/mod.ts";
 import type { Document } from "../../services/kinds/mod.ts";
+import { eventually } from "../patience.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
-import { adminCall, configMap, kind, make, Reader, until, world } from "./harness.ts";
+import { adminCall, configMap, kind, make, Reader, world } from "./harness.ts";
 
 const maps = kind("configmaps");
 const at = { namespace: "default" };
@@ -48,11 +49,11 @@ test("without a resourceVersion: what exists, then every change in order", async
   await make(w.backend, configMap("a"));
   await make(w.backend, configMap("b"));
   const reader = open(w.backend, {});
-  await until(() => reader.items.length === 2, "the initial events");
+  await eventually("the initial events", () => reader.items.length === 2);
   await put(w.backend, configMap("a", { k: "1" }));
   await remove(w.backend, adminCall(), maps, { ...at, name: "b" });
   await make(w.backend, configMap("c"));
-  await until(() => reader.items.length === 5, "the changes");
+  await eventually("the changes", () => reader.items.length === 5);
   assert.deepEqual(reader.story, ["ADDED a", "ADDED b", "MODIFIED a", "DELETED b", "ADDED c"]);
   const versions = reader.items.slice(2).map((item) => item.object.revision);
   assert.deepEqual(
@@ -72,7 +73,7 @@ test("watches that begin with the state of many objects take turns, and miss not
   const readers = Array.from({ length: 20 }, () => open(w.backend, {}));
   await Promise.all(["n0", "n1"].map((name) => make(w.backend, configMap(name))));
   const all = [...names, "n0", "n1"].map((name) => `ADDED ${name}`).sort();
-  await until(() => readers.every(({ items }) => items.length >= all.length), "all events");
+  await eventually("all events", () => readers.every(({ items }) => items.length >= all.length));
   for (const reader of readers) assert.deepEqual(reader.story.sort(), all);
   const late = open(w.backend, {});
   await w.backend.cache.close();
@@ -88,9 +89,9 @@ test("from a resourceVersion: exactly what followed, on another master too", asy
   const here = open(w.backend, { resourceVersion: String(first.revision) });
   // Its window begins at its own fill, so this one is served from the store's history.
   const there = open(other, { resourceVersion: String(first.revision) });
-  await until(() => here.items.length === 1 && there.items.length === 1, "b");
+  await eventually("b", () => here.items.length === 1 && there.items.length === 1);
   await remove(w.backend, adminCall(), maps, { ...at, name: "a" });
-  await until(() => here.items.length === 2 && there.items.length === 2, "the deletion");
+  await eventually("the deletion", () => here.items.length === 2 && there.items.length === 2);
   assert.deepEqual(here.story, ["ADDED b", "DELETED a"]);
   assert.deepEqual(there.story, here.story);
   await Promise.all([here.stop(), there.stop()]);
@@ -102,7 +103,7 @@ test("history keeps the last state of the deleted, and ends in Expired when comp
   await remove(w.backend, adminCall(), maps, { ...at, name: "a" });
   const other = await w.another();
   const reader = open(other, { resourceVersion: String(first.revision) });
-  await until(() => reader.items.length === 1, "the deletion");
+  await eventually("the deletion", () => reader.items.length === 1);
   assert.deepEqual(reader.items[0]?.object.document["data"], { k: "last" });
   await reader.stop();
   await make(w.backend, configMap("b"));
@@ -124,7 +125,7 @@ test("objects enter and leave a selector as ADDED and DELETED", async () => {
   await put(w.backend, labelled(false, "z"));
   await put(w.backend, labelled(true));
   await remove(w.backend, adminCall(), maps, { ...at, name: "a" });
-  await until(() => reader.items.length === 5, "all events");
+  await eventually("all events", () => reader.items.length === 5);
   assert.deepEqual(reader.story, ["ADDED a", "MODIFIED a", "DELETED a", "ADDED a", "DELETED a"]);
   const departure = reader.items[2]?.object.document;
   assert.equal(departure?.metadata?.resourceVersion, String(left.revision));
@@ -143,10 +144,10 @@ test("a watch tells that it has begun when it is registered, not before and not 
     return { reader, begun: () => begun };
   };
   const quiet = begin({ resourceVersion: String(first.revision) });
-  await until(() => quiet.begun() === 1, "the stream has begun");
+  await eventually("the stream has begun", () => quiet.begun() === 1);
   assert.deepEqual(quiet.reader.items, []);
   const empty = begin({ ...at, labelSelector: "none=such" });
-  await until(() => empty.begun() === 1, "a stream without initial events has begun");
+  await eventually("a stream without initial events has begun", () => empty.begun() === 1);
   const refused = begin({ sendInitialEvents: true });
   await refused.reader.done;
   assert.equal(refused.reader.error?.code, Code.invalidArgument);
@@ -158,7 +159,7 @@ test("bookmarks: at the end of the initial events, and every interval", async ()
   await using w = await world({ bookmarkMillis: 20 });
   await make(w.backend, configMap("a"));
   const reader = open(w.backend, { sendInitialEvents: true, allowWatchBookmarks: true });
-  await until(() => reader.items.length >= 3, "bookmarks");
+  await eventually("bookmarks", () => reader.items.length >= 3);
   assert.deepEqual(reader.story.slice(0, 3), ["ADDED a", "BOOKMARK", "BOOKMARK"]);
   const [, end, next] = reader.items.map((item) => item.object.document.metadata);
   assert.deepEqual(end?.annotations, { [initialEventsEnd]: "true" });
@@ -166,7 +167,7 @@ test("bookmarks: at the end of the initial events, and every interval", async ()
   assert.equal(next?.annotations, undefined);
   const plain = open(w.backend, { resourceVersion: "0" });
   const seen = reader.items.length + 2;
-  await until(() => reader.items.length > seen, "more bookmarks");
+  await eventually("more bookmarks", () => reader.items.length > seen);
   assert.deepEqual(plain.story, ["ADDED a"]);
   await Promise.all([reader.stop(), plain.stop()]);
 });
@@ -226,10 +227,10 @@ test("a broken store watch is resumed without loss or repetition; a compacted on
   await using w = await world({ store });
   const reader = open(w.backend, { resourceVersion: "0" });
   await make(w.backend, configMap("a"));
-  await until(() => reader.items.length === 1, "a");
+  await eventually("a", () => reader.items.length === 1);
   streams[0]?.close();
   await make(w.backend, configMap("b"));
-  await until(() => reader.items.length === 2, "b, by the second stream");
+  await eventually("b, by the second stream", () => reader.items.length === 2);
   assert.deepEqual(reader.story, ["ADDED a", "ADDED b"]);
   await inner.compact(await inner.readRevision());
   failNext = 1;
@@ -250,9 +251,9 @@ test("old events are let go of after two bookmarks, and still told from the stor
   const made = limits.ringEventsMin + 20;
   for (let index = 0; index < made; index++) await make(w.backend, configMap(`m${index}`));
   const cache = w.backend.cache.of(maps);
-  await until(() => cache.windowStart > first.revision, "the oldest events are gone");
+  await eventually("the oldest events are gone", () => cache.windowStart > first.revision);
   const reader = open(w.backend, { resourceVersion: String(first.revision) });
-  await until(() => reader.items.length === made, "every change since");
+  await eventually("every change since", () => reader.items.length === made);
   assert.equal(reader.story[0], "ADDED m0");
   await reader.stop();
 });

@@ -6,8 +6,9 @@ import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { ConfigMapsClient } from "../../proto/gen/core.ts";
 import { DynamicClient } from "../../proto/gen/dynamic.ts";
 import { AuditPolicy } from "../../services/apiserver/audit/policy.ts";
-import { until } from "../apiserver/harness.ts";
+
 import { jsonPatch, webhookServer } from "../apiserver/webhook-server.ts";
+import { eventually } from "../patience.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into events of every shape.
@@ -48,7 +49,7 @@ const maps = (namespace: string) => `/api/v1/namespaces/${namespace}/configmaps`
 /** The events of one request. */
 async function told(id: string, stage = "ResponseComplete"): Promise<Event[]> {
   const found = () => events.filter((event) => event.auditID === id);
-  await until(() => found().some((event) => event.stage === stage), `${stage} of ${id}`);
+  await eventually(`${stage} of ${id}`, () => found().some((event) => event.stage === stage));
   return found();
 }
 

@@ -4,8 +4,9 @@ import { methodOf } from "../../ha/balancer/methods.ts";
 import { call, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { Code } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
+import { eventually } from "../patience.ts";
 import { EchoClient } from "../rpc/echo.ts";
-import { deferred, eventually } from "../rpc/helpers.ts";
+import { deferred } from "../rpc/helpers.ts";
 import { useCluster } from "./fakes.ts";
 
 const begin = useCluster();

@@ -4,8 +4,8 @@ import { credentials } from "@grpc/grpc-js";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { LeasesClient } from "../../proto/gen/coordination.ts";
 import { connectToAll, read } from "../examples/balance.ts";
+import { eventually } from "../patience.ts";
 import { createCa } from "../rpc/certs.ts";
-import { eventually } from "../rpc/helpers.ts";
 import { FakeMaster } from "./fakes.ts";
 
 const masters = [0, 1, 2].map((n) => new FakeMaster(`master-${n}`, "master-0"));
@@ -14,15 +14,11 @@ let leases: LeasesClient;
 
 /** Reads until as many as these answer, and others do not; no read may fail. */
 async function answeredBy(...names: string[]): Promise<void> {
-  await eventually(
-    `answers of ${names}`,
-    async () => {
-      const heard = new Set<string | undefined>();
-      for (let n = 0; n < 9; n++) heard.add((await read(leases, "kube-system", "x")).holder);
-      return [...heard].sort().join() === names.join();
-    },
-    10_000,
-  );
+  await eventually(`answers of ${names}`, async () => {
+    const heard = new Set<string | undefined>();
+    for (let n = 0; n < 9; n++) heard.add((await read(leases, "kube-system", "x")).holder);
+    return [...heard].sort().join() === names.join();
+  });
 }
 
 before(async () => {
@@ -70,16 +66,12 @@ describe("a client without a balancer", () => {
       throw new StatusError(Code.unavailable, "the watch cache is not filled");
     };
     let calls = -1;
-    await eventually(
-      "it is asked no more",
-      async () => {
-        const before = sick.seen.length;
-        for (let n = 0; n < 30; n++) await read(leases, "kube-system", "x");
-        calls = sick.seen.length - before;
-        return calls === 0;
-      },
-      10_000,
-    );
+    await eventually("it is asked no more", async () => {
+      const before = sick.seen.length;
+      for (let n = 0; n < 30; n++) await read(leases, "kube-system", "x");
+      calls = sick.seen.length - before;
+      return calls === 0;
+    });
     sick.handle = answer(sick);
     await answeredBy("master-0", "master-1", "master-2");
   });

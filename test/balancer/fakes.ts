@@ -25,8 +25,9 @@ import type { CallContext } from "../../ha/rpc/types.ts";
 import { ClusterService, type MemberStatus } from "../../proto/gen/cluster.ts";
 import { type Lease, type LeaseEvent, LeasesService } from "../../proto/gen/coordination.ts";
 import { KVService, LeaseService } from "../../proto/gen/etcd.ts";
+import { eventually } from "../patience.ts";
 import { EchoService } from "../rpc/echo.ts";
-import { eventually, type LogLine, memoryLog } from "../rpc/helpers.ts";
+import { type LogLine, memoryLog } from "../rpc/helpers.ts";
 
 /** A wire to a master that can go dead without a word. */
 export async function startWire(master: { readonly port: number }) {

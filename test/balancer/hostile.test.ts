@@ -9,7 +9,7 @@ import { encodeHeaders, type Stream } from "../../ha/http2/mod.ts";
 import { call } from "../../ha/rpc/mod.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
 import { describeFrame, type Frame, frame, hello, uint32 } from "../http2/wire.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { type Cluster, useCluster } from "./fakes.ts";
 
 const begin = useCluster();

@@ -5,7 +5,8 @@ import { call, ServingStatus, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { Code } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
 import { HealthClient } from "../../proto/gen/health.ts";
-import { deferred, eventually, memoryLog } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
+import { deferred, memoryLog } from "../rpc/helpers.ts";
 import { useCluster } from "./fakes.ts";
 
 const begin = useCluster();

@@ -4,7 +4,8 @@ import { after, afterEach, before, test } from "node:test";
 import { type Balancer, type BalancerOptions, startBalancer } from "../../ha/balancer/mod.ts";
 import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
-import { eventually, memoryLog } from "../rpc/helpers.ts";
+import { eventually, patienceMillis } from "../patience.ts";
+import { memoryLog } from "../rpc/helpers.ts";
 import { FakeMaster } from "./fakes.ts";
 
 const masters = ["m0", "m1", "m2"].map((name) => new FakeMaster(name, "m0"));
@@ -65,7 +66,12 @@ function client(balancer: Balancer): LeasesClient {
 async function answering(leases: LeasesClient, count = 30): Promise<Set<string>> {
   const names = new Set<string>();
   for (let n = 0; n < count; n++) {
-    const { metadata } = await call(leases, "get", { name: "l" }, { deadlineMillis: 5_000 });
+    const { metadata } = await call(
+      leases,
+      "get",
+      { name: "l" },
+      { deadlineMillis: patienceMillis },
+    );
     names.add(metadata?.name ?? "");
   }
   return names;
@@ -119,7 +125,9 @@ test("a removed member's watches go on elsewhere, and its other calls end in pea
   })();
   await eventually("the watch", () => report("m0")?.streams === 1 || report("m1")?.streams === 1);
   m0.handle = () => new Promise(() => {});
-  const calls = [0, 1].map((n) => call(leases, "get", { name: `${n}` }, { deadlineMillis: 9_000 }));
+  const calls = [0, 1].map((n) =>
+    call(leases, "get", { name: `${n}` }, { deadlineMillis: patienceMillis }),
+  );
   await eventually("a call with m1", () => report("m1")?.unary === 1);
   members([m0], [m0]);
   await become(balancer, "m0");

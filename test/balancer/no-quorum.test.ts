@@ -11,7 +11,7 @@ import {
   ServerReflectionClient as V1,
 } from "../../proto/gen/reflection_v1.ts";
 import { ServerReflectionClient as V1Alpha } from "../../proto/gen/reflection_v1alpha.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { startWire, useCluster } from "./fakes.ts";
 
 const begin = useCluster();

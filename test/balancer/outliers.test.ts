@@ -8,7 +8,8 @@ import { ReplyFields } from "../../ha/balancer/reply-fields.ts";
 import { call, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
-import { eventually, type LogLine, memoryLog } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
+import { type LogLine, memoryLog } from "../rpc/helpers.ts";
 import { type Cluster, type FakeMaster, useCluster } from "./fakes.ts";
 
 const begin = useCluster();

@@ -4,8 +4,9 @@ import { Metadata } from "@grpc/grpc-js";
 import { call } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
+import { eventually } from "../patience.ts";
 import { EchoClient } from "../rpc/echo.ts";
-import { deferred, eventually } from "../rpc/helpers.ts";
+import { deferred } from "../rpc/helpers.ts";
 import { header, startWire, useCluster } from "./fakes.ts";
 
 const begin = useCluster();

@@ -16,8 +16,8 @@ import { Server as NetServer, type Socket } from "node:net";
 import { afterEach } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { ClientTls, ServerTls } from "../../ha/rpc/mod.ts";
+import { eventually } from "../patience.ts";
 import { createCa, type Pem, type TestCa } from "../rpc/certs.ts";
-import { eventually } from "../rpc/helpers.ts";
 import { type Cluster, type FakeMaster, startCluster, startWire } from "./fakes.ts";
 
 export interface RestSeen {

@@ -6,7 +6,7 @@ import { connect as connectTls } from "node:tls";
 import { FrameType as T } from "../../ha/http2/codes.ts";
 import { encodeHeaders } from "../../ha/http2/mod.ts";
 import { frame, settings, uint32 } from "../http2/wire.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { type Cluster, startCluster } from "./fakes.ts";
 import { askHttp1, type RestCluster, useRestCluster } from "./rest-fakes.ts";
 

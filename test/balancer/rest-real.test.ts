@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import { startBalancer } from "../../ha/balancer/mod.ts";
+import { eventually } from "../patience.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
-import { eventually, memoryLog } from "../rpc/helpers.ts";
+import { memoryLog } from "../rpc/helpers.ts";
 import { answerOf, askHttp1, RestClient } from "./rest-fakes.ts";
 
 const path = "/api/v1/namespaces/default/configmaps";
@@ -22,14 +23,10 @@ async function balanced(world: RestWorld) {
     upstreamTls: { ca: world.ca, ...proxy },
     log: memoryLog(),
   });
-  await eventually(
-    "it is reached",
-    () => {
-      const [master] = balancer.status().masters;
-      return master?.healthy === true && master.restConnected === true;
-    },
-    20_000,
-  );
+  await eventually("it is reached", () => {
+    const [master] = balancer.status().masters;
+    return master?.healthy === true && master.restConnected === true;
+  });
   return { balancer, port: balancer.restPort ?? 0 };
 }
 

@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { queryTimeoutMillis, restMethodOf } from "../../ha/balancer/rest-methods.ts";
 import { WholeLines } from "../../ha/balancer/whole-lines.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { type RestCluster, useRestCluster } from "./rest-fakes.ts";
 
 const begin = useRestCluster();

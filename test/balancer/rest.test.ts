@@ -1,7 +1,8 @@
 /** REST through the balancer: who is calling, what is repeated, and what a client is told. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { deferred, eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
+import { deferred } from "../rpc/helpers.ts";
 import { askHttp1, lastSeen, useRestCluster } from "./rest-fakes.ts";
 
 const begin = useRestCluster();

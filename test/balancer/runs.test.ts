@@ -4,7 +4,7 @@ import type { Master } from "../../ha/balancer/master.ts";
 import { Runs } from "../../ha/balancer/runs.ts";
 import { call } from "../../ha/rpc/mod.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { useCluster } from "./fakes.ts";
 
 const begin = useCluster();

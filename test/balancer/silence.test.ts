@@ -7,8 +7,9 @@ import { call } from "../../ha/rpc/mod.ts";
 import { Code } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
 import { KVClient, LeaseClient } from "../../proto/gen/etcd.ts";
+import { eventually } from "../patience.ts";
 import { EchoClient } from "../rpc/echo.ts";
-import { deferred, eventually } from "../rpc/helpers.ts";
+import { deferred } from "../rpc/helpers.ts";
 import { type FakeMaster, header, startWire, useCluster } from "./fakes.ts";
 
 const begin = useCluster();

@@ -4,7 +4,7 @@ import { makeLimits } from "../../ha/balancer/limits.ts";
 import { warmShare } from "../../ha/balancer/slow-start.ts";
 import { call, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { type Cluster, useCluster } from "./fakes.ts";
 
 const begin = useCluster();

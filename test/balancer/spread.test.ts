@@ -5,8 +5,8 @@ import { MessageBoundary } from "../../ha/balancer/message-boundary.ts";
 import { surplus } from "../../ha/balancer/spread.ts";
 import { call, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
+import { eventually } from "../patience.ts";
 import { EchoClient } from "../rpc/echo.ts";
-import { eventually } from "../rpc/helpers.ts";
 import { type Cluster, useCluster } from "./fakes.ts";
 
 test("what is given up levels the masters, and no more than that", () => {

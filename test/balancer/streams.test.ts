@@ -5,8 +5,9 @@ import { describe, test } from "node:test";
 import { call, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
+import { eventually } from "../patience.ts";
 import { EchoClient } from "../rpc/echo.ts";
-import { deferred, eventually } from "../rpc/helpers.ts";
+import { deferred } from "../rpc/helpers.ts";
 import { header, useCluster } from "./fakes.ts";
 
 const begin = useCluster();

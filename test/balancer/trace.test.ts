@@ -6,7 +6,7 @@ import { call } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { type FinishedSpan, parseTraceparent, Tracer } from "../../ha/runtime/trace.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { header, useCluster } from "./fakes.ts";
 
 const begin = useCluster();

@@ -7,7 +7,7 @@ import { http2Limits } from "../../ha/http2/limits.ts";
 import { call } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { useCluster } from "./fakes.ts";
 
 const begin = useCluster();

@@ -7,7 +7,7 @@ import { call, connect, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import { serviceConfig } from "../../ha/rpc/service-config.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { LeasesClient } from "../../proto/gen/coordination.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { type Cluster, startCluster } from "./fakes.ts";
 
 let cluster: Cluster;

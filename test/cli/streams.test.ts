@@ -4,8 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
-import { until } from "../contract/container-runtime.ts";
+
 import { podAddress, type StreamWorld, streamWorld } from "../kubelet/stream-world.ts";
+import { eventually } from "../patience.ts";
 
 let streams: StreamWorld;
 const children: ChildProcess[] = [];
@@ -76,7 +77,7 @@ test("logs, with its options", async () => {
 test("attach", async () => {
   const { child, output, ended } = start("attach", "web", "-c", "side", "-i");
   child.stdin.write("hello\n");
-  await until("the echo", () => output.out === "got hello\n");
+  await eventually("the echo", () => output.out === "got hello\n");
   child.stdin.end();
   assert.equal(await ended, 0, output.err);
 });
@@ -86,14 +87,16 @@ test("port-forward", async () => {
   await new Promise<void>((resolve) => server.listen(0, podAddress, resolve));
   const { port } = server.address() as AddressInfo;
   const { output } = start("port-forward", "web", `:${port}`, ":1");
-  const ports = await until("the ports", () => {
+  const ports = await eventually("the ports", () => {
     const found = [...output.out.matchAll(/Forwarding from 127\.0\.0\.1:(\d+)/g)];
     return found.length === 2 && found.map((each) => Number(each[1]));
   });
   const text = await fetch(`http://127.0.0.1:${ports[0]}/`).then((response) => response.text());
   assert.equal(text, "forwarded");
   await assert.rejects(fetch(`http://127.0.0.1:${ports[1]}/`));
-  await until("the word of it", () => /failed to connect to \S+:1 of the pod/.test(output.err));
+  await eventually("the word of it", () =>
+    /failed to connect to \S+:1 of the pod/.test(output.err),
+  );
   server.close();
   server.closeAllConnections();
   const wrong = await run(["port-forward", "web", "80:x"]);

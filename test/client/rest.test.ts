@@ -15,6 +15,7 @@ import { isConflict, isNotFound, type TriremeClient } from "../../services/clien
 import { connectRest } from "../../services/client/rest/connect.ts";
 import { program as controllerManager } from "../../services/controllers/mod.ts";
 import { program as scheduler } from "../../services/scheduler/mod.ts";
+import { eventually } from "../patience.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
 import { kubeconfigFile } from "../rest/kubeconfig.ts";
 import { quietLog } from "./quiet-log.ts";
@@ -42,14 +43,6 @@ async function refusal(call: Promise<unknown>): Promise<StatusError> {
     return thrown as StatusError;
   }
   return assert.fail("the call was a success");
-}
-
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
 }
 
 const map = (name: string, data: Record<string, string> = {}) => ({
@@ -201,7 +194,7 @@ test("scheduler and controllers work on it", async () => {
       await client.nodes.patch(name, undefined, "merge", patch, { subresource: "status" });
     }
     await client.namespaces.create({ metadata: { name: "apps" } });
-    await until("a service account", async () => {
+    await eventually("a service account", async () => {
       const { items } = await client.serviceAccounts.list({ namespace: "apps" });
       return items.length > 0;
     });
@@ -211,7 +204,7 @@ test("scheduler and controllers work on it", async () => {
     });
     await client.deployments.create(deployment("one"));
     const pods = async () => (await client.pods.list({ namespace: "apps" })).items;
-    await until("three bound pods", async () => {
+    await eventually("three bound pods", async () => {
       return (await pods()).filter(({ spec }) => spec?.nodeName).length === 3;
     });
     for (const { metadata } of await pods()) {
@@ -223,22 +216,22 @@ test("scheduler and controllers work on it", async () => {
       const name = metadata?.name ?? "";
       await client.pods.patch(name, "apps", "merge", { status }, { subresource: "status" });
     }
-    await until("endpoints", async () => {
+    await eventually("endpoints", async () => {
       const { items } = await client.endpointSlices.list({ namespace: "apps" });
       return items.some(({ endpoints = [] }) => endpoints.length === 3);
     });
-    await until("an event of a binding", async () => {
+    await eventually("an event of a binding", async () => {
       const { items } = await client.events.list({ namespace: "apps" });
       return items.some(({ reason }) => reason === "Scheduled");
     });
     await client.namespaces.delete("apps");
-    await until("the pods to be deleted", async () => {
+    await eventually("the pods to be deleted", async () => {
       return (await pods()).every(({ metadata }) => metadata?.deletionTimestamp !== undefined);
     });
     for (const { metadata } of await pods()) {
       await client.pods.delete(metadata?.name ?? "", "apps", { gracePeriodSeconds: 0 });
     }
-    await until("the namespace to be gone", async () => {
+    await eventually("the namespace to be gone", async () => {
       return (await client.namespaces.get("apps").catch(isNotFound)) === true;
     });
   } finally {

@@ -10,7 +10,7 @@ import type {
   ContainerRuntime,
   RuntimeEvent,
 } from "../../services/kubelet/runtime/types.ts";
-import { until } from "./container-runtime.ts";
+import { eventually } from "../patience.ts";
 
 /** `obedient` ends with 143 when it is asked to, `stubborn` when it is killed, `absent` is none. */
 type ProgramKind = "obedient" | "stubborn" | "absent";
@@ -48,7 +48,7 @@ export function containerLifeContract(name: string, open: () => Promise<LifeWorl
       return found;
     };
     const exited = (id: string) =>
-      until("its exit", () => status(id).state === "exited" && status(id), 30_000);
+      eventually("its exit", () => status(id).state === "exited" && status(id));
     const create = (kind: ProgramKind, container = "c") =>
       runtime.createContainer({
         ...{ podUid: uid, name: container, attempt: attempt++, image: world.image },
@@ -100,7 +100,7 @@ export function containerLifeContract(name: string, open: () => Promise<LifeWorl
       const { createdAt, startedAt = 0, finishedAt = 0 } = end;
       assert.ok(createdAt <= startedAt && startedAt <= finishedAt);
       const about = () => told.filter(({ event }) => event.containerId === id);
-      await until("both to be told", () => about().length >= 2);
+      await eventually("both to be told", () => about().length >= 2);
       assert.deepEqual(
         about().map(({ event, shown }) => [event.type, shown]),
         [

@@ -17,6 +17,7 @@ import type {
   RuntimeEvent,
   StreamOptions,
 } from "../../services/kubelet/runtime/types.ts";
+import { eventually, patienceMillis } from "../patience.ts";
 
 const uid = "11111111-2222-3333-4444-555555555555";
 const sandbox = {
@@ -104,20 +105,6 @@ function shell(script: string, more: Partial<ContainerConfig> = {}): ContainerCo
   };
 }
 
-export async function until<T>(
-  what: string,
-  probe: () => T | undefined | false | Promise<T | undefined | false>,
-  deadlineMillis = 10_000,
-): Promise<T> {
-  const end = performance.now() + deadlineMillis;
-  for (;;) {
-    const value = await probe();
-    if (value !== undefined && value !== false) return value;
-    if (performance.now() > end) throw new Error(`not within ${deadlineMillis} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 export function containerRuntimeContract(
   name: string,
   open: (dir: string) => ContainerRuntime,
@@ -141,14 +128,10 @@ export function containerRuntimeContract(
       ...more,
     });
     const exited = (id: string) =>
-      until(
-        `container ${id.slice(0, 8)} exits`,
-        () => {
-          const now = status(id);
-          return now.state === "exited" && now;
-        },
-        30_000,
-      );
+      eventually(`container ${id.slice(0, 8)} exits`, () => {
+        const now = status(id);
+        return now.state === "exited" && now;
+      });
     const run = async (config: ContainerConfig): Promise<string> => {
       const id = await runtime.createContainer(config);
       assert.equal(status(id).state, "created");
@@ -157,7 +140,7 @@ export function containerRuntimeContract(
     };
     const output = async (id: string, more: object = {}): Promise<string> => {
       const pieces: Uint8Array[] = [];
-      const signal = AbortSignal.timeout(10_000);
+      const signal = AbortSignal.timeout(patienceMillis);
       for await (const piece of runtime.logs(id, { follow: false, signal, ...more })) {
         pieces.push(piece);
       }
@@ -204,7 +187,7 @@ export function containerRuntimeContract(
       assert.deepEqual((await output(id)).split("\n").sort(), ["", "err", "out red"]);
       const told = () =>
         events.filter((event) => event.containerId === id && event.type === "exited").length;
-      await until("its exit to be told", () => told() > 0);
+      await eventually("its exit to be told", () => told() > 0);
       assert.equal(told(), 1);
     });
 
@@ -243,7 +226,7 @@ export function containerRuntimeContract(
       const id = await run(
         shell("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done"),
       );
-      await until("it is up", async () => (await output(id)).includes("up"));
+      await eventually("it is up", async () => (await output(id)).includes("up"));
       await runtime.stopContainer(id, 10_000);
       assert.equal(status(id).exitCode, 7);
       assert.match(await output(id), /bye/);
@@ -253,16 +236,16 @@ export function containerRuntimeContract(
       const mine = marker();
       const script = `trap '' TERM; sleep ${mine} & echo up; wait; sleep ${mine}`;
       const id = await run(shell(script));
-      await until("both have started", async () => (await running(mine)) >= 2);
-      await until("it is up", async () => (await output(id)).includes("up"));
+      await eventually("both have started", async () => (await running(mine)) >= 2);
+      await eventually("it is up", async () => (await output(id)).includes("up"));
       await runtime.stopContainer(id, 100);
       assert.equal(status(id).exitCode, 137);
-      await until("its processes are gone", async () => (await running(mine)) === 0);
+      await eventually("its processes are gone", async () => (await running(mine)) === 0);
     });
 
     test("a later stop shortens the grace", async () => {
       const id = await run(shell("trap '' TERM; echo up; while :; do sleep 0.05; done"));
-      await until("it is up", async () => (await output(id)).includes("up"));
+      await eventually("it is up", async () => (await output(id)).includes("up"));
       const slow = runtime.stopContainer(id, 600_000);
       await runtime.stopContainer(id, 0);
       await slow;
@@ -274,7 +257,7 @@ export function containerRuntimeContract(
       const id = await run(shell(`sleep ${mine} & sleep 0.2; echo ended`));
       await exited(id);
       assert.equal(await output(id), "ended\n");
-      await until("the background process is gone", async () => (await running(mine)) === 0);
+      await eventually("the background process is gone", async () => (await running(mine)) === 0);
     });
 
     test("a new instance adopts what runs and learns of its exit", async () => {
@@ -287,7 +270,7 @@ export function containerRuntimeContract(
       await writeFile(join(dir, "go"), "");
       const end = await exited(id);
       assert.equal(end.exitCode, 5);
-      await until("its exit to be told", async () =>
+      await eventually("its exit to be told", async () =>
         events.some((event) => event.containerId === id && event.type === "exited"),
       );
     });
@@ -296,7 +279,7 @@ export function containerRuntimeContract(
       const id = await run(shell("sleep 0.1; exit 9"));
       await runtime.close();
       runtime = open(dir);
-      await until("it has ended", async () => {
+      await eventually("it has ended", async () => {
         await runtime.close();
         runtime = open(dir);
         await runtime.load();
@@ -309,7 +292,7 @@ export function containerRuntimeContract(
 
     test("an adopted container can be stopped", async () => {
       const id = await run(shell("trap 'exit 143' TERM; echo up; while :; do sleep 0.05; done"));
-      await until("it is up", async () => (await output(id)).includes("up"));
+      await eventually("it is up", async () => (await output(id)).includes("up"));
       await reopen();
       await runtime.stopContainer(id, 5_000);
       assert.equal(status(id).exitCode, 143);
@@ -333,7 +316,7 @@ export function containerRuntimeContract(
       const id = await run(
         shell("echo 1; echo 2; echo 3; while [ ! -e on ]; do sleep 0.02; done; echo 4", here()),
       );
-      await until("three lines", async () => (await output(id)) === "1\n2\n3\n");
+      await eventually("three lines", async () => (await output(id)) === "1\n2\n3\n");
       assert.equal(await output(id, { tailLines: 2 }), "2\n3\n");
       assert.equal(await output(id, { tailLines: 0 }), "");
       assert.equal(await output(id, { limitBytes: 3 }), "1\n2");
@@ -344,7 +327,7 @@ export function containerRuntimeContract(
 
     test("what a pod uses is counted", async () => {
       const id = await run(shell("while :; do :; done"));
-      await until("cpu time has been used", async () => {
+      await eventually("cpu time has been used", async () => {
         const [use] = await runtime.resourceUse();
         return use !== undefined && use.cpuMillisTotal > 0 && use.memoryBytes > 0;
       });
@@ -437,7 +420,7 @@ export function containerRuntimeContract(
     const streams = (more: Partial<StreamOptions> = {}): StreamOptions => ({
       stdin: false,
       tty: false,
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(patienceMillis),
       ...more,
     });
 
@@ -495,10 +478,10 @@ export function containerRuntimeContract(
     test("attach: output from now on, input for one client after the other", async () => {
       const echo = 'echo up; while read -r line; do echo "got $line"; done; echo end; exit 4';
       const id = await run(shell(echo, { stdin: true, stdinOnce: true }));
-      await until("it is up", async () => (await output(id)).includes("up"));
+      await eventually("it is up", async () => (await output(id)).includes("up"));
       const session = await runtime.attach(id, streams({ stdin: true }));
       await session.write(Buffer.from("one\n"));
-      await until("it has read", async () => (await output(id)).includes("got one"));
+      await eventually("it has read", async () => (await output(id)).includes("got one"));
       session.endInput();
       const { stdout, exitCode } = await whole(session);
       assert.equal(exitCode, 4, "stdinOnce: the first client's end is the end of the input");
@@ -506,12 +489,12 @@ export function containerRuntimeContract(
       assert.match(stdout, /^(up\n)?got one\nend\n$/);
 
       const kept = await run(shell(echo, { name: "kept", stdin: true }));
-      await until("it is up", async () => (await output(kept)).includes("up"));
+      await eventually("it is up", async () => (await output(kept)).includes("up"));
       for (const word of ["one", "two"]) {
         const leave = new AbortController();
         const client = await runtime.attach(kept, streams({ stdin: true, signal: leave.signal }));
         await client.write(Buffer.from(`${word}\n`));
-        await until("it has read", async () => (await output(kept)).includes(`got ${word}`));
+        await eventually("it has read", async () => (await output(kept)).includes(`got ${word}`));
         leave.abort();
         assert.equal(await client.exitCode, undefined, "the container runs on");
       }
@@ -525,10 +508,10 @@ export function containerRuntimeContract(
       const mine = marker();
       const script = `trap '' HUP TERM; test -t 1 && echo tty; while :; do sleep ${mine}; done`;
       const id = await run(shell(script, { tty: true, stdin: true }));
-      await until("it is up", async () => (await output(id)).includes("tty"));
-      await until("it sleeps", async () => (await running(mine)) >= 2);
+      await eventually("it is up", async () => (await output(id)).includes("tty"));
+      await eventually("it sleeps", async () => (await running(mine)) >= 2);
       await runtime.stopContainer(id, 50);
-      await until("the program is gone", async () => (await running(mine)) === 0);
+      await eventually("the program is gone", async () => (await running(mine)) === 0);
       const code = await exited(await run(shell("exit 9", { name: "tty", tty: true })));
       assert.equal(code.exitCode, 9);
     });
@@ -562,7 +545,7 @@ export function containerRuntimeContract(
       const before = await runtime.resourceUse();
       assert.deepEqual(before, []);
       const id = await run(shell("while :; do :; done", { name: "busy", tty: true, stdin: true }));
-      await until("its cpu time is counted", async () => {
+      await eventually("its cpu time is counted", async () => {
         const [use] = await runtime.resourceUse();
         return (use?.cpuMillisTotal ?? 0) >= 100;
       });

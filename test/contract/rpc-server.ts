@@ -20,8 +20,9 @@ import {
 } from "@grpc/grpc-js";
 import { connect, createRpcServer, type RpcEngine, type RpcServer } from "../../ha/rpc/mod.ts";
 import { Code } from "../../ha/runtime/status-error.ts";
+import { eventually } from "../patience.ts";
 import { EchoClient, EchoService } from "../rpc/echo.ts";
-import { deferred, eventually, memoryLog } from "../rpc/helpers.ts";
+import { deferred, memoryLog } from "../rpc/helpers.ts";
 
 interface Handlers {
   say(call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>): void;

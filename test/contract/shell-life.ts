@@ -3,8 +3,8 @@ import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ContainerRuntime, Mount } from "../../services/kubelet/runtime/types.ts";
+import { eventually, patienceMillis } from "../patience.ts";
 import type { LifeWorld } from "./container-life.ts";
-import { until } from "./container-runtime.ts";
 
 /** `shared`: mounts by which containers see a directory of the node under its own path. */
 export async function shellLife(
@@ -17,7 +17,7 @@ export async function shellLife(
   await runtime.load();
   const said = async (id: string) => {
     let text = "";
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(patienceMillis);
     for await (const piece of runtime.logs(id, { follow: false, signal })) {
       text += Buffer.from(piece).toString();
     }
@@ -33,7 +33,7 @@ export async function shellLife(
       return { command: ["sh", "-c", `${trap}; echo up; ${wait}`], mounts: shared(dir) };
     },
     async whenUp(id) {
-      await until("it is up", async () => (await said(id)).includes("up"));
+      await eventually("it is up", async () => (await said(id)).includes("up"));
     },
     async finish(name, exitCode) {
       await writeFile(join(dir, "next"), `${exitCode}\n`);

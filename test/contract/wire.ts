@@ -9,8 +9,9 @@ import { CallFailure } from "../../ha/rpc/call-failure.ts";
 import { toServiceError } from "../../ha/rpc/errors.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { MakeWire, Wire, WireCall } from "../../services/client/wire.ts";
+import { eventually, patienceMillis } from "../patience.ts";
 import { EchoService } from "../rpc/echo.ts";
-import { deferred, eventually } from "../rpc/helpers.ts";
+import { deferred } from "../rpc/helpers.ts";
 
 type Answer = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => void;
 
@@ -117,7 +118,7 @@ export function wireContract(name: string, makeWire: MakeWire, more: readonly Od
       closing.push(() => server.close());
       return { server, wire: wireTo(server.address, "tester/1") };
     };
-    const say = (wire: Wire, call: WireCall = within(10_000)) =>
+    const say = (wire: Wire, call: WireCall = within(patienceMillis)) =>
       wire.unary(EchoService.say, Buffer.from("hello"), call);
 
     test("a unary call carries its fields, its deadline and its message", async () => {
@@ -129,7 +130,7 @@ export function wireContract(name: string, makeWire: MakeWire, more: readonly Od
         stream.on("end", () => reply(stream, Buffer.concat(pieces)));
       });
       const fields = ["trireme-request-id", "7", "authorization", "Bearer x"];
-      const answer = await say(wire, { fields, deadline: Date.now() + 10_000 });
+      const answer = await say(wire, { fields, deadline: Date.now() + patienceMillis });
       assert.equal(answer.toString(), "hello");
       assert.equal(seen[":path"], "/test.Echo/Say");
       assert.equal(seen["trireme-request-id"], "7");
@@ -281,7 +282,7 @@ export function wireContract(name: string, makeWire: MakeWire, more: readonly Od
     test("a request over the limit is not sent", async () => {
       const { wire } = await serve((stream) => reply(stream, framed("x")));
       const request = Buffer.alloc(messageBytesMax + 1);
-      const failed = await failure(wire.unary(EchoService.say, request, within(5_000)));
+      const failed = await failure(wire.unary(EchoService.say, request, within(patienceMillis)));
       assert.equal(failed.code, Code.resourceExhausted);
       assert.match(failed.message, /Attempted to send message with a size larger than/);
     });

@@ -18,6 +18,7 @@ import { connectClient, isNotFound, type TriremeClient } from "../../services/cl
 import { program as controllerManager } from "../../services/controllers/mod.ts";
 import { program as scheduler } from "../../services/scheduler/mod.ts";
 import { quietLog } from "../client/quiet-log.ts";
+import { eventually } from "../patience.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 import { deployment } from "./harness.ts";
 
@@ -41,14 +42,6 @@ async function flagsOf(commonName: string): Promise<string[]> {
     `--client-certificate=${path("crt")}`,
     `--client-key=${path("key")}`,
   ];
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
 }
 
 before(async () => {
@@ -82,10 +75,10 @@ before(async () => {
     );
   };
   await start();
-  await until(async () => {
+  await eventually("leaders, before there are standbys", async () => {
     const { items } = await admin.leases.list({ namespace: "kube-system" });
     return items.filter(({ spec }) => spec?.holderIdentity).length === 2;
-  }, "leaders, before there are standbys");
+  });
   await start();
 });
 
@@ -104,15 +97,14 @@ test("a deployment's pods are made, spread over the nodes and collected with it"
       allocatable: { cpu: "2", memory: "4Gi", pods: "110" },
       conditions: [{ type: "Ready", status: "True" }],
     };
-    await until(async () => {
+    await eventually("a range of pod addresses", async () => {
       const current = await admin.nodes.get(node.metadata?.name ?? "");
       return current.spec?.podCIDR !== undefined;
-    }, "a range of pod addresses");
+    });
     await admin.nodes.updateStatus({ ...(await admin.nodes.get(name)), status });
   }
-  await until(
-    async () => (await admin.nodes.list()).items.every(({ spec }) => !spec?.taints?.length),
-    "nodes without taints",
+  await eventually("nodes without taints", async () =>
+    (await admin.nodes.list()).items.every(({ spec }) => !spec?.taints?.length),
   );
   await admin.services.create({
     metadata: { name: "web", namespace: "default" },
@@ -120,9 +112,9 @@ test("a deployment's pods are made, spread over the nodes and collected with it"
   });
   await admin.deployments.create(deployment(3));
   const pods = async () => (await admin.pods.list({ namespace: "default" })).items;
-  await until(
-    async () => (await pods()).filter(({ spec }) => spec?.nodeName).length === 3,
+  await eventually(
     "three bound pods",
+    async () => (await pods()).filter(({ spec }) => spec?.nodeName).length === 3,
   );
   const nodes = (await pods()).map(({ spec }) => spec?.nodeName).sort();
   assert.deepEqual(nodes, ["n1", "n2", "n3"]);
@@ -135,22 +127,22 @@ test("a deployment's pods are made, spread over the nodes and collected with it"
     metadata: { name: "big", namespace: "default" },
     spec: { containers: [{ name: "c", image: "x", resources: { requests: { cpu: "9" } } }] },
   });
-  await until(async () => {
+  await eventually("the explanation", async () => {
     const big = await admin.pods.get("big", "default");
     const condition = big.status?.conditions?.find(({ type }) => type === "PodScheduled");
     const text =
       "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 " +
       "Preemption is not helpful for scheduling.";
     return condition?.message === text;
-  }, "the explanation");
+  });
   await admin.deployments.delete("web", "default");
-  await until(async () => {
+  await eventually("everything is collected", async () => {
     const { items } = await admin.replicaSets.list({ namespace: "default" });
     const ending = (await pods()).every(
       ({ metadata }) => metadata?.name === "big" || metadata?.deletionTimestamp,
     );
     return items.length === 0 && ending;
-  }, "everything is collected");
+  });
 });
 
 test("when the leaders stop in order the standbys go on", async () => {
@@ -160,27 +152,27 @@ test("when the leaders stop in order the standbys go on", async () => {
   };
   const before = await holders();
   await Promise.all(running.splice(0, 2).map((each) => each.stop()));
-  await until(async () => {
+  await eventually("new leaders", async () => {
     const now = await holders();
     return now.every((holder, index) => holder !== "" && holder !== before[index]);
-  }, "new leaders");
+  });
   await admin.deployments.create({
     ...deployment(1),
     metadata: { name: "again", namespace: "default" },
   });
-  await until(async () => {
+  await eventually("a pod made and bound by the new leaders", async () => {
     const { items } = await admin.pods.list({ namespace: "default" });
     return items.some(
       ({ metadata, spec }) => metadata?.name?.startsWith("again-") && spec?.nodeName,
     );
-  }, "a pod made and bound by the new leaders");
+  });
 });
 
 test("a deleted namespace is emptied and goes", async () => {
   await admin.namespaces.create({ metadata: { name: "short" } });
   await admin.configMaps.create({ metadata: { name: "c", namespace: "short" } });
   await admin.namespaces.delete("short");
-  await until(async () => {
+  await eventually("the namespace is gone", async () => {
     try {
       await admin.namespaces.get("short");
       return false;
@@ -188,5 +180,5 @@ test("a deleted namespace is emptied and goes", async () => {
       if (isNotFound(error)) return true;
       throw error;
     }
-  }, "the namespace is gone");
+  });
 });

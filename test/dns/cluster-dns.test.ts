@@ -8,7 +8,7 @@ import { InformerFactory } from "../../services/client/mod.ts";
 import { ClusterDns } from "../../services/dns/mod.ts";
 import { quietLog } from "../client/quiet-log.ts";
 import { RealApi } from "../client/real-api.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 
 test("services and slices that come, change and go", async () => {
   const api = await RealApi.open();
@@ -37,7 +37,7 @@ test("services and slices that come, change and go", async () => {
       }
     };
     const becomes = (expected: string) =>
-      until(`${name} to be ${expected}`, async () => (await resolved()) === expected);
+      eventually(`${name} to be ${expected}`, async () => (await resolved()) === expected);
     const metadata = { name: "db", namespace: "default" };
     const ports = [{ name: "sql", port: 5432 }];
     await client.services.create({ metadata, spec: { clusterIP: "None", ports } });

@@ -47,7 +47,8 @@ describe("drills on a store of three members", { concurrency: 2 }, () => {
     const few = ["leader-kill", ...store, "--rate", "1", "--clients", "1"];
     const { code, report } = await others.hold(few);
     assert.equal(code, 2);
-    assert.match(report.verdict.reasons[0] ?? "", /^the load was not steady before the fault: /);
+    const { reasons } = report.verdict;
+    assert.match(reasons.join("\n"), /^the load was not steady before the fault: /m);
   });
 
   test("Ctrl-C undoes the fault, and what was seen is written", async () => {

@@ -128,6 +128,20 @@ describe("a drill that proves nothing is void", () => {
     ],
     [/^no fault was set$/, ({ timeline }) => timeline.splice(4, 1)],
     [
+      /^no fault was set: waited 15000 ms for a leader$/,
+      ({ timeline }) => {
+        const text = "waited 15000 ms for a leader";
+        timeline.splice(4, 1, { kind: "failure", t: 2_005, text });
+      },
+    ],
+    [
+      /^the load was not steady before the fault: 0 writes acknowledged, where at least \d+ were/,
+      ({ calls, timeline }) => {
+        calls.splice(0);
+        timeline.splice(4, 1);
+      },
+    ],
+    [
       /^the drill was interrupted$/,
       ({ timeline }) => timeline.push({ kind: "interrupted", t: 3_999 }),
     ],

@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { Etcd3, EtcdLockFailedError, type Lock } from "etcd3";
 import { ConnectionPool } from "etcd3/lib/connection-pool.js";
 import { StoreCluster, type StoreMember } from "../../services/drill/store-cluster.ts";
+import { patienceMillis } from "../patience.ts";
 import { freeBasePort } from "../ports.ts";
 import { until } from "./cluster.ts";
 
@@ -170,5 +171,5 @@ function urlOf({ address }: StoreMember): string {
 }
 
 function heard(emitter: EventEmitter, event: string): Promise<unknown> {
-  return once(emitter, event, { signal: AbortSignal.timeout(60_000) });
+  return once(emitter, event, { signal: AbortSignal.timeout(patienceMillis) });
 }

@@ -28,9 +28,9 @@ import {
   make,
   quietLog,
   Reader,
-  until,
   world,
 } from "../apiserver/harness.ts";
+import { eventually } from "../patience.ts";
 
 const registry = builtInRegistry();
 const secretOf = (name: string) => Buffer.alloc(32, name).toString("base64");
@@ -107,7 +107,7 @@ for (const provider of ["aesgcm", "aescbc", "secretbox"]) {
       [{ password: "aHVudGVyMg==" }],
     );
     await remove(backend, adminCall(), kind("secret"), named("a"));
-    await until(() => reader.items.some(({ type }) => type === "DELETED"), "the deletion");
+    await eventually("the deletion", () => reader.items.some(({ type }) => type === "DELETED"));
     const told = reader.items.filter(({ object }) => object.name === "a");
     assert.deepEqual(
       told.map(({ type }) => type),
@@ -172,10 +172,10 @@ test("a value that no key opens is told with its resource and key, and harms not
   assert.equal(other.name, "b");
   // The key comes: what could not be read is read again.
   encryption.replace(rulesOf("aesgcm:two,one"));
-  await until(
+  await eventually(
+    "the secret is read again",
     () =>
       blind.backend.cache.of(kind("secret")).get("/registry/secrets/default/a")?.readable === true,
-    "the secret is read again",
   );
   const now = await get(blind.backend, call, kind("secret"), named("a"));
   assert.deepEqual(now.document["data"], { password: "aHVudGVyMg==" });
@@ -239,11 +239,11 @@ test("a file that changes is read again; one that is wrong leaves the keys as th
   assert.equal(prefix(), "k8s:enc:aesgcm:v1:one:");
   await writeFile(file, "nonsense");
   look();
-  await until(() => told.length === 1, "the error is told");
+  await eventually("the error is told", () => told.length === 1);
   assert.equal(prefix(), "k8s:enc:aesgcm:v1:one:");
   await writeFile(file, configuration(["secrets"], "aesgcm:two", "aesgcm:one"));
   look();
-  await until(() => prefix() === "k8s:enc:aesgcm:v1:two:", "the new key");
+  await eventually("the new key", () => prefix() === "k8s:enc:aesgcm:v1:two:");
   opened.close();
   await rm(directory, { recursive: true });
 });

@@ -3,7 +3,7 @@ import { after, before, describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
 import { Permissions } from "../../ha/etcd/permissions.ts";
 import type { WatchResponse } from "../../proto/gen/etcd.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { b, call, type Face, openFace, put, refused, shown } from "./support.ts";
 
 const denied = "etcdserver: permission denied";

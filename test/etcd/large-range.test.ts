@@ -19,7 +19,7 @@ import {
   RangeResponse as WireRange,
   TxnResponse as WireTxn,
 } from "../../proto/gen/etcd.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { b, call, type Face, openFace } from "./support.ts";
 
 const all = { key: b("k"), rangeEnd: b("l") };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
 import type { LeaseKeepAliveResponse } from "../../proto/gen/etcd.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { b, call, type Face, openFace, refused, shown } from "./support.ts";
 
 describe("Lease", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
 import type { LeaderKey, LeaderResponse } from "../../proto/gen/etcd_election.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { b, call, type Face, openFace, put, refused, shown } from "./support.ts";
 
 describe("Lock and Election", () => {

@@ -5,7 +5,7 @@ import { status } from "@grpc/grpc-js";
 import type { WatchResponse } from "../../proto/gen/etcd.ts";
 import { type EtcdServer, serveEtcd } from "../../services/apiserver/mod.ts";
 import { openRealCluster, type RealCluster } from "../member/real-cluster.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { b, call, dialFace, type FaceClients, put, refused, shown } from "./support.ts";
 
 describe("the faces of three members", () => {

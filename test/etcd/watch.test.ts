@@ -3,7 +3,7 @@ import { after, before, describe, test } from "node:test";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { DirectStore } from "../../ha/store/mod.ts";
 import type { WatchCreateRequest, WatchResponse } from "../../proto/gen/etcd.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { b, call, type Face, openFace, put, refused } from "./support.ts";
 
 const openEnd = Buffer.of(0);
@@ -281,7 +281,7 @@ describe("Watch", () => {
     const odd = [-5n, 1n << 40n, 0x7fff_ffffn, 0x7fff_fffen];
     for (const watchId of odd) stream.create({ key: b("crowd"), watchId });
     for (let n = odd.length; n < 1_000; n++) stream.create({ key: b("crowd") });
-    await eventually("all are created", () => stream.responses.length === 1_000, 30_000);
+    await eventually("all are created", () => stream.responses.length === 1_000);
     const ids = stream.responses.map(({ watchId }) => watchId ?? 0n);
     assert.equal(new Set(ids).size, 1_000);
     stream.responses.length = 0;
@@ -294,7 +294,7 @@ describe("Watch", () => {
       revisions.push(header!.revision!);
     }
     const told = () => stream.responses.flatMap(({ events }) => events ?? []).length;
-    await eventually("all have heard", () => told() === 4_000, 30_000);
+    await eventually("all have heard", () => told() === 4_000);
     const seen = new Map(ids.map((id) => [id, 0]));
     for (const { watchId = 0n, header, events } of stream.responses) {
       for (const { kv } of events!) {

@@ -4,7 +4,7 @@ import { accessSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { call } from "../../ha/rpc/mod.ts";
 import { connectCri } from "../../services/kubelet/runtime/cri/connection.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { needsNamespaces, within } from "./namespaces.ts";
 import { locate, needs } from "./needs.ts";
 
@@ -79,18 +79,14 @@ export class Containerd implements AsyncDisposable {
     }
     const connection = connectCri(this.endpoint);
     try {
-      await until(
-        "containerd to answer",
-        () => {
-          if (child.exitCode !== null) throw new Error(`containerd has ended: ${this.#output}`);
-          const asked = call(connection.runtime, "status", {}, { deadlineMillis: 2_000 });
-          return asked.then(
-            ({ status }) => status?.conditions?.every((each) => each.status === true),
-            () => false,
-          );
-        },
-        30_000,
-      );
+      await eventually("containerd to answer", () => {
+        if (child.exitCode !== null) throw new Error(`containerd has ended: ${this.#output}`);
+        const asked = call(connection.runtime, "status", {}, { deadlineMillis: 2_000 });
+        return asked.then(
+          ({ status }) => status?.conditions?.every((each) => each.status === true),
+          () => false,
+        );
+      });
     } finally {
       connection.close();
     }

@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { StoreCluster } from "../../services/drill/store-cluster.ts";
+import { eventually } from "../patience.ts";
 import { freeBasePort } from "../ports.ts";
-import { eventually } from "../rpc/helpers.ts";
 import { Running } from "./etcdctl-process.ts";
 import { needs } from "./needs.ts";
 
@@ -134,7 +134,7 @@ describe("etcdctl and three members", needs("etcdctl", "etcd-client"), () => {
     const target = list.find((line) => line.includes(`, ${other?.name},`))?.split(",")[0] ?? "";
     await fails("no leader endpoint given", other?.address ?? "", "move-leader", target);
     assert.match(await run("move-leader", target), /^Leadership transferred from \w+ to \w+\n$/);
-    await eventually("the new leader", async () => (await cluster.leader()) === other, 5_000);
+    await eventually("the new leader", async () => (await cluster.leader()) === other);
     const defragmented = await start(all, "defrag").done;
     assert.equal(defragmented.code, 0);
     assert.equal(defragmented.stdout.match(/Finished defragmenting etcd member/g)?.length, 3);
@@ -175,7 +175,7 @@ describe("etcdctl and three members", needs("etcdctl", "etcd-client"), () => {
   test("locks and elections are held across members", async () => {
     const [first, second, third] = each as [string, string, string];
     const holder = start(first, "lock", "mutex");
-    await eventually("the lock", () => /^mutex\/[0-9a-f]+\n\n?$/.test(holder.stdout), 10_000);
+    await eventually("the lock", () => /^mutex\/[0-9a-f]+\n\n?$/.test(holder.stdout));
     const waiting = start(second, "lock", "mutex", "echo", "next");
     await eventually("two in the queue", async () => {
       const { count } = JSON.parse(await at(third, "get", "mutex/", "--prefix", "-w", "json"));
@@ -185,9 +185,9 @@ describe("etcdctl and three members", needs("etcdctl", "etcd-client"), () => {
     await holder.interrupt();
     assert.equal((await waiting.done).stdout, "next\n");
     const leader = start(third, "elect", "vote", "me");
-    await eventually("the election", () => /^vote\/[0-9a-f]+\nme\n$/.test(leader.stdout), 10_000);
+    await eventually("the election", () => /^vote\/[0-9a-f]+\nme\n$/.test(leader.stdout));
     const observer = start(first, "elect", "-l", "vote");
-    await eventually("the leader", () => observer.stdout === leader.stdout, 10_000);
+    await eventually("the leader", () => observer.stdout === leader.stdout);
     await leader.interrupt();
     await observer.interrupt();
   });

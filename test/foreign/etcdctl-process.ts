@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { locate } from "./needs.ts";
 
 const etcdctl = locate("etcdctl") ?? "etcdctl";
@@ -43,7 +43,7 @@ export class Running {
 
   async prints(text: string): Promise<void> {
     try {
-      await eventually(text, () => this.stdout === text, 10_000);
+      await eventually(text, () => this.stdout === text);
     } catch {
       assert.equal(this.stdout, text, this.stderr);
     }

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type Face, openFace } from "../etcd/support.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { Running } from "./etcdctl-process.ts";
 import { needs } from "./needs.ts";
 
@@ -207,7 +207,7 @@ describe("etcdctl", needs("etcdctl", "etcd-client"), () => {
   test("lock and elect", async () => {
     assert.equal(await run("lock", "mutex", "echo", "held"), "held\n");
     const holder = start(["lock", "mutex"]);
-    await eventually("the lock", () => /^mutex\/[0-9a-f]+\n\n?$/.test(holder.stdout), 10_000);
+    await eventually("the lock", () => /^mutex\/[0-9a-f]+\n\n?$/.test(holder.stdout));
     const waiting = start(["lock", "mutex", "echo", "next"]);
     await eventually("two in the queue", async () => {
       return (await json("get", "mutex/", "--prefix")).count === 2;
@@ -217,9 +217,9 @@ describe("etcdctl", needs("etcdctl", "etcd-client"), () => {
     assert.equal((await waiting.done).stdout, "next\n");
 
     const leader = start(["elect", "vote", "me"]);
-    await eventually("the election", () => /^vote\/[0-9a-f]+\nme\n$/.test(leader.stdout), 10_000);
+    await eventually("the election", () => /^vote\/[0-9a-f]+\nme\n$/.test(leader.stdout));
     const observer = start(["elect", "-l", "vote"]);
-    await eventually("the leader", () => observer.stdout === leader.stdout, 10_000);
+    await eventually("the leader", () => observer.stdout === leader.stdout);
     await leader.interrupt();
     await observer.interrupt();
   });

@@ -25,8 +25,9 @@ import { startEtcd } from "../bench/store/clusters.ts";
 import { Processes } from "../bench/store/processes.ts";
 import { storeContract } from "../contract/store/mod.ts";
 import { type Face, openFace } from "../etcd/support.ts";
+import { eventually, patienceMillis } from "../patience.ts";
 import { freePorts } from "../ports.ts";
-import { eventually, memoryLog } from "../rpc/helpers.ts";
+import { memoryLog } from "../rpc/helpers.ts";
 import { bytes, does, put, text } from "../store/harness.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 import { EtcdProcess } from "./etcd-process.ts";
@@ -53,7 +54,7 @@ async function refused(promise: Promise<unknown>, code: Code, message: RegExp): 
 
 /** As callers do: repeats what was unavailable, for a time. */
 async function again<T>(body: () => Promise<T>): Promise<T> {
-  const until = performance.now() + 20_000;
+  const until = performance.now() + patienceMillis;
   for (;;) {
     try {
       return await body();
@@ -280,9 +281,9 @@ describe("an external etcd", needs("etcd", "etcd-server"), () => {
     const watch = store.watch({ key: bytes("stays") });
     await watch.created;
     await etcd.stop();
-    await eventually("no leader", () => leaders.at(-1) === undefined, 10_000);
+    await eventually("no leader", () => leaders.at(-1) === undefined);
     etcd.start();
-    await eventually("a leader", () => leaders.at(-1) !== undefined, 10_000);
+    await eventually("a leader", () => leaders.at(-1) !== undefined);
     await store.txn(does(put("stays", "2")));
     for await (const { events } of watch) {
       assert.equal(events[0]?.kv.modRevision, revision + 1);

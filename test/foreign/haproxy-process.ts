@@ -5,8 +5,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { defaultBasePort } from "../../services/cli/layout.ts";
+import { eventually } from "../patience.ts";
 import { freePorts } from "../ports.ts";
-import { eventually } from "../rpc/helpers.ts";
 import { locate } from "./needs.ts";
 
 const file = join(dirname(dirname(import.meta.dirname)), "docker/haproxy.cfg");
@@ -58,7 +58,7 @@ export class HaproxyProcess {
       this.#output += error.message;
     });
     this.#child = child;
-    for (const port of this.#ports) await eventually(`port ${port}`, () => listens(port), 10_000);
+    for (const port of this.#ports) await eventually(`port ${port}`, () => listens(port));
   }
 
   /** What it said last, for a failed test. */

@@ -12,7 +12,8 @@ import { ConfigMapsClient } from "../../proto/gen/core.ts";
 import { KVClient, WatchClient } from "../../proto/gen/etcd.ts";
 import { connectClient } from "../../services/client/mod.ts";
 import { TestCluster } from "../e2e/cluster.ts";
-import { eventually, memoryLog } from "../rpc/helpers.ts";
+import { eventually, patienceMillis } from "../patience.ts";
+import { memoryLog } from "../rpc/helpers.ts";
 import { HaproxyProcess } from "./haproxy-process.ts";
 import { needs } from "./needs.ts";
 
@@ -53,7 +54,7 @@ describe("HAProxy before three masters", needs("haproxy", "haproxy"), () => {
     const metadata = new Metadata();
     for (const [field, value] of Object.entries(fields)) metadata.set(field, value);
     const object = { metadata: { name, namespace: "default" } };
-    return call(client, "create", { object }, { metadata, deadlineMillis: 5_000 });
+    return call(client, "create", { object }, { metadata, deadlineMillis: patienceMillis });
   };
   const masterOf = async (client: ClusterClient) =>
     (await call(client, "status", {}, { deadlineMillis: 2_000 })).name ?? "";
@@ -148,7 +149,7 @@ describe("HAProxy before three masters", needs("haproxy", "haproxy"), () => {
   for (const signal of ["SIGKILL", "SIGSTOP", "SIGTERM"] as const) {
     test(`the leader gets ${signal}: reads go on, and it is used again later`, async () => {
       const status = dial(ClusterClient, proxy.perCall);
-      await eventually("all masters are used", () => allUsed(status), 30_000);
+      await eventually("all masters are used", () => allUsed(status));
       const configMaps = dial(ConfigMapsClient, proxy.perCall);
       const kv = dial(KVClient, proxy.etcd);
       const writer = connectClient({
@@ -199,7 +200,7 @@ describe("HAProxy before three masters", needs("haproxy", "haproxy"), () => {
       if (signal === "SIGSTOP") process.kill(leader, "SIGCONT");
       for (const gap of await gaps) assert.ok(gap < outageMillis, `${gap} ms without an answer`);
       await writer.close();
-      await eventually("all masters are used again", () => allUsed(status), 30_000);
+      await eventually("all masters are used again", () => allUsed(status));
     });
   }
 

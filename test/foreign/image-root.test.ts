@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { createProcessRuntime } from "../../services/kubelet/runtime/process/mod.ts";
 import { containerRuntimeContract } from "../contract/container-runtime.ts";
 import { silent } from "../kubelet/support.ts";
+import { patienceMillis } from "../patience.ts";
 import { writeLayout } from "./image-layout.ts";
 import { needs } from "./needs.ts";
 
@@ -59,7 +60,7 @@ describe("images unpacked for processes", { concurrency: 1, skip }, () => {
       const id = await runtime.createContainer(config);
       await runtime.startContainer(id);
       const pieces: Uint8Array[] = [];
-      const signal = AbortSignal.timeout(10_000);
+      const signal = AbortSignal.timeout(patienceMillis);
       for await (const piece of runtime.logs(id, { follow: true, signal })) pieces.push(piece);
       assert.equal(
         Buffer.concat(pieces).toString(),

@@ -11,7 +11,7 @@ import { certificateSigner } from "../../services/controllers/certificates/signe
 import { ControllerManager } from "../../services/controllers/manager.ts";
 import { signingAuthority } from "../../services/kinds/mod.ts";
 import { quietLog } from "../client/quiet-log.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
 import { kubeconfigFile } from "../rest/kubeconfig.ts";
 import { kubectl } from "./kubectl-process.ts";
@@ -85,7 +85,7 @@ spec:
     const approved = await ok(["certificate", "approve", "jane"]);
     assert.equal(approved, "certificatesigningrequest.certificates.k8s.io/jane approved\n");
     const path = "jsonpath={.status.certificate}";
-    await until(
+    await eventually(
       "the certificate",
       async () => (await ok(["get", "csr", "jane", "-o", path])) !== "",
     );

@@ -8,6 +8,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { certificateRequest } from "../kinds/certificate-requests.ts";
+import { patienceMillis } from "../patience.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
 import { kubeconfigFile } from "../rest/kubeconfig.ts";
 import { kubectl } from "./kubectl-process.ts";
@@ -159,7 +160,7 @@ suite("kubectl, further commands", {
     assert.match(await ok(`wait ${value} configmap/later --timeout=5s`), /condition met/);
     await ok("label configmap later x=y");
     // A watch that began late sees the object as it is, and its end all the same.
-    for (const deadline = Date.now() + 20_000; !seen.includes("later"); ) {
+    for (const deadline = Date.now() + patienceMillis; !seen.includes("later"); ) {
       assert.ok(Date.now() < deadline, "the watch saw nothing");
       await ok("annotate configmap later n=1 --overwrite");
     }

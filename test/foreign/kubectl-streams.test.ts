@@ -7,7 +7,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { kubectl, type Outcome } from "./kubectl-process.ts";
 import { needs } from "./needs.ts";
 import { type NodeWorld, nodeWorld } from "./node-world.ts";
@@ -118,7 +118,10 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
     await new Promise<void>((resolve) => server.listen(0, podIP, resolve));
     const { port } = server.address() as AddressInfo;
     const { child, output } = start(`port-forward pod/web :${port}`, env);
-    const local = await until("the port", () => /127\.0\.0\.1:(\d+) ->/.exec(output.text)?.[1]);
+    const local = await eventually(
+      "the port",
+      () => /127\.0\.0\.1:(\d+) ->/.exec(output.text)?.[1],
+    );
     const got = await fetch(`http://127.0.0.1:${local}/`).then((response) => response.text());
     assert.equal(got, "over SPDY");
     child.kill();
@@ -165,7 +168,7 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
     try {
       const { port } = server.address() as AddressInfo;
       const { child, output } = start(`port-forward pod/web :${port} :1`);
-      const local = await until("the ports", () => {
+      const local = await eventually("the ports", () => {
         const found = [...output.text.matchAll(/127\.0\.0\.1:(\d+) -> (\d+)/g)];
         return found.length === 2 && found.map((each) => Number(each[1]));
       });
@@ -173,8 +176,10 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
       const got = await Promise.all([get(0), get(0), get(0)]);
       for (const each of got) assert.equal(each, body);
       await assert.rejects(get(1));
-      await until("the word of it", () => /error forwarding port 1 to pod web/.test(output.text));
-      await until("the end", () => child.exitCode !== null);
+      await eventually("the word of it", () =>
+        /error forwarding port 1 to pod web/.test(output.text),
+      );
+      await eventually("the end", () => child.exitCode !== null);
     } finally {
       server.closeAllConnections();
       server.close();
@@ -184,7 +189,7 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
   test("attach: output from now on, and input", async () => {
     const { child, output } = start("attach -i web -c side");
     child.stdin?.write("hello\n");
-    await until("the echo", () => output.text.includes("got hello"));
+    await eventually("the echo", () => output.text.includes("got hello"));
     child.kill();
   });
 
@@ -204,16 +209,15 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
     );
     assert.equal(await ok("logs pending"), "");
     const { output, child } = start("logs -f web -c main --tail=1");
-    await until("lines that came later", () => /^tick\ntick\ntick\n/.test(output.text));
+    await eventually("lines that came later", () => /^tick\ntick\ntick\n/.test(output.text));
     child.kill();
     const twice = (
       await run(["logs", "web", "-c", "main", "--since=1s", "--since-time=2026-01-01T00:00:00Z"])
     ).err;
     assert.match(twice, /at most one of/);
-    await until(
+    await eventually(
       "a second run",
       async () => (await run(["logs", "crashing", "-p"])).code === 0,
-      60_000,
     );
     assert.equal(await ok("logs crashing --previous"), "run\n");
   });
@@ -251,7 +255,7 @@ suite("kubectl into pods", needs("kubectl", "kubernetes-client"), () => {
     assert.equal(code, 0, err);
     assert.match(out, /debugged/);
     const path = "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}";
-    await until("its end", async () => (await ok(`get pod web -o ${path}`)) === "0");
+    await eventually("its end", async () => (await ok(`get pod web -o ${path}`)) === "0");
     assert.equal(await ok("logs web -c dbg"), "debugged\n");
   });
 });

@@ -1,7 +1,7 @@
 /** The real kubectl asks what nodes and pods use. */
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { kubectl } from "./kubectl-process.ts";
 import { needs } from "./needs.ts";
 import { type NodeWorld, nodeWorld } from "./node-world.ts";
@@ -32,11 +32,7 @@ suite("kubectl top", needs("kubectl", "kubernetes-client"), () => {
     node = await nodeWorld();
     await ok("apply -f -", busy);
     await ok("wait --for=condition=Ready pod/busy --timeout=30s");
-    await until(
-      "the pod to be measured",
-      async () => (await run("top pod busy")).code === 0,
-      60_000,
-    );
+    await eventually("the pod to be measured", async () => (await run("top pod busy")).code === 0);
   });
   after(() => node[Symbol.asyncDispose]());
 

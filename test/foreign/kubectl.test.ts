@@ -1,6 +1,7 @@
 /** The real kubectl against an apiserver in this process. Each line is one command line. */
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
+import { patienceMillis } from "../patience.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
 import { kubeconfigFile } from "../rest/kubeconfig.ts";
 import { kubectl, type Outcome } from "./kubectl-process.ts";
@@ -97,7 +98,7 @@ suite("kubectl", needs("kubectl", "kubernetes-client"), () => {
 
   test("get --watch shows what happens", async () => {
     const watched = run("get cm -w -l watched=yes --request-timeout=4s");
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + patienceMillis;
     let count = 0;
     const settled = watched.then(() => Date.now());
     // The watch begins at a time unknown, so changes go on until it has ended.

@@ -10,6 +10,7 @@ import { restrictionsOf } from "../../services/kube-proxy/policies/plan.ts";
 import { policyTable } from "../../services/kube-proxy/policies/table.ts";
 import { type Route, routesOf } from "../../services/kube-proxy/routes.ts";
 import { silent } from "../kubelet/support.ts";
+import { patienceMillis } from "../patience.ts";
 import { needsNamespaces } from "./namespaces.ts";
 import { needs } from "./needs.ts";
 import { type Host, type Reply, ServiceNetwork } from "./service-network.ts";
@@ -176,7 +177,7 @@ describe("services in nftables", { skip }, () => {
     assert.deepEqual((await seen(one, "10.96.0.11", 80, 2)).names, [two.name]);
     await proxy.apply([], scope);
     const chains = () => network.inNode("nft", "list", "table", "ip", "kube-proxy");
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + patienceMillis;
     while (
       /service-|endpoint-|affinity-/.test(
         chains().replace(/(service-(ips|nodeports))|no-endpoint-\w+/g, ""),
@@ -298,7 +299,7 @@ describe("services in nftables", { skip }, () => {
     await apply({}, both());
     network.inNode("nft", "delete", "table", "ip", "kube-proxy");
     await apply({}, [at(one, "n1")]);
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + patienceMillis;
     for (;;) {
       const { text } = await network.ask(two, "tcp", clusterIP, 80);
       if (text.startsWith(one.name)) break;

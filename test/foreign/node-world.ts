@@ -12,7 +12,7 @@ import { kubeletHttp } from "../../services/kubelet/http.ts";
 import { createProcessRuntime, Kubelet } from "../../services/kubelet/mod.ts";
 import { measureMachine } from "../../services/kubelet/node/health.ts";
 import { quietLog } from "../apiserver/harness.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
 import { kubeconfigFile } from "../rest/kubeconfig.ts";
 
@@ -64,7 +64,7 @@ export async function nodeWorld(options?: Parameters<typeof restWorld>[0]): Prom
   await kubelet.start();
   // What the node-ipam controller would do.
   await client.nodes.patch("n1", undefined, "merge", { spec: { podCIDR: "127.64.77.0/24" } });
-  await until("the node to be ready", async () => {
+  await eventually("the node to be ready", async () => {
     const { status } = await client.nodes.get("n1");
     return status?.conditions?.some((each) => each.type === "Ready" && each.status === "True");
   });
@@ -76,7 +76,7 @@ export async function nodeWorld(options?: Parameters<typeof restWorld>[0]): Prom
         const { name = "", namespace = "" } = metadata ?? {};
         await client.pods.delete(name, namespace, { gracePeriodSeconds: 0 });
       }
-      await until("the pods to be gone", () => runtime.sandboxes().length === 0, 30_000);
+      await eventually("the pods to be gone", () => runtime.sandboxes().length === 0);
       await running.close();
       await server.close();
       client.close();

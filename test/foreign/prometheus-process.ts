@@ -4,10 +4,8 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "../patience.ts";
 import { freePort } from "../ports.ts";
-import { eventually } from "../rpc/helpers.ts";
-
-const startMillis = 20_000;
 
 export class Prometheus {
   readonly folder = mkdtempSync(join(tmpdir(), "trireme-prometheus-"));
@@ -40,7 +38,7 @@ export class Prometheus {
       const answer = await fetch(`http://${this.#address}/-/ready`).catch(() => undefined);
       return answer?.ok === true;
     };
-    await eventually("Prometheus is ready", ready, startMillis);
+    await eventually("Prometheus is ready", ready);
   }
 
   /** The data of an answer of its API. Throws what the API says is wrong. */

@@ -13,7 +13,7 @@ import { RestClient } from "../balancer/rest-fakes.ts";
 import { root } from "../docker/compose.ts";
 import { readAlerts, readDashboard } from "../docker/queries.ts";
 import { TestCluster } from "../e2e/cluster.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { alertCases } from "./alert-cases.ts";
 import { needs } from "./needs.ts";
 import { Prometheus } from "./prometheus-process.ts";
@@ -23,7 +23,6 @@ const masters = 1;
 const nodes = 1;
 const host = "127.0.0.1";
 /** Two samples, of which a rate is made. */
-const upMillis = 20_000;
 
 function promtool(...args: readonly string[]): void {
   const { status, stdout, stderr } = spawnSync("promtool", args, { encoding: "utf8" });
@@ -169,26 +168,19 @@ describe("Prometheus", needs("prometheus", "prometheus"), () => {
     );
     assert.ok(all.length >= 2 + 7);
     let told = "";
-    await eventually(
-      "all targets are up, for two samples",
-      async () => {
-        const { activeTargets } = await prometheus.ask<{ activeTargets: Target[] }>("targets");
-        told = activeTargets
-          .map(
-            ({ labels, health, lastError }) =>
-              `${labels.job} ${labels.instance} ${health} ${lastError}`,
-          )
-          .join("\n");
-        const { result } = await prometheus.ask<{ result: { value: [number, string] }[] }>(
-          "query",
-          {
-            query: "count_over_time(up[30s]) >= 2 and up == 1",
-          },
-        );
-        return result.length === all.length;
-      },
-      upMillis,
-    ).catch((error: Error) => assert.fail(`${error.message}\n${told}`));
+    await eventually("all targets are up, for two samples", async () => {
+      const { activeTargets } = await prometheus.ask<{ activeTargets: Target[] }>("targets");
+      told = activeTargets
+        .map(
+          ({ labels, health, lastError }) =>
+            `${labels.job} ${labels.instance} ${health} ${lastError}`,
+        )
+        .join("\n");
+      const { result } = await prometheus.ask<{ result: { value: [number, string] }[] }>("query", {
+        query: "count_over_time(up[30s]) >= 2 and up == 1",
+      });
+      return result.length === all.length;
+    }).catch((error: Error) => assert.fail(`${error.message}\n${told}`));
 
     const { panels } = readDashboard();
     for (const { title, targets = [] } of panels) {

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { grpcFrame, parseLog, parseSummary } from "../bench/store/h2load.ts";
 import { median, shown, table } from "../bench/store/table.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { locate, needs } from "./needs.ts";
 
 const main = join(dirname(import.meta.dirname), "bench/main.ts");
@@ -87,7 +87,7 @@ describe("the store's benchmark", needs("h2load", "nghttp2-client"), () => {
   test("an interrupt ends its members and removes their data", async () => {
     const bench = new Bench("--seconds", "60");
     try {
-      await eventually("three members and h2load", () => bench.members.length >= 4, 60_000);
+      await eventually("three members and h2load", () => bench.members.length >= 4);
       const { members } = bench;
       bench.process.kill("SIGINT");
       assert.equal(await bench.ended(), 130, bench.output);

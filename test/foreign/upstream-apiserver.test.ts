@@ -18,13 +18,11 @@ import { isNotFound, type TriremeClient } from "../../services/client/mod.ts";
 import { connectRest } from "../../services/client/rest/connect.ts";
 import { program as controllerManager } from "../../services/controllers/mod.ts";
 import { program as scheduler } from "../../services/scheduler/mod.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { freePorts } from "../ports.ts";
 import { type LogLine, memoryLog } from "../rpc/helpers.ts";
 import { EtcdProcess } from "./etcd-process.ts";
 import { needsByHand } from "./needs.ts";
-
-const waitMillis = 60_000;
 
 /** What the two may complain about, and why that is no fault. */
 const excused: readonly { readonly words: RegExp; readonly why: string }[] = [
@@ -95,7 +93,7 @@ suite("Trireme's scheduler and controllers on upstream's kube-apiserver", progra
 
   const troubles = () => lines.filter(({ level }) => level === "warn" || level === "error");
   const shows = (what: string, condition: () => Promise<boolean>) =>
-    until(what, condition, waitMillis).catch((error: Error) => {
+    eventually(what, condition).catch((error: Error) => {
       error.message += `\n${JSON.stringify(troubles())}\n${upstream.log()}`;
       throw error;
     });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { after, before, suite, test } from "node:test";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { kubectl } from "./kubectl-process.ts";
 import { needsByHand } from "./needs.ts";
 import { type NodeWorld, nodeWorld } from "./node-world.ts";
@@ -63,10 +63,8 @@ for (const { way, flags, credentials } of ways) {
       return out;
     };
     const shows = (line: string, pattern: RegExp) =>
-      until(
-        `kubectl ${line} to show ${pattern}`,
-        async () => pattern.test((await run(line)).out),
-        60_000,
+      eventually(`kubectl ${line} to show ${pattern}`, async () =>
+        pattern.test((await run(line)).out),
       );
 
     before(async () => {
@@ -169,10 +167,8 @@ for (const { way, flags, credentials } of ways) {
     });
 
     test("a cron job starts a job at its minute", async () => {
-      await until(
-        "a job of the cron job",
-        async () => /^job.batch\/minutely-\d+$/m.test((await run("get jobs -o name")).out),
-        70_000,
+      await eventually("a job of the cron job", async () =>
+        /^job.batch\/minutely-\d+$/m.test((await run("get jobs -o name")).out),
       );
       await ok("delete cronjob minutely");
     });

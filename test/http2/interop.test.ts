@@ -13,8 +13,8 @@ import {
   type HeaderBlock,
   type Stream,
 } from "../../ha/http2/mod.ts";
+import { eventually } from "../patience.ts";
 import { createCa } from "../rpc/certs.ts";
-import { eventually } from "../rpc/helpers.ts";
 
 const closing: (() => void)[] = [];
 after(() => {

@@ -17,7 +17,7 @@ import { IngressController } from "../../services/ingress/controller.ts";
 import { ingressLimits } from "../../services/ingress/limits.ts";
 import { quietLog } from "../client/quiet-log.ts";
 import { RealApi } from "../client/real-api.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 
 interface Answer {
   readonly status: number;
@@ -153,7 +153,7 @@ describe("an ingress controller", () => {
         ],
       },
     });
-    await until(
+    await eventually(
       "the ingress to be served",
       async () => (await ask("shop.example.com", "/")).status === 200,
     );
@@ -171,7 +171,7 @@ describe("an ingress controller", () => {
       made.metadata?.annotations?.["ingressclass.kubernetes.io/is-default-class"],
       "true",
     );
-    const ingress = await until("the status", async () => {
+    const ingress = await eventually("the status", async () => {
       const found = await client.ingresses.get("shop", "default");
       return (found.status?.loadBalancer?.ingress ?? []).length > 0 ? found : undefined;
     });
@@ -203,7 +203,7 @@ describe("an ingress controller", () => {
     assert.deepEqual(empty, { status: 503, body: 'the service "empty" has no ready endpoint\n' });
     const absent = await ask("shop.example.com", "/absent/x");
     assert.deepEqual(absent, { status: 503, body: 'the service "absent" does not exist\n' });
-    await until("the events", async () => {
+    await eventually("the events", async () => {
       const { items } = await client.events.list({ namespace: "default" });
       const messages = items.map(({ message }) => message);
       return (
@@ -268,7 +268,7 @@ describe("an ingress controller", () => {
         ],
       },
     });
-    await until(
+    await eventually(
       "the rule",
       async () => (await ask("a.wild.example.com", "/", { body: "x" })).body === "x",
     );
@@ -300,10 +300,10 @@ describe("an ingress controller", () => {
     socket.on("data", (piece) => {
       received += piece.toString();
     });
-    await until("the switch", () => received.includes("\r\n\r\n"));
+    await eventually("the switch", () => received.includes("\r\n\r\n"));
     assert.match(received, /^HTTP\/1\.1 101 /);
     socket.write("ping");
-    await until("the echo", () => received.endsWith("ping"));
+    await eventually("the echo", () => received.endsWith("ping"));
     socket.destroy();
   });
 
@@ -348,9 +348,9 @@ describe("an ingress controller", () => {
         ],
       },
     });
-    await until("the rule", async () => (await ask("broken.example.com", "/")).status === 502);
+    await eventually("the rule", async () => (await ask("broken.example.com", "/")).status === 502);
     await client.ingresses.delete("broken", "default");
-    await until(
+    await eventually(
       "the rule's end",
       async () => (await ask("broken.example.com", "/")).status === 200,
     );

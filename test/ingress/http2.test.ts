@@ -22,7 +22,7 @@ import { connect as connectTls, createSecureContext } from "node:tls";
 import { createAuthority } from "../../services/apiserver/pki/authority.ts";
 import { IngressProxy } from "../../services/ingress/proxy.ts";
 import { quietLog } from "../client/quiet-log.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 
 type Asked = IncomingMessage | Http2ServerRequest;
 type Answer = ServerResponse | Http2ServerResponse;
@@ -107,14 +107,14 @@ describe("an ingress and HTTP/2", () => {
       Object.assign(flood, { blocked: false, gone: false });
       const stream = session.request({ ":path": `${way}/flood` });
       await once(stream, "response");
-      await until("the endpoint to wait", () => flood.blocked);
+      await eventually("the endpoint to wait", () => flood.blocked);
       assert.equal(
         (await ask(`${way}/echo`, Buffer.from("x"))).body.toString(),
         "x",
         "others go on",
       );
       stream.close(constants.NGHTTP2_CANCEL);
-      await until("the endpoint to know", () => flood.gone);
+      await eventually("the endpoint to know", () => flood.gone);
     });
 
     test(`${way}: an answer before the request is whole`, async () => {

@@ -10,8 +10,9 @@ import { proxyLimits } from "../../services/kube-proxy/limits.ts";
 import { datagramsOf, readPeerMessage } from "../../services/kube-proxy/peer-messages.ts";
 import { Peers } from "../../services/kube-proxy/peers.ts";
 import { ServiceProxy } from "../../services/kube-proxy/proxy.ts";
-import { until } from "../contract/container-runtime.ts";
+
 import { silent } from "../kubelet/support.ts";
+import { eventually } from "../patience.ts";
 import { freePort } from "../ports.ts";
 import { ruleOf } from "./rule.ts";
 
@@ -52,15 +53,15 @@ test("proxies of one machine know each other's nodes, and a new one learns what 
   const learn = (entry: AffinityEntry) => void learned.set(entry.client, entry);
   const two = newPeers("n2", port, { nodeIP: "127.0.0.2", learned: learn });
   await two.start();
-  await until("they see each other", () => one.nodes().size === 2 && two.nodes().size === 2);
+  await eventually("they see each other", () => one.nodes().size === 2 && two.nodes().size === 2);
   assert.deepEqual([...one.nodes("127.0.0.1")], ["n1"]);
-  await until("the new one has learned everything", () => learned.size === entries.length);
+  await eventually("the new one has learned everything", () => learned.size === entries.length);
   const news = { key: "d/web:http", client: "10.1.0.1", target: "127.64.0.2:80", generation: 3 };
   one.tell(news);
-  await until("a choice is told", () => learned.has(news.client));
+  await eventually("a choice is told", () => learned.has(news.client));
   assert.deepEqual(learned.get(news.client), news);
   two.close();
-  await until("a proxy that ends says so", () => one.nodes().size === 1);
+  await eventually("a proxy that ends says so", () => one.nodes().size === 1);
 });
 
 test("messages are read back; anything else is left alone", () => {
@@ -136,18 +137,18 @@ test("a frozen proxy drops no connection once its silence is noticed", async () 
   const rule = ruleOf(ip, 80, [target]);
   await proxy.apply(new Map([[rule.key, rule]]));
   const child = await proxyProcess(String(port), "n2", ip, target.ip, String(target.port));
-  await until("the other proxy is seen", () => peers.nodes().has("n2"));
-  await until("all are well", () => !peers.standingIn);
+  await eventually("the other proxy is seen", () => peers.nodes().has("n2"));
+  await eventually("all are well", () => !peers.standingIn);
   child.kill("SIGSTOP");
-  await until("its silence is noticed", () => peers.standingIn);
+  await eventually("its silence is noticed", () => peers.standingIn);
   for (let count = 0; count < 40; count++) assert.equal(await ask(ip), "hello");
   child.kill("SIGCONT");
-  await until("all are well again", () => !peers.standingIn);
+  await eventually("all are well again", () => !peers.standingIn);
   assert.ok(peers.nodes().has("n2"));
   for (let count = 0; count < 10; count++) assert.equal(await ask(ip), "hello");
   const exited = once(child, "exit");
   child.kill("SIGKILL");
   await exited;
-  await until("a dead proxy is forgotten", () => !peers.nodes().has("n2"));
+  await eventually("a dead proxy is forgotten", () => !peers.nodes().has("n2"));
   assert.equal(peers.standingIn, false, "nothing is left to stand in for");
 });

@@ -10,8 +10,9 @@ import { AffinityTable } from "../../services/kube-proxy/affinity.ts";
 import type { Target } from "../../services/kube-proxy/endpoints.ts";
 import { explainBind, ServiceProxy } from "../../services/kube-proxy/proxy.ts";
 import type { Rule } from "../../services/kube-proxy/rules.ts";
-import { until } from "../contract/container-runtime.ts";
+
 import { FakeClock, settle, silent } from "../kubelet/support.ts";
+import { eventually } from "../patience.ts";
 import { ruleOf } from "./rule.ts";
 
 // Addresses of this process alone, so that tests running beside this one do not meet it.
@@ -93,7 +94,7 @@ describe("kube-proxy userspace", () => {
     const big = "x".repeat(1_000_000);
     assert.equal((await talk(ip, 80, big)).text, `one\n${big}`);
     assert.equal((await talk(ip, 80, "hi")).text, "two\nhi");
-    await until("the connections are forgotten", () => proxy.connections === 0);
+    await eventually("the connections are forgotten", () => proxy.connections === 0);
   });
 
   test("an endpoint that refuses is passed over", async () => {
@@ -116,7 +117,7 @@ describe("kube-proxy userspace", () => {
     await proxy.apply(rules(rule(ip, 80, [dead])));
     const answer = await talk(ip, 80);
     assert.equal(answer.text, "");
-    await until("nothing is counted", () => proxy.connections === 0);
+    await eventually("nothing is counted", () => proxy.connections === 0);
   });
 
   test("without endpoints the connection is refused at once", async () => {
@@ -155,7 +156,7 @@ describe("kube-proxy userspace", () => {
     await once(client, "readable");
     client.pause();
     let before = -1;
-    await until("the endpoint to be held up", () => {
+    await eventually("the endpoint to be held up", () => {
       const still = sent === before;
       before = sent;
       return still;
@@ -188,11 +189,11 @@ describe("kube-proxy userspace", () => {
     socket.on("data", (piece) => {
       text += piece.toString();
     });
-    await until("it is greeted", () => text === "one\n");
+    await eventually("it is greeted", () => text === "one\n");
     await proxy.apply(rules(rule(ip, 80, [two])));
     assert.equal((await talk(ip, 80)).text, "two\n");
     socket.write("still here");
-    await until("the old endpoint still answers", () => text === "one\nstill here");
+    await eventually("the old endpoint still answers", () => text === "one\nstill here");
     socket.end();
     await closed(socket);
   });
@@ -205,10 +206,10 @@ describe("kube-proxy userspace", () => {
     const socket = connect(80, ip);
     socket.on("error", () => undefined);
     socket.resume();
-    await until("connected", () => one.sockets.size === 1);
+    await eventually("connected", () => one.sockets.size === 1);
     for (const backendSocket of one.sockets) backendSocket.resetAndDestroy();
     await closed(socket);
-    await until("forgotten", () => proxy.connections === 0);
+    await eventually("forgotten", () => proxy.connections === 0);
   });
 
   test("ClientIP affinity keeps a client at its endpoint", async () => {
@@ -233,13 +234,13 @@ describe("kube-proxy userspace", () => {
     await proxy.apply(rules(rule(ip, 80, [one])));
     assert.match(failures.join(), /EADDRINUSE/);
     await clock.advance(1_000);
-    await until("tried again", async () => {
+    await eventually("tried again", async () => {
       await settle();
       return failures.length === 1 && proxy.listening.length === 0;
     });
     blocker.close();
     await once(blocker, "close");
-    await until("bound", async () => {
+    await eventually("bound", async () => {
       await clock.advance(30_000);
       return proxy.listening.length === 1;
     });
@@ -265,15 +266,15 @@ describe("kube-proxy userspace", () => {
     socket.on("data", (piece) => {
       text += piece.toString();
     });
-    await until("it is greeted", () => text === "two\n");
+    await eventually("it is greeted", () => text === "two\n");
     await before.setStandingIn(false);
     const seen = new Set<string>();
-    await until("both are asked again", async () => {
+    await eventually("both are asked again", async () => {
       seen.add((await talk(ip, 80)).text);
       return seen.size === 2;
     });
     socket.write("still here");
-    await until("the connection goes on", () => text === "two\nstill here");
+    await eventually("the connection goes on", () => text === "two\nstill here");
     socket.end();
     await closed(socket);
     // An address that is opened meanwhile is stood in for, too.

@@ -14,6 +14,7 @@ import {
   withoutTagOfDigest,
 } from "../../services/kubelet/runtime/image-reference.ts";
 import { chooseRuntime } from "../../services/kubelet/runtime-flags.ts";
+import { patienceMillis } from "../patience.ts";
 import { silent } from "./support.ts";
 
 const digest = `sha256:${"a".repeat(64)}`;
@@ -110,7 +111,7 @@ describe("CRI logs", () => {
     await writeFile(path, written);
     const read = async (more: object = {}) => {
       const pieces: Uint8Array[] = [];
-      const options = { follow: false, signal: AbortSignal.timeout(10_000), ...more };
+      const options = { follow: false, signal: AbortSignal.timeout(patienceMillis), ...more };
       for await (const piece of readCriLog(path, options, () => true)) pieces.push(piece);
       return Buffer.concat(pieces).toString();
     };
@@ -140,7 +141,7 @@ describe("CRI logs", () => {
   test("a log is followed over a rotation to its end", () =>
     withLog(async (path) => {
       let ended = false;
-      const signal = AbortSignal.timeout(10_000);
+      const signal = AbortSignal.timeout(patienceMillis);
       let text = "";
       let step = 0;
       for await (const piece of readCriLog(path, { follow: true, signal }, () => ended)) {

@@ -15,7 +15,7 @@ import { NodeDrivers } from "../../services/kubelet/csi/csi-node.ts";
 import { CsiDrivers } from "../../services/kubelet/csi/drivers.ts";
 import { CsiRegistry } from "../../services/kubelet/csi/registry.ts";
 import { RealApi } from "../client/real-api.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { silent } from "./support.ts";
 
 let dir: string;

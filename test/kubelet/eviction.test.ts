@@ -14,7 +14,7 @@ import {
   parseThresholds,
   ThresholdWatch,
 } from "../../services/kubelet/eviction/thresholds.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { settle, silent } from "./support.ts";
 import { harness, main, podOf, podsDir } from "./worker-harness.ts";
 
@@ -219,12 +219,12 @@ describe("an evicted pod", () => {
         shared: use(0),
       });
       await h.begin();
-      await until("it runs", () => h.status().phase === "Running");
+      await eventually("it runs", () => h.status().phase === "Running");
       writeFileSync(join(podsDir, own, "volumes", "v", "file"), "x");
       await h.clock.advance(10_000);
       if (expected === undefined) assert.equal(h.status().phase, "Running");
       else {
-        await until("it is over", () => h.status().phase === "Failed");
+        await eventually("it is over", () => h.status().phase === "Failed");
         assert.match(h.status().message ?? "", expected);
       }
       h.worker.close();

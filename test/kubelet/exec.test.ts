@@ -13,7 +13,7 @@ import type {
   ExecResponse,
   PortForwardRequest,
 } from "../../proto/gen/core.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { podAddress, type StreamWorld, streamLimits, streamWorld } from "./stream-world.ts";
 
 let streams: StreamWorld;
@@ -170,7 +170,7 @@ describe("exec", () => {
     const pid = Number(first.value.stdout?.toString());
     abort.abort();
     await failure(responses.next());
-    await until("the program to end", () => !alive(pid));
+    await eventually("the program to end", () => !alive(pid));
   });
 
   test("a program that cannot be found says so", async () => {
@@ -274,7 +274,9 @@ describe("exec", () => {
       abort.abort();
     }
     await Promise.all(opened.map((each) => each.return(undefined)));
-    await until("a place to be free", () => run({ ...both, command: ["true"] }).catch(() => false));
+    await eventually("a place to be free", () =>
+      run({ ...both, command: ["true"] }).catch(() => false),
+    );
   });
 });
 

@@ -13,15 +13,8 @@ import { connectClient } from "../../services/client/mod.ts";
 import { HollowFleet } from "../../services/kubelet/hollow/fleet.ts";
 import { HollowPod } from "../../services/kubelet/hollow/pod.ts";
 import { parseStages, Stages } from "../../services/kubelet/hollow/stages.ts";
-import {
-  admin,
-  kind,
-  make,
-  pod as podDocument,
-  quietLog,
-  until,
-  world,
-} from "../apiserver/harness.ts";
+import { admin, kind, make, pod as podDocument, quietLog, world } from "../apiserver/harness.ts";
+import { eventually } from "../patience.ts";
 import { FakeClock, silent } from "./support.ts";
 
 describe("the stage file", () => {
@@ -239,10 +232,10 @@ test("a fleet registers, runs what it is given, and lets go of what is deleted",
     const stored = () =>
       backend.cache.of(kind("pod")).get(objectKey(kind("pod"), "default", "web"));
     const status = () => stored()?.document["status"] as PodStatus | undefined;
-    await until(() => status()?.phase === "Running", "the pod runs");
+    await eventually("the pod runs", () => status()?.phase === "Running");
     assert.match(status()?.podIP ?? "", /^10\.128\.1\./);
     await client.pods.delete("web", "default");
-    await until(() => stored() === undefined, "the pod is gone");
+    await eventually("the pod is gone", () => stored() === undefined);
   } finally {
     await fleet.close();
     client.close();

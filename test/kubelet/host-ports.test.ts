@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { after, describe, test } from "node:test";
 import type { ContainerPort } from "../../proto/gen/core.ts";
 import { listeners } from "../../services/kubelet/host-ports/listeners.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { freePort } from "../ports.ts";
 import { harness, main, podOf } from "./worker-harness.ts";
 
@@ -39,9 +39,9 @@ const podWith = (ports: ContainerPort[], own: string) =>
   podOf({ containers: [{ ...main, ports }] }, { uid: `ports-${own}` });
 
 /** Lets the clock of the kubelet go on until it holds. */
-async function eventually(h: ReturnType<typeof harness>, holds: () => Promise<boolean>) {
+async function passUntil(h: ReturnType<typeof harness>, holds: () => Promise<boolean>) {
   let done = false;
-  await until("it holds", () => {
+  await eventually("it holds", () => {
     void h.clock.advance(500).then(async () => {
       done ||= await holds();
     });
@@ -58,9 +58,9 @@ describe("host ports", () => {
     await h.clock.advance(1_000);
     assert.equal(await ask(hostPort), "", "no program listens");
     await serve(podIP, containerPort, "pod");
-    await eventually(h, async () => (await ask(hostPort)) === "pod");
+    await passUntil(h, async () => (await ask(hostPort)) === "pod");
     h.worker.close();
-    await until("it is over", () => true);
+    await eventually("it is over", () => true);
     assert.equal(await ask(hostPort), "");
   });
 
@@ -82,7 +82,7 @@ describe("host ports", () => {
     const h = harness(podWith([{ hostPort, containerPort }], "c"));
     await h.begin();
     const told = () => h.messages.filter((text) => text.startsWith("HostPortConflict"));
-    await eventually(h, async () => told().length > 0);
+    await passUntil(h, async () => told().length > 0);
     await h.clock.advance(60_000);
     assert.equal(told().length, 1);
     assert.match(told()[0] ?? "", new RegExp(`host port ${hostPort}/TCP: .*EADDRINUSE`));
@@ -97,7 +97,7 @@ describe("host ports", () => {
     const containerPort = echo.address().port;
     const h = harness(podWith([{ hostPort, containerPort, protocol: "UDP" }], "d"));
     await h.begin();
-    await eventually(h, async () => (await listeners("UDP")).has(`127.0.0.1:${hostPort}`));
+    await passUntil(h, async () => (await listeners("UDP")).has(`127.0.0.1:${hostPort}`));
     const client = createSocket("udp4");
     client.send("hello", hostPort, "127.0.0.1");
     const [answer] = (await once(client, "message")) as [Buffer];

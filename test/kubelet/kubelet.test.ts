@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import { createProcessRuntime } from "../../services/kubelet/mod.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { fakeCluster, startKubelet } from "./fake-cluster.ts";
 import { silent } from "./support.ts";
 
@@ -40,9 +40,9 @@ test("a node: registration, address, run, restart of the kubelet, deletion, orph
     assert.equal(nodes.objects.get("n1")?.metadata?.labels?.["kubernetes.io/os"], "linux");
 
     pods.put(podNamed("web", ["sh", "-c", 'echo "$POD_IP $(POD_NAME)"; exec sleep 1000']));
-    await until("it waits for an address", () => phase("web") === "Pending");
+    await eventually("it waits for an address", () => phase("web") === "Pending");
     nodes.put({ ...(nodes.objects.get("n1") as Node), spec: { podCIDR: "127.64.5.0/24" } });
-    await until("web runs", () => phase("web") === "Running");
+    await eventually("web runs", () => phase("web") === "Running");
     const web = pods.objects.get("web");
     assert.equal(web?.status?.podIP, "127.64.5.1");
     const id = web?.status?.containerStatuses?.[0]?.containerID;
@@ -53,11 +53,11 @@ test("a node: registration, address, run, restart of the kubelet, deletion, orph
         containers: [{ name: "c", command: ["true"], resources: { requests: { cpu: "2" } } }],
       }),
     );
-    await until("greedy is refused", () => phase("greedy") === "Failed");
+    await eventually("greedy is refused", () => phase("greedy") === "Failed");
     assert.equal(pods.objects.get("greedy")?.status?.reason, "OutOfcpu");
 
     pods.put(podNamed("lost", ["sleep", "1000"]));
-    await until("lost runs", () => phase("lost") === "Running");
+    await eventually("lost runs", () => phase("lost") === "Running");
     assert.equal(pods.objects.get("lost")?.status?.podIP, "127.64.5.2");
 
     await kubelet.close();
@@ -65,7 +65,7 @@ test("a node: registration, address, run, restart of the kubelet, deletion, orph
     kubelet = startKubelet(client, dir);
     await kubelet.runtime.load();
     await kubelet.start();
-    await until("the orphan is ended", () => kubelet.runtime.sandboxes().length === 1);
+    await eventually("the orphan is ended", () => kubelet.runtime.sandboxes().length === 1);
     assert.equal(phase("web"), "Running");
     const again = pods.objects.get("web");
     assert.equal(again?.status?.containerStatuses?.[0]?.containerID, id, "it was not restarted");
@@ -74,8 +74,8 @@ test("a node: registration, address, run, restart of the kubelet, deletion, orph
       ...(again as Pod),
       metadata: { ...again?.metadata, deletionTimestamp: "x", deletionGracePeriodSeconds: 1 },
     });
-    await until("web is gone", () => !pods.objects.has("web"));
-    await until("nothing is left", () => kubelet.runtime.sandboxes().length === 0);
+    await eventually("web is gone", () => !pods.objects.has("web"));
+    await eventually("nothing is left", () => kubelet.runtime.sandboxes().length === 0);
     assert.deepEqual(kubelet.runtime.containers(), []);
   } finally {
     await kubelet.close();
@@ -101,7 +101,7 @@ test("a node that was cut off ends what was replaced meanwhile, and only that", 
       pods.put(podNamed(name, ["sleep", "1000"]));
     }
     const runs = (name: string) => pods.objects.get(name)?.status?.phase === "Running";
-    await until("all run", () => [...pods.objects.keys()].every(runs));
+    await eventually("all run", () => [...pods.objects.keys()].every(runs));
     const kept = pods.objects.get("kept")?.status?.containerStatuses?.[0]?.containerID;
 
     network.cut();
@@ -116,9 +116,9 @@ test("a node that was cut off ends what was replaced meanwhile, and only that", 
     assert.equal(running().length, 4, "a cut alone ends nothing");
 
     network.heal();
-    await until("the others are ended", () => running().join() === "uid-kept");
-    await until("it is told", () => !pods.objects.has("evicted"));
-    await until("nothing else is left", () => kubelet.runtime.sandboxes().length === 1);
+    await eventually("the others are ended", () => running().join() === "uid-kept");
+    await eventually("it is told", () => !pods.objects.has("evicted"));
+    await eventually("nothing else is left", () => kubelet.runtime.sandboxes().length === 1);
     assert.deepEqual(pods.objects.get("moved-0"), moved, "that of the other node is not touched");
     const after = pods.objects.get("kept")?.status?.containerStatuses?.[0];
     assert.deepEqual([after?.containerID, after?.restartCount], [kept, 0]);

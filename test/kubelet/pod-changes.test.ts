@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { settle } from "./support.ts";
 import { harness, main, podOf, podsDir, uid } from "./worker-harness.ts";
 
@@ -48,7 +48,7 @@ describe("termination messages", () => {
       podOf({ volumes: [{ name: "v", emptyDir: {} }], containers: [{ ...main, volumeMounts }] }),
     );
     await h.begin();
-    await until("it has started", () => h.starts().length > 0);
+    await eventually("it has started", () => h.starts().length > 0);
     const mounts = [...h.runtime.configs.values()][0]?.mounts ?? [];
     const there = mounts.filter(({ containerPath }) => containerPath === "/dev/termination-log");
     assert.deepEqual(
@@ -240,10 +240,10 @@ describe("the end of a pod", () => {
     const volumes = [{ name: "v", emptyDir: { sizeLimit: "64Ki" } }];
     const h = harness(podOf({ volumes, containers: [main] }));
     await h.begin();
-    await until("it runs", () => h.status().phase === "Running");
+    await eventually("it runs", () => h.status().phase === "Running");
     writeFileSync(join(podsDir, uid, "volumes", "v", "big"), Buffer.alloc(100_000, 1));
     await h.clock.advance(10_000);
-    await until("it is over", () => h.status().phase === "Failed");
+    await eventually("it is over", () => h.status().phase === "Failed");
     assert.equal(h.status().reason, "Evicted");
     assert.equal(h.status().message, 'Usage of EmptyDir volume "v" exceeds the limit "64Ki". ');
   });

@@ -6,7 +6,7 @@ import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { LogsRequest } from "../../proto/gen/core.ts";
 import { documentBody, update } from "../../services/apiserver/verbs/mod.ts";
 import { adminCall, kind } from "../apiserver/harness.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { type StreamWorld, streamWorld } from "./stream-world.ts";
 
 let streams: StreamWorld;
@@ -40,7 +40,7 @@ async function refusal(request: LogsRequest): Promise<StatusError> {
 
 async function ended(id: string): Promise<void> {
   const state = () => streams.runtime.containers().find((one) => one.id === id)?.state;
-  await until("the container to end", () => state() === "exited");
+  await eventually("the container to end", () => state() === "exited");
 }
 
 describe("what is given", () => {
@@ -78,7 +78,7 @@ describe("what is given", () => {
       const stream = open({ container: "main", follow: true }, abort.signal);
       for await (const { data } of stream) seen += data?.toString() ?? "";
     })();
-    await until("lines that came later", () => /^one\nmore\nmore\n/.test(seen));
+    await eventually("lines that came later", () => /^one\nmore\nmore\n/.test(seen));
     abort.abort();
     await assert.rejects(reading, { code: Code.cancelled });
   });

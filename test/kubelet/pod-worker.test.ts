@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { PodWorker } from "../../services/kubelet/pod/worker.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { settle, silent } from "./support.ts";
 import { harness, main, podOf, podsDir, uid, workers } from "./worker-harness.ts";
 
@@ -173,7 +173,7 @@ describe("pod worker", () => {
     assert.equal(h.status().phase, "Running", "until the sidecar has ended, too");
     assert.ok(h.state("side")?.state?.running);
     await h.clock.advance(30_000);
-    await until("the pod is over", () => h.status().phase === "Succeeded");
+    await eventually("the pod is over", () => h.status().phase === "Succeeded");
     assert.equal(h.state("side")?.state?.terminated?.exitCode, 137);
   });
 
@@ -303,13 +303,13 @@ describe("pod worker", () => {
     await h.clock.advance(9_999);
     assert.equal(h.worker.removedReported, false);
     await h.clock.advance(1);
-    await until("the end is reported", () => h.reports.at(-1)?.removed === true);
+    await eventually("the end is reported", () => h.reports.at(-1)?.removed === true);
     assert.equal(h.status().phase, "Failed");
     assert.equal(h.state()?.state?.terminated?.exitCode, 137);
     assert.deepEqual(h.forgotten, []);
     h.worker.acknowledge();
     // Volumes are removed from a real disk, whose answer no fake clock brings.
-    await until("forgotten", () => h.forgotten[0] === uid);
+    await eventually("forgotten", () => h.forgotten[0] === uid);
     assert.deepEqual(h.runtime.sandboxes(), []);
   });
 
@@ -325,14 +325,14 @@ describe("pod worker", () => {
     h.worker.update(leaving(600));
     await settle();
     h.worker.update(leaving(0));
-    await until("the end is reported", () => h.reports.at(-1)?.removed === true);
+    await eventually("the end is reported", () => h.reports.at(-1)?.removed === true);
   });
 
   test("an object that is gone takes its containers along", async () => {
     const h = harness(podOf({ containers: [main] }));
     await h.begin();
     h.worker.vanish();
-    await until("forgotten", () => h.forgotten[0] === uid);
+    await eventually("forgotten", () => h.forgotten[0] === uid);
     assert.ok(h.runtime.calls.includes("stop main 2000"));
   });
 

@@ -11,8 +11,9 @@ import { containerPath, findProgram } from "../../services/kubelet/runtime/proce
 import { shellWord } from "../../services/kubelet/runtime/process/shim.ts";
 import type { ContainerConfig } from "../../services/kubelet/runtime/types.ts";
 import { containerLifeContract } from "../contract/container-life.ts";
-import { containerRuntimeContract, until } from "../contract/container-runtime.ts";
+import { containerRuntimeContract } from "../contract/container-runtime.ts";
 import { shellLife } from "../contract/shell-life.ts";
+import { eventually, patienceMillis } from "../patience.ts";
 import { silent } from "./support.ts";
 
 containerRuntimeContract("process", (root) => createProcessRuntime({ root, log: silent }));
@@ -61,7 +62,7 @@ async function outputOf(
   const id = await runtime.createContainer(config(command, more));
   await runtime.startContainer(id);
   const pieces: Uint8Array[] = [];
-  const signal = AbortSignal.timeout(10_000);
+  const signal = AbortSignal.timeout(patienceMillis);
   for await (const piece of runtime.logs(id, { follow: true, signal })) pieces.push(piece);
   return Buffer.concat(pieces).toString();
 }
@@ -216,7 +217,7 @@ describe("process runtime", () => {
         return t.skip("no memory cgroup here");
       }
       await runtime.startContainer(id);
-      const end = await until("it is killed", () => {
+      const end = await eventually("it is killed", () => {
         const [now] = runtime.containers();
         return now?.state === "exited" && now;
       });
@@ -318,7 +319,7 @@ describe("process runtime", () => {
       await runtime.startContainer(id);
       await runtime.removeSandbox(uid);
       await writeFile(join(dir, "outer", "go"), "");
-      const end = await until("it sees its volume", () => {
+      const end = await eventually("it sees its volume", () => {
         const now = runtime.containers().find((one) => one.id === id);
         return now?.state === "exited" && now;
       });

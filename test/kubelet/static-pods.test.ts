@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
 import { createProcessRuntime } from "../../services/kubelet/mod.ts";
 import { podOfManifest } from "../../services/kubelet/static/manifest.ts";
-import { until } from "../contract/container-runtime.ts";
+import { eventually } from "../patience.ts";
 import { fakeCluster, startKubelet } from "./fake-cluster.ts";
 import { silent } from "./support.ts";
 
@@ -95,7 +95,7 @@ test("static pods run, and their mirrors show them and come back", async () => {
       spec: { nodeName: "n1", containers: [] },
     });
     await kubelet.start();
-    await until("the mirror shows it running", runs);
+    await eventually("the mirror shows it running", runs);
     const own = kubelet.pod("default", "web-n1");
     const { uid, annotations = {}, ownerReferences } = mirror()?.metadata ?? {};
     assert.notEqual(own?.metadata?.uid, uid);
@@ -110,11 +110,11 @@ test("static pods run, and their mirrors show them and come back", async () => {
       kubelet.pods().map(({ metadata }) => metadata?.uid),
       [own?.metadata?.uid],
     );
-    await until("a mirror without its pod is deleted", () => !pods.objects.has("stale-n1"));
+    await eventually("a mirror without its pod is deleted", () => !pods.objects.has("stale-n1"));
 
     const id = containerId();
     pods.remove("web-n1");
-    await until("a deleted mirror comes back", runs);
+    await eventually("a deleted mirror comes back", runs);
     assert.equal(containerId(), id, "the pod ran on");
     const before = mirror();
     pods.put({
@@ -122,29 +122,32 @@ test("static pods run, and their mirrors show them and come back", async () => {
       metadata: { ...before?.metadata, deletionTimestamp: "x", deletionGracePeriodSeconds: 30 },
     });
     const isNew = () => mirror()?.metadata?.uid !== before?.metadata?.uid && runs();
-    await until("one that is being deleted is replaced", isNew);
+    await eventually("one that is being deleted is replaced", isNew);
     assert.equal(containerId(), id);
 
     await kubelet.close();
     kubelet = startKubelet(client, dir, more);
     await kubelet.runtime.load();
     await kubelet.start();
-    await until("a new kubelet shows it running", runs);
+    await eventually("a new kubelet shows it running", runs);
     assert.equal(containerId(), id, "it was not restarted");
 
     await writeFile(file, "half: [a");
     await writeFile(join(manifests, "other.yaml"), manifest("other"));
-    await until("another file is taken", () => pods.objects.has("other-n1"));
+    await eventually("another file is taken", () => pods.objects.has("other-n1"));
     assert.equal(mirror()?.metadata?.deletionTimestamp, undefined, "half a file ends nothing");
     assert.equal(containerId(), id);
 
     await writeFile(file, manifest("web", 2000));
-    await until("a changed manifest replaces the pod", () => runs() && containerId() !== id);
+    await eventually("a changed manifest replaces the pod", () => runs() && containerId() !== id);
     assert.equal(kubelet.runtime.sandboxes().length, 2);
 
     await rm(file);
-    await until("a manifest that is gone takes its mirror along", () => mirror() === undefined);
-    await until("and its containers", () => kubelet.runtime.sandboxes().length === 1);
+    await eventually(
+      "a manifest that is gone takes its mirror along",
+      () => mirror() === undefined,
+    );
+    await eventually("and its containers", () => kubelet.runtime.sandboxes().length === 1);
   } finally {
     await kubelet.close();
     const cleaner = createProcessRuntime({ root: join(dir, "runtime"), log: silent });

@@ -16,8 +16,8 @@ import { ClusterClient, KVClient, MaintenanceClient } from "../../proto/gen/etcd
 import { readBackup, writeBackup } from "../../services/cli/commands/backup-file.ts";
 import { program } from "../../services/cli/commands/store.ts";
 import { storeFlags } from "../../services/cli/commands/store-flags.ts";
+import { eventually } from "../patience.ts";
 import { freePort } from "../ports.ts";
-import { until } from "../runtime/until.ts";
 import { openRealCluster, type RealCluster, silentLog } from "./real-cluster.ts";
 import { bytes, put, textAt } from "./requests.ts";
 
@@ -88,7 +88,7 @@ describe("the administration of a real cluster", () => {
         const info = members.find(({ id }) => id === memberId);
         announced = info?.name === "m3" && info.clientUrls[0] === "http://127.0.0.1:9";
       });
-      await until(() => announced, "the new member's word");
+      await eventually("the new member's word", () => announced);
       stop();
       await member.admin.memberRemove(memberId);
       let refusal = "";

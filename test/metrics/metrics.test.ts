@@ -10,7 +10,8 @@ import {
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { serveMetrics } from "../../ha/runtime/production/metrics-server.ts";
 import { createWorkQueue, runReconciler } from "../../services/client/mod.ts";
-import { quietLog, until } from "../apiserver/harness.ts";
+import { quietLog } from "../apiserver/harness.ts";
+import { eventually } from "../patience.ts";
 import { restWorld } from "../rest/harness.ts";
 import { readExposition, sumOf } from "./exposition.ts";
 
@@ -136,7 +137,7 @@ test("a named work queue tells of its keys", async () => {
     stop.signal,
   );
   queue.add("a");
-  await until(() => tries === 2, "the second try");
+  await eventually("the second try", () => tries === 2);
   const read = readExposition(processMetrics.text());
   assert.equal(sumOf(read, "workqueue_adds_total", 'name="probe"'), 2);
   assert.equal(sumOf(read, "workqueue_retries_total", 'name="probe"'), 1);

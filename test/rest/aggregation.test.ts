@@ -7,7 +7,7 @@ import { connectClient, InformerFactory, type TriremeClient } from "../../servic
 import { clusterRoleAggregation } from "../../services/controllers/clusterrole-aggregation.ts";
 import { ControllerManager } from "../../services/controllers/manager.ts";
 import { quietLog } from "../client/quiet-log.ts";
-import { until } from "../e2e/cluster.ts";
+import { eventually } from "../patience.ts";
 import { type Ask, type RestWorld, restWorld } from "./harness.ts";
 
 let world: RestWorld;
@@ -53,7 +53,7 @@ async function mayList(expected: boolean): Promise<void> {
   const what = expected ? "the right to list widgets" : "the end of that right";
   const status = expected ? 404 : 403;
   const done = async () => (await world.ask(path, { as: ann })).status === status;
-  await until(what, done, 10_000, 5);
+  await eventually(what, done);
 }
 
 const patched = (patch: object) =>

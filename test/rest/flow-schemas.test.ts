@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { openLocalStore } from "../../ha/store/mod.ts";
 import { keyBytes, objectKey } from "../../services/apiserver/storage/keys.ts";
 import { builtInRegistry } from "../../services/kinds/mod.ts";
-import { eventually } from "../rpc/helpers.ts";
+import { eventually } from "../patience.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 import { type RestWorld, restWorld } from "./harness.ts";
 
@@ -30,15 +30,11 @@ async function condition(world: RestWorld, name: string) {
 
 async function becomes(world: RestWorld, status: string, reason: string): Promise<string> {
   let message = "";
-  await eventually(
-    `it is ${status}`,
-    async () => {
-      const found = await condition(world, "mine");
-      message = found?.message;
-      return found?.status === status && found.reason === reason;
-    },
-    20_000,
-  );
+  await eventually(`it is ${status}`, async () => {
+    const found = await condition(world, "mine");
+    message = found?.message;
+    return found?.status === status && found.reason === reason;
+  });
   return message;
 }
 
@@ -46,16 +42,12 @@ test("the condition Dangling follows the priority levels, written once for each 
   await using store = await disposable();
   await using world = await restWorld({ store: store.store });
   await using second = await restWorld({ store: store.store, name: "master-1" });
-  await eventually(
-    "all are found",
-    async () => {
-      const { json } = await world.ask(`${group}/flowschemas`);
-      return json.items.every(({ status }: { status?: { conditions?: { status: string }[] } }) =>
-        status?.conditions?.some((each) => each.status === "False"),
-      );
-    },
-    20_000,
-  );
+  await eventually("all are found", async () => {
+    const { json } = await world.ask(`${group}/flowschemas`);
+    return json.items.every(({ status }: { status?: { conditions?: { status: string }[] } }) =>
+      status?.conditions?.some((each) => each.status === "False"),
+    );
+  });
   const headers = { accept: "application/json;as=Table;v=v1;g=meta.k8s.io" };
   const { json: table } = await second.ask(`${group}/flowschemas`, { headers });
   const at = table.columnDefinitions.findIndex(

@@ -9,6 +9,7 @@ import type { Store } from "../../ha/store/types.ts";
 import { type Apiserver, startApiserver } from "../../services/apiserver/apiserver.ts";
 import { createAuthority, type KeyPair } from "../../services/apiserver/pki/mod.ts";
 import { quietLog } from "../apiserver/harness.ts";
+import { patienceMillis } from "../patience.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 
 interface Answer {
@@ -88,7 +89,7 @@ export async function restWorld(
 }
 
 async function ready(world: RestWorld): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + patienceMillis;
   for (;;) {
     const { status } = await world.ask("/readyz");
     const made = await world.ask("/api/v1/namespaces/default");

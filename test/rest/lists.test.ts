@@ -9,7 +9,7 @@ import { call, connect, pieceTurns } from "../../ha/rpc/mod.ts";
 import { PodList, PodsClient } from "../../proto/gen/core.ts";
 import { DynamicClient } from "../../proto/gen/dynamic.ts";
 import { limits } from "../../services/apiserver/limits.ts";
-import { until } from "../apiserver/harness.ts";
+import { eventually, patienceMillis } from "../patience.ts";
 import { type Ask, protocols, type RestWorld, restWorld } from "./harness.ts";
 import { fillPods } from "./many-pods.ts";
 
@@ -201,7 +201,7 @@ test("clients that stop reading hold a window and a piece each, and leave nothin
     assert.equal(bytes, list);
     session.close();
   }
-  await until(() => pieceTurns.waiting === 0, "the end of all lists");
+  await eventually("the end of all lists", () => pieceTurns.waiting === 0);
   const end = pieceTurns.bytesMade - made;
   assert.ok(end <= (readers / 2) * list + most, "the rest is not made for those who left");
 });
@@ -224,8 +224,8 @@ test("long lists beyond what is compressed at once are sent as they are", async 
   const expected = Array.from({ length: limits.gzipStreams }, () => "gzip");
   assert.deepEqual(encodings, [...expected, undefined]);
   for (const { session } of open) session.destroy();
-  await until(() => pieceTurns.waiting === 0, "the end of all lists");
-  const deadline = performance.now() + 10_000;
+  await eventually("the end of all lists", () => pieceTurns.waiting === 0);
+  const deadline = performance.now() + patienceMillis;
   for (;;) {
     const { session, head } = await opened(configMaps, gzip, 100);
     session.destroy();

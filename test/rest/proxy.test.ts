@@ -10,8 +10,9 @@ import { WebSocket, WebSocketServer } from "ws";
 import { Readiness } from "../../services/apiserver/faces/grpc/cluster.ts";
 import { RestServer } from "../../services/apiserver/faces/rest/server.ts";
 import { upgradeHandler } from "../../services/apiserver/faces/rest/streams/upgrade.ts";
-import { make, quietLog, service, until } from "../apiserver/harness.ts";
+import { make, quietLog, service } from "../apiserver/harness.ts";
 import { podAddress, type StreamWorld, streamWorld } from "../kubelet/stream-world.ts";
+import { eventually } from "../patience.ts";
 
 let streams: StreamWorld;
 let rest: RestServer;
@@ -179,7 +180,7 @@ test("a WebSocket reaches a pod and a service's pod, both ways, and ends at both
     const big = "x".repeat(200_000);
     client.send("hello");
     client.send(big);
-    await until(() => answers.length === 2, "the echo");
+    await eventually("the echo", () => answers.length === 2);
     assert.deepEqual(answers, ["hello", big]);
     const { request } = handshakes.at(-1) ?? assert.fail("no handshake");
     assert.equal(request.url, "/chat?room=1");
@@ -188,7 +189,7 @@ test("a WebSocket reaches a pod and a service's pod, both ways, and ends at both
     assert.equal(request.headers["x-remote-user"], undefined);
     const before = closed.length;
     client.close(4000, "enough");
-    await until(() => closed.length > before, "the end at the other end");
+    await eventually("the end at the other end", () => closed.length > before);
     assert.equal(closed.at(-1), 4000);
   }
   const told = new WebSocket(`${url}/pods/web:${port}/proxy/bye`, "chat");

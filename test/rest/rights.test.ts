@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { after, before, test } from "node:test";
+import { patienceMillis } from "../patience.ts";
 import { type Ask, protocols, type RestWorld, restWorld } from "./harness.ts";
 
 const issuer = "https://cluster.example.com";
@@ -39,7 +40,7 @@ async function shown(token: string, server = world): Promise<number> {
 }
 
 async function refusedSoon(token: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + patienceMillis;
   while ((await shown(token)) !== 401) assert.ok(Date.now() < deadline, "still taken");
 }
 
@@ -175,7 +176,7 @@ test("no way of writing a role or binding gives its user more rights", async () 
   const fine = [{ apiGroups: [""], resources: ["pods"], verbs: ["get"] }];
   const over = [{ apiGroups: [""], resources: ["secrets"], verbs: ["get"] }];
   const role = (rules: object, name = "r") => ({ ...kind, metadata: { name }, rules });
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + patienceMillis;
   while ((await post(roles, role(fine), { as })).status !== 201) assert.ok(Date.now() < deadline);
   const patches = (type: string) => ({ "content-type": `application/${type}` });
   const apply = "?fieldManager=g&force=true";

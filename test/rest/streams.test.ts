@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:net";
 import { after, before, describe, test } from "node:test";
-import { until } from "../contract/container-runtime.ts";
+
 import { podAddress, type StreamWorld, streamWorld } from "../kubelet/stream-world.ts";
+import { eventually } from "../patience.ts";
 import {
   ChannelClient,
   refusalOf,
@@ -93,7 +94,7 @@ describe("exec over channels", () => {
         .filter((each) => each[0] === 0x31)
         .map((each) => Buffer.from(each.subarray(1).toString(), "base64").toString())
         .join("");
-    await until("the echo", () => decoded() === "round trip\n");
+    await eventually("the echo", () => decoded() === "round trip\n");
     client.socket.send("0!!!");
     await client.closed;
     const status = client.messages.filter((each) => each[0] === 0x33);
@@ -148,16 +149,16 @@ describe("exec over channels", () => {
 
   test("a client that leaves ends the program", async () => {
     const client = await open(execPath(["sh", "-c", "echo $$; exec sleep 1000"]));
-    const pid = await until("the pid", () => Number(client.text(1)) || undefined);
+    const pid = await eventually("the pid", () => Number(client.text(1)) || undefined);
     client.socket.terminate();
-    await until("the program to end", () => !alive(pid));
+    await eventually("the program to end", () => !alive(pid));
   });
 
   test("a client that does not read holds the program back; nothing is lost", async () => {
     const command = ["sh", "-c", "head -c 20000000 /dev/zero; echo done >&2"];
     const client = await open(execPath(command));
     client.socket.pause();
-    await until("the program to wait", () => client.bytes(1) < 20_000_000);
+    await eventually("the program to wait", () => client.bytes(1) < 20_000_000);
     assert.equal(client.text(2), "");
     client.socket.resume();
     await client.closed;
@@ -183,7 +184,7 @@ describe("attach over channels", () => {
     });
     const client = await open(`${base}/attach?container=side&stdin=1&stdout=1&stderr=1`);
     client.send(0, "hello\n");
-    await until("the echo", () => client.text(1).includes("got hello"));
+    await eventually("the echo", () => client.text(1).includes("got hello"));
     client.socket.send(Buffer.of(255, 0));
     await client.closed;
     assert.equal(client.text(1), "got hello\nbye\n");
@@ -302,12 +303,12 @@ describe("exec over SPDY", () => {
     for (let at = 0; at < data.length; at += 30_000)
       client.send(stdin, data.subarray(at, at + 30_000));
     client.send(stdin, Buffer.alloc(0), true);
-    await until("the end", () => client.stream(error).ended && client.stream(stdout).ended);
+    await eventually("the end", () => client.stream(error).ended && client.stream(stdout).ended);
     assert.ok(client.stream(stdout).data.equals(data));
     assert.equal(client.stream(stderr).data.toString(), "err\n");
     const status = JSON.parse(client.stream(error).data.toString());
     assert.deepEqual(status.details.causes, [{ reason: "ExitCode", message: "6" }]);
-    await until("the close", () => client.closed);
+    await eventually("the close", () => client.closed);
   });
 
   test("before v4 the error stream has words", async () => {
@@ -315,7 +316,7 @@ describe("exec over SPDY", () => {
     const error = client.openStream({ streamtype: "error" });
     client.openStream({ streamtype: "stdout" });
     assert.equal(client.stream(client.openStream({ streamtype: "stdin" })).reset, false);
-    await until("the end", () => client.stream(error).ended);
+    await eventually("the end", () => client.stream(error).ended);
     assert.match(
       client.stream(error).data.toString(),
       /^command terminated with non-zero exit code/,
@@ -328,11 +329,11 @@ describe("exec over SPDY", () => {
     );
     const error = refused.openStream({ streamtype: "error" });
     refused.openStream({ streamtype: "stdout" });
-    await until("the end", () => refused.stream(error).ended);
+    await eventually("the end", () => refused.stream(error).ended);
     assert.match(refused.stream(error).data.toString(), /container not found/);
     const hostile = await open(execPath(["sleep", "100"]));
     hostile.write(Buffer.from("GET / HTTP/1.1\r\n\r\n"));
-    await until("the close", () => hostile.closed);
+    await eventually("the close", () => hostile.closed);
   });
 });
 
@@ -355,8 +356,8 @@ describe("port-forward", () => {
     const raw = (channel: number) =>
       Buffer.concat(client.messages.filter((m) => m[0] === channel).map((m) => m.subarray(1)));
     client.send(0, "ping");
-    await until("the echo", () => raw(0).subarray(2).toString() === "ping");
-    await until("the refusal", () => raw(3).length > 2);
+    await eventually("the echo", () => raw(0).subarray(2).toString() === "ping");
+    await eventually("the refusal", () => raw(3).length > 2);
     assert.deepEqual([...raw(0).subarray(0, 2)], head(port));
     assert.deepEqual([...raw(1)], head(port));
     assert.deepEqual([...raw(2)], head(1));
@@ -381,7 +382,7 @@ describe("port-forward", () => {
     }
     client.ping(7);
     for (const pair of pairs) {
-      await until("the end of both streams", () => {
+      await eventually("the end of both streams", () => {
         return client.stream(pair.data).ended && client.stream(pair.error).ended;
       });
       assert.ok(client.stream(pair.data).data.equals(data));
@@ -395,14 +396,14 @@ describe("port-forward", () => {
   test("tunnel: an error is told on the error stream, and the tunnel goes on", async () => {
     const client = await TunnelClient.open(server.port, `${base}/portforward`);
     const broken = client.connect(1, "0");
-    await until("the error", () => client.stream(broken.error).ended);
+    await eventually("the error", () => client.stream(broken.error).ended);
     assert.match(
       client.stream(broken.error).data.toString(),
       /^error forwarding port 1 to pod web/,
     );
     const good = client.connect(port, "1");
     client.send(good.data, Buffer.from("still"));
-    await until("the echo", () => client.stream(good.data).data.toString() === "still");
+    await eventually("the echo", () => client.stream(good.data).data.toString() === "still");
     client.close();
   });
 
@@ -412,12 +413,12 @@ describe("port-forward", () => {
       new Promise<number>((resolve) => echo.getConnections((_, count) => resolve(count)));
     const pair = client.connect(port, "0");
     client.send(pair.data, Buffer.from("x"));
-    await until("the echo", () => client.stream(pair.data).data.length === 1);
+    await eventually("the echo", () => client.stream(pair.data).data.length === 1);
     assert.ok((await connections()) >= 1);
     client.reset(pair.data);
-    await until("the end", () => client.stream(pair.error).ended);
+    await eventually("the end", () => client.stream(pair.error).ended);
     client.close();
-    await until("no connection to be left", async () => (await connections()) === 0);
+    await eventually("no connection to be left", async () => (await connections()) === 0);
   });
 
   test("tunnel: streams without their headers are refused", async () => {
@@ -427,14 +428,14 @@ describe("port-forward", () => {
       client.openStream({ streamtype: "stdin", port: "80", requestid: "1" }),
       client.openStream({ streamtype: "data", port: "70000", requestid: "1" }),
     ];
-    for (const id of bad) await until("the reset", () => client.stream(id).reset);
+    for (const id of bad) await eventually("the reset", () => client.stream(id).reset);
     client.close();
   });
 
   test("tunnel: what is not SPDY closes it in words", async () => {
     const client = await TunnelClient.open(server.port, `${base}/portforward`);
     client.write(Buffer.from("GET / HTTP/1.1\r\nHost: nobody\r\n\r\n"));
-    await until("the close", () => client.closed);
+    await eventually("the close", () => client.closed);
     assert.equal(client.closeCode, 1002);
   });
 });

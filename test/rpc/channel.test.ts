@@ -6,9 +6,9 @@ import { test } from "node:test";
 import type { TLSSocket } from "node:tls";
 import type { CallFailure } from "../../ha/rpc/call-failure.ts";
 import { Channel } from "../../ha/rpc/channel/channel.ts";
+import { eventually, patienceMillis } from "../patience.ts";
 import { createCa } from "./certs.ts";
 import { EchoService } from "./echo.ts";
-import { eventually } from "./helpers.ts";
 
 test("a connection shows its certificate, and the next one resumes its TLS session", async () => {
   const ca = await createCa();
@@ -39,7 +39,7 @@ test("a connection shows its certificate, and the next one resumes its TLS sessi
   const tls = { ca: ca.ca, ...(await ca.client("kubelet-7")) };
   const channel = new Channel({ address: `127.0.0.1:${port}`, tls });
   const say = () => {
-    const deadline = Date.now() + 5_000;
+    const deadline = Date.now() + patienceMillis;
     return channel.unary(EchoService.say, Buffer.of(), { fields: [], deadline });
   };
   try {

@@ -16,9 +16,10 @@ import {
   writeMessagePrefix,
 } from "../../ha/rpc/mod.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { eventually } from "../patience.ts";
 import { EchoClient, EchoService } from "./echo.ts";
 import { hello } from "./harness.ts";
-import { eventually, type LogLine, memoryLog } from "./helpers.ts";
+import { type LogLine, memoryLog } from "./helpers.ts";
 
 type Handle = (
   requests: AsyncIterable<Buffer>,

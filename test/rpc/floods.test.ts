@@ -18,9 +18,10 @@ import { rpcLimits } from "../../ha/rpc/limits.ts";
 import { call, connect } from "../../ha/rpc/mod.ts";
 import { Code } from "../../ha/runtime/status-error.ts";
 import { frame, settings, uint32 } from "../http2/wire.ts";
+import { eventually } from "../patience.ts";
 import { EchoClient } from "./echo.ts";
 import { dial, start } from "./harness.ts";
-import { deferred, eventually } from "./helpers.ts";
+import { deferred } from "./helpers.ts";
 
 const megabyte = 1024 * 1024;
 /** What garbage collection and code that has just become hot may make of nothing. */
@@ -99,7 +100,7 @@ class Attacker {
   async settled(): Promise<void> {
     const mark = Buffer.from("settled!");
     this.socket.write(frame(T.ping, 0, 0, mark));
-    await eventually("the last is answered", () => this.#tail.includes(mark), 30_000);
+    await eventually("the last is answered", () => this.#tail.includes(mark));
   }
 
   async gone(): Promise<void> {
@@ -136,13 +137,13 @@ async function endure(attack: () => Promise<void>): Promise<void> {
   try {
     await attack();
     const soFar = served;
-    await Promise.race([witness, eventually("another is served", () => served > soFar, 30_000)]);
+    await Promise.race([witness, eventually("another is served", () => served > soFar)]);
   } finally {
     over = true;
     await witness;
     client.close();
   }
-  await eventually("all is given back", async () => (await held()) < before + noise, 30_000);
+  await eventually("all is given back", async () => (await held()) < before + noise);
 }
 
 describe("a gRPC server under attack", () => {
@@ -175,7 +176,7 @@ describe("a gRPC server under attack", () => {
         for (let round = 0; round < 3; round++) {
           const attacker = await Attacker.connect();
           await attacker.flood(100_000, make);
-          await eventually("it is told off", () => attacker.closed, 30_000);
+          await eventually("it is told off", () => attacker.closed);
         }
       });
     });
@@ -298,7 +299,7 @@ describe("a gRPC server under attack", () => {
       const begun = Buffer.alloc(megabyte);
       begun.writeUInt32BE(4 * megabyte, 1);
       const streams = Array.from({ length: 250 }, () => caller.send(say, begun, false));
-      await eventually("all are sent", () => caller.sent(streams), 30_000);
+      await eventually("all are sent", () => caller.sent(streams));
       await eventually("some are refused", () => caller.codes.length > 0);
       assert.ok(caller.codes.length >= 100 && caller.codes.length <= 130, `${caller.codes.length}`);
       assert.deepEqual([...new Set(caller.codes)], ["8"]);
@@ -316,7 +317,7 @@ describe("a gRPC server under attack", () => {
       bomb[0] = 1;
       const packed = head("/test.Echo/Say", "grpc-encoding", "gzip");
       for (let n = 0; n < 100; n++) caller.send(packed, bomb, true);
-      await eventually("the rest is refused", () => caller.codes.length >= 68, 30_000);
+      await eventually("the rest is refused", () => caller.codes.length >= 68);
       assert.deepEqual([...new Set(caller.codes)], ["8"]);
       await holdsAtMost(before, rpcLimits.connectionRequestBytes + noise);
       caller.socket.destroy();
@@ -377,7 +378,7 @@ test("more connections than a process may have files end nothing but themselves"
   const sockets = Array.from({ length: 150 }, () => connectSocket(crowded, "127.0.0.1"));
   for (const socket of sockets) socket.on("error", () => {});
   const closed = () => sockets.filter((socket) => socket.closed).length;
-  await eventually("most are turned away", () => closed() > 75, 20_000);
+  await eventually("most are turned away", () => closed() > 75);
   for (const socket of sockets) socket.destroy();
   const client = connect(EchoClient, { addresses: [`127.0.0.1:${crowded}`] });
   const settings = { deadlineMillis: 20_000 };

@@ -10,8 +10,9 @@ import {
 import { connect as connectTcp } from "node:net";
 import { after, afterEach, describe, test } from "node:test";
 import { startBalancer } from "../../ha/balancer/mod.ts";
+import { eventually } from "../patience.ts";
 import { start } from "./harness.ts";
-import { eventually, memoryLog } from "./helpers.ts";
+import { memoryLog } from "./helpers.ts";
 
 /** Each gives a foreign request so many milliseconds to end. */
 const ports: Readonly<Record<string, (millis: number) => Promise<number>>> = {

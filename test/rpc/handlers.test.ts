@@ -4,8 +4,9 @@ import { Metadata } from "@grpc/grpc-js";
 import { call, serverStreamIterable } from "../../ha/rpc/mod.ts";
 import type { CallContext } from "../../ha/rpc/types.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
+import { eventually } from "../patience.ts";
 import { dial, hello, start } from "./harness.ts";
-import { deferred, eventually } from "./helpers.ts";
+import { deferred } from "./helpers.ts";
 
 describe("the gRPC server", () => {
   test("answers the four kinds of calls", async () => {

@@ -22,19 +22,6 @@ export function memoryLog(lines: LogLine[] = [], base: Record<string, unknown> =
   };
 }
 
-/** Waits until the condition holds; fails with its name after the deadline. */
-export async function eventually(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  deadlineMillis = 5_000,
-): Promise<void> {
-  const end = Date.now() + deadlineMillis;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`not within ${deadlineMillis} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 /** A promise and its switches. */
 export function deferred<T = void>(): {
   promise: Promise<T>;

@@ -5,7 +5,7 @@ import type { Connection, Stream } from "../../ha/http2/mod.ts";
 import { rpcLimits } from "../../ha/rpc/limits.ts";
 import { openAnswers, PieceAnswer } from "../../ha/rpc/piece-answer.ts";
 import { type PieceSource, pieceTurns } from "../../ha/rpc/piecewise.ts";
-import { until } from "../apiserver/harness.ts";
+import { eventually } from "../patience.ts";
 
 const stream = {} as Stream;
 const scratch = Buffer.alloc(64 * 1024);
@@ -68,7 +68,7 @@ function answer(connection: Connection, source: PieceSource) {
 test("a peer that takes everything gets every piece, and the source is closed once", async () => {
   const source = new Source(500);
   const { told } = answer(connectionWith(Number.POSITIVE_INFINITY).connection, source);
-  await until(() => told.length > 0, "the end");
+  await eventually("the end", () => told.length > 0);
   assert.deepEqual(told, ["written"]);
   assert.deepEqual([source.made, source.closed], [500, 1]);
 });
@@ -77,7 +77,7 @@ test("one piece is made ahead of a peer that reads slowly, in memory of its own"
   const source = new Source(10);
   const peer = connectionWith(2_500);
   const { told, made } = answer(peer.connection, source);
-  await until(() => peer.kept.length === 1, "a piece that waits");
+  await eventually("a piece that waits", () => peer.kept.length === 1);
   assert.equal(source.made, 3);
   assert.equal(pieceTurns.waiting, 0);
   scratch.fill(99);
@@ -87,7 +87,7 @@ test("one piece is made ahead of a peer that reads slowly, in memory of its own"
   );
   peer.room = Number.POSITIVE_INFINITY;
   made.resume();
-  await until(() => told.length > 0, "the end");
+  await eventually("the end", () => told.length > 0);
   assert.deepEqual([told, source.made, source.closed], [["written"], 10, 1]);
 });
 
@@ -95,7 +95,7 @@ test("a peer that reads nothing for too long is cut off, as is one that never co
   const idle = new Source(10);
   const silent = connectionWith(0);
   const first = answer(silent.connection, idle);
-  await until(() => silent.kept.length === 1, "a piece that waits");
+  await eventually("a piece that waits", () => silent.kept.length === 1);
   const now = performance.now();
   openAnswers.check(now + rpcLimits.pieceIdleMillis - 1_000);
   assert.equal(idle.idled, 0);
@@ -117,7 +117,7 @@ test("a source that fails ends the answer, and a slice that fails ends the work"
     throw new Error("no more memory");
   };
   const { told } = answer(connectionWith(Number.POSITIVE_INFINITY).connection, source);
-  await until(() => told.length > 0, "the end");
+  await eventually("the end", () => told.length > 0);
   assert.deepEqual([told, source.closed], [["no more memory"], 1]);
   const broken = pieceTurns.inSlices(() => {
     throw new Error("broken");

@@ -4,9 +4,10 @@ import { describe, test } from "node:test";
 import { Metadata } from "@grpc/grpc-js";
 import { call, connect, createRpcServer, unary } from "../../ha/rpc/mod.ts";
 import { Code, type StatusError } from "../../ha/runtime/status-error.ts";
+import { eventually, patienceMillis } from "../patience.ts";
 import { EchoClient, EchoService } from "./echo.ts";
 import { dial, hello, start } from "./harness.ts";
-import { deferred, eventually, memoryLog } from "./helpers.ts";
+import { deferred, memoryLog } from "./helpers.ts";
 
 describe("the server's limits and end", () => {
   test("a slow reader slows the producer down", async () => {
@@ -191,7 +192,9 @@ describe("the server's limits and end", () => {
     );
     const probe = connect(EchoClient, { addresses: [address] });
     await new Promise<void>((resolve, reject) =>
-      probe.waitForReady(Date.now() + 5_000, (error) => (error ? reject(error) : resolve())),
+      probe.waitForReady(Date.now() + patienceMillis, (error) =>
+        error ? reject(error) : resolve(),
+      ),
     );
     await server.drain(20);
     await refused;

@@ -18,7 +18,7 @@ import {
 } from "../../ha/runtime/production/mod.ts";
 import type { MemberId, Peer } from "../../ha/runtime/types.ts";
 import { Recorder } from "../contract/peer-network.ts";
-import { until } from "./until.ts";
+import { eventually } from "../patience.ts";
 
 const log = createLog({}, { level: "silent" });
 
@@ -59,12 +59,12 @@ test("a frame of 8 MiB arrives, a larger one is refused and the link stays up", 
     try {
       a.network.setPeers([b.peer]);
       b.network.setPeers([a.peer]);
-      await until(() => a.recorder.up.has(b.peer.id));
+      await eventually("the condition holds", () => a.recorder.up.has(b.peer.id));
       const big = Uint8Array.from({ length: 8 * 1024 * 1024 }, (_, index) => index % 251);
       assert.equal(a.network.send(b.peer.id, new Uint8Array(8 * 1024 * 1024 + 1)), false);
       assert.ok(a.network.send(b.peer.id, big));
       assert.ok(a.network.send(b.peer.id, Uint8Array.of(1)));
-      await until(() => b.recorder.messages.length === 2, "the big frame");
+      await eventually("the big frame", () => b.recorder.messages.length === 2);
       assert.equal(Buffer.compare(b.recorder.messages[0]!.bytes, big), 0);
       assert.deepEqual([...b.recorder.messages[1]!.bytes], [1]);
       assert.deepEqual(a.recorder.links, [`${b.peer.id} up`]);
@@ -80,13 +80,16 @@ test("32 MiB in many messages pass a full window in both directions at once", ()
     try {
       a.network.setPeers([b.peer]);
       b.network.setPeers([a.peer]);
-      await until(() => a.recorder.up.has(b.peer.id) && b.recorder.up.has(a.peer.id));
+      await eventually(
+        "the condition holds",
+        () => a.recorder.up.has(b.peer.id) && b.recorder.up.has(a.peer.id),
+      );
       for (let index = 0; index < 512; index++) {
         assert.ok(a.network.send(b.peer.id, new Uint8Array(64 * 1024).fill(index)));
         assert.ok(b.network.send(a.peer.id, new Uint8Array(64 * 1024).fill(index)));
       }
       const all = [a.recorder, b.recorder];
-      await until(() => all.every(({ messages }) => messages.length === 512), "all messages");
+      await eventually("all messages", () => all.every(({ messages }) => messages.length === 512));
       for (const { messages } of all) {
         assert.ok(messages.every(({ bytes }, index) => bytes.at(-1) === index % 256));
       }
@@ -134,9 +137,9 @@ test("a killed peer is noticed at once, long before the keep-alive, and dialled 
       const peer = { id: 2 as MemberId, name: "m2", addresses: [running.address], identity };
       a.network.setPeers([peer]);
       for (let round = 1; round <= 2; round++) {
-        await until(() => a.recorder.up.has(peer.id), "link");
+        await eventually("link", () => a.recorder.up.has(peer.id));
         running.child.kill("SIGKILL");
-        await until(() => !a.recorder.up.has(peer.id), "loss of the link");
+        await eventually("loss of the link", () => !a.recorder.up.has(peer.id));
         assert.equal(a.recorder.links.length, 2 * round);
         running = await startChild(Number(running.address.split(":")[1]));
       }
@@ -168,11 +171,11 @@ test("a link on which nothing comes back is given up", () =>
       // b knows no address of a, so that the wire is the only way.
       b.network.setPeers([{ ...a.peer, addresses: [] }]);
       a.network.setPeers([{ ...b.peer, addresses: [`127.0.0.1:${port}`] }]);
-      await until(() => a.recorder.up.has(b.peer.id), "link");
+      await eventually("link", () => a.recorder.up.has(b.peer.id));
       frozen = true;
-      await until(() => !a.recorder.up.has(b.peer.id), "end of the silent link");
+      await eventually("end of the silent link", () => !a.recorder.up.has(b.peer.id));
       frozen = false;
-      await until(() => a.recorder.up.has(b.peer.id), "link after the silence");
+      await eventually("link after the silence", () => a.recorder.up.has(b.peer.id));
     } finally {
       await Promise.all([a.network.close(), b.network.close()]);
       for (const socket of sockets) socket.destroy();
@@ -191,7 +194,7 @@ test("bytes from a stranger's socket reach nobody", () =>
       });
       socket.end(Buffer.alloc(100_000, "GET / HTTP/1.1\r\n\r\n"));
       socket.resume();
-      await until(() => socket.closed, "end of the stranger's connection");
+      await eventually("end of the stranger's connection", () => socket.closed);
       assert.deepEqual([a.recorder.links, a.recorder.messages], [[], []]);
     } finally {
       await a.network.close();

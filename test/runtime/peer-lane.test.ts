@@ -18,7 +18,7 @@ import { LaneServer, openLane } from "../../ha/runtime/production/peer-lane.ts";
 import { openPlainLane } from "../../ha/runtime/production/plain-lane.ts";
 import type { MemberId } from "../../ha/runtime/types.ts";
 import { Recorder } from "../contract/peer-network.ts";
-import { until } from "./until.ts";
+import { eventually } from "../patience.ts";
 
 const log = createLog({}, { level: "silent" });
 const { signal } = new AbortController();
@@ -116,7 +116,10 @@ for (const [one, other] of [
       async (a, b) => {
         assert.ok(a.network.send(b.peer.id, Uint8Array.of(1)));
         assert.ok(b.network.send(a.peer.id, Uint8Array.of(2)));
-        await until(() => a.recorder.messages.length + b.recorder.messages.length === 2, "both");
+        await eventually(
+          "both",
+          () => a.recorder.messages.length + b.recorder.messages.length === 2,
+        );
       },
       [one, other],
     );
@@ -144,7 +147,7 @@ async function twoLinked(
   try {
     a.network.setPeers([b.peer]);
     b.network.setPeers([a.peer]);
-    await until(() => a.recorder.up.has(b.peer.id) && b.recorder.up.has(a.peer.id), "links");
+    await eventually("links", () => a.recorder.up.has(b.peer.id) && b.recorder.up.has(a.peer.id));
     await body(a, b);
   } finally {
     await Promise.all(ends.map(({ network }) => network.close()));
@@ -175,7 +178,7 @@ test("messages pass without a lane where none can be had", async (t) => {
   await twoLinked(async (a, b) => {
     assert.ok(grant.mock.callCount() >= 2);
     assert.ok(a.network.send(b.peer.id, Uint8Array.of(1, 2)));
-    await until(() => b.recorder.messages.length === 1, "the message");
+    await eventually("the message", () => b.recorder.messages.length === 1);
     assert.deepEqual([...(b.recorder.messages[0]?.bytes ?? [])], [1, 2]);
   });
 });
@@ -194,11 +197,14 @@ test("a link loses its lane, goes down and comes back with another", async (t) =
     },
   );
   await twoLinked(async (a, b) => {
-    await until(() => sockets.length === 2, "two lanes");
+    await eventually("two lanes", () => sockets.length === 2);
     for (const socket of sockets) socket.destroy();
-    await until(() => a.recorder.links.length >= 3 && b.recorder.links.length >= 3, "new links");
+    await eventually(
+      "new links",
+      () => a.recorder.links.length >= 3 && b.recorder.links.length >= 3,
+    );
     assert.ok(sockets.length > 2);
     assert.ok(a.network.send(b.peer.id, Uint8Array.of(3)));
-    await until(() => b.recorder.messages.length === 1, "the message");
+    await eventually("the message", () => b.recorder.messages.length === 1);
   });
 });

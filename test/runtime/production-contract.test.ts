@@ -17,7 +17,7 @@ import {
   type PeerNode,
   peerNetworkContract,
 } from "../contract/peer-network.ts";
-import { until } from "./until.ts";
+import { eventually } from "../patience.ts";
 
 const log = createLog({}, { level: "silent" });
 const settle = <T>(promise: Promise<T>): Promise<T> => promise;
@@ -72,7 +72,9 @@ for (const plaintext of [false, true]) {
 
     return {
       create: (id, handlers) => createNode(id, 0, handlers),
-      until,
+      until: async (condition) => {
+        await eventually("the condition holds", condition);
+      },
       // Several dials at 10, 20, 40 and 80 ms; only absence is asserted after it.
       pass: () => new Promise((resolve) => setTimeout(resolve, 200)),
       settle,

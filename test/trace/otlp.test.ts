@@ -4,8 +4,9 @@ import { test } from "node:test";
 import { MetricsRegistry } from "../../ha/runtime/metrics.ts";
 import { Tracing, type TracingOptions, tracingOf } from "../../ha/runtime/production/otlp.ts";
 import { SpanKind } from "../../ha/runtime/trace.ts";
+import { eventually } from "../patience.ts";
 import { freePorts } from "../ports.ts";
-import { eventually, type LogLine, memoryLog } from "../rpc/helpers.ts";
+import { type LogLine, memoryLog } from "../rpc/helpers.ts";
 import { collector } from "./collector.ts";
 
 const service = { name: "trireme-test", instance: "test-0" };

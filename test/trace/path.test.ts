@@ -10,8 +10,9 @@ import { ConfigMapsClient } from "../../proto/gen/core.ts";
 import { configuration, webhookServer } from "../apiserver/webhook-server.ts";
 import { RestClient } from "../balancer/rest-fakes.ts";
 import { openRealCluster, type RealCluster } from "../member/real-cluster.ts";
+import { eventually } from "../patience.ts";
 import { type RestWorld, restWorld } from "../rest/harness.ts";
-import { eventually, memoryLog } from "../rpc/helpers.ts";
+import { memoryLog } from "../rpc/helpers.ts";
 import { type Collector, collector, type SeenSpan } from "./collector.ts";
 
 const traceId = "0af7651916cd43dd8448eb211c80319c";
@@ -50,14 +51,10 @@ describe("a traced request", () => {
       masters: [{ name: "master-0", address, rest: `127.0.0.1:${world.port}` }],
       upstreamTls: { ca: world.ca, ...proxy },
     });
-    await eventually(
-      "the master is reached",
-      () => {
-        const [master] = balancer.status().masters;
-        return master?.healthy === true && master.restConnected === true;
-      },
-      20_000,
-    );
+    await eventually("the master is reached", () => {
+      const [master] = balancer.status().masters;
+      return master?.healthy === true && master.restConnected === true;
+    });
   });
 
   after(async () => {

@@ -221,12 +221,15 @@ function voidReasons(
     }
   }
   const [first] = rounds;
-  if (first === undefined) return [...reasons, "no fault was set"];
-  if (rounds.length < plan.repeat && reasons.length === 0) {
+  if (first === undefined) {
+    const [failure] = ofKind(timeline, "failure");
+    reasons.push(`no fault was set${failure ? `: ${failure.text}` : ""}`);
+  } else if (rounds.length < plan.repeat && reasons.length === 0) {
     reasons.push(`only ${rounds.length} of ${plan.repeat} rounds were held`);
   }
-  const began = ofKind(timeline, "load").find(({ state }) => state === "began")?.t ?? first.faultAt;
-  const steady = { t: began + warmUpMillis, end: first.faultAt };
+  const load = new Map(ofKind(timeline, "load").map(({ state, t }) => [state, t]));
+  const faultAt = first?.faultAt ?? load.get("ended") ?? 0;
+  const steady = { t: (load.get("began") ?? faultAt) + warmUpMillis, end: faultAt };
   const acknowledged = acknowledgements(calls, ["create", "write"]);
   const before = acknowledged.filter((at) => at >= steady.t && at <= steady.end);
   const planned = (plan.rate * writeShare * Math.max(0, steady.end - steady.t)) / 1000;

@@ -10,8 +10,9 @@ import type {
   WatchBatch,
   WatchEvent,
 } from "../../../ha/store/types.ts";
+import { patienceMillis } from "../../patience.ts";
 
-const deadlineMillis = 10_000;
+const deadlineMillis = patienceMillis;
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 export const text = (value: Uint8Array): string => new TextDecoder().decode(value);
 export const all = Uint8Array.of(0);
