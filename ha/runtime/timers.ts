@@ -84,6 +84,12 @@ export const timers = {
     what: "a read waits for the watch cache at most",
   },
   bookmark: { millis: 60_000, of: ["apiserver"], what: "a watch gets a bookmark" },
+  compaction: {
+    millis: 300_000,
+    of: ["apiserver"],
+    flag: "etcd-compaction-interval",
+    what: "the store's history is kept at the least; 0: for ever",
+  },
   watch: { millis: 3_600_000, of: ["apiserver"], what: "a watch without a limit of its own ends" },
   apiserverDrain: {
     millis: 5_000,
@@ -92,19 +98,19 @@ export const timers = {
   },
   clientCall: { millis: 30_000, of: clients, what: "a component gives up a call to the API" },
   leaderLease: {
-    millis: 4_500,
+    millis: 4_750,
     of: elected,
     flag: "leader-elect-lease-duration",
     what: "standbys wait after a leader's last renewal",
   },
   leaderRenew: {
-    millis: 4_000,
+    millis: 4_500,
     of: elected,
     flag: "leader-elect-renew-deadline",
     what: "a leader tries to renew before it stops leading",
   },
   leaderRetry: {
-    millis: 2_000,
+    millis: 2_500,
     of: elected,
     flag: "leader-elect-retry-period",
     what: "pause between attempts to take or renew the lease",
@@ -114,6 +120,11 @@ export const timers = {
     of: ["kubelet"],
     flag: "node-status-update-frequency",
     what: "a kubelet tells that its node lives",
+  },
+  nodeLiveness: {
+    millis: 10_000,
+    of: ["apiserver"],
+    what: "an apiserver writes which nodes it has heard of; at once when a stream opens or closes",
   },
   nodeHeartbeatAnswer: {
     millis: 8_000,
@@ -249,6 +260,12 @@ export const relations: readonly Relation[] = [
     holds: (t) => t.bookmark < t.watch,
   },
   {
+    names: ["bookmark", "compaction"],
+    text: "2 × bookmark ≤ compaction",
+    otherwise: "the revision of an idle watch's last bookmark is forgotten before the next one",
+    holds: (t) => t.compaction === 0 || 2 * t.bookmark <= t.compaction,
+  },
+  {
     names: ["leaderRenew", "leaderLease"],
     text: "leaderRenew < leaderLease",
     otherwise: "two replicas lead at once",
@@ -279,10 +296,16 @@ export const relations: readonly Relation[] = [
     holds: (t) => t.nodeHeartbeat + t.nodeHeartbeatAnswer < t.nodeGrace,
   },
   {
-    names: ["keepalive", "keepaliveTimeout", "nodeGrace"],
-    text: "keepalive + keepaliveTimeout < nodeGrace",
+    names: ["nodeLiveness", "keepalive", "keepaliveTimeout", "nodeGrace"],
+    text: "nodeLiveness + keepalive + keepaliveTimeout < nodeGrace",
     otherwise: "a dead connection costs a node its grace",
-    holds: (t) => t.keepalive + t.keepaliveTimeout < t.nodeGrace,
+    holds: (t) => t.nodeLiveness + t.keepalive + t.keepaliveTimeout < t.nodeGrace,
+  },
+  {
+    names: ["nodeLiveness", "nodeGrace"],
+    text: "2 × nodeLiveness ≤ nodeGrace",
+    otherwise: "one late write of an apiserver marks the nodes that it hears as unknown",
+    holds: (t) => 2 * t.nodeLiveness <= t.nodeGrace,
   },
   {
     names: ["nodeMonitor", "nodeGrace"],

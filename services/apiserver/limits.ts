@@ -131,6 +131,9 @@ export const limits = {
   usageMillis: 10_000,
   usageParallel: 16,
   usageAnswerMillis: 5_000,
+  /** What nodes were heard of is written so often; again soon where that has failed. */
+  livenessMillis: defaultTimers.nodeLiveness,
+  livenessRetryMillis: 1_000,
   /** Wait between two immediate liveness writes. */
   livenessMinMillis: 200,
   /** Watchers of the cluster status. */
@@ -167,4 +170,4 @@ assert(limits.objectBytes < limits.restBodyBytes, "object < REST body");
 assert(limits.restBodyBytes < limits.restBodiesBytes, "REST body < all REST bodies");
 assert(limits.requestBytes <= limits.messageBytes, "request <= message");
 assert(limits.streamPingMillis < limits.streamSilenceMillis, "ping < silence");
-assert(limits.livenessMinMillis < limits.heartbeatIntervalMillis, "liveness pause < interval");
+assert(limits.livenessMinMillis < limits.livenessMillis, "liveness pause < interval");

@@ -4,7 +4,7 @@ import { MetricsRegistry } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, runProgram } from "../../ha/runtime/production/process.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
-import { announceTimers } from "../../ha/runtime/timers.ts";
+import { announceTimers, defaultTimers, durationText } from "../../ha/runtime/timers.ts";
 import type { Log } from "../../ha/runtime/types.ts";
 import { defaultNodePortRange, defaultServiceRange, startApiserver } from "./apiserver.ts";
 import { auditFlags, openAudit } from "./audit/flags.ts";
@@ -34,7 +34,7 @@ const apiserver = program({
     "etcd-keyfile": { type: "string", help: "its private key in PEM" },
     "etcd-compaction-interval": {
       type: "string",
-      default: "5m",
+      default: durationText(defaultTimers.compaction),
       help: "how long the store's history is kept at the least, the same for all masters; 0: for ever",
     },
     "data-dir": { type: "string", help: "directory of the replica's data" },
@@ -221,7 +221,9 @@ const apiserver = program({
     const requestTimeoutMillis = timeoutMillis(values["request-timeout"]);
     const metrics = new MetricsRegistry();
     tracing?.addMetrics(metrics);
-    announceTimers("apiserver", { requestTimeout: requestTimeoutMillis }, { log, metrics });
+    const compaction = compactionMillis(values["etcd-compaction-interval"]);
+    const times = { requestTimeout: requestTimeoutMillis, compaction };
+    announceTimers("apiserver", times, { log, metrics });
     const ca = await readPem("client-ca-file", values["client-ca-file"]);
     const cert = await readPem("tls-cert-file", values["tls-cert-file"]);
     checkCertificate(values["tls-cert-file"], cert, Date.now());
@@ -235,7 +237,6 @@ const apiserver = program({
     const tokens = tokenFile && (await readPem("token-auth-file", tokenFile));
     const serviceAccounts = await serviceAccountOptions(values);
     const oidc = await oidcProvider(values, log);
-    const intervalMillis = compactionMillis(values["etcd-compaction-interval"]);
     const host = values["bind-address"];
     const etcdPort = values["etcd-port"];
     const httpsPort = values["https-port"];
@@ -292,7 +293,7 @@ const apiserver = program({
         seats: countOf("max-requests-inflight", values["max-requests-inflight"], 10),
         queueLength: countOf("max-queued-requests", values["max-queued-requests"], 0),
         requestTimeoutMillis,
-        compactionMillis: intervalMillis,
+        compactionMillis: compaction,
         rpcEngine: rpcEngine(values["rpc-engine"]),
         metrics,
         tracer: tracing?.tracer,

@@ -19,6 +19,13 @@ test("a node that is made is not ready yet", async () => {
   assert.deepEqual(await taints("has", { taints: [notReady] }), [notReady]);
 });
 
+test("a node that is made ready is given pods at once", async () => {
+  await using w = await world({ taintNewNodes: true });
+  const status = { conditions: [{ type: "Ready", status: "True" }] };
+  const made = (await make(w.backend, { ...node("n"), status })).document as Node;
+  assert.equal(made.spec?.taints, undefined);
+});
+
 test("where no node controller runs, nodes are as they are made", async () => {
   await using w = await world();
   const made = (await make(w.backend, node("n"))).document as Node;

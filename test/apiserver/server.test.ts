@@ -64,7 +64,7 @@ before(async () => {
     store,
     listen: { host: "127.0.0.1", port: 0 },
     tls: { ...tls, clientCa: authority.cert },
-    heartbeats: { intervalMillis: 40, minMillis: 1 },
+    heartbeats: { intervalMillis: 40, writeMillis: 40, minMillis: 1 },
     log: quietLog,
   });
   const cluster = client(ClusterClient, "admin");

@@ -24,7 +24,7 @@ describe("the timer budget", () => {
     assert.deepEqual(brokenRelations(defaultTimers), []);
     for (const relation of relations) {
       for (const name of relation.names) {
-        const breaks = [0, 1e9].some(
+        const breaks = [0, 1, 1e9].some(
           (millis) => !relation.holds({ ...defaultTimers, [name]: millis }),
         );
         assert.ok(breaks, `${relation.text}: ${name} has no part in it`);
@@ -51,10 +51,15 @@ describe("the timer budget", () => {
     const { lines, text } = warned("controller-manager", { nodeGrace: 14_000 });
     assert.deepEqual(
       lines.map(({ fields }) => fields?.["relation"]),
-      ["3 × nodeHeartbeat ≤ nodeGrace (nodeHeartbeat 5s, nodeGrace 14s)"],
+      [
+        "3 × nodeHeartbeat ≤ nodeGrace (nodeHeartbeat 5s, nodeGrace 14s)",
+        "nodeLiveness + keepalive + keepaliveTimeout < nodeGrace (nodeLiveness 10s, keepalive 5s, " +
+          "keepaliveTimeout 3s, nodeGrace 14s)",
+        "2 × nodeLiveness ≤ nodeGrace (nodeLiveness 10s, nodeGrace 14s)",
+      ],
     );
     assert.match(text, /^trireme_timer_seconds\{timer="nodeGrace"\} 14$/m);
-    assert.match(text, /^trireme_timer_seconds\{timer="leaderLease"\} 4\.5$/m);
+    assert.match(text, /^trireme_timer_seconds\{timer="leaderLease"\} 4\.75$/m);
     assert.doesNotMatch(text, /suspect/, "those are the balancer's");
   });
 
@@ -104,7 +109,7 @@ describe("trireme timers", () => {
     const { version, timers, relations: checked } = JSON.parse(broken.stdout);
     assert.equal(version, 1);
     const renew = timers.find(({ name }: { name: string }) => name === "leaderRenew");
-    assert.deepEqual([renew.default, renew.values], [4, [{ seconds: 6, from: ["flag"] }]]);
+    assert.deepEqual([renew.default, renew.values], [4.5, [{ seconds: 6, from: ["flag"] }]]);
     assert.deepEqual(
       checked
         .filter(({ holds }: { holds: boolean }) => !holds)

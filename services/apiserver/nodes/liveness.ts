@@ -29,7 +29,10 @@ export interface OpenStream {
 }
 
 export interface LivenessOptions {
+  /** Between a node's heartbeats, as nodes are asked for. */
   readonly intervalMillis?: number | undefined;
+  /** Between the writes of what was heard. */
+  readonly writeMillis?: number | undefined;
   readonly minMillis?: number | undefined;
 }
 
@@ -57,7 +60,8 @@ export class Liveness {
     this.#liveness = backend.registry.required("node.trireme.io/v1", "NodeLiveness");
     this.intervalMillis = options.intervalMillis ?? limits.heartbeatIntervalMillis;
     this.#minMillis = options.minMillis ?? limits.livenessMinMillis;
-    this.#stopTimer = backend.clock.every(this.intervalMillis, () => this.#flush());
+    const writeMillis = options.writeMillis ?? limits.livenessMillis;
+    this.#stopTimer = backend.clock.every(writeMillis, () => this.#flush());
   }
 
   /** Throws TooManyRequests when this master has more nodes than it may. */
@@ -78,6 +82,7 @@ export class Liveness {
     present.streams += 1;
     present.closedMillis = undefined;
     present.lastMillis = this.#backend.now();
+    this.#dirty = true;
     this.#flushSoon();
     let open = true;
     return {
@@ -91,6 +96,7 @@ export class Liveness {
         open = false;
         present.streams -= 1;
         if (present.streams === 0) present.closedMillis = this.#backend.now();
+        this.#dirty = true;
         this.#flushSoon();
       },
     };
@@ -106,11 +112,10 @@ export class Liveness {
     this.#closed = true;
   }
 
-  #flushSoon(): void {
-    this.#dirty = true;
+  #flushSoon(waitMillis = this.#minMillis): void {
     if (this.#closed || this.#soon !== undefined) return;
     // The more nodes there are, the larger is what is written.
-    this.#soon = this.#backend.clock.after(this.#minMillis + this.#beats.size, () => {
+    this.#soon = this.#backend.clock.after(waitMillis + this.#beats.size, () => {
       this.#soon = undefined;
       this.#flush();
     });
@@ -124,7 +129,7 @@ export class Liveness {
     });
   }
 
-  /** Never rejects: the next interval says it again. */
+  /** Never rejects: what could not be written is said again. */
   async #write(): Promise<void> {
     const call = internalCall(apiserverUser);
     const { name } = this.#backend;
@@ -155,6 +160,7 @@ export class Liveness {
 
   #failed(error: StatusError): void {
     this.#dirty = true;
+    this.#flushSoon(limits.livenessRetryMillis);
     this.#backend.log.warn("the liveness of the nodes could not be written", {
       error: error.message,
     });

@@ -16,6 +16,8 @@ export interface NodeLifecycleOptions extends PaceOptions {
 }
 
 const nodeNameIndex = "nodeName";
+/** Of its grace; a node that is heard of in every write of its apiserver is never so late. */
+const suspectShare = 0.75;
 /** Pods of one node that are evicted, or marked, at a time. */
 const podsParallel = 16;
 
@@ -24,7 +26,7 @@ export function nodeLifecycleController(options: NodeLifecycleOptions): Controll
   return {
     name: "node-lifecycle",
     informers: ["Node", "NodeLiveness", "Pod"],
-    workers: 4,
+    workers: 16,
     start(context) {
       const loop = new NodeLifecycleLoop(context, options);
       loop.watch();
@@ -43,7 +45,7 @@ class NodeLifecycleLoop {
   constructor(context: ControllerContext, options: NodeLifecycleOptions) {
     this.#context = context;
     this.#options = options;
-    this.#tracker = new LivenessTracker(context.clock, options.graceMillis / 2);
+    this.#tracker = new LivenessTracker(context.clock, options.graceMillis * suspectShare);
     this.#taintTimes = new TaintTimes(context.clock);
   }
 
@@ -153,11 +155,11 @@ class NodeLifecycleLoop {
   }
 
   /**
-   * A node that has missed half its grace counts as unready: when all fall silent together, because
-   * nothing could hear them, not even the first may be emptied.
+   * A node that is late counts as unready: when all fall silent together, because nothing could hear
+   * them, not even the first may be emptied.
    */
   #count(nodes: readonly Node[], judged: Node): NodeCount {
-    const suspectMillis = this.#options.graceMillis / 2;
+    const suspectMillis = this.#options.graceMillis * suspectShare;
     const unready = nodes.filter((node) => {
       const name = keyOf(node);
       // The verdict on this one may be newer than the cache.

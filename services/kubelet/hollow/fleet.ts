@@ -32,7 +32,7 @@ export const fleetLimits = {
   /** The ranges of addresses of pods are those of 10.128.0.0/9. */
   nodes: 20_000,
   nodesPerConnection: 1_000,
-  registrationsAtOnce: 32,
+  registrationsAtOnce: 64,
   retryFirstMillis: 200,
   retryCeilingMillis: 10_000,
 } as const;
