@@ -16,6 +16,7 @@ import { HealthCall, isHealthPath, ownService } from "./health-call.ts";
 import { type BalancerLimits, makeLimits } from "./limits.ts";
 import { isHealthy, isSilent, type MasterAddress } from "./master.ts";
 import type { Faces } from "./membership.ts";
+import { moveWithin } from "./moves.ts";
 import { RestConnection } from "./rest-connection.ts";
 import { RestHttp1 } from "./rest-http1.ts";
 import { Tunnel } from "./rest-tunnel.ts";
@@ -242,6 +243,8 @@ class RunningBalancer implements Balancer {
     this.#options.log.info("balancer drains", { graceMillis, active: this.#context.active.size });
     this.#health.shutDown();
     for (const listener of this.#listeners) listener.stop();
+    const streams = this.#context.active.all().filter((call) => call instanceof StreamCall);
+    moveWithin(Math.min(graceMillis, this.#context.limits.leaveMillis), streams);
     const empty = this.#empty();
     await within(empty, graceMillis);
     for (const call of this.#context.active.all()) call.shutDown("the balancer is shutting down");

@@ -105,6 +105,8 @@ export const balancerLimits = {
   ejectedPercent: 34,
   /** What is under way with a master that left the cluster ends by then. */
   departedMillis: 30_000,
+  /** A balancer that drains ends within this the streams that their clients begin anew. */
+  leaveMillis: 1_000,
   /** After a drain's grace, what calls get to be told so. */
   farewellMillis: 250,
 } as const;

@@ -9,6 +9,7 @@
 import type { Log } from "../runtime/types.ts";
 import type { CallContext } from "./call-context.ts";
 import { isHealthy, type Master, silentMillisOf } from "./master.ts";
+import { moveWithin } from "./moves.ts";
 import { StreamCall } from "./stream-call.ts";
 
 /** Rounds in which the moved ones are waited for before more are moved. */
@@ -79,7 +80,7 @@ export class StreamSpread {
     }
     const healthy = fleet.takers.filter(({ suspected }) => !suspected);
     if (leaving.size === 0 || healthy.length === 0) return;
-    this.#moveSome(leaving, healthy);
+    this.#moveSome(leaving, healthy, 0);
   }
 
   #round(): void {
@@ -114,18 +115,21 @@ export class StreamSpread {
         if (count > 0) leaving.set(healthy[at] as Master, count);
       }
     }
-    const moved = leaving.size > 0 ? this.#moveSome(leaving, healthy) : 0;
+    const millis = this.#context.limits.spreadMillis / 4;
+    const moved = leaving.size > 0 ? this.#moveSome(leaving, healthy, millis) : 0;
     if (moved === 0 && this.#calm < calmRounds) this.#calm++;
   }
 
-  /** Moves as many as the others can begin at once; answers how many. */
-  #moveSome(leaving: Map<Master, number>, healthy: readonly Master[]): number {
+  /** Moves as many as the others can begin in one round, within so long; answers how many. */
+  #moveSome(leaving: Map<Master, number>, healthy: readonly Master[], millis: number): number {
     const { counters, limits } = this.#context;
     let total = 0;
     for (const { streams } of healthy) total += streams;
     const most = Math.max(limits.movesMin, Math.ceil((total * limits.movesPercent) / 100));
-    const moved = this.#move(leaving, most);
+    const calls = this.#chosen(leaving, most);
+    const moved = calls.length;
     if (moved === 0) return 0;
+    moveWithin(millis, calls);
     this.#calm = 0;
     this.#expected += moved;
     this.#patience = patienceRounds;
@@ -135,19 +139,17 @@ export class StreamSpread {
     return moved;
   }
 
-  /** Answers how many. */
-  #move(leaving: Map<Master, number>, most: number): number {
-    let moved = 0;
+  #chosen(leaving: Map<Master, number>, most: number): StreamCall[] {
+    const chosen: StreamCall[] = [];
     for (const call of this.#context.active.all()) {
-      if (moved >= most || leaving.size === 0) break;
+      if (chosen.length >= most || leaving.size === 0) break;
       if (!(call instanceof StreamCall) || !call.movable) continue;
       const left = call.master === undefined ? undefined : leaving.get(call.master);
       if (left === undefined || call.master === undefined) continue;
       if (left === 1) leaving.delete(call.master);
       else leaving.set(call.master, left - 1);
-      call.move();
-      moved++;
+      chosen.push(call);
     }
-    return moved;
+    return chosen;
   }
 }

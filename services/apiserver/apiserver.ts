@@ -212,8 +212,9 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     drained ??= (async () => {
       readiness.stop();
       health.shutDown();
-      stopping.abort();
+      // Balancers hear meanwhile, by the status that they watch, that new calls go elsewhere.
       await backend.cache.endWatches();
+      stopping.abort();
       await backend.cache.close();
       await Promise.all([server.drain(limits.drainMillis), rest?.drain(limits.drainMillis)]);
     })();

@@ -157,8 +157,9 @@ export const limits = {
   /** Connecting to a kubelet. */
   kubeletConnectMillis: 5_000,
   drainMillis: defaultTimers.apiserverDrain,
-  /** Between the ends of the watches of two kinds, when a master stops. */
-  watchEndPauseMillis: 10,
+  /** When a master stops, its watches end within this, one or a few of them after each pause. */
+  watchesEndMillis: 1_000,
+  watchEndPauseMillis: 20,
 } as const;
 
 assert(limits.storePage <= limits.listPageMax, "store page <= list page");

@@ -310,8 +310,7 @@ const apiserver = program({
             log.warn("leadership was not handed over", { error: StatusError.from(thrown).message });
           });
           oidc?.close();
-          await etcd?.close();
-          await server.close();
+          await Promise.all([etcd?.close(), server.close()]);
           encryption?.close();
           await audit?.log.close();
           await store.close();

@@ -19,6 +19,8 @@ const reflectorLimits = {
   backoffCeilingMillis: 5_000,
   /** The server ends a watch after this; spread so that informers do not resume in step. */
   watchSeconds: 300,
+  /** Watches that end together, with their server, are begun anew spread over this. */
+  resumeMillisMax: 200,
   /** A watch that stays silent for longer than its own end is stuck. */
   watchGraceMillis: 30_000,
 } as const;
@@ -71,7 +73,8 @@ export class Reflector<T extends ApiObject> {
           log.info("the watch has expired; listing again", { error: error.message });
         } else log.debug("list or watch failed; trying again", { error: error.message });
         const pauseMillis = jittered(Math.max(askedPauseMillis(error), this.#backoff.next()));
-        await sleep(clock, pauseMillis, signal);
+        const resumes = this.#revision !== undefined;
+        await sleep(clock, pauseMillis + (resumes ? resumeMillis() : 0), signal);
       }
     }
   }
@@ -123,9 +126,8 @@ export class Reflector<T extends ApiObject> {
       cancel();
     }
     // A server that ends every watch at once must not be asked in a tight loop.
-    if (events === 0 && clock.monotonicMillis() - began < 1000) {
-      await sleep(clock, jittered(this.#backoff.next()), signal);
-    }
+    const atOnce = events === 0 && clock.monotonicMillis() - began < 1000;
+    await sleep(clock, atOnce ? jittered(this.#backoff.next()) : resumeMillis(), signal);
   }
 
   #handle(event: WatchEvent<T>): void {
@@ -133,6 +135,10 @@ export class Reflector<T extends ApiObject> {
     if (event.type !== "BOOKMARK") this.#options.sink.apply(event.type, event.object);
     if (revision) this.#revision = revision;
   }
+}
+
+function resumeMillis(): number {
+  return reflectorLimits.resumeMillisMax * Math.random();
 }
 
 /** The revision asked for is no longer in the history (HTTP 410; etcd: compacted). */

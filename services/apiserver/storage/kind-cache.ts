@@ -263,6 +263,10 @@ export class KindCache {
     }
   }
 
+  *allWatchers(): Generator<Watcher> {
+    for (const { watchers } of this.#allGroups()) yield* watchers;
+  }
+
   *#allGroups(): Generator<Group> {
     for (const groups of this.#groups.values()) yield* groups.values();
   }

@@ -153,13 +153,15 @@ export class WatchCache {
   }
 
   /**
-   * Ends the watches of one kind after the other. Their clients begin them anew at other masters,
-   * which all of them at once would hold up.
+   * Ends the watches a few at a time. Their clients begin them anew at other masters, which all of
+   * them at once would hold up.
    */
   async endWatches(): Promise<void> {
-    for (const cache of this.#caches.values()) {
-      if (cache.watchers === 0) continue;
-      cache.endWatchers();
+    const watchers = [...this.#caches.values()].flatMap((cache) => [...cache.allWatchers()]);
+    const steps = limits.watchesEndMillis / limits.watchEndPauseMillis;
+    const share = Math.ceil(watchers.length / steps);
+    for (let at = 0; at < watchers.length; at += share) {
+      for (const watcher of watchers.slice(at, at + share)) watcher.end();
       await pause(this.#clock, limits.watchEndPauseMillis, this.#stop.signal);
     }
   }
