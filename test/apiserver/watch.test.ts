@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { Code } from "../../ha/runtime/status-error.ts";
+import type { Clock } from "../../ha/runtime/types.ts";
 import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Revision, Store } from "../../ha/store/types.ts";
 import type { WatchRequest } from "../../proto/gen/meta.ts";
@@ -256,4 +258,31 @@ test("old events are let go of after two bookmarks, and still told from the stor
   await eventually("every change since", () => reader.items.length === made);
   assert.equal(reader.story[0], "ADDED m0");
   await reader.stop();
+});
+
+test("a master that stops ends its watches one after the other, many of them in as many steps", async () => {
+  for (const opened of [3, 90]) {
+    const left: number[] = [];
+    const clock: Clock = {
+      ...productionClock,
+      after(millis, callback) {
+        if (millis !== limits.watchEndPauseMillis) return productionClock.after(millis, callback);
+        left.push(w.backend.cache.watchers);
+        return productionClock.after(0, callback);
+      },
+    };
+    await using w = await world({ clock });
+    const { cache } = w.backend;
+    const all = cache.watchers + opened;
+    const readers = Array.from({ length: opened }, () => open(w.backend, {}));
+    await until(() => cache.watchers === all, "the watches");
+    await cache.endWatches();
+    const each = opened === 3 ? 1 : 2;
+    const steps = Array.from({ length: Math.ceil(all / each) }, (_, n) => all - each * (n + 1));
+    assert.deepEqual(
+      left,
+      steps.map((count) => Math.max(0, count)),
+    );
+    for (const reader of readers) await reader.stop();
+  }
 });

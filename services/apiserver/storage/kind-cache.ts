@@ -48,6 +48,7 @@ export class KindCache {
   readonly #expected = new Map<string, ExpectedWrite>();
   /** To all watchers together. */
   eventsSent = 0;
+  #watchers = 0;
   #ring: CacheEvent[] = [];
   #ringHead = 0;
   #ringBytes = 0;
@@ -63,6 +64,11 @@ export class KindCache {
 
   get size(): number {
     return this.#objects.size;
+  }
+
+  /** How many there are. */
+  get watchers(): number {
+    return this.#watchers;
   }
 
   /** Every event after this revision is in the ring. */
@@ -236,12 +242,6 @@ export class KindCache {
     return { recent, watcher: this.#register(selection, wantsBookmarks) };
   }
 
-  get watchers(): number {
-    let count = 0;
-    for (const group of this.#allGroups()) count += group.watchers.size;
-    return count;
-  }
-
   sendBookmarks(revision: number): void {
     for (const [resource, groups] of this.#groups) {
       let item: WatchItem | undefined;
@@ -283,10 +283,12 @@ export class KindCache {
     const { watchers } = group;
     const watcher = new Watcher(wantsBookmarks, (ended) => {
       watchers.delete(ended);
+      this.#watchers--;
       if (watchers.size === 0) groups.delete(id);
       if (groups.size === 0 && this.#groups.get(resource) === groups) this.#groups.delete(resource);
     });
     watchers.add(watcher);
+    this.#watchers++;
     return watcher;
   }
 
