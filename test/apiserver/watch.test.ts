@@ -275,7 +275,7 @@ test("a master that stops ends its watches one after the other, many of them in 
     const { cache } = w.backend;
     const all = cache.watchers + opened;
     const readers = Array.from({ length: opened }, () => open(w.backend, {}));
-    await until(() => cache.watchers === all, "the watches");
+    await eventually("the watches", () => cache.watchers === all);
     await cache.endWatches();
     const each = opened === 3 ? 1 : 2;
     const steps = Array.from({ length: Math.ceil(all / each) }, (_, n) => all - each * (n + 1));
