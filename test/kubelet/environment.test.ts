@@ -44,6 +44,25 @@ const environment = (container: Container, services: Service[] = []) =>
   containerEnvironment(facts, container, services, source);
 
 describe("environment", () => {
+  test("variables of one secret are read at once", async () => {
+    let reads = 0;
+    const counted = {
+      ...source,
+      secret: (namespace: string, name: string) => {
+        reads += 1;
+        return source.secret(namespace, name);
+      },
+    };
+    const secretKeyRef = { name: "s", key: "password" };
+    const container = {
+      envFrom: [{ secretRef: { name: "s" } }],
+      env: ["A", "B"].map((name) => ({ name, valueFrom: { secretKeyRef } })),
+    };
+    const values = await containerEnvironment(facts, container, [], counted);
+    assert.deepEqual([values["password"], values["A"], values["B"]], Array(3).fill("geheim"));
+    assert.equal(reads, 1);
+  });
+
   const expansions: [string, string][] = [
     ["$(A)", "1"],
     ["x$(A)y$(B)z", "x1y2z"],

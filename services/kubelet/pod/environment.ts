@@ -26,6 +26,8 @@ export interface ConfigSource {
   attachment?(name: string): Promise<VolumeAttachment | undefined>;
 }
 
+type EnvironmentSource = Pick<ConfigSource, "configMap" | "secret">;
+
 export interface PodFacts {
   readonly pod: Pod;
   readonly podIP: string;
@@ -118,13 +120,30 @@ export function resourceValue(
 
 const variableName = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/;
 
+/** Asks for each object of a namespace once: all variables see the same version of it. */
+function readOnce(source: EnvironmentSource): EnvironmentSource {
+  const once = <T>(read: (namespace: string, name: string) => Promise<T>) => {
+    const known = new Map<string, Promise<T>>();
+    return (namespace: string, name: string): Promise<T> => {
+      const asked = known.get(name) ?? read(namespace, name);
+      known.set(name, asked);
+      return asked;
+    };
+  };
+  return {
+    configMap: once((namespace, name) => source.configMap(namespace, name)),
+    secret: once((namespace, name) => source.secret(namespace, name)),
+  };
+}
+
 /** The environment of one container, in upstream's order: services, envFrom, env. */
 export async function containerEnvironment(
   facts: PodFacts,
   container: Container,
   services: readonly Service[],
-  source: ConfigSource,
+  from: EnvironmentSource,
 ): Promise<Record<string, string>> {
+  const source = readOnce(from);
   const namespace = facts.pod.metadata?.namespace ?? "";
   const values: Record<string, string> = {
     HOSTNAME: facts.hostname,
@@ -133,9 +152,9 @@ export async function containerEnvironment(
     POD_NAMESPACE: namespace,
     ...serviceVariables(services, namespace, facts.pod.spec?.enableServiceLinks ?? true),
   };
-  for (const from of container.envFrom ?? []) {
-    const prefix = from.prefix ?? "";
-    const data = await envFromData(namespace, from, source);
+  for (const each of container.envFrom ?? []) {
+    const prefix = each.prefix ?? "";
+    const data = await envFromData(namespace, each, source);
     for (const [key, value] of Object.entries(data)) {
       if (variableName.test(prefix + key)) values[prefix + key] = value;
     }
@@ -151,7 +170,7 @@ export async function containerEnvironment(
 async function envFromData(
   namespace: string,
   from: NonNullable<Container["envFrom"]>[number],
-  source: ConfigSource,
+  source: EnvironmentSource,
 ): Promise<Readonly<Record<string, string>>> {
   if (from.configMapRef !== undefined) {
     const { name = "", optional } = from.configMapRef;
@@ -173,7 +192,7 @@ async function variableValue(
   container: Container,
   variable: EnvVar,
   values: Readonly<Record<string, string>>,
-  source: ConfigSource,
+  source: EnvironmentSource,
 ): Promise<string | undefined> {
   const from = variable.valueFrom;
   if (from === undefined) return expand(variable.value ?? "", values);

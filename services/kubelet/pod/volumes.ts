@@ -43,22 +43,28 @@ export async function prepareVolumes(
   csi?: CsiVolumes,
 ): Promise<ReadonlyMap<string, string>> {
   const fsGroup = root ? facts.pod.spec?.securityContext?.fsGroup : undefined;
-  const paths = new Map<string, string>();
-  for (const volume of facts.pod.spec?.volumes ?? []) {
-    if (volume.image !== undefined) continue; // the runtime mounts it
+  const prepare = async (volume: Volume): Promise<readonly [string, string]> => {
     const name = volume.name ?? "";
     try {
       const dir = join(volumesDir, safeRelative(name, `volume name "${name}"`));
       const where = await boundPath(facts, volume, source, dir, csi);
-      paths.set(name, where ?? dir);
       if (where === undefined)
         await fillVolume(facts, volume, dir, { source, tokens, root, fsGroup });
+      return [name, where ?? dir];
     } catch (error) {
       const text = `failed for volume ${JSON.stringify(name)} : ${(error as Error).message}`;
       throw new ContainerConfigError(text, { cause: error });
     }
-  }
-  return paths;
+  };
+  // The runtime mounts images. What the others need of the API is asked for at once.
+  const own = (facts.pod.spec?.volumes ?? []).filter(({ image }) => image === undefined);
+  const results = await Promise.allSettled(own.map(prepare));
+  return new Map(
+    results.map((result) => {
+      if (result.status === "rejected") throw result.reason;
+      return result.value;
+    }),
+  );
 }
 
 /** Undefined: the volume is a directory of the pod. */

@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import type { Log } from "../../../../ha/runtime/types.ts";
 import type { RuntimeFeatures } from "../types.ts";
 import { capabilitiesOfMask } from "./identity.ts";
+import { inNamespaces } from "./shim.ts";
 
 export interface Capabilities {
   readonly root: boolean;
@@ -36,9 +37,9 @@ const probeMillis = 5_000;
 export async function probeCapabilities(scope: string, log: Log): Promise<Capabilities> {
   const root = process.getuid?.() === 0;
   const [mounts, setpriv, script] = await Promise.all([
-    root && works("unshare", [...namespaceFlags, "--", "sh", "-c", "mount --bind /tmp /tmp"]),
-    works("setpriv", ["--no-new-privs", "--", "true"]),
-    works("script", ["--quiet", "--return", "--command", "true", "/dev/null"]),
+    root && works([...inNamespaces, "sh", "-c", "mount --bind /tmp /tmp"]),
+    works(["setpriv", "--no-new-privs", "--", "true"]),
+    works(["script", "--quiet", "--return", "--command", "true", "/dev/null"]),
   ]);
   const memoryCgroup = cgroupFor("memory", scope);
   const cpuCgroup = cgroupFor("cpu", scope);
@@ -50,9 +51,7 @@ export async function probeCapabilities(scope: string, log: Log): Promise<Capabi
   return { root, mounts, setpriv, script, memoryCgroup, cpuCgroup };
 }
 
-const namespaceFlags = ["--mount", "--uts", "--propagation", "slave"];
-
-async function works(program: string, args: readonly string[]): Promise<boolean> {
+async function works([program = "", ...args]: readonly string[]): Promise<boolean> {
   try {
     await run(program, args, { timeout: probeMillis });
     return true;

@@ -6,8 +6,7 @@
  *     running ──shim and program gone without a word──▶ exited (ContainerStatusUnknown)
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { type FSWatcher, watch } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { closeSync, type FSWatcher, openSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "../../../../ha/runtime/types.ts";
 import type { Container } from "../types.ts";
@@ -17,6 +16,7 @@ import { imageIdOf } from "./images.ts";
 import { firstWord, kill, lastOutput, startError, startOutputBytesMax } from "./launch-watch.ts";
 import { LogTimes } from "./log-times.ts";
 import { isAlive, type ProcessStat, parseStat, processesOfSession } from "./proc.ts";
+import { systemPath } from "./program.ts";
 import type { ContainerEnd, ContainerRecord, StateDir } from "./records.ts";
 import { sessionsUnder } from "./terminal.ts";
 
@@ -28,7 +28,8 @@ const processLimits = {
 } as const;
 
 export interface Launch {
-  readonly script: string;
+  /** Program and arguments. */
+  readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -118,14 +119,15 @@ export class ProcessContainer {
   /** Starts the shim and waits until the program is about to run, or has failed to. */
   async launch(launch: Launch): Promise<void> {
     this.record.launched = true;
-    await this.#state.writeContainer(this.record);
-    const file = await open(this.logPath, "a", 0o640);
+    this.#state.writeContainer(this.record);
+    const file = openSync(this.logPath, "a", 0o640);
     try {
-      const child = spawn("/bin/sh", [launch.script], {
+      const [program = "", ...args] = launch.command;
+      const child = spawn(program, args, {
         cwd: this.dir,
-        env: launch.env,
+        env: { ...launch.env, PATH: systemPath },
         detached: true,
-        stdio: ["ignore", "ignore", "ignore", "pipe", file.fd],
+        stdio: ["ignore", file, file, "pipe", file],
       });
       this.#process = child;
       const failed = await firstWord(child);
@@ -135,10 +137,10 @@ export class ProcessContainer {
       }
       child.unref();
     } finally {
-      await file.close();
+      closeSync(file);
     }
     void this.logTimes.start(false);
-    await this.#readIdentity();
+    this.#readIdentity();
     this.#startedAt ??= Date.now();
     const child = this.#process;
     if (child.exitCode !== null || child.signalCode !== null) await this.#settle();
@@ -151,7 +153,7 @@ export class ProcessContainer {
 
   /** Takes up a container that another instance started. */
   async adopt(): Promise<void> {
-    await this.#readIdentity();
+    this.#readIdentity();
     if (this.exited) return;
     if (!this.record.launched) return; // created and never started: the pod worker decides
     if (await this.#look()) return;
@@ -199,13 +201,13 @@ export class ProcessContainer {
     for (const resolve of this.#exitWaiters.splice(0)) resolve();
   }
 
-  async #readIdentity(): Promise<void> {
-    const shim = await readIfThere(join(this.dir, "shim"));
-    const child = await readIfThere(join(this.dir, "child"));
+  #readIdentity(): void {
+    const shim = readIfThere(join(this.dir, "shim"));
+    const child = readIfThere(join(this.dir, "child"));
     this.#shim = shim === undefined ? undefined : parseStat(shim);
     this.#child = child === undefined ? undefined : parseStat(child);
     if (this.#child !== undefined) {
-      this.#startedAt = Math.round((await stat(join(this.dir, "child"))).mtimeMs);
+      this.#startedAt = Math.round(statSync(join(this.dir, "child")).mtimeMs);
     }
   }
 
@@ -217,7 +219,7 @@ export class ProcessContainer {
   async #look(): Promise<boolean> {
     if (this.exited) return true;
     const shimAlive = this.#alive(this.#shim);
-    const written = (await readIfThere(join(this.dir, "exit"))) !== undefined;
+    const written = readIfThere(join(this.dir, "exit")) !== undefined;
     if (!written && (shimAlive || this.#alive(this.#child))) return false;
     await this.#settle();
     return this.exited;
@@ -236,9 +238,9 @@ export class ProcessContainer {
 
   async #readEnd(): Promise<void> {
     if (this.exited || this.#closed) return;
-    if (this.#child === undefined) await this.#readIdentity();
+    if (this.#child === undefined) this.#readIdentity();
     const path = join(this.dir, "exit");
-    const text = await readIfThere(path);
+    const text = readIfThere(path);
     // The shim writes the line in one piece; without its end it is not there yet, or never will be.
     const known = text !== undefined && /^\d+\n$/.test(text);
     // The file is made before it is filled: as long as the shim lives, the next look sees more.
@@ -258,7 +260,7 @@ export class ProcessContainer {
     const oom = exitCode !== 0 && (await oomKills(this.record.cgroups)) > 0;
     await this.#end({
       exitCode,
-      finishedAt: Math.round((await stat(path)).mtimeMs),
+      finishedAt: Math.round(statSync(path).mtimeMs),
       reason: exitCode === 0 ? "Completed" : oom ? "OOMKilled" : "Error",
     });
   }
@@ -281,7 +283,7 @@ export class ProcessContainer {
     clearTimeout(this.#stopTimer);
     this.#watcher?.close();
     await this.logTimes.finish();
-    await this.#state.writeContainer(this.record);
+    this.#state.writeContainer(this.record);
     for (const pid of await cgroupProcesses(this.record.cgroups)) kill(pid, "SIGKILL");
     if (!(await removeCgroups(this.record.cgroups))) {
       this.#log.debug("a cgroup is still in use; it goes with the container's record", {

@@ -1,6 +1,11 @@
-/** Small files that are replaced as a whole. */
+/**
+ * Small files that are replaced as a whole. They are read and written in place: a call that hands
+ * one to the thread pool costs several times what the page cache takes, and a container's start
+ * needs a dozen of them, one after the other.
+ */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Log } from "../../../../ha/runtime/types.ts";
 
@@ -9,19 +14,21 @@ import type { Log } from "../../../../ha/runtime/types.ts";
  * It does not wait for the disk: what the files describe are processes, which do not outlive a crash
  * of the machine either, and a record that such a crash damages is set aside.
  */
-export async function writeFileAtomic(path: string, text: string): Promise<void> {
+export function writeFileAtomic(path: string, text: string): void {
   const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
-  await writeFile(temporary, text, { mode: 0o600 });
-  await rename(temporary, path).catch(async (error: unknown) => {
-    await unlink(temporary).catch(() => undefined); // the rename's error is the one that matters
+  try {
+    writeFileSync(temporary, text, { mode: 0o600 });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
     throw error;
-  });
+  }
 }
 
 /** Undefined: no such file. */
-export async function readIfThere(path: string): Promise<string | undefined> {
+export function readIfThere(path: string): string | undefined {
   try {
-    return await readFile(path, "utf8");
+    return readFileSync(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

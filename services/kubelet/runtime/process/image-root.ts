@@ -14,7 +14,7 @@ import {
 } from "../types.ts";
 import type { Capabilities } from "./capabilities.ts";
 import { identityArguments } from "./identity.ts";
-import { findProgram, systemPath } from "./program.ts";
+import { systemPath, toolPath } from "./program.ts";
 
 export interface UnpackedImage {
   /** Of the image's configuration. */
@@ -222,10 +222,8 @@ export function identityInRoot(security: ContainerSecurity | undefined): readonl
  * be able to reach it from the machine's root. The command gets the container's own search path.
  */
 export function enterRoot({ workingDir = "/", env }: ContainerConfig): string[] {
-  const unshare = findProgram("unshare", systemPath, "/");
-  if ("problem" in unshare) throw new Error(unshare.problem);
   const path = `PATH=${env["PATH"] ?? systemPath}`;
-  return ["env", path, unshare.path, "--root=.", `--wd=${workingDir}`, "--"];
+  return ["env", path, toolPath("unshare"), "--root=.", `--wd=${workingDir}`, "--"];
 }
 
 /** Throws when neither the image nor a mount can have the program. */

@@ -40,7 +40,6 @@ export class ProcessImages implements ImageService {
   readonly #inUse: () => ReadonlySet<string>;
   readonly #layouts: LayoutSource | undefined;
   readonly #images = new Map<string, ImageRecord>();
-  #writing: Promise<void> = Promise.resolve();
 
   /** `inUse`: ids of the images that containers are made from. */
   constructor(root: string, inUse: () => ReadonlySet<string>, layouts?: LayoutSource) {
@@ -49,8 +48,8 @@ export class ProcessImages implements ImageService {
     this.#inUse = inUse;
   }
 
-  async load(): Promise<void> {
-    const text = await readIfThere(this.#path);
+  load(): void {
+    const text = readIfThere(this.#path);
     if (text === undefined) return;
     const stored = JSON.parse(text) as Record<string, ImageRecord>;
     for (const [id, image] of Object.entries(stored)) this.#images.set(id, image);
@@ -76,7 +75,7 @@ export class ProcessImages implements ImageService {
     if (isNew) image.names.push(reference);
     this.#images.set(id, image);
     this.#forgetOldest();
-    if (isNew) await this.#write();
+    if (isNew) this.#write();
     return imageOf(id, image);
   }
 
@@ -88,17 +87,17 @@ export class ProcessImages implements ImageService {
     const unpacked = this.#images.get(id)?.unpacked;
     if (!this.#images.delete(id)) return;
     await this.#removeTree(unpacked);
-    await this.#write();
+    this.#write();
   }
 
   /** A program of this size runs under the image's name. */
-  async used(reference: string, programBytes: number): Promise<void> {
+  used(reference: string, programBytes: number): void {
     const image = this.#images.get(imageIdOf(reference));
     if (image === undefined) return;
     image.usedAt = Date.now();
     if (programBytes <= image.sizeBytes) return;
     image.sizeBytes = programBytes;
-    await this.#write();
+    this.#write();
   }
 
   /** What containers of the image are made from; undefined: from programs of this machine. */
@@ -137,11 +136,8 @@ export class ProcessImages implements ImageService {
     void this.#removeTree(oldest[1].unpacked);
   }
 
-  #write(): Promise<void> {
-    const write = () =>
-      writeFileAtomic(this.#path, JSON.stringify(Object.fromEntries(this.#images)));
-    this.#writing = this.#writing.then(write, write);
-    return this.#writing;
+  #write(): void {
+    writeFileAtomic(this.#path, JSON.stringify(Object.fromEntries(this.#images)));
   }
 }
 

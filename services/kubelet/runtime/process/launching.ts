@@ -1,5 +1,5 @@
 /** From a container's configuration to the script that runs it. */
-import { chown, stat, writeFile } from "node:fs/promises";
+import { chownSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { type ContainerConfig, ContainerConfigError, type Mount } from "../types.ts";
 import { type Capabilities, featuresOf } from "./capabilities.ts";
@@ -10,7 +10,7 @@ import { checkProgram, enterRoot, identityInRoot, mountsInRoot, rootPlan } from 
 import { linkMount, type MountPoints } from "./mount-points.ts";
 import { containerPath, findProgram, systemPath } from "./program.ts";
 import type { SandboxRecord, StateDir } from "./records.ts";
-import { mountTable, type NamespacePlan, shimScript } from "./shim.ts";
+import { mountTable, type NamespacePlan, type ShimPlan, shimCommand, shimScript } from "./shim.ts";
 
 export interface LaunchContext {
   readonly able: Capabilities;
@@ -96,27 +96,28 @@ export async function prepareLaunch(
   const hidden = folders.some((path) => isMounted(resolve(workingDir, path), config.mounts));
   if ("problem" in program && !hidden) throw new Error(program.problem);
   if (security.runAsUser !== undefined && config.workingDir === undefined && able.root) {
-    await chown(workingDir, security.runAsUser, security.runAsGroup ?? 0);
+    chownSync(workingDir, security.runAsUser, security.runAsGroup ?? 0);
   }
   record.cgroups = await makeCgroups(able, record.id, {
     memoryBytes: config.memoryLimitBytes,
     cpuMillis: config.cpuLimitMillis,
   });
   const script = join(container.dir, "run.sh");
-  const text = shimScript({
+  const plan: ShimPlan = {
     containerDir: container.dir,
     workingDir,
     command: ["path" in program ? program.path : name, ...args],
+    path: env["PATH"] ?? "",
     cgroups: record.cgroups,
     oomScore: config.oomScore,
     namespace,
     identity: identityArguments(security, able.root),
     stdin: config.stdin ?? false,
     tty: config.tty ?? false,
-  });
-  await writeFile(script, text, { mode: 0o600 });
-  const programBytes = "path" in program ? (await stat(program.path)).size : 0;
-  return { script, env, programBytes };
+  };
+  writeFileSync(script, shimScript(plan), { mode: 0o600 });
+  const programBytes = "path" in program ? statSync(program.path).size : 0;
+  return { command: shimCommand(plan, script), env, programBytes };
 }
 
 /** The same for a container whose image has a tree of its own. */
@@ -130,17 +131,18 @@ async function prepareRooted(
   const [name = "", ...args] = [...config.command, ...config.args];
   await checkProgram(lower, name, config);
   const root = await rootPlan(lower, dir, config);
-  const mounts = [...(await sandboxMounts(sandbox, state)), ...config.mounts];
+  const mounts = [...sandboxMounts(sandbox, state), ...config.mounts];
   const { hostname, hostNetwork } = sandbox.config;
   record.cgroups = await makeCgroups(able, record.id, {
     memoryBytes: config.memoryLimitBytes,
     cpuMillis: config.cpuLimitMillis,
   });
   const script = join(dir, "run.sh");
-  const text = shimScript({
+  const plan: ShimPlan = {
     containerDir: dir,
     workingDir: root.root,
     command: [...enterRoot(config), name, ...args],
+    path: systemPath,
     cgroups: record.cgroups,
     oomScore: config.oomScore,
     namespace: {
@@ -153,9 +155,9 @@ async function prepareRooted(
     identity: identityInRoot(config.security),
     stdin: config.stdin ?? false,
     tty: config.tty ?? false,
-  });
-  await writeFile(script, text, { mode: 0o600 });
-  return { script, env: rootedEnvironment(config), programBytes: 0 };
+  };
+  writeFileSync(script, shimScript(plan), { mode: 0o600 });
+  return { command: shimCommand(plan, script), env: rootedEnvironment(config), programBytes: 0 };
 }
 
 /** Of the shim's own tools, whose search path is the machine's; the program gets the container's. */
@@ -169,7 +171,7 @@ async function prepareNamespace(
   context: LaunchContext,
 ): Promise<NamespacePlan | undefined> {
   const { sandbox, mountPoints, state, able } = context;
-  const own = await sandboxMounts(sandbox, state);
+  const own = sandboxMounts(sandbox, state);
   // Outer mounts first, or they would hide the inner ones.
   const mounts = [...own, ...config.mounts].toSorted((a, b) =>
     a.containerPath < b.containerPath ? -1 : 1,
@@ -183,16 +185,16 @@ async function prepareNamespace(
       mount.containerPath.startsWith(`${containerPath}/`),
     );
     if (covered) continue; // made inside the outer mount (shim.ts)
-    const made = await mountPoints.acquire(mount, config.podUid);
+    const made = mountPoints.acquire(mount, config.podUid);
     const news = made.filter((path) => !sandbox.madeMountPoints.includes(path));
     if (news.length === 0) continue;
     sandbox.madeMountPoints.push(...news);
-    await state.writeSandbox(sandbox);
+    state.writeSandbox(sandbox);
   }
   const { hostname, hostNetwork } = sandbox.config;
   const lines = mountTable(mounts);
   const table = lines === undefined ? undefined : join(dir, "mounts");
-  if (table !== undefined) await writeFile(table, lines ?? "", { mode: 0o600 });
+  if (table !== undefined) writeFileSync(table, lines ?? "", { mode: 0o600 });
   return {
     mounts,
     table,
@@ -202,7 +204,7 @@ async function prepareNamespace(
 }
 
 /** The resolv.conf of a pod with a DNS configuration of its own. */
-async function sandboxMounts(sandbox: SandboxRecord, state: StateDir): Promise<readonly Mount[]> {
+function sandboxMounts(sandbox: SandboxRecord, state: StateDir): readonly Mount[] {
   const { dns, uid } = sandbox.config;
   if (dns === undefined) return [];
   const hostPath = join(state.podDir(uid), "resolv.conf");
@@ -211,7 +213,7 @@ async function sandboxMounts(sandbox: SandboxRecord, state: StateDir): Promise<r
     ...(dns.searches.length > 0 ? [`search ${dns.searches.join(" ")}`] : []),
     ...(dns.options.length > 0 ? [`options ${dns.options.join(" ")}`] : []),
   ];
-  await writeFile(hostPath, `${lines.join("\n")}\n`, { mode: 0o644 });
+  writeFileSync(hostPath, `${lines.join("\n")}\n`, { mode: 0o644 });
   return [{ hostPath, containerPath: "/etc/resolv.conf", readOnly: false }];
 }
 

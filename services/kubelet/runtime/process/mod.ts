@@ -14,7 +14,8 @@
  *   address space or data break runtimes that reserve much and use little, such as V8 and Go.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
 import type { Cancel, Log } from "../../../../ha/runtime/types.ts";
@@ -60,6 +61,7 @@ import { imageIdOf, type LayoutSource, ProcessImages } from "./images.ts";
 import { checkConfig, environmentOf, prepareLaunch, rootedEnvironment } from "./launching.ts";
 import { logLimits, readLog, rotateLog } from "./logs.ts";
 import { MountPoints } from "./mount-points.ts";
+import { toolPath } from "./program.ts";
 import {
   type ContainerRecord,
   openStateDir,
@@ -132,7 +134,7 @@ class ProcessRuntime implements ContainerRuntime {
     const scope = createHash("sha256").update(this.#state.root).digest("hex").slice(0, 16);
     this.#able = this.#options.capabilities ?? (await probeCapabilities(scope, this.#log));
     const { sandboxes, containers } = await this.#state.load();
-    await this.images.load();
+    this.images.load();
     if (this.#able.mounts) await this.#mountPoints.sweep();
     for (const record of sandboxes) this.#sandboxes.set(record.config.uid, record);
     for (const record of containers) {
@@ -194,8 +196,8 @@ class ProcessRuntime implements ContainerRuntime {
       stopped: false,
       madeMountPoints: known?.madeMountPoints ?? [],
     };
-    await mkdir(join(this.#state.podDir(config.uid), "work"), { recursive: true });
-    await this.#state.writeSandbox(record);
+    mkdirSync(join(this.#state.podDir(config.uid), "work"), { recursive: true });
+    this.#state.writeSandbox(record);
     this.#sandboxes.set(config.uid, record);
     return sandboxOf(record);
   }
@@ -205,7 +207,7 @@ class ProcessRuntime implements ContainerRuntime {
     const record = this.#sandboxes.get(uid);
     if (record === undefined || record.stopped) return;
     record.stopped = true;
-    await this.#state.writeSandbox(record);
+    this.#state.writeSandbox(record);
   }
 
   async removeSandbox(uid: string): Promise<void> {
@@ -247,8 +249,8 @@ class ProcessRuntime implements ContainerRuntime {
       launched: false,
       ...(unpacked && { imageRoot: unpacked.root }),
     };
-    await mkdir(this.#state.containerDir(id), { recursive: true, mode: 0o755 });
-    await this.#state.writeContainer(record);
+    mkdirSync(this.#state.containerDir(id), { recursive: true, mode: 0o755 });
+    this.#state.writeContainer(record);
     this.#newContainer(record);
     return id;
   }
@@ -268,7 +270,7 @@ class ProcessRuntime implements ContainerRuntime {
         sandbox,
         workDir: this.#workDir(podUid),
       });
-      await this.images.used(image, prepared.programBytes);
+      this.images.used(image, prepared.programBytes);
       await container.launch(prepared);
     } catch (error) {
       await container.failStart((error as Error).message);
@@ -288,7 +290,7 @@ class ProcessRuntime implements ContainerRuntime {
     if (joined.length > 0) await joinCgroups(joined, processPid);
     record.cgroups = [...record.cgroups, ...joined];
     record.config = config;
-    await this.#state.writeContainer(record);
+    this.#state.writeContainer(record);
   }
 
   async stopContainer(id: string, graceMillis: number): Promise<void> {
@@ -399,14 +401,14 @@ class ProcessRuntime implements ContainerRuntime {
     const identity = rooted
       ? identityInRoot(config.security)
       : identityArguments(config.security, able.root);
-    const enter = ["nsenter", `--target=${pid}`, "--mount", "--uts", `--wd=${cwd}`, "--"];
+    const enter = [toolPath("nsenter"), `--target=${pid}`, "--mount", "--uts", `--wd=${cwd}`, "--"];
     const inner = rooted ? [...enterRoot(config), ...command] : command;
     const toRoot = ["sh", "-c", 'cd -- "$0" && exec "$@"', rootOf(container.dir)];
     return {
       command: [
         ...(able.mounts ? enter : []),
         ...(rooted ? toRoot : []),
-        ...(identity.length > 0 ? ["setpriv", ...identity, "--"] : []),
+        ...(identity.length > 0 ? [toolPath("setpriv"), ...identity, "--"] : []),
         ...(terminal === undefined ? inner : terminalCommand(inner, terminal)),
       ],
       env: rooted ? rootedEnvironment(config) : environmentOf(config, home),

@@ -14,8 +14,8 @@
  * behind for good.
  */
 import { createHash } from "node:crypto";
-import { existsSync, statSync } from "node:fs";
-import { mkdir, readdir, rm, rmdir, stat, symlink, unlink, writeFile } from "node:fs/promises";
+import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { mkdir, readdir, rm, rmdir, stat, symlink, unlink } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative } from "node:path";
 import { ContainerConfigError, type Mount } from "../types.ts";
 import { readIfThere } from "./files.ts";
@@ -35,9 +35,7 @@ export class MountPoints {
   /** Removes what was made for pods that are gone. */
   async sweep(): Promise<void> {
     const entries = await readdir(this.#register).catch(() => []); // none was ever made
-    const paths = await Promise.all(
-      entries.map((name) => readIfThere(join(this.#register, name, "path"))),
-    );
+    const paths = entries.map((name) => readIfThere(join(this.#register, name, "path")));
     // Inner ones first: a directory goes only once it is empty.
     const inner = (a = "", b = "") => b.length - a.length;
     for (const path of paths.toSorted(inner)) {
@@ -49,7 +47,7 @@ export class MountPoints {
    * Makes what a pod mounts over, where it is missing. Returns the paths, outermost first, that
    * were made by any pod: the caller keeps them and gives them to `release` at the pod's end.
    */
-  async acquire(mount: Mount, podUid: string): Promise<readonly string[]> {
+  acquire(mount: Mount, podUid: string): readonly string[] {
     const target = mount.containerPath;
     const wanted: string[] = [target];
     for (let dir = dirname(target); !existsSync(dir) || this.#isMade(dir); dir = dirname(dir)) {
@@ -58,12 +56,12 @@ export class MountPoints {
     const made = wanted.filter((path) => !existsSync(path) || this.#isMade(path));
     for (const path of made) {
       const entry = this.#entry(path);
-      await mkdir(entry, { recursive: true });
-      await writeFile(join(entry, "path"), path);
-      await writeFile(join(entry, podUid), this.#podDir(podUid));
+      mkdirSync(entry, { recursive: true });
+      writeFileSync(join(entry, "path"), path);
+      writeFileSync(join(entry, podUid), this.#podDir(podUid));
       const isFile = path === target && !statSync(mount.hostPath).isDirectory();
-      if (isFile) await writeFile(path, "", { flag: "a" });
-      else await mkdir(path, { recursive: true });
+      if (isFile) writeFileSync(path, "", { flag: "a" });
+      else mkdirSync(path, { recursive: true });
     }
     return made;
   }
@@ -81,7 +79,7 @@ export class MountPoints {
     const names = await readdir(entry).catch(() => []); // no register: no other pod uses it
     for (const name of names) {
       if (name === "path") continue;
-      const podDir = await readIfThere(join(entry, name));
+      const podDir = readIfThere(join(entry, name));
       if (podDir !== undefined && podDir !== "" && existsSync(podDir)) return;
     }
     await removeEmpty(path);

@@ -1,4 +1,4 @@
-/** Finds the program that a container names on this machine. */
+/** Finds programs of this machine: those that containers name, and the runtime's own tools. */
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 
@@ -12,6 +12,16 @@ export function containerPath(own: string | undefined, nodeBinary: string): stri
   const nodeDir = dirname(nodeBinary);
   if (own === undefined) return `${nodeDir}:${systemPath}`;
   return own.split(":").includes(nodeDir) ? own : `${own}:${nodeDir}`;
+}
+
+/**
+ * Absolute path of a tool that the runtime starts on a container's behalf, whatever search path the
+ * container has. Throws where the machine has none.
+ */
+export function toolPath(name: string): string {
+  const found = findProgram(name, systemPath, "/");
+  if ("problem" in found) throw new Error(found.problem);
+  return found.path;
 }
 
 /** Absolute path of a program as execvp would find it, or why there is none. */

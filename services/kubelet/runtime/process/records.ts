@@ -52,8 +52,8 @@ export interface StateDir {
   readonly root: string;
   podDir(uid: string): string;
   containerDir(id: string): string;
-  writeSandbox(record: SandboxRecord): Promise<void>;
-  writeContainer(record: ContainerRecord): Promise<void>;
+  writeSandbox(record: SandboxRecord): void;
+  writeContainer(record: ContainerRecord): void;
   load(): Promise<{ sandboxes: SandboxRecord[]; containers: ContainerRecord[] }>;
 }
 
@@ -74,7 +74,7 @@ export function openStateDir(root: string, log: Log): StateDir {
     for (const name of (await readdir(parent)).sort()) {
       const dir = join(parent, name);
       try {
-        const text = await readIfThere(join(dir, file));
+        const text = readIfThere(join(dir, file));
         if (text === undefined) throw new Error(`${file} is missing`);
         records.push(check(JSON.parse(text), name));
       } catch (error) {

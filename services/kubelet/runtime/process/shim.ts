@@ -2,6 +2,9 @@
  * The shim: a few lines of POSIX sh per container that run the program, wait, and write down how it
  * ended, so that an exit is known even when no kubelet was there to see it.
  *
+ * The container's namespaces are the shim's as well: one program less to start. Its own files have
+ * relative names, for a volume may hide the directory that it began in.
+ *
  * The shim leads a session of its own and the program another (setsid), so a signal to the
  * program's group never hits the shim. The program runs in the foreground of the shim because a
  * background job of a shell without job control has SIGINT and SIGQUIT ignored (POSIX sh 2.11).
@@ -13,12 +16,15 @@
  */
 import type { Mount } from "../types.ts";
 import { type RootPlan, rootLines } from "./image-root.ts";
+import { toolPath } from "./program.ts";
 
 export interface ShimPlan {
   readonly containerDir: string;
   readonly workingDir: string;
   /** Resolved program, then arguments. */
   readonly command: readonly string[];
+  /** Where the program finds others; the shim itself has the machine's search path. */
+  readonly path: string;
   readonly cgroups: readonly string[];
   /** Undefined: that of the kubelet. */
   readonly oomScore: number | undefined;
@@ -52,20 +58,43 @@ function shellWords(list: readonly string[]): string {
   return list.map(shellWord).join(" ");
 }
 
+/** Begins a command in private mount and UTS namespaces. */
+export const inNamespaces = [
+  "unshare",
+  "--mount",
+  "--uts",
+  "--propagation",
+  "slave",
+  "--",
+] as const;
+
+/** A shim among mounts that are all read-only could not write down how the program ended. */
+function staysOutside({ readOnlyRoot, root }: NamespacePlan): boolean {
+  return readOnlyRoot && root === undefined;
+}
+
+/** What is started to run a shim's script. */
+export function shimCommand({ namespace }: ShimPlan, script: string): readonly string[] {
+  const enters = namespace !== undefined && !staysOutside(namespace);
+  return [...(enters ? inNamespaces : []), "/bin/sh", script];
+}
+
 export function shimScript(plan: ShimPlan): string {
   const ready = ["printf s >&3; exec 3>&-", "ulimit -c 0"];
   const inner = [
     ...namespaceLines(plan.namespace),
     `cd -- ${shellWord(plan.workingDir)} || exit 126`,
     ...ready,
+    `PATH=${shellWord(plan.path)}`,
     `exec ${programLine(plan)}`,
   ];
   const enter =
-    plan.namespace === undefined
-      ? inner
-      : [`exec unshare --mount --uts --propagation slave -- sh -c ${shellWord(inner.join("\n"))}`];
+    plan.namespace !== undefined && staysOutside(plan.namespace)
+      ? [`exec ${inNamespaces.join(" ")} sh -c ${shellWord(inner.join("\n"))}`]
+      : inner;
   return [
     "# Runs one container and writes down how it ended (kubelet, process runtime).",
+    "exec > /dev/null 2>&1",
     `cd -- ${shellWord(plan.containerDir)} || exit 125`,
     "trap : HUP INT TERM",
     "read -r stat < /proc/self/stat && printf '%s\\n' \"$stat\" > shim",
@@ -93,16 +122,16 @@ export function shimScript(plan: ShimPlan): string {
 
 function programLine(plan: ShimPlan): string {
   const program = [
-    ...(plan.identity.length > 0 ? ["setpriv", ...plan.identity, "--"] : []),
+    ...(plan.identity.length > 0 ? [toolPath("setpriv"), ...plan.identity, "--"] : []),
     ...(plan.tty ? terminalCommand(plan.command) : plan.command),
   ];
-  return shellWords(["setsid", ...program]);
+  return shellWords([toolPath("setsid"), ...program]);
 }
 
 /** Runs a command on a pseudo-terminal (script(1)), with its exit code as the result. */
 export function terminalCommand(command: readonly string[], before = ""): readonly string[] {
   const line = `${before}exec ${shellWords(command)}`;
-  return ["script", "--quiet", "--return", "--flush", "--command", line, "/dev/null"];
+  return [toolPath("script"), "--quiet", "--return", "--flush", "--command", line, "/dev/null"];
 }
 
 function namespaceLines(plan: NamespacePlan | undefined): readonly string[] {
