@@ -61,14 +61,17 @@ export function scheduleGroup(
   attempt.undo();
   for (const [key, node] of nominated) attempt.nominate(key, node);
   const group = `pod group ${JSON.stringify(name)}`;
-  const victims = rooms.reduce((sum, each) => sum + each.victims.length, 0);
-  const message = isEnough
+  const victims = isEnough
+    ? rooms.reduce((sum, each) => sum + each.victims.length, 0)
+    : attempt.victimsEnding(needed);
+  const waits = isEnough || victims > 0;
+  const message = waits
     ? `${group}: the ${needed} pods that need nodes at once wait for ${victims} of lower priority to go`
     : `${group}: ${found} of the ${needed} pods that need nodes at once find one`;
   const refusal = { message, plugins: new Set(["PodGroups"]), diagnosis: new Map() };
   const refused = members.map((info) => {
     const first = attempt.firstRefusals.get(info.key);
-    return { info, refusal: isEnough || first === undefined ? refusal : first };
+    return { info, refusal: waits || first === undefined ? refusal : first };
   });
   return { placed: [], refused, rooms: isEnough ? rooms : [], nominated };
 }
@@ -121,6 +124,17 @@ class GroupAttempt {
     this.#cache.assume(info, room.node.name);
     this.rooms.push(room);
     this.#preempting.set(info.key, room.node.name);
+  }
+
+  /** Pods that still go for the group: an earlier attempt has made room for all of it. */
+  victimsEnding(needed: number): number {
+    if (this.#nominations.size < needed) return 0;
+    let ending = 0;
+    for (const name of new Set(this.#nominations.values())) {
+      const pods = this.#cache.snapshot.node(name)?.pods.values() ?? [];
+      for (const { pod } of pods) if (pod.metadata?.deletionTimestamp) ending++;
+    }
+    return ending;
   }
 
   nodes(): Map<string, string> {

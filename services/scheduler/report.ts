@@ -28,18 +28,21 @@ export interface Report {
   readonly nominatedNode: string | undefined;
 }
 
-/** Writes only when what it has to say has changed. `pod` must be the newest copy known. */
+/**
+ * Writes only when what it has to say has changed, and resolves to what it has written. `pod` must be
+ * the newest copy known.
+ */
 export async function reportWaiting(
   { client, recorder, clock, log }: ReportOptions,
   pod: Pod,
   { reason, message, nominatedNode }: Report,
   write: { readonly fence: FencingToken | undefined; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<Pod | undefined> {
   const conditions = pod.status?.conditions ?? [];
   const known = conditions.find(({ type }) => type === "PodScheduled");
   const nominated = (nominatedNode ?? pod.status?.nominatedNodeName) || undefined;
   const isKnown = known?.status === "False" && known.message === message;
-  if (isKnown && nominated === pod.status?.nominatedNodeName) return;
+  if (isKnown && nominated === pod.status?.nominatedNodeName) return undefined;
   const now = rfc3339Seconds(clock.wallMillis());
   const condition: PodCondition = {
     type: "PodScheduled",
@@ -58,11 +61,12 @@ export async function reportWaiting(
     ...(nominated !== undefined && { nominatedNodeName: nominated }),
   };
   try {
-    await client.pods.updateStatus({ ...pod, status }, write);
+    return await client.pods.updateStatus({ ...pod, status }, write);
   } catch (thrown) {
     const error = StatusError.from(thrown);
     // Changed or gone meanwhile: the next attempt will say it, if it is still true.
-    if (isNotFound(error) || isConflict(error)) return;
+    if (isNotFound(error) || isConflict(error)) return undefined;
     log.warn("a pod's condition could not be written", { pod: keyOf(pod), error: error.message });
+    return undefined;
   }
 }

@@ -63,6 +63,8 @@ export class Scheduler {
   readonly #deadlines: Deadlines;
   /** When the present attempt of a pod began. */
   readonly #began = new WeakMap<PodInfo, number>();
+  /** What is being written on pods of why they wait. */
+  readonly #reporting = new Map<string, string>();
   /** uids of pods of which was told that their group has waited too long. */
   readonly #timedOut = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
@@ -346,7 +348,17 @@ export class Scheduler {
     // The newest copy: an older one would only meet a conflict.
     const pod = this.#queue.get(info.key)?.pod ?? info.pod;
     const report = { reason, message, nominatedNode };
-    this.#track(this.#underWay, reportWaiting(this.#options, pod, report, leading));
+    const text = JSON.stringify(report);
+    if (this.#reporting.get(info.key) === text) return;
+    this.#reporting.set(info.key, text);
+    const told = reportWaiting(this.#options, pod, report, leading).then((written) => {
+      if (this.#reporting.get(info.key) === text) this.#reporting.delete(info.key);
+      const present = this.#queue.get(info.key)?.pod.metadata;
+      // The next attempt may come before the watch.
+      const known = present?.resourceVersion === pod.metadata?.resourceVersion;
+      if (written && known) this.#queue.refresh(podInfo(written));
+    });
+    this.#track(this.#underWay, told);
   }
 
   #track(set: Set<Promise<void>>, work: Promise<void>): void {

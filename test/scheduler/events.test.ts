@@ -223,6 +223,7 @@ const rows: readonly Row[] = [
     pending(pod({ [podGroupLabel]: "h" })),
     false,
   ],
+  ["pods of no group are not one", "PodGroups", pod(), pending(pod()), false],
   ["room for the group", "PodGroups", pod({ [podGroupLabel]: "g" }), gone(pod()), true],
 ];
 

@@ -43,6 +43,25 @@ test("a pod that fits nowhere says why once, and is bound when a node makes room
   await end();
 });
 
+test("pods that come where there is no node cost one status and one event each", async () => {
+  const { api, clock, client, begin, end, conditionOf } = await start();
+  begin();
+  const names = Array.from({ length: 30 }, (_, index) => `p${index}`);
+  for (let at = 0; at < names.length; at += 10) {
+    await Promise.all(names.slice(at, at + 10).map((name) => client.pods.create(pod(name))));
+    await clock.advance(100);
+  }
+  await clock.advance(600_000);
+  for (const name of names) {
+    assert.equal(conditionOf(name)?.message, "no nodes available to schedule pods");
+  }
+  const count = (verb: string, kind: string) =>
+    api.written.filter((write) => write.verb === verb && write.kind === kind).length;
+  assert.deepEqual([count("updateStatus", "Pod"), count("create", "Event")], [30, 30]);
+  assert.equal(count("patch", "Event"), 0);
+  await end();
+});
+
 test("what cannot help does not wake an unschedulable pod", async () => {
   const { api, clock, client, begin, end, nodeOf, remove } = await start();
   begin();

@@ -107,13 +107,14 @@ export class Framework {
 
   /**
    * The first plugin that makes room ends the stage. Of the others the messages are collected.
-   * Nothing when no plugin has anything to say.
+   * Nothing when no plugin has anything to say, or there is no node on which to make room.
    */
   async postFilter(
     cycle: Cycle,
     diagnosis: Diagnosis,
     write: Pick<PostFilterContext, "signal" | "fence">,
   ): Promise<PostFilterResult | undefined> {
+    if (cycle.snapshot.nodes.length === 0) return undefined;
     let last: PostFilterResult | undefined;
     for (const plugin of this.#postFilter) {
       const context = this.#postFilterContext(plugin, cycle, write);

@@ -57,6 +57,7 @@ function isOfGroup(
 ): boolean {
   const other = (next ?? previous)?.metadata;
   const name = labels[podGroupLabel];
+  if (!name) return false;
   return other?.namespace === namespace && other?.labels?.[podGroupLabel] === name;
 }
 
