@@ -4,6 +4,7 @@ import type { Log } from "../../ha/runtime/types.ts";
 import type { Event, ObjectReference } from "../../proto/gen/core.ts";
 import { rfc3339Seconds } from "../kinds/facts.ts";
 import type { LoopClock } from "./clock.ts";
+import { EventBudget } from "./event-budget.ts";
 import { isAlreadyExists, isConflict, isNotFound } from "./reconcile.ts";
 import type { ApiObject, ResourceClient } from "./types.ts";
 
@@ -51,7 +52,8 @@ interface Lane {
 
 /**
  * Core events. A repeated one raises the count of the first: by one over what the server holds, so
- * that a count never goes back when a component starts anew, or when two write the same event.
+ * that a count never goes back when a component starts anew, or when two write the same event. What
+ * an {@link EventBudget} has no room for is dropped.
  */
 export function createEventRecorder(options: {
   readonly events: Pick<ResourceClient<Event>, "create" | "patch">;
@@ -62,6 +64,7 @@ export function createEventRecorder(options: {
 }): EventRecorder {
   const { events, component, host, clock, log } = options;
   const remembered = new Map<string, Written>();
+  const budget = new EventBudget(clock);
   const lanes: Lane[] = Array.from({ length: eventLimits.lanes }, () => ({ waiting: [] }));
   let waiting = 0;
   let dropped = 0;
@@ -152,6 +155,8 @@ export function createEventRecorder(options: {
         return;
       }
       const involvedObject = referenceTo(about);
+      const { fieldPath: _, ...object } = involvedObject;
+      if (!budget.take(JSON.stringify(object))) return;
       const text = message.slice(0, eventLimits.messageCharactersMax);
       const key = JSON.stringify([involvedObject, component, host, type, reason, text]);
       const now = rfc3339Seconds(clock.wallMillis());
