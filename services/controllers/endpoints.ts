@@ -1,4 +1,5 @@
 import { isIPv6 } from "node:net";
+import { StatusError } from "../../ha/runtime/status-error.ts";
 import type {
   EndpointAddress,
   EndpointPort,
@@ -8,7 +9,14 @@ import type {
   Service,
   ServicePort,
 } from "../../proto/gen/core.ts";
-import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../client/mod.ts";
+import {
+  type Again,
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  keyOf,
+  splitKey,
+} from "../client/mod.ts";
 import { isFinished } from "../kinds/facts.ts";
 import { isReady } from "./pods.ts";
 import type { Controller, ControllerContext } from "./types.ts";
@@ -24,6 +32,7 @@ export const headlessLabel = "service.kubernetes.io/headless";
 export function endpointsController(workers: number): Controller {
   return {
     name: "endpoints",
+    component: "endpoint-controller",
     informers: ["Service", "Pod", "Endpoints"],
     workers,
     start(context) {
@@ -96,18 +105,33 @@ async function reconcile(context: ControllerContext, key: string): Promise<Again
   }
   const metadata = { ...current?.metadata, name, namespace, labels, annotations };
   const endpoints = { apiVersion: "v1", kind: "Endpoints", metadata, subsets };
-  if (current) {
-    await client.endpoints.update(endpoints, write);
-    return undefined;
-  }
+  return put(context, endpoints, current !== undefined);
+}
+
+async function put(
+  { client, recorder, write }: ControllerContext,
+  endpoints: Endpoints,
+  exists: boolean,
+): Promise<Again | undefined> {
   try {
-    await client.endpoints.create(endpoints, write);
+    if (exists) await client.endpoints.update(endpoints, write);
+    else await client.endpoints.create(endpoints, write);
+    return undefined;
   } catch (error) {
     // The cache lags behind; what is there is compared when it arrives.
-    if (!isAlreadyExists(error)) throw error;
-    return { after: 100 };
+    if (isAlreadyExists(error)) return { after: 100 };
+    if (isConflict(error)) throw error;
+    const { message } = StatusError.from(error);
+    const of = keyOf(endpoints);
+    if (exists) {
+      const text = `Failed to update endpoint ${of}: ${message}`;
+      recorder.event(endpoints, "Warning", "FailedToUpdateEndpoint", text);
+    } else {
+      const text = `Failed to create endpoint for service ${of}: ${message}`;
+      recorder.event(endpoints, "Warning", "FailedToCreateEndpoint", text);
+    }
+    throw error;
   }
-  return undefined;
 }
 
 export function selects(service: Service, pod: Pod): boolean {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { endpointSliceController } from "../../services/controllers/endpoint-slice/controller.ts";
+import { endpointsController } from "../../services/controllers/endpoints.ts";
 import type { RealApi } from "../client/real-api.ts";
 import { harness, putPod } from "./harness.ts";
 
@@ -63,5 +64,31 @@ test("what another client changes is put right", async () => {
   await client.endpointSlices.delete(slice?.metadata?.name ?? "", "default");
   await clock.advance(100);
   assert.equal(slices(api)[0]?.endpoints?.length, 3);
+  await end();
+});
+
+test("what keeps the addresses of a service from being written is told", async () => {
+  const { api, client, clock, end } = await harness(
+    endpointsController(1),
+    endpointSliceController(1),
+  );
+  const hard = { "count/endpoints": "0", "count/endpointslices.discovery.k8s.io": "0" };
+  const quota = { metadata: { name: "none", namespace: "default" }, spec: { hard } };
+  const { metadata } = await client.resourceQuotas.create(quota);
+  await client.resourceQuotas.updateStatus({ ...quota, metadata, status: { hard, used: hard } });
+  await client.services.create(service);
+  await clock.advance(100);
+  const events = api.all("Event").map(({ source, involvedObject, reason, message }) => {
+    const [text = ""] = message?.split(" is forbidden: ") ?? [];
+    // Each attempt makes up a name of its own for the slice.
+    const told = `${reason}: ${text.replace(/web-\w{5}/, "web-…")}`;
+    return `${source?.component} of ${involvedObject?.kind} ${involvedObject?.name}: ${told}`;
+  });
+  assert.deepEqual([...new Set(events)].sort(), [
+    "endpoint-controller of Endpoints web: FailedToCreateEndpoint: " +
+      'Failed to create endpoint for service default/web: endpoints "web"',
+    "endpoint-slice-controller of Service web: FailedToUpdateEndpointSlices: Error updating " +
+      'Endpoint Slices for Service default/web: endpointslices.discovery.k8s.io "web-…"',
+  ]);
   await end();
 });

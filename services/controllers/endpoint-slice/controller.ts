@@ -1,6 +1,14 @@
-import type { Pod } from "../../../proto/gen/core.ts";
+import { StatusError } from "../../../ha/runtime/status-error.ts";
+import type { Pod, Service } from "../../../proto/gen/core.ts";
 import type { EndpointSlice } from "../../../proto/gen/discovery.ts";
-import { type Again, isAlreadyExists, isNotFound, keyOf, splitKey } from "../../client/mod.ts";
+import {
+  type Again,
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  keyOf,
+  splitKey,
+} from "../../client/mod.ts";
 import { canonical } from "../canonical.ts";
 import { selects } from "../endpoints.ts";
 import { controllerOf } from "../owners.ts";
@@ -45,7 +53,7 @@ export function endpointSliceController(workers: number): Controller {
 }
 
 async function reconcile(context: ControllerContext, key: string): Promise<Again | undefined> {
-  const { client, informer, write } = context;
+  const { informer } = context;
   const { name, namespace } = splitKey(key);
   const service = informer("Service").lister.get(name, namespace);
   const current = informer("EndpointSlice")
@@ -58,6 +66,26 @@ async function reconcile(context: ControllerContext, key: string): Promise<Again
   if (!service || service.metadata?.deletionTimestamp) return undefined;
   if (Object.keys(service.spec?.selector ?? {}).length === 0) return undefined;
   if (service.spec?.type === "ExternalName") return undefined;
+  try {
+    return await keepSlices(context, service, current);
+  } catch (error) {
+    // What has changed meanwhile is compared anew, and no failure.
+    if (!isConflict(error)) {
+      const { message } = StatusError.from(error);
+      const about = { ...service, apiVersion: "v1", kind: "Service" };
+      const text = `Error updating Endpoint Slices for Service ${key}: ${message}`;
+      context.recorder.event(about, "Warning", "FailedToUpdateEndpointSlices", text);
+    }
+    throw error;
+  }
+}
+
+async function keepSlices(
+  { client, informer, write }: ControllerContext,
+  service: Service,
+  current: readonly EndpointSlice[],
+): Promise<Again | undefined> {
+  const namespace = service.metadata?.namespace;
   const nodes = informer("Node").lister;
   const pods = informer("Pod").lister.list(namespace);
   const wanted = slicesOf(service, pods, (node) => nodes.get(node));
