@@ -1,13 +1,14 @@
 /**
- * When V8 compiles what and collects how much, for every program and thread of this process. A server is asked different
- * things by the thousand rather than one thing by the million: its functions are compiled quickly
- * early (Maglev after 100 calls, not 400), and the slow compiler, which costs as much as the calls
- * themselves in the first minutes, only takes up what is really hot (10,000 calls, not 3,000).
- * `npm run bench -- api` shows the difference in its first rounds.
+ * When V8 compiles what and collects how much, for every program and thread of this process.
+ *
+ * A server is asked different things by the thousand rather than one thing by the million: its
+ * functions are compiled quickly early (Maglev after 100 calls, not 400), and the slow compiler,
+ * which costs as much as the calls themselves in the first minutes, only takes up what is really
+ * hot (10,000 calls, not 3,000). `npm run bench -- api` shows the difference in its first rounds.
  *
  * A heap that grows is collected each time it has grown by a third or so, with a pause each time,
- * for next to nothing: a master keeps what it is given. So the first time comes at 128 MB. The main thread's heap is there before this module: see
- * `heapOptions`.
+ * for next to nothing: a master keeps what it is given. So the first time comes at 128 MB. The main
+ * thread's heap is there before this module: see `heapOptions`.
  */
 import { setFlagsFromString } from "node:v8";
 

@@ -2,7 +2,14 @@ import type { Namespace, Pod, PodTemplateSpec } from "../../../proto/gen/core.ts
 import { equalJson } from "../../kinds/mod.ts";
 import { forbidden, invalid } from "../errors.ts";
 import type { AdmissionPlugin, AdmissionRequest } from "./chain.ts";
-import { describe, levelText, policyOf, rankOf, violationsOf } from "./pod-security/policy.ts";
+import {
+  describe,
+  levelText,
+  policyOf,
+  policyOfCached,
+  rankOf,
+  violationsOf,
+} from "./pod-security/policy.ts";
 
 export interface PodSecurityLookup {
   /** From the watch cache or, failing that, the store. */
@@ -41,7 +48,7 @@ export function podSecurity(lookup: PodSecurityLookup): AdmissionPlugin {
       if (!resource.namespaced) return checkNamespace(request, lookup);
       const isPod = resource.group === "" && resource.plural === "pods";
       if (isPod ? ignoredSubresources.has(subresource) : subresource !== "") return;
-      const policy = policyOf(await lookup.labelsOf(namespace));
+      const policy = policyOfCached(await lookup.labelsOf(namespace));
       const { metadata = {}, spec } = isPod ? (document as Pod) : templateOf(request);
       if (spec === undefined) return;
       if (isPod) {

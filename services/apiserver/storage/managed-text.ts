@@ -100,6 +100,10 @@ function endOfList(
     const known = setAt(text, open);
     visit?.(known, open);
     position = open + known.bytes.length;
+    // Nearly always the set ends its entry, and a look ahead for another one is a long one.
+    if (text[position] === closingBrace && text[position + 1] === closingBracket) {
+      return position + 1;
+    }
   }
 }
 

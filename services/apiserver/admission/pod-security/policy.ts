@@ -28,12 +28,26 @@ export interface Policy {
 const prefix = "pod-security.kubernetes.io";
 const latest = Number.POSITIVE_INFINITY;
 
+type Labels = Readonly<Record<string, string>>;
+
+const policies = new WeakMap<Labels, Policy>();
+const noLabels: Labels = {};
+
+/** `policyOf`, once for the labels of a cached namespace: they never change, and are asked often. */
+export function policyOfCached(labels: Labels = noLabels): Policy {
+  const known = policies.get(labels);
+  if (known !== undefined) return known;
+  const policy = policyOf(labels);
+  policies.set(labels, policy);
+  return policy;
+}
+
 /** A level that is not understood is taken for the strictest one. */
-export function policyOf(labels: Readonly<Record<string, string>> | undefined): Policy {
+export function policyOf(labels: Labels = noLabels): Policy {
   const causes: FieldCause[] = [];
   const read = (mode: "enforce" | "audit" | "warn"): LevelVersion => {
     const [levelKey, versionKey] = [`${prefix}/${mode}`, `${prefix}/${mode}-version`];
-    const [level, version] = [labels?.[levelKey], labels?.[versionKey]];
+    const [level, version] = [labels[levelKey], labels[versionKey]];
     if (level !== undefined && !isLevel(level)) {
       const detail = `must be one of ${levels.join(", ")}`;
       causes.push(invalid(`metadata.labels[${levelKey}]`, level, detail));
@@ -48,7 +62,7 @@ export function policyOf(labels: Readonly<Record<string, string>> | undefined): 
   };
   const [enforce, audit, warn] = [read("enforce"), read("audit"), read("warn")];
   // Who enforces a level is warned by it, unless another one is chosen for that.
-  const warned = labels?.[`${prefix}/warn`] === undefined ? stricter(enforce, warn) : warn;
+  const warned = labels[`${prefix}/warn`] === undefined ? stricter(enforce, warn) : warn;
   return { enforce, audit, warn: warned, causes };
 }
 
