@@ -3,20 +3,24 @@
  * weighs processes by their session where it groups them so (autogroup), and by thread otherwise.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 
 /** A tenth of the weight of a process that does not give way. */
 const givingNice = 10;
+const niceMax = 19;
 
 /** The process of this pid gives way from now on; false: this system cannot take that back. */
 export function giveWay(pid: number): boolean {
   const session = setSessionNice(pid, givingNice);
-  return (mayRaisePriority() && setThreadsNice(pid, givingNice)) || session;
+  return (
+    (mayRaisePriority() && setThreadsNice(pid, Math.min(niceMax, getPriority() + givingNice))) ||
+    session
+  );
 }
 
-/** It is scheduled as all others again; false: the system is asked too often, and a little later. */
+/** It is scheduled as this process is again; false: the system is asked too often, and a little later. */
 export function endGivingWay(pid: number): boolean {
-  if (mayRaisePriority()) setThreadsNice(pid, 0);
+  if (mayRaisePriority()) setThreadsNice(pid, getPriority());
   return setSessionNice(pid, 0) || !existsSync(`/proc/${pid}/autogroup`);
 }
 
@@ -54,13 +58,13 @@ const capabilitySysNice = 1n << 23n;
 /** `RLIMIT_NICE` counts from 20 for nice 0 to 40 for nice -20. */
 const niceLimitOfZero = 20;
 
-/** Whether this process may give another the priority back that it took from it. */
+/** Whether this process may give another the priority back, its own, that it took from it. */
 function mayRaisePriority(): boolean {
   try {
     const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"));
     if ((BigInt(`0x${capabilities?.[1] ?? "0"}`) & capabilitySysNice) !== 0n) return true;
     const limit = /^Max nice priority\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
-    return Number(limit?.[1] ?? 0) >= niceLimitOfZero;
+    return Number(limit?.[1] ?? 0) >= niceLimitOfZero - getPriority();
   } catch {
     return false; // Not Linux.
   }
