@@ -18,7 +18,7 @@ export function giveWay(pid: number): boolean {
   );
 }
 
-/** It is scheduled as this process is again; false: the system is asked too often, and a little later. */
+/** It is scheduled as this process is again; false: the system is asked too often for now. */
 export function endGivingWay(pid: number): boolean {
   if (mayRaisePriority()) setThreadsNice(pid, getPriority());
   return setSessionNice(pid, 0) || !existsSync(`/proc/${pid}/autogroup`);
