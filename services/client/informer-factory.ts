@@ -138,6 +138,8 @@ export class InformerFactory {
 
 function selectionKey(kind: string, selection: Selection): string {
   const { namespace = "", labelSelector = "", fieldSelector = "" } = selection;
+  // Loops ask for whole kinds at every event.
+  if (namespace + labelSelector + fieldSelector === "") return kind;
   return JSON.stringify([kind, namespace, labelSelector, fieldSelector]);
 }
 

@@ -57,7 +57,7 @@ class QuotaLoop {
   }
 
   watch(): void {
-    const { on, queue } = this.#context;
+    const { informer, on, queue } = this.#context;
     on("ResourceQuota", {
       added: (quota) => queue.add(keyOf(quota)),
       updated(previous, quota) {
@@ -69,7 +69,9 @@ class QuotaLoop {
     on("Pod", {
       added: changed,
       updated: (previous, pod) => {
-        if (changesUsage(previous, pod)) changed(pod);
+        // Most namespaces have no quota: there nothing is compared.
+        const bound = informer("ResourceQuota").lister.list(pod.metadata?.namespace ?? "");
+        if (bound.length > 0 && changesUsage(previous, pod)) changed(pod);
       },
       deleted: changed,
     });
