@@ -62,7 +62,7 @@ describe("the bundle of all programs", { concurrency: 1 }, () => {
     for (const program of ["apiserver", "kubelet"]) {
       assert.equal(help(program), help(program, withoutBundle));
     }
-    appendFileSync(join(bundles, digest, "trireme.js"), '\nconsole.log("the bundle ran");\n');
+    appendFileSync(join(bundles, digest, "trireme.mjs"), '\nconsole.log("the bundle ran");\n');
     const ran = (bundle?: string) => help("scheduler", bundle).includes("the bundle ran");
     assert.deepEqual([ran(), ran(digest), ran(withoutBundle)], [true, true, false]);
     assert.equal(ran("of-other-sources"), false);

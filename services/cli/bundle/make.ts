@@ -34,6 +34,8 @@ export async function makeBundle(): Promise<string> {
     bundle: true,
     splitting: true,
     format: "esm",
+    // By any other name each file would be read as CommonJS first.
+    outExtension: { ".js": ".mjs" },
     platform: "node",
     target: "node24",
     external,
@@ -100,7 +102,7 @@ function urlOf(path: string): string {
   const name = Object.keys(entries).find((entry) => join(root, entries[entry] ?? "") === path);
   return name === undefined
     ? JSON.stringify(pathToFileURL(path).href)
-    : `import.meta.resolve("./${name}.js")`;
+    : `import.meta.resolve("./${name}.mjs")`;
 }
 
 function removeOldest(): void {
@@ -118,5 +120,5 @@ function isDirectory(path: string): boolean {
 
 if (import.meta.main) {
   const digest = await makeBundle();
-  await import(pathToFileURL(join(bundlesDirectory, digest, "warm.js")).href);
+  await import(pathToFileURL(join(bundlesDirectory, digest, "warm.mjs")).href);
 }

@@ -38,7 +38,7 @@ export function bundledCommand(digest: string): string {
 }
 
 function entryFile(digest: string): string {
-  return join(bundlesDirectory, digest, "trireme.js");
+  return join(bundlesDirectory, digest, "trireme.mjs");
 }
 
 /** Of the names, sizes and times of all sources, where they lie, and what they depend on. */
