@@ -143,7 +143,7 @@ export const timers = {
     millis: 5_000,
     of: ["controller-manager"],
     flag: "node-monitor-period",
-    what: "the node controller looks at a node",
+    what: "the node controller looks at a node that is not well",
   },
   nodeGrace: {
     millis: 20_000,

@@ -92,8 +92,11 @@ class NodeLifecycleLoop {
     const { graceMillis, periodMillis } = this.#options;
     const leftMillis = graceMillis - this.#tracker.silentMillis(name);
     // Before anything can fail: the backoff after failures must not exceed the period. A node that
-    // stays silent is looked at as soon as its grace is over.
-    queue.addAfter(name, leftMillis < 0 ? periodMillis : Math.min(periodMillis, leftMillis + 1));
+    // stays silent is looked at as soon as its grace is over; of one that is well there is nothing
+    // to see before.
+    const isWell = leftMillis >= 0 && healthOf(cached) === "ready";
+    const graceOver = leftMillis < 0 ? periodMillis : leftMillis + 1;
+    queue.addAfter(name, isWell ? graceOver : Math.min(periodMillis, graceOver));
     let node = leftMillis < 0 ? await this.#markUnknown(cached) : cached;
     const health = healthOf(node);
     node = await this.#taint(node, health);
