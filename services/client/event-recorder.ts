@@ -4,6 +4,7 @@ import type { Log } from "../../ha/runtime/types.ts";
 import type { Event, ObjectReference } from "../../proto/gen/core.ts";
 import { rfc3339Seconds } from "../kinds/facts.ts";
 import type { LoopClock } from "./clock.ts";
+import { EventAggregator } from "./event-aggregator.ts";
 import { EventBudget } from "./event-budget.ts";
 import { isAlreadyExists, isConflict, isNotFound } from "./reconcile.ts";
 import type { ApiObject, ResourceClient } from "./types.ts";
@@ -53,7 +54,8 @@ interface Lane {
 /**
  * Core events. A repeated one raises the count of the first: by one over what the server holds, so
  * that a count never goes back when a component starts anew, or when two write the same event. What
- * an {@link EventBudget} has no room for is dropped.
+ * an {@link EventAggregator} puts together is one event whose message is the newest, and what an
+ * {@link EventBudget} has no room for is dropped.
  */
 export function createEventRecorder(options: {
   readonly events: Pick<ResourceClient<Event>, "create" | "patch">;
@@ -65,6 +67,7 @@ export function createEventRecorder(options: {
   const { events, component, host, clock, log } = options;
   const remembered = new Map<string, Written>();
   const budget = new EventBudget(clock);
+  const aggregator = new EventAggregator(clock);
   const lanes: Lane[] = Array.from({ length: eventLimits.lanes }, () => ({ waiting: [] }));
   let waiting = 0;
   let dropped = 0;
@@ -119,6 +122,7 @@ export function createEventRecorder(options: {
       metadata: { resourceVersion: known.resourceVersion },
       count: known.count + 1,
       lastTimestamp: event.lastTimestamp,
+      message: event.message,
     };
     return written(await events.patch(name, namespace, "merge", patch, call));
   }
@@ -157,8 +161,11 @@ export function createEventRecorder(options: {
       const involvedObject = referenceTo(about);
       const { fieldPath: _, ...object } = involvedObject;
       if (!budget.take(JSON.stringify(object))) return;
-      const text = message.slice(0, eventLimits.messageCharactersMax);
-      const key = JSON.stringify([involvedObject, component, host, type, reason, text]);
+      const group = [involvedObject, component, host, type, reason];
+      const isOneOfMany = aggregator.isOneOfMany(JSON.stringify(group), message);
+      const told = isOneOfMany ? `(combined from similar events): ${message}` : message;
+      const text = told.slice(0, eventLimits.messageCharactersMax);
+      const key = JSON.stringify(isOneOfMany ? group : [...group, text]);
       const now = rfc3339Seconds(clock.wallMillis());
       const digest = createHash("sha256").update(key).digest("hex").slice(0, 16);
       const event: Event = {

@@ -35,6 +35,36 @@ test("a repeated event raises the count of the first", async () => {
   assert.equal(first?.involvedObject?.uid, "u");
 });
 
+test("the same in ever other words is told together, and no more than an object may say", async () => {
+  const clock = new FakeClock();
+  await using api = await RealApi.open({ clock });
+  const { events } = api.client();
+  const recorder = createEventRecorder({ events, component: "test", clock, log: quietLog });
+  const about = { apiVersion: "apps/v1", kind: "ReplicaSet", metadata: { name: "a", uid: "u" } };
+  const say = (number: number) =>
+    recorder.event(about, "Normal", "SuccessfulCreate", `Created pod: a-${number}`);
+  const told = async () => {
+    await recorder.flush();
+    return api
+      .all("Event")
+      .map(({ count, message }) => `${count} ${message}`)
+      .sort();
+  };
+  for (let number = 1; number <= 30; number++) say(number);
+  const alone = Array.from({ length: 9 }, (_, index) => `1 Created pod: a-${index + 1}`);
+  const combined = "(combined from similar events): Created pod:";
+  assert.deepEqual(await told(), [...alone, `16 ${combined} a-25`].sort());
+  clock.jump(300_000);
+  for (const number of [31, 32]) say(number);
+  assert.deepEqual(await told(), [...alone, `17 ${combined} a-31`].sort());
+  // Another object has words of its own, and a group that was silent begins anew.
+  recorder.event({ ...about, metadata: { name: "b", uid: "v" } }, "Normal", "Other", "one");
+  assert.ok((await told()).includes("1 one"));
+  clock.jump(600_001);
+  say(33);
+  assert.ok((await told()).includes("1 Created pod: a-33"));
+});
+
 test("counts never go back: not by a restart, another writer or an expired event", async () => {
   const clock = new FakeClock();
   await using api = await RealApi.open({ clock });
