@@ -35,12 +35,24 @@ export function nodeLifecycleController(options: NodeLifecycleOptions): Controll
   };
 }
 
+interface NodeCounts {
+  readonly atMillis: number;
+  /** Their names. */
+  readonly unready: ReadonlySet<string>;
+  readonly zones: ReadonlyMap<string, NodeCount>;
+  readonly all: NodeCount;
+}
+
+/** How long a count of the nodes stands. */
+const countedMillis = 1_000;
+
 class NodeLifecycleLoop {
   readonly #context: ControllerContext;
   readonly #options: NodeLifecycleOptions;
   readonly #tracker: LivenessTracker;
   readonly #paces = new Map<string, EvictionPace>();
   readonly #taintTimes: TaintTimes;
+  #counted: NodeCounts | undefined;
 
   constructor(context: ControllerContext, options: NodeLifecycleOptions) {
     this.#context = context;
@@ -130,17 +142,20 @@ class NodeLifecycleLoop {
   }
 
   async #taint(node: Node, health: Health): Promise<Node> {
-    const { client, clock, informer, log, write } = this.#context;
+    const { client, clock, log, write } = this.#context;
     const current = node.spec?.taints ?? [];
     const now = rfc3339Seconds(clock.wallMillis());
     let wanted = wantedTaints(node, health, false, now);
     // A node that has only just registered has no pods to drive off.
     const registered = node.status?.conditions?.some(({ type }) => type === "Ready");
     if (registered && health !== "ready" && !wanted.some(({ effect }) => effect === "NoExecute")) {
-      const nodes = informer("Node").lister.list();
       const zone = zoneOf(node);
-      const inZone = nodes.filter((each) => zoneOf(each) === zone);
-      if (this.#paceOf(zone).take(this.#count(inZone, node), this.#count(nodes, node))) {
+      const counts = this.#counts();
+      // The verdict on this one may be newer than the counts.
+      const more = counts.unready.has(keyOf(node)) ? 0 : 1;
+      const judged = (count: NodeCount) => ({ ...count, unready: count.unready + more });
+      const inZone = counts.zones.get(zone) ?? { unready: 0, total: 1 };
+      if (this.#paceOf(zone).take(judged(inZone), judged(counts.all))) {
         wanted = wantedTaints(node, health, true, now);
       }
     }
@@ -159,17 +174,27 @@ class NodeLifecycleLoop {
 
   /**
    * A node that is late counts as unready: when all fall silent together, because nothing could hear
-   * them, not even the first may be emptied.
+   * them, not even the first may be emptied. Counted once a second: then many nodes are judged.
    */
-  #count(nodes: readonly Node[], judged: Node): NodeCount {
-    const suspectMillis = this.#options.graceMillis * suspectShare;
-    const unready = nodes.filter((node) => {
+  #counts(): NodeCounts {
+    const now = this.#context.clock.monotonicMillis();
+    const known = this.#counted;
+    if (known !== undefined && now - known.atMillis < countedMillis) return known;
+    const lateMillis = this.#options.graceMillis * suspectShare;
+    const unready = new Set<string>();
+    const zones = new Map<string, NodeCount>();
+    const nodes = this.#context.informer("Node").lister.list();
+    for (const node of nodes) {
       const name = keyOf(node);
-      // The verdict on this one may be newer than the cache.
-      if (name === keyOf(judged)) return true;
-      return healthOf(node) !== "ready" || this.#tracker.silentMillis(name) > suspectMillis;
-    });
-    return { unready: unready.length, total: nodes.length };
+      const isLost = healthOf(node) !== "ready" || this.#tracker.silentMillis(name) > lateMillis;
+      if (isLost) unready.add(name);
+      const zone = zoneOf(node);
+      const before = zones.get(zone) ?? { unready: 0, total: 0 };
+      zones.set(zone, { unready: before.unready + (isLost ? 1 : 0), total: before.total + 1 });
+    }
+    const all = { unready: unready.size, total: nodes.length };
+    this.#counted = { atMillis: now, unready, zones, all };
+    return this.#counted;
   }
 
   /** Services must not send requests to pods whose node is silent or not ready. */
