@@ -84,9 +84,14 @@ const flags = {
   "cluster-cidr": {
     type: "string",
     default: "127.64.0.0/10",
-    help: "range of the pods' addresses",
+    help: "range of the pods' addresses, or one of IPv4 and one of IPv6, separated by a comma",
   },
-  "node-cidr-mask-size": { type: "number", default: 24, help: "prefix length of a node's range" },
+  "node-cidr-mask-size": {
+    type: "number",
+    help: "prefix length of a node's range, where the cluster has one family of addresses",
+  },
+  "node-cidr-mask-size-ipv4": { type: "number", help: "that of its IPv4 range; default: 24" },
+  "node-cidr-mask-size-ipv6": { type: "number", help: "that of its IPv6 range; default: 64" },
   "terminated-pod-gc-threshold": {
     type: "number",
     default: 12_500,
@@ -198,6 +203,8 @@ async function controllersByFlags(
     nodeIpamController({
       clusterCidr: values["cluster-cidr"],
       nodeMaskSize: values["node-cidr-mask-size"],
+      nodeMaskSizeIPv4: values["node-cidr-mask-size-ipv4"],
+      nodeMaskSizeIPv6: values["node-cidr-mask-size-ipv6"],
     }),
     nodeLifecycleController({
       ...nodes,

@@ -2,52 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, Service } from "../../proto/gen/core.ts";
 import { endpointsController } from "../../services/controllers/endpoints.ts";
-import { nodeIpamController } from "../../services/controllers/node-ipam/controller.ts";
-import { NodeRanges } from "../../services/controllers/node-ipam/ranges.ts";
 import { podGcController } from "../../services/controllers/pod-gc.ts";
 import { settle } from "../client/fake-clock.ts";
 import { harness, node, putPod } from "./harness.ts";
-
-const ipam = (clusterCidr = "127.64.0.0/10", nodeMaskSize = 24) =>
-  nodeIpamController({ clusterCidr, nodeMaskSize });
-
-test("every node gets a range of its own; a freed one is given again", async () => {
-  const { api, client, clock, end } = await harness(ipam("127.64.0.0/23"));
-  await client.nodes.create(node("a"));
-  await client.nodes.create(node("b"));
-  await client.nodes.create(node("c"));
-  await clock.advance(1_000);
-  const rangeOf = (name: string) => api.get("Node", name)?.spec?.podCIDR;
-  assert.deepEqual(["a", "b", "c"].map(rangeOf), ["127.64.0.0/24", "127.64.1.0/24", undefined]);
-  assert.deepEqual(api.get("Node", "a")?.spec?.podCIDRs, ["127.64.0.0/24"]);
-  await client.nodes.delete("a");
-  await clock.until(() => rangeOf("c") === "127.64.0.0/24", "the freed range");
-  await end();
-});
-
-test("ranges that nodes have are kept, whoever gave them and whatever their size", () => {
-  const ranges = new NodeRanges({ clusterCidr: "127.64.0.0/21", nodeMaskSize: 24 });
-  ranges.note("large", "127.64.0.0/23");
-  ranges.note("small", "127.64.3.128/25");
-  ranges.note("foreign", "10.0.0.0/24");
-  assert.deepEqual(
-    ["a", "b", "a", "foreign"].map((name) => ranges.claim(name)),
-    ["127.64.2.0/24", "127.64.4.0/24", "127.64.2.0/24", "127.64.5.0/24"],
-  );
-  // Another gave the node another one: the first is free again.
-  ranges.note("a", "127.64.7.0/24");
-  ranges.release("large");
-  assert.deepEqual(
-    ["c", "d", "e", "f", "g"].map((name) => ranges.claim(name)),
-    ["127.64.0.0/24", "127.64.1.0/24", "127.64.2.0/24", "127.64.6.0/24", undefined],
-  );
-});
-
-test("ranges that cannot be are refused by the flag's name", () => {
-  assert.throws(() => ipam("10.0.0.0"), /--cluster-cidr: "10.0.0.0" is not an IPv4 range/);
-  assert.throws(() => ipam("10.0.0.300/8"), /--cluster-cidr/);
-  assert.throws(() => ipam("10.0.0.0/24", 24), /--node-cidr-mask-size: 24 must be from 25 to 30/);
-});
 
 const serving = (name: string, ip: string | undefined, ready: boolean, http = 8080): Pod => ({
   metadata: { name, namespace: "default", labels: { app: "web" } },

@@ -141,6 +141,22 @@ describe("process runtime", () => {
     assert.match(JSON.stringify(findProgram("/etc", "", "/")), /permission denied/);
   });
 
+  test("a container's own search path is its program's alone", async () => {
+    await withRuntime(async (runtime) => {
+      const env = { PATH: "/nowhere" };
+      const command = ["/bin/sh", "-c", "echo $PATH; exec /bin/sleep 1000"];
+      const security = { noNewPrivileges: runtime.features().restrictPrivileges };
+      const id = await runtime.createContainer(config(command, { env, security }));
+      await runtime.startContainer(id);
+      assert.deepEqual(
+        runtime.containers().map(({ state, message }) => [state, message]),
+        [["running", undefined]],
+      );
+      const { exitCode, output } = await runtime.exec(id, ["/bin/sh", "-c", "echo $PATH"], 60_000);
+      assert.match(`${exitCode} ${output}`, /^0 \/nowhere:/);
+    });
+  });
+
   test("words survive sh", () => {
     assert.equal(shellWord("it's"), `'it'\\''s'`);
   });

@@ -1,22 +1,20 @@
-/** Which part of the cluster's range each node holds. */
-import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
+/** Which part of a range of the cluster's each node holds. */
+import { isIPv4, isIPv6 } from "node:net";
+import ipaddr from "ipaddr.js";
 
-export interface NodeRangesOptions {
-  /** Range that the nodes' ranges are taken from, e.g. 127.64.0.0/10. */
-  readonly clusterCidr: string;
-  /** Prefix length of one node's range. */
-  readonly nodeMaskSize: number;
-}
-
-interface Block {
-  readonly first: number;
-  readonly size: number;
+export interface Block {
+  /** Bits of an address: 32 or 128. */
+  readonly length: number;
+  readonly first: bigint;
+  /** Bits of the prefix. */
+  readonly bits: number;
 }
 
 /** Finds the lowest free range in constant time on average, however many nodes there are. */
 export class NodeRanges {
-  readonly #base: number;
-  readonly #rangeSize: number;
+  readonly #whole: Block;
+  readonly #nodeBits: number;
+  readonly #rangeSize: bigint;
   readonly #count: number;
   /** By the number of the range, who holds it. */
   readonly #holders = new Map<number, string>();
@@ -24,25 +22,12 @@ export class NodeRanges {
   /** Everything below is held. */
   #lowest = 0;
 
-  /** Throws a StatusError that names the flag. */
-  constructor({ clusterCidr, nodeMaskSize }: NodeRangesOptions) {
-    const block = parseBlock(clusterCidr);
-    if (!block || block.size < 4 || block.size > 2 ** 31) {
-      throw new StatusError(
-        Code.invalidArgument,
-        `--cluster-cidr: "${clusterCidr}" is not an IPv4 range such as 127.64.0.0/10`,
-      );
-    }
-    const prefix = 32 - Math.log2(block.size);
-    if (!Number.isInteger(nodeMaskSize) || nodeMaskSize <= prefix || nodeMaskSize > 30) {
-      throw new StatusError(
-        Code.invalidArgument,
-        `--node-cidr-mask-size: ${nodeMaskSize} must be from ${prefix + 1} to 30`,
-      );
-    }
-    this.#base = block.first;
-    this.#rangeSize = 2 ** (32 - nodeMaskSize);
-    this.#count = block.size / this.#rangeSize;
+  /** `nodeBits`: prefix length of one node's range. */
+  constructor(whole: Block, nodeBits: number) {
+    this.#whole = whole;
+    this.#nodeBits = nodeBits;
+    this.#rangeSize = 2n ** BigInt(whole.length - nodeBits);
+    this.#count = 2 ** (nodeBits - whole.bits);
   }
 
   /** The range that the node holds, or the lowest free one, held from now on; undefined: none is. */
@@ -56,12 +41,13 @@ export class NodeRanges {
   }
 
   /** Notes what a node has, also where it was given by another and has another size. */
-  note(node: string, cidr: string): void {
-    const [known] = this.#held.get(node) ?? [];
-    if (known !== undefined && this.#text(known) === cidr) return;
+  note(node: string, cidrs: readonly string[]): void {
+    const block = cidrs.map(parseBlock).find((one) => one?.length === this.#whole.length);
+    const numbers = block === undefined ? [] : this.#numbersOf(block);
+    const known = this.#held.get(node) ?? [];
+    if (known.length === numbers.length && known.every((one, i) => one === numbers[i])) return;
     this.release(node);
-    const block = parseBlock(cidr);
-    if (block) this.#hold(node, this.#numbersOf(block));
+    this.#hold(node, numbers);
   }
 
   release(node: string): void {
@@ -79,25 +65,36 @@ export class NodeRanges {
   }
 
   /** The ranges that the block touches. */
-  #numbersOf({ first, size }: Block): number[] {
-    const from = Math.max(0, Math.floor((first - this.#base) / this.#rangeSize));
-    const to = Math.min(this.#count, Math.ceil((first + size - this.#base) / this.#rangeSize));
+  #numbersOf({ length, first, bits }: Block): number[] {
+    const offset = first - this.#whole.first;
+    const last = offset + 2n ** BigInt(length - bits) - 1n;
+    if (last < 0n) return [];
+    const from = offset < 0n ? 0 : Number(offset / this.#rangeSize);
+    const to = Math.min(this.#count, Number(last / this.#rangeSize) + 1);
     return Array.from({ length: Math.max(0, to - from) }, (_, index) => from + index);
   }
 
   #text(number: number): string {
-    const address = this.#base + number * this.#rangeSize;
-    const parts = [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256);
-    return `${parts.join(".")}/${32 - Math.log2(this.#rangeSize)}`;
+    const { length, first } = this.#whole;
+    const address = first + BigInt(number) * this.#rangeSize;
+    const bytes = Array.from({ length: length / 8 }, (_, index) =>
+      Number((address >> BigInt(length - 8 * (index + 1))) & 255n),
+    );
+    return `${ipaddr.fromByteArray(bytes)}/${this.#nodeBits}`;
   }
 }
 
-function parseBlock(cidr: string): Block | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(cidr);
-  const bytes = match?.slice(1, 5).map(Number) ?? [];
-  const prefix = Number(match?.[5]);
-  if (!match || prefix > 32 || bytes.some((byte) => byte > 255)) return undefined;
-  const address = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
-  const size = 2 ** (32 - prefix);
-  return { first: address - (address % size), size };
+/** Undefined: the text is no range of addresses. */
+export function parseBlock(cidr: string): Block | undefined {
+  const [base = "", bitsText = "", ...more] = cidr.split("/");
+  const length = isIPv4(base) ? 32 : 128;
+  const bits = Number(bitsText);
+  const isAddress = length === 32 || (isIPv6(base) && !base.includes("%"));
+  if (!isAddress || !/^\d{1,3}$/.test(bitsText) || bits > length || more.length > 0) {
+    return undefined;
+  }
+  const bytes = ipaddr.parse(base).toByteArray();
+  const address = bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
+  const size = 2n ** BigInt(length - bits);
+  return { length, first: address - (address % size), bits };
 }
