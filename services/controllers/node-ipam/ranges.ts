@@ -80,7 +80,7 @@ export class NodeRanges {
     const bytes = Array.from({ length: length / 8 }, (_, index) =>
       Number((address >> BigInt(length - 8 * (index + 1))) & 255n),
     );
-    return `${ipaddr.fromByteArray(bytes)}/${this.#nodeBits}`;
+    return `${ipaddr.fromByteArray(bytes).toString()}/${this.#nodeBits}`;
   }
 }
 
