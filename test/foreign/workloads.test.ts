@@ -101,7 +101,9 @@ suite("kubectl and the loops of a cluster", needs("kubectl", "kubernetes-client"
       const script =
         'const fs = require("node:fs"); const file = process.env.DATA + "/names";' +
         'fs.appendFileSync(file, process.env.HOSTNAME + "\\n");' +
-        `console.log(fs.readFileSync(file, "utf8")); ${idle}`;
+        `console.log(fs.readFileSync(file, "utf8")); ${idle};` +
+        // kubectl asks for the pod, then lists it: it waits for ever if another has its name by then.
+        'process.on("SIGTERM", () => setTimeout(() => process.exit(0), 2_000));';
       const mount = {
         workingDir: "/tmp",
         env: [{ name: "DATA", value: "/tmp/data" }],
