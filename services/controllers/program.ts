@@ -84,7 +84,7 @@ const flags = {
   "cluster-cidr": {
     type: "string",
     default: "127.64.0.0/10",
-    help: "range of the pods' addresses, or one of IPv4 and one of IPv6, separated by a comma",
+    help: "range of the pods' addresses, or one of IPv4, which kubelets use, and one of IPv6 behind it",
   },
   "node-cidr-mask-size": {
     type: "number",
