@@ -162,8 +162,9 @@ export function createEventRecorder(options: {
       const { fieldPath: _, ...object } = involvedObject;
       if (!budget.take(JSON.stringify(object))) return;
       const group = [involvedObject, component, host, type, reason];
-      const isOneOfMany = aggregator.isOneOfMany(JSON.stringify(group), message);
-      const told = isOneOfMany ? `(combined from similar events): ${message}` : message;
+      const words = message.slice(0, eventLimits.messageCharactersMax);
+      const isOneOfMany = aggregator.isOneOfMany(JSON.stringify(group), words);
+      const told = isOneOfMany ? `(combined from similar events): ${words}` : words;
       const text = told.slice(0, eventLimits.messageCharactersMax);
       const key = JSON.stringify(isOneOfMany ? group : [...group, text]);
       const now = rfc3339Seconds(clock.wallMillis());
