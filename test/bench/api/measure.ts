@@ -10,6 +10,7 @@ const idleMillis = 3_000;
 const warmMillis = 2_000;
 const fanOutWriters = 8;
 const fillers = 32;
+const resumeMillis = 10;
 const fanOutMillisMax = 60_000;
 
 export interface Load {
@@ -214,11 +215,20 @@ async function fanOut(
   const watched = `${run}-watched-${names++}`;
   let events = 0;
   let broken: Error | undefined;
+  // A balancer that spreads watches ends some: they begin anew, with all that there is.
+  const follow = async () => {
+    for (;;) {
+      let seen = 0;
+      await face.watchConfigMaps(watched, () => {
+        seen++;
+        events++;
+      });
+      events -= seen;
+      await new Promise((resolve) => setTimeout(resolve, resumeMillis));
+    }
+  };
   for (let n = 0; n < watchers; n++) {
-    const event = () => {
-      events++;
-    };
-    face.watchConfigMaps(watched, event).catch((error: Error) => {
+    follow().catch((error: Error) => {
       broken ??= error;
     });
   }
