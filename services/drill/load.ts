@@ -53,13 +53,12 @@ export class Load {
     this.#options = options;
   }
 
-  /** Makes the registers, so that the first read finds them. */
-  async prepare(): Promise<void> {
+  /** Makes the registers, so that the first read finds them. May be repeated with a later attempt. */
+  async prepare({ door, requestId, attempt, millis }: Attempt): Promise<void> {
     const { face, run } = this.#options;
     for (const key of registers) {
-      const value = `${run}.${key}.first`;
-      const attempt = { door: 0, requestId: `${run}-${key}`, attempt: 1, millis: 15_000 };
-      await face.create(key, value, attempt);
+      const value = Load.initial(run, key);
+      await face.create(key, value, { door, requestId: `${requestId}-${key}`, attempt, millis });
     }
   }
 

@@ -5,7 +5,7 @@ import { StatusError } from "../../ha/runtime/status-error.ts";
 import { calmOf } from "./calm.ts";
 import type { Drill } from "./drill.ts";
 import { type Plan, Recorder, type SeenChange } from "./evidence.ts";
-import type { Face } from "./faces/face.ts";
+import type { Attempt, Face } from "./faces/face.ts";
 import { openFace } from "./faces/open-face.ts";
 import { Load } from "./load.ts";
 import { Monitor } from "./monitor.ts";
@@ -39,6 +39,8 @@ const tailMillis = 1_000;
 const watchers = 3;
 /** How long the watchers and the members may take to come to the end of what was written. */
 const catchUpMillisMax = 15_000;
+/** How long each try of what is asked before the load may take. */
+const setUpAttemptMillis = 5_000;
 
 export async function holdDrill(options: RunOptions): Promise<void> {
   const { drill, world, plan, folder } = options;
@@ -82,15 +84,10 @@ class Run {
   }
 
   async hold(): Promise<void> {
-    const { drill, signal, tidy } = this.#options;
+    const { signal, tidy } = this.#options;
     const face = this.#face;
     try {
-      await this.#scene.whole();
-      await face.prepare();
-      const { revision } = await face.list();
-      await this.#load.prepare();
-      await this.#pods?.start();
-      await drill.prepare?.(this.#scene);
+      const revision = await this.#prepare();
       for (let i = 0; i < watchers; i++) {
         const watcher = new Watcher(face, this.#recorder, `w${i}`, revision);
         this.#watchers.push(watcher);
@@ -101,13 +98,38 @@ class Run {
       await this.#load.stop();
       if (!signal.aborted) await this.#conclude(revision);
       await this.#pods?.remove();
-      if (tidy) await face.remove();
+      if (tidy) await this.#asked("the removal of what was written", (each) => face.remove(each));
+    } catch (thrown) {
+      if (!signal.aborted) this.#scene.fail(StatusError.from(thrown).message);
+      throw thrown;
     } finally {
       this.#background.abort();
       await this.#load.stop();
       await Promise.all(this.#following);
       face.close();
     }
+  }
+
+  /** Makes all that the load and the drill need, and answers the revision from which it is watched. */
+  async #prepare(): Promise<number> {
+    const face = this.#face;
+    await this.#scene.whole();
+    await this.#asked("a place for the keys", (attempt) => face.prepare(attempt));
+    const { revision } = await answered("a list of all keys", () => face.list());
+    await this.#asked("the first values", (attempt) => this.#load.prepare(attempt));
+    await this.#pods?.start();
+    await this.#options.drill.prepare?.(this.#scene);
+    return revision;
+  }
+
+  /** Asks door after door under one identity: a member that has just lost its leader refuses. */
+  #asked(what: string, ask: (attempt: Attempt) => Promise<void>): Promise<void> {
+    const requestId = `${this.#options.plan.run} ${what}`.replaceAll(" ", "-");
+    let door = -1;
+    return answered(what, () => {
+      door++;
+      return ask({ door, requestId, attempt: door + 1, millis: setUpAttemptMillis });
+    });
   }
 
   async #rounds(): Promise<void> {

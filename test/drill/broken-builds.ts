@@ -2,6 +2,7 @@
  * Builds that are broken on purpose, held in drills on real processes: which drill shows what is
  * wrong, and in which words. Those of the simulator that a drill can provoke are taken from there.
  */
+import { Proposals } from "../../ha/member/proposals.ts";
 import { FaultyDisk } from "../../ha/runtime/faults/faulty-disk.ts";
 import type {
   Disk,
@@ -10,6 +11,7 @@ import type {
   DiskOperation,
   DiskRange,
 } from "../../ha/runtime/types.ts";
+import { leaderChanged } from "../../ha/store/errors.ts";
 import { History } from "../../ha/store/history.ts";
 import { breakBuild } from "../sim/broken.ts";
 
@@ -59,9 +61,14 @@ export const brokenDrills: readonly BrokenDrill[] = [
   },
 ];
 
+/** Not broken: every member refuses its first commands, as one that has just lost its leader does. */
+export const hesitantBuild = "refuse the first commands";
+const refusedFirst = 3;
+
 export function breakForDrill(name: string): void {
   const known = brokenDrills.find(({ build }) => build === name);
-  if (known?.apply) known.apply();
+  if (name === hesitantBuild) refuseFirstCommands();
+  else if (known?.apply) known.apply();
   else breakBuild(name);
 }
 
@@ -137,6 +144,14 @@ class LateDisk {
     if (this.#waiting.length === 0) then();
     else this.#flushed.push(then);
   }
+}
+
+function refuseFirstCommands(): void {
+  const { submit } = Proposals.prototype;
+  let refused = 0;
+  Proposals.prototype.submit = function hesitant(...parameters) {
+    return ++refused > refusedFirst ? submit.apply(this, parameters) : leaderChanged();
+  };
 }
 
 function applyWronglyOnOneMember(): void {

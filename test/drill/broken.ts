@@ -9,16 +9,20 @@ import { Drills } from "./held.ts";
 
 const preload = fileURLToPath(import.meta.resolve("./break.ts"));
 
+/** The environment in which every member is of this build. */
+export function buildVariables(build: string): Record<string, string> {
+  // What is broken is a module of the sources.
+  const sources = { [bundleVariable]: withoutBundle };
+  return { TRIREME_BROKEN: build, NODE_OPTIONS: `--import=${preload}`, ...sources };
+}
+
 /** Undefined: the drill failed as it should; otherwise what went otherwise. */
 export async function holdBroken(drills: Drills, build: string): Promise<string | undefined> {
   const broken = brokenDrills.find((each) => each.build === build);
   if (broken === undefined) return `no broken build is called "${build}"`;
   const { drill, flags = [], by } = broken;
   const args = [drill, "--against", "etcd", "--short", "--seed", "1", ...flags];
-  // What is broken is a module of the sources.
-  const sources = { [bundleVariable]: withoutBundle };
-  const env = { TRIREME_BROKEN: build, NODE_OPTIONS: `--import=${preload}`, ...sources };
-  const { report, code } = await drills.hold(args, env);
+  const { report, code } = await drills.hold(args, buildVariables(build));
   const { result, reasons } = report.verdict;
   if (code === 1 && reasons.some((reason) => by.test(reason))) return undefined;
   return `${build}: ${drill} ${result} (exit ${code}): ${reasons.join("; ")}`;

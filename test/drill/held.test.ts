@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import type { TimelineRecord } from "../../services/drill/evidence.ts";
-import { holdBroken } from "./broken.ts";
+import { buildVariables, holdBroken } from "./broken.ts";
+import { hesitantBuild } from "./broken-builds.ts";
 import { Drills } from "./held.ts";
 
 /** Times are a matter of the machine that the tests run on. */
@@ -41,6 +42,12 @@ describe("drills on a store of three members", { concurrency: 2 }, () => {
     assert.equal(code, 2);
     assert.equal(report.verdict.result, "void");
     assert.match(report.verdict.reasons[0] ?? "", /^the victim, m\d, is not who led when it was/);
+  });
+
+  test("what a member refuses before the load is asked again", async () => {
+    const args = ["follower-kill", ...store];
+    const { code, report } = await others.hold(args, buildVariables(hesitantBuild));
+    assert.equal(code, 0, report.verdict.reasons.join("\n"));
   });
 
   test("a drill that has no load to speak of is void", async () => {

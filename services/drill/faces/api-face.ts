@@ -31,10 +31,10 @@ export class ApiFace implements Face {
     return this.#doors.length;
   }
 
-  async prepare(): Promise<void> {
+  async prepare(attempt: Attempt): Promise<void> {
     const object = { apiVersion: "v1", kind: "Namespace", metadata: { name: this.#namespace } };
     const request = { object, options: {} };
-    await this.#door(0).unary(NamespacesService.create, request, within(setUpMillisMax));
+    await this.#ask(NamespacesService.create, request, attempt);
   }
 
   async create(key: string, value: string, attempt: Attempt): Promise<number> {
@@ -98,9 +98,9 @@ export class ApiFace implements Face {
     }
   }
 
-  async remove(): Promise<void> {
+  async remove(attempt: Attempt): Promise<void> {
     const request = { name: this.#namespace };
-    await this.#door(0).unary(NamespacesService.delete, request, within(setUpMillisMax));
+    await this.#ask(NamespacesService.delete, request, attempt);
   }
 
   close(): void {

@@ -33,7 +33,7 @@ export class EtcdFace implements Face {
     return this.#doors.length;
   }
 
-  async prepare(): Promise<void> {}
+  async prepare(_attempt: Attempt): Promise<void> {}
 
   create(key: string, value: string, attempt: Attempt): Promise<number> {
     return this.write(key, value, attempt);
@@ -109,8 +109,9 @@ export class EtcdFace implements Face {
     }
   }
 
-  async remove(): Promise<void> {
-    await this.#door(0).unary(KVService.deleteRange, this.#range(), within(setUpMillisMax));
+  async remove(attempt: Attempt): Promise<void> {
+    const door = this.#door(attempt.door);
+    await door.unary(KVService.deleteRange, this.#range(), attemptCall(attempt));
   }
 
   close(): void {

@@ -35,7 +35,7 @@ export interface Face {
   readonly name: FaceName;
   readonly doors: number;
   /** Makes the place where the keys are. */
-  prepare(): Promise<void>;
+  prepare(attempt: Attempt): Promise<void>;
   create(key: string, value: string, attempt: Attempt): Promise<number>;
   write(key: string, value: string, attempt: Attempt): Promise<number>;
   read(key: string, attempt: Attempt): Promise<ReadAnswer>;
@@ -47,7 +47,7 @@ export interface Face {
    */
   watch(after: number, door: number, signal: AbortSignal): AsyncIterable<SeenBatch>;
   /** Takes away what `prepare` and the load have made. */
-  remove(): Promise<void>;
+  remove(attempt: Attempt): Promise<void>;
   close(): void;
 }
 

@@ -42,9 +42,9 @@ export class RestFace implements Face {
     return this.#doors.length;
   }
 
-  async prepare(): Promise<void> {
+  async prepare(attempt: Attempt): Promise<void> {
     const body = { apiVersion: "v1", kind: "Namespace", metadata: { name: this.#namespace } };
-    await this.#door(0).ask("POST", "/api/v1/namespaces", setUp("prepare"), body);
+    await this.#door(attempt.door).ask("POST", "/api/v1/namespaces", attempt, body);
   }
 
   async create(key: string, value: string, attempt: Attempt): Promise<number> {
@@ -97,8 +97,9 @@ export class RestFace implements Face {
     }
   }
 
-  async remove(): Promise<void> {
-    await this.#door(0).ask("DELETE", `/api/v1/namespaces/${this.#namespace}`, setUp("remove"));
+  async remove(attempt: Attempt): Promise<void> {
+    const path = `/api/v1/namespaces/${this.#namespace}`;
+    await this.#door(attempt.door).ask("DELETE", path, attempt);
   }
 
   close(): void {
