@@ -11,7 +11,7 @@ import {
   type TriremeClient,
 } from "../client/mod.ts";
 import { ClusterDns } from "../dns/mod.ts";
-import { type NodeOfAddress, nodeOfAddress } from "./addresses.ts";
+import { type NodeOfAddress, nodeOfAddress, podRangesOf } from "./addresses.ts";
 import { AffinityTable } from "./affinity.ts";
 import { families as allFamilies, type Family } from "./family.ts";
 import { desiredHealthChecks, HealthCheckServers } from "./health-checks.ts";
@@ -241,5 +241,5 @@ function serviceOf({ metadata }: EndpointSlice): string {
 
 /** The fields of a node from which an address's node and the node's zone follow. */
 function addressing({ metadata, spec, status }: Node): string {
-  return JSON.stringify([spec?.podCIDR, status?.addresses, metadata?.labels?.[zoneLabel]]);
+  return JSON.stringify([podRangesOf(spec), status?.addresses, metadata?.labels?.[zoneLabel]]);
 }

@@ -356,6 +356,16 @@ test("which node an address belongs to", () => {
     node("n2", "127.64.2.0/24", "127.0.0.1"),
     node("n3", "127.65.0.0/16", "127.0.0.3"),
     { metadata: { name: "bare" } },
+    {
+      metadata: { name: "dual" },
+      spec: { podCIDR: "127.66.0.0/24", podCIDRs: ["127.66.0.0/24", "fd00:64:0:1::/64"] },
+    },
+  ]);
+  assert.deepEqual(["127.66.0.1", "fd00:64:0:1::9", "fd00:64:0:2::9", "fe80::1%lo"].map(of), [
+    "dual",
+    "dual",
+    undefined,
+    undefined,
   ]);
   const rows = ["127.64.1.7", "127.64.2.7", "127.65.9.9", "127.0.0.3", "127.0.0.1", "::1", ""];
   assert.deepEqual(rows.map(of), ["n1", "n2", "n3", "n3", undefined, undefined, undefined]);
