@@ -19,7 +19,11 @@ export function defineJoin(program: Command): void {
       "believe the CA that the token has signed, without a hash",
     )
     .option("--node-name <name>", "its name; default: that of this machine")
-    .option("--node-ip <address>", "its address; default: the one that reaches the cluster")
+    .option(
+      "--node-ip <address>",
+      "its address, or of a node one of each family, with a comma between; default: the one that " +
+        "reaches the cluster",
+    )
     .option("--data-dir <directory>", "its state", directory, directory(".trireme-node"))
     .option("--kubelet-port <port>", "of a node: where the kubelet serves", whole, 10_250)
     .option(

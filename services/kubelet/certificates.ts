@@ -4,7 +4,6 @@
  */
 import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { isIP } from "node:net";
 import { join } from "node:path";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
@@ -18,6 +17,7 @@ import {
   type TriremeClient,
   writePairFile,
 } from "../client/mod.ts";
+import { listOf, type NodeIPs } from "./node/node-ips.ts";
 
 const nodesGroup = "system:nodes";
 const clientFile = "kubelet-client-current.pem";
@@ -140,15 +140,15 @@ export function clientManager(
 /** Gets and renews the certificate that the kubelet shows to its callers. */
 export function servingManager(
   { directory }: ManagedCertificates,
-  options: ManagerParts & { readonly nodeIP: string },
+  options: ManagerParts & { readonly nodeIPs: NodeIPs },
 ): CertificateManager {
-  const { nodeName, nodeIP } = options;
+  const { nodeName, nodeIPs } = options;
   const purpose: CertificatePurpose = {
     wanted: {
       commonName: `system:node:${nodeName}`,
       organizations: [nodesGroup],
       dnsNames: [nodeName],
-      addresses: isIP(nodeIP) === 0 ? [] : [nodeIP],
+      addresses: listOf(nodeIPs),
     },
     signerName: "kubernetes.io/kubelet-serving",
     usages: ["digital signature", "server auth"],

@@ -26,7 +26,6 @@ import {
 import { useOf } from "./eviction/use.ts";
 import { ImageGc, type ImageGcSettings, imageGcDefaults } from "./images.ts";
 import { kubeletLimits } from "./limits.ts";
-import { AddressPool } from "./node/addresses.ts";
 import { admit, refuseResize } from "./node/admission.ts";
 import { measureMachine, NodeHealth, roomOf } from "./node/health.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
@@ -39,6 +38,7 @@ import {
   nodeResources,
   nodeStatus,
 } from "./node/node-status.ts";
+import { type Answers, answersHere, type PodRanges, planRanges } from "./node/pod-ranges.ts";
 import { registerNode } from "./node/registration.ts";
 import { endInOrder, type ShutdownGroup } from "./node/shutdown.ts";
 import { createUsageSampler, type UsageSampler } from "./node/usage.ts";
@@ -67,6 +67,8 @@ export interface KubeletOptions {
   readonly dns?: ClusterDns | undefined;
   /** What the machine has left; absent: measured. */
   readonly machine?: (() => Promise<Measurements>) | undefined;
+  /** Whether an address is of use to pods on the machine's network; absent: it is tried. */
+  readonly answers?: Answers | undefined;
   /** Kernel parameters beyond the safe ones that pods may set; may end with *. */
   readonly allowedUnsafeSysctls?: readonly string[] | undefined;
   /** Volumes of CSI drivers; absent: the node has none. */
@@ -99,7 +101,10 @@ export class Kubelet implements PodSource {
   readonly #context: WorkerContext;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
-  #pool: { readonly cidr: string; readonly pool: AddressPool } | undefined;
+  /** Those of the node's object, with commas between. */
+  #cidrs = "";
+  /** Absent: there are none yet, or the runtime gives addresses itself. */
+  #ranges: PodRanges | undefined;
   #node: Node | undefined;
   #status: NodeStatus | undefined;
   #shuttingDown = false;
@@ -175,6 +180,7 @@ export class Kubelet implements PodSource {
       services: () => this.#informers.informer("Service").lister.list(),
       nodeName: node.nodeName,
       hostIP: node.nodeIP,
+      secondHostIP: node.secondNodeIP,
       nodeCpuMillis: allocatable.cpuMillis,
       nodeMemoryBytes: allocatable.memoryBytes,
       refusesResize: (pod) =>
@@ -182,7 +188,8 @@ export class Kubelet implements PodSource {
       csi: options.csi,
       dns: options.dns ?? { servers: [], domain: "cluster.local" },
       podsDir,
-      address: (uid) => (runtime.features().ownNetwork ? "" : this.#pool?.pool.take(uid)),
+      addresses: (uid) =>
+        runtime.features().ownNetwork ? { address: "" } : this.#ranges?.take(uid),
       report: (report) => {
         if (!this.#staticRuns.report(report)) this.#heartbeat.report(report);
       },
@@ -341,22 +348,39 @@ export class Kubelet implements PodSource {
     this.#node = node;
     this.#static.wake();
     this.#options.csi?.shown(node.status?.volumesInUse ?? []);
-    const cidr = node.spec?.podCIDR;
-    if (cidr === undefined || cidr === "" || cidr === this.#pool?.cidr) return;
+    const { podCIDR = "", podCIDRs = [] } = node.spec ?? {};
+    const given = podCIDRs.length > 0 ? podCIDRs : [podCIDR].filter((cidr) => cidr !== "");
+    const cidrs = given.join(",");
+    if (cidrs === "" || cidrs === this.#cidrs) return;
+    this.#cidrs = cidrs;
+    if (this.runtime.features().ownNetwork) this.#useRanges(cidrs, undefined);
+    else void this.#planRanges(given);
+  }
+
+  async #planRanges(cidrs: readonly string[]): Promise<void> {
+    const { answers = answersHere, node } = this.#options;
+    const all = cidrs.join(",");
     try {
-      this.#pool = { cidr, pool: new AddressPool(cidr) };
-      this.runtime.usePodRange?.(cidr);
+      const { ranges, leftOut } = await planRanges(cidrs, node.nodeIP, answers);
+      if (all !== this.#cidrs || this.#stop.signal.aborted) return;
+      if (leftOut.length > 0) {
+        const text = "pods get no addresses of a range: no program here is reached at them";
+        this.#log.info(text, { podCIDRs: leftOut });
+      }
+      this.#useRanges(all, ranges);
     } catch (error) {
       this.#log.error("the node's range is of no use", { error: (error as Error).message });
-      return;
     }
+  }
+
+  /** `ranges`: absent where the runtime gives addresses itself. */
+  #useRanges(cidrs: string, ranges: PodRanges | undefined): void {
+    this.#ranges = ranges;
+    this.runtime.usePodRange?.(cidrs);
     for (const sandbox of this.runtime.sandboxes()) {
-      const given = !sandbox.hostNetwork && !this.runtime.features().ownNetwork;
-      if (sandbox.state === "ready" && given) {
-        this.#pool.pool.hold(sandbox.uid, sandbox.address);
-      }
+      if (sandbox.state === "ready" && !sandbox.hostNetwork) ranges?.hold(sandbox.uid, sandbox);
     }
-    this.#log.info("pods get addresses of this range", { podCIDR: cidr });
+    this.#log.info("pods get addresses of the node's ranges", { podCIDRs: cidrs });
     for (const worker of this.#workers.values()) worker.wake();
   }
 
@@ -379,7 +403,7 @@ export class Kubelet implements PodSource {
     if (known !== undefined) {
       known.update(pod);
       // An ended pod's address serves the next one.
-      if (!known.active) this.#pool?.pool.release(uid);
+      if (!known.active) this.#ranges?.release(uid);
       return;
     }
     const worker = new PodWorker(this.#context, pod);
@@ -460,7 +484,7 @@ export class Kubelet implements PodSource {
     this.#workers.delete(uid);
     this.#staticRuns.forget(uid);
     this.#heartbeat.forget(uid);
-    this.#pool?.pool.release(uid);
+    this.#ranges?.release(uid);
     // The node has room for one pod more, and an address that another pod may wait for.
     for (const worker of this.#workers.values()) worker.wake();
     this.#staticRuns.begin();

@@ -70,6 +70,8 @@ export const kubeletLimits = {
   /** How often a host port looks for a program to relay to, and for an address that is taken. */
   hostPortLookMillis: 500,
   hostPortRetryMillis: 5_000,
+  /** Within this, a range of addresses must answer on its own machine to be of use. */
+  rangeAnswerMillisMax: 1_000,
   /** Output of a program that has ended is over when none has come for so long. */
   outputQuietMillis: 500,
   /** Upstream's: of the file, of the output in its place, and of all containers of a pod. */

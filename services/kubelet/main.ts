@@ -1,14 +1,13 @@
 /** The node agent as a program. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { createRpcServer, type RpcServer, type ServerTls } from "../../ha/rpc/mod.ts";
+import type { ServerTls } from "../../ha/rpc/mod.ts";
 import { processMetrics } from "../../ha/runtime/metrics.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { program, type Running } from "../../ha/runtime/production/process.ts";
 import { addProcessMetrics } from "../../ha/runtime/production/process-metrics.ts";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import { announceTimers, defaultTimers, durationText } from "../../ha/runtime/timers.ts";
-import { KubeletService } from "../../proto/gen/kubelet.ts";
 import { clientFlags, connectByFlags, parseDuration } from "../client/mod.ts";
 import { bytes, gitVersion } from "../kinds/facts.ts";
 import { clientManager, manageCertificates, servingManager } from "./certificates.ts";
@@ -24,17 +23,17 @@ import {
   parseReclaim,
   parseThresholds,
 } from "./eviction/thresholds.ts";
-import { kubeletHandlers } from "./handlers.ts";
-import { kubeletHttp } from "./http.ts";
 import { imageGcDefaults, imageGcOf } from "./images.ts";
 import { Kubelet } from "./kubelet.ts";
 import { kubeletLimits } from "./limits.ts";
 import { addKubeletMetrics } from "./metrics.ts";
 import { measureMachine } from "./node/health.ts";
+import { listOf, parseNodeIPs } from "./node/node-ips.ts";
 import { fileSystemBytes, parseLabels, parseReserved, parseTaints } from "./node/node-status.ts";
 import { groupsOf, parseGroups, type ShutdownGroup } from "./node/shutdown.ts";
 import { parseUnsafeSysctls } from "./node/sysctls.ts";
 import { chooseRuntime, runtimeFlags } from "./runtime-flags.ts";
+import { KubeletPort } from "./serving.ts";
 
 const drainMillis = 1_000;
 
@@ -47,7 +46,13 @@ const kubelet = program({
     "hostname-override": { type: "string", help: "name of the node, as upstream calls the flag" },
     "data-dir": { type: "string", help: "state directory; same as --root-dir" },
     "root-dir": { type: "string", help: "state directory, as upstream calls the flag" },
-    "node-ip": { type: "string", default: "127.0.0.1", help: "address of the node" },
+    "node-ip": {
+      type: "string",
+      default: "127.0.0.1",
+      help:
+        "address of the node, or one of each family, with a comma between; the first one's family " +
+        "comes first in the addresses of pods too",
+    },
     port: { type: "number", default: 0, help: "where the kubelet serves; 0: any free port" },
     "cert-dir": {
       type: "string",
@@ -170,6 +175,7 @@ const kubelet = program({
     const dataDir = values["data-dir"] ?? values["root-dir"];
     if (nodeName === undefined) throw missing("node-name");
     if (dataDir === undefined) throw missing("data-dir");
+    const nodeIPs = parseNodeIPs(values["node-ip"], "--node-ip");
     const shutdown = shutdownOf(values);
     const shutdownMillis = shutdown.reduce((sum, { graceMillis }) => sum + graceMillis, 0);
     const allowedUnsafeSysctls = parseUnsafeSysctls(
@@ -201,7 +207,6 @@ const kubelet = program({
       added: (driver, info) => nodeDrivers.add(driver, info),
       removed: (driver) => nodeDrivers.remove(driver),
     });
-    let server: RpcServer | undefined;
     let agent: Kubelet | undefined;
     const source = {
       runtime,
@@ -212,7 +217,7 @@ const kubelet = program({
       cpuMillisTotal: () => agent?.cpuMillisTotal() ?? 0,
       machine: () => measureMachine(root),
       configuration: {
-        address: values["node-ip"],
+        address: nodeIPs.nodeIP,
         maxPods: values["max-pods"],
         clusterDNS: values["cluster-dns"].split(",").filter((address) => address !== ""),
         clusterDomain: values["cluster-domain"],
@@ -230,14 +235,9 @@ const kubelet = program({
     announceTimers("kubelet", own, { log, metrics: processMetrics });
     addKubeletMetrics(source);
     const endMeasuring = addProcessMetrics(processMetrics);
-    const serve = async (shown: ServerTls | undefined): Promise<number> => {
-      const secured = shown !== undefined;
-      server = createRpcServer({ log, tls: shown, http1: kubeletHttp(source, secured, log) });
-      server.addService(KubeletService, kubeletHandlers(source, secured));
-      return (await server.listen({ host: values["node-ip"], port: values.port })).port;
-    };
+    const served = new KubeletPort(source, listOf(nodeIPs), log);
     // A certificate for the node's names is signed only once the node has told them.
-    const port = managed === undefined ? await serve(tls) : values.port;
+    const port = managed === undefined ? await served.listen(values.port, tls) : values.port;
     agent = new Kubelet({
       client,
       runtime,
@@ -257,7 +257,7 @@ const kubelet = program({
       },
       node: {
         nodeName,
-        nodeIP: values["node-ip"],
+        ...nodeIPs,
         port,
         maxPods: values["max-pods"],
         labels: parseLabels(values["node-labels"], "--node-labels"),
@@ -288,27 +288,27 @@ const kubelet = program({
     const stopping = new AbortController();
     if (managed !== undefined) {
       const clientCa = await clientCaOf(values, managed.ca);
-      const parts = { nodeName, nodeIP: values["node-ip"], client, log };
+      const parts = { nodeName, nodeIPs, client, log };
       const serving = servingManager(managed, {
         ...parts,
-        changed: (renewed) => server?.renewTls({ ...renewed, clientCa }),
+        changed: (renewed) => served.renewTls({ ...renewed, clientCa }),
       });
-      const served = async () => {
+      const serve = async () => {
         const first = await serving.obtain(stopping.signal);
         if (first === undefined) return;
-        await serve({ ...first, clientCa });
+        await served.listen(port, { ...first, clientCa });
         await serving.run(stopping.signal);
       };
-      served().catch(failed);
+      serve().catch(failed);
       clientManager(managed, parts).run(stopping.signal).catch(failed);
     }
-    log.info("the kubelet serves", { node: nodeName, address: values["node-ip"], port });
+    log.info("the kubelet serves", { node: nodeName, addresses: listOf(nodeIPs), port });
     return {
       async stop() {
         stopping.abort();
         registry.close();
         endMeasuring();
-        await server?.drain(drainMillis);
+        await served.drain(drainMillis);
         await running.close(shutdown);
         client.close();
         drivers.close();

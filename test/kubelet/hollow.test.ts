@@ -78,7 +78,7 @@ class PodWorld {
     const stages = stage === undefined ? new Stages() : parseStages(`stages: [{${stage}}]`);
     const report = (each: PodStatusReport) => void this.reports.push(each);
     const context = { clock: this.clock, random: () => random, hostIP: "10.0.0.1" };
-    return new HollowPod({ ...context, stages, report }, pod, "10.128.0.1");
+    return new HollowPod({ ...context, stages, report }, pod, { podIP: "10.128.0.1" });
   }
 
   get last(): PodStatusReport {
@@ -216,7 +216,8 @@ test("a fleet registers, runs what it is given, and lets go of what is deleted",
     ...{ clients: [client], clock: productionClock, log: silent, random: () => 0.5 },
     ...{ count: 3, namePrefix: "h-", zones: 2, stages: new Stages() },
     node: {
-      ...{ nodeIP: "127.0.0.1", port: 0, maxPods: 10, labels: {}, taints: [], reserved: {} },
+      ...{ nodeIP: "127.0.0.1", secondNodeIP: "::1", port: 0, maxPods: 10, labels: {} },
+      ...{ taints: [], reserved: {} },
       ...{ capacityCpu: "4", capacityMemory: "8Gi", runtimeVersion: "hollow://1" },
       kubeletVersion: "v1.33.0",
     },
@@ -227,13 +228,14 @@ test("a fleet registers, runs what it is given, and lets go of what is deleted",
     const nodes = (await client.nodes.list()).items;
     const zones = nodes.map(({ metadata }) => metadata?.labels?.["topology.kubernetes.io/zone"]);
     assert.deepEqual(zones, ["zone-0", "zone-1", "zone-0"]);
-    assert.equal(nodes[1]?.spec?.podCIDR, "10.128.1.0/24");
+    assert.deepEqual(nodes[1]?.spec?.podCIDRs, ["10.128.1.0/24", "fd00:a80:0:1::/64"]);
     await make(backend, podDocument("web", {}, { nodeName: "h-1" }));
     const stored = () =>
       backend.cache.of(kind("pod")).get(objectKey(kind("pod"), "default", "web"));
     const status = () => stored()?.document["status"] as PodStatus | undefined;
     await eventually("the pod runs", () => status()?.phase === "Running");
-    assert.match(status()?.podIP ?? "", /^10\.128\.1\./);
+    assert.deepEqual(status()?.podIPs, [{ ip: "10.128.1.1" }, { ip: "fd00:a80:0:1::1" }]);
+    assert.deepEqual(status()?.hostIPs, [{ ip: "127.0.0.1" }, { ip: "::1" }]);
     await client.pods.delete("web", "default");
     await eventually("the pod is gone", () => stored() === undefined);
   } finally {

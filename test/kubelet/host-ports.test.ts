@@ -5,11 +5,13 @@ import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { after, describe, test } from "node:test";
 import type { ContainerPort } from "../../proto/gen/core.ts";
 import { listeners } from "../../services/kubelet/host-ports/listeners.ts";
+import { answersHere } from "../../services/kubelet/node/pod-ranges.ts";
 import { eventually } from "../patience.ts";
 import { freePort } from "../ports.ts";
 import { harness, main, podOf } from "./worker-harness.ts";
 
 const podIP = "127.64.0.1";
+const noIPv6 = !(await answersHere("::1")) && "skipped: this machine has no IPv6";
 const servers: Server[] = [];
 after(() => {
   for (const server of servers) server.close();
@@ -24,8 +26,8 @@ async function serve(host: string, port: number, name: string): Promise<number> 
   return (server.address() as AddressInfo).port;
 }
 
-async function ask(port: number): Promise<string> {
-  const socket = connect(port, "127.0.0.1");
+async function ask(port: number, host = "127.0.0.1"): Promise<string> {
+  const socket = connect(port, host);
   const pieces: Buffer[] = [];
   try {
     for await (const piece of socket) pieces.push(piece as Buffer);
@@ -62,6 +64,21 @@ describe("host ports", () => {
     h.worker.close();
     await eventually("it is over", () => true);
     assert.equal(await ask(hostPort), "");
+  });
+
+  test("lead to the pod's address of each family that the node has", { skip: noIPv6 }, async () => {
+    const hostPort = await freePort();
+    const containerPort = await freePort();
+    const pod = podWith([{ hostPort, containerPort }], "six");
+    const both = { address: podIP, secondAddress: "::1" };
+    const h = harness(pod, both, { hostIP: "127.0.0.1", secondHostIP: "::1" });
+    await h.begin();
+    await serve("::1", containerPort, "six");
+    await passUntil(h, async () => (await ask(hostPort, "::1")) === "six");
+    assert.equal(await ask(hostPort), "", "no program listens on the other one");
+    await serve(podIP, containerPort, "four");
+    await passUntil(h, async () => (await ask(hostPort)) === "four");
+    h.worker.close();
   });
 
   test("are left to a program that listens on all addresses", async () => {

@@ -83,6 +83,34 @@ test("a node: registration, address, run, restart of the kubelet, deletion, orph
   }
 });
 
+test("pods get an address of each range, and keep it over a restart of the kubelet", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "trireme-kubelet-"));
+  const { pods, nodes, client } = fakeCluster();
+  const podIPs = (name: string) => pods.objects.get(name)?.status?.podIPs?.map(({ ip }) => ip);
+  const answers = async () => true;
+  let kubelet = startKubelet(client, dir, { answers });
+  await kubelet.runtime.load();
+  try {
+    const podCIDRs = ["127.64.6.0/24", "fd00:64:0:6::/64"];
+    nodes.put({ metadata: { name: "n1" }, spec: { podCIDR: podCIDRs[0], podCIDRs } });
+    await kubelet.start();
+    pods.put(podNamed("web", ["sleep", "1000"]));
+    await eventually("it has both", () => podIPs("web")?.length === 2);
+    assert.deepEqual(podIPs("web"), ["127.64.6.1", "fd00:64:0:6::1"]);
+    await kubelet.close();
+    kubelet = startKubelet(client, dir, { answers });
+    await kubelet.runtime.load();
+    await kubelet.start();
+    pods.put(podNamed("other", ["sleep", "1000"]));
+    await eventually("it has both", () => podIPs("other")?.length === 2);
+    assert.deepEqual(podIPs("other"), ["127.64.6.2", "fd00:64:0:6::2"]);
+    assert.deepEqual(podIPs("web"), ["127.64.6.1", "fd00:64:0:6::1"]);
+  } finally {
+    await kubelet.close();
+    await clean(dir);
+  }
+});
+
 test("a node that was cut off ends what was replaced meanwhile, and only that", async () => {
   const dir = await mkdtemp(join(tmpdir(), "trireme-kubelet-"));
   const { pods, nodes, network, client } = fakeCluster();

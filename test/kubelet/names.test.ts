@@ -108,14 +108,14 @@ test("a resolver's limits, and what is left out for them", () => {
 test("a sandbox carries namespaces and port mappings", () => {
   const ports = [{ containerPort: 80, hostPort: 8080, protocol: "UDP", hostIP: "127.0.0.1" }];
   const spec = { shareProcessNamespace: true, containers: [{ name: "c", ports }] };
-  const config = sandboxConfig(podOf(spec), "127.64.0.1", noDns, () => undefined);
+  const config = sandboxConfig(podOf(spec), { address: "127.64.0.1" }, noDns, () => undefined);
   assert.deepEqual(config.portMappings, [
     { protocol: "UDP", containerPort: 80, hostPort: 8080, hostIP: "127.0.0.1" },
   ]);
   assert.deepEqual(config.security, { network: "pod", pid: "pod", ipc: "pod", sysctls: {} });
   const host = sandboxConfig(
     podOf({ ...spec, hostNetwork: true, hostPID: true }),
-    "a",
+    { address: "a" },
     noDns,
     () => undefined,
   );

@@ -44,9 +44,23 @@ describe("pod addresses", () => {
     assert.equal(pool.take("old"), "127.64.3.1");
   });
   test("nonsense is refused", () => {
-    for (const bad of ["", "127.64.3.0", "300.0.0.0/24", "127.0.0.0/31", "fd00::/64"]) {
-      assert.throws(() => new AddressPool(bad), /podCIDR/);
+    const four = ["", "127.64.3.0", "300.0.0.0/24", "127.0.0.0/31", "127.0.0.0/24/24"];
+    for (const bad of [...four, "fd00::/127", "fd00::", "fe80::1%lo/64", "fd00::/8"]) {
+      assert.throws(() => new AddressPool(bad), /podCIDR/, bad);
     }
+  });
+  test("of IPv6, too", () => {
+    const pool = new AddressPool("fd00:64:0:3::/126");
+    assert.equal(pool.first, "fd00:64:0:3::1");
+    assert.deepEqual(
+      ["a", "b", "c"].map((uid) => pool.take(uid)),
+      ["fd00:64:0:3::1", "fd00:64:0:3::2", undefined],
+    );
+    pool.release("a");
+    assert.equal(pool.take("c"), "fd00:64:0:3::1");
+    const large = new AddressPool("fd00:64:0:4::/64");
+    large.hold("old", "fd00:64:0:4::1");
+    assert.equal(large.take("new"), "fd00:64:0:4::2");
   });
 });
 
@@ -167,6 +181,11 @@ describe("node object and status", () => {
     assert.equal(full.allocatable?.["ephemeral-storage"], "1023Ki");
     assert.equal(status.daemonEndpoints?.kubeletEndpoint?.Port, 10250);
     assert.deepEqual(status.conditions, [ready]);
+    assert.deepEqual(nodeStatus({ ...options, secondNodeIP: "::1" }, [], []).addresses, [
+      { type: "InternalIP", address: "127.0.0.1" },
+      { type: "InternalIP", address: "::1" },
+      { type: "Hostname", address: "n1" },
+    ]);
   });
   test("images are reported, the largest first, and no more than upstream's fifty", () => {
     const images = Array.from({ length: 60 }, (_, index) => ({

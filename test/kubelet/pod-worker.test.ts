@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
+import { podIPsOf } from "../../services/kubelet/pod/pod-ips.ts";
 import { PodWorker } from "../../services/kubelet/pod/worker.ts";
 import { eventually } from "../patience.ts";
 import { settle, silent } from "./support.ts";
@@ -64,6 +66,45 @@ describe("pod worker", () => {
     await h.begin();
     assert.deepEqual(h.status().podIPs, [{ ip: "10.1.0.2" }, { ip: "fd00::2" }]);
     assert.match(JSON.stringify(told), /10\.1\.0\.2,fd00::2/);
+  });
+
+  test("a node of both families gives both in its order, and both of its own", async () => {
+    const paths = ["status.podIPs", "status.podIP", "status.hostIPs", "status.hostIP"];
+    const env = paths.map((fieldPath) => ({
+      name: fieldPath,
+      valueFrom: { fieldRef: { fieldPath } },
+    }));
+    const h = harness(
+      podOf({ containers: [{ ...main, env }] }),
+      { address: "10.1.0.2", secondAddress: "fd00::2" },
+      { hostIP: "fd00:1::1", secondHostIP: "10.0.0.1" },
+    );
+    await h.begin();
+    const { podIP, podIPs, hostIP, hostIPs } = h.status();
+    assert.deepEqual([podIP, hostIP], ["fd00::2", "fd00:1::1"]);
+    assert.deepEqual(podIPs, [{ ip: "fd00::2" }, { ip: "10.1.0.2" }]);
+    assert.deepEqual(hostIPs, [{ ip: "fd00:1::1" }, { ip: "10.0.0.1" }]);
+    const [config] = h.runtime.configs.values();
+    const told = paths.map((path) => config?.env[path]);
+    assert.deepEqual(told, ["fd00::2,10.1.0.2", "fd00::2", "fd00:1::1,10.0.0.1", "fd00:1::1"]);
+    const hosts = config?.mounts.find(({ containerPath }) => containerPath === "/etc/hosts");
+    const lines = readFileSync(hosts?.hostPath ?? "", "utf8").split("\n");
+    assert.deepEqual(
+      lines.filter((line) => line.endsWith("\tp")),
+      ["fd00::2\tp", "10.1.0.2\tp"],
+    );
+  });
+
+  test("a pod on the node's network has the node's addresses", async () => {
+    const both = { hostIP: "10.0.0.1", secondHostIP: "fd00::1" };
+    const h = harness(podOf({ hostNetwork: true, containers: [main] }), { address: "" }, both);
+    await h.begin();
+    assert.deepEqual(h.status().podIPs, [{ ip: "10.0.0.1" }, { ip: "fd00::1" }]);
+    const began = { address: "10.0.0.1", hostNetwork: true };
+    assert.deepEqual(podIPsOf(began, both), { podIP: "10.0.0.1", secondPodIP: "fd00::1" });
+    const turned = { hostIP: "fd00::1", secondHostIP: "10.0.0.1" };
+    assert.deepEqual(podIPsOf(began, turned), { podIP: "10.0.0.1", secondPodIP: "fd00::1" });
+    assert.deepEqual(podIPsOf({ ...began, hostNetwork: false }, both), { podIP: "10.0.0.1" });
   });
 
   test("restarts at once, then after 10 s, 20 s, … 300 s, and from the start after 10 minutes", async () => {
@@ -382,7 +423,7 @@ describe("pod worker", () => {
         refusesResize: () => undefined,
         dns: { servers: [], domain: "cluster.local" },
         podsDir,
-        address: () => assert.fail("the address is kept"),
+        addresses: () => assert.fail("the address is kept"),
         report: (report) => h.reports.push(report),
         forgotten: () => undefined,
       },

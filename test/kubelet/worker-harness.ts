@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach } from "node:test";
 import type { Pod, PodSpec, PodStatus, PodStatusReport } from "../../proto/gen/core.ts";
+import type { PodAddresses } from "../../services/kubelet/node/pod-ranges.ts";
+import type { HostIPs } from "../../services/kubelet/pod/pod-ips.ts";
 import type { ProbeOutcome } from "../../services/kubelet/pod/probes.ts";
 import type { ResizeRefusal } from "../../services/kubelet/pod/resize.ts";
 import { PodWorker } from "../../services/kubelet/pod/worker.ts";
@@ -27,7 +29,12 @@ export function podOf(spec: PodSpec, metadata: Pod["metadata"] = {}): Pod {
 }
 export const main = { name: "main", image: "i", command: ["run"] };
 
-export function harness(pod: Pod) {
+/** `addresses`: of the pod's own; `host`: the node's, in place of 127.0.0.1. */
+export function harness(
+  pod: Pod,
+  addresses: PodAddresses = { address: "127.64.0.1" },
+  host: HostIPs = { hostIP: "127.0.0.1" },
+) {
   const clock = new FakeClock();
   const runtime = new FakeRuntime(clock);
   const reports: PodStatusReport[] = [];
@@ -69,13 +76,13 @@ export function harness(pod: Pod) {
       askForToken: async () => assert.fail("no token is asked for"),
       services: () => [],
       nodeName: "n",
-      hostIP: "127.0.0.1",
+      ...host,
       nodeCpuMillis: 1000,
       nodeMemoryBytes: 1e9,
       refusesResize: () => resize.refusal,
       dns: { servers: [], domain: "cluster.local" },
       podsDir,
-      address: () => "127.64.0.1",
+      addresses: () => addresses,
       report: (report) => reports.push(report),
       forgotten: (id) => forgotten.push(id),
     },

@@ -8,7 +8,7 @@ import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Log } from "../../../ha/runtime/types.ts";
 import { connectGrpcJs } from "../../client/grpc-js-wire.ts";
 import { isNotFound, readPairFile } from "../../client/mod.ts";
-import { bootstrapNode } from "../../kubelet/mod.ts";
+import { bootstrapNode, nodeIPList } from "../../kubelet/mod.ts";
 import { isOurs, type Lock, readJson, writeJson } from "../endpoints.ts";
 import { type Discovered, discover } from "../join/discovery.ts";
 import { type Joined, joinedPaths } from "../join/joined.ts";
@@ -111,6 +111,10 @@ async function stateOf(
     throw invalid(
       "--container-runtime-endpoint and --image-root are of nodes: a master runs no pods",
     );
+  }
+  const nodeIPs = flags.nodeIp === undefined ? [] : nodeIPList(flags.nodeIp, "--node-ip");
+  if (controlPlane && nodeIPs.length > 1) {
+    throw invalid(`--node-ip ${flags.nodeIp}: a master has one address`);
   }
   const { proxyMode = "userspace" } = flags;
   if (!proxyModes.includes(proxyMode)) {

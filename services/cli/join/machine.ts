@@ -11,6 +11,7 @@ import { type Joined, joinedPaths, stopMillis, supervised } from "./joined.ts";
 export interface JoinedNode {
   readonly role: "node";
   readonly nodeName: string;
+  /** Or one of each family, with a comma between. */
   readonly nodeIP: string;
   readonly kubeletPort: number;
   /** By which the kube-proxies of one machine know of each other. */

@@ -1,9 +1,11 @@
 /** Many hollow nodes in one process, over one watch of pods and a few connections. */
 
+import { isIPv6 } from "node:net";
 import { StatusError } from "../../../ha/runtime/status-error.ts";
 import type { Clock, Log } from "../../../ha/runtime/types.ts";
 import type { Node, Pod } from "../../../proto/gen/core.ts";
 import { Backoff, InformerFactory, jittered, sleep, type TriremeClient } from "../../client/mod.ts";
+import type { NodeIPs } from "../node/node-ips.ts";
 import type { NodeOptions } from "../node/node-status.ts";
 import { registerNode } from "../node/registration.ts";
 import { HollowNode } from "./node.ts";
@@ -29,7 +31,7 @@ export interface FleetOptions {
 const zoneLabel = "topology.kubernetes.io/zone";
 
 export const fleetLimits = {
-  /** The ranges of addresses of pods are those of 10.128.0.0/9. */
+  /** The ranges of addresses of pods are those of 10.128.0.0/9 and fd00:a80::/48. */
   nodes: 20_000,
   nodesPerConnection: 1_000,
   registrationsAtOnce: 64,
@@ -138,7 +140,7 @@ export class HollowFleet {
     const labels = { ...zone, ...common.labels };
     const node = { ...common, labels, nodeName: `${namePrefix}${index}` };
     return new HollowNode({
-      ...{ clock, log, random, stages, node, podCIDR: podRange(index) },
+      ...{ clock, log, random, stages, node, podCIDRs: podRanges(index, node) },
       open: (signal) => client.heartbeat({ signal }),
       register: async (wanted: Node) => {
         await registerNode(client.nodes, wanted, log);
@@ -147,7 +149,17 @@ export class HollowFleet {
   }
 }
 
-/** A 256th part of 10.128.0.0/9's 128 parts each. */
-function podRange(index: number): string {
+/** One of each family that the node's addresses have. */
+function podRanges(
+  index: number,
+  { nodeIP, secondNodeIP }: NodeIPs,
+): readonly [string, ...string[]] {
+  const first = podRange(index, isIPv6(nodeIP));
+  return secondNodeIP === undefined ? [first] : [first, podRange(index, isIPv6(secondNodeIP))];
+}
+
+/** A 256th part of 10.128.0.0/9's 128 parts each, or a part of fd00:a80::/48. */
+function podRange(index: number, six: boolean): string {
+  if (six) return `fd00:a80:0:${index.toString(16)}::/64`;
   return `10.${128 + (index >> 8)}.${index & 255}.0/24`;
 }

@@ -9,6 +9,7 @@ import { announceTimers } from "../../../ha/runtime/timers.ts";
 import { clientFlags, connectByFlags, type TriremeClient } from "../../client/mod.ts";
 import { gitVersion, parseQuantity } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
+import { parseNodeIPs } from "../node/node-ips.ts";
 import { parseLabels, parseTaints } from "../node/node-status.ts";
 import { fleetLimits, HollowFleet } from "./fleet.ts";
 import { hollowRuntime } from "./pod.ts";
@@ -32,7 +33,11 @@ const hollow = program({
     "capacity-cpu": { type: "string", default: "32", help: "quantity that each node claims" },
     "capacity-memory": { type: "string", default: "256Gi", help: "quantity that each claims" },
     "max-pods": { type: "number", default: kubeletLimits.maxPods, help: "pods of each at a time" },
-    "node-ip": { type: "string", default: "127.0.0.1", help: "address that each node states" },
+    "node-ip": {
+      type: "string",
+      default: "127.0.0.1",
+      help: "address that each node states, or one of each family, with a comma between",
+    },
     "node-labels": {
       type: "string",
       default: "",
@@ -45,7 +50,7 @@ const hollow = program({
     const count = whole("nodes", values.nodes, 1, fleetLimits.nodes);
     const maxPods = whole("max-pods", values["max-pods"], 1, 253);
     const node = {
-      nodeIP: values["node-ip"],
+      ...parseNodeIPs(values["node-ip"], "--node-ip"),
       port: 0,
       maxPods,
       labels: { [hollowLabel]: "true", ...parseLabels(values["node-labels"], "--node-labels") },

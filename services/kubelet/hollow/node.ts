@@ -15,6 +15,8 @@ import { isFinished, podRequests, rfc3339Seconds } from "../../kinds/facts.ts";
 import { AddressPool } from "../node/addresses.ts";
 import { Heartbeat } from "../node/heartbeat.ts";
 import { type NodeOptions, nodeObject, nodeStatus } from "../node/node-status.ts";
+import { PodRanges } from "../node/pod-ranges.ts";
+import { podIPsOf } from "../pod/pod-ips.ts";
 import { HollowPod } from "./pod.ts";
 import type { Stages } from "./stages.ts";
 
@@ -24,8 +26,8 @@ export interface HollowNodeOptions {
   /** Uniform in 0..1. */
   readonly random: () => number;
   readonly node: NodeOptions;
-  /** Range of its pods' addresses, e.g. 10.128.3.0/24. */
-  readonly podCIDR: string;
+  /** Ranges of its pods' addresses, at most one of each family, e.g. 10.128.3.0/24. */
+  readonly podCIDRs: readonly [string, ...string[]];
   readonly stages: Stages;
   readonly open: (signal: AbortSignal) => Promise<Duplex<HeartbeatRequest, HeartbeatResponse>>;
   /** Makes sure that the object exists. */
@@ -35,7 +37,7 @@ export interface HollowNodeOptions {
 export class HollowNode {
   readonly #options: HollowNodeOptions;
   readonly #pods = new Map<string, HollowPod>();
-  readonly #addresses: AddressPool;
+  readonly #ranges: PodRanges;
   readonly #heartbeat: Heartbeat;
   readonly #status: NodeStatus;
   #heardOnce: () => void = () => {};
@@ -47,7 +49,11 @@ export class HollowNode {
   constructor(options: HollowNodeOptions) {
     const { clock, log, random, node, open } = options;
     this.#options = options;
-    this.#addresses = new AddressPool(options.podCIDR);
+    const [first, second] = options.podCIDRs;
+    this.#ranges = new PodRanges(
+      new AddressPool(first),
+      second === undefined ? undefined : new AddressPool(second),
+    );
     const { daemonEndpoints: _, ...status } = nodeStatus(node, conditions(clock.wallMillis()), []);
     this.#status = status;
     this.#heartbeat = new Heartbeat({
@@ -71,10 +77,10 @@ export class HollowNode {
 
   register(): Promise<void> {
     const node = nodeObject(this.#options.node);
-    const { podCIDR } = this.#options;
+    const { podCIDRs } = this.#options;
     return this.#options.register({
       ...node,
-      spec: { ...node.spec, podCIDR, podCIDRs: [podCIDR] },
+      spec: { ...node.spec, podCIDR: podCIDRs[0], podCIDRs: [...podCIDRs] },
       // Its first heartbeat then has nothing more to write.
       status: this.#status,
     });
@@ -95,18 +101,19 @@ export class HollowNode {
     }
     const leaving = pod.metadata?.deletionTimestamp !== undefined;
     if (isFinished(pod) && !leaving) return;
-    const address = this.#addresses.take(uid);
-    if (address === undefined) return;
+    const addresses = this.#ranges.take(uid);
+    if (addresses === undefined) return;
     const { clock, random, stages, node } = this.#options;
+    const host = { hostIP: node.nodeIP, secondHostIP: node.secondNodeIP };
     const report = this.#heartbeat.report.bind(this.#heartbeat);
-    const context = { clock, random, stages, hostIP: node.nodeIP, report };
-    this.#pods.set(uid, new HollowPod(context, pod, address));
+    const podIPs = podIPsOf({ ...addresses, hostNetwork: false }, host);
+    this.#pods.set(uid, new HollowPod({ clock, random, stages, ...host, report }, pod, podIPs));
   }
 
   podGone(uid: string): void {
     this.#pods.get(uid)?.close();
     this.#pods.delete(uid);
-    this.#addresses.release(uid);
+    this.#ranges.release(uid);
     this.#heartbeat.forget(uid);
   }
 

@@ -11,16 +11,16 @@ import type { LoopClock } from "../../client/mod.ts";
 import { isSidecar, parseTime } from "../../kinds/facts.ts";
 import { RestartBackoff } from "../pod/backoff.ts";
 import { type Plan, planPod } from "../pod/plan.ts";
+import type { HostIPs, PodIPs } from "../pod/pod-ips.ts";
 import { generateStatus, isTerminal } from "../pod/status.ts";
 import type { Container as Run } from "../runtime/types.ts";
 import type { DelayRange, Stage, Stages } from "./stages.ts";
 
-export interface HollowPodContext {
+export interface HollowPodContext extends HostIPs {
   readonly clock: LoopClock;
   /** Uniform in 0..1. */
   readonly random: () => number;
   readonly stages: Stages;
-  readonly hostIP: string;
   readonly report: (report: PodStatusReport) => void;
 }
 
@@ -34,7 +34,7 @@ type Failure = { readonly reason: string; readonly message: string };
 export class HollowPod {
   readonly #context: HollowPodContext;
   readonly #stage: Stage;
-  readonly #address: string;
+  readonly #podIPs: PodIPs;
   readonly #backoff = new RestartBackoff();
   readonly #timers = new Set<Cancel>();
   /** Containers that are on their way up. */
@@ -47,10 +47,10 @@ export class HollowPod {
   #leaving = false;
   #again: Cancel | undefined;
 
-  constructor(context: HollowPodContext, pod: Pod, address: string) {
+  constructor(context: HollowPodContext, pod: Pod, podIPs: PodIPs) {
     this.#context = context;
     this.#pod = pod;
-    this.#address = address;
+    this.#podIPs = podIPs;
     const { namespace = "", labels = {} } = pod.metadata ?? {};
     this.#stage = context.stages.of({ namespace, labels });
     this.#status = pod.status?.containerStatuses === undefined ? undefined : pod.status;
@@ -239,8 +239,8 @@ export class HollowPod {
       ready: () => !leaving,
       started: () => true,
       sandboxReady: !over,
-      podIP: this.#address,
-      hostIP: this.#context.hostIP,
+      podIPs: this.#podIPs,
+      hostIPs: this.#context,
       now: this.#context.clock.wallMillis(),
       previous: this.#status,
       failure: this.#failure,

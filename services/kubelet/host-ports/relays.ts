@@ -1,6 +1,6 @@
 /** Relays from a port of the node to one of a pod: TCP connections, and UDP with its answers. */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import { connect, createServer, type Socket as TcpSocket } from "node:net";
+import { connect, createServer, isIPv6, type Socket as TcpSocket } from "node:net";
 import { kubeletLimits } from "../limits.ts";
 
 export interface Endpoint {
@@ -46,7 +46,7 @@ interface Flow {
 /** Each client gets a socket of its own towards the pod, by which answers find back to it. */
 export async function relayUdp(from: Endpoint, to: Endpoint): Promise<() => void> {
   const flows = new Map<string, Flow>();
-  const server = createSocket("udp4");
+  const server = createSocket(isIPv6(from.host) ? "udp6" : "udp4");
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.bind({ address: from.host, port: from.port, exclusive: true }, resolve);
@@ -69,7 +69,7 @@ export async function relayUdp(from: Endpoint, to: Endpoint): Promise<() => void
     }
     // A flood of clients costs a bounded number of sockets; its datagrams are lost.
     if (flows.size >= kubeletLimits.hostPortConnectionsMax) return undefined;
-    const socket = createSocket("udp4");
+    const socket = createSocket(isIPv6(to.host) ? "udp6" : "udp4");
     socket.on("message", (data) => server.send(data, client.port, client.address));
     socket.on("error", () => undefined); // the pod does not listen
     const flow = { socket, timer: idle() };

@@ -16,10 +16,10 @@ import {
   quantityFromMillis,
 } from "../../kinds/facts.ts";
 import type { Image } from "../runtime/types.ts";
+import { listOf, type NodeIPs } from "./node-ips.ts";
 
-export interface NodeOptions {
+export interface NodeOptions extends NodeIPs {
   readonly nodeName: string;
-  readonly nodeIP: string;
   readonly port: number;
   readonly maxPods: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -101,7 +101,7 @@ export function nodeStatus(
     conditions: [...conditions],
     images: reportedImages(images),
     addresses: [
-      { type: "InternalIP", address: options.nodeIP },
+      ...listOf(options).map((address) => ({ type: "InternalIP", address })),
       { type: "Hostname", address: options.nodeName },
     ],
     daemonEndpoints: { kubeletEndpoint: { Port: options.port } },

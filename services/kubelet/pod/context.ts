@@ -3,6 +3,7 @@ import type { Log } from "../../../ha/runtime/types.ts";
 import type { Container, Pod, PodStatusReport, Service } from "../../../proto/gen/core.ts";
 import type { EventRecorder, LoopClock } from "../../client/mod.ts";
 import type { CsiVolumes } from "../csi/volumes.ts";
+import type { PodAddresses } from "../node/pod-ranges.ts";
 import type { ContainerRuntime, Container as RuntimeContainer } from "../runtime/types.ts";
 import type { AskForToken } from "./account-tokens.ts";
 import type { ConfigSource } from "./environment.ts";
@@ -21,6 +22,8 @@ export interface WorkerContext {
   readonly services: () => readonly Service[];
   readonly nodeName: string;
   readonly hostIP: string;
+  /** Of the other family; absent: the node has none. */
+  readonly secondHostIP?: string | undefined;
   readonly nodeCpuMillis: number;
   readonly nodeMemoryBytes: number;
   /** Why the node cannot give the pod what it asks for now; undefined: it can. */
@@ -31,7 +34,7 @@ export interface WorkerContext {
   /** Directory of the pods' own directories, with volumes and termination messages. */
   readonly podsDir: string;
   /** Undefined: the node has no range yet, or it is used up; the worker is woken later. */
-  readonly address: (uid: string) => string | undefined;
+  readonly addresses: (uid: string) => PodAddresses | undefined;
   readonly report: (report: PodStatusReport) => void;
   /** Nothing is left of the pod here. */
   readonly forgotten: (uid: string) => void;
@@ -43,6 +46,7 @@ export interface WorkerView {
   readonly log: Log;
   /** The newest known object. */
   pod(): Pod;
+  /** The first of the pod's addresses. */
   podIP(): string;
   /** The pod's containers as the runtime shows them. */
   runs(): readonly RuntimeContainer[];

@@ -15,6 +15,7 @@ import type { CSIDriver, VolumeAttachment } from "../../../proto/gen/storage.ts"
 import { parseQuantity } from "../../kinds/facts.ts";
 import { ContainerConfigError } from "../runtime/types.ts";
 import { authorityOf } from "./authority.ts";
+import { type HostIPs, hostIPList, type PodIPs, podIPList } from "./pod-ips.ts";
 
 /** Objects that containers refer to. Undefined: there is none. May throw when the API is away. */
 export interface ConfigSource {
@@ -28,12 +29,8 @@ export interface ConfigSource {
 
 type EnvironmentSource = Pick<ConfigSource, "configMap" | "secret">;
 
-export interface PodFacts {
+export interface PodFacts extends PodIPs, HostIPs {
   readonly pod: Pod;
-  readonly podIP: string;
-  /** Of the other family. */
-  readonly secondPodIP?: string | undefined;
-  readonly hostIP: string;
   readonly nodeName: string;
   /** What the node allows, where a container states no limit. */
   readonly nodeCpuMillis: number;
@@ -81,12 +78,13 @@ export function fieldValue(facts: PodFacts, path: string): string | undefined {
     case "spec.serviceAccountName":
       return spec?.serviceAccountName ?? "";
     case "status.hostIP":
-    case "status.hostIPs":
       return facts.hostIP;
+    case "status.hostIPs":
+      return hostIPList(facts).join(",");
     case "status.podIP":
       return facts.podIP;
     case "status.podIPs":
-      return facts.secondPodIP === undefined ? facts.podIP : `${facts.podIP},${facts.secondPodIP}`;
+      return podIPList(facts).join(",");
     default:
       return undefined;
   }

@@ -119,10 +119,15 @@ const commonHosts = [
 ];
 
 /**
- * Writes the pod's hosts file as upstream's kubelet does: the pod's own names, or those of the
- * machine whose network it is on, and its aliases.
+ * Writes the pod's hosts file as upstream's kubelet does: the pod's own names at each of its
+ * addresses, or those of the machine whose network it is on, and its aliases.
  */
-export function writeHosts(path: string, pod: Pod, podIP: string, domain: string): void {
+export function writeHosts(
+  path: string,
+  pod: Pod,
+  podIPs: readonly string[],
+  domain: string,
+): void {
   const full = fullName(pod, domain);
   const names = [...(full === undefined ? [] : [full]), shortName(pod)];
   const aliases = (pod.spec?.hostAliases ?? []).map(
@@ -130,7 +135,10 @@ export function writeHosts(path: string, pod: Pod, podIP: string, domain: string
   );
   const own = pod.spec?.hostNetwork
     ? ["# Kubernetes-managed hosts file (host network).", readOrEmpty("/etc/hosts").trimEnd()]
-    : ["# Kubernetes-managed hosts file.", ...commonHosts, `${podIP}\t${names.join("\t")}`];
+    : [
+        ...["# Kubernetes-managed hosts file.", ...commonHosts],
+        ...podIPs.map((podIP) => `${podIP}\t${names.join("\t")}`),
+      ];
   const more = aliases.length > 0 ? ["", "# Entries added by HostAliases.", ...aliases] : [];
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${[...own, ...more].join("\n")}\n`, { mode: 0o644 });

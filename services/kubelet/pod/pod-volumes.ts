@@ -9,6 +9,7 @@ import { unmountVolumes } from "./empty-dir.ts";
 import type { PodFacts } from "./environment.ts";
 import { limitsStorage, storageExcess } from "./local-storage.ts";
 import { writeHosts } from "./network-files.ts";
+import { podIPList } from "./pod-ips.ts";
 import { hasRefreshableVolumes, prepareVolumes } from "./volumes.ts";
 
 export class PodVolumes {
@@ -44,7 +45,8 @@ export class PodVolumes {
       this.#preparedAt = now;
       this.#view.retriesOver("volumes");
       if (runtime.features().privateMounts) {
-        writeHosts(this.#hostsPath(), facts.pod, facts.podIP, this.#view.context.dns.domain);
+        const { domain } = this.#view.context.dns;
+        writeHosts(this.#hostsPath(), facts.pod, podIPList(facts), domain);
       }
     } catch (error) {
       const { message } = error as Error;

@@ -2,6 +2,7 @@
 import type { Container, PodStatus, PodStatusReport } from "../../../proto/gen/core.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 import type { WorkerView } from "./context.ts";
+import { podIPsOf } from "./pod-ips.ts";
 import { generateStatus, type StatusFacts, type Waiting } from "./status.ts";
 
 export interface PodState {
@@ -55,9 +56,8 @@ export class StatusReporter {
       runtimeName: context.runtime.name,
       containers: this.#view.runs(),
       sandboxReady: ready && !state.over,
-      podIP: ready ? sandbox.address : undefined,
-      secondPodIP: ready ? sandbox.secondAddress : undefined,
-      hostIP: context.hostIP,
+      podIPs: ready ? podIPsOf(sandbox, context) : undefined,
+      hostIPs: context,
       now: context.clock.wallMillis(),
       previous: this.#status,
     });

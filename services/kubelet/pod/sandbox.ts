@@ -1,5 +1,6 @@
 /** From a pod of the API to the sandbox that the runtime is asked for. */
 import type { Pod } from "../../../proto/gen/core.ts";
+import type { PodAddresses } from "../node/pod-ranges.ts";
 import type { PodSandboxConfig, PortMapping } from "../runtime/types.ts";
 import { type ClusterDns, dnsOf, podHostname, withinLimits } from "./network-files.ts";
 
@@ -8,7 +9,7 @@ const nodeResolvConf = "/etc/resolv.conf";
 /** `tell`: what the pod asks of its names beyond what a resolver takes. */
 export function sandboxConfig(
   pod: Pod,
-  address: string,
+  { address, secondAddress }: PodAddresses,
   cluster: ClusterDns,
   tell: (problem: string) => void,
 ): PodSandboxConfig {
@@ -22,6 +23,7 @@ export function sandboxConfig(
     name: metadata?.name ?? "",
     hostname: podHostname(pod, cluster.domain),
     address,
+    secondAddress,
     hostNetwork: spec?.hostNetwork ?? false,
     dns,
     portMappings: portMappings(pod),

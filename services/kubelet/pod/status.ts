@@ -14,6 +14,7 @@ import { isSidecar, qosClassOf, rfc3339Seconds } from "../../kinds/facts.ts";
 import { kubeletLimits } from "../limits.ts";
 import type { Container as RuntimeContainer } from "../runtime/types.ts";
 import { conditionsOf } from "./conditions.ts";
+import { type HostIPs, hostIPList, type PodIPs, podIPList } from "./pod-ips.ts";
 import type { ResizeState } from "./resize.ts";
 
 export interface Waiting {
@@ -33,10 +34,9 @@ export interface StatusFacts {
   readonly ready: (id: string, container: Container) => boolean;
   readonly started: (id: string, container: Container) => boolean;
   readonly sandboxReady: boolean;
-  readonly podIP: string | undefined;
-  /** Of the other family. */
-  readonly secondPodIP?: string | undefined;
-  readonly hostIP: string;
+  /** Undefined: the pod has no network now. */
+  readonly podIPs: PodIPs | undefined;
+  readonly hostIPs: HostIPs;
   /** Unix milliseconds. */
   readonly now: number;
   /** What was reported last: transition times and the start time live on. */
@@ -101,8 +101,8 @@ export function generateStatus(facts: StatusFacts): PodStatus {
   const status: PodStatus = {
     phase,
     conditions: conditionsOf(facts, phase, initStatuses, statuses, initDone),
-    hostIP: facts.hostIP,
-    hostIPs: [{ ip: facts.hostIP }],
+    hostIP: facts.hostIPs.hostIP,
+    hostIPs: hostIPList(facts.hostIPs).map((ip) => ({ ip })),
     startTime: previous?.startTime ?? rfc3339Seconds(facts.now),
     qosClass: qosClassOf(pod),
     containerStatuses: statuses,
@@ -111,12 +111,12 @@ export function generateStatus(facts: StatusFacts): PodStatus {
   if (initContainers.length > 0) status.initContainerStatuses = initStatuses;
   const ephemeral = (spec.ephemeralContainers ?? []).map(statusOf("ContainerCreating"));
   if (ephemeral.length > 0) status.ephemeralContainerStatuses = ephemeral.map(notCounted);
-  const podIP = facts.podIP ?? previous?.podIP;
-  if (podIP !== undefined) {
-    status.podIP = podIP;
-    const { secondPodIP } = facts;
-    const now = secondPodIP === undefined ? [{ ip: podIP }] : [{ ip: podIP }, { ip: secondPodIP }];
-    status.podIPs = facts.podIP === undefined ? (previous?.podIPs ?? now) : now;
+  if (facts.podIPs !== undefined) {
+    status.podIP = facts.podIPs.podIP;
+    status.podIPs = podIPList(facts.podIPs).map((ip) => ({ ip }));
+  } else if (previous?.podIP !== undefined) {
+    status.podIP = previous.podIP;
+    status.podIPs = previous.podIPs ?? [{ ip: previous.podIP }];
   }
   const failure = facts.failure ?? previous;
   if (failure?.reason !== undefined) status.reason = failure.reason;

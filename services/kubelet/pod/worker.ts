@@ -21,6 +21,7 @@ import { unfulfilled } from "./fields.ts";
 import { WorkLoop } from "./loop.ts";
 import { podHostname } from "./network-files.ts";
 import { type Plan, planPod } from "./plan.ts";
+import { type PodIPs, podIPsOf } from "./pod-ips.ts";
 import { PodVolumes } from "./pod-volumes.ts";
 import { PodProbes, type ProbeKind } from "./probes.ts";
 import { StatusReporter } from "./reporter.ts";
@@ -177,7 +178,7 @@ export class PodWorker {
       context: this.#context,
       log: this.#log,
       pod: () => this.#pod,
-      podIP: () => this.#sandbox()?.address ?? this.#context.hostIP,
+      podIP: () => this.#podIPs()?.podIP ?? this.#context.hostIP,
       runs: () => this.#runs(),
       closed: () => this.#loop.closed,
       wake: () => this.wake(),
@@ -212,9 +213,9 @@ export class PodWorker {
     this.#warn();
     this.#resize.allocate(this.#desired);
     this.#pod = this.#resize.effective(this.#desired);
-    const podIP = await this.#ensureSandbox();
-    if (podIP === undefined) return this.#publish(undefined);
-    const facts = this.#facts(podIP);
+    const podIPs = await this.#ensureSandbox();
+    if (podIPs === undefined) return this.#publish(undefined);
+    const facts = this.#facts(podIPs);
     if (!(await this.#volumes.ensure(facts))) return this.#publish(undefined);
     await this.#steps(facts);
   }
@@ -233,7 +234,7 @@ export class PodWorker {
     await this.#messages.collect(this.#pod, this.#runs());
     const next = plan.start.length > 0 ? this.#plan() : plan;
     this.#followProbes(facts.podIP);
-    this.#hostPorts.open(facts.podIP);
+    this.#hostPorts.open(facts);
     if (next.againMillis !== undefined) this.#loop.wakeAfter(next.againMillis);
     if (next.over) return this.#wrapUp();
     this.#tellPauses(next);
@@ -330,20 +331,27 @@ export class PodWorker {
     return this.#context.runtime.sandboxes().find((one) => one.uid === this.uid);
   }
 
-  async #ensureSandbox(): Promise<string | undefined> {
+  #podIPs(): PodIPs | undefined {
+    const sandbox = this.#sandbox();
+    return sandbox && podIPsOf(sandbox, this.#context);
+  }
+
+  async #ensureSandbox(): Promise<PodIPs | undefined> {
     const known = this.#sandbox();
-    if (known?.state === "ready") return known.address;
-    const { runtime, hostIP, dns } = this.#context;
+    if (known?.state === "ready") return podIPsOf(known, this.#context);
+    const { runtime, hostIP, secondHostIP, dns } = this.#context;
     const hostNetwork = this.#pod.spec?.hostNetwork ?? false;
-    const address = hostNetwork ? hostIP : this.#context.address(this.uid);
-    if (address === undefined) return undefined;
+    const addresses = hostNetwork
+      ? { address: hostIP, secondAddress: secondHostIP }
+      : this.#context.addresses(this.uid);
+    if (addresses === undefined) return undefined;
     try {
-      const config = sandboxConfig(this.#pod, address, dns, (problem) => {
+      const config = sandboxConfig(this.#pod, addresses, dns, (problem) => {
         this.#event("Warning", "DNSConfigForming", problem);
       });
       const made = await runtime.runSandbox(config);
       this.#loop.retriesOver("sandbox");
-      return made.address;
+      return podIPsOf(made, this.#context);
     } catch (error) {
       const text = `Failed to create pod sandbox: ${(error as Error).message}`;
       this.#event("Warning", "FailedCreatePodSandBox", text);
@@ -352,12 +360,11 @@ export class PodWorker {
     }
   }
 
-  #facts(podIP: string): PodFacts {
-    const { hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes, dns } = this.#context;
+  #facts(podIPs: PodIPs): PodFacts {
+    const { hostIP, secondHostIP, nodeName, nodeCpuMillis, nodeMemoryBytes, dns } = this.#context;
     const hostname = podHostname(this.#pod, dns.domain);
-    const secondPodIP = this.#sandbox()?.secondAddress;
-    const node = { hostIP, nodeName, nodeCpuMillis, nodeMemoryBytes };
-    return { pod: this.#pod, podIP, secondPodIP, hostname, ...node };
+    const node = { hostIP, secondHostIP, nodeName, nodeCpuMillis, nodeMemoryBytes };
+    return { pod: this.#pod, ...podIPs, hostname, ...node };
   }
 
   #followProbes(podIP: string): void {

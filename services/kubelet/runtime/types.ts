@@ -62,7 +62,9 @@ export interface PodSandboxConfig {
   readonly hostname: string;
   /** Address the pod binds; a runtime with a network of its own may answer another. */
   readonly address: string;
-  /** The pod shares the node's address and hostname. */
+  /** Of the other family; absent: the pod has none. */
+  readonly secondAddress?: string | undefined;
+  /** The pod shares the node's addresses and hostname. */
   readonly hostNetwork: boolean;
   /** Absent: the node's resolv.conf. */
   readonly dns?: DnsConfig | undefined;
@@ -73,8 +75,6 @@ export interface PodSandboxConfig {
 }
 
 export interface PodSandbox extends PodSandboxConfig {
-  /** Of the other family, where the runtime's network gives both. */
-  readonly secondAddress?: string | undefined;
   readonly state: "ready" | "stopped";
   readonly createdAt: number;
 }
@@ -286,10 +286,10 @@ export interface ContainerRuntime {
   /** Constant after `load`. */
   features(): RuntimeFeatures;
   /**
-   * CRI `UpdateRuntimeConfig`: the node's range of pod addresses, for a runtime that gives pods
-   * their addresses itself. Returns at once; what becomes of it, the runtime's status says.
+   * CRI `UpdateRuntimeConfig`: the node's range of pod addresses, or one of each family with a comma
+   * between, for a runtime that gives pods their addresses itself. Returns at once; what becomes of it, the runtime's status says.
    */
-  usePodRange?(cidr: string): void;
+  usePodRange?(cidrs: string): void;
   /** CRI `Status`. Measured at the call; never throws. */
   status(): Promise<RuntimeStatus>;
 

@@ -145,12 +145,12 @@ export class CriCache {
     }
   }
 
-  /** What the network gave; undefined: the sandbox has gone meanwhile. */
+  /** What the network gave, empty: nothing; undefined: the sandbox has gone meanwhile. */
   async #addressesOf({ id: podSandboxId = "" }: CriSandbox): Promise<SandboxAddresses | undefined> {
     try {
       const asked = { podSandboxId };
       const { status } = await call(this.#connection.runtime, "podSandboxStatus", asked, settings);
-      return addressesOf(status?.network);
+      return addressesOf(status?.network, { address: "" });
     } catch (error) {
       if (StatusError.from(error).code === Code.notFound) return undefined;
       throw error;

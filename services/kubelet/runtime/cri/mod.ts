@@ -145,11 +145,11 @@ class CriRuntime implements ContainerRuntime {
     return this.#features;
   }
 
-  usePodRange(cidr: string): void {
-    const request = { runtimeConfig: { networkConfig: { podCidr: cidr } } };
+  usePodRange(cidrs: string): void {
+    const request = { runtimeConfig: { networkConfig: { podCidr: cidrs } } };
     // Most runtimes' networks are configured by hand, and take no notice.
     call(this.#connection.runtime, "updateRuntimeConfig", request, asking).catch((error) =>
-      this.#log.warn("the runtime was not told the range of pod addresses", { cidr, error }),
+      this.#log.warn("the runtime was not told the range of pod addresses", { cidrs, error }),
     );
   }
 
@@ -183,8 +183,7 @@ class CriRuntime implements ContainerRuntime {
       acting,
     );
     const { status } = await call(runtime, "podSandboxStatus", { podSandboxId: id }, asking);
-    const given = addressesOf(status?.network);
-    const addresses = given.address === "" ? { address: config.address } : given;
+    const addresses = addressesOf(status?.network, config);
     const createdAt = Number((status?.createdAt ?? 0n) / 1_000_000n);
     const sandbox: PodSandbox = { ...whole, ...addresses, state: "ready", createdAt };
     this.#cache.putSandbox({ id, attempt, sandbox });

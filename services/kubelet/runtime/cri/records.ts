@@ -10,6 +10,7 @@ import {
   PodSandboxState,
   ContainerState as State,
 } from "../../../../proto/gen/cri.ts";
+import { sameFamily } from "../../node/node-ips.ts";
 import type { Container, ContainerConfig, PodSandbox, PodSandboxConfig } from "../types.ts";
 
 const label = {
@@ -60,10 +61,15 @@ export interface KnownSandbox {
 
 export type SandboxAddresses = Pick<PodSandbox, "address" | "secondAddress">;
 
-/** What the network gave; an empty address: nothing. */
-export function addressesOf(network: PodSandboxNetworkStatus | undefined): SandboxAddresses {
-  const [second] = network?.additionalIps ?? [];
-  return { address: network?.ip ?? "", ...(second?.ip && { secondAddress: second.ip }) };
+/** What the network gave, or what was asked for where it gave nothing: pods on the node's own. */
+export function addressesOf(
+  network: PodSandboxNetworkStatus | undefined,
+  { address, secondAddress }: SandboxAddresses,
+): SandboxAddresses {
+  const given = network?.ip || undefined;
+  if (given === undefined) return { address, secondAddress };
+  const others = (network?.additionalIps ?? []).flatMap(({ ip }) => ip || []);
+  return { address: given, secondAddress: others.find((other) => !sameFamily(other, given)) };
 }
 
 /** Undefined: it is not a kubelet's, or was made by a program that keeps other notes. */
@@ -84,8 +90,7 @@ export function knownSandbox(
     attempt,
     sandbox: {
       ...known,
-      address: address === "" ? known.address : address,
-      secondAddress,
+      ...(address !== "" && { address, secondAddress }),
       state: ready ? "ready" : "stopped",
       createdAt: millis(createdAt) ?? 0,
     },

@@ -1,21 +1,25 @@
 /** One TCP connection to a port of a pod. */
 import { connect, type Socket } from "node:net";
 import { Code, StatusError } from "../../../../ha/runtime/status-error.ts";
+import { authorityOf } from "../../pod/authority.ts";
 import type { ByteStream } from "../streams.ts";
 import { bytesOf, writeTo } from "./exec.ts";
 
 const connectMillis = 10_000;
 
-/** Throws StatusError: invalidArgument, unavailable. */
+/**
+ * `hosts`: addresses of the pod; the first one that takes the connection has it. Throws StatusError:
+ * invalidArgument, unavailable.
+ */
 export async function openForward(
-  host: string,
+  hosts: readonly string[],
   port: number,
   signal: AbortSignal,
 ): Promise<ByteStream> {
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
     throw new StatusError(Code.invalidArgument, `port ${port} is not within 1..65535`);
   }
-  const socket = await connected(host, port);
+  const socket = await connectedToOneOf(hosts, port);
   const close = () => {
     signal.removeEventListener("abort", close);
     socket.destroy();
@@ -31,6 +35,19 @@ export async function openForward(
   };
 }
 
+/** Throws what the first one has said. */
+async function connectedToOneOf(hosts: readonly string[], port: number): Promise<Socket> {
+  let problem: unknown;
+  for (const host of hosts) {
+    try {
+      return await connected(host, port);
+    } catch (error) {
+      problem ??= error;
+    }
+  }
+  throw problem;
+}
+
 function connected(host: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, allowHalfOpen: true });
@@ -39,7 +56,7 @@ function connected(host: string, port: number): Promise<Socket> {
       reject(
         new StatusError(
           Code.unavailable,
-          `failed to connect to ${host}:${port} of the pod: ${why}`,
+          `failed to connect to ${authorityOf(host, port)} of the pod: ${why}`,
         ),
       );
     };

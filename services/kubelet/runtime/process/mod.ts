@@ -4,7 +4,8 @@
  * What differs from a container engine, and is told to users where it matters:
  * - `image` is a label: the programs are those of this machine, so a container needs a command;
  * - pods share the machine's files and network; a pod's own address is one of 127.64.0.0/10, and a
- *   program that binds it, and not 0.0.0.0, leaves its ports free for others;
+ *   program that binds it, and not 0.0.0.0, leaves its ports free for others; it has one of IPv6 too
+ *   where the machine answers at those of the node's range;
  * - volumes are bind-mounted at their mountPath in a private mount namespace, for which missing
  *   mount points are made on the machine (and removed with the pod when empty). Without root,
  *   mountPath must lie under workingDir, where a link is made. The directory of each volume is in
@@ -352,7 +353,8 @@ class ProcessRuntime implements ContainerRuntime {
     if (sandbox === undefined || sandbox.stopped) {
       throw new StatusError(Code.notFound, `pod ${podUid} has no ready sandbox`);
     }
-    return openForward(sandbox.config.address, port, signal);
+    const { address, secondAddress } = sandbox.config;
+    return openForward(secondAddress ? [address, secondAddress] : [address], port, signal);
   }
 
   #layoutSource(): LayoutSource | undefined {
