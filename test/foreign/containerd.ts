@@ -54,6 +54,7 @@ export interface ContainerdOptions {
 export class Containerd implements AsyncDisposable {
   readonly endpoint: string;
   readonly #options: ContainerdOptions;
+  readonly #networkFile: string;
   #child: ChildProcess | undefined;
   #output = "";
 
@@ -62,8 +63,14 @@ export class Containerd implements AsyncDisposable {
     this.endpoint = `unix://${join(options.directory, "c.sock")}`;
     const network = join(options.directory, "cni");
     mkdirSync(network, { recursive: true });
-    writeFileSync(join(network, "10-pods.conflist"), JSON.stringify(this.#network()));
+    this.#networkFile = join(network, "10-pods.conflist");
+    this.useRanges([options.podRange]);
     writeFileSync(join(options.directory, "config.toml"), this.#configuration(network));
+  }
+
+  /** Of pods that are made from then on when it has seen the file: an address of each range. */
+  useRanges(ranges: readonly string[]): void {
+    writeFileSync(this.#networkFile, JSON.stringify(this.#network(ranges)));
   }
 
   /** Resolves when it answers. */
@@ -110,8 +117,8 @@ export class Containerd implements AsyncDisposable {
     await this.kill("SIGTERM");
   }
 
-  #network() {
-    const { directory, podRange } = this.#options;
+  #network(ranges: readonly string[]) {
+    const { directory } = this.#options;
     return {
       cniVersion: "0.4.0",
       name: "pods",
@@ -124,8 +131,8 @@ export class Containerd implements AsyncDisposable {
           ipam: {
             type: "host-local",
             dataDir: join(directory, "ipam"),
-            ranges: [[{ subnet: podRange }]],
-            routes: [{ dst: "0.0.0.0/0" }],
+            ranges: ranges.map((subnet) => [{ subnet }]),
+            routes: ranges.map((range) => ({ dst: range.includes(":") ? "::/0" : "0.0.0.0/0" })),
           },
         },
         { type: "portmap", capabilities: { portMappings: true } },

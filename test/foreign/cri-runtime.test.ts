@@ -1,12 +1,14 @@
 /** The contract of container runtimes, held to a real containerd. */
+import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { createCriRuntime } from "../../services/kubelet/runtime/cri/mod.ts";
 import { containerLifeContract } from "../contract/container-life.ts";
 import { containerRuntimeContract } from "../contract/container-runtime.ts";
 import { shellLife } from "../contract/shell-life.ts";
 import { silent } from "../kubelet/support.ts";
+import { eventually } from "../patience.ts";
 import { Containerd, needsContainerd, unmountBelow } from "./containerd.ts";
 import { writeLayout } from "./image-layout.ts";
 import { linkToMachine, makeLonely, removeMachines } from "./namespaces.ts";
@@ -71,5 +73,32 @@ describe("containerd", { concurrency: 1, skip }, () => {
       const close = await run(["nc", "-l", "-p", "7777", "-e", "sh", "-c", script]);
       return { port: 7777, close };
     },
+  });
+
+  test("a network of both families gives a pod both addresses, also after a restart", async () => {
+    containerd?.useRanges(["fd00:244:1::/64", "10.244.1.0/24"]);
+    const root = join(directory, "dual");
+    const runtime = open(root);
+    await runtime.load();
+    const config = { uid: "dual", namespace: "d", name: "p", hostname: "p", hostNetwork: false };
+    try {
+      const made = await eventually("both addresses", async () => {
+        const sandbox = await runtime.runSandbox({ ...config, address: "" });
+        if (sandbox.secondAddress !== undefined) return sandbox;
+        await runtime.removeSandbox("dual");
+        return undefined;
+      });
+      // Its own order: the kubelet puts them into the node's.
+      assert.match(made.address, /^10\.244\.1\./);
+      assert.match(made.secondAddress ?? "", /^fd00:244:1::/);
+      const again = open(root);
+      await again.load();
+      const known = again.sandboxes().find(({ uid }) => uid === "dual");
+      await again.close();
+      assert.deepEqual([known?.address, known?.secondAddress], [made.address, made.secondAddress]);
+    } finally {
+      await runtime.removeSandbox("dual");
+      await runtime.close();
+    }
   });
 });
