@@ -2,14 +2,14 @@
  * The Service `kubernetes` of the namespace `default`, by which programs in pods reach the API: its
  * address is the first of the services' range (upstream `controlplane/controller/kubernetesservice`).
  */
-import { connect, isIPv4 } from "node:net";
+import { connect, isIP, isIPv4, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Endpoints } from "../../proto/gen/core.ts";
 import type { EndpointSlice } from "../../proto/gen/discovery.ts";
-import type { Document } from "../kinds/mod.ts";
-import { parseAddressRange } from "./address-range.ts";
+import { canonicalAddress, type Document } from "../kinds/mod.ts";
+import { parseAddressRange, parseAddressRanges } from "./address-range.ts";
 import { reconcileClusterInfo } from "./cluster-info.ts";
 import { type JoinInfo, reconcileJoinPolicy } from "./join-policy.ts";
 import { limits } from "./limits.ts";
@@ -34,33 +34,55 @@ const serviceLabel = "kubernetes.io/service-name";
 const endpointsMax = 18;
 
 /**
- * `ip:port,…`: IPv4. Absent: this master itself, at an address of the machine when it listens on all
- * of them. Throws a StatusError naming the flag.
+ * `ip:port,…`, with brackets around an address of IPv6. Absent: this master itself, at an address of
+ * the machine when it listens on all of them. `serviceRange`: the ranges of the services' addresses;
+ * the service `kubernetes` has one of the first range, and its endpoints are of that family. Throws a
+ * StatusError naming the flag, or what does not match.
  */
 export function parseApiEndpoints(
   text: string | undefined,
   own: { readonly host: string; readonly port: number } | undefined,
+  serviceRange: string,
 ): readonly ApiEndpoint[] {
-  if (text === undefined) {
-    if (own === undefined) return [];
-    const ip = own.host === "0.0.0.0" || own.host === "::" ? machineAddress() : own.host;
-    return isIPv4(ip) ? [{ ip, port: own.port }] : [];
-  }
+  const [range] = parseAddressRanges(serviceRange);
+  const endpoints = text === undefined ? ownEndpoint(own, range.family) : namedEndpoints(text);
+  const other = endpoints.find(({ ip }) => familyOf(ip) !== range.family);
+  if (other === undefined) return endpoints;
+  throw refused(`service IP family "${range.text}" must match public address family "${other.ip}"`);
+}
+
+function familyOf(ip: string): "IPv4" | "IPv6" {
+  return isIPv4(ip) ? "IPv4" : "IPv6";
+}
+
+/** What has no address but a name, such as localhost, is no endpoint. */
+function ownEndpoint(
+  own: { readonly host: string; readonly port: number } | undefined,
+  family: "IPv4" | "IPv6",
+): readonly ApiEndpoint[] {
+  if (own === undefined) return [];
+  const { host, port } = own;
+  // What listens on all addresses of IPv6 takes connections to those of IPv4 too.
+  const all = host === "::" ? family : host === "0.0.0.0" ? "IPv4" : undefined;
+  const ip = all === undefined ? host : machineAddress(all);
+  return isIP(ip) === 0 ? [] : [{ ip, port }];
+}
+
+function namedEndpoints(text: string): readonly ApiEndpoint[] {
   const flag = "--kubernetes-service-endpoints";
   const parts = text.split(",");
   if (parts.length > endpointsMax) {
     throw refused(`${flag}: ${parts.length} endpoints, at most ${endpointsMax} are taken`);
   }
   return parts.map((part) => {
-    const [ip = "", digits = ""] = part.split(":");
+    const [, four, six, digits] = /^(?:([\d.]+)|\[([\da-fA-F:.]+)\]):(\d{1,5})$/.exec(part) ?? [];
     const port = Number(digits);
-    const valid = isIPv4(ip) && /^\d{1,5}$/.test(digits) && port >= 1 && port <= 65_535;
-    if (!valid || part !== `${ip}:${digits}`) {
-      throw refused(
-        `${flag} ${text}: "${part}" is no IPv4 address and port, such as 10.0.0.1:6443`,
-      );
-    }
-    return { ip, port };
+    const ip = four ?? six ?? "";
+    const valid = four === undefined ? isIPv6(ip) : isIPv4(ip);
+    if (valid && port >= 1 && port <= 65_535) return { ip: canonicalAddress(ip), port };
+    throw refused(
+      `${flag} ${text}: "${part}" is no address and port, such as 10.0.0.1:6443 or [fd00::1]:6443`,
+    );
   });
 }
 
@@ -68,11 +90,16 @@ function refused(message: string): StatusError {
   return new StatusError(Code.invalidArgument, message);
 }
 
-/** One at which other machines reach this one. */
-export function machineAddress(): string {
+/**
+ * One at which other machines reach this one; that of loopback where none does. Of any family, one of
+ * IPv4 is preferred.
+ */
+export function machineAddress(family?: "IPv4" | "IPv6"): string {
   const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  const outer = all.find(({ family, internal }) => family === "IPv4" && !internal);
-  return outer?.address ?? "127.0.0.1";
+  const outer = all.filter((one) => !one.internal && !one.address.startsWith("fe80:"));
+  const of = (wanted: "IPv4" | "IPv6") => outer.find((one) => one.family === wanted)?.address;
+  if (family === "IPv6") return of("IPv6") ?? "::1";
+  return of("IPv4") ?? (family === undefined ? of("IPv6") : undefined) ?? "127.0.0.1";
 }
 
 export interface KeptObjects {
@@ -100,7 +127,8 @@ export async function keepClusterService(
   while (!signal.aborted) {
     try {
       await reconcileClusterService(backend, await reachability.check());
-      const server = `https://${first.ip}:${first.port}`;
+      const host = isIPv6(first.ip) ? `[${first.ip}]` : first.ip;
+      const server = `https://${host}:${first.port}`;
       if (ca !== undefined) await reconcileClusterInfo(backend, { server, ca });
       if (join !== undefined) await reconcileJoinPolicy(backend, join);
       if (clusterDns !== undefined) await reconcileDnsService(backend, clusterDns);
@@ -177,7 +205,7 @@ export async function reconcileClusterService(
         namespace,
         labels: { [serviceLabel]: name },
       },
-      addressType: "IPv4",
+      addressType: familyOf(list[0]?.ip ?? ""),
       endpoints: list.map(({ ip }) => ({ addresses: [ip], conditions: { ready: true } })),
       ports: ports(port),
     };
@@ -224,7 +252,10 @@ function wantedService(backend: Backend): object {
   };
 }
 
-/** Creates the object; `kept`: also puts its field back when it differs. */
+/**
+ * Creates the object; `kept`: also puts its field back when it differs. A slice of another family,
+ * from a time with other ranges, cannot change that and makes room.
+ */
 async function reconcile(
   backend: Backend,
   apiVersion: string,
@@ -238,7 +269,10 @@ async function reconcile(
   const { name: own = "", namespace: space = "" } = document.metadata ?? {};
   const stored = backend.cache.of(resource).get(objectKey(resource, space, own));
   const call = internalCall(apiserverUser);
-  if (stored === undefined) {
+  const isOther =
+    stored !== undefined && stored.document["addressType"] !== document["addressType"];
+  if (isOther) await remove(backend, call, resource, { name: own, namespace: space });
+  if (stored === undefined || isOther) {
     try {
       await create(backend, call, resource, { body: documentBody(document) });
     } catch (thrown) {

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { ClientTls, RpcEngine } from "../../ha/rpc/mod.ts";
 import { JumpingClock } from "../../ha/runtime/faults/mod.ts";
 import { MetricsRegistry } from "../../ha/runtime/metrics.ts";
@@ -90,7 +91,9 @@ const apiserver = program({
     "service-cluster-ip-range": {
       type: "string",
       default: defaultServiceRange,
-      help: "range from which services get their cluster IP, or one of each family, with a comma between",
+      help:
+        "range from which services get their cluster IP, or one of each family, with a comma between; " +
+        "the first one's family is that of the API's endpoints",
     },
     "cluster-dns": {
       type: "string",
@@ -102,7 +105,7 @@ const apiserver = program({
       type: "string",
       help:
         "ip:port,… of the REST API to which the service kubernetes leads, the same for all " +
-        "masters; default: this master",
+        "masters; default: this master at its --advertise-address",
     },
     "advertise-grpc-endpoints": {
       type: "string",
@@ -241,7 +244,12 @@ const apiserver = program({
     const etcdPort = values["etcd-port"];
     const httpsPort = values["https-port"];
     const own = httpsPort === undefined ? undefined : { host, port: httpsPort };
-    const apiEndpoints = parseApiEndpoints(values["kubernetes-service-endpoints"], own);
+    const advertised = values["advertise-address"] ?? host;
+    const apiEndpoints = parseApiEndpoints(
+      values["kubernetes-service-endpoints"],
+      own && { ...own, host: isIP(advertised) === 0 ? host : advertised },
+      values["service-cluster-ip-range"],
+    );
     const audit = await openAudit(values, { log, now: () => Date.now() });
     const encryption = await encryptionOf(values, log);
     const clock = new JumpingClock(productionClock);

@@ -79,7 +79,8 @@ export async function openStore(
 
 /** Where balancers find this master: what listens on all addresses is reached at one of them. */
 function advertisedHost(host: string): string {
-  return host === "0.0.0.0" || host === "::" ? machineAddress() : host;
+  if (host === "0.0.0.0") return machineAddress("IPv4");
+  return host === "::" ? machineAddress() : host;
 }
 
 function apiAddresses(host: string, flags: StoreFlags): string[] {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, isIPv4, isIPv6 } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -24,6 +24,8 @@ import { adminCall, kind, make, pod, world } from "./harness.ts";
 const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const signingKey = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
 const serviceAccounts = { signingKey, keys: [], issuers: ["https://cluster.example.com"] };
+/** Ranges of services' addresses. */
+const four = "127.32.64.0/18";
 const path = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 function account(name: string, fields: object): Document {
@@ -101,7 +103,7 @@ test("without a key for tokens none is mounted", async () => {
 
 test("the service kubernetes leads to the API, and is put back", async () => {
   await using w = await world({ serviceRange: "127.32.64.0/18" });
-  const both = parseApiEndpoints("127.0.0.1:6443,127.0.0.1:6444", undefined);
+  const both = parseApiEndpoints("127.0.0.1:6443,127.0.0.1:6444", undefined, four);
   await reconcileClusterService(w.backend, both);
   await caughtUp(w.backend);
   const { spec } = await found<Service>(w.backend, "services", "kubernetes");
@@ -124,7 +126,7 @@ test("the service kubernetes leads to the API, and is put back", async () => {
   const key = { namespace: "default", name: "kubernetes" };
   await remove(w.backend, adminCall(), kind("services"), key);
   await caughtUp(w.backend);
-  await reconcileClusterService(w.backend, parseApiEndpoints("127.0.0.1:7000", undefined));
+  await reconcileClusterService(w.backend, parseApiEndpoints("127.0.0.1:7000", undefined, four));
   await caughtUp(w.backend);
   const back = await found<Service>(w.backend, "services", "kubernetes");
   assert.equal(back.spec?.clusterIP, "127.32.64.1");
@@ -159,11 +161,85 @@ test("everyone reads in cluster-info where the API is, and its CA; nothing else"
 
 test("endpoints of the API are checked", () => {
   const own = { host: "10.0.0.7", port: 6443 };
-  assert.deepEqual(parseApiEndpoints(undefined, own), [{ ip: "10.0.0.7", port: 6443 }]);
-  assert.deepEqual(parseApiEndpoints(undefined, undefined), []);
-  for (const wrong of ["", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:65536", "host:1", "1.2.3.4:1:2"]) {
-    assert.throws(() => parseApiEndpoints(wrong, own), /--kubernetes-service-endpoints/, wrong);
+  assert.deepEqual(parseApiEndpoints(undefined, own, four), [{ ip: "10.0.0.7", port: 6443 }]);
+  assert.deepEqual(parseApiEndpoints(undefined, undefined, four), []);
+  const named = { ...own, host: "localhost" };
+  assert.deepEqual(parseApiEndpoints(undefined, named, four), []);
+  const bad = ["", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:65536", "host:1", "1.2.3.4:1:2"];
+  for (const wrong of [...bad, "::1:6443", "[::1]", "[1.2.3.4]:1", "[::1]:0", "[fe80::1%lo]:1"]) {
+    const parse = () => parseApiEndpoints(wrong, own, four);
+    assert.throws(parse, /--kubernetes-service-endpoints/, wrong);
   }
+});
+
+test("endpoints of the API are of the family of the services' first range", () => {
+  const six = "fd00::/112,10.0.0.0/16";
+  const at = (host: string) => ({ host, port: 6443 });
+  const found = (host: string, range: string) => parseApiEndpoints(undefined, at(host), range);
+  assert.deepEqual(found("fd01::7", six), [{ ip: "fd01::7", port: 6443 }]);
+  assert.deepEqual(parseApiEndpoints("[FD01::7]:1,[fd01::8]:2", undefined, "fd00::/112"), [
+    { ip: "fd01::7", port: 1 },
+    { ip: "fd01::8", port: 2 },
+  ]);
+  // What listens on all addresses has those of both families.
+  assert.ok(isIPv6(found("::", six)[0]?.ip ?? ""));
+  assert.ok(isIPv4(found("::", four)[0]?.ip ?? ""));
+  const refused = (parse: () => unknown, range: string, ip: string) => {
+    const message = `service IP family "${range}" must match public address family "${ip}"`;
+    assert.throws(parse, { message });
+  };
+  refused(() => found("10.0.0.7", six), "fd00::/112", "10.0.0.7");
+  refused(() => found("::1", "10.0.0.0/16,fd00::/112"), "10.0.0.0/16", "::1");
+  const mixed = "[fd01::7]:1,10.0.0.7:1";
+  refused(() => parseApiEndpoints(mixed, undefined, six), "fd00::/112", "10.0.0.7");
+});
+
+test("where the services' first range is of IPv6, so is the service kubernetes", async () => {
+  await using w = await world({ serviceRange: "fd00::/112,10.0.0.0/16" });
+  const spec = async (name: string) => (await found<Service>(w.backend, "services", name)).spec;
+  // From before, when the cluster had ranges of IPv4.
+  await make(w.backend, {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "kubernetes", namespace: "default" },
+    addressType: "IPv4",
+    endpoints: [{ addresses: ["127.0.0.1"] }],
+    ports: [],
+  });
+  await caughtUp(w.backend);
+  const endpoints = parseApiEndpoints("[::1]:6443", undefined, "fd00::/112,10.0.0.0/16");
+  await reconcileClusterService(w.backend, endpoints);
+  await caughtUp(w.backend);
+  const own = await spec("kubernetes");
+  assert.deepEqual(own?.clusterIPs, ["fd00::1"]);
+  assert.deepEqual([own?.ipFamilies, own?.ipFamilyPolicy], [["IPv6"], "SingleStack"]);
+  const { subsets } = await found<Endpoints>(w.backend, "endpoints", "kubernetes");
+  assert.deepEqual(subsets?.[0]?.addresses, [{ ip: "::1" }]);
+  const slice = await found<EndpointSlice>(w.backend, "endpointslices", "kubernetes");
+  assert.equal(slice.addressType, "IPv6");
+  assert.deepEqual(slice.endpoints?.[0]?.addresses, ["::1"]);
+  assert.equal(slice.ports?.[0]?.port, 6443);
+
+  const ports = [{ port: 80 }];
+  const service = (name: string, more: Service["spec"]): Document => ({
+    ...{ apiVersion: "v1", kind: "Service", metadata: { name, namespace: "default" } },
+    spec: { ports, ...more },
+  });
+  await make(w.backend, service("plain", {}));
+  await make(w.backend, service("both", { ipFamilyPolicy: "PreferDualStack" }));
+  await caughtUp(w.backend);
+  assert.deepEqual((await spec("plain"))?.ipFamilies, ["IPv6"]);
+  assert.deepEqual((await spec("both"))?.ipFamilies, ["IPv6", "IPv4"]);
+  assert.match((await spec("both"))?.clusterIPs?.join() ?? "", /^fd00::[0-9a-f]+,10\.0\./);
+});
+
+test("the servers' certificates are for the first address of a range of IPv6", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "trireme-pki-"));
+  const layout = { masters: ["m"], nodes: [], hosts: ["::1"], serviceRange: "fd00::/112" };
+  const { files } = await ensureClusterPki(dir, layout);
+  const text = await readFile(files["apiserver-m"]?.cert ?? "", "utf8");
+  assert.equal(new X509Certificate(text).checkIP("fd00::1"), "fd00::1");
+  await rm(dir, { recursive: true });
 });
 
 test("the servers' certificates are for the service's names, also those made before", async () => {
