@@ -121,14 +121,17 @@ describe("a cluster of IPv6 and IPv4", { concurrency: 1, skip }, () => {
   });
 
   test("a pod of its own has no address at which nothing answers", async () => {
+    const port = await freePort();
     await cluster.apply({
       apiVersion: "v1",
       kind: "Pod",
       metadata: { name: "own", namespace: "default" },
-      spec: { containers: [answering(8080)] },
+      spec: { containers: [answering(port)] },
     });
     const seen = (await until("the pod to be ready", () => podIPs("own"))) || [];
     assert.match(seen.join(), /^127\.77\.0\.\d+$/);
-    assert.equal(await (await fetch(`http://${seen[0]}:8080/`)).text(), "own");
+    await until("its program", async () => {
+      return (await (await fetch(`http://${seen[0]}:${port}/`)).text()) === "own";
+    });
   });
 });
