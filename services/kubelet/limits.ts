@@ -17,6 +17,8 @@ export const kubeletLimits = {
   orphanGraceMillis: 2_000,
   /** How often a resize that does not fit now is looked at again. */
   resizeRetryMillis: 30_000,
+  /** How often a pod looks whether the earlier one of its name has ended. */
+  predecessorLookMillis: 500,
   volumeRefreshMillis: 60_000,
   /** How often emptyDir volumes with a sizeLimit are measured, and of how many files at most. */
   volumeMeasureMillis: 10_000,

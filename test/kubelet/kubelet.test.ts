@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -128,6 +129,17 @@ test("a node that was cut off ends what was replaced meanwhile, and only that", 
     for (const name of ["deleted", "evicted", "kept", "moved-0"]) {
       pods.put(podNamed(name, ["sleep", "1000"]));
     }
+    const lock = join(dir, "lock");
+    const twice = join(dir, "twice");
+    // A second one at a time finds the lock of the first, which takes its time to end.
+    const locking = `mkdir ${lock} || exec touch ${twice}
+      trap "sleep 0.5; rmdir ${lock}; exit 0" TERM
+      while :; do sleep 0.1; done`;
+    const alone = (name: string, uid: string) => {
+      const pod = podNamed(name, ["sh", "-c", locking], { restartPolicy: "Never" });
+      return { ...pod, metadata: { ...pod.metadata, uid } };
+    };
+    pods.put(alone("back-0", "uid-back-0"));
     const runs = (name: string) => pods.objects.get(name)?.status?.phase === "Running";
     await eventually("all run", () => [...pods.objects.keys()].every(runs));
     const kept = pods.objects.get("kept")?.status?.containerStatuses?.[0]?.containerID;
@@ -141,12 +153,17 @@ test("a node that was cut off ends what was replaced meanwhile, and only that", 
     pods.remove("moved-0");
     const elsewhere = podNamed("moved-0", ["sleep", "1000"], { nodeName: "n2" });
     const moved = pods.put({ ...elsewhere, metadata: { ...elsewhere.metadata, uid: "another" } });
-    assert.equal(running().length, 4, "a cut alone ends nothing");
+    pods.remove("back-0");
+    pods.put(alone("back-0", "uid-successor"));
+    assert.equal(running().length, 5, "a cut alone ends nothing");
 
     network.heal();
-    await eventually("the others are ended", () => running().join() === "uid-kept");
+    const left = "uid-kept,uid-successor";
+    await eventually("the others are ended", () => running().join() === left);
     await eventually("it is told", () => !pods.objects.has("evicted"));
-    await eventually("nothing else is left", () => kubelet.runtime.sandboxes().length === 1);
+    await eventually("nothing else is left", () => kubelet.runtime.sandboxes().length === 2);
+    await eventually("the successor runs", () => runs("back-0"));
+    assert.ok(!existsSync(twice), "it waited for its predecessor");
     assert.deepEqual(pods.objects.get("moved-0"), moved, "that of the other node is not touched");
     const after = pods.objects.get("kept")?.status?.containerStatuses?.[0];
     assert.deepEqual([after?.containerID, after?.restartCount], [kept, 0]);

@@ -1,7 +1,7 @@
 /** From a pod of the API to the sandbox that the runtime is asked for. */
 import type { Pod } from "../../../proto/gen/core.ts";
 import type { PodAddresses } from "../node/pod-ranges.ts";
-import type { PodSandboxConfig, PortMapping } from "../runtime/types.ts";
+import type { ContainerRuntime, PodSandboxConfig, PortMapping } from "../runtime/types.ts";
 import { type ClusterDns, dnsOf, podHostname, withinLimits } from "./network-files.ts";
 
 const nodeResolvConf = "/etc/resolv.conf";
@@ -49,4 +49,17 @@ export function portMappings(pod: Pod): readonly PortMapping[] {
       return [{ protocol: kind, containerPort, hostPort, hostIP }];
     }),
   );
+}
+
+/**
+ * True while an earlier pod of the same name still runs here: its object was deleted by force, for
+ * example while the node was cut off. The name stands for one pod at a time, and so may its volumes.
+ */
+export function hasPredecessor({ metadata = {} }: Pod, runtime: ContainerRuntime): boolean {
+  const { name, namespace, uid } = metadata;
+  return runtime.sandboxes().some((one) => {
+    if (one.name !== name || one.namespace !== namespace || one.uid === uid) return false;
+    const runs = runtime.containers(one.uid);
+    return one.state === "ready" || runs.some(({ state }) => state !== "exited");
+  });
 }

@@ -26,7 +26,7 @@ import { PodVolumes } from "./pod-volumes.ts";
 import { PodProbes, type ProbeKind } from "./probes.ts";
 import { StatusReporter } from "./reporter.ts";
 import { PodResize } from "./resize.ts";
-import { sandboxConfig } from "./sandbox.ts";
+import { hasPredecessor, sandboxConfig } from "./sandbox.ts";
 import { specHashOf } from "./start.ts";
 import { ContainerStarter } from "./starter.ts";
 import { isTerminal, rejectedStatus, runsOf } from "./status.ts";
@@ -111,9 +111,10 @@ export class PodWorker {
     return this.#pod;
   }
 
-  /** Counts against the node's resources. */
+  /** Counts against the node's resources, as the scheduler counts: not without an object. */
   get active(): boolean {
-    return !isTerminal(this.#reporter.status) && this.#rejection === undefined;
+    if (this.#vanished || this.#rejection !== undefined) return false;
+    return !isTerminal(this.#reporter.status);
   }
 
   /** Whether the apiserver has been told that nothing is left. */
@@ -209,6 +210,10 @@ export class PodWorker {
       const going = this.#stops.beginAll(Math.min(own, this.#failure?.graceMillis ?? own));
       if (going) return this.#publish(undefined);
       return this.#wrapUp();
+    }
+    if (this.#sandbox() === undefined && hasPredecessor(this.#pod, this.#context.runtime)) {
+      this.#loop.wakeAfter(kubeletLimits.predecessorLookMillis);
+      return this.#publish(undefined);
     }
     this.#warn();
     this.#resize.allocate(this.#desired);
