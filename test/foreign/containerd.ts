@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { accessSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { call } from "../../ha/rpc/mod.ts";
+import { ContainerState } from "../../proto/gen/cri.ts";
 import { connectCri } from "../../services/kubelet/runtime/cri/connection.ts";
 import { eventually } from "../patience.ts";
 import { needsNamespaces, within } from "./namespaces.ts";
@@ -94,6 +95,20 @@ export class Containerd implements AsyncDisposable {
           () => false,
         );
       });
+    } finally {
+      connection.close();
+    }
+  }
+
+  /** UIDs of the pods that have a running container. */
+  async runningPods(): Promise<readonly string[]> {
+    const connection = connectCri(this.endpoint);
+    try {
+      const settings = { deadlineMillis: 5_000 };
+      const { containers = [] } = await call(connection.runtime, "listContainers", {}, settings);
+      return containers
+        .filter(({ state }) => state === ContainerState.CONTAINER_RUNNING)
+        .flatMap(({ labels }) => labels?.["io.kubernetes.pod.uid"] ?? []);
     } finally {
       connection.close();
     }

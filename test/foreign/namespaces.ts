@@ -41,6 +41,20 @@ export function makeMachines(hub: Machine, others: readonly Machine[]): void {
   }
 }
 
+/**
+ * Cuts a machine off from all others, or connects it again. Its packets vanish both ways, and
+ * nobody is told: connections stay as they are. Within the machine all goes on.
+ */
+export function connectMachine(name: string, connected: boolean): void {
+  const chain = (hook: string, which: string) =>
+    `chain ${hook} { type filter hook ${hook} priority -300; ${which} eth0 drop; }`;
+  const chains = [chain("prerouting", "iifname"), chain("postrouting", "oifname")].join("; ");
+  // Made before it is deleted: it need not be there.
+  const table = connected ? "delete table inet cut" : `table inet cut { ${chains}; }`;
+  const input = `table inet cut {}\n${table}\n`;
+  execFileSync("nsenter", within(name, ["nft", "-f", "-"]), { input });
+}
+
 /** A machine without any network but its own loopback. */
 export function makeLonely(name: string): void {
   ip("netns", "add", name);

@@ -9,7 +9,7 @@ import type { Container, Event, Pod, PodSpec, Service } from "../../proto/gen/co
 import { until } from "../e2e/cluster.ts";
 import type { PodWorld } from "./pod-world.ts";
 
-interface Suite {
+export interface Suite {
   /** The world, once it is there. */
   readonly world: () => PodWorld;
   container(script: string, more?: Partial<Container>): Container;
@@ -85,7 +85,14 @@ function suiteOf(world: () => PodWorld): Suite {
   };
 }
 
-function workload(kind: string, name: string, replicas: number, spec: object, more: object = {}) {
+/** A document of group apps. */
+export function workload(
+  kind: string,
+  name: string,
+  replicas: number | undefined,
+  spec: object,
+  more: object = {},
+) {
   return {
     apiVersion: "apps/v1",
     kind,

@@ -11,6 +11,7 @@ import { writeLayout } from "./image-layout.ts";
 import type { Outcome } from "./kubectl-process.ts";
 import {
   addRoute,
+  connectMachine,
   type Machine,
   makeMachines,
   processesOf,
@@ -168,9 +169,24 @@ class CriWorld extends World implements PodWorld {
 
   /** Every process of the machine ends, its containers' too. */
   async kill(node: string): Promise<void> {
+    const machine = this.#machineOf(node);
+    for (const pid of processesOf(machine.name, machine.directory)) process.kill(pid, "SIGKILL");
+  }
+
+  /** Cuts a node off from all others, or connects it again. */
+  connect(node: string, connected: boolean): void {
+    connectMachine(this.#machineOf(node).name, connected);
+  }
+
+  /** UIDs of the pods of which a container runs there, as the node's runtime has it. */
+  async runningPods(node: string): Promise<readonly string[]> {
+    return this.#machineOf(node).containerd.runningPods();
+  }
+
+  #machineOf(node: string): CriNode {
     const machine = this.machines.find((each) => each.node === node);
     if (machine === undefined) throw new Error(`no node ${node}`);
-    for (const pid of processesOf(machine.name, machine.directory)) process.kill(pid, "SIGKILL");
+    return machine;
   }
 
   said(): string {
@@ -223,7 +239,7 @@ export async function criWorld(prefix: string): Promise<CriWorldHandle> {
   return world;
 }
 
-export type CriWorldHandle = PodWorld & Pick<CriWorld, "machines">;
+export type CriWorldHandle = PodWorld & Pick<CriWorld, "machines" | "connect" | "runningPods">;
 
 async function assemble(world: CriWorld, directory: string, images: string): Promise<void> {
   const [first, ...others] = world.machines;

@@ -4,19 +4,27 @@ import { test } from "node:test";
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import { until } from "../e2e/cluster.ts";
 import { needsContainerd } from "./containerd.ts";
+import { cutOffNode } from "./cut-off-case.ts";
 import { needs } from "./needs.ts";
 import { podCases } from "./pod-cases.ts";
 import { criWorld } from "./pod-world.ts";
 
 const prefix = `tp${process.pid}`;
-const missing = [needs("kubectl", "kubernetes-client"), needsContainerd(prefix)];
+const missing = [
+  needs("kubectl", "kubernetes-client"),
+  needs("nft", "nftables"),
+  needsContainerd(prefix),
+];
 const skip = missing.find((each) => each.skip !== false)?.skip ?? false;
 
 podCases(
   "containerd",
   { skip },
   () => criWorld(prefix),
-  ({ container, pod, phase, get }, world) => {
+  (suite, world) => {
+    const { container, pod, phase, get } = suite;
+    cutOffNode(suite, world);
+
     test("a runtime that dies and returns leaves the pods untouched", async () => {
       const [machine] = world().machines;
       assert.ok(machine);
