@@ -5,6 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
+import type { WantedCertificate } from "../kinds/facts.ts";
 import { type PemPair, readPairFile, writePairFile } from "./certificate-file.ts";
 import {
   type CertificatePurpose,
@@ -39,11 +40,16 @@ export class CertificateManager {
     this.#options = options;
   }
 
-  /** What the file holds, if it is valid now. Rejects for a file that holds something else. */
+  /**
+   * What the file holds, if it is valid now and for every name and address that is wanted now. Rejects
+   * for a file that holds something else.
+   */
   async current(): Promise<PemPair | undefined> {
-    const pair = await readPairFile(this.#options.file);
+    const { file, clock, purpose } = this.#options;
+    const pair = await readPairFile(file);
     if (pair === undefined) return undefined;
-    return this.#options.clock.wallMillis() < lifeOf(pair.cert).notAfter ? pair : undefined;
+    const valid = clock.wallMillis() < lifeOf(pair.cert).notAfter;
+    return valid && isForAllOf(pair.cert, purpose.wanted) ? pair : undefined;
   }
 
   /** The current pair, or a new one: tries until there is one or the signal aborts. */
@@ -102,6 +108,14 @@ export class CertificateManager {
 export function rotationTime(cert: string, share: number): number {
   const { notBefore, notAfter } = lifeOf(cert);
   return notBefore + (notAfter - notBefore) * (0.7 + 0.2 * share);
+}
+
+function isForAllOf(cert: string, { dnsNames = [], addresses = [] }: WantedCertificate): boolean {
+  const certificate = new X509Certificate(cert);
+  return (
+    dnsNames.every((name) => certificate.checkHost(name, { subject: "never" }) !== undefined) &&
+    addresses.every((address) => certificate.checkIP(address) !== undefined)
+  );
 }
 
 function lifeOf(cert: string): { readonly notBefore: number; readonly notAfter: number } {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createAuthority } from "../../services/apiserver/pki/mod.ts";
 import { rotationTime } from "../../services/client/certificate-manager.ts";
-import { CertificateManager } from "../../services/client/mod.ts";
+import { CertificateManager, type CertificatePurpose } from "../../services/client/mod.ts";
 import { certificateSigner } from "../../services/controllers/certificates/signer.ts";
 import { type SigningAuthority, signingAuthority } from "../../services/kinds/mod.ts";
 import { harness } from "../controllers/harness.ts";
@@ -29,13 +29,13 @@ before(async () => {
 });
 after(() => rm(directory, { recursive: true }));
 
-async function world(file: string) {
+async function world(file: string, own: CertificatePurpose = purpose) {
   const durationMillis = 10 * hourMillis;
   const w = await harness(certificateSigner({ authority, durationMillis, workers: 1 }));
   const changes: string[] = [];
   const manager = new CertificateManager({
     file: join(directory, file),
-    purpose,
+    purpose: own,
     requests: w.client.certificateSigningRequests,
     ...{ clock: w.clock, random: () => 0.5, log: quietLog },
     changed: ({ cert }) => changes.push(cert),
@@ -83,6 +83,32 @@ test("a certificate is asked for, and renewed when most of its life is over", as
   w.stop.abort();
   await running;
   await w.end();
+});
+
+test("a certificate that lacks a wanted address is replaced", async () => {
+  const serving = (...addresses: string[]): CertificatePurpose => ({
+    wanted: {
+      ...{ commonName: "system:node:worker", organizations: ["system:nodes"] },
+      ...{ dnsNames: ["worker"], addresses },
+    },
+    signerName: "kubernetes.io/kubelet-serving",
+    usages: ["digital signature", "server auth"],
+  });
+  for (const [addresses, has] of [
+    [["127.0.0.1"], "127.0.0.1"],
+    [["::1", "127.0.0.1"], "::1"],
+  ] as const) {
+    const w = await world("serving.pem", serving(...addresses));
+    assert.equal(await w.manager.current(), undefined);
+    const obtained = w.manager.obtain(w.stop.signal);
+    await w.clock.until(() => w.pending() === 1, "the request");
+    await w.decide("Approved");
+    await w.clock.until(() => w.changes.length === 1, "the certificate");
+    const pair = await obtained;
+    assert.equal(new X509Certificate(pair?.cert ?? "").checkIP(has), has);
+    assert.deepEqual(await w.manager.current(), pair);
+    await w.end();
+  }
 });
 
 test("what the file holds is used while it is valid", async () => {
