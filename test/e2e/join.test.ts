@@ -1,6 +1,7 @@
 /** A machine joins a running cluster by the line that `trireme token create` prints. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -8,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { call, connect } from "../../ha/rpc/mod.ts";
 import { ClusterClient } from "../../proto/gen/etcd.ts";
 import { ports } from "../../services/cli/layout.ts";
+import { answersHere } from "../../services/kubelet/node/pod-ranges.ts";
 import { trireme as run, TestCluster, until } from "./cluster.ts";
 
 const shape = { masters: 1, nodes: 1 };
@@ -17,6 +19,7 @@ describe("trireme join", { concurrency: 1 }, () => {
   const cluster = new TestCluster();
   const directory = mkdtempSync(join(tmpdir(), "trireme-join-"));
   const machine = ["--data-dir", directory, "--node-name", "far"];
+  const nodeIPs = ["127.0.0.1", "::1"];
   const started: { readonly child: ChildProcess; output: string }[] = [];
   let line: string[] = [];
 
@@ -48,6 +51,9 @@ describe("trireme join", { concurrency: 1 }, () => {
     });
 
   before(async () => {
+    // Of both families, if this machine has them.
+    if (await answersHere("::1")) machine.push("--node-ip", nodeIPs.join(","));
+    else nodeIPs.splice(1);
     await cluster.up(["--masters", String(shape.masters), "--nodes", String(shape.nodes)]);
     const { basePort } = cluster;
     machine.push("--kubelet-port", String(basePort + 90), "--proxy-peer-port", String(basePort));
@@ -67,9 +73,35 @@ describe("trireme join", { concurrency: 1 }, () => {
     assert.equal(line[1], new URL(`https://${cluster.endpoints.https}`).host);
   });
 
+  test("addresses that no node, or no master, can have are refused", async () => {
+    const place = join(directory, "refused");
+    const refused = async (...flags: string[]) => {
+      const { code, stderr } = await run([...line, "--data-dir", place, ...flags]);
+      assert.notEqual(code, 0);
+      return stderr;
+    };
+    const pair = "must contain either a single IP or a dual-stack pair of IPs";
+    const two = "127.0.0.1,127.0.0.2";
+    assert.ok((await refused("--node-ip", two)).includes(`bad --node-ip "${two}": ${pair}`));
+    const master = ["--control-plane", "--certificate-key", "0".repeat(64)];
+    const said = await refused(...master, "--node-ip", "127.0.0.1,::1");
+    assert.match(said, /--node-ip 127\.0\.0\.1,::1: a master has one address/);
+  });
+
   test("the machine becomes a node that runs pods", async () => {
     await joined(start([...line, ...machine]));
     const client = cluster.client();
+    const { status } = await client.nodes.get("far");
+    const own = status?.addresses?.filter(({ type }) => type === "InternalIP");
+    assert.deepEqual(
+      own?.map(({ address }) => address),
+      nodeIPs,
+    );
+    const serving = join(directory, "pki/kubelet-server-current.pem");
+    await until("a certificate for the addresses", async () => {
+      const certificate = new X509Certificate(readFileSync(serving));
+      return nodeIPs.every((address) => certificate.checkIP(address) !== undefined);
+    });
     const pair = join(directory, "pki/kubelet-client-current.pem");
     assert.equal(statSync(pair).mode & 0o777, 0o600);
     const requests = (await client.certificateSigningRequests.list()).items;
