@@ -42,8 +42,8 @@ export function makeMachines(hub: Machine, others: readonly Machine[]): void {
 }
 
 /**
- * Cuts a machine off from all others, or connects it again. Its packets vanish both ways, and
- * nobody is told: connections stay as they are. Within the machine all goes on.
+ * Cuts a machine off from all others, or connects it again. Its packets vanish both ways,
+ * without an error: connections stay as they are. Within the machine all goes on.
  */
 export function connectMachine(name: string, connected: boolean): void {
   const chain = (hook: string, which: string) =>
