@@ -123,3 +123,38 @@ test("pods that no kubelet will remove are removed", async () => {
   );
   await end();
 });
+
+test("a pod that was told to go is removed where an administrator has given its node up", async () => {
+  const options = { terminatedThreshold: 0, periodMillis: 20_000, quarantineMillis: 40_000 };
+  const { api, client, clock, end } = await harness(podGcController(options));
+  const names = () => api.all("Pod").map(({ metadata }) => metadata?.name);
+  for (const nodeName of ["well", "silent"]) {
+    await client.nodes.create(node(nodeName));
+    for (const name of [`stays-${nodeName}`, `goes-${nodeName}`]) {
+      await putPod(client, {
+        metadata: { name, namespace: "default" },
+        spec: { nodeName },
+        status: { phase: "Running" },
+      });
+    }
+    await client.pods.delete(`goes-${nodeName}`, "default", { gracePeriodSeconds: 30 });
+  }
+  const all = ["goes-silent", "goes-well", "stays-silent", "stays-well"];
+  await api.change("Node", "silent", ({ status }) => {
+    status!.conditions = [{ type: "Ready", status: "Unknown" }];
+  });
+  await clock.advance(120_000);
+  assert.deepEqual(names(), all, "a node that is silent may still run them");
+  const key = "node.kubernetes.io/out-of-service";
+  for (const nodeName of ["well", "silent"]) {
+    await api.change("Node", nodeName, (each) => {
+      each.spec = { taints: [{ key, value: "nodeshutdown", effect: "NoExecute" }] };
+    });
+  }
+  await clock.advance(30_000);
+  assert.deepEqual(
+    names(),
+    all.filter((name) => name !== "goes-silent"),
+  );
+  await end();
+});

@@ -521,6 +521,15 @@ function nodeDeath({ world, container, get }: Suite): void {
         const same = now.find((each) => each.metadata?.name === metadata?.name);
         assert.equal(same?.metadata?.uid, metadata?.uid);
       }
+      // Until a person says so.
+      const taint = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute";
+      await world().kubectl("taint", "node", dead, taint);
+      await until("their successors elsewhere", async () => {
+        const pods = await podsOf("stays");
+        const run = ({ spec: where, status }: Pod) =>
+          where?.nodeName !== dead && status?.phase === "Running";
+        return pods.length === 3 && pods.every(run);
+      });
     }
   });
 }
