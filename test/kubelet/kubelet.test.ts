@@ -112,10 +112,10 @@ test("pods get an address of each range, and keep it over a restart of the kubel
   }
 });
 
-test("a node that was cut off ends what was replaced meanwhile, and only that", async () => {
+async function cutOff(restarted: boolean): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "trireme-kubelet-"));
   const { pods, nodes, network, client } = fakeCluster();
-  const kubelet = startKubelet(client, dir);
+  let kubelet = startKubelet(client, dir);
   await kubelet.runtime.load();
   const running = () =>
     kubelet.runtime
@@ -155,9 +155,17 @@ test("a node that was cut off ends what was replaced meanwhile, and only that", 
     const moved = pods.put({ ...elsewhere, metadata: { ...elsewhere.metadata, uid: "another" } });
     pods.remove("back-0");
     pods.put(alone("back-0", "uid-successor"));
+    let started: Promise<void> | undefined;
+    if (restarted) {
+      await kubelet.close();
+      kubelet = startKubelet(client, dir);
+      await kubelet.runtime.load();
+      started = kubelet.start();
+    }
     assert.equal(running().length, 5, "a cut alone ends nothing");
 
     network.heal();
+    await started;
     const left = "uid-kept,uid-successor";
     await eventually("the others are ended", () => running().join() === left);
     await eventually("it is told", () => !pods.objects.has("evicted"));
@@ -171,4 +179,9 @@ test("a node that was cut off ends what was replaced meanwhile, and only that", 
     await kubelet.close();
     await clean(dir);
   }
-});
+}
+
+test("a node that was cut off ends what was replaced meanwhile, and only that", () =>
+  cutOff(false));
+
+test("so does one whose kubelet was started anew while it was cut off", () => cutOff(true));
