@@ -13,13 +13,12 @@ const faults: ReadonlySet<Code> = new Set([
   Code.dataLoss,
 ]);
 
-/** Without a tracer, and for a call that is not traced, only the work is done. */
+/** For a call that is not traced, only the work is done. */
 export function inCallSpan<T>(
-  tracer: Tracer | undefined,
+  tracer: Tracer,
   context: CallContext,
   work: (span: Span | undefined) => T | Promise<T>,
 ): T | Promise<T> {
-  if (tracer === undefined) return work(undefined);
   const name = `etcd ${context.path.slice(context.path.lastIndexOf("/") + 1)}`;
   const span = tracer.request(name, context.header(traceparentHeader), SpanKind.server);
   return span === undefined ? work(undefined) : spanned(span, context.path, work);

@@ -15,7 +15,9 @@ export function kvService(access: StoreAccess): KVServer {
     handle: (request: Request, context: CallContext, span: Span | undefined) => Promise<Response>,
   ) =>
     unary((request: Request, context) =>
-      inCallSpan(tracer, context, (span) => handle(request, context, span)),
+      tracer === undefined
+        ? handle(request, context, undefined)
+        : inCallSpan(tracer, context, (span) => handle(request, context, span)),
     );
   const only = (operation: Operation) => ({ compares: [], success: [operation], failure: [] });
   return {

@@ -37,23 +37,36 @@ export function unary<Request, Response>(
       context.finish();
       callback(null, response, context.trailers);
     };
-    const refuse = (thrown: unknown) => callback(answer(thrown, context, log));
-    const attempt = (failed: (thrown: unknown) => void) => {
-      let response: Response | Promise<Response>;
-      try {
-        response = handle(call.request, context);
-      } catch (thrown) {
-        failed(thrown);
+    let isSecond = false;
+    const failed = (thrown: unknown) => {
+      if (isSecond || !(thrown instanceof NotYet)) {
+        callback(answer(thrown, context, log));
         return;
       }
-      if (response instanceof Promise) response.then(reply, failed);
-      else reply(response);
+      isSecond = true;
+      thrown.ready().then(() => attempt(handle, call.request, context, reply, failed), failed);
     };
-    attempt((thrown) => {
-      if (thrown instanceof NotYet) thrown.ready().then(() => attempt(refuse), refuse);
-      else refuse(thrown);
-    });
+    attempt(handle, call.request, context, reply, failed);
   });
+}
+
+/** At the top level: within `unary` it would be made anew for every call. */
+function attempt<Request, Response>(
+  handle: (request: Request, context: CallContext) => Response | Promise<Response>,
+  request: Request,
+  context: CallContext,
+  reply: (response: Response) => void,
+  failed: (thrown: unknown) => void,
+): void {
+  let response: Response | Promise<Response>;
+  try {
+    response = handle(request, context);
+  } catch (thrown) {
+    failed(thrown);
+    return;
+  }
+  if (response instanceof Promise) response.then(reply, failed);
+  else reply(response);
 }
 
 export function clientStream<Request, Response>(
