@@ -59,7 +59,7 @@ describe("the timer budget", () => {
       ],
     );
     assert.match(text, /^trireme_timer_seconds\{timer="nodeGrace"\} 14$/m);
-    assert.match(text, /^trireme_timer_seconds\{timer="leaderLease"\} 4\.75$/m);
+    assert.match(text, /^trireme_timer_seconds\{timer="leaderLease"\} 4\.8$/m);
     assert.doesNotMatch(text, /suspect/, "those are the balancer's");
   });
 
@@ -109,7 +109,7 @@ describe("trireme timers", () => {
     const { version, timers, relations: checked } = JSON.parse(broken.stdout);
     assert.equal(version, 1);
     const renew = timers.find(({ name }: { name: string }) => name === "leaderRenew");
-    assert.deepEqual([renew.default, renew.values], [4.5, [{ seconds: 6, from: ["flag"] }]]);
+    assert.deepEqual([renew.default, renew.values], [4.6, [{ seconds: 6, from: ["flag"] }]]);
     assert.deepEqual(
       checked
         .filter(({ holds }: { holds: boolean }) => !holds)
