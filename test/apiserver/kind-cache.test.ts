@@ -109,3 +109,51 @@ test("an index is not asked while much has changed, or an object cannot be read"
   add(202, podAt(`${cache.prefix}default/sealed`, "node-0", 202));
   assert.equal(cache.selectByIndex(selection, selection.prefix)?.length, 201);
 });
+
+test("an observer is told of each object that comes and goes, but not of a change that it calls none", () => {
+  const cache = new KindCache(pods);
+  const told: string[] = [];
+  const named = (step: string) => (object: StoredObject) => {
+    told.push(`${step} ${object.revision}`);
+  };
+  const nodeOf = (object: StoredObject) => object.field("spec.nodeName");
+  cache.observe({
+    added: named("+"),
+    removed: named("-"),
+    isSame: (before, after) => nodeOf(before) === nodeOf(after),
+  });
+  const key = `${cache.prefix}default/web`;
+  const change = (revision: number, nodeName: string, deleted = false) => {
+    const object = podAt(key, nodeName, revision);
+    cache.apply([new CacheEvent(object, cache.get(key), deleted)]);
+  };
+  change(1, "");
+  change(2, "");
+  change(3, "n1");
+  change(4, "n1");
+  change(5, "n1", true);
+  assert.deepEqual(told, ["+ 1", "- 2", "+ 3", "- 4"]);
+});
+
+test("a copy made of the document is the one made of the text, and may be changed alone", () => {
+  const managedFields = [
+    { manager: "m", operation: "Update", fieldsType: "FieldsV1", fieldsV1: { "f:spec": {} } },
+  ];
+  const made: Document = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { managedFields, name: "web", labels: { a: "b" }, annotations: undefined },
+    spec: { containers: [{ name: "c", image: undefined }], nodeName: "n1" },
+  };
+  const key = "/registry/pods/default/web";
+  const text = encodeStored(pods, made);
+  const ofText = new StoredObject(pods, key, text, 7).copy();
+  const object = new StoredObject(pods, key, text, 7).written(made);
+  const copy = object.copy();
+  assert.deepEqual(copy, ofText);
+  assert.deepEqual(Object.keys(copy["spec"] as object), ["containers", "nodeName"]);
+  (copy["spec"] as { containers: object[] }).containers.pop();
+  copy.metadata?.managedFields?.pop();
+  Object.assign(copy.metadata?.labels ?? {}, { a: "c" });
+  assert.deepEqual(object.copy(), ofText);
+});

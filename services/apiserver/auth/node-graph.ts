@@ -4,7 +4,7 @@
  * look-up.
  */
 import type { Pod } from "../../../proto/gen/core.ts";
-import { type Document, type Registry, referencesOf } from "../../kinds/mod.ts";
+import { type Document, equalJson, type Registry, referencesOf } from "../../kinds/mod.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { ObjectObserver } from "../storage/kind-cache.ts";
 import type { WatchCache } from "../storage/watch-cache.ts";
@@ -91,18 +91,21 @@ export class NodeGraph {
       removed: (object) => {
         if (object.mayHave("nodeName")) this.pods.removed(object);
       },
+      // Nearly all changes of pods are of their status.
+      isSame: (before, after) =>
+        before.hasDocument && after.hasDocument && isSamePod(before.document, after.document),
     };
   }
 
   #changePod(document: Document, step: 1 | -1): void {
     const pod = document as Pod;
-    const { namespace = "", name = "", annotations = {} } = pod.metadata ?? {};
+    const { namespace = "", name = "" } = pod.metadata ?? {};
     const node = pod.spec?.nodeName;
     if (!node) return;
     if (step > 0) this.#nodeOfPod.set(`${namespace}/${name}`, node);
     else this.#nodeOfPod.delete(`${namespace}/${name}`);
     // A kubelet makes mirror pods itself, so they must not open anything to it.
-    if (Object.hasOwn(annotations, mirrorAnnotation)) return;
+    if (isMirror(document)) return;
     const needed = this.#needs.get(node) ?? new Map<string, number>();
     this.#needs.set(node, needed);
     const { secrets, configMaps, claims, serviceAccount } = referencesOf(pod);
@@ -131,6 +134,19 @@ export class NodeGraph {
     };
     return { added: (object) => change(object, 1), removed: (object) => change(object, -1) };
   }
+}
+
+/** In what the graph reads of pods. */
+function isSamePod(before: Document, after: Document): boolean {
+  return (
+    isMirror(before) === isMirror(after) &&
+    before.metadata?.uid === after.metadata?.uid &&
+    equalJson(before["spec"], after["spec"])
+  );
+}
+
+function isMirror({ metadata }: Document): boolean {
+  return Object.hasOwn(metadata?.annotations ?? {}, mirrorAnnotation);
 }
 
 function count(counts: Map<string, number>, key: string, step: number): void {

@@ -7,7 +7,7 @@ import type {
   PodStatusReport,
   PodStatusResult,
 } from "../../../proto/gen/core.ts";
-import { type Document, type Resource, rfc3339Seconds } from "../../kinds/mod.ts";
+import { copyJson, type Document, type Resource, rfc3339Seconds } from "../../kinds/mod.ts";
 import { nodeNameOf } from "../auth/node-authorizer.ts";
 import { badRequest, forbidden } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -208,9 +208,10 @@ class NodeReporter {
       const { object } = await change(backend, this.#call, request, (present, admission) => {
         checkPreconditions(pods, present, preconditions);
         checked(present);
-        const next = present.copy();
-        next["status"] = mergePod(next["status"] as PodStatusLike | undefined, report.status ?? {});
-        return replace(backend, present, admission(next));
+        // Of a write of the status, `replace` takes the status alone, and makes it its own.
+        const stored = copyJson(present.document["status"]) as PodStatusLike | undefined;
+        const status = mergePod(stored, report.status ?? {});
+        return replace(backend, present, admission({ ...present.document, status }));
       });
       return object.revision;
     };

@@ -28,6 +28,11 @@ interface Group {
 export interface ObjectObserver {
   added(object: StoredObject): void;
   removed(object: StoredObject): void;
+  /**
+   * Whether a change is none to the observer, which is then not told of it; absent: it is told of
+   * each, as of an object removed and another one added.
+   */
+  isSame?(before: StoredObject, after: StoredObject): boolean;
 }
 
 /**
@@ -185,18 +190,26 @@ export class KindCache {
 
   #change({ object, deleted }: CacheEvent): void {
     const { key } = object;
-    if (this.#observers.length > 0) {
-      const before = this.#objects.get(key);
-      if (before !== undefined) this.#tellRemoved(before);
-    }
+    const before = this.#observers.length > 0 ? this.#objects.get(key) : undefined;
     if (deleted) {
+      if (before !== undefined) this.#tellRemoved(before);
       this.#objects.delete(key);
       for (const index of this.#indexes.values()) index.removed(key);
       return;
     }
     this.#objects.set(key, object);
     for (const index of this.#indexes.values()) index.changed(object);
-    this.#tellAdded(object);
+    if (before === undefined) this.#tellAdded(object);
+    else this.#tellChanged(before, object);
+  }
+
+  #tellChanged(before: StoredObject, after: StoredObject): void {
+    const bothReadable = before.readable && after.readable;
+    for (const observer of this.#observers) {
+      if (bothReadable && observer.isSame?.(before, after)) continue;
+      if (before.readable) observer.removed(before);
+      if (after.readable) observer.added(after);
+    }
   }
 
   /** What cannot be read is not told of. */

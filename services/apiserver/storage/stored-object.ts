@@ -1,6 +1,12 @@
 import { assert } from "../../../ha/runtime/assert.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
-import { apiVersionOf, type Document, type Labels, type Resource } from "../../kinds/mod.ts";
+import {
+  apiVersionOf,
+  copyJson,
+  type Document,
+  type Labels,
+  type Resource,
+} from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
 import { isSealed } from "./encryption/sealed.ts";
 import { partsOf } from "./keys.ts";
@@ -84,6 +90,11 @@ export class StoredObject {
       recentDocuments.add(this, this.size);
     }
     return this.#document;
+  }
+
+  /** False: to ask for `document` means to parse the text. */
+  get hasDocument(): boolean {
+    return this.#document !== undefined;
   }
 
   /** Made without keeping the document: lists ask thousands of objects for it. */
@@ -189,6 +200,7 @@ export class StoredObject {
   }
 
   copy(): Document {
+    if (this.#document !== undefined) return copyDocument(this.#document);
     return parseStored(this.key, this.#plainJson());
   }
 
@@ -439,6 +451,17 @@ function ownText(text: string): Buffer {
   const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
   bytes.write(text);
   return bytes;
+}
+
+/** At a third of what it costs to parse the text. Sets of managed fields are shared, as there. */
+function copyDocument({ metadata, ...rest }: Document): Document {
+  const { managedFields, ...others } = metadata ?? {};
+  const managers = managedFields?.map((entry) => ({ ...entry }));
+  const copied = copyJson(others);
+  return {
+    ...copyJson(rest),
+    metadata: managers === undefined ? copied : { ...copied, managedFields: managers },
+  };
 }
 
 function parseStored(key: string, text: Buffer): Document {

@@ -8,7 +8,7 @@ import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { change, type Outcome } from "./change.ts";
 import { checkDeletion, deleted, removeAdmitted } from "./delete.ts";
-import { dryRunOf, metadataOf } from "./documents.ts";
+import { dryRunOf } from "./documents.ts";
 import { markEvicted, takeFromBudget } from "./eviction.ts";
 import { checkWriteOptions } from "./options.ts";
 import { nameOf, namespaceOf, run } from "./pipeline.ts";
@@ -58,7 +58,7 @@ export async function assign(
   await change(backend, call, request, (stored) => {
     const { uid, resourceVersion } = binding.metadata ?? {};
     checkPreconditions(pods, stored, { uid, resourceVersion });
-    return boundTo(backend, pods, stored.copy(), name, node, binding);
+    return boundTo(backend, pods, stored.document, name, node, binding);
   });
 }
 
@@ -100,6 +100,7 @@ interface Condition {
   lastTransitionTime?: string;
 }
 
+/** The new document shares what stays as it is with the stored one. */
 function boundTo(
   backend: Backend,
   pods: Resource,
@@ -118,18 +119,21 @@ function boundTo(
   if (spec.schedulingGates?.length) {
     throw conflict(pods, name, `pod ${name} has non-empty .spec.schedulingGates`);
   }
-  pod["spec"] = { ...spec, nodeName: node };
-  const { annotations } = binding.metadata ?? {};
-  if (annotations !== undefined && Object.keys(annotations).length > 0) {
-    const metadata = metadataOf(pod);
-    metadata.annotations = { ...metadata.annotations, ...annotations };
-  }
+  const { annotations = {} } = binding.metadata ?? {};
+  const { metadata } = pod;
+  const isAnnotated = Object.keys(annotations).length > 0;
+  const more = isAnnotated && { annotations: { ...metadata?.annotations, ...annotations } };
   const status = (pod["status"] ?? {}) as { conditions?: Condition[] };
   const others = (status.conditions ?? []).filter((each) => each.type !== "PodScheduled");
   const lastTransitionTime = rfc3339Seconds(backend.now());
   const scheduled = { type: "PodScheduled", status: "True", lastTransitionTime };
-  pod["status"] = { ...status, conditions: [...others, scheduled] };
-  return { action: "put", document: pod };
+  const document = {
+    ...pod,
+    metadata: { ...metadata, ...more },
+    spec: { ...spec, nodeName: node },
+    status: { ...status, conditions: [...others, scheduled] },
+  };
+  return { action: "put", document };
 }
 
 /** Deletes a pod on behalf of a caller that would rather wait than break the pod's service. */

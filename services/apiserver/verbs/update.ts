@@ -141,7 +141,7 @@ export async function replace(
     ...early,
     ...validateMetadata(resource, next),
     ...validateMetadataUpdate(next, stored.document),
-    ...resource.validate(next, stored.document).filter(({ field }) => concerns(about, field)),
+    ...validateChanged(about, next, stored.document),
     ...resource.validateUpdate(next, stored.document, context),
   ];
   if (causes.length > 0) throw invalid(resource, stored.name, causes);
@@ -162,8 +162,15 @@ function sameDesire(resource: Resource, next: Document, stored: Document): boole
 }
 
 /** A write of the status cannot mend a spec that an older release accepted, so it is not held to it. */
-function concerns({ resource, subresource }: AdmissionRequest, field: string): boolean {
-  return !writesStatus(resource, subresource) || !field.startsWith("spec");
+function validateChanged(
+  { resource, subresource }: AdmissionRequest,
+  next: Document,
+  stored: Document,
+): FieldCause[] {
+  const ofStatus = writesStatus(resource, subresource);
+  if (ofStatus && resource.validatesSpecAlone === true) return [];
+  const causes = resource.validate(next, stored);
+  return ofStatus ? causes.filter(({ field }) => !field.startsWith("spec")) : causes;
 }
 
 export function writesStatus(resource: Resource, subresource: string): boolean {

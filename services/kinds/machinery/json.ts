@@ -21,6 +21,7 @@ export function getField(target: JsonObject, name: string): unknown {
   return Object.hasOwn(target, name) ? target[name] : undefined;
 }
 
+/** Without fields that are undefined, as from a text. */
 export function copyJson<T>(value: T): T {
   return copy(value) as T;
 }
@@ -29,7 +30,11 @@ function copy(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(copy);
   if (!isObject(value)) return value;
   const result: JsonObject = {};
-  for (const name of Object.keys(value)) setField(result, name, copy(value[name]));
+  for (const name of Object.keys(value)) {
+    const field = value[name];
+    if (field === undefined) continue;
+    setField(result, name, typeof field === "object" ? copy(field) : field);
+  }
   return result;
 }
 

@@ -134,6 +134,8 @@ interface Strategy {
    * the store holds, if the document replaces it.
    */
   validate(document: Document, stored?: Document): FieldCause[];
+  /** True: `validate` looks at nothing but the spec, so that a write of the status needs none. */
+  readonly validatesSpecAlone?: true | undefined;
   /**
    * What the author is told although the document is valid; absent: nothing. Asked on creation, and
    * when the desired state has changed from the stored document's.

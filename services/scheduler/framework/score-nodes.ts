@@ -41,7 +41,8 @@ export function* scorings(
       points[index] = score.points(cycle, nodes[index] as NodeInfo);
     }
     score.normalize?.(points);
-    for (const each of points) {
+    for (let index = 0; index < points.length; index++) {
+      const each = points[index] ?? 0;
       if (each >= 0 && each <= 100) continue;
       throw new RangeError(`plugin ${plugin.name} gives ${each} points, not 0 to 100`);
     }
@@ -58,13 +59,13 @@ export function chooseNode(
   let best: NodeInfo | undefined;
   let most = Number.NEGATIVE_INFINITY;
   let equals = 0;
-  for (const [index, node] of nodes.entries()) {
+  for (let index = 0; index < nodes.length; index++) {
     const total = totals[index] ?? 0;
     if (total > most) {
-      best = node;
+      best = nodes[index];
       most = total;
       equals = 1;
-    } else if (total === most && random() < 1 / ++equals) best = node;
+    } else if (total === most && random() < 1 / ++equals) best = nodes[index];
   }
   if (!best) throw new RangeError("no node to choose from");
   return best;

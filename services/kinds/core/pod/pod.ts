@@ -48,6 +48,7 @@ export const pod = defineKind({
     stored === undefined
       ? [...nameWarnings(document, "the Pod's hostname"), ...podWarnings(document as Pod)]
       : [],
+  validatesSpecAlone: true,
   validate: (document, stored) => validatePod(document as Pod, (stored as Pod | undefined)?.spec),
   validateUpdate: (next, stored) =>
     validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),

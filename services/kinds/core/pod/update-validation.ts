@@ -13,6 +13,8 @@ const updateRule =
 
 /** What of a pod's spec may change once it exists; binding to a node goes another way. */
 export function validatePodSpecUpdate(next: PodSpec, stored: PodSpec): FieldCause[] {
+  // As of every write of the status.
+  if (equalJson(stored, next)) return [];
   const causes: FieldCause[] = [];
   for (const name of ["containers", "initContainers"] as const) {
     if ((next[name] ?? []).length === (stored[name] ?? []).length) continue;
