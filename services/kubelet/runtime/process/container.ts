@@ -15,7 +15,7 @@ import { readIfThere } from "./files.ts";
 import { imageIdOf } from "./images.ts";
 import { firstWord, kill, lastOutput, startError, startOutputBytesMax } from "./launch-watch.ts";
 import { LogTimes } from "./log-times.ts";
-import { isAlive, type ProcessStat, parseStat, processesOfSession } from "./proc.ts";
+import { isAlive, type ProcessStat, parseStat, processesOfSessionSoon } from "./proc.ts";
 import { systemPath } from "./program.ts";
 import type { ContainerEnd, ContainerRecord, StateDir } from "./records.ts";
 import { sessionsUnder } from "./terminal.ts";
@@ -246,7 +246,7 @@ export class ProcessContainer {
     // The file is made before it is filled: as long as the shim lives, the next look sees more.
     if (!known && this.#alive(this.#shim)) return;
     if (!known && this.#alive(this.#child)) return this.#watchOrphan();
-    this.#killLeftOver();
+    await this.#killLeftOver();
     if (!known) {
       await this.#end({
         exitCode: 137,
@@ -307,7 +307,9 @@ export class ProcessContainer {
       for (const session of sessionsUnder(this.#child.pid)) kill(-session, "SIGKILL");
     }
     this.#signalGroup("SIGKILL");
-    this.#killLeftOver();
+    this.#killLeftOver().catch((error: unknown) => {
+      this.#log.error("what a container left behind could not be ended", { error });
+    });
     this.#stopTimer = setTimeout(() => {
       if (this.#shim !== undefined && this.#alive(this.#shim) && !this.#alive(this.#child)) {
         kill(this.#shim.pid, "SIGKILL");
@@ -319,10 +321,10 @@ export class ProcessContainer {
   }
 
   /** What the program started and left behind, as long as its session is certainly the same. */
-  #killLeftOver(): void {
+  async #killLeftOver(): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
-    for (const member of processesOfSession(child.pid)) {
+    for (const member of await processesOfSessionSoon(child.pid)) {
       const reused = member.pid === child.pid && member.startTicks !== child.startTicks;
       if (reused) return;
       if (member.startTicks >= child.startTicks) kill(member.pid, "SIGKILL");

@@ -57,8 +57,8 @@ export class MountPoints {
     for (const path of made) {
       const entry = this.#entry(path);
       mkdirSync(entry, { recursive: true });
-      writeFileSync(join(entry, "path"), path);
-      writeFileSync(join(entry, podUid), this.#podDir(podUid));
+      writeOnce(join(entry, "path"), path);
+      writeOnce(join(entry, podUid), this.#podDir(podUid));
       const isFile = path === target && !statSync(mount.hostPath).isDirectory();
       if (isFile) writeFileSync(path, "", { flag: "a" });
       else mkdirSync(path, { recursive: true });
@@ -93,6 +93,11 @@ export class MountPoints {
   #entry(path: string): string {
     return join(this.#register, createHash("sha256").update(path).digest("hex").slice(0, 32));
   }
+}
+
+/** A file that says so already stays: some file systems wait for the disk where one is cut short. */
+function writeOnce(path: string, text: string): void {
+  if (readIfThere(path) !== text) writeFileSync(path, text);
 }
 
 /** A directory that has been filled, or a file with content, is in use and stays. */

@@ -1,6 +1,7 @@
 /** The parts of Linux' /proc that the process runtime reads (proc(5)). */
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 
 export interface ProcessStat {
   readonly pid: number;
@@ -44,12 +45,19 @@ export function parseStat(line: string): ProcessStat | undefined {
   return Number.isInteger(pid) && Number.isInteger(stat.startTicks) ? stat : undefined;
 }
 
+/** Longer than any line of /proc/<pid>/stat; a whole file would be read into a new buffer each. */
+const line = Buffer.alloc(4_096);
+
 /** Undefined: no such process. */
 export function statOf(pid: number): ProcessStat | undefined {
+  let file: number | undefined;
   try {
-    return parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
+    file = openSync(`/proc/${pid}/stat`, "r");
+    return parseStat(line.toString("latin1", 0, readSync(file, line)));
   } catch {
     return undefined; // the process is gone, which is the answer
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 
@@ -61,13 +69,35 @@ export function isAlive(pid: number, startTicks: number): boolean {
 
 const digits = /^\d+$/;
 
-/** Every process of these sessions, from one pass over /proc. */
+/** Every process of the session, from one pass over /proc. */
 export function processesOfSession(session: number): readonly ProcessStat[] {
-  const found: ProcessStat[] = [];
+  return bySession().get(session) ?? [];
+}
+
+let pass: Promise<ReadonlyMap<number, readonly ProcessStat[]>> | undefined;
+
+/**
+ * The same, later in this turn: all that ask in one turn share one pass, for the ends of many
+ * containers come together.
+ */
+export async function processesOfSessionSoon(session: number): Promise<readonly ProcessStat[]> {
+  pass ??= setImmediate().then(() => {
+    pass = undefined;
+    return bySession();
+  });
+  return (await pass).get(session) ?? [];
+}
+
+/** Zombies are left out. */
+function bySession(): ReadonlyMap<number, readonly ProcessStat[]> {
+  const found = new Map<number, ProcessStat[]>();
   for (const entry of readdirSync("/proc")) {
     if (!digits.test(entry)) continue;
     const stat = statOf(Number(entry));
-    if (stat?.session === session && stat.state !== "Z") found.push(stat);
+    if (stat === undefined || stat.state === "Z") continue;
+    const known = found.get(stat.session);
+    if (known === undefined) found.set(stat.session, [stat]);
+    else known.push(stat);
   }
   return found;
 }
