@@ -40,7 +40,7 @@ export class IndexStore<T extends ApiObject> implements Lister<T> {
     if (this.#indexes.has(name)) return;
     const index: Index<T> = { values, buckets: new Map() };
     this.#indexes.set(name, index);
-    for (const [key, object] of this.#objects) insert(index, key, object);
+    for (const [key, object] of this.#objects) insert(index, key, values(object));
   }
 
   get(name: string, namespace?: string): T | undefined {
@@ -76,8 +76,8 @@ export class IndexStore<T extends ApiObject> implements Lister<T> {
     const key = keyOf(object);
     const previous = this.#objects.get(key);
     for (const index of this.#indexes.values()) {
-      if (previous) remove(index, key, previous);
-      insert(index, key, object);
+      if (previous === undefined) insert(index, key, index.values(object));
+      else move(index, key, index.values(previous), index.values(object));
     }
     this.#objects.set(key, object);
     return previous;
@@ -86,23 +86,36 @@ export class IndexStore<T extends ApiObject> implements Lister<T> {
   delete(key: string): T | undefined {
     const previous = this.#objects.get(key);
     if (!previous) return undefined;
-    for (const index of this.#indexes.values()) remove(index, key, previous);
+    for (const index of this.#indexes.values()) remove(index, key, index.values(previous));
     this.#objects.delete(key);
     return previous;
   }
 }
 
-function insert<T>(index: Index<T>, key: string, object: T): void {
-  for (const value of index.values(object)) {
+function insert<T>(index: Index<T>, key: string, values: readonly string[]): void {
+  for (const value of values) {
     const bucket = index.buckets.get(value);
     if (bucket) bucket.add(key);
     else index.buckets.set(value, new Set([key]));
   }
 }
 
-function remove<T>(index: Index<T>, key: string, object: T): void {
-  for (const value of index.values(object)) {
+function remove<T>(index: Index<T>, key: string, values: readonly string[]): void {
+  for (const value of values) {
     const bucket = index.buckets.get(value);
     if (bucket?.delete(key) && bucket.size === 0) index.buckets.delete(value);
   }
+}
+
+/** Few changes of an object are of what it is found by. */
+function move<T>(
+  index: Index<T>,
+  key: string,
+  before: readonly string[],
+  after: readonly string[],
+): void {
+  const stays = before.length === after.length && before.every((value, at) => value === after[at]);
+  if (stays) return;
+  remove(index, key, before);
+  insert(index, key, after);
 }

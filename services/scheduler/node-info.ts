@@ -27,6 +27,8 @@ export class NodeInfo {
   avoidances: readonly Taint[] = [];
   readonly #requested: Record<string, number> = {};
   readonly scoredRequested = { cpu: 0, memory: 0 };
+  /** What is allocatable and not requested; below 0 where too much is. */
+  readonly free = { cpu: 0, memory: 0 };
   /** Image sizes in bytes by every name the node knows the image by. */
   images: ReadonlyMap<string, number> = new Map();
   #podsWithPorts = 0;
@@ -44,6 +46,7 @@ export class NodeInfo {
     this.node = node;
     this.labels = node?.metadata?.labels ?? {};
     this.allocatable = resourceAmounts(node?.status?.allocatable);
+    this.#countFree();
     const taints = node?.spec?.taints ?? [];
     this.taints = taints.filter(({ effect }) => effect === "NoSchedule" || effect === "NoExecute");
     this.avoidances = taints.filter(({ effect }) => effect === "PreferNoSchedule");
@@ -88,6 +91,7 @@ export class NodeInfo {
     for (const [resource, value] of pod.wanted) {
       this.#requested[resource] = (this.#requested[resource] ?? 0) + sign * value;
     }
+    this.#countFree();
     this.scoredRequested.cpu += sign * pod.scoredRequests.cpu;
     this.scoredRequested.memory += sign * pod.scoredRequests.memory;
     if (pod.hostPorts.length > 0) this.#podsWithPorts += sign;
@@ -96,5 +100,9 @@ export class NodeInfo {
     const owned = (this.#owners.get(ownerUid) ?? 0) + sign;
     if (owned > 0) this.#owners.set(ownerUid, owned);
     else this.#owners.delete(ownerUid);
+  }
+  #countFree(): void {
+    this.free.cpu = (this.allocatable["cpu"] ?? 0) - (this.#requested["cpu"] ?? 0);
+    this.free.memory = (this.allocatable["memory"] ?? 0) - (this.#requested["memory"] ?? 0);
   }
 }

@@ -28,6 +28,8 @@ export interface PodInfo {
   readonly requests: ResourceAmounts;
   /** `requests` that are more than nothing, pods apart: what must fit into a node. */
   readonly wanted: readonly (readonly [resource: string, amount: number])[];
+  /** The same of cpu and memory; `others`: there is more that it wants. */
+  readonly wants: { readonly cpu: number; readonly memory: number; readonly others: boolean };
   /** cpu and memory with a stand-in where nothing is requested, so that such pods spread too. */
   readonly scoredRequests: { readonly cpu: number; readonly memory: number };
   readonly hostPorts: readonly HostPort[];
@@ -62,6 +64,7 @@ function compute(pod: Pod): PodInfo {
   const { podAffinity, podAntiAffinity } = pod.spec?.affinity ?? {};
   const requests = podRequests(pod);
   const owner = pod.metadata?.ownerReferences?.find(({ controller }) => controller);
+  const { cpu = 0, memory = 0, pods: _, ...others } = requests;
   return {
     key: keyOf(pod),
     pod,
@@ -73,6 +76,7 @@ function compute(pod: Pod): PodInfo {
     deadlineMillis: deadlineOf(pod),
     requests,
     wanted: Object.entries(requests).filter(([name, value]) => value > 0 && name !== "pods"),
+    wants: { cpu, memory, others: Object.values(others).some((value) => value > 0) },
     scoredRequests: {
       cpu: requests["cpu"] || standIn.cpu,
       memory: requests["memory"] || standIn.memory,

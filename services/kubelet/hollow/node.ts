@@ -11,7 +11,7 @@ import type {
   PodStatusResult,
 } from "../../../proto/gen/core.ts";
 import type { Duplex } from "../../client/mod.ts";
-import { isFinished, podRequests, rfc3339Seconds } from "../../kinds/facts.ts";
+import { isFinished, rfc3339Seconds } from "../../kinds/facts.ts";
 import { AddressPool } from "../node/addresses.ts";
 import { Heartbeat } from "../node/heartbeat.ts";
 import { type NodeOptions, nodeObject, nodeStatus } from "../node/node-status.ts";
@@ -146,9 +146,8 @@ export class HollowNode {
     let [cpuMillis, memoryBytes] = [0, 0];
     for (const each of this.#pods.values()) {
       if (!each.running) continue;
-      const requests = podRequests(each.pod);
-      cpuMillis += requests["cpu"] ?? 0;
-      memoryBytes += requests["memory"] ?? 0;
+      cpuMillis += each.requests["cpu"] ?? 0;
+      memoryBytes += each.requests["memory"] ?? 0;
     }
     return { cpuMillis, memoryBytes };
   }

@@ -8,7 +8,8 @@
 import type { Cancel } from "../../../ha/runtime/types.ts";
 import type { Container, Pod, PodStatus, PodStatusReport } from "../../../proto/gen/core.ts";
 import type { LoopClock } from "../../client/mod.ts";
-import { isSidecar, parseTime } from "../../kinds/facts.ts";
+import { equalJson, isSidecar, parseTime, podRequests } from "../../kinds/facts.ts";
+import type { ResourceAmounts } from "../../kinds/mod.ts";
 import { RestartBackoff } from "../pod/backoff.ts";
 import { type Plan, planPod } from "../pod/plan.ts";
 import type { HostIPs, PodIPs } from "../pod/pod-ips.ts";
@@ -40,6 +41,7 @@ export class HollowPod {
   /** Containers that are on their way up. */
   readonly #starting = new Set<string>();
   #pod: Pod;
+  #requests: ResourceAmounts | undefined;
   #runs: Run[] = [];
   #status: PodStatus | undefined;
   #failure: Failure | undefined;
@@ -64,11 +66,14 @@ export class HollowPod {
     return this.#runs.some(({ state }) => state === "running");
   }
 
-  get pod(): Pod {
-    return this.#pod;
+  /** Computed once for each change of the spec: heartbeats ask for it over and over. */
+  get requests(): ResourceAmounts {
+    this.#requests ??= podRequests(this.#pod);
+    return this.#requests;
   }
 
   update(pod: Pod): void {
+    if (!equalJson(this.#pod.spec, pod.spec)) this.#requests = undefined;
     this.#pod = pod;
     // Most changes are the echo of what was reported.
     if (pod.metadata?.deletionTimestamp !== undefined && !this.#leaving) this.#sync();

@@ -144,19 +144,26 @@ function verdictOn(
   node: NodeInfo,
 ): Refused | undefined {
   if (allowed && !allowed.names.has(node.name)) return allowed.others;
-  const { pod, snapshot } = cycle;
-  const expected: PodInfo[] = [];
-  for (const other of snapshot.nominations.on(node.name).values()) {
-    if (other.key === pod.key || other.priority < pod.priority) continue;
-    if (!node.pods.has(other.key)) expected.push(other);
-  }
-  if (expected.length > 0) {
-    for (const other of expected) putOn(cycle, other, node);
-    const why = firstRefusal(filters, cycle, node);
-    for (const other of expected) takeOff(cycle, other, node);
-    if (why) return why;
-  }
-  return firstRefusal(filters, cycle, node);
+  const nominated = cycle.snapshot.nominations.on(node.name);
+  const why = nominated.size > 0 ? refusalBeside(nominated, filters, cycle, node) : undefined;
+  return why ?? firstRefusal(filters, cycle, node);
+}
+
+function refusalBeside(
+  nominated: ReadonlyMap<string, PodInfo>,
+  filters: readonly Filter[],
+  cycle: Cycle,
+  node: NodeInfo,
+): Refused | undefined {
+  const { pod } = cycle;
+  const expected = [...nominated.values()].filter(
+    ({ key, priority }) => key !== pod.key && priority >= pod.priority && !node.pods.has(key),
+  );
+  if (expected.length === 0) return undefined;
+  for (const other of expected) putOn(cycle, other, node);
+  const why = firstRefusal(filters, cycle, node);
+  for (const other of expected) takeOff(cycle, other, node);
+  return why;
 }
 
 /** Supposes within the cycle that the pod is on the node. To be undone before the cycle goes on. */

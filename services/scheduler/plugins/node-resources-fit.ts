@@ -19,7 +19,15 @@ export const nodeResourcesFit: Plugin = {
       return podInfo(previous).wanted.some(([name, amount]) => (requests[name] ?? 0) < amount);
     }),
   ],
-  filter({ pod }, { allocatable, pods, requested }): Refusal | undefined {
+  filter({ pod }, node): Refusal | undefined {
+    const { wants } = pod;
+    const { free } = node;
+    const hasRoom = node.pods.size < (node.allocatable["pods"] ?? 0);
+    // Nearly all nodes have room for nearly all pods.
+    if (hasRoom && !wants.others && wants.cpu <= free.cpu && wants.memory <= free.memory) {
+      return undefined;
+    }
+    const { allocatable, pods, requested } = node;
     let reasons: string[] | undefined;
     let permanent = true;
     if (pods.size + 1 > (allocatable["pods"] ?? 0)) {
