@@ -1,4 +1,4 @@
-import { Pod, PodsService } from "../../../../proto/gen/core.ts";
+import { Pod, type PodStatus, PodsService } from "../../../../proto/gen/core.ts";
 import { defineKind } from "../../machinery/define.ts";
 import type { Document } from "../../machinery/resource.ts";
 import { addLabelKeys } from "./affinity-keys.ts";
@@ -6,6 +6,7 @@ import { podColumns } from "./columns.ts";
 import { setPodDefaults } from "./defaults.ts";
 import { isFinished } from "./phase.ts";
 import { qosClassOf } from "./qos.ts";
+import { validatePodStatusUpdate } from "./status-validation.ts";
 import { validatePodSpecUpdate } from "./update-validation.ts";
 import { validatePod } from "./validation.ts";
 import { nameWarnings, podWarnings } from "./warnings.ts";
@@ -34,6 +35,7 @@ export const pod = defineKind({
     pod.status ??= {};
     pod.status.phase ??= "Pending";
     pod.status.qosClass ??= qosClassOf(pod);
+    setAddressDefaults(pod.status);
   },
   prepareForCreate(document) {
     const pod = document as Pod;
@@ -50,8 +52,10 @@ export const pod = defineKind({
       : [],
   validatesSpecAlone: true,
   validate: (document, stored) => validatePod(document as Pod, (stored as Pod | undefined)?.spec),
-  validateUpdate: (next, stored) =>
-    validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
+  validateUpdate: (next, stored, context) =>
+    context?.subresource === "status"
+      ? validatePodStatusUpdate(next as Pod, stored as Pod)
+      : validatePodSpecUpdate((next as Pod).spec ?? {}, (stored as Pod).spec ?? {}),
   deletionGraceSeconds(document, requested) {
     const pod = document as Pod;
     const { spec } = pod;
@@ -74,6 +78,14 @@ export const pod = defineKind({
   indexedFields: ["spec.nodeName"],
   columns: podColumns,
 });
+
+/** Older kubelets write `podIP` alone, which decides where both are there and differ, as upstream. */
+function setAddressDefaults(status: PodStatus): void {
+  const first = status.podIPs?.[0]?.ip;
+  if (status.podIP) {
+    if (first !== status.podIP) status.podIPs = [{ ip: status.podIP }];
+  } else if (first) status.podIP = first;
+}
 
 function spec(document: Document): NonNullable<Pod["spec"]> {
   return (document as Pod).spec ?? {};

@@ -114,7 +114,8 @@ function validateIdentity(
   ];
 }
 
-function validateId(id: number | undefined, path: string): FieldCause[] {
+/** Of a user or a group. */
+export function validateId(id: number | undefined, path: string): FieldCause[] {
   if (id === undefined || (id >= 0 && id <= idMax)) return [];
   return [invalid(path, id, `must be between 0 and ${idMax}, inclusive`)];
 }
