@@ -51,7 +51,10 @@ export interface ProposalInput {
 
 const writer = new WireWriter();
 
-/** Views of shared chunks, here and below. */
+/**
+ * Bytes of its own: the log keeps proposals for long, and with a view the whole chunk, into which
+ * answers and events are written as well.
+ */
 export function encodeProposal(proposal: ProposalInput): Uint8Array {
   writer.number(1, proposal.proposer);
   writer.number(2, proposal.incarnation);
@@ -63,7 +66,7 @@ export function encodeProposal(proposal: ProposalInput): Uint8Array {
     writeCommand(command);
     writer.end(mark);
   }
-  return writer.finish();
+  return writer.finish().slice();
 }
 
 function guessCommand(command: Command): number {

@@ -84,6 +84,7 @@ test("a proposal reads back the same by either codec", () => {
           wallMillis: sequence,
           commands: txns.map((txn) => ({ sequence, requestId, command: { kind: "txn", txn } })),
         });
+        assert.equal(encoded.buffer.byteLength, encoded.length, "it keeps nothing else");
         const message = generated.Proposal.decode(encoded);
         assert.equal(message.wallMillis, sequence);
         assert.equal(message.commands?.length ?? 0, txns.length);
