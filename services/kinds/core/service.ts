@@ -6,6 +6,7 @@ import {
 } from "../../../proto/gen/core.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import type { Document } from "../machinery/resource.ts";
+import { dropBalancer, setModeDefaults, validateServiceStatus } from "./load-balancer-status.ts";
 import { noAddress, validateAddressChange } from "./service-addresses.ts";
 import {
   hintsAnnotation,
@@ -36,11 +37,16 @@ export const service = defineKind({
     setSpecDefaults(service.spec);
     service.status ??= {};
     service.status.loadBalancer ??= {};
+    setModeDefaults(service);
+  },
+  prepareForUpdate(next, _stored, _now, context) {
+    if (context?.subresource !== "status") dropBalancer(next as Service);
   },
   warnings: (document) => warningsOf(document as Service),
   validate: (document, stored) =>
     validateService(document as Service, stored as Service | undefined),
-  validateUpdate(next, stored) {
+  validateUpdate(next, stored, context) {
+    if (context?.subresource === "status") return validateServiceStatus(next, stored);
     const [spec, before] = [specOf(next), specOf(stored)];
     return [
       ...validateAddressChange(spec, before),

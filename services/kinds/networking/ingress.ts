@@ -10,11 +10,11 @@ import {
   type IngressSpec,
   type IngressTLS,
 } from "../../../proto/gen/networking.ts";
+import { nameWanted, validateBalancerPlace } from "../core/load-balancer-status.ts";
 import { invalid, notSupported, required } from "../machinery/causes.ts";
 import { ageColumn, defineKind, nameColumn } from "../machinery/define.ts";
 import { wrong } from "../machinery/field-rules.ts";
 import {
-  checkAddress,
   checkPort,
   checkPortName,
   checkServiceName,
@@ -47,7 +47,7 @@ export const ingress = defineKind({
   },
   validate(document) {
     const spec = specOf(document);
-    return [...validateSpec(spec), ...addressesOf(document).flatMap(validateIngressAddress)];
+    return [...validateSpec(spec), ...addressesOf(document).flatMap(validateBalancerPlace)];
   },
   columns: [
     nameColumn,
@@ -114,12 +114,10 @@ function checkHost(host: string): string[] {
   return host.includes("*") ? checkWildcardSubdomain(host) : checkSubdomain(host);
 }
 
-const noAddress = "must be a DNS name, not an IP address";
-
 function validateRule({ host = "", http }: IngressRule, at: string): FieldCause[] {
   const causes: FieldCause[] = [];
   if (host !== "") {
-    if (isIP(host) !== 0) causes.push(invalid(`${at}.host`, host, noAddress));
+    if (isIP(host) !== 0) causes.push(invalid(`${at}.host`, host, nameWanted));
     causes.push(...wrong(`${at}.host`, host, checkHost(host)));
   }
   if (http === undefined) return causes;
@@ -171,15 +169,5 @@ function validateBackend({ service, resource }: IngressBackend, at: string): Fie
   } else if (number !== 0) {
     causes.push(...wrong(`${at}.service.port.number`, number, checkPort(number)));
   } else causes.push(required(at, "port name or number is required"));
-  return causes;
-}
-
-function validateIngressAddress(one: IngressLoadBalancerIngress, index: number): FieldCause[] {
-  const { ip = "", hostname = "" } = one;
-  const at = `status.loadBalancer.ingress[${index}]`;
-  const causes = ip === "" ? [] : wrong(`${at}.ip`, ip, checkAddress(ip));
-  if (hostname === "") return causes;
-  causes.push(...wrong(`${at}.hostname`, hostname, checkSubdomain(hostname)));
-  if (isIP(hostname) !== 0) causes.push(invalid(`${at}.hostname`, hostname, noAddress));
   return causes;
 }
