@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -129,19 +129,17 @@ async function cutOff(restarted: boolean): Promise<void> {
     for (const name of ["deleted", "evicted", "kept", "moved-0"]) {
       pods.put(podNamed(name, ["sleep", "1000"]));
     }
-    const lock = join(dir, "lock");
-    const twice = join(dir, "twice");
-    // A second one at a time finds the lock of the first, which takes its time to end.
-    const locking = `mkdir ${lock} || exec touch ${twice}
-      trap "sleep 0.5; rmdir ${lock}; exit 0" TERM
-      while :; do sleep 0.1; done`;
+    const beats = join(dir, "beats");
+    // Takes all of its grace to end; two at a time write by turns.
+    const beating = `trap "" TERM; while echo $PPID >>${beats}; do sleep 0.05; done`;
     const alone = (name: string, uid: string) => {
-      const pod = podNamed(name, ["sh", "-c", locking], { restartPolicy: "Never" });
+      const pod = podNamed(name, ["sh", "-c", beating], { restartPolicy: "Never" });
       return { ...pod, metadata: { ...pod.metadata, uid } };
     };
     pods.put(alone("back-0", "uid-back-0"));
     const runs = (name: string) => pods.objects.get(name)?.status?.phase === "Running";
     await eventually("all run", () => [...pods.objects.keys()].every(runs));
+    await eventually("it writes", () => existsSync(beats));
     const kept = pods.objects.get("kept")?.status?.containerStatuses?.[0]?.containerID;
 
     network.cut();
@@ -171,7 +169,12 @@ async function cutOff(restarted: boolean): Promise<void> {
     await eventually("it is told", () => !pods.objects.has("evicted"));
     await eventually("nothing else is left", () => kubelet.runtime.sandboxes().length === 2);
     await eventually("the successor runs", () => runs("back-0"));
-    assert.ok(!existsSync(twice), "it waited for its predecessor");
+    const begun = () => {
+      const lines = readFileSync(beats, "utf8").trim().split("\n");
+      return lines.filter((pid, i) => pid !== lines[i - 1]);
+    };
+    await eventually("it writes", () => begun().length > 1);
+    assert.equal(begun().length, 2, "it waited for its predecessor");
     assert.deepEqual(pods.objects.get("moved-0"), moved, "that of the other node is not touched");
     const after = pods.objects.get("kept")?.status?.containerStatuses?.[0];
     assert.deepEqual([after?.containerID, after?.restartCount], [kept, 0]);
