@@ -6,7 +6,7 @@ import { ConfigMapEvent } from "../../proto/gen/core.ts";
 import { WatchEvent } from "../../proto/gen/dynamic.ts";
 import { parseManaged, withoutManaged } from "../../services/apiserver/storage/managed-text.ts";
 import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
-import { WatchItem } from "../../services/apiserver/storage/watch-item.ts";
+import { bookmark, WatchItem } from "../../services/apiserver/storage/watch-item.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { kind } from "./harness.ts";
 
@@ -117,4 +117,22 @@ test("every form of an event says the same, with managedFields or without", () =
     { type: "MODIFIED", object: { ...about, metadata: { ...metadata, managedFields } } },
     { type: "MODIFIED", object: { ...about, metadata } },
   ]);
+});
+
+test("a bookmark, whose text is short, has every form", () => {
+  for (const initialEnd of [false, true]) {
+    const { message, trimmed, json, trimmedJson } = bookmark(maps, 42, initialEnd);
+    for (const bytes of [json, trimmedJson]) {
+      const event = WatchEvent.decode(bytes);
+      assert.equal(event.type, "BOOKMARK");
+      const document = JSON.parse(Buffer.from(event.json ?? []).toString()) as Document;
+      assert.equal(document.metadata?.resourceVersion, "42");
+      assert.equal(document.metadata?.annotations !== undefined, initialEnd);
+    }
+    for (const bytes of [message, trimmed]) {
+      const { type, object } = ConfigMapEvent.decode(bytes);
+      assert.equal(type, "BOOKMARK");
+      assert.equal(object?.metadata?.resourceVersion, "42");
+    }
+  }
 });

@@ -54,7 +54,9 @@ export function withoutManaged(text: Buffer): Buffer {
 
 /** Where the text goes on behind the managedFields that begin here; here, if there are none. */
 export function behindManaged(text: Buffer, start: number): number {
-  if (text.compare(listStart, 0, listStart.length, start, start + listStart.length) !== 0) {
+  const opened = start + listStart.length;
+  // The text of a bookmark ends before that.
+  if (opened > text.length || text.compare(listStart, 0, listStart.length, start, opened) !== 0) {
     return start;
   }
   const end = endOfList(text, start) + 1;
