@@ -409,7 +409,7 @@ export class Kubelet implements PodSource {
     const worker = new PodWorker(this.#context, pod);
     const others = this.#others(uid);
     this.#workers.set(uid, worker);
-    const ran = this.runtime.sandboxes().some((sandbox) => sandbox.uid === uid);
+    const ran = this.runtime.sandbox(uid) !== undefined;
     const leaving = pod.metadata?.deletionTimestamp !== undefined;
     if (!ran && this.#shuttingDown) {
       worker.reject("NodeShutdown", "Pod was rejected as the node is shutting down.");

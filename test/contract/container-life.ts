@@ -169,7 +169,7 @@ export function containerLifeContract(name: string, open: () => Promise<LifeWorl
       const id = await start("stubborn");
       await runtime.stopSandbox(uid);
       assert.equal((await exited(id)).exitCode, 137);
-      const state = () => runtime.sandboxes().find((one) => one.uid === uid)?.state;
+      const state = () => runtime.sandbox(uid)?.state;
       assert.equal(state(), "stopped");
       await runtime.stopSandbox(uid);
       await runtime.runSandbox(sandbox);
@@ -182,6 +182,7 @@ export function containerLifeContract(name: string, open: () => Promise<LifeWorl
       await runtime.removeSandbox(uid);
       assert.deepEqual(runtime.containers(uid), []);
       assert.ok(runtime.sandboxes().every((one) => one.uid !== uid));
+      assert.equal(runtime.sandbox(uid), undefined);
       await runtime.removeSandbox(uid);
       assert.deepEqual(await runtime.status(), { runtimeReady: true, networkReady: true });
     });

@@ -96,6 +96,7 @@ export class FakeRuntime implements ContainerRuntime {
   async load(): Promise<void> {}
   async close(): Promise<void> {}
   sandboxes = () => [...this.#sandboxes.values()];
+  sandbox = (podUid: string) => this.sandboxes().find(({ uid }) => uid === podUid);
 
   async runSandbox(config: PodSandboxConfig): Promise<PodSandbox> {
     const known = this.#sandboxes.get(config.uid);

@@ -47,7 +47,7 @@ export class StatusReporter {
 
   publish(state: PodState): void {
     const { context } = this.#view;
-    const sandbox = context.runtime.sandboxes().find((one) => one.uid === this.#uid);
+    const sandbox = context.runtime.sandbox(this.#uid);
     const ready = sandbox?.state === "ready";
     const { removed, ...facts } = state;
     const status = generateStatus({

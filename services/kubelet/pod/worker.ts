@@ -333,7 +333,7 @@ export class PodWorker {
   }
 
   #sandbox(): PodSandbox | undefined {
-    return this.#context.runtime.sandboxes().find((one) => one.uid === this.uid);
+    return this.#context.runtime.sandbox(this.uid);
   }
 
   #podIPs(): PodIPs | undefined {

@@ -298,6 +298,8 @@ export interface ContainerRuntime {
    * event, own call or `refresh`.
    */
   sandboxes(): readonly PodSandbox[];
+  /** The pod's own among them; undefined: it has none. */
+  sandbox(podUid: string): PodSandbox | undefined;
   /** CRI `RunPodSandbox`. Of a stopped sandbox: makes it anew. */
   runSandbox(config: PodSandboxConfig): Promise<PodSandbox>;
   /** CRI `StopPodSandbox`: kills what still runs, gives the address back; records and logs stay. */

@@ -10,6 +10,7 @@ import {
   type PodSandbox as CriSandbox,
   ContainerState as State,
 } from "../../../../proto/gen/cri.ts";
+import { PodIndex } from "../pod-index.ts";
 import type { Container, RuntimeEvent } from "../types.ts";
 import { type CriConnection, criLimits } from "./connection.ts";
 import {
@@ -29,8 +30,8 @@ export class CriCache {
   readonly #connection: CriConnection;
   readonly #tell: (event: RuntimeEvent) => void;
   /** By the runtime's id. */
-  readonly #sandboxes = new Map<string, KnownSandbox>();
-  readonly #containers = new Map<string, KnownContainer>();
+  readonly #sandboxes = new PodIndex<KnownSandbox>(({ sandbox }) => sandbox.uid);
+  readonly #containers = new PodIndex<KnownContainer>(({ container }) => container.podUid);
   #round: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -47,9 +48,7 @@ export class CriCache {
 
   /** In the order in which they were made. */
   sandboxesOf(uid: string): readonly KnownSandbox[] {
-    return [...this.#sandboxes.values()]
-      .filter(({ sandbox }) => sandbox.uid === uid)
-      .sort((a, b) => a.attempt - b.attempt);
+    return this.#sandboxes.of(uid).toSorted((a, b) => a.attempt - b.attempt);
   }
 
   /** The last one of each pod. */
@@ -62,8 +61,8 @@ export class CriCache {
     return [...last.values()];
   }
 
-  containers(): readonly KnownContainer[] {
-    return [...this.#containers.values()];
+  containers(podUid?: string): readonly KnownContainer[] {
+    return podUid === undefined ? [...this.#containers.values()] : this.#containers.of(podUid);
   }
 
   container(id: string): KnownContainer | undefined {

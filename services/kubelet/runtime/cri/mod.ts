@@ -165,6 +165,10 @@ class CriRuntime implements ContainerRuntime {
     return this.#cache.sandboxes().map(({ sandbox }) => sandbox);
   }
 
+  sandbox(podUid: string): PodSandbox | undefined {
+    return this.#cache.sandbox(podUid)?.sandbox;
+  }
+
   async runSandbox(config: PodSandboxConfig): Promise<PodSandbox> {
     const known = this.#cache.sandbox(config.uid);
     if (known?.sandbox.state === "ready") return known.sandbox;
@@ -209,9 +213,8 @@ class CriRuntime implements ContainerRuntime {
 
   containers(podUid?: string): readonly Container[] {
     return this.#cache
-      .containers()
+      .containers(podUid)
       .map(({ container }) => container)
-      .filter((one) => podUid === undefined || one.podUid === podUid)
       .sort((a, b) => a.createdAt - b.createdAt || a.attempt - b.attempt);
   }
 

@@ -23,6 +23,7 @@ import type { Cancel, Log } from "../../../../ha/runtime/types.ts";
 import { diskUseOf } from "../../disk-use.ts";
 import type { ImageMap } from "../image-map.ts";
 import { ImageLayouts } from "../layouts/mod.ts";
+import { PodIndex } from "../pod-index.ts";
 import type {
   ByteStream,
   Container,
@@ -102,7 +103,7 @@ class ProcessRuntime implements ContainerRuntime {
   readonly #log: Log;
   readonly #state: StateDir;
   readonly #sandboxes = new Map<string, SandboxRecord>();
-  readonly #containers = new Map<string, ProcessContainer>();
+  readonly #containers = new PodIndex<ProcessContainer>(({ record }) => record.config.podUid);
   /** Those that have had a client of their input and output. */
   readonly #attached = new WeakSet<object>();
   readonly #mountPoints: MountPoints;
@@ -183,6 +184,11 @@ class ProcessRuntime implements ContainerRuntime {
 
   sandboxes(): readonly PodSandbox[] {
     return [...this.#sandboxes.values()].map(sandboxOf);
+  }
+
+  sandbox(podUid: string): PodSandbox | undefined {
+    const record = this.#sandboxes.get(podUid);
+    return record === undefined ? undefined : sandboxOf(record);
   }
 
   async runSandbox(config: PodSandboxConfig): Promise<PodSandbox> {
@@ -458,7 +464,7 @@ class ProcessRuntime implements ContainerRuntime {
   }
 
   #of(podUid: string): readonly ProcessContainer[] {
-    return [...this.#containers.values()].filter((one) => one.record.config.podUid === podUid);
+    return this.#containers.of(podUid);
   }
 
   #get(id: string): ProcessContainer {
