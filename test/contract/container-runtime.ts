@@ -523,15 +523,26 @@ export function containerRuntimeContract(
       });
       const { port } = server;
       const { signal } = new AbortController();
-      const connection = await runtime.portForward(uid, port, signal);
-      await connection.write(Buffer.from("hello"));
-      let text = "";
-      for await (const piece of connection.incoming) {
-        text += Buffer.from(piece).toString();
-        if (text === "<hello>") connection.end();
-      }
+      const answer = async () => {
+        const connection = await runtime.portForward(uid, port, signal);
+        try {
+          await connection.write(Buffer.from("hello"));
+          let text = "";
+          for await (const piece of connection.incoming) {
+            text += Buffer.from(piece).toString();
+            if (text === "<hello>") connection.end();
+          }
+          return text;
+        } catch (error) {
+          // The container runs, but its program does not listen yet.
+          if (/failed to connect/.test((error as Error).message)) return undefined;
+          throw error;
+        } finally {
+          connection.close();
+        }
+      };
+      const text = await eventually("an answer from the port", answer);
       assert.equal(text, traits.halfCloses ? "<hello>bye" : "<hello>");
-      connection.close();
       await server.close();
       // A runtime may learn only later that the port cannot be reached.
       const refused = async () => collect((await runtime.portForward(uid, port, signal)).incoming);

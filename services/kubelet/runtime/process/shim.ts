@@ -200,10 +200,17 @@ function readOnlyRootLines(mounts: readonly Mount[]): readonly string[] {
   const kept = ["/proc", "/sys", ...mounts.map(({ containerPath }) => containerPath)];
   const patterns = kept.flatMap((path) => [shellWord(path), `${shellWord(`${path}/`)}*`]);
   return [
+    "is_mounted() {",
+    "  while read -r _ _ _ _ each _; do",
+    `    [ "$(printf '%b' "$each")" = "$1" ] && return 0`,
+    "  done < /proc/self/mountinfo",
+    "  return 1",
+    "}",
     "while read -r _ _ _ _ point _; do",
     `  point=$(printf '%b' "$point")`,
     `  case "$point" in ${patterns.join("|")}) continue;; esac`,
-    `  mount -o remount,bind,ro "$point" || exit 126`,
+    // What the machine unmounts meanwhile goes away here too.
+    `  mount -o remount,bind,ro "$point" || ! is_mounted "$point" || exit 126`,
     "done < /proc/self/mountinfo",
   ];
 }
