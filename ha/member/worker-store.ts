@@ -70,6 +70,13 @@ export interface WorkerMemberOptions {
   readonly quotaBytes?: number | undefined;
   readonly limits?: LimitOverrides | undefined;
   readonly logLevel?: LogLevel | "silent" | undefined;
+  /**
+   * Megabytes of young objects of the member's thread, at most; default: V8's own. What the thread
+   * allocates lies outside of V8's heap for the most part, and is given back when young objects are
+   * collected. With values of some kilobytes that comes so seldom that 64 MB have gathered before,
+   * for which V8 collects the whole heap each time; with small ones it costs more than it saves.
+   */
+  readonly youngMegabytes?: number | undefined;
   /** Faults can be set on purpose; `clockJumped` is told by how much the wall time is to be off. */
   readonly faults?: { clockJumped(offsetMillis: number): void } | undefined;
   readonly log: Log;
@@ -80,13 +87,6 @@ export interface ThreadData {
   readonly member: Omit<MemberOptions, "id" | "identity" | "identify" | "cluster">;
   readonly cluster: readonly NamedMember[];
 }
-
-/**
- * What a member allocates lies outside of V8's heap for the most part: messages and frames. It is
- * given back when young objects are collected. With V8's own size that comes so seldom that 64 MB
- * have gathered before, for which V8 collects the whole heap each time.
- */
-const maxYoungGenerationSizeMb = 24;
 
 /** A member on its thread. */
 export interface WorkerMember extends Store {
@@ -100,7 +100,7 @@ export interface WorkerMember extends Store {
 /** Resolves when the member has loaded and listens; rejects with what is wrong. */
 export async function openMemberWorker(options: WorkerMemberOptions): Promise<WorkerMember> {
   const { name, initialClusterState, clientAddresses, quotaBytes, limits, logLevel } = options;
-  const { clusterToken = "", apiAddresses } = options;
+  const { clusterToken = "", apiAddresses, youngMegabytes } = options;
   const { host, port } = options.listen;
   const unknown = options.cluster.find(({ identity }) => identity === undefined);
   if (unknown && !clusterToken) {
@@ -139,7 +139,7 @@ export async function openMemberWorker(options: WorkerMemberOptions): Promise<Wo
   const worker = new Worker(new URL("./thread-start.ts", import.meta.url), {
     name: "store",
     workerData: data,
-    resourceLimits: { maxYoungGenerationSizeMb },
+    ...(youngMegabytes && { resourceLimits: { maxYoungGenerationSizeMb: youngMegabytes } }),
   });
   const store = new WorkerStore(worker, (millis) => options.faults?.clockJumped(millis));
   await store.started;
