@@ -58,6 +58,8 @@ class Watcher {
       for (const each of lines) this.#take(JSON.parse(each) as Event);
     });
     const { status } = await answerOf(stream);
+    // A watch that had just been begun anew has no answer when its connection is closed.
+    if (this.#stopped) return;
     if (status !== 200) this.faults.push(`the watch was answered with ${status}`);
     if (line !== "") this.faults.push(`the watch ended within an event: ${line}`);
   }
