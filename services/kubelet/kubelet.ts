@@ -31,6 +31,7 @@ import { measureMachine, NodeHealth, roomOf } from "./node/health.ts";
 import { Heartbeat } from "./node/heartbeat.ts";
 import { NodeLease } from "./node/lease.ts";
 import { NodeEvents } from "./node/node-events.ts";
+import { NodeRanges } from "./node/node-ranges.ts";
 import {
   type NodeOptions,
   nodeAllocatable,
@@ -38,7 +39,7 @@ import {
   nodeResources,
   nodeStatus,
 } from "./node/node-status.ts";
-import { type Answers, answersHere, type PodRanges, planRanges } from "./node/pod-ranges.ts";
+import { type Answers, answersHere } from "./node/pod-ranges.ts";
 import { registerNode } from "./node/registration.ts";
 import { endInOrder, type ShutdownGroup } from "./node/shutdown.ts";
 import { createUsageSampler, type UsageSampler } from "./node/usage.ts";
@@ -101,10 +102,7 @@ export class Kubelet implements PodSource {
   readonly #context: WorkerContext;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
-  /** Those of the node's object, with commas between. */
-  #cidrs = "";
-  /** Absent: there are none yet, or the runtime gives addresses itself. */
-  #ranges: PodRanges | undefined;
+  readonly #ranges: NodeRanges;
   #node: Node | undefined;
   #status: NodeStatus | undefined;
   #shuttingDown = false;
@@ -168,6 +166,13 @@ export class Kubelet implements PodSource {
       ...{ leases: client.leases, nodeName: node.nodeName, node: () => this.#node },
       ...{ clock, log: this.#log },
     });
+    this.#ranges = new NodeRanges({
+      ...{ runtime, primary: node.nodeIP, answers: options.answers ?? answersHere, log: this.#log },
+      changed: () => {
+        for (const worker of this.#workers.values()) worker.wake();
+      },
+      signal: this.#stop.signal,
+    });
     const allocatable = nodeAllocatable(node);
     this.#context = {
       clock,
@@ -188,8 +193,7 @@ export class Kubelet implements PodSource {
       csi: options.csi,
       dns: options.dns ?? { servers: [], domain: "cluster.local" },
       podsDir,
-      addresses: (uid) =>
-        runtime.features().ownNetwork ? { address: "" } : this.#ranges?.take(uid),
+      addresses: (uid) => this.#ranges.take(uid),
       report: (report) => {
         if (!this.#staticRuns.report(report)) this.#heartbeat.report(report);
       },
@@ -348,40 +352,7 @@ export class Kubelet implements PodSource {
     this.#node = node;
     this.#static.wake();
     this.#options.csi?.shown(node.status?.volumesInUse ?? []);
-    const { podCIDR = "", podCIDRs = [] } = node.spec ?? {};
-    const given = podCIDRs.length > 0 ? podCIDRs : [podCIDR].filter((cidr) => cidr !== "");
-    const cidrs = given.join(",");
-    if (cidrs === "" || cidrs === this.#cidrs) return;
-    this.#cidrs = cidrs;
-    if (this.runtime.features().ownNetwork) this.#useRanges(cidrs, undefined);
-    else void this.#planRanges(given);
-  }
-
-  async #planRanges(cidrs: readonly string[]): Promise<void> {
-    const { answers = answersHere, node } = this.#options;
-    const all = cidrs.join(",");
-    try {
-      const { ranges, leftOut } = await planRanges(cidrs, node.nodeIP, answers);
-      if (all !== this.#cidrs || this.#stop.signal.aborted) return;
-      if (leftOut.length > 0) {
-        const text = "pods get no addresses of a range: no program here is reached at them";
-        this.#log.info(text, { podCIDRs: leftOut });
-      }
-      this.#useRanges(all, ranges);
-    } catch (error) {
-      this.#log.error("the node's range is of no use", { error: (error as Error).message });
-    }
-  }
-
-  /** `ranges`: absent where the runtime gives addresses itself. */
-  #useRanges(cidrs: string, ranges: PodRanges | undefined): void {
-    this.#ranges = ranges;
-    this.runtime.usePodRange?.(cidrs);
-    for (const sandbox of this.runtime.sandboxes()) {
-      if (sandbox.state === "ready" && !sandbox.hostNetwork) ranges?.hold(sandbox.uid, sandbox);
-    }
-    this.#log.info("pods get addresses of the node's ranges", { podCIDRs: cidrs });
-    for (const worker of this.#workers.values()) worker.wake();
+    this.#ranges.follow(node);
   }
 
   #currentStatus(): NodeStatus {
@@ -403,7 +374,7 @@ export class Kubelet implements PodSource {
     if (known !== undefined) {
       known.update(pod);
       // An ended pod's address serves the next one.
-      if (!known.active) this.#ranges?.release(uid);
+      if (!known.active) this.#ranges.release(uid);
       return;
     }
     const worker = new PodWorker(this.#context, pod);
@@ -484,7 +455,7 @@ export class Kubelet implements PodSource {
     this.#workers.delete(uid);
     this.#staticRuns.forget(uid);
     this.#heartbeat.forget(uid);
-    this.#ranges?.release(uid);
+    this.#ranges.release(uid);
     // The node has room for one pod more, and an address that another pod may wait for.
     for (const worker of this.#workers.values()) worker.wake();
     this.#staticRuns.begin();
