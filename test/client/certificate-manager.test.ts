@@ -55,6 +55,17 @@ async function world(file: string, own: CertificatePurpose = purpose) {
 const isPending = ({ status }: { status?: { conditions?: unknown[] | undefined } | undefined }) =>
   (status?.conditions ?? []).length === 0;
 
+/** Obtains a certificate whose request is approved, and answers the pair. */
+async function approved({ manager, clock, stop, pending, decide, changes }: World) {
+  const obtained = manager.obtain(stop.signal);
+  await clock.until(() => pending() === 1, "the request");
+  await decide("Approved");
+  await clock.until(() => changes.length === 1, "the certificate");
+  return obtained;
+}
+
+type World = Awaited<ReturnType<typeof world>>;
+
 test("a certificate is asked for, and renewed when most of its life is over", async () => {
   const w = await world("first.pem");
   const running = w.manager.run(w.stop.signal);
@@ -100,11 +111,7 @@ test("a certificate that lacks a wanted address is replaced", async () => {
   ] as const) {
     const w = await world("serving.pem", serving(...addresses));
     assert.equal(await w.manager.current(), undefined);
-    const obtained = w.manager.obtain(w.stop.signal);
-    await w.clock.until(() => w.pending() === 1, "the request");
-    await w.decide("Approved");
-    await w.clock.until(() => w.changes.length === 1, "the certificate");
-    const pair = await obtained;
+    const pair = await approved(w);
     assert.equal(new X509Certificate(pair?.cert ?? "").checkIP(has), has);
     assert.deepEqual(await w.manager.current(), pair);
     await w.end();
@@ -114,11 +121,7 @@ test("a certificate that lacks a wanted address is replaced", async () => {
 test("what the file holds is used while it is valid", async () => {
   const w = await world("second.pem");
   assert.equal(await w.manager.current(), undefined);
-  const obtained = w.manager.obtain(w.stop.signal);
-  await w.clock.until(() => w.pending() === 1, "the request");
-  await w.decide("Approved");
-  await w.clock.until(() => w.changes.length === 1, "the certificate");
-  const pair = await obtained;
+  const pair = await approved(w);
   assert.deepEqual(await w.manager.current(), pair);
   assert.deepEqual(await w.manager.obtain(w.stop.signal), pair);
   w.clock.jump(11 * hourMillis);

@@ -1,5 +1,5 @@
 /** A cluster of one master and one node that have addresses of both families, IPv6 first. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -7,6 +7,7 @@ import { createLog } from "../../ha/runtime/production/log.ts";
 import { type Credentials, ensureCredentials } from "../../services/cli/credentials.ts";
 import { connectClient, type TriremeClient } from "../../services/client/mod.ts";
 import { freePorts } from "../ports.ts";
+import { TestPrograms } from "../programs.ts";
 import { until } from "./cluster.ts";
 
 const main = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
@@ -26,8 +27,7 @@ export interface FamilyClusterOptions {
 export class FamilyCluster implements AsyncDisposable {
   readonly directory = mkdtempSync("/tmp/trireme-families-");
   readonly #options: FamilyClusterOptions;
-  readonly #children: { readonly name: string; readonly child: ChildProcess; output: string }[] =
-    [];
+  readonly #programs = new TestPrograms();
   #credentials: Credentials | undefined;
   #grpc = 0;
   /** Of the program `dns`. */
@@ -88,7 +88,7 @@ export class FamilyCluster implements AsyncDisposable {
       this.#launch(["dns", ...client(all.kubeProxy), "--port", `${dns}`, "--resolv-conf", ""]);
     }
     await until("the node to be ready", async () => {
-      const ended = this.#children.find(({ child }) => child.exitCode !== null);
+      const ended = this.#programs.ended();
       if (ended !== undefined) throw new Error(`${ended.name} has ended: ${ended.output}`);
       return (await this.trireme("get", "nodes")).split(/\s+/).includes("Ready");
     });
@@ -130,17 +130,11 @@ export class FamilyCluster implements AsyncDisposable {
 
   /** What the programs said last, for the report of a failure. */
   said(): string {
-    return this.#children.map(({ name, output }) => `\n== ${name}\n${output}`).join("");
+    return this.#programs.said();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const stopped = this.#children.toReversed().map(async ({ child }) => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const gone = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      await gone;
-    });
-    await Promise.all(stopped);
+    await this.#programs.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
 
@@ -159,15 +153,7 @@ export class FamilyCluster implements AsyncDisposable {
   }
 
   #launch(args: readonly string[]): void {
-    const [program = "", ...rest] = this.#entered([process.execPath, main, ...args]);
-    const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
-    const one = { name: args[0] ?? "", child, output: "" };
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk: Buffer) => {
-        one.output = (one.output + chunk.toString()).slice(-4_000);
-      });
-    }
-    this.#children.push(one);
+    this.#programs.start(args[0] ?? "", this.#entered([process.execPath, main, ...args]));
   }
 }
 

@@ -1,6 +1,5 @@
 /** A machine joins a running cluster by the line that `trireme token create` prints. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,6 +9,7 @@ import { call, connect } from "../../ha/rpc/mod.ts";
 import { ClusterClient } from "../../proto/gen/etcd.ts";
 import { ports } from "../../services/cli/layout.ts";
 import { answersHere } from "../../services/kubelet/node/pod-ranges.ts";
+import { hasEnded, type TestProgram, TestPrograms } from "../programs.ts";
 import { trireme as run, TestCluster, until } from "./cluster.ts";
 
 const shape = { masters: 1, nodes: 1 };
@@ -20,33 +20,14 @@ describe("trireme join", { concurrency: 1 }, () => {
   const directory = mkdtempSync(join(tmpdir(), "trireme-join-"));
   const machine = ["--data-dir", directory, "--node-name", "far"];
   const nodeIPs = ["127.0.0.1", "::1"];
-  const started: { readonly child: ChildProcess; output: string }[] = [];
+  const programs = new TestPrograms();
   let line: string[] = [];
 
-  const start = (args: readonly string[]) => {
-    // A group of its own, as a terminal's foreground job.
-    const child = spawn(process.execPath, [main, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-      detached: true,
-    });
-    const one = { child, output: "" };
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk: Buffer) => {
-        one.output += chunk.toString();
-      });
-    }
-    started.push(one);
-    return one;
-  };
-  const stop = async ({ child }: { readonly child: ChildProcess }) => {
-    if (child.exitCode !== null) return;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGTERM");
-    await gone;
-  };
-  const joined = (one: ReturnType<typeof start>) =>
+  const start = (args: readonly string[]) =>
+    programs.start(args[0] ?? "", [process.execPath, main, ...args], { detached: true });
+  const joined = (one: TestProgram) =>
     until("the node to join", async () => {
-      if (one.child.exitCode !== null) throw new Error(one.output);
+      if (hasEnded(one)) throw new Error(one.output);
       return one.output.includes('node "far" has joined');
     });
 
@@ -59,7 +40,7 @@ describe("trireme join", { concurrency: 1 }, () => {
     machine.push("--kubelet-port", String(basePort + 90), "--proxy-peer-port", String(basePort));
   });
   after(async () => {
-    await Promise.all(started.map(stop));
+    await programs.stop();
     await cluster.close();
     rmSync(directory, { recursive: true, force: true });
   });
@@ -129,7 +110,7 @@ describe("trireme join", { concurrency: 1 }, () => {
   test("it starts again without a token, and joins no second time", async () => {
     const again = await run([...line, ...machine]);
     assert.match(again.stderr, /a machine runs in .* already/);
-    await Promise.all(started.map(stop));
+    await programs.stop();
     const second = await run([...line, ...machine]);
     assert.match(second.stderr, /node "far" of .* has joined already/);
     const job = start(["join", "--data-dir", directory]);

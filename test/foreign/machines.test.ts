@@ -3,7 +3,7 @@
  * started by hand; the others join it.
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -11,6 +11,7 @@ import { after, before, describe, test } from "node:test";
 import type { Node } from "../../proto/gen/core.ts";
 import { ensureCredentials } from "../../services/cli/credentials.ts";
 import { until } from "../e2e/cluster.ts";
+import { TestPrograms } from "../programs.ts";
 import { makeMachines, needsNamespaces, removeMachines, within } from "./namespaces.ts";
 
 const main = join(dirname(dirname(import.meta.dirname)), "services/cli/main.ts");
@@ -22,20 +23,11 @@ const { skip } = needsNamespaces(prefix);
 
 describe("machines that join", { concurrency: 1, skip }, () => {
   const directory = mkdtempSync(join(tmpdir(), "trireme-machines-"));
-  const children: { readonly name: string; readonly child: ChildProcess; output: string }[] = [];
+  const programs = new TestPrograms();
   const on = (machine: string, args: readonly string[]) =>
     within(machine, [process.execPath, main, ...args]);
-  const start = (machine: string, args: readonly string[]) => {
-    const child = spawn("nsenter", on(machine, args), { stdio: ["ignore", "pipe", "pipe"] });
-    const one = { name: args[0] ?? "", child, output: "" };
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk: Buffer) => {
-        one.output = (one.output + chunk.toString()).slice(-20_000);
-      });
-    }
-    children.push(one);
-    return one;
-  };
+  const start = (machine: string, args: readonly string[]) =>
+    programs.start(args[0] ?? "", ["nsenter", ...on(machine, args)]);
   let api: string[] = [];
   /** A command on the first machine. */
   const run = (...args: string[]): string => {
@@ -44,7 +36,7 @@ describe("machines that join", { concurrency: 1, skip }, () => {
     if (status !== 0) throw new Error(`${args.join(" ")}: ${stderr}${said()}`);
     return stdout;
   };
-  const said = () => children.map(({ name, output }) => `\n== ${name}\n${output}`).join("");
+  const said = () => programs.said();
 
   before(async () => {
     assert.ok(first);
@@ -79,13 +71,7 @@ describe("machines that join", { concurrency: 1, skip }, () => {
     start(name, ["scheduler", ...client(all.scheduler)]);
   });
   after(async () => {
-    const stopped = children.map(async ({ child }) => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const gone = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      await gone;
-    });
-    await Promise.all(stopped);
+    await programs.stop();
     removeMachines(machines.map(({ name }) => name));
     rmSync(directory, { recursive: true, force: true });
   });

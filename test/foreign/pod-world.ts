@@ -6,6 +6,7 @@ import { text } from "node:stream/consumers";
 import { ensureCredentials } from "../../services/cli/credentials.ts";
 import { kubeconfigText, writeKubeconfig } from "../../services/cli/kubeconfig.ts";
 import { TestCluster, until } from "../e2e/cluster.ts";
+import { hasEnded, type TestProgram, TestPrograms } from "../programs.ts";
 import { Containerd, unmountBelow } from "./containerd.ts";
 import { writeLayout } from "./image-layout.ts";
 import type { Outcome } from "./kubectl-process.ts";
@@ -139,8 +140,7 @@ class CriWorld extends World implements PodWorld {
   readonly busybox = "busybox";
   readonly machines: readonly CriNode[];
   readonly #directory: string;
-  readonly #children: { readonly name: string; readonly child: ChildProcess; output: string }[] =
-    [];
+  readonly #programs = new TestPrograms();
 
   constructor(directory: string, machines: readonly CriNode[]) {
     const [first] = machines;
@@ -154,17 +154,9 @@ class CriWorld extends World implements PodWorld {
   }
 
   /** A `trireme` program on a machine. */
-  launch(machine: string, args: readonly string[]) {
-    const command = within(machine, [process.execPath, main, ...args]);
-    const child = spawn("nsenter", command, { stdio: ["ignore", "pipe", "pipe"] });
-    const one = { name: `${machine} ${args[0]}`, child, output: "" };
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk: Buffer) => {
-        one.output = (one.output + chunk.toString()).slice(-10_000);
-      });
-    }
-    this.#children.push(one);
-    return one;
+  launch(machine: string, args: readonly string[]): TestProgram {
+    const command = ["nsenter", ...within(machine, [process.execPath, main, ...args])];
+    return this.#programs.start(`${machine} ${args[0]}`, command);
   }
 
   /** Every process of the machine ends, its containers' too. */
@@ -190,17 +182,11 @@ class CriWorld extends World implements PodWorld {
   }
 
   said(): string {
-    return this.#children.map(({ name, output }) => `\n== ${name}\n${output}`).join("");
+    return this.#programs.said();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const stopped = this.#children.toReversed().map(async ({ child }) => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const gone = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      await gone;
-    });
-    await Promise.all(stopped);
+    await this.#programs.stop();
     for (const { containerd } of this.machines) await containerd.kill("SIGTERM");
     for (const { node } of this.machines) await this.kill(node);
     unmountBelow(this.#directory);
@@ -272,7 +258,7 @@ async function assemble(world: CriWorld, directory: string, images: string): Pro
     ]),
   );
   await until("the nodes to join", async () => {
-    const ended = joining.find(({ child }) => child.exitCode !== null);
+    const ended = joining.find(hasEnded);
     if (ended !== undefined) throw new Error(ended.output);
     return joining.every(({ output }) => /has joined the cluster and is ready/.test(output));
   });
