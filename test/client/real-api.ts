@@ -17,10 +17,7 @@ import { createSelection } from "../../services/apiserver/storage/selection.ts";
 import type { StoredObject } from "../../services/apiserver/storage/stored-object.ts";
 import {
   type ApiObject,
-  type CallOptions,
-  type ClientTransport,
   createClient,
-  type Duplex,
   isNotFound,
   type KindName,
   keyOf,
@@ -34,6 +31,7 @@ import {
 import { builtInRegistry, defineResource, type Resource } from "../../services/kinds/mod.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
 import { activity } from "./activity.ts";
+import { DirectTransport } from "./direct-transport.ts";
 import type { FakeClock } from "./fake-clock.ts";
 import { settle } from "./fake-clock.ts";
 import {
@@ -46,6 +44,7 @@ import {
   type Subject,
 } from "./in-process.ts";
 import { quietLog } from "./quiet-log.ts";
+import { serverClock } from "./server-clock.ts";
 
 /** One write that the server did not refuse for its fence. */
 export interface Written {
@@ -419,52 +418,6 @@ const kindByService = new Map(
   kindNames.map((kind) => [serviceOf(resources[kind].service.get.path), kind] as const),
 );
 
-type Unary = <Request, Response>(
-  method: MethodDefinition<Request, Response>,
-  request: Request,
-  options: UnaryOptions,
-) => Promise<Response>;
-
-type Stream = <Request, Response>(
-  method: MethodDefinition<Request, Response>,
-  request: Request,
-  options: CallOptions,
-) => AsyncIterable<Response>;
-
-class DirectTransport implements ClientTransport {
-  readonly watchesJson = true;
-  readonly #unary: Unary;
-  readonly #stream: Stream | undefined;
-
-  constructor(unary: Unary, stream?: Stream) {
-    this.#unary = unary;
-    this.#stream = stream;
-  }
-
-  unary<Request, Response>(
-    method: MethodDefinition<Request, Response>,
-    request: Request,
-    options: UnaryOptions = {},
-  ): Promise<Response> {
-    return this.#unary(method, request, options);
-  }
-
-  stream<Request, Response>(
-    method: MethodDefinition<Request, Response>,
-    request: Request,
-    options: CallOptions = {},
-  ): AsyncIterable<Response> {
-    if (this.#stream === undefined) throw new StatusError(Code.unimplemented, "no streams here");
-    return this.#stream(method, request, options);
-  }
-
-  duplex<Request, Response>(): Promise<Duplex<Request, Response>> {
-    return Promise.reject(new StatusError(Code.unimplemented, "no heartbeat here"));
-  }
-
-  close(): void {}
-}
-
 function unavailable(): Error {
   const fields = { code: Code.unavailable, details: "failover", metadata: new Metadata() };
   return Object.assign(new Error("failover"), fields);
@@ -472,24 +425,3 @@ function unavailable(): Error {
 
 /** No node beats here: to look for beats oftener costs a test that lasts for days many turns. */
 const hearingMillis = 24 * 3_600_000;
-
-/** The server runs on the test's time. */
-function serverClock(clock: FakeClock): Clock {
-  return {
-    monotonicMillis: () => clock.monotonicMillis(),
-    wallMillis: () => clock.wallMillis(),
-    after: (millis, callback) => clock.after(millis, callback),
-    every(millis, callback) {
-      let cancel = () => {};
-      const arm = () => {
-        cancel = clock.after(millis, () => {
-          arm();
-          callback();
-        });
-      };
-      arm();
-      return () => cancel();
-    },
-    soon: productionClock.soon,
-  };
-}

@@ -1,7 +1,6 @@
 /** The store on an external etcd: the contract on a real one, and what is particular to it. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -30,6 +29,7 @@ import { freePorts } from "../ports.ts";
 import { memoryLog } from "../rpc/helpers.ts";
 import { bytes, does, put, text } from "../store/harness.ts";
 import { memoryRuntime } from "../store/memory-runtime.ts";
+import { CuttingProxy } from "./cutting-proxy.ts";
 import { EtcdProcess } from "./etcd-process.ts";
 import { locate, needs } from "./needs.ts";
 
@@ -62,50 +62,6 @@ async function again<T>(body: () => Promise<T>): Promise<T> {
       const { code } = StatusError.from(thrown);
       if (code !== Code.unavailable || performance.now() > until) throw thrown;
     }
-  }
-}
-
-/** Passes connections on, until it is told to cut them off. */
-class CuttingProxy {
-  readonly #target: string;
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  endpoint = "";
-  refusing = false;
-
-  constructor(target: string) {
-    this.#target = target;
-    this.#server = createServer((socket) => {
-      if (this.refusing) return void socket.destroy();
-      const [host = "", port] = this.#target.split(":");
-      const upstream = dial(Number(port), host);
-      for (const [from, to] of [
-        [socket, upstream],
-        [upstream, socket],
-      ] as const) {
-        this.#sockets.add(from);
-        from.on("error", () => to.destroy());
-        from.on("close", () => to.destroy());
-        from.pipe(to);
-      }
-    });
-  }
-
-  async listen(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    this.endpoint = `127.0.0.1:${(this.#server.address() as { port: number }).port}`;
-    return this;
-  }
-
-  cut(refusing: boolean): void {
-    this.refusing = refusing;
-    for (const socket of this.#sockets) socket.destroy();
-    this.#sockets.clear();
-  }
-
-  close(): void {
-    this.cut(true);
-    this.#server.close();
   }
 }
 
