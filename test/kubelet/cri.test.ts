@@ -4,9 +4,11 @@ import { appendFile, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { ContainerState } from "../../proto/gen/cri.ts";
 import { pullSecrets } from "../../services/kubelet/pod/pull-secrets.ts";
 import { readCriLog } from "../../services/kubelet/runtime/cri/logs.ts";
 import { createCriRuntime } from "../../services/kubelet/runtime/cri/mod.ts";
+import { knownContainer } from "../../services/kubelet/runtime/cri/records.ts";
 import { parseImageMap } from "../../services/kubelet/runtime/image-map.ts";
 import {
   checkReference,
@@ -226,4 +228,18 @@ describe("the choice of a runtime", () => {
     assert.match(runtimeReady.message, /container runtime is down: .*at-all.sock/);
     await runtime.close();
   });
+});
+
+test("a container's start is never later than its end", () => {
+  const item = { id: "c", podSandboxId: "s", labels: {} };
+  const times = (startedAt: bigint, finishedAt: bigint, state: ContainerState) => {
+    const status = { id: "c", state, createdAt: 1_000_000n, startedAt, finishedAt };
+    const { container } = knownContainer(item, status);
+    return [container.startedAt, container.finishedAt];
+  };
+  const { CONTAINER_EXITED, CONTAINER_RUNNING } = ContainerState;
+  assert.deepEqual(times(7_000_000n, 5_000_000n, CONTAINER_EXITED), [5, 5]);
+  assert.deepEqual(times(3_000_000n, 5_000_000n, CONTAINER_EXITED), [3, 5]);
+  assert.deepEqual(times(3_000_000n, 0n, CONTAINER_RUNNING), [3, undefined]);
+  assert.deepEqual(times(0n, 5_000_000n, CONTAINER_EXITED), [undefined, 5], "it never ran");
 });

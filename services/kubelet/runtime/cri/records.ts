@@ -122,6 +122,7 @@ export function podUidOf(item: Pick<CriContainer, "labels">): string | undefined
 export function knownContainer(item: CriContainer, status: ContainerStatus): KnownContainer {
   const { id = "", podSandboxId = "", metadata, annotations = {}, labels = {} } = item;
   const attempt = Number(annotations[annotation.restartCount] ?? metadata?.attempt ?? 0);
+  const end = outcome(status);
   const container: Container = {
     id,
     podUid: labels[label.podUid] ?? "",
@@ -131,8 +132,8 @@ export function knownContainer(item: CriContainer, status: ContainerStatus): Kno
     imageId: status.imageRef || item.imageRef || "",
     specHash: annotations[annotation.hash] ?? "",
     createdAt: millis(status.createdAt ?? item.createdAt) ?? 0,
-    startedAt: millis(status.startedAt),
-    ...outcome(status),
+    startedAt: startOf(status, end.finishedAt),
+    ...end,
   };
   return { sandboxId: podSandboxId, logPath: status.logPath ?? "", container };
 }
@@ -153,6 +154,15 @@ function outcome(status: ContainerStatus): Outcome {
     reason: lost ? "ContainerStatusUnknown" : status.reason || ending,
     message: status.message || undefined,
   };
+}
+
+/**
+ * A runtime notes the start once it has heard of it, and the end by the program's own exit: of one
+ * that ends at once, the end may be the earlier note.
+ */
+function startOf({ startedAt }: ContainerStatus, finishedAt = Number.POSITIVE_INFINITY) {
+  const noted = millis(startedAt);
+  return noted === undefined ? undefined : Math.min(noted, finishedAt);
 }
 
 /** Nanoseconds to milliseconds; 0 is no time. */
