@@ -10,6 +10,8 @@ import { fieldOverheadBytes } from "./hpack-table.ts";
 export const BlockRole = { request: 0, response: 1, trailers: 2 } as const;
 export type BlockRole = (typeof BlockRole)[keyof typeof BlockRole];
 
+const noNames: string[] = [];
+
 export class HeaderBlock {
   /** Name and value alternately, in the order received; one byte a character. */
   readonly fields: string[] = [];
@@ -40,6 +42,19 @@ export class HeaderBlock {
       if (fields[at] === name) return fields[at + 1];
     }
     return undefined;
+  }
+
+  /** Names that begin so, each as often as it came. */
+  namesWith(prefix: string): readonly string[] {
+    const { fields } = this;
+    let found: string[] = noNames;
+    for (let at = 0; at < fields.length; at += 2) {
+      const name = fields[at] as string;
+      if (!name.startsWith(prefix)) continue;
+      if (found === noNames) found = [];
+      found.push(name);
+    }
+    return found;
   }
 
   /** The declared length of the body; -1 without one. Only for a block without fault. */

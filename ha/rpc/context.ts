@@ -18,6 +18,9 @@ export type ServerCall = Pick<
   on(event: "cancelled", listener: () => void): unknown;
   /** Set by engines that know it without making metadata. */
   header?(name: string): string | undefined;
+  namesWith?(prefix: string): readonly string[];
+  /** See {@link CallContext.note}. */
+  note?: unknown;
 };
 
 /** A {@link CallContext} on a grpc-js call. The parts that cost are made when first asked for. */
@@ -46,6 +49,19 @@ export class HandlerContext implements CallContext {
   header(name: string): string | undefined {
     if (this.#call.header !== undefined) return this.#call.header(name);
     return this.#call.metadata.get(name)[0]?.toString();
+  }
+
+  namesWith(prefix: string): readonly string[] {
+    if (this.#call.namesWith !== undefined) return this.#call.namesWith(prefix);
+    return Object.keys(this.#call.metadata.getMap()).filter((name) => name.startsWith(prefix));
+  }
+
+  get note(): unknown {
+    return this.#call.note;
+  }
+
+  set note(note: unknown) {
+    this.#call.note = note;
   }
 
   get signal(): AbortSignal {

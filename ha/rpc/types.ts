@@ -73,6 +73,13 @@ export interface CallContext {
   readonly metadata: Metadata;
   /** The first value of a text field of the metadata; costs less than that. */
   header(name: string): string | undefined;
+  /** Names of fields of the metadata that begin so; costs less than that. */
+  namesWith(prefix: string): readonly string[];
+  /**
+   * The handlers' own: what follows from the headers alone. Calls of one connection that come with
+   * the very same headers share it, where the engine sees that they do.
+   */
+  note: unknown;
   /** Aborts when the caller cancels, goes away, or its deadline passes. */
   readonly signal: AbortSignal;
   /** Milliseconds left, or undefined without a deadline. */

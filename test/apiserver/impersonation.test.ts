@@ -18,7 +18,7 @@ function credentials(headers: Headers, commonName?: string) {
   return {
     certificate: commonName === undefined ? undefined : { commonName, organizations: [] },
     header: (name: string) => headers[name] ?? [],
-    names: () => Object.keys(headers),
+    namesWith: (prefix: string) => Object.keys(headers).filter((name) => name.startsWith(prefix)),
   };
 }
 

@@ -202,6 +202,29 @@ test("a caller says who it is, also for discovery", async () => {
   );
 });
 
+test("whom a call comes from is asked anew where its headers have a say", async () => {
+  const named = (fields: Readonly<Record<string, string>>) => {
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(fields)) metadata.set(name, value);
+    return { metadata };
+  };
+  const master = named({ "x-remote-user": "someone", "x-remote-group": "system:masters" });
+  const other = named({ "x-remote-user": "another" });
+  const impersonating = named({ "impersonate-user": "another" });
+  const balancer = client(PodsClient, "trireme:balancer");
+  const admin = client(PodsClient, "admin");
+  const refusal = /User "another" cannot list/;
+  // More than once each: the second time the connection has seen these very headers before.
+  for (let turn = 0; turn < 3; turn++) {
+    await call(balancer, "list", at, master);
+    await fails(call(balancer, "list", at, other), "permissionDenied", refusal);
+    await fails(call(balancer, "list", at), "permissionDenied", /User "trireme:balancer" cannot/);
+    await call(admin, "list", at);
+    await fails(call(admin, "list", at, impersonating), "permissionDenied", refusal);
+    await call(admin, "list", at, named({ "trireme-attempt": "2" }));
+  }
+});
+
 test("the request id makes a repeat harmless over the wire", async () => {
   const maps = client(ConfigMapsClient, "admin");
   const metadata = new Metadata();

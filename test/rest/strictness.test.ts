@@ -96,7 +96,7 @@ test("a token that is newer than the cache waits for it, once", async () => {
   const store = { readRevision: async () => 7 };
   const face = { authenticators: [behind], backend: { cache, store, log: quietLog } as never };
   const peer = { certificate: undefined, refusal: undefined };
-  const request = { peer, headers: () => [], headerNames: () => [] };
+  const request = { peer, headers: () => [], namesWith: () => [] };
   assert.equal((await userOf(face, request)).name, "robot");
   assert.deepEqual([asked, waited], [2, 1]);
   const never: Authenticator = {

@@ -60,6 +60,18 @@ export abstract class Call implements CallOwner, Expiring {
     return this.template.block.get(name);
   }
 
+  namesWith(prefix: string): readonly string[] {
+    return this.template.block.namesWith(prefix);
+  }
+
+  get note(): unknown {
+    return this.template.note;
+  }
+
+  set note(note: unknown) {
+    this.template.note = note;
+  }
+
   getPeer(): string {
     return this.session.peerAddress;
   }

@@ -13,6 +13,8 @@ export class CallTemplate {
   readonly method: Method | undefined;
   readonly encoding: Encoding;
   readonly timeoutMillis: number | undefined;
+  /** See `CallContext.note`. */
+  note: unknown;
   /** The answer to a request that is not gRPC. */
   readonly foreign: ReturnType<typeof foreignAnswer>;
   /** An answer that needs no handler: a header block that ends the stream. */

@@ -11,8 +11,8 @@ export interface Credentials {
     | undefined;
   /** Every value of a header or metadata key, which is given in lower case. */
   header(name: string): readonly string[];
-  /** The names of all headers, in lower case. */
-  names(): Iterable<string>;
+  /** The names of the headers that begin so, in lower case. */
+  namesWith(prefix: string): readonly string[];
 }
 
 /**

@@ -42,8 +42,8 @@ export function bearerAuthenticator(
 ): Authenticator {
   return {
     name: "bearer",
-    authenticate({ header }) {
-      const token = bearerOf(header("authorization")[0]);
+    authenticate(credentials) {
+      const token = bearerOf(credentials.header("authorization")[0]);
       return token === undefined ? undefined : authenticateToken(kinds, token, audiences).user;
     },
   };

@@ -9,10 +9,12 @@ import { remoteUserHeader } from "./front-proxy.ts";
 export function certificateAuthenticator(frontProxyNames: ReadonlySet<string>): Authenticator {
   return {
     name: "certificate",
-    authenticate({ certificate, header }) {
+    authenticate(credentials) {
+      const { certificate } = credentials;
       if (certificate === undefined) return undefined;
       const { commonName, organizations } = certificate;
-      if (frontProxyNames.has(commonName) && header(remoteUserHeader).length > 0) return undefined;
+      if (frontProxyNames.has(commonName) && credentials.header(remoteUserHeader).length > 0)
+        return undefined;
       return { name: commonName, groups: organizations };
     },
   };

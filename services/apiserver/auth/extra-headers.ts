@@ -5,15 +5,16 @@ const extraKeysMax = 64;
 
 /** Headers `<prefix><key>`: what else is known of a user. Keys are percent-encoded, in lower case. */
 export function extraOf(
-  { header, names }: Credentials,
+  credentials: Credentials,
   prefix: string,
 ): Record<string, readonly string[]> {
-  const found = new Set<string>();
-  for (const name of names()) if (name.startsWith(prefix)) found.add(name);
+  const found = new Set(credentials.namesWith(prefix));
   if (found.size > extraKeysMax) {
     throw badRequest(`${found.size} headers ${prefix}*, at most ${extraKeysMax} are taken`);
   }
-  const entries = [...found].map((name) => [decoded(name, prefix), header(name)] as const);
+  const entries = [...found].map(
+    (name) => [decoded(name, prefix), credentials.header(name)] as const,
+  );
   return Object.fromEntries(entries);
 }
 

@@ -17,17 +17,17 @@ export function frontProxyAuthenticator(allowedNames: ReadonlySet<string>): Auth
   return {
     name: "front-proxy",
     authenticate(credentials) {
-      const { certificate, header } = credentials;
+      const { certificate } = credentials;
       if (certificate === undefined || !allowedNames.has(certificate.commonName)) return undefined;
-      const name = header(remoteUserHeader)[0];
+      const name = credentials.header(remoteUserHeader)[0];
       if (name === undefined || name === "") return undefined;
-      const groups = header(remoteGroupHeader);
+      const groups = credentials.header(remoteGroupHeader);
       if (groups.length > groupsMax) {
         throw unauthenticated(
           `Unauthorized: ${groups.length} groups, at most ${groupsMax} are taken`,
         );
       }
-      const uid = header(remoteUidHeader)[0];
+      const uid = credentials.header(remoteUidHeader)[0];
       const extra = extraOf(credentials, remoteExtraPrefix);
       return { name, groups, ...(uid && { uid }), extra };
     },

@@ -46,10 +46,9 @@ export function impersonating(
 }
 
 function impersonated(credentials: Credentials): User | undefined {
-  const { header } = credentials;
-  const name = header(headers.user)[0] ?? "";
-  const groups = header(headers.group);
-  const uid = header(headers.uid)[0];
+  const name = credentials.header(headers.user)[0] ?? "";
+  const groups = credentials.header(headers.group);
+  const uid = credentials.header(headers.uid)[0];
   const extra = extraOf(credentials, headers.extra);
   if (name === "") {
     const claims = groups.length + Object.keys(extra).length;

@@ -25,14 +25,14 @@ export async function bindAll(
   if (items.length > limits.bindings) {
     throw badRequest(`items: ${items.length} bindings, at most ${limits.bindings} are taken`);
   }
-  const shared = { ...call };
-  const parts = items.map((_, index) => partOf(shared, index));
+  const { signal } = call;
+  const parts = items.map((_, index) => partOf(call, signal, index));
   const outcomes: Status[] = [];
   let lost: StatusError | undefined;
   const waiting = items.entries();
   const worker = async () => {
     for (const [index, binding] of waiting) {
-      const part = parts[index] ?? shared;
+      const part = parts[index] ?? call;
       try {
         outcomes[index] = await bind(backend, part, pods, binding);
       } catch (thrown) {
@@ -50,7 +50,16 @@ export async function bindAll(
   throw lost;
 }
 
-function partOf(call: Call, index: number): Call {
-  const requestId = call.requestId && `${call.requestId}/${index}`;
-  return { ...call, requestId, warnings: [], setTrailer: () => {} };
+/** `signal`: of all parts, made once. */
+function partOf(call: Call, signal: AbortSignal | undefined, index: number): Call {
+  const { user, attempt, fence, userAgent, source, auditSource } = call;
+  return {
+    ...{ user, signal, attempt, fence, userAgent, source, auditSource },
+    requestId: call.requestId && `${call.requestId}/${index}`,
+    warnings: [],
+    digest: undefined,
+    proposed: false,
+    setTrailer: () => {},
+    streamBegun: () => {},
+  };
 }

@@ -90,34 +90,41 @@ export interface CallSource {
 
 /** Authenticates, and reads the headers that steer writes. Throws Unauthenticated, BadRequest. */
 export function callOf(context: CallContext, face: Called): Call {
-  const { backend } = face;
-  const { audit } = backend;
-  if (audit === undefined) return callFrom(sourceOf(context), userOf(context, face));
+  const { audit } = face.backend;
+  const note = noteOf(context);
+  if (audit === undefined) {
+    const user = userOf(context, note, face);
+    note.said ??= saidIn(context);
+    return new FacedCall(new ContextSource(context), user, note.said);
+  }
   const auditSource = auditSourceOf(context, audit);
   let user: User;
   try {
-    user = userOf(context, face);
+    user = userOf(context, note, face);
   } catch (thrown) {
     if (thrown instanceof NotYet) throw thrown;
     auditUnidentified(audit, { ...auditSource, requestUri: context.path }, thrown, "post");
     throw thrown;
   }
-  const source = sourceOf(context);
-  const call: Call = callFrom(
-    {
-      ...source,
-      get signal() {
-        return source.signal;
-      },
-      streamBegun: () => {
-        call.audit?.responseStarted(200);
-        source.streamBegun();
-      },
-    },
-    user,
-  );
+  const source = new ContextSource(context, () => call.audit?.responseStarted(200));
+  const call: Call = callFrom(source, user);
   call.auditSource = auditSource;
   return call;
+}
+
+/** What is kept with the headers of a call, for the next that comes with the same ones. */
+interface HeaderNote {
+  /** Whom the connection's certificate names, where no header had a say. */
+  user: User | undefined;
+  said: Said | undefined;
+}
+
+function noteOf(context: CallContext): HeaderNote {
+  const known = context.note as HeaderNote | undefined;
+  if (known !== undefined) return known;
+  const note: HeaderNote = { user: undefined, said: undefined };
+  context.note = note;
+  return note;
 }
 
 /** What a call is told of its server. */
@@ -133,9 +140,13 @@ const waited = new WeakSet<CallContext>();
  * The account of a token may have been made through another master a moment ago: then the call waits,
  * once, until this master's cache has what the store has. Throws Unauthenticated, NotYet.
  */
-function userOf(context: CallContext, { authenticators, backend }: Called): User {
+function userOf(context: CallContext, note: HeaderNote, { authenticators, backend }: Called): User {
+  if (note.user !== undefined) return note.user;
+  const credentials = new ContextCredentials(context);
   try {
-    return authenticate(authenticators, credentialsOf(context));
+    const user = authenticate(authenticators, credentials);
+    if (!credentials.inHeaders) note.user = user;
+    return user;
   } catch (thrown) {
     if (!(thrown instanceof NotSeenYet) || waited.has(context)) throw thrown;
     const { cache, store } = backend;
@@ -182,48 +193,130 @@ function auditSourceOf(context: CallContext, audit: Auditor): CallAuditSource {
   };
 }
 
-function sourceOf(context: CallContext): CallSource {
+class ContextSource implements CallSource {
+  readonly #context: CallContext;
+  readonly #begun: (() => void) | undefined;
+
+  /** `begun`: told before the answer's stream begins. */
+  constructor(context: CallContext, begun?: () => void) {
+    this.#context = context;
+    this.#begun = begun;
+  }
+
+  header(name: string): string | undefined {
+    return this.#context.header(name);
+  }
+
+  get signal(): AbortSignal {
+    return this.#context.signal;
+  }
+
+  setTrailer(key: string, value: string): void {
+    this.#context.setTrailer(key, value);
+  }
+
+  streamBegun(): void {
+    this.#begun?.();
+    this.#context.sendHeaders();
+  }
+}
+
+/** What a call's headers say of it. */
+type Said = Pick<Call, "requestId" | "attempt" | "fence" | "userAgent">;
+
+/** Throws BadRequest. */
+function saidIn(source: Pick<CallSource, "header">): Said {
+  const fence = source.header(headers.fence);
   return {
-    header: (key: string) => context.header(key),
-    // A getter: most reads never need the signal, which costs an AbortController.
-    get signal() {
-      return context.signal;
-    },
-    setTrailer: (key: string, value: string) => context.setTrailer(key, value),
-    streamBegun: () => context.sendHeaders(),
+    requestId: requestIdOf(source.header(headers.requestId)),
+    attempt: attemptOf(source.header(headers.attempt), source.header(headers.previousAttempts)),
+    fence: fence === undefined ? undefined : fenceOf(fence),
+    userAgent: source.header("user-agent"),
   };
 }
 
 /** The call of a user who is known, with the headers that steer writes. Throws BadRequest. */
 export function callFrom(source: CallSource, user: User): Call {
-  const fence = source.header(headers.fence);
-  return {
-    user,
-    get signal() {
-      return source.signal;
-    },
-    requestId: requestIdOf(source.header(headers.requestId)),
-    attempt: attemptOf(source.header(headers.attempt), source.header(headers.previousAttempts)),
-    fence: fence === undefined ? undefined : fenceOf(fence),
-    userAgent: source.header("user-agent"),
-    span: undefined,
-    source,
-    warnings: [],
-    digest: undefined,
-    proposed: false,
-    setTrailer: (key, value) => source.setTrailer(key, value),
-    streamBegun: () => source.streamBegun(),
-  };
+  return new FacedCall(source, user, saidIn(source));
+}
+
+class FacedCall implements Call {
+  readonly user: User;
+  readonly source: CallSource;
+  readonly #said: Said;
+  span: Span | undefined;
+  audit: AuditRecord | undefined;
+  auditSource: CallAuditSource | undefined;
+  flow: Flow | undefined;
+  created = false;
+  readonly warnings: string[] = [];
+  digest: string | undefined;
+  proposed = false;
+
+  constructor(source: CallSource, user: User, said: Said) {
+    this.source = source;
+    this.user = user;
+    this.#said = said;
+  }
+
+  get signal(): AbortSignal {
+    return this.source.signal;
+  }
+
+  get requestId(): string | undefined {
+    return this.#said.requestId;
+  }
+
+  get attempt(): number {
+    return this.#said.attempt;
+  }
+
+  get fence(): Fence | undefined {
+    return this.#said.fence;
+  }
+
+  get userAgent(): string | undefined {
+    return this.#said.userAgent;
+  }
+
+  setTrailer(key: string, value: string): void {
+    this.source.setTrailer(key, value);
+  }
+
+  streamBegun(): void {
+    this.source.streamBegun();
+  }
+}
+
+export function credentialsOf(context: CallContext): Credentials {
+  return new ContextCredentials(context);
 }
 
 /** Most calls have few of the headers that are looked for, and need no metadata to be made. */
-export function credentialsOf(context: CallContext): Credentials {
-  return {
-    certificate: context.peer.certificate,
-    header: (name) =>
-      context.header(name) === undefined ? none : context.metadata.get(name).map(String),
-    names: () => Object.keys(context.metadata.getMap()),
-  };
+class ContextCredentials implements Credentials {
+  readonly #context: CallContext;
+  /** Something that was asked for is there. */
+  inHeaders = false;
+
+  constructor(context: CallContext) {
+    this.#context = context;
+  }
+
+  get certificate(): Credentials["certificate"] {
+    return this.#context.peer.certificate;
+  }
+
+  header(name: string): readonly string[] {
+    if (this.#context.header(name) === undefined) return none;
+    this.inHeaders = true;
+    return this.#context.metadata.get(name).map(String);
+  }
+
+  namesWith(prefix: string): readonly string[] {
+    const found = this.#context.namesWith(prefix);
+    if (found.length > 0) this.inHeaders = true;
+    return found;
+  }
 }
 
 const none: readonly string[] = [];

@@ -47,14 +47,15 @@ interface CompiledSchema extends MatchedSchema {
 /** In the order in which they are asked: by precedence, then by name. */
 export function compileSchemas(schemas: readonly FlowSchema[]): readonly CompiledSchema[] {
   const compiled = schemas.map(({ metadata, spec = {} }): CompiledSchema => {
-    const { rules = [], matchingPrecedence = 1_000, distinguisherMethod } = spec;
+    const { matchingPrecedence = 1_000, distinguisherMethod } = spec;
     const name = metadata?.name ?? "";
+    const rules = (spec.rules ?? []).map(compileRule);
     return {
       name,
       uid: metadata?.uid ?? "",
       level: spec.priorityLevelConfiguration?.name ?? "",
       precedence: matchingPrecedence,
-      matches: (request) => rules.some((rule) => ruleMatches(rule, request)),
+      matches: (request) => rules.some((matches) => matches(request)),
       flowOf: (request) => `${name} ${distinguished(distinguisherMethod?.type, request)}`,
     };
   });
@@ -67,26 +68,33 @@ function distinguished(method: string | undefined, { user, namespace }: RequestI
   return method === "ByNamespace" ? namespace : "";
 }
 
-function ruleMatches(rule: PolicyRulesWithSubjects, request: RequestInfo): boolean {
-  const { subjects = [], resourceRules = [] } = rule;
-  return (
-    subjects.some((subject) => subjectMatches(subject, request.user)) &&
-    resourceRules.some((one) => resourceMatches(one, request))
-  );
+type Test<T> = (one: T) => boolean;
+
+function compileRule(rule: PolicyRulesWithSubjects): Test<RequestInfo> {
+  const { resourceRules = [] } = rule;
+  const subjects = (rule.subjects ?? []).map(compileSubject);
+  return (request) =>
+    subjects.some((matches) => matches(request.user)) &&
+    resourceRules.some((one) => resourceMatches(one, request));
 }
 
-function subjectMatches({ kind, user, group, serviceAccount }: FlowSubject, who: User): boolean {
+function compileSubject({ kind, user, group, serviceAccount }: FlowSubject): Test<User> {
   switch (kind) {
     case "User":
-      return user?.name === "*" || user?.name === who.name;
+      return user?.name === "*" ? () => true : ({ name }) => name === user?.name;
     case "Group":
-      return group?.name === "*" || who.groups.includes(group?.name ?? "");
+      return group?.name === "*" ? () => true : inGroup(group?.name ?? "");
     default: {
       const prefix = `system:serviceaccount:${serviceAccount?.namespace ?? ""}:`;
-      if (!who.name.startsWith(prefix)) return false;
-      return serviceAccount?.name === "*" || who.name === `${prefix}${serviceAccount?.name ?? ""}`;
+      if (serviceAccount?.name === "*") return ({ name }) => name.startsWith(prefix);
+      const account = `${prefix}${serviceAccount?.name ?? ""}`;
+      return ({ name }) => name === account;
     }
   }
+}
+
+function inGroup(group: string): Test<User> {
+  return ({ groups }) => groups.includes(group);
 }
 
 function resourceMatches(rule: ResourcePolicyRule, request: RequestInfo): boolean {

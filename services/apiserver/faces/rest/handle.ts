@@ -108,12 +108,12 @@ async function identified(face: Identifying, credentials: Credentials): Promise<
   return identify(face.authenticators, credentials);
 }
 
-type Identified = Pick<RestRequest, "peer" | "headers" | "headerNames">;
+type Identified = Pick<RestRequest, "peer" | "headers" | "namesWith">;
 
 function credentialsOf(request: Identified): Credentials {
   const header = (name: string) => request.headers(name);
-  const names = () => request.headerNames();
-  return { certificate: request.peer.certificate, header, names };
+  const namesWith = (prefix: string) => request.namesWith(prefix);
+  return { certificate: request.peer.certificate, header, namesWith };
 }
 
 async function answer(

@@ -33,9 +33,7 @@ export interface Http1Options {
   readonly bodyMillis: number;
   readonly onUpgrade: OnUpgrade | undefined;
   /** Throws Unauthenticated. */
-  readonly userOf: (
-    request: Pick<RestRequest, "peer" | "headers" | "headerNames">,
-  ) => Promise<User>;
+  readonly userOf: (request: Pick<RestRequest, "peer" | "headers" | "namesWith">) => Promise<User>;
 }
 
 const anonymousPeer: PeerIdentity = { certificate: undefined, refusal: undefined };
@@ -155,7 +153,7 @@ export class Http1Transport {
     const identified = userOf({
       peer: this.#peerOf(incoming),
       headers: (name) => valuesOf(incoming, name),
-      headerNames: () => Object.keys(incoming.headers),
+      namesWith: (prefix) => namesWith(incoming, prefix),
     });
     identified
       .then((user) => {
@@ -191,6 +189,10 @@ function declaredBytes(incoming: IncomingMessage): number {
   return Number(incoming.headers["content-length"] ?? 0);
 }
 
+function namesWith({ headers }: IncomingMessage, prefix: string): readonly string[] {
+  return Object.keys(headers).filter((name) => name.startsWith(prefix));
+}
+
 function valuesOf(incoming: IncomingMessage, name: string): readonly string[] {
   return incoming.headersDistinct[name] ?? [];
 }
@@ -220,8 +222,8 @@ class Http1Request implements RestRequest {
     return valuesOf(this.#incoming, name);
   }
 
-  headerNames(): Iterable<string> {
-    return Object.keys(this.#incoming.headers);
+  namesWith(prefix: string): readonly string[] {
+    return namesWith(this.#incoming, prefix);
   }
 
   get signal(): AbortSignal {

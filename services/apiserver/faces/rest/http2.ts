@@ -161,8 +161,8 @@ class Exchange implements RestRequest, Expiring {
     return values;
   }
 
-  headerNames(): Iterable<string> {
-    return this.#block.fields.filter((_field, at) => at % 2 === 0).map(String);
+  namesWith(prefix: string): readonly string[] {
+    return this.#block.namesWith(prefix);
   }
 
   expectBody(): void {

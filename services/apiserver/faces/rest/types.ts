@@ -11,8 +11,8 @@ export interface RestRequest {
   header(name: string): string | undefined;
   /** Every value of a header, which is named in lower case. */
   headers(name: string): readonly string[];
-  /** In lower case; a name may come twice. */
-  headerNames(): Iterable<string>;
+  /** The names that begin so, in lower case; one may come twice. */
+  namesWith(prefix: string): readonly string[];
   /** The whole body; at most `limits.restBodyBytes`. */
   readonly body: Uint8Array;
   /** Aborts when the client leaves; may be made when it is first asked for. */
