@@ -289,7 +289,14 @@ export function wireContract(name: string, makeWire: MakeWire, more: readonly Od
 
     test("deadline and abort end a call, and the server is told", async () => {
       let resets = 0;
-      const { wire } = await serve((stream) => stream.on("close", () => resets++));
+      let connected = false;
+      const { wire } = await serve((stream) => {
+        if (connected) stream.on("close", () => resets++);
+        else reply(stream, framed("hello"));
+      });
+      // A deadline that passes while the wire still dials is another failure.
+      await say(wire);
+      connected = true;
       const late = await failure(say(wire, within(50)));
       assert.equal(late.code, Code.deadlineExceeded);
       const abort = new AbortController();

@@ -13,9 +13,9 @@ import {
 } from "../../ha/rpc/mod.ts";
 import type { CallContext } from "../../ha/rpc/types.ts";
 import { type Authenticator, NotSeenYet } from "../../services/apiserver/auth/authenticate.ts";
+import { callOf } from "../../services/apiserver/faces/grpc/call.ts";
 import { userOf } from "../../services/apiserver/faces/rest/handle.ts";
 import type { KeyPair } from "../../services/apiserver/pki/mod.ts";
-import { callOf } from "../../services/apiserver/verbs/call.ts";
 import { quietLog } from "../apiserver/harness.ts";
 import { EchoClient, EchoService } from "../rpc/echo.ts";
 import { type RestWorld, restWorld } from "./harness.ts";

@@ -2,7 +2,7 @@
 export type { Backend } from "./backend.ts";
 export { bindAll } from "./bind-all.ts";
 export { documentBody } from "./body.ts";
-export { type Call, callFrom, callOf, internalCall } from "./call.ts";
+export { type Call, callFrom, internalCall } from "./call.ts";
 export { create, type WriteRequest } from "./create.ts";
 export { remove, removeCollection, removeObject, removeSelected } from "./delete.ts";
 export { FlowControl } from "./flow-control.ts";

@@ -14,7 +14,7 @@ import type { Authorizer } from "../../auth/authorize.ts";
 import { tooManyRequests } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { pathInfo } from "../../request-info.ts";
-import { authorizePath, credentialsOf } from "../../verbs/call.ts";
+import { authorizePath, credentialsOf } from "./call.ts";
 import type { Face } from "./face.ts";
 
 /** What of a face this service needs. */

@@ -28,9 +28,8 @@ import type { WatchItem } from "../../storage/watch-item.ts";
 import { audited } from "../../verbs/audited-call.ts";
 import type { Backend } from "../../verbs/backend.ts";
 import { type Body, jsonBody } from "../../verbs/body.ts";
-import { authorizePath, type Call, credentialsOf } from "../../verbs/call.ts";
+import type { Call } from "../../verbs/call.ts";
 import {
-  callOf,
   create,
   get,
   getScale,
@@ -42,6 +41,7 @@ import {
   updateScale,
   watch,
 } from "../../verbs/mod.ts";
+import { authorizePath, callOf, credentialsOf } from "./call.ts";
 import type { Face } from "./face.ts";
 import { dynamicList } from "./list-message.ts";
 import { asBuffer, isTrimmed } from "./requests.ts";

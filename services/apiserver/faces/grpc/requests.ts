@@ -7,13 +7,8 @@ import type { Resource } from "../../../kinds/mod.ts";
 import { badRequest } from "../../errors.ts";
 import { decodeWrite } from "../../storage/wire.ts";
 import { messageBody } from "../../verbs/body.ts";
-import {
-  type Call,
-  callOf,
-  decodeRequest,
-  type WriteRequest,
-  warningHeader,
-} from "../../verbs/mod.ts";
+import { type Call, decodeRequest, type WriteRequest, warningHeader } from "../../verbs/mod.ts";
+import { callOf } from "./call.ts";
 import type { Face } from "./face.ts";
 
 /** Methods whose handlers get the bytes of a request, because they look for unknown fields there. */

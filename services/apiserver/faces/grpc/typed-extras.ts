@@ -22,7 +22,6 @@ import {
   bind,
   bindAll,
   type Call,
-  callOf,
   evict,
   finalize,
   getScale,
@@ -31,6 +30,7 @@ import {
 } from "../../verbs/mod.ts";
 import { type ObjectPart, updatePart } from "../../verbs/part.ts";
 import { createToken } from "../../verbs/tokens.ts";
+import { callOf } from "./call.ts";
 import type { Face } from "./face.ts";
 import { decoding, tellWarnings, writeOf } from "./requests.ts";
 

@@ -18,7 +18,6 @@ import type { Resource } from "../../../kinds/mod.ts";
 import type { WatchItem } from "../../storage/watch-item.ts";
 import { audited } from "../../verbs/audited-call.ts";
 import {
-  callOf,
   create,
   get,
   list,
@@ -28,6 +27,7 @@ import {
   update,
   watch,
 } from "../../verbs/mod.ts";
+import { callOf } from "./call.ts";
 import type { Face } from "./face.ts";
 import { typedList } from "./list-message.ts";
 import {
