@@ -15,6 +15,7 @@ import { authorize } from "../../auth/authorize.ts";
 import { badRequest, methodNotAllowed, timeout, unauthenticated } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { pathInfo, type User } from "../../request-info.ts";
+import type { CallSource } from "../../verbs/call.ts";
 import { type Call, callFrom } from "../../verbs/mod.ts";
 import { warningHeaders } from "../../verbs/warnings.ts";
 import type { Face } from "../grpc/face.ts";
@@ -124,31 +125,58 @@ async function answer(
   record: AuditRecord | undefined,
 ): Promise<RestResponse> {
   const { face } = core;
-  const begun = Promise.withResolvers<void>();
   const limit = timeLimitOf(target);
-  const trailers: [string, string][] = [];
-  const call = callFrom(
-    {
-      header: (name) => request.header(name),
-      get signal() {
-        return limit === undefined ? request.signal : AbortSignal.any([request.signal, limit]);
-      },
-      setTrailer: (key, value) => trailers.push([key, value]),
-      streamBegun: begun.resolve,
-    },
-    user,
-  );
+  const source = new RestSource(request, limit);
+  const call = callFrom(source, user);
   call.audit = record;
   try {
-    const response = await answerResource({ face, call, begun: begun.promise, request, target });
+    const response = await answerResource({ face, call, source, request, target });
     const more = [...flowHeaders(call), ...warningHeaders(call.warnings)];
     return more.length === 0 ? response : withHeaders(response, more);
   } catch (thrown) {
     const told = limit?.aborted ? tooSlow() : thrown;
     record?.complete(failure(told));
     // What was to be said before the request failed, that its version is deprecated above all.
-    const more = [...flowHeaders(call), ...warningHeaders(call.warnings), ...trailers];
+    const more = [...flowHeaders(call), ...warningHeaders(call.warnings), ...source.trailers];
     return withHeaders(failed(core, request, told), more);
+  }
+}
+
+class RestSource implements CallSource {
+  readonly trailers: [string, string][] = [];
+  readonly #request: RestRequest;
+  readonly #limit: AbortSignal | undefined;
+  #isBegun = false;
+  #begun: PromiseWithResolvers<void> | undefined;
+
+  constructor(request: RestRequest, limit: AbortSignal | undefined) {
+    this.#request = request;
+    this.#limit = limit;
+  }
+
+  header(name: string): string | undefined {
+    return this.#request.header(name);
+  }
+
+  get signal(): AbortSignal {
+    const { signal } = this.#request;
+    return this.#limit === undefined ? signal : AbortSignal.any([signal, this.#limit]);
+  }
+
+  setTrailer(key: string, value: string): void {
+    this.trailers.push([key, value]);
+  }
+
+  streamBegun(): void {
+    this.#isBegun = true;
+    this.#begun?.resolve();
+  }
+
+  /** Resolves when the answer's stream has begun. */
+  get begun(): Promise<void> {
+    if (this.#isBegun) return Promise.resolve();
+    this.#begun ??= Promise.withResolvers();
+    return this.#begun.promise;
   }
 }
 

@@ -330,24 +330,39 @@ const writer = new FieldWriter();
 
 /** Fields that most answers have in common are encoded once. */
 const common = new Map<string, Uint8Array>();
+/** An answer most often has the fields of the one before. */
+let recent: { readonly fields: readonly string[]; readonly block: Uint8Array } = {
+  fields: [],
+  block: noBytes,
+};
 const commonMax = 256;
 const commonLengthMax = 1_024;
 const ownFields: ReadonlySet<string> = new Set(["audit-id", "content-length"]);
 
 /** Valid until the next answer's. */
 function headOf(status: number, headers: RestHeaders): Uint8Array {
-  let key = String(status);
-  for (const [name, value] of headers) if (!ownFields.has(name)) key += `\n${name}\n${value}`;
-  let block = common.get(key);
-  if (block === undefined) {
-    const shared = headers.filter(([name]) => !ownFields.has(name));
-    block = encodeHeaders([":status", String(status), ...shared.flat()]);
-    if (common.size >= commonMax) common.clear();
-    if (key.length <= commonLengthMax) common.set(key, block);
-  }
+  const shared = [":status", String(status)];
+  for (const [name, value] of headers) if (!ownFields.has(name)) shared.push(name, value);
   writer.clear();
-  writer.append(block);
+  writer.append(commonBlock(shared));
   writer.add("date", httpDate(Date.now()));
   for (const [name, value] of headers) if (ownFields.has(name)) writer.add(name, value);
   return writer.bytes;
+}
+
+function commonBlock(fields: readonly string[]): Uint8Array {
+  if (isSame(fields, recent.fields)) return recent.block;
+  const key = fields.join("\n");
+  let block = common.get(key);
+  if (block === undefined) {
+    block = encodeHeaders(fields);
+    if (common.size >= commonMax) common.clear();
+    if (key.length <= commonLengthMax) common.set(key, block);
+  }
+  recent = { fields, block };
+  return block;
+}
+
+function isSame(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((field, at) => field === others[at]);
 }

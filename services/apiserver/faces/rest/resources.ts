@@ -34,8 +34,8 @@ import { frames } from "./watch-frames.ts";
 interface Exchange {
   readonly face: Face;
   readonly call: Call;
-  /** Resolves when the call says that its stream has begun. */
-  readonly begun: Promise<void>;
+  /** `begun` resolves when the call says that its stream has begun. */
+  readonly source: { readonly begun: Promise<void> };
   readonly request: RestRequest;
   readonly target: ResourceTarget;
   readonly resource: Resource;
@@ -114,12 +114,12 @@ const verbs: Readonly<Record<string, (exchange: Exchange) => Promise<RestRespons
     return listResponse(resource, page, form);
   },
   watch: async (exchange) => {
-    const { face, call, begun, target, resource } = exchange;
+    const { face, call, source, target, resource } = exchange;
     const { namespace, name, query } = target;
     const form = formOf(exchange);
     if (form.accepted.format !== "json") throw notAcceptable();
     const request = watchOptions(query, namespace, name);
-    const items = await opened(watch(face.backend, call, resource, request), begun);
+    const items = await opened(watch(face.backend, call, resource, request), source.begun);
     return streamResponse("application/json", frames(items, form));
   },
   create: async (exchange) => {
@@ -221,7 +221,7 @@ function isPretty(request: RestRequest, query: URLSearchParams): boolean {
 }
 
 async function answerSubresource(exchange: Exchange): Promise<RestResponse> {
-  const { face, call, begun, request, target, resource } = exchange;
+  const { face, call, source, request, target, resource } = exchange;
   const row = subresourceOf(resource, target.subresource);
   if (row === undefined) {
     allowUnserved(exchange);
@@ -247,7 +247,7 @@ async function answerSubresource(exchange: Exchange): Promise<RestResponse> {
   const answer = await handler(face, call, asked);
   if ("body" in answer) {
     const { body } = answer;
-    return isStream(body) ? { ...answer, body: await opened(body, begun) } : answer;
+    return isStream(body) ? { ...answer, body: await opened(body, source.begun) } : answer;
   }
   const form = formOf(exchange);
   const { status = 200 } = answer;

@@ -89,8 +89,17 @@ function resourceTarget(
   const [plural = "", name = "", subresource = "", ...rest] = after;
   const verb = verbOf(method, name, watching || isWatch(query));
   return {
-    ...{ kind: "resource", verb, group, version, plural, namespace, name, subresource },
-    ...{ rest: restOf(path, subresource, rest), path, query },
+    kind: "resource",
+    verb,
+    group,
+    version,
+    plural,
+    namespace,
+    name,
+    subresource,
+    rest: restOf(path, subresource, rest),
+    path,
+    query,
   };
 }
 
