@@ -205,8 +205,6 @@ function silenceBroken({ calls, timeline }: Evidence): string[] {
 const steadyShare = 0.5;
 const writesLeast = 20;
 const warmUpMillis = 300;
-/** A gap that was over by then does not spoil the drill: it waits for a steady load (`calm.ts`). */
-const steadyLeastMillis = 2_000;
 const steadyGapMillisMax = 1_500;
 
 function voidReasons(
@@ -235,10 +233,7 @@ function voidReasons(
   const acknowledged = acknowledgements(calls, ["create", "write"]);
   const before = acknowledged.filter((at) => at >= steady.t && at <= steady.end);
   const planned = (plan.rate * writeShare * Math.max(0, steady.end - steady.t)) / 1000;
-  const gap = longestGap(acknowledged, {
-    t: Math.max(steady.t, faultAt - steadyLeastMillis),
-    end: faultAt,
-  });
+  const gap = longestGap(acknowledged, steady);
   if (before.length < Math.max(writesLeast, planned * steadyShare)) {
     const wanted = Math.ceil(Math.max(writesLeast, planned * steadyShare));
     reasons.push(
