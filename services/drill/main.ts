@@ -12,7 +12,7 @@ import type { ReportData } from "../load/report/report-data.ts";
 import type { Drill } from "./drill.ts";
 import { readEvidence } from "./evidence.ts";
 import { runChecker } from "./judge/run-checker.ts";
-import { judge } from "./judge/verdict.ts";
+import { isUnsteady, judge } from "./judge/verdict.ts";
 import { type DrillOptions, parseOptions } from "./options.ts";
 import { linesOf, reportOf } from "./report.ts";
 import { holdDrill } from "./runner.ts";
@@ -61,7 +61,12 @@ async function holdAll(all: DrillOptions): Promise<void> {
     worlds.check();
     for (const drill of all.drills) {
       if (interrupt.signal.aborted) break;
-      reports.push(await hold(drill, all, worlds, interrupt.signal));
+      const report = await hold(drill, all, worlds, interrupt.signal);
+      if (interrupt.signal.aborted || !isUnsteady(report.verdict)) reports.push(report);
+      else {
+        tell(`${drill.name} proves nothing without a steady load: it is held once more`);
+        reports.push(await hold(drill, all, worlds, interrupt.signal));
+      }
     }
   } catch (error) {
     await worlds.close();

@@ -50,12 +50,13 @@ describe("drills on a store of three members", { concurrency: 2 }, () => {
     assert.equal(code, 0, report.verdict.reasons.join("\n"));
   });
 
-  test("a drill that has no load to speak of is void", async () => {
+  test("a drill that has no load to speak of is held once more, and is void", async () => {
     const few = ["leader-kill", ...store, "--rate", "1", "--clients", "1"];
-    const { code, report } = await others.hold(few);
+    const { code, report, stderr } = await others.hold(few);
     assert.equal(code, 2);
     const { reasons } = report.verdict;
     assert.match(reasons.join("\n"), /^the load was not steady before the fault: /m);
+    assert.equal(stderr.match(/the evidence is in /g)?.length, 2);
   });
 
   test("Ctrl-C undoes the fault, and what was seen is written", async () => {

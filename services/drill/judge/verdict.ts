@@ -5,6 +5,7 @@
  * watch make the drill fail, whatever else was wrong with it. A drill that proves nothing, for it
  * had no load or struck the wrong victim, is void. Otherwise the thresholds decide.
  */
+import type { ReportVerdict } from "../../load/report/report-data.ts";
 import type { CheckerResult } from "../checker/main.ts";
 import type { CallRecord, Evidence } from "../evidence.ts";
 import { type Thresholds, thresholdNames, thresholdWords, unitOf } from "../thresholds.ts";
@@ -207,6 +208,13 @@ const writesLeast = 20;
 const warmUpMillis = 300;
 const steadyGapMillisMax = 1_500;
 
+const unsteady = "the load was not steady before the fault";
+
+/** It proves nothing, for its load had faults before there was one: another time it may. */
+export function isUnsteady({ result, reasons }: ReportVerdict): boolean {
+  return result === "void" && reasons.some((reason) => reason.startsWith(unsteady));
+}
+
 function voidReasons(
   { calls, timeline, plan, outcome }: Evidence,
   rounds: readonly Round[],
@@ -237,13 +245,10 @@ function voidReasons(
   if (before.length < Math.max(writesLeast, planned * steadyShare)) {
     const wanted = Math.ceil(Math.max(writesLeast, planned * steadyShare));
     reasons.push(
-      `the load was not steady before the fault: ${before.length} writes acknowledged, where ` +
-        `at least ${wanted} were to be`,
+      `${unsteady}: ${before.length} writes acknowledged, where at least ${wanted} were to be`,
     );
   } else if (gap.end - gap.t > steadyGapMillisMax) {
-    reasons.push(
-      `the load was not steady before the fault: a gap of ${Math.round(gap.end - gap.t)} ms`,
-    );
+    reasons.push(`${unsteady}: a gap of ${Math.round(gap.end - gap.t)} ms`);
   }
   if (outcome === undefined) reasons.push("the store could not be read at the end");
   if (checker.linearizable === "undecided") {
