@@ -49,7 +49,7 @@ export class DirectTransport implements ClientTransport {
   }
 
   duplex<Request, Response>(): Promise<Duplex<Request, Response>> {
-    return Promise.reject(new StatusError(Code.unimplemented, "no heartbeat here"));
+    return Promise.reject(new StatusError(Code.unimplemented, "no duplex calls here"));
   }
 
   close(): void {}
