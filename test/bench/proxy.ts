@@ -1,15 +1,15 @@
 /**
- * kube-proxy: CPU of a request of a kilobyte and its answer through the userspace relay, on
- * connections that stay and on one connection a request; and in nftables mode what one more service
+ * kube-proxy: CPU of a request of a kilobyte and its answer through the userspace relay (all threads
+ * of its process), on connections that stay and on one connection a request; and in nftables mode what one more service
  * beside others takes (as root with nft; in a network namespace of its own).
  *
  *   npm run bench -- proxy [--services 2000] [--requests 50000] [--only relay|nftables]
  */
-import { spawnSync } from "node:child_process";
+import { fork, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import { AffinityTable } from "../../services/kube-proxy/affinity.ts";
 import { NftablesProxy } from "../../services/kube-proxy/nftables/mod.ts";
@@ -29,8 +29,8 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 async function measureRelay(requests: number): Promise<void> {
-  const backend = await startPart({ role: "backend" });
-  const [{ port }] = (await once(backend, "message")) as [{ port: number }];
+  const peers = fork(fileURLToPath(import.meta.url), ["peers"]);
+  const [port] = (await once(peers, "message")) as [number];
   const proxy = new ServiceProxy({
     ...{ clock: productionClock, log: silent, random: () => 0 },
     context: { affinity: new AffinityTable(), nodeOfAddress: () => undefined },
@@ -40,76 +40,66 @@ async function measureRelay(requests: number): Promise<void> {
   });
   const rule = ruleOf(serviceIP, port, [{ ip: "127.0.0.1", port }]);
   await proxy.apply(new Map([[rule.key, rule]]));
-  for (const [name, perConnection, share] of [
-    ["connections that stay", Number.POSITIVE_INFINITY, 1],
-    ["a connection each", 1, 0.1],
+  const load = async (asked: Load): Promise<void> => {
+    peers.send(asked);
+    await once(peers, "message");
+  };
+  for (const [name, oneEach, share] of [
+    ["connections that stay", false, 1],
+    ["a connection each", true, 0.1],
   ] as const) {
     const count = Math.ceil(requests * share);
-    await load(port, Math.ceil(count / 10), perConnection);
-    const begin = process.threadCpuUsage();
+    await load({ count: Math.ceil(count / 10), oneEach });
+    const begin = process.cpuUsage();
     const before = performance.now();
-    await load(port, count, perConnection);
-    const { user, system } = process.threadCpuUsage(begin);
+    await load({ count, oneEach });
+    const { user, system } = process.cpuUsage(begin);
     const rate = Math.round((count / (performance.now() - before)) * 1_000);
-    const micros = (user + system) / count;
-    console.log(`relay, ${name}: ${micros.toFixed(1)} µs CPU a request, ${rate} requests/s`);
+    const [all, kernel] = [user + system, system].map((micros) => (micros / count).toFixed(1));
+    console.log(`relay, ${name}: ${all} µs CPU a request (kernel ${kernel}), ${rate} requests/s`);
   }
+  peers.kill();
+  await once(peers, "exit");
   proxy.close();
-  await backend.terminate();
 }
 
-async function load(port: number, count: number, perConnection: number): Promise<void> {
-  const worker = await startPart({ role: "client", port, count, perConnection });
-  await once(worker, "message");
-  await worker.terminate();
+interface Load {
+  readonly count: number;
+  readonly oneEach: boolean;
 }
 
-type Part =
-  | { readonly role: "backend" }
-  | {
-      readonly role: "client";
-      readonly port: number;
-      readonly count: number;
-      readonly perConnection: number;
-    };
-
-async function startPart(part: Part): Promise<Worker> {
-  const worker = new Worker(new URL(import.meta.url), { workerData: part });
-  await once(worker, "online");
-  return worker;
-}
-
-/** In a thread of its own. */
-async function play(part: Part): Promise<void> {
-  if (part.role === "backend") {
-    const message = Buffer.alloc(messageBytes, "b");
-    const server = createServer({ noDelay: true }, (socket) => {
-      let received = 0;
-      socket.on("error", () => socket.destroy());
-      socket.on("data", (piece) => {
-        received += piece.length;
-        for (; received >= messageBytes; received -= messageBytes) socket.write(message);
-      });
+/** Clients and endpoint: one process, that the relay's, which is measured, has a core to itself. */
+async function playPeers(): Promise<void> {
+  const message = Buffer.alloc(messageBytes, "b");
+  const server = createServer({ noDelay: true }, (socket) => {
+    let received = 0;
+    socket.on("error", () => socket.destroy());
+    socket.on("data", (piece) => {
+      received += piece.length;
+      for (; received >= messageBytes; received -= messageBytes) socket.write(message);
     });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    parentPort?.postMessage({ port: (server.address() as { port: number }).port });
-    return;
-  }
-  let left = part.count;
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  process.on("message", (asked: Load) => void play(port, asked).then(() => process.send?.("done")));
+  process.send?.(port);
+}
+
+async function play(port: number, { count, oneEach }: Load): Promise<void> {
+  let left = count;
   const one = async (): Promise<void> => {
     while (left > 0) {
-      const socket = connect({ host: serviceIP, port: part.port, noDelay: true });
+      const socket = connect({ host: serviceIP, port, noDelay: true });
       await once(socket, "connect");
-      for (let i = 0; i < part.perConnection && left > 0; i++) {
+      do {
         left -= 1;
         await exchange(socket);
-      }
+      } while (!oneEach && left > 0);
       socket.end();
     }
   };
   await Promise.all(Array.from({ length: 16 }, one));
-  parentPort?.postMessage("done");
 }
 
 const request = Buffer.alloc(messageBytes, "a");
@@ -220,4 +210,4 @@ function parse(args: readonly string[]) {
   };
 }
 
-if (!isMainThread) await play(workerData as Part);
+if (process.argv[2] === "peers") await playPeers();
