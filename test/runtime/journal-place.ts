@@ -14,7 +14,11 @@ export const log = createLog({}, { level: "silent" });
 export const small = { journalBytes: 16 * 1024, zeroStepBytes: 16 * 1024 };
 /** LevelDB is given nothing before a flush: a crash finds every record in the journal alone. */
 export const lazy = { ...small, applyDelayMillis: 3_600_000 };
-export const key = (index: number): Uint8Array => Uint8Array.of(0x6b, index >> 8, index & 255);
+/** Each in another column than the one before it: "L", then "R", then in none, behind and before. */
+export const key = (index: number): Uint8Array =>
+  Uint8Array.of([0x4c, 0x52, 0x6b, 0x41][index % 4] as number, index >> 8, index & 255);
+/** The folder of each database, in the order of their logs in a header. */
+export const folders = ["", "column-L", "column-R"] as const;
 export const value = (index: number, length = 100): Uint8Array =>
   new Uint8Array(length).fill(index & 255);
 
@@ -47,7 +51,7 @@ export async function inDirectory(body: (directory: string) => Promise<void>): P
 export async function crashed(directory: string, name = "crashed"): Promise<string> {
   const image = `${directory}/${name}`;
   for (;;) {
-    await mkdir(image);
+    for (const folder of folders) await mkdir(join(image, folder), { recursive: true });
     const before = await listing(directory);
     const copies = before.map((file) => cp(join(directory, file), join(image, file)));
     const results = await Promise.allSettled(copies);
@@ -58,20 +62,29 @@ export async function crashed(directory: string, name = "crashed"): Promise<stri
 }
 
 async function listing(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { withFileTypes: true });
-  return entries.filter((entry) => entry.isFile() && entry.name !== "LOCK").map((e) => e.name);
+  const names = folders.map(async (folder) => {
+    const entries = await readdir(join(directory, folder), { withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile() && entry.name !== "LOCK");
+    return files.map(({ name }) => join(folder, name));
+  });
+  return (await Promise.all(names)).flat();
 }
 
 /** What power failure adds: nothing of LevelDB's logs that was not synced need be there. */
 export async function losePower(image: string, kept: (name: string) => number): Promise<void> {
   const { durable } = await header(image);
-  for (const name of (await readdir(image)).filter((found) => found.endsWith(".log"))) {
-    const number = Number.parseInt(name, 10);
-    if (number < durable.log) continue;
-    const { length } = await readFile(join(image, name));
-    const least = number === durable.log ? durable.logBytes : 0;
-    const bytes = least + Math.floor(kept(name) * Math.max(0, length - least));
-    await truncate(join(image, name), bytes);
+  for (const [index, folder] of folders.entries()) {
+    const position = durable.logs[index];
+    assert.ok(position);
+    const logs = (await readdir(join(image, folder))).filter((name) => name.endsWith(".log"));
+    for (const name of logs) {
+      const number = Number.parseInt(name, 10);
+      if (number < position.log) continue;
+      const file = join(image, folder, name);
+      const { length } = await readFile(file);
+      const least = number === position.log ? position.logBytes : 0;
+      await truncate(file, least + Math.floor(kept(name) * Math.max(0, length - least)));
+    }
   }
 }
 

@@ -31,6 +31,7 @@ import {
   assertHas,
   change,
   crashed,
+  folders,
   header,
   inDirectory,
   isCorrupt,
@@ -68,7 +69,7 @@ test("records are read back, and end where the last one does", () => {
     generation: 7,
     first: 41,
     replayFrom: 41,
-    durable: { sequence: 40, log: 3, logBytes: 9 },
+    durable: { sequence: 40, logs: [{ log: 3, logBytes: 9 }] },
   };
   const operation = fc.record(
     { key: fc.uint8Array({ maxLength: 20 }), value: fc.uint8Array({ maxLength: 60 }) },
@@ -113,7 +114,11 @@ function plain(operations: readonly DiskOperation[]): unknown {
 
 test("of two header slots the newer whole one counts", () => {
   const make = (generation: number): JournalHeader => {
-    const durable = { sequence: 2 ** 40 + 1, log: 12, logBytes: 2 ** 33 + generation };
+    const logs = [
+      { log: 12, logBytes: 2 ** 33 + generation },
+      { log: generation, logBytes: 0 },
+    ];
+    const durable = { sequence: 2 ** 40 + 1, logs: logs.slice(0, generation > 4 ? 2 : 1) };
     return { generation, first: 2 ** 40 + 2, replayFrom: 2 ** 40 + 2, durable };
   };
   const blocks = Buffer.alloc(recordsStart);
@@ -239,11 +244,21 @@ test("missing files, damaged headers and a foreign LevelDB are reported", () =>
         "LevelDB",
         async (image) => {
           for (const name of await readdir(image)) {
-            if (!name.startsWith("journal")) await rm(join(image, name));
+            if (!/^(journal|column)/.test(name)) await rm(join(image, name));
           }
         },
         "LevelDB ends with record 0",
         "durable up to",
+      ],
+      [
+        "column",
+        (image) => rm(join(image, "column-R"), { recursive: true }),
+        "column-R is missing",
+      ],
+      [
+        "manifest",
+        (image) => rm(join(image, "column-L/CURRENT")),
+        "column-L is missing, or has no",
       ],
     ];
     for (const [name, damage, ...parts] of cases) {
@@ -253,25 +268,33 @@ test("missing files, damaged headers and a foreign LevelDB are reported", () =>
     }
   }));
 
-test("LevelDB's own log: damage is reported up to its durable place, and healed beyond", () =>
+test("LevelDB's own logs: damage is reported up to its durable place, and healed beyond", () =>
   inDirectory(async (directory) => {
     const disk = await open(directory);
-    for (let index = 0; index < 100; index++) {
+    for (let index = 0; index < 400; index++) {
       await write(disk, [{ key: key(index), value: value(index) }], true);
     }
     await disk.bytesUsed();
     const { durable } = await header(directory);
-    const name = `${String(durable.log).padStart(6, "0")}.log`;
-    assert.ok((await readFile(join(directory, name))).length > durable.logBytes + 300);
-    const beyond = await crashed(directory, "beyond");
-    await change(join(beyond, name), durable.logBytes + 20, new Uint8Array(40));
-    await assertHas(beyond, 100);
-    const before = await crashed(directory, "before");
-    await change(join(before, name), 20, Uint8Array.of(0xaa, 0xaa));
-    await assert.rejects(open(before), isCorrupt(name));
-    const short = await crashed(directory, "short");
-    await truncate(join(short, name), durable.logBytes - 10);
-    await assert.rejects(open(short), isCorrupt(name));
+    for (const [index, folder] of folders.entries()) {
+      const position = durable.logs[index];
+      assert.ok(position);
+      const name = join(folder, `${String(position.log).padStart(6, "0")}.log`);
+      const image = (what: string) => crashed(directory, `${what}-${index}`);
+      assert.ok((await readFile(join(directory, name))).length > position.logBytes + 300);
+      const beyond = await image("beyond");
+      await change(join(beyond, name), position.logBytes + 20, new Uint8Array(40));
+      await assertHas(beyond, 400);
+      const before = await image("before");
+      await change(join(before, name), 20, Uint8Array.of(0xaa, 0xaa));
+      await assert.rejects(open(before), isCorrupt(name));
+      const short = await image("short");
+      await truncate(join(short, name), position.logBytes - 10);
+      await assert.rejects(open(short), isCorrupt(name));
+      const gone = await image("gone");
+      await rm(join(gone, name));
+      await assert.rejects(open(gone), isCorrupt(`${name} is missing`));
+    }
   }));
 
 test("a write larger than a journal file goes around it, in order", () =>
@@ -316,7 +339,7 @@ test("a write larger than a journal file goes around it, in order", () =>
 
 test("nothing of before is replayed over a write that goes around the journal", () =>
   inDirectory(async (directory) => {
-    const durable = (sequence: number) => ({ sequence, log: 0, logBytes: 0 });
+    const durable = (sequence: number) => ({ sequence, logs: [{ log: 0, logBytes: 0 }] });
     const events = { makeDurable: async () => durable(journal.next - 1), failed: assert.fail };
     const limits = journalLimits(small);
     const journal: Journal = await Journal.begin(directory, durable(0), limits, events);

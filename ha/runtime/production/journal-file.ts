@@ -40,7 +40,7 @@ export async function createJournalFile(
   const handle = await open(draft, "w");
   try {
     const bytes = Buffer.alloc(limits.zeroStepBytes);
-    const none = { sequence: 0, log: 0, logBytes: 0 };
+    const none = { sequence: 0, logs: [{ log: 0, logBytes: 0 }] };
     const header = { generation: 0, first: 0, replayFrom: 0, durable: none };
     bytes.set(encodeHeader(header), slot * headerSlotBytes);
     await handle.writeFile(bytes);

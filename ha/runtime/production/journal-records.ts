@@ -17,13 +17,18 @@
 import { crc32 } from "../crc32.ts";
 import type { DiskOperation } from "../types.ts";
 
+/** A LevelDB's newest log file, and its length: what is before must be whole. */
+export interface LogPosition {
+  readonly log: number;
+  readonly logBytes: number;
+}
+
 /** The position up to which all writes are durable in LevelDB. */
 export interface DurablePosition {
   /** Of the last write. */
   readonly sequence: number;
-  /** LevelDB's newest log file then, and its length: what is before must be whole. */
-  readonly log: number;
-  readonly logBytes: number;
+  /** Of each database, in the order of `level-columns.ts`; at least one. */
+  readonly logs: readonly LogPosition[];
 }
 
 export interface JournalHeader {
@@ -52,7 +57,10 @@ export interface JournalContent {
 export const headerSlotBytes = 4096;
 export const recordsStart = 2 * headerSlotBytes;
 const headerMagic = 0x4a525430;
-const headerBytes = 56;
+/** Magic, checksum, generation, and how many logs there are beside the first (4 bytes each). */
+const headerStartBytes = 16;
+/** No header names more logs beside the first. */
+const moreLogsMax = 16;
 const recordMagic = 0x4a525252;
 const recordHeaderBytes = 24;
 const recordAlignment = 16;
@@ -63,12 +71,16 @@ export const fileOf = (generation: number): 0 | 1 => (generation % 2 === 0 ? 0 :
 export const slotOf = (generation: number): number => Math.floor(generation / 2) % 2;
 
 export function encodeHeader(header: JournalHeader): Buffer {
-  const bytes = Buffer.alloc(headerBytes);
+  const { first, replayFrom, durable } = header;
+  const moreLogs = durable.logs.length - 1;
+  const bytes = Buffer.alloc(headerBytes(moreLogs));
   bytes.writeUInt32LE(headerMagic, 0);
   bytes.writeUInt32LE(header.generation, 8);
-  const { first, replayFrom, durable } = header;
-  const numbers = [first, replayFrom, durable.sequence, durable.log, durable.logBytes];
-  for (const [index, value] of numbers.entries()) writeInteger(bytes, value, 16 + 8 * index);
+  bytes.writeUInt32LE(moreLogs, 12);
+  const logs = durable.logs.flatMap(({ log, logBytes }) => [log, logBytes]);
+  for (const [index, value] of [first, replayFrom, durable.sequence, ...logs].entries()) {
+    writeInteger(bytes, value, headerStartBytes + 8 * index);
+  }
   bytes.writeUInt32LE(crc32(bytes, 8), 4);
   return bytes;
 }
@@ -77,21 +89,26 @@ export function encodeHeader(header: JournalHeader): Buffer {
 export function decodeHeader(blocks: Buffer): JournalHeader | undefined {
   let found: JournalHeader | undefined;
   for (const at of [0, headerSlotBytes]) {
-    if (blocks.length < at + headerBytes) continue;
-    const bytes = blocks.subarray(at, at + headerBytes);
+    if (blocks.length < at + headerBytes(0)) continue;
+    const moreLogs = blocks.readUInt32LE(at + 12);
+    if (moreLogs > moreLogsMax || blocks.length < at + headerBytes(moreLogs)) continue;
+    const bytes = blocks.subarray(at, at + headerBytes(moreLogs));
     if (bytes.readUInt32LE(0) !== headerMagic || bytes.readUInt32LE(4) !== crc32(bytes, 8))
       continue;
     const generation = bytes.readUInt32LE(8);
     if (found && found.generation > generation) continue;
-    const number = (index: number): number => readInteger(bytes, 16 + 8 * index);
-    found = {
-      generation,
-      first: number(0),
-      replayFrom: number(1),
-      durable: { sequence: number(2), log: number(3), logBytes: number(4) },
-    };
+    const number = (index: number): number => readInteger(bytes, headerStartBytes + 8 * index);
+    const logs = Array.from({ length: 1 + moreLogs }, (_, index): LogPosition => {
+      return { log: number(3 + 2 * index), logBytes: number(4 + 2 * index) };
+    });
+    const durable = { sequence: number(2), logs };
+    found = { generation, first: number(0), replayFrom: number(1), durable };
   }
   return found;
+}
+
+function headerBytes(moreLogs: number): number {
+  return headerStartBytes + 8 * (5 + 2 * moreLogs);
 }
 
 /** Bytes of the operation in a record. */
@@ -143,6 +160,12 @@ export function readRecords(file: Buffer, header: JournalHeader): JournalContent
     at = aligned(found.end);
   }
   return { records, end: at, damaged: holdsRecord(file, at, header.generation) };
+}
+
+/** The operations of a record that stands alone; undefined: it is not whole. */
+export function decodeRecord(bytes: Buffer): readonly DiskOperation[] | undefined {
+  const found = recordAt(bytes, 0);
+  return found && decodeOperations(bytes, 0, found.end);
 }
 
 /** Whether a whole record of this generation or of a later one is at `from` or behind it. */

@@ -8,12 +8,9 @@
  *
  * What waits is bounded by the journal, which is not used again before it is applied.
  */
-import type { ClassicLevel } from "classic-level";
 import type { DiskOperation } from "../types.ts";
 import type { JournalLimits } from "./journal-limits.ts";
-
-/** What `Level` is on Node; its own types name only what browsers have too. */
-export type Database = ClassicLevel<Uint8Array, Uint8Array>;
+import { type LevelColumns, ownKey } from "./level-columns.ts";
 
 /** Writes that are journalled, and given to LevelDB, as one. */
 export interface WriteGroup {
@@ -24,8 +21,8 @@ export interface WriteGroup {
   bytes: number;
 }
 
-/** LevelDB's key of the newest sequence that it was given; no caller's key begins like it. */
-export const markKey = Uint8Array.from(Buffer.from("\xff\xfftrireme journal", "latin1"));
+/** LevelDB's key of the newest sequence that it was given. */
+export const markKey = ownKey("journal");
 
 export interface Mark {
   readonly sequence: number;
@@ -47,7 +44,7 @@ export function decodeMark(bytes: Uint8Array | undefined): Mark | undefined {
 }
 
 export class LevelApplier {
-  readonly #database: Database;
+  readonly #columns: LevelColumns;
   readonly #limits: JournalLimits;
   readonly #failed: (error: unknown) => void;
   #waiting: WriteGroup[] = [];
@@ -58,12 +55,12 @@ export class LevelApplier {
 
   /** `sequence`: of the newest write that LevelDB has. */
   constructor(
-    database: Database,
+    columns: LevelColumns,
     limits: JournalLimits,
     sequence: number,
     failed: (error: unknown) => void,
   ) {
-    this.#database = database;
+    this.#columns = columns;
     this.#limits = limits;
     this.#newest = sequence;
     this.#failed = failed;
@@ -120,17 +117,9 @@ export class LevelApplier {
     this.#underWay = groups;
     this.#waiting = [];
     this.#waitingBytes = 0;
-    const batch = this.#database.batch();
-    for (const { writes } of groups) {
-      for (const operations of writes) {
-        for (const { key, value } of operations) {
-          if (value) batch.put(key, value);
-          else batch.del(key);
-        }
-      }
-    }
-    batch.put(markKey, encodeMark({ sequence: this.#newest, clean: false }));
-    batch.write({ sync: false }).then(
+    const value = encodeMark({ sequence: this.#newest, clean: false });
+    const mark = [{ key: markKey, value }];
+    this.#columns.write([...groups.flatMap(({ writes }) => writes), mark]).then(
       // Out of the promise: what a callback throws must end the process, not reject this write.
       () => process.nextTick(() => this.#applied(groups)),
       (error: unknown) => process.nextTick(() => this.#failed(error)),
@@ -140,13 +129,18 @@ export class LevelApplier {
   #applied(groups: readonly WriteGroup[]): void {
     // Abandoned meanwhile.
     if (this.#underWay !== groups) return;
+    // Before the next batch: a scan that has waited is to see one moment of all columns.
+    for (const group of groups) {
+      for (let next = group.applied.shift(); next !== undefined; next = group.applied.shift())
+        next();
+    }
+    if (this.#underWay !== groups) return;
     this.#underWay = [];
     const urgent = this.#waiting.some((group) => group.applied.length > 0);
     if (urgent || this.#waitingBytes >= this.#limits.applyBytes) this.#apply();
     else if (this.#waiting.length > 0) {
       this.#timer ??= setTimeout(() => this.#apply(), this.#limits.applyDelayMillis);
     }
-    for (const group of groups) for (const callback of group.applied.splice(0)) callback();
   }
 }
 

@@ -1,24 +1,18 @@
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { Level } from "level";
 import { assert } from "../assert.ts";
 import type { Disk, DiskEntry, DiskError, DiskOperation, DiskRange, Log } from "../types.ts";
-import { isJournalFile, type Journal, readJournalHeader } from "./journal.ts";
+import { type Journal, readJournalHeader } from "./journal.ts";
 import { type JournalLimits, journalLimits } from "./journal-limits.ts";
 import { type DurablePosition, operationBytes } from "./journal-records.ts";
 import {
-  type Database,
   encodeMark,
   findOperation,
   LevelApplier,
   markKey,
-  sameBytes,
   type WriteGroup,
 } from "./level-applier.ts";
+import { LevelColumns } from "./level-columns.ts";
 import { closedError, toDiskError } from "./level-errors.ts";
-import { checkLevelFiles } from "./level-log-check.ts";
-import { syncLevelLogs } from "./level-logs.ts";
-import { beginJournal, replay } from "./level-replay.ts";
+import { beginJournal, forgetLargeWrite, keepLargeWrite, replay } from "./level-replay.ts";
 
 type Done = (error?: DiskError) => void;
 
@@ -27,23 +21,19 @@ interface DiskGroup extends WriteGroup {
 }
 
 export interface LevelDiskOptions {
-  /** LevelDB's block cache. Default 8 MiB. */
+  /** LevelDB's block cache, of each column (`level-columns.ts`). Default 4 MiB. */
   readonly cacheBytes?: number;
-  /** Memory table size; also bounds the log replayed at start. Default 8 MiB. */
+  /** Memory table of each column; also bounds the log replayed at start. Default 4 MiB. */
   readonly writeBufferBytes?: number;
   readonly journal?: Partial<JournalLimits>;
 }
 
 /** A group that has grown this large takes no further write. */
 const groupBytesMax = 4 * 1024 * 1024;
-/** Bytes per trip to the worker thread of a scan. */
-const scanStepBytes = 1024 * 1024;
-const scanStepEntries = 1000;
 
 /**
  * Opens, or makes, the LevelDB in `directory` and the journal before it; rejects with a
- * {@link DiskError}. Damage that LevelDB would pass over in silence is looked for first (see
- * `level-log-check.ts`).
+ * {@link DiskError}.
  */
 export async function openLevelDisk(
   directory: string,
@@ -53,19 +43,16 @@ export async function openLevelDisk(
   try {
     const limits = journalLimits(options.journal);
     const header = await readJournalHeader(directory);
-    await checkLevelFiles(directory, header?.durable);
-    const database = new Level<Uint8Array, Uint8Array>(directory, {
-      keyEncoding: "view",
-      valueEncoding: "view",
-      cacheSize: options.cacheBytes ?? 8 * 1024 * 1024,
-      writeBufferSize: options.writeBufferBytes ?? 8 * 1024 * 1024,
-    } as object) as unknown as Database;
-    await database.open();
+    const sizes = {
+      cacheBytes: options.cacheBytes ?? 4 * 1024 * 1024,
+      writeBufferBytes: options.writeBufferBytes ?? 4 * 1024 * 1024,
+    };
+    const columns = await LevelColumns.open(directory, sizes, header?.durable);
     try {
-      const sequence = await replay(database, directory);
-      return await LevelDisk.begin(database, directory, log, limits, sequence);
+      const sequence = await replay(columns, directory);
+      return await LevelDisk.begin(columns, directory, log, limits, sequence);
     } catch (error) {
-      await database.close();
+      await columns.close();
       throw error;
     }
   } catch (error) {
@@ -82,10 +69,10 @@ export async function openLevelDisk(
  *
  *     write ──► gathering ──► being journalled ──► done ──► applier ──► LevelDB
  *
- * A group larger than a journal file goes to LevelDB alone, and is done when it is durable there.
+ * A group larger than a journal file goes around it, and is done when it is durable in LevelDB.
  */
 class LevelDisk implements Disk {
-  readonly #database: Database;
+  readonly #columns: LevelColumns;
   readonly #directory: string;
   readonly #log: Log;
   readonly #journal: Journal;
@@ -98,29 +85,29 @@ class LevelDisk implements Disk {
   #idle: (() => void) | undefined;
 
   private constructor(
-    database: Database,
+    columns: LevelColumns,
     directory: string,
     log: Log,
     limits: JournalLimits,
     journal: Journal,
   ) {
-    this.#database = database;
+    this.#columns = columns;
     this.#directory = directory;
     this.#log = log;
     this.#journal = journal;
     const failed = (error: unknown): void => this.#failed(error);
-    this.#applier = new LevelApplier(database, limits, journal.next - 1, failed);
+    this.#applier = new LevelApplier(columns, limits, journal.next - 1, failed);
   }
 
   static async begin(
-    database: Database,
+    columns: LevelColumns,
     directory: string,
     log: Log,
     limits: JournalLimits,
     sequence: number,
   ): Promise<LevelDisk> {
     let disk: LevelDisk | undefined;
-    const journal = await beginJournal(database, directory, limits, sequence, {
+    const journal = await beginJournal(columns, directory, limits, sequence, {
       makeDurable: () => {
         assert(disk, "the journal is full before the first write");
         return disk.#makeDurable();
@@ -129,7 +116,7 @@ class LevelDisk implements Disk {
         if (disk) disk.#failed(error);
       },
     });
-    disk = new LevelDisk(database, directory, log, limits, journal);
+    disk = new LevelDisk(columns, directory, log, limits, journal);
     return disk;
   }
 
@@ -152,7 +139,7 @@ class LevelDisk implements Disk {
     const pending = findOperation(this.#groups, key) ?? this.#applier.find(key);
     if (pending) return pending.value?.slice();
     try {
-      return this.#database.getSync(key);
+      return this.#columns.getSync(key);
     } catch (error) {
       throw toDiskError(error, this.#directory);
     }
@@ -172,7 +159,7 @@ class LevelDisk implements Disk {
         setImmediate(done, refusal, []);
         return;
       }
-      this.#readPage(range).then(
+      this.#columns.read(range).then(
         // Out of the promise: what the caller throws is the caller's failure, not the scan's.
         (page) => setImmediate(done, undefined, page),
         (error: unknown) => setImmediate(done, toDiskError(error, this.#directory), []),
@@ -181,18 +168,12 @@ class LevelDisk implements Disk {
     this.#afterAll(begin);
   }
 
-  /**
-   * LevelDB's own estimates leave out its memory table, which is in its log file. The journal is
-   * not counted: what is in it is in LevelDB too, and no deleting would give it back.
-   */
   async bytesUsed(): Promise<number> {
     const refusal = this.#refusal();
     if (refusal) throw refusal;
     await this.#allApplied();
     try {
-      const names = (await readdir(this.#directory)).filter((name) => !isJournalFile(name));
-      const sizes = await Promise.all(names.map((name) => sizeOf(join(this.#directory, name))));
-      return sizes.reduce((sum, size) => sum + size, 0);
+      return await this.#columns.bytesUsed();
     } catch (error) {
       throw toDiskError(error, this.#directory);
     }
@@ -203,7 +184,7 @@ class LevelDisk implements Disk {
     if (refusal) throw refusal;
     await this.#allApplied();
     try {
-      await this.#database.compactRange(Uint8Array.of(0), Uint8Array.of(0xff));
+      await this.#columns.compact();
     } catch (error) {
       throw toDiskError(error, this.#directory);
     }
@@ -228,7 +209,7 @@ class LevelDisk implements Disk {
     try {
       await this.#journal.close();
     } finally {
-      await this.#database.close().catch((error: unknown) => {
+      await this.#columns.close().catch((error: unknown) => {
         throw toDiskError(error, this.#directory);
       });
     }
@@ -237,8 +218,8 @@ class LevelDisk implements Disk {
   /** The next start has nothing to replay. */
   async #finishJournal(): Promise<void> {
     await this.#journal.empty();
-    const mark = encodeMark({ sequence: this.#applier.newest, clean: true });
-    await this.#database.put(markKey, mark, { sync: true });
+    const value = encodeMark({ sequence: this.#applier.newest, clean: true });
+    await this.#columns.writeDurably({ key: markKey, value });
   }
 
   #refusal(): DiskError | undefined {
@@ -281,8 +262,10 @@ class LevelDisk implements Disk {
 
   async #writeAround(group: DiskGroup): Promise<void> {
     await this.#journal.skip();
+    await keepLargeWrite(this.#columns, group.writes, group.bytes);
     this.#applier.add(group, this.#journal.next - 1);
     await this.#journal.empty();
+    await forgetLargeWrite(this.#columns);
   }
 
   #committed(group: DiskGroup, around = false): void {
@@ -300,7 +283,7 @@ class LevelDisk implements Disk {
     const sequence = this.#applier.newest;
     await new Promise<void>((resolve) => this.#applier.afterAll(resolve));
     if (this.#failure) throw this.#failure;
-    return { sequence, ...(await syncLevelLogs(this.#directory)) };
+    return { sequence, logs: await this.#columns.sync() };
   }
 
   #failed(thrown: unknown): void {
@@ -326,37 +309,5 @@ class LevelDisk implements Disk {
   async #allApplied(): Promise<void> {
     await new Promise<void>((resolve) => this.#afterAll(resolve));
     if (this.#failure) throw this.#failure;
-  }
-
-  async #readPage(range: DiskRange): Promise<DiskEntry[]> {
-    const iterator = this.#database.iterator({
-      gte: range.start,
-      lt: range.end,
-      reverse: range.reverse ?? false,
-      // One of them may be the journal's mark, which is no caller's business.
-      limit: range.limit + 1,
-      highWaterMarkBytes: scanStepBytes,
-    });
-    try {
-      const page: DiskEntry[] = [];
-      while (page.length < range.limit) {
-        const step = await iterator.nextv(Math.min(range.limit - page.length, scanStepEntries));
-        if (step.length === 0) break;
-        for (const entry of step) if (!sameBytes(entry[0], markKey)) page.push(entry);
-      }
-      return page;
-    } finally {
-      await iterator.close();
-    }
-  }
-}
-
-/** 0 for a file that LevelDB has deleted meanwhile. */
-async function sizeOf(file: string): Promise<number> {
-  try {
-    return (await stat(file)).size;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
-    throw error;
   }
 }

@@ -17,7 +17,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32c } from "../crc32c.ts";
-import type { DurablePosition } from "./journal-records.ts";
+import type { LogPosition } from "./journal-records.ts";
 import { corrupt } from "./level-errors.ts";
 
 const blockBytes = 32 * 1024;
@@ -27,38 +27,55 @@ const typeMax = 4;
 const maskDelta = 0xa282ead8;
 
 /**
- * Throws a `corrupt` DiskError when the files of `directory` cannot be a whole database. `durable`:
- * of its journal; undefined: it has none.
+ * Throws a `corrupt` DiskError when the files of `folder` ("": of the directory itself) cannot be a
+ * whole database. `durable`: by the journal; undefined: there is none.
  */
-export async function checkLevelFiles(directory: string, durable?: DurablePosition): Promise<void> {
+export async function checkLevelFiles(
+  directory: string,
+  folder: string,
+  durable?: LogPosition,
+): Promise<void> {
   let names: string[];
   try {
-    names = await readdir(directory);
+    names = await readdir(join(directory, folder));
   } catch (error) {
     // ENOENT: a new member. Anything else will be reported by the opening that follows.
     if (error instanceof Error) return;
     throw error;
   }
+  const named = (name: string): string => join(folder, name);
   const data = names.filter((name) => /^(MANIFEST-\d+|\d+\.(ldb|sst|log))$/.test(name));
   // LevelDB would take this for an empty directory, make a new database and delete the old files.
   if (data.length > 0 && !names.includes("CURRENT")) {
-    throw corrupt(directory, `it has data files such as ${data[0]} but no file CURRENT`);
+    const detail = `it has data files such as ${named(data[0] ?? "")} but no file `;
+    throw corrupt(directory, detail + named("CURRENT"));
   }
-  for (const name of data.filter((name) => name.endsWith(".log"))) {
-    const number = Number.parseInt(name, 10);
+  const logs = data.filter((name) => name.endsWith(".log"));
+  // LevelDB removes a log only after it has begun another.
+  if (data.length > 0 && durable && !logs.some((name) => numberOf(name) >= durable.log)) {
+    throw corrupt(directory, `${named(`${durable.log}`.padStart(6, "0"))}.log is missing`);
+  }
+  for (const name of logs) {
+    const number = numberOf(name);
     if (durable && number > durable.log) continue;
-    let log = await readLog(join(directory, name));
+    let log = await readLog(join(directory, folder, name));
     if (durable && number === durable.log) {
       if (log.length > 0 && log.length < durable.logBytes) {
-        throw corrupt(directory, `${name}: it ends at byte ${log.length} of ${durable.logBytes}`);
+        const detail = `it ends at byte ${log.length} of ${durable.logBytes}`;
+        throw corrupt(directory, `${named(name)}: ${detail}`);
       }
       log = log.subarray(0, durable.logBytes);
     }
     const damage = findLogDamage(log);
     if (damage !== undefined) {
-      throw corrupt(directory, `${name}: damaged record at byte ${damage}, followed by more data`);
+      const detail = `damaged record at byte ${damage}, followed by more data`;
+      throw corrupt(directory, `${named(name)}: ${detail}`);
     }
   }
+}
+
+function numberOf(name: string): number {
+  return Number.parseInt(name, 10);
 }
 
 async function readLog(file: string): Promise<Buffer> {

@@ -15,11 +15,10 @@
  */
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { LogPosition } from "./journal-records.ts";
 
 /** Resolves with the newest log and its length, all of which is durable. */
-export async function syncLevelLogs(
-  directory: string,
-): Promise<{ readonly log: number; readonly logBytes: number }> {
+export async function syncLevelLogs(directory: string): Promise<LogPosition> {
   let newest = { log: 0, logBytes: 0 };
   for (const name of await readdir(directory)) {
     if (!/^\d+\.log$/.test(name)) continue;

@@ -1,4 +1,6 @@
 /** Replays the journal that a crash left behind into LevelDB, then begins a new generation. */
+
+import type { DiskOperation } from "../types.ts";
 import {
   checkMark,
   Journal,
@@ -7,45 +9,75 @@ import {
   readJournalHeader,
 } from "./journal.ts";
 import type { JournalLimits } from "./journal-limits.ts";
-import { operationBytes } from "./journal-records.ts";
-import { type Database, decodeMark, encodeMark, markKey } from "./level-applier.ts";
+import { decodeRecord, encodeRecord, operationBytes, recordBytes } from "./journal-records.ts";
+import { decodeMark, encodeMark, markKey } from "./level-applier.ts";
+import { type LevelColumns, ownKey } from "./level-columns.ts";
 import { corrupt } from "./level-errors.ts";
-import { syncLevelLogs } from "./level-logs.ts";
 
 /** Bytes of one batch of the replay, which is the work of one moment. */
 const replayBatchBytes = 4 * 1024 * 1024;
+
+/** LevelDB's key of a write that goes around the journal. */
+const largeKey = ownKey("large write");
+
+/**
+ * Keeps a write that no journal file can hold, in one piece and durably, until all of it is durable
+ * in its columns: what a crash leaves of it there, {@link replay} makes whole.
+ */
+export function keepLargeWrite(
+  columns: LevelColumns,
+  writes: readonly (readonly DiskOperation[])[],
+  contentBytes: number,
+): Promise<void> {
+  const value = Buffer.alloc(recordBytes(contentBytes));
+  encodeRecord(value, 0, 0, writes);
+  return columns.writeDurably({ key: largeKey, value });
+}
+
+export function forgetLargeWrite(columns: LevelColumns): Promise<void> {
+  return columns.writeDurably({ key: largeKey });
+}
 
 /**
  * Gives LevelDB everything that the journal holds. The directory is this process's alone, for
  * LevelDB is open. A crash meanwhile does no harm: the replay begins again. Resolves with the
  * sequence of the last write that LevelDB holds then.
  */
-export async function replay(database: Database, directory: string): Promise<number> {
+export async function replay(columns: LevelColumns, directory: string): Promise<number> {
   const header = await readJournalHeader(directory);
-  const mark = decodeMark(database.getSync(markKey));
+  const mark = decodeMark(columns.getSync(markKey));
   const sequence = mark?.sequence ?? 0;
+  await finishLargeWrite(columns, directory);
   if (!header) {
     if (!mark || mark.clean) return sequence;
     throw corrupt(directory, "the files journal-0 and journal-1 are missing");
   }
   const records = await readJournal(directory, header);
   checkMark(directory, header, records, sequence);
-  let batch = database.batch();
+  let writes: (readonly DiskOperation[])[] = [];
   let bytes = 0;
-  for (const record of records) {
-    for (const operation of record.operations) {
-      if (operation.value) batch.put(operation.key, operation.value);
-      else batch.del(operation.key);
-      bytes += operationBytes(operation);
-    }
+  for (const { operations } of records) {
+    writes.push(operations);
+    for (const operation of operations) bytes += operationBytes(operation);
     if (bytes < replayBatchBytes) continue;
     // The mark stays: it may be that of a later record, which LevelDB has already.
-    await batch.write({ sync: false });
-    batch = database.batch();
+    await columns.write(writes);
+    writes = [];
     bytes = 0;
   }
-  await batch.write({ sync: false });
+  await columns.write(writes);
   return records.at(-1)?.sequence ?? header.first - 1;
+}
+
+/** Everything that the journal holds is newer than it. */
+async function finishLargeWrite(columns: LevelColumns, directory: string): Promise<void> {
+  const kept = columns.getSync(largeKey);
+  if (kept === undefined) return;
+  const operations = decodeRecord(Buffer.from(kept.buffer, kept.byteOffset, kept.byteLength));
+  if (!operations) throw corrupt(directory, "the record of a large write is damaged");
+  await columns.write([operations]);
+  await columns.sync();
+  await forgetLargeWrite(columns);
 }
 
 /**
@@ -53,16 +85,16 @@ export async function replay(database: Database, directory: string): Promise<num
  * until the journal has begun: a crash between may leave none, and none is needed.
  */
 export async function beginJournal(
-  database: Database,
+  columns: LevelColumns,
   directory: string,
   limits: JournalLimits,
   sequence: number,
   events: JournalEvents,
 ): Promise<Journal> {
   const setMark = (clean: boolean): Promise<void> =>
-    database.put(markKey, encodeMark({ sequence, clean }), { sync: true });
+    columns.writeDurably({ key: markKey, value: encodeMark({ sequence, clean }) });
   await setMark(true);
-  const durable = { sequence, ...(await syncLevelLogs(directory)) };
+  const durable = { sequence, logs: await columns.sync() };
   const journal = await Journal.begin(directory, durable, limits, events);
   await setMark(false);
   return journal;

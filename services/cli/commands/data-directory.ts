@@ -3,6 +3,7 @@ import { copyFile, link, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isJournalFile } from "../../../ha/runtime/production/journal.ts";
+import { columnFolders } from "../../../ha/runtime/production/level-columns.ts";
 import { openLevelDisk } from "../../../ha/runtime/production/level-disk.ts";
 import { createLog } from "../../../ha/runtime/production/log.ts";
 import { Code, StatusError } from "../../../ha/runtime/status-error.ts";
@@ -40,17 +41,31 @@ async function copyOf(directory: string): Promise<string> {
     throw new StatusError(Code.notFound, `${directory} is not the data directory of a member`);
   }
   const copy = await mkdtemp(join(tmpdir(), "trireme-copy-"));
-  // The journal last: it is to hold all that LevelDB's files do, should the member be running.
-  names.sort((a, b) => Number(isJournalFile(a)) - Number(isJournalFile(b)));
-  for (const name of names) {
-    const source = join(directory, name);
-    if (name === "LOCK" || !(await stat(source)).isFile()) continue;
-    const target = join(copy, name);
+  // In this order: a column is to hold all that the journal's mark, which is not in one, tells of,
+  // and the journal all that LevelDB's files do, should the member be running.
+  await copyFiles(directory, copy, (name) => !isJournalFile(name));
+  for (const folder of columnFolders) {
+    if (!names.includes(folder)) continue;
+    await mkdir(join(copy, folder));
+    await copyFiles(join(directory, folder), join(copy, folder));
+  }
+  await copyFiles(directory, copy, isJournalFile);
+  return copy;
+}
+
+async function copyFiles(
+  from: string,
+  to: string,
+  wanted: (name: string) => boolean = () => true,
+): Promise<void> {
+  for (const name of await readdir(from)) {
+    const source = join(from, name);
+    if (name === "LOCK" || !wanted(name) || !(await stat(source)).isFile()) continue;
+    const target = join(to, name);
     if (!/\.(ldb|sst)$/.test(name)) await copyFile(source, target);
     // Another file system: copied instead.
     else await link(source, target).catch(() => copyFile(source, target));
   }
-  return copy;
 }
 
 /** Makes a data directory in one step: it is there when all of its data is. */
