@@ -109,7 +109,9 @@ export function dynamicClient(transport: ClientTransport): DynamicClient {
       };
     },
     watch(ref, options = {}) {
-      const request = { ref, watch: watchRequest(options) };
+      const { changes, omit } = options;
+      const partly = changes && omit !== undefined;
+      const request = { ref, watch: watchRequest(options), ...(partly && { changes }) };
       return watchDocuments<JsonObject>(transport, request, options);
     },
     create: write(DynamicService.create),

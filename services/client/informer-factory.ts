@@ -173,8 +173,8 @@ function metadataClient(
       return { ...page, items: page.items.map(metadataOnly) };
     },
     async *watch(options = {}) {
-      for await (const { type, object } of dynamic.watch(ref, options)) {
-        yield { type, object: metadataOnly(object) };
+      for await (const event of dynamic.watch(ref, options)) {
+        yield { ...event, object: metadataOnly(event.object) };
       }
     },
   };

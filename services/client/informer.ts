@@ -35,6 +35,7 @@ export class CachedInformer<T extends ApiObject> implements Informer<T> {
     this.#reflector = new Reflector<T>({
       ...options,
       sink: {
+        get: (key) => this.#store.byKey(key),
         replace: (items) => this.#replace(items),
         apply: (type, object) => this.#apply(type, object),
       },

@@ -1,6 +1,8 @@
 /**
  * Mirrors one kind into a sink: list by pages, then watch from that revision, for ever. Objects come
- * without managedFields; an update that has none keeps those that are there.
+ * without managedFields; an update that has none keeps those that are there. Of an object that
+ * changes the server tells what has changed, where it can: the rest is shared with the version
+ * before, which is why objects of a cache must never be changed.
  *
  *   list ──pages──▶ replace ──▶ watch ──event──▶ apply, advance
  *    ▲                           │  ▲
@@ -9,7 +11,9 @@
  */
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import type { Log } from "../../ha/runtime/types.ts";
+import { withChanges } from "./changes.ts";
 import { Backoff, jittered, type LoopClock, sleep } from "./clock.ts";
+import { keyOf } from "./index-store.ts";
 import { askedPauseMillis } from "./retryable.ts";
 import type { ApiObject, ListOptions, ResourceClient, WatchEvent } from "./types.ts";
 
@@ -26,6 +30,8 @@ const reflectorLimits = {
 } as const;
 
 interface Sink<T> {
+  /** The present version, by `namespace/name`. */
+  get(key: string): T | undefined;
   /** A whole list: what is not in it is gone. */
   replace(items: readonly T[]): void;
   apply(type: "ADDED" | "MODIFIED" | "DELETED", object: T): void;
@@ -113,6 +119,7 @@ export class Reflector<T extends ApiObject> {
       for await (const event of client.watch({
         ...selection,
         omit: "metadata.managedFields",
+        changes: true,
         resourceVersion,
         allowBookmarks: true,
         timeoutSeconds: seconds,
@@ -132,8 +139,19 @@ export class Reflector<T extends ApiObject> {
 
   #handle(event: WatchEvent<T>): void {
     const revision = event.object.metadata?.resourceVersion;
-    if (event.type !== "BOOKMARK") this.#options.sink.apply(event.type, event.object);
+    if (event.type !== "BOOKMARK") this.#options.sink.apply(event.type, this.#whole(event));
     if (revision) this.#revision = revision;
+  }
+
+  #whole({ object, base }: WatchEvent<T>): T {
+    if (base === undefined) return object;
+    const key = keyOf(object);
+    const known = this.#options.sink.get(key);
+    const version = known?.metadata?.resourceVersion;
+    if (known !== undefined && version === base) return withChanges(known, object);
+    // Nothing can be built on: everything is listed again.
+    const what = `the watch tells a change of ${key} since ${base}, which is known as of ${version}`;
+    throw new StatusError(Code.outOfRange, what);
   }
 }
 

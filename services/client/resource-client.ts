@@ -58,11 +58,9 @@ export class TypedResourceClient<T extends ApiObject> implements ResourceClient<
   /** A message of the kind is the JSON document, field for field. */
   #watchJson(request: WatchRequest, options: WatchOptions): AsyncIterable<WatchEvent<T>> {
     const { apiVersion, objectKind: kind } = this.#resource;
-    return watchDocuments<T>(
-      this.#transport,
-      { ref: { apiVersion, kind }, watch: request },
-      options,
-    );
+    const { changes } = options;
+    const ref = { apiVersion, kind };
+    return watchDocuments<T>(this.#transport, { ref, watch: request, changes }, options);
   }
 
   async *#watchTyped(
@@ -181,7 +179,9 @@ export async function* watchDocuments<T extends ApiObject>(
   options: WatchOptions,
 ): AsyncGenerator<WatchEvent<T>, void, undefined> {
   for await (const event of transport.stream(DynamicService.watch, request, options)) {
-    yield { type: event.type as WatchEvent<T>["type"], object: parseDocument(event.json) as T };
+    const type = event.type as WatchEvent<T>["type"];
+    const object = parseDocument(event.json) as T;
+    yield event.base ? { type, object, base: event.base } : { type, object };
   }
 }
 

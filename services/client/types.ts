@@ -50,6 +50,11 @@ export interface ListResult<T> {
 }
 
 export interface WatchOptions extends Omit<ListOptions, "limit" | "continue"> {
+  /**
+   * Events may come with only what has changed ({@link WatchEvent.base}), where the server can and
+   * `omit` is set. For readers that keep what they are told.
+   */
+  readonly changes?: boolean | undefined;
   readonly allowBookmarks?: boolean | undefined;
   readonly timeoutSeconds?: number | undefined;
 }
@@ -57,6 +62,8 @@ export interface WatchOptions extends Omit<ListOptions, "limit" | "continue"> {
 export interface WatchEvent<T> {
   readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
   readonly object: T;
+  /** Set: `object` only holds what has changed since this resourceVersion: see `dynamic.proto`. */
+  readonly base?: string | undefined;
 }
 
 export interface DeleteOptions extends WriteOptions {

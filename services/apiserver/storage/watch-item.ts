@@ -1,5 +1,6 @@
 import type { Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
+import { changedFields } from "./changed-fields.ts";
 import { Recent } from "./recent.ts";
 import type { Selection } from "./selection.ts";
 import { encodeStored, StoredObject } from "./stored-object.ts";
@@ -17,14 +18,18 @@ export type EventType = (typeof EventType)[keyof typeof EventType];
 export class WatchItem {
   readonly type: EventType;
   readonly object: StoredObject;
+  /** Of a change: what the watcher was told before. */
+  readonly #previous: StoredObject | undefined;
   #message: Uint8Array | undefined;
   #trimmed: Uint8Array | undefined;
   #json: Uint8Array | undefined;
   #trimmedJson: Uint8Array | undefined;
+  #changes: Uint8Array | undefined;
 
-  constructor(type: EventType, object: StoredObject) {
+  constructor(type: EventType, object: StoredObject, previous?: StoredObject) {
     this.type = type;
     this.object = object;
+    this.#previous = previous;
   }
 
   /** The kind's typed event message. */
@@ -63,11 +68,28 @@ export class WatchItem {
     return this.#trimmedJson;
   }
 
+  /** `trimmedJson` with only what has changed, where the watcher can have what it is based on. */
+  get changes(): Uint8Array {
+    if (this.#changes !== undefined) return this.#changes;
+    const json = this.#changedJson();
+    if (json === undefined) return this.trimmedJson;
+    this.#changes = eventMessage(this.type, json, String(this.#previous?.revision));
+    recentMessages.add(this, this.#changes.length);
+    return this.#changes;
+  }
+
+  #changedJson(): Buffer | undefined {
+    const previous = this.#previous;
+    if (previous === undefined || !previous.readable || !this.object.readable) return undefined;
+    return changedFields(previous.trimmedJson, this.object.trimmedJson);
+  }
+
   static readonly forgetMessage = (item: WatchItem): void => {
     item.#message = undefined;
     item.#trimmed = undefined;
     item.#json = undefined;
     item.#trimmedJson = undefined;
+    item.#changes = undefined;
   };
 }
 
@@ -131,7 +153,11 @@ export class CacheEvent {
   }
 
   #plainItem(): WatchItem {
-    this.#plain ??= new WatchItem(this.#plainType(), this.object);
+    if (this.#plain === undefined) {
+      const type = this.#plainType();
+      const previous = type === EventType.modified ? this.previous : undefined;
+      this.#plain = new WatchItem(type, this.object, previous);
+    }
     return this.#plain;
   }
 

@@ -12,16 +12,22 @@ import { badRequest } from "../errors.ts";
 const field = (number: number) => (number << 3) | WireType.LengthDelimited;
 
 /**
- * `<Kind>Event`: type = 1, object = 2; `WatchEvent` of the Dynamic service: type = 1, json = 2. A
- * type is short, and ASCII.
+ * `<Kind>Event`: type = 1, object = 2; `WatchEvent` of the Dynamic service: type = 1, json = 2,
+ * base = 3. A type is short, and ASCII, and so is a base.
  */
-export function eventMessage(type: string, object: Uint8Array): Uint8Array {
-  const message = new Uint8Array(2 + type.length + fieldBytes(object.length));
-  message[0] = field(1);
-  message[1] = type.length;
-  for (let at = 0; at < type.length; at++) message[2 + at] = type.charCodeAt(at);
+export function eventMessage(type: string, object: Uint8Array, base = ""): Uint8Array {
+  const baseBytes = base === "" ? 0 : 2 + base.length;
+  const message = new Uint8Array(2 + type.length + fieldBytes(object.length) + baseBytes);
+  writeShort(message, 0, field(1), type);
   message.set(object, writeFieldHead(message, 2 + type.length, field(2), object.length));
+  if (base !== "") writeShort(message, message.length - baseBytes, field(3), base);
   return message;
+}
+
+function writeShort(into: Uint8Array, at: number, tag: number, text: string): void {
+  into[at] = tag;
+  into[at + 1] = text.length;
+  for (let i = 0; i < text.length; i++) into[at + 2 + i] = text.charCodeAt(i);
 }
 
 /** `<Kind>List` without its items: apiVersion = 1, kind = 2, metadata = 3. */

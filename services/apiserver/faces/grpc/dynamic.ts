@@ -73,7 +73,8 @@ export function addDynamicService(server: RpcServer, face: Face): void {
     }),
     watch: serverStream<WatchRequest, Uint8Array>((request, context) => {
       const call = enter(context);
-      const items = watchedBy(backend, call, request, isTrimmed(context) ? trimmedOf : messageOf);
+      const encode = encodingOf(request, isTrimmed(context));
+      const items = watchedBy(backend, call, request, encode);
       return call.auditSource === undefined ? items : audited(call, items);
     }),
     create: unary<CreateRequest, DocumentMessage>(async (request, context) => {
@@ -144,12 +145,23 @@ async function* begunLater<T>(
   yield* begin(await resource);
 }
 
+/** Throws BadRequest. */
+function encodingOf({ changes }: WatchRequest, trimmed: boolean): (item: WatchItem) => Uint8Array {
+  if (!changes) return trimmed ? trimmedOf : messageOf;
+  if (trimmed) return changesOf;
+  throw badRequest("changes: only come without managedFields (trireme-omit)");
+}
+
 function messageOf(item: WatchItem): Uint8Array {
   return item.json;
 }
 
 function trimmedOf(item: WatchItem): Uint8Array {
   return item.trimmedJson;
+}
+
+function changesOf(item: WatchItem): Uint8Array {
+  return item.changes;
 }
 
 const success = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };

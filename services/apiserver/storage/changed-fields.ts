@@ -1,0 +1,184 @@
+/**
+ * What the new text of an object changes in the old one, for watchers that have the old one. Fields
+ * of metadata, spec, status and other objects are compared one by one; a field that is gone is null.
+ *
+ * Nothing is parsed: both texts are walked through side by side, and of the old one what is the same
+ * is not even looked at byte by byte. Only behind a field that comes or goes are an object's fields
+ * looked up by name.
+ *
+ *     before   {…,"metadata":{"name":"p",…},"spec":{"containers":[…]},"status":{"phase":"Pending"}}
+ *     after    {…,"metadata":{"name":"p",…},"spec":{"containers":[…],"nodeName":"n"}}
+ *     changes  {"metadata":{"name":"p",…},"spec":{"nodeName":"n"},"status":null}
+ */
+
+/** Undefined: the new text as a whole is as short, or has fields that cannot be told like this. */
+export function changedFields(before: Buffer, after: Buffer): Buffer | undefined {
+  if (before[0] !== openingBrace || after[0] !== openingBrace) return undefined;
+  const made = new Comparison(before, after).changes();
+  const fit = made !== undefined && made.length < after.length * worthwhile;
+  return fit && !made.includes(unsafe) ? Buffer.from(made, "latin1") : undefined;
+}
+
+/** Longer ones are not worth the merging. */
+const worthwhile = 0.8;
+
+/** No field for those who put changes together in JavaScript. */
+const unsafe = '"__proto__"';
+
+/** Of the metadata: they tell which object it is, whether they have changed or not. */
+const identity: readonly Buffer[] = ['"name":', '"namespace":', '"uid":'].map((key) =>
+  Buffer.from(key),
+);
+const metadataKey = Buffer.from('"metadata":');
+const nullText = Buffer.from("null");
+
+const quote = 0x22;
+const comma = 0x2c;
+const openingBracket = 0x5b;
+const backslash = 0x5c;
+const closingBracket = 0x5d;
+const openingBrace = 0x7b;
+const closingBrace = 0x7d;
+
+class Comparison {
+  readonly #before: Buffer;
+  readonly #after: Buffer;
+  /** How far the texts have been walked through. */
+  #old = 0;
+  #new = 0;
+  /** A new value is null. */
+  #nullFound = false;
+
+  constructor(before: Buffer, after: Buffer) {
+    this.#before = before;
+    this.#after = after;
+  }
+
+  changes(): string | undefined {
+    const made = this.#object(true, false);
+    return this.#nullFound ? undefined : `{${made}}`;
+  }
+
+  /** Of the two objects that begin here, behind which it then stands. */
+  #object(fieldByField: boolean, isMetadata: boolean): string {
+    const [before, after] = [this.#before, this.#after];
+    let made = "";
+    /** The old fields from the first on that has another name, by their keys. */
+    let rest: Map<string, number> | undefined;
+    let end = 0;
+    this.#old += 1;
+    this.#new += 1;
+    while (after[this.#new] === quote) {
+      const start = this.#new;
+      const value = endOfString(after, start) + 1;
+      let old: number | undefined;
+      if (rest === undefined && isAt(before, this.#old, after, start, value)) {
+        old = this.#old + value - start;
+      } else {
+        if (rest === undefined) {
+          rest = fieldsFrom(before, this.#old);
+          end = rest.get("") as number;
+          rest.delete("");
+        }
+        const key = after.toString("latin1", start, value);
+        old = rest.get(key);
+        rest.delete(key);
+      }
+      const change = this.#field(start, value, old, fieldByField, isMetadata);
+      if (change !== "") made += made === "" ? change : `,${change}`;
+      if (rest === undefined && before[this.#old] === comma) this.#old += 1;
+      if (after[this.#new] === comma) this.#new += 1;
+    }
+    if (rest === undefined && before[this.#old] === quote) {
+      rest = fieldsFrom(before, this.#old);
+      end = rest.get("") as number;
+      rest.delete("");
+    }
+    for (const key of rest?.keys() ?? []) made += `${made === "" ? "" : ","}${key}null`;
+    this.#old = rest === undefined ? this.#old + 1 : end;
+    this.#new += 1;
+    return made;
+  }
+
+  /** Of one new field; `old`: where the old one's value is. Stands behind both values then. */
+  #field(
+    start: number,
+    value: number,
+    old: number | undefined,
+    fieldByField: boolean,
+    isMetadata: boolean,
+  ): string {
+    const [before, after] = [this.#before, this.#after];
+    if (
+      fieldByField &&
+      old !== undefined &&
+      before[old] === openingBrace &&
+      after[value] === openingBrace
+    ) {
+      [this.#old, this.#new] = [old, value];
+      const made = this.#object(false, isAt(metadataKey, 0, after, start, value));
+      return made === "" ? "" : `${after.toString("latin1", start, value)}{${made}}`;
+    }
+    const end = endOfValue(after, value);
+    this.#new = end;
+    if (old !== undefined) {
+      const oldEnd = old + end - value;
+      const next = before[oldEnd];
+      const same =
+        (next === comma || next === closingBrace) && isAt(before, old, after, value, end);
+      this.#old = same ? oldEnd : endOfValue(before, old);
+      const told = isMetadata && identity.some((key) => isAt(key, 0, after, start, value));
+      if (same && !told) return "";
+    }
+    if (end - value === nullText.length && isAt(nullText, 0, after, value, end)) {
+      this.#nullFound = true;
+    }
+    return after.toString("latin1", start, end);
+  }
+}
+
+/** Where the values of an object's fields are from this one on, and under "" where it ends. */
+function fieldsFrom(text: Buffer, from: number): Map<string, number> {
+  const fields = new Map<string, number>();
+  let at = from;
+  while (text[at] === quote) {
+    const value = endOfString(text, at) + 1;
+    fields.set(text.toString("latin1", at, value), value);
+    at = endOfValue(text, value);
+    if (text[at] === comma) at += 1;
+  }
+  return fields.set("", at + 1);
+}
+
+/** Whether `text` goes on at `at` with this part of another one. */
+function isAt(text: Buffer, at: number, other: Buffer, start: number, end: number): boolean {
+  const until = at + end - start;
+  return until <= text.length && text.compare(other, start, end, at, until) === 0;
+}
+
+/** The place behind the value that begins here, in JSON without white space. */
+function endOfValue(text: Buffer, from: number): number {
+  if (text[from] === quote) return endOfString(text, from);
+  let depth = 0;
+  for (let at = from; at < text.length; at++) {
+    const byte = text[at];
+    if (byte === quote) at = endOfString(text, at) - 1;
+    else if (byte === openingBrace || byte === openingBracket) depth += 1;
+    else if (byte === closingBrace || byte === closingBracket) {
+      if (depth === 0) return at;
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    } else if (byte === comma && depth === 0) return at;
+  }
+  return text.length;
+}
+
+function endOfString(text: Buffer, from: number): number {
+  let at = from + 1;
+  for (; at < text.length; at++) {
+    const byte = text[at];
+    if (byte === quote) return at + 1;
+    if (byte === backslash) at += 1;
+  }
+  return at;
+}
