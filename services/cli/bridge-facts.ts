@@ -1,8 +1,7 @@
 /** What the bridge is told of the cluster, from what the supervisor watches. */
 import type { Node, NodeCondition } from "../../proto/gen/core.ts";
 import type { ClusterFacts, MasterFacts, NodeFacts, PodFacts } from "../bridge/mod.ts";
-import { summarisePod } from "../kinds/mod.ts";
-import { isReadyNode } from "./counts.ts";
+import { isReadyNode, statusOf } from "./counts.ts";
 import type { ClusterObjects, ClusterView } from "./watch-cluster.ts";
 
 export function bridgeFacts(view: ClusterView, objects: ClusterObjects): ClusterFacts {
@@ -13,7 +12,7 @@ export function bridgeFacts(view: ClusterView, objects: ClusterObjects): Cluster
   });
   const pods = objects.pods.map((pod): PodFacts => {
     const { name = "", namespace = "" } = pod.metadata ?? {};
-    return { name, namespace, node: pod.spec?.nodeName, status: summarisePod(pod).status };
+    return { name, namespace, node: pod.spec?.nodeName, status: statusOf(pod) };
   });
   const nodes = objects.nodes.map((node) => nodeFacts(node, objects.heard));
   return { leader: view.leader, masters, nodes, pods };

@@ -2,9 +2,10 @@
  * The scheduler: what a scheduling cycle costs in CPU over the cache alone, and how many pods a
  * second get from creation to binding, and to running on hollow nodes, through real masters.
  *
- *   npm run bench -- scheduler [--nodes 1000,5000] [--pods 2000] [--masters 1]
+ *   npm run bench -- scheduler [--nodes 1000,5000] [--pods 4000] [--init-pods 4000] [--masters 1]
  *     [--workloads basic,spread] [--only cycles|api] [--against upstream]
  *
+ * `--init-pods` are there before anything is measured, as in upstream's `scheduler_perf`.
  * `--against upstream` measures kube-scheduler on the PATH after ours, in the same cluster.
  */
 import { parseArgs } from "node:util";
@@ -16,7 +17,7 @@ import { workloads } from "./scheduler/workloads.ts";
 const throughApi = ["basic", "anti-affinity", "spread"];
 
 export async function run(args: readonly string[]): Promise<void> {
-  const { nodes, pods, masters, chosen, only, upstream } = parse(args);
+  const { nodes, pods, initPods, masters, chosen, only, upstream } = parse(args);
   if (only !== "api") {
     for (const count of nodes) {
       for (const name of chosen ?? Object.keys(workloads)) measureCycles(count, name);
@@ -24,7 +25,10 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   if (only === "cycles") return;
   for (const count of nodes) {
-    await measureThroughApi({ nodes: count, pods, masters, upstream }, chosen ?? throughApi);
+    await measureThroughApi(
+      { nodes: count, pods, initPods, masters, upstream },
+      chosen ?? throughApi,
+    );
   }
 }
 
@@ -33,7 +37,8 @@ function parse(args: readonly string[]) {
     args: [...args],
     options: {
       nodes: { type: "string", default: "1000,5000" },
-      pods: { type: "string", default: "2000" },
+      pods: { type: "string", default: "4000" },
+      "init-pods": { type: "string", default: "4000" },
       masters: { type: "string", default: "1" },
       workloads: { type: "string" },
       only: { type: "string" },
@@ -59,6 +64,7 @@ function parse(args: readonly string[]) {
   return {
     nodes: values.nodes.split(",").map((text) => number("nodes", text, 20_000)),
     pods: number("pods", values.pods, 100_000),
+    initPods: values["init-pods"] === "0" ? 0 : number("init-pods", values["init-pods"], 100_000),
     masters: number("masters", values.masters, 7),
     chosen: values.workloads?.split(","),
     only: values.only,

@@ -12,6 +12,7 @@
  * A batch is not atomic over several databases: the journal makes it so, for its replay writes all
  * of it again.
  */
+import type { Stats } from "node:fs";
 import { access, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ClassicLevel } from "classic-level";
@@ -48,6 +49,9 @@ export interface LevelColumnsOptions {
   readonly writeBufferBytes: number;
 }
 
+/** A table that nobody has written to for so long is taken for finished. */
+const writtenMillis = 60_000;
+
 /** Bytes of one trip to the worker thread of a scan. */
 const stepBytes = 1024 * 1024;
 const stepEntries = 1000;
@@ -55,6 +59,8 @@ const stepEntries = 1000;
 interface Part {
   readonly database: Database;
   readonly directory: string;
+  /** Sizes of its tables that are written to the end: they never change again. */
+  readonly tables: Map<string, number>;
 }
 
 interface Segment {
@@ -104,7 +110,7 @@ export class LevelColumns {
         cacheSize: options.cacheBytes,
         writeBufferSize: options.writeBufferBytes,
       } as object) as unknown as Database;
-      return { database, directory: path };
+      return { database, directory: path, tables: new Map() };
     });
     try {
       // LevelDB makes no directories above its own.
@@ -186,7 +192,7 @@ export class LevelColumns {
    * not counted: what is in it is in LevelDB too, and no deleting would give it back.
    */
   async bytesUsed(): Promise<number> {
-    const sums = await Promise.all(this.#parts.map(({ directory }) => bytesOf(directory)));
+    const sums = await Promise.all(this.#parts.map(bytesOf));
     return sums.reduce((sum, bytes) => sum + bytes, 0);
   }
 
@@ -276,19 +282,32 @@ async function isThere(file: string): Promise<boolean> {
   }
 }
 
-async function bytesOf(directory: string): Promise<number> {
+async function bytesOf({ directory, tables }: Part): Promise<number> {
   const entries = await readdir(directory, { withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && !isJournalFile(entry.name));
-  const sizes = await Promise.all(files.map(({ name }) => sizeOf(join(directory, name))));
-  return sizes.reduce((sum, size) => sum + size, 0);
+  const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  const present = new Set(names);
+  for (const name of tables.keys()) if (!present.has(name)) tables.delete(name);
+  let bytes = 0;
+  for (const name of names) {
+    if (isJournalFile(name)) continue;
+    let size = tables.get(name);
+    if (size === undefined) {
+      const file = await statOf(join(directory, name));
+      size = file?.size ?? 0;
+      const written = file !== undefined && Date.now() - file.mtimeMs > writtenMillis;
+      if (written && /\.(ldb|sst)$/.test(name)) tables.set(name, size);
+    }
+    bytes += size;
+  }
+  return bytes;
 }
 
-/** 0 for a file that LevelDB has deleted meanwhile. */
-async function sizeOf(file: string): Promise<number> {
+/** Undefined: LevelDB has deleted it meanwhile. */
+async function statOf(file: string): Promise<Stats | undefined> {
   try {
-    return (await stat(file)).size;
+    return await stat(file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
 }

@@ -125,12 +125,15 @@ export async function replace(
     resourceVersion: incoming.metadata?.resourceVersion || undefined,
   });
   const early = subresource === "" ? startsDeletion(incoming, stored.document) : [];
-  const next = writesStatus(resource, subresource) ? withStatus(stored, incoming) : incoming;
+  const ofStatus = writesStatus(resource, subresource);
+  const next = ofStatus ? withStatus(stored, incoming) : incoming;
   keepServerFields(resource, next, stored.document);
   if (subresource === "" && resource.subresources.status) keepStatus(next, stored.document);
   resource.setDefaults(next);
   const live = stored.document;
-  const write = { resource, live, next, given, manager, subresource };
+  // Of a status nothing else is the writer's doing, and what is the same is known to be without a look.
+  const written = ofStatus ? { ...live, metadata: next.metadata, status: next["status"] } : next;
+  const write = { resource, live, next: written, given, manager, subresource };
   const managedFields = owned ?? trackedFields(backend, write);
   if (managedFields.length > 0) metadataOf(next).managedFields = managedFields;
   const about = { ...admission, document: next };

@@ -16,6 +16,8 @@ const nodePrefix = "n";
 export interface ApiLoad {
   readonly nodes: number;
   readonly pods: number;
+  /** Running before anything is measured. */
+  readonly initPods: number;
   readonly masters: number;
   /** Upstream's kube-scheduler is measured as well. */
   readonly upstream: boolean;
@@ -65,7 +67,10 @@ async function measure(run: Run, names: readonly string[]): Promise<void> {
     controllers: endpoints.controllerManagers.flatMap(({ pid }) => pid ?? []),
     hollow: [hollow],
   };
-  let serial = 0;
+  let serial = load.initPods;
+  if (load.initPods > 0) {
+    await measureOne({ client, seen, name: "basic", pods: load.initPods, serial: 0, pids: {} });
+  }
   const all = async (title: string, pids: Record<string, readonly number[]>) => {
     for (const name of names) {
       const line = await measureOne({ client, seen, name, pods: load.pods, serial, pids });
