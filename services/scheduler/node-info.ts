@@ -27,8 +27,10 @@ export class NodeInfo {
   avoidances: readonly Taint[] = [];
   readonly #requested: Record<string, number> = {};
   readonly scoredRequested = { cpu: 0, memory: 0 };
-  /** What is allocatable and not requested; below 0 where too much is. */
-  readonly free = { cpu: 0, memory: 0 };
+  /** Of what is allocatable, that which every pod of every cycle is weighed by. */
+  readonly capacity = { cpu: 0, memory: 0 };
+  /** What is allocatable and not taken; below 0 where too much is. */
+  readonly free = { cpu: 0, memory: 0, pods: 0 };
   /** Image sizes in bytes by every name the node knows the image by. */
   images: ReadonlyMap<string, number> = new Map();
   #podsWithPorts = 0;
@@ -46,6 +48,8 @@ export class NodeInfo {
     this.node = node;
     this.labels = node?.metadata?.labels ?? {};
     this.allocatable = resourceAmounts(node?.status?.allocatable);
+    this.capacity.cpu = this.allocatable["cpu"] ?? 0;
+    this.capacity.memory = this.allocatable["memory"] ?? 0;
     this.#countFree();
     const taints = node?.spec?.taints ?? [];
     this.taints = taints.filter(({ effect }) => effect === "NoSchedule" || effect === "NoExecute");
@@ -101,8 +105,10 @@ export class NodeInfo {
     if (owned > 0) this.#owners.set(ownerUid, owned);
     else this.#owners.delete(ownerUid);
   }
+
   #countFree(): void {
-    this.free.cpu = (this.allocatable["cpu"] ?? 0) - (this.#requested["cpu"] ?? 0);
-    this.free.memory = (this.allocatable["memory"] ?? 0) - (this.#requested["memory"] ?? 0);
+    this.free.cpu = this.capacity.cpu - (this.#requested["cpu"] ?? 0);
+    this.free.memory = this.capacity.memory - (this.#requested["memory"] ?? 0);
+    this.free.pods = (this.allocatable["pods"] ?? 0) - this.pods.size;
   }
 }

@@ -1,21 +1,19 @@
 import type { Plugin } from "../framework/mod.ts";
-import type { NodeInfo } from "../node-info.ts";
-import type { PodInfo } from "../pod-info.ts";
 
 /** Prefers nodes on which cpu and memory would be used up evenly. */
 export const balancedAllocation: Plugin = {
   name: "NodeResourcesBalancedAllocation",
   score: {
     weight: 1,
-    points({ pod }, node) {
+    points({ pod: { scoredRequests } }, { capacity, scoredRequested }) {
+      const cpu = share(scoredRequested.cpu + scoredRequests.cpu, capacity.cpu);
+      const memory = share(scoredRequested.memory + scoredRequests.memory, capacity.memory);
       // The standard deviation of two shares is half their difference.
-      return 100 * (1 - Math.abs(share("cpu", pod, node) - share("memory", pod, node)) / 2);
+      return 100 * (1 - Math.abs(cpu - memory) / 2);
     },
   },
 };
 
-function share(resource: "cpu" | "memory", pod: PodInfo, node: NodeInfo): number {
-  const capacity = node.allocatable[resource] ?? 0;
-  if (capacity === 0) return 1;
-  return Math.min(1, (node.scoredRequested[resource] + pod.scoredRequests[resource]) / capacity);
+function share(requested: number, capacity: number): number {
+  return capacity === 0 ? 1 : Math.min(1, requested / capacity);
 }

@@ -1,19 +1,18 @@
 import type { Plugin } from "../framework/mod.ts";
-import type { NodeInfo } from "../node-info.ts";
 
 /** Prefers nodes that their own heartbeats report as idle; requests may say otherwise. */
 export const measuredUtilisation: Plugin = {
   name: "MeasuredUtilisation",
   score: {
     weight: 1,
-    points(_cycle, node) {
+    points(_cycle, { usage, capacity }) {
       // A node that has not reported yet is neither preferred nor avoided.
-      return node.usage ? (idle("cpu", node) + idle("memory", node)) / 2 : 50;
+      if (usage === undefined) return 50;
+      return (idle(usage.cpu, capacity.cpu) + idle(usage.memory, capacity.memory)) / 2;
     },
   },
 };
 
-function idle(resource: "cpu" | "memory", { allocatable, usage }: NodeInfo): number {
-  const capacity = allocatable[resource] ?? 0;
-  return capacity > 0 ? 100 * Math.max(0, 1 - (usage?.[resource] ?? 0) / capacity) : 0;
+function idle(used: number, capacity: number): number {
+  return capacity > 0 ? 100 * Math.max(0, 1 - used / capacity) : 0;
 }

@@ -1,7 +1,6 @@
 import { resourceAmounts } from "../../kinds/facts.ts";
 import type { ResourceAmounts } from "../../kinds/mod.ts";
 import { on, type Plugin, type Refusal } from "../framework/mod.ts";
-import type { NodeInfo } from "../node-info.ts";
 import { type PodInfo, podInfo } from "../pod-info.ts";
 
 /** Requests must fit into what is allocatable; prefers the node with most left (LeastAllocated). */
@@ -22,11 +21,9 @@ export const nodeResourcesFit: Plugin = {
   filter({ pod }, node): Refusal | undefined {
     const { wants } = pod;
     const { free } = node;
-    const hasRoom = node.pods.size < (node.allocatable["pods"] ?? 0);
+    const hasRoom = free.pods >= 1 && wants.cpu <= free.cpu && wants.memory <= free.memory;
     // Nearly all nodes have room for nearly all pods.
-    if (hasRoom && !wants.others && wants.cpu <= free.cpu && wants.memory <= free.memory) {
-      return undefined;
-    }
+    if (hasRoom && !wants.others) return undefined;
     const { allocatable, pods, requested } = node;
     let reasons: string[] | undefined;
     let permanent = true;
@@ -45,7 +42,11 @@ export const nodeResourcesFit: Plugin = {
   },
   score: {
     weight: 1,
-    points: ({ pod }, node) => (free("cpu", pod, node) + free("memory", pod, node)) / 2,
+    points({ pod: { scoredRequests } }, { capacity, scoredRequested }) {
+      const cpu = left(capacity.cpu, scoredRequested.cpu + scoredRequests.cpu);
+      const memory = left(capacity.memory, scoredRequested.memory + scoredRequests.memory);
+      return (cpu + memory) / 2;
+    },
   },
 };
 
@@ -54,8 +55,7 @@ function fits({ wanted }: PodInfo, allocatable: ResourceAmounts): boolean {
   return wanted.every(([resource, amount]) => amount <= (allocatable[resource] ?? 0));
 }
 
-function free(resource: "cpu" | "memory", pod: PodInfo, node: NodeInfo): number {
-  const capacity = node.allocatable[resource] ?? 0;
-  const used = node.scoredRequested[resource] + pod.scoredRequests[resource];
+/** Percent of the capacity. */
+function left(capacity: number, used: number): number {
   return capacity > 0 && used <= capacity ? (100 * (capacity - used)) / capacity : 0;
 }
