@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { WatchEvent } from "../../proto/gen/dynamic.ts";
 import { changedFields } from "../../services/apiserver/storage/changed-fields.ts";
+import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import { EventType, WatchItem } from "../../services/apiserver/storage/watch-item.ts";
 import { withChanges } from "../../services/client/changes.ts";
-import { CachedInformer, type WatchEvent } from "../../services/client/mod.ts";
+import { CachedInformer, type WatchEvent as Told } from "../../services/client/mod.ts";
+import { kind } from "../apiserver/harness.ts";
 import { FakeClock, settle } from "./fake-clock.ts";
 import { quietLog } from "./quiet-log.ts";
 
@@ -97,10 +101,10 @@ test("a change of a version that is not known is no ground: everything is listed
   type Thing = { metadata: { name: string; resourceVersion: string }; spec?: object };
   const [clock, stop] = [new FakeClock(), new AbortController()];
   const things: Thing[] = [{ metadata: { name: "a", resourceVersion: "1" }, spec: { x: 1, y: 1 } }];
-  const event = (base: string, resourceVersion: string, spec: object): WatchEvent<Thing> => {
+  const event = (base: string, resourceVersion: string, spec: object): Told<Thing> => {
     return { type: "MODIFIED", base, object: { metadata: { name: "a", resourceVersion }, spec } };
   };
-  const rounds: WatchEvent<Thing>[][] = [
+  const rounds: Told<Thing>[][] = [
     [event("1", "2", { x: 2 }), event("7", "8", { x: 8 })],
     [event("9", "10", { x: 10 })],
   ];
@@ -130,4 +134,34 @@ test("a change of a version that is not known is no ground: everything is listed
   assert.equal(informer.relists, 1);
   stop.abort();
   await run;
+});
+
+test("of stored texts, managedFields are left out, and the resourceVersion is put in", () => {
+  const pods = kind("pods");
+  const metadata = { name: "p", namespace: "n", uid: "u", labels: { a: "b" } };
+  const entry = (manager: string) => ({
+    ...{ manager, operation: "Update", apiVersion: "v1", fieldsType: "FieldsV1" },
+    fieldsV1: { "f:spec": { "f:a": {} } },
+  });
+  const version = (managers: string[], revision: number, status: object, text: object = {}) => {
+    const managedFields = managers.map(entry);
+    const document = {
+      metadata: { ...metadata, ...text, ...(managers.length > 0 && { managedFields }) },
+      ...{ spec: padding, status },
+    };
+    return new StoredObject(pods, "/registry/pods/n/p", encodeStored(pods, document), revision);
+  };
+  for (const managers of [[], ["a"], ["a", "b"]]) {
+    const before = version(managers.slice(1), 7, { phase: "Pending" });
+    const after = version(managers, 9, { phase: "Running" }, { labels: { a: "c" } });
+    const item = new WatchItem(EventType.modified, after, before);
+    const event = WatchEvent.decode(item.changes);
+    assert.deepEqual([event.type, event.base], ["MODIFIED", "7"]);
+    const changes = parsed(Buffer.from(event.json ?? []));
+    assert.deepEqual(changes, {
+      metadata: { resourceVersion: "9", ...metadata, labels: { a: "c" } },
+      status: { phase: "Running" },
+    });
+    assert.deepEqual(withChanges(parsed(before.trimmedJson), changes), parsed(after.trimmedJson));
+  }
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
 import { CachedInformer, InformerFactory, retryOnConflict } from "../../services/client/mod.ts";
+import { watchDocuments } from "../../services/client/resource-client.ts";
 import { FakeClock, settle } from "./fake-clock.ts";
 import { quietLog } from "./quiet-log.ts";
 import { RealApi } from "./real-api.ts";
@@ -69,12 +70,16 @@ test("caches have no managedFields, and an update of what they have keeps them",
 });
 
 test("what can be left out of a list or watch is named when something else is asked for", async () => {
-  const { pods, end } = await start();
+  const { api, pods, end } = await start();
   const omit = "spec" as "metadata.managedFields";
   const refusal =
     /^StatusError: trireme-omit: "spec" cannot be left out, only metadata.managedFields$/;
   await assert.rejects(pods.list({ omit }), refusal);
   await assert.rejects(pods.watch({ omit })[Symbol.asyncIterator]().next(), refusal);
+  const whole = { ref: { kind: "Pod", apiVersion: "v1" }, changes: true };
+  const events = watchDocuments(api.transport(), whole, {});
+  const why = /^StatusError: changes: only come without managedFields \(trireme-omit\)$/;
+  await assert.rejects(events.next(), why);
   await end();
 });
 

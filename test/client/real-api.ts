@@ -129,11 +129,13 @@ export class RealApi {
 
   /** A client of this server, with the rights of `subject`; default: an administrator. */
   client(subject: Subject = admin): TriremeClient {
-    return createClient(
-      new DirectTransport(
-        (method, request, options) => this.#clientCall(method, request, options, subject),
-        (method, request, options) => this.#stream(method, request, options, subject),
-      ),
+    return createClient(this.transport(subject));
+  }
+
+  transport(subject: Subject = admin): DirectTransport {
+    return new DirectTransport(
+      (method, request, options) => this.#clientCall(method, request, options, subject),
+      (method, request, options) => this.#stream(method, request, options, subject),
     );
   }
 

@@ -10,11 +10,16 @@
  *     after    {…,"metadata":{"name":"p",…},"spec":{"containers":[…],"nodeName":"n"}}
  *     changes  {"metadata":{"name":"p",…},"spec":{"nodeName":"n"},"status":null}
  */
+import { behindManaged } from "./managed-text.ts";
 
-/** Undefined: the new text as a whole is as short, or has fields that cannot be told like this. */
-export function changedFields(before: Buffer, after: Buffer): Buffer | undefined {
+/**
+ * `before` and `after`: stored texts, or JSON; their managedFields are left out. `metadata`: what
+ * the metadata of the new one has besides, as `"name":value`. Undefined: the new text as a whole is
+ * as short, or has fields that cannot be told like this.
+ */
+export function changedFields(before: Buffer, after: Buffer, metadata = ""): Buffer | undefined {
   if (before[0] !== openingBrace || after[0] !== openingBrace) return undefined;
-  const made = new Comparison(before, after).changes();
+  const made = new Comparison(before, after, metadata).changes();
   const fit = made !== undefined && made.length < after.length * worthwhile;
   return fit && !made.includes(unsafe) ? Buffer.from(made, "latin1") : undefined;
 }
@@ -43,15 +48,17 @@ const closingBrace = 0x7d;
 class Comparison {
   readonly #before: Buffer;
   readonly #after: Buffer;
+  readonly #metadata: string;
   /** How far the texts have been walked through. */
   #old = 0;
   #new = 0;
   /** A new value is null. */
   #nullFound = false;
 
-  constructor(before: Buffer, after: Buffer) {
+  constructor(before: Buffer, after: Buffer, metadata: string) {
     this.#before = before;
     this.#after = after;
+    this.#metadata = metadata;
   }
 
   changes(): string | undefined {
@@ -68,6 +75,11 @@ class Comparison {
     let end = 0;
     this.#old += 1;
     this.#new += 1;
+    if (isMetadata) {
+      made = this.#metadata;
+      this.#old = behindManaged(before, this.#old);
+      this.#new = behindManaged(after, this.#new);
+    }
     while (after[this.#new] === quote) {
       const start = this.#new;
       const value = endOfString(after, start) + 1;

@@ -8,6 +8,7 @@ import {
   type Resource,
 } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
+import { changedFields } from "./changed-fields.ts";
 import { isSealed } from "./encryption/sealed.ts";
 import { partsOf } from "./keys.ts";
 import { behindManaged, managedText, parseManaged, withoutManaged } from "./managed-text.ts";
@@ -221,6 +222,15 @@ export class StoredObject {
     if (this.#json !== undefined || !this.#isSpliced()) return withoutManaged(this.json);
     const rest = this.#value.subarray(behindManaged(this.#value, this.#versionAt ?? 0));
     return Buffer.concat([Buffer.from(this.#headText(rest[0])), rest]);
+  }
+
+  /** `trimmedJson` with only what has changed; undefined: that is no shorter. See `changedFields`. */
+  changesSince(previous: StoredObject): Buffer | undefined {
+    if (previous.#isSpliced() && this.#isSpliced()) {
+      const version = `"resourceVersion":"${this.revision}"`;
+      return changedFields(previous.#value, this.#value, version);
+    }
+    return changedFields(previous.trimmedJson, this.trimmedJson);
   }
 
   /** `json` as text, which is not kept. */

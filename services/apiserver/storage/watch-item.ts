@@ -1,6 +1,5 @@
 import type { Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
-import { changedFields } from "./changed-fields.ts";
 import { Recent } from "./recent.ts";
 import type { Selection } from "./selection.ts";
 import { encodeStored, StoredObject } from "./stored-object.ts";
@@ -81,7 +80,7 @@ export class WatchItem {
   #changedJson(): Buffer | undefined {
     const previous = this.#previous;
     if (previous === undefined || !previous.readable || !this.object.readable) return undefined;
-    return changedFields(previous.trimmedJson, this.object.trimmedJson);
+    return this.object.changesSince(previous);
   }
 
   static readonly forgetMessage = (item: WatchItem): void => {
