@@ -10,7 +10,7 @@ import { TestCluster, until } from "../../e2e/cluster.ts";
 import { cpuMicros, Processes } from "../store/processes.ts";
 import { benchPod, zones } from "./workloads.ts";
 
-const parallel = 64;
+const parallel = 128;
 const nodePrefix = "n";
 
 export interface ApiLoad {
