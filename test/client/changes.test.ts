@@ -3,7 +3,11 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { WatchEvent } from "../../proto/gen/dynamic.ts";
 import { changedFields } from "../../services/apiserver/storage/changed-fields.ts";
-import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import {
+  convertAll,
+  encodeStored,
+  StoredObject,
+} from "../../services/apiserver/storage/stored-object.ts";
 import { EventType, WatchItem } from "../../services/apiserver/storage/watch-item.ts";
 import { withChanges } from "../../services/client/changes.ts";
 import { CachedInformer, type WatchEvent as Told } from "../../services/client/mod.ts";
@@ -164,4 +168,25 @@ test("of stored texts, managedFields are left out, and the resourceVersion is pu
     });
     assert.deepEqual(withChanges(parsed(before.trimmedJson), changes), parsed(after.trimmedJson));
   }
+});
+
+test("what another program has still to convert is no ground for changes", async () => {
+  const pods = kind("pods");
+  const same = async <T>(documents: T) => documents;
+  const never = () => assert.fail("another program converts");
+  const remote = { fromStored: same, toStored: same };
+  const storedAs = { resource: pods, fromStored: never, toStored: never, remote };
+  const view = { ...pods, version: "v2", storedAs };
+  const made = (revision: number, status: object) => {
+    const value = encodeStored(pods, { metadata: { name: "p" }, spec: padding, status });
+    return new StoredObject(pods, "/registry/pods/n/p", value, revision).as(view);
+  };
+  const [before, after] = [made(7, { phase: "Pending" }), made(9, { phase: "Running" })];
+  await convertAll([after]);
+  const base = () => {
+    return WatchEvent.decode(new WatchItem(EventType.modified, after, before).changes).base;
+  };
+  assert.equal(base(), undefined);
+  await convertAll([before]);
+  assert.equal(base(), "7");
 });

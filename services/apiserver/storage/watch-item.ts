@@ -79,7 +79,8 @@ export class WatchItem {
 
   #changedJson(): Buffer | undefined {
     const previous = this.#previous;
-    if (previous === undefined || !previous.readable || !this.object.readable) return undefined;
+    if (previous === undefined || !previous.ready) return undefined;
+    if (!previous.readable || !this.object.readable) return undefined;
     return this.object.changesSince(previous);
   }
 
