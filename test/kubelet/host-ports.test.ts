@@ -19,7 +19,11 @@ after(() => {
 
 /** Answers each connection with its name. */
 async function serve(host: string, port: number, name: string): Promise<number> {
-  const server = createServer((socket) => socket.end(name));
+  const server = createServer((socket) => {
+    // A relay that ends resets what is still under way.
+    socket.on("error", () => socket.destroy());
+    socket.end(name);
+  });
   servers.push(server);
   server.listen(port, host);
   await once(server, "listening");

@@ -49,7 +49,7 @@ export interface LevelColumnsOptions {
   readonly writeBufferBytes: number;
 }
 
-/** A table that nobody has written to for so long is taken for finished. */
+/** A table that LevelDB has not written to for so long is taken for finished. */
 const writtenMillis = 60_000;
 
 /** Bytes of one trip to the worker thread of a scan. */
