@@ -70,6 +70,7 @@ const processTraits: Required<RuntimeTraits> = {
 /** From this process, which has the pod's address. */
 async function serveHere(): Promise<EchoServer> {
   const server = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
     socket.on("data", (data) => socket.write(`<${data}>`));
     socket.on("end", () => socket.end("bye"));
   });

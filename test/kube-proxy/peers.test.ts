@@ -117,7 +117,10 @@ async function proxyProcess(...args: readonly string[]): Promise<ChildProcess> {
 test("a frozen proxy drops no connection once its silence is noticed", async () => {
   const port = await freePort();
   const ip = `127.46.${process.pid % 200}.${1 + (process.pid % 250)}`;
-  const backend = createServer((socket) => socket.end("hello"));
+  const backend = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.end("hello");
+  });
   backend.listen(0, "127.0.0.1");
   await once(backend, "listening");
   closers.push(() => backend.close());

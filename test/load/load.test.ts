@@ -151,7 +151,10 @@ test("bad usage says what is wrong, and exits with 2 before anything is done", a
     assert.deepEqual({ code, stdout, lines }, { code: 2, stdout: "", lines: 2 });
   };
   writeFileSync(file("other.json"), "{}");
-  const silent = createServer((socket) => socket.end()).listen(0, "127.0.0.1");
+  const silent = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.end();
+  }).listen(0, "127.0.0.1");
   await once(silent, "listening");
   const { port } = silent.address() as { port: number };
   try {
