@@ -98,6 +98,28 @@ test("32 MiB in many messages pass a full window in both directions at once", ()
     }
   }));
 
+test("a link that is full at every moment, and read, stays up", () =>
+  inDirectory(async (directory) => {
+    const limits = { pingInterval: 50, deadAfter: 500, queueBytesMax: 8 * 1024 * 1024 };
+    const a = await startNetwork(directory, 1, limits);
+    const b = await startNetwork(directory, 2, limits);
+    try {
+      a.network.setPeers([b.peer]);
+      b.network.setPeers([a.peer]);
+      await eventually("the link", () => a.recorder.up.has(b.peer.id));
+      const block = new Uint8Array(512 * 1024);
+      const until = performance.now() + 3 * limits.deadAfter;
+      while (performance.now() < until) {
+        while (a.network.send(b.peer.id, block));
+        await new Promise((resolve) => setImmediate(resolve));
+        b.recorder.messages.length = 0;
+      }
+      assert.deepEqual(a.recorder.links, [`${b.peer.id} up`]);
+    } finally {
+      await Promise.all([a.network.close(), b.network.close()]);
+    }
+  }));
+
 test("a killed peer is noticed at once, long before the keep-alive, and dialled again", () =>
   inDirectory(async (directory) => {
     // With a keep-alive of a minute only the closed connection can tell.

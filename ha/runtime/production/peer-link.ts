@@ -148,8 +148,8 @@ export class PeerLink {
         this.#host.abandon(this.peer, reason);
         return;
       }
-      // A channel that is full is being read, or will fall silent; a ping would only wait in it.
-      if (!channel.full) this.#write(channel, ping);
+      // Into a full channel too: one that is read comes to it, and busy ones are full for long.
+      this.#write(channel, ping);
     }
   }
 
