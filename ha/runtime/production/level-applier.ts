@@ -160,7 +160,7 @@ export function findOperation(
 }
 
 /** From the end, where keys of one table differ. */
-export function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
+function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left.length !== right.length) return false;
   for (let index = left.length - 1; index >= 0; index--) {
     if (left[index] !== right[index]) return false;
