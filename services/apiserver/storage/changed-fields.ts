@@ -10,6 +10,7 @@
  *     after    {…,"metadata":{"name":"p",…},"spec":{"containers":[…],"nodeName":"n"}}
  *     changes  {"metadata":{"name":"p",…},"spec":{"nodeName":"n"},"status":null}
  */
+import { closingBrace, comma, endOfString, endOfValue, openingBrace, quote } from "./json-bytes.ts";
 import { behindManaged } from "./managed-text.ts";
 
 /**
@@ -37,14 +38,6 @@ const identity: readonly Buffer[] = ['"name":', '"namespace":', '"uid":'].map((k
 const metadataKey = Buffer.from('"metadata":');
 const nullText = Buffer.from("null");
 
-const quote = 0x22;
-const comma = 0x2c;
-const openingBracket = 0x5b;
-const backslash = 0x5c;
-const closingBracket = 0x5d;
-const openingBrace = 0x7b;
-const closingBrace = 0x7d;
-
 class Comparison {
   readonly #before: Buffer;
   readonly #after: Buffer;
@@ -71,8 +64,7 @@ class Comparison {
     const [before, after] = [this.#before, this.#after];
     let made = "";
     /** The old fields from the first on that has another name, by their keys. */
-    let rest: Map<string, number> | undefined;
-    let end = 0;
+    let rest: Fields | undefined;
     this.#old += 1;
     this.#new += 1;
     if (isMetadata) {
@@ -87,27 +79,19 @@ class Comparison {
       if (rest === undefined && isAt(before, this.#old, after, start, value)) {
         old = this.#old + value - start;
       } else {
-        if (rest === undefined) {
-          rest = fieldsFrom(before, this.#old);
-          end = rest.get("") as number;
-          rest.delete("");
-        }
+        rest ??= fieldsFrom(before, this.#old);
         const key = after.toString("latin1", start, value);
-        old = rest.get(key);
-        rest.delete(key);
+        old = rest.values.get(key);
+        rest.values.delete(key);
       }
       const change = this.#field(start, value, old, fieldByField, isMetadata);
       if (change !== "") made += made === "" ? change : `,${change}`;
       if (rest === undefined && before[this.#old] === comma) this.#old += 1;
       if (after[this.#new] === comma) this.#new += 1;
     }
-    if (rest === undefined && before[this.#old] === quote) {
-      rest = fieldsFrom(before, this.#old);
-      end = rest.get("") as number;
-      rest.delete("");
-    }
-    for (const key of rest?.keys() ?? []) made += `${made === "" ? "" : ","}${key}null`;
-    this.#old = rest === undefined ? this.#old + 1 : end;
+    rest ??= fieldsFrom(before, this.#old);
+    for (const key of rest.values.keys()) made += `${made === "" ? "" : ","}${key}null`;
+    this.#old = rest.end;
     this.#new += 1;
     return made;
   }
@@ -149,48 +133,28 @@ class Comparison {
   }
 }
 
-/** Where the values of an object's fields are from this one on, and under "" where it ends. */
-function fieldsFrom(text: Buffer, from: number): Map<string, number> {
-  const fields = new Map<string, number>();
+interface Fields {
+  /** Where their values are, by their keys. */
+  readonly values: Map<string, number>;
+  /** Where the object ends. */
+  readonly end: number;
+}
+
+/** An object's fields from this place on; none at its end. */
+function fieldsFrom(text: Buffer, from: number): Fields {
+  const values = new Map<string, number>();
   let at = from;
   while (text[at] === quote) {
     const value = endOfString(text, at) + 1;
-    fields.set(text.toString("latin1", at, value), value);
+    values.set(text.toString("latin1", at, value), value);
     at = endOfValue(text, value);
     if (text[at] === comma) at += 1;
   }
-  return fields.set("", at + 1);
+  return { values, end: at + 1 };
 }
 
 /** Whether `text` goes on at `at` with this part of another one. */
 function isAt(text: Buffer, at: number, other: Buffer, start: number, end: number): boolean {
   const until = at + end - start;
   return until <= text.length && text.compare(other, start, end, at, until) === 0;
-}
-
-/** The place behind the value that begins here, in JSON without white space. */
-function endOfValue(text: Buffer, from: number): number {
-  if (text[from] === quote) return endOfString(text, from);
-  let depth = 0;
-  for (let at = from; at < text.length; at++) {
-    const byte = text[at];
-    if (byte === quote) at = endOfString(text, at) - 1;
-    else if (byte === openingBrace || byte === openingBracket) depth += 1;
-    else if (byte === closingBrace || byte === closingBracket) {
-      if (depth === 0) return at;
-      depth -= 1;
-      if (depth === 0) return at + 1;
-    } else if (byte === comma && depth === 0) return at;
-  }
-  return text.length;
-}
-
-function endOfString(text: Buffer, from: number): number {
-  let at = from + 1;
-  for (; at < text.length; at++) {
-    const byte = text[at];
-    if (byte === quote) return at + 1;
-    if (byte === backslash) at += 1;
-  }
-  return at;
 }

@@ -4,6 +4,14 @@
  */
 import type { ManagedFieldsEntry } from "../../../proto/gen/meta.ts";
 import { type FieldSet, sharedFieldsFromText, sharedFieldsText } from "../../kinds/mod.ts";
+import {
+  closingBrace,
+  closingBracket,
+  comma,
+  endOfString,
+  openingBrace,
+  quote,
+} from "./json-bytes.ts";
 
 /** `"managedFields":[…],` for the start of the metadata; "" without managers. */
 export function managedText(entries: readonly ManagedFieldsEntry[] | undefined): string {
@@ -132,13 +140,6 @@ function setAt(text: Buffer, open: number): KnownSet {
   return seen;
 }
 
-const comma = 0x2c;
-const quote = 0x22;
-const backslash = 0x5c;
-const openingBrace = 0x7b;
-const closingBrace = 0x7d;
-const closingBracket = 0x5d;
-
 /** Where the closing brace of the object is that begins here. */
 export function endOfObject(text: Buffer, from: number): number {
   return endOf(text, from, closingBrace);
@@ -152,10 +153,8 @@ function endOf(text: Buffer, from: number, closing: number, limit: number = text
   let depth = 0;
   for (let at = from; at < limit; at++) {
     const byte = text[at];
-    if (byte === quote) {
-      at += 1;
-      while (text[at] !== quote && at < text.length) at += text[at] === backslash ? 2 : 1;
-    } else if (closing === closingBracket) {
+    if (byte === quote) at = endOfString(text, at) - 1;
+    else if (closing === closingBracket) {
       if (byte === closing) return at;
     } else if (byte === openingBrace) depth += 1;
     else if (byte === closingBrace) {
