@@ -6,6 +6,7 @@ import { openLocalStore } from "../../ha/store/mod.ts";
 import type { Store } from "../../ha/store/types.ts";
 import { createBackend } from "../../services/apiserver/apiserver.ts";
 import { bootstrap } from "../../services/apiserver/bootstrap.ts";
+import { StoredObject } from "../../services/apiserver/storage/stored-object.ts";
 import type { WatchItem } from "../../services/apiserver/storage/watch-item.ts";
 import {
   type Backend,
@@ -34,6 +35,20 @@ export function adminCall(overrides: Partial<Call> = {}): Call {
 export function callAs(name: string, ...groups: string[]): Call {
   return internalCall({ name, groups: [...groups, "system:authenticated"] });
 }
+
+/** The document of a stored object is every reader's: whoever changed it, the next one fails here. */
+const { get: documentOf } =
+  Object.getOwnPropertyDescriptor(StoredObject.prototype, "document") ?? {};
+const texts = new WeakMap<Document, string>();
+Object.defineProperty(StoredObject.prototype, "document", {
+  get(this: StoredObject) {
+    const document = documentOf?.call(this) as Document;
+    const text = JSON.stringify(document);
+    assert.equal(texts.get(document) ?? text, text, "a shared document has been changed");
+    texts.set(document, text);
+    return document;
+  },
+});
 
 /** Shared by every backend of a test, unless the test brings its own. */
 const registry = builtInRegistry();

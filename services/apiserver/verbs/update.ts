@@ -73,7 +73,7 @@ export async function update(
       const known = request.typed
         ? resource.schema.keepUnknown(document, stored.document)
         : document;
-      return replace(backend, stored, admission(structuredClone(known)));
+      return replace(backend, stored, admission(ownPart(resource, subresource, known)));
     });
     try {
       return (await replaced).object;
@@ -126,7 +126,7 @@ export async function replace(
   });
   const early = subresource === "" ? startsDeletion(incoming, stored.document) : [];
   const ofStatus = writesStatus(resource, subresource);
-  const next = ofStatus ? withStatus(stored, incoming) : incoming;
+  const next = ofStatus ? withStatus(stored.document, incoming) : incoming;
   keepServerFields(resource, next, stored.document);
   if (subresource === "" && resource.subresources.status) keepStatus(next, stored.document);
   resource.setDefaults(next);
@@ -221,10 +221,19 @@ function startsDeletion(incoming: Document, stored: Document): FieldCause[] {
   return causes;
 }
 
-function withStatus(stored: StoredObject, incoming: Document): Document {
-  const next = stored.copy();
-  if (incoming["status"] === undefined) delete next["status"];
-  else next["status"] = incoming["status"];
+/** A copy of what `replace` takes over from a request, and may change: of one of the status, that alone. */
+function ownPart(resource: Resource, subresource: string, document: Document): Document {
+  if (!writesStatus(resource, subresource)) return structuredClone(document);
+  return { ...document, status: structuredClone(document["status"]) };
+}
+
+/**
+ * What a write of the status leaves alone is the stored document's own, which costs no copy, and is
+ * known to be the same without a look. Hooks find nothing to change in it: it has been through them.
+ */
+function withStatus(stored: Document, incoming: Document): Document {
+  const { status: _, ...next } = stored;
+  if (incoming["status"] !== undefined) next["status"] = incoming["status"];
   return next;
 }
 
