@@ -9,11 +9,19 @@
  * A heap that grows is collected each time it has grown by a third or so, with a pause each time,
  * for next to nothing: a master keeps what it is given. So the first time comes at 128 MB. The main
  * thread's heap is there before this module: see `heapOptions`.
+ *
+ * The young generation is collected by several threads at once, and the program waits for the last:
+ * on two cores, which a local cluster shares among its processes, those that help wait for a turn
+ * themselves, and to share the work costs more than it saves (5 % of all that a master spends on the
+ * creation of pods). With more cores the pauses are shorter this way, and it stays.
  */
+import { availableParallelism } from "node:os";
 import { setFlagsFromString } from "node:v8";
 
 setFlagsFromString("--invocation-count-for-maglev=100");
 setFlagsFromString("--invocation-count-for-turbofan=10000");
+
+if (availableParallelism() <= 2) setFlagsFromString("--no-parallel-scavenge");
 
 const initialHeap = "--initial-old-space-size=128";
 setFlagsFromString(initialHeap);
