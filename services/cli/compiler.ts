@@ -4,7 +4,7 @@
  * A server is asked different things by the thousand rather than one thing by the million: its
  * functions are compiled quickly early (Maglev after 100 calls, not 400), and the slow compiler,
  * which costs as much as the calls themselves in the first minutes, only takes up what is really
- * hot (10,000 calls, not 3,000). `npm run bench -- api` shows the difference in its first rounds.
+ * hot (30,000 calls, not 3,000). `npm run bench -- api` shows the difference in its first rounds.
  *
  * A heap that grows is collected each time it has grown by a third or so, with a pause each time,
  * for next to nothing: a master keeps what it is given. So the first time comes at 128 MB. The main
@@ -19,7 +19,7 @@ import { availableParallelism } from "node:os";
 import { setFlagsFromString } from "node:v8";
 
 setFlagsFromString("--invocation-count-for-maglev=100");
-setFlagsFromString("--invocation-count-for-turbofan=10000");
+setFlagsFromString("--invocation-count-for-turbofan=30000");
 
 if (availableParallelism() <= 2) setFlagsFromString("--no-parallel-scavenge");
 
