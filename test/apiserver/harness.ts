@@ -36,7 +36,7 @@ export function callAs(name: string, ...groups: string[]): Call {
   return internalCall({ name, groups: [...groups, "system:authenticated"] });
 }
 
-/** The document of a stored object is every reader's: whoever changed it, the next one fails here. */
+/** The document of a stored object is every reader's: once a hook has changed it, the next reader fails. */
 const { get: documentOf } =
   Object.getOwnPropertyDescriptor(StoredObject.prototype, "document") ?? {};
 const texts = new WeakMap<Document, string>();
