@@ -18,7 +18,10 @@ export interface AdmissionRequest {
   readonly namespace: string;
   /** "" while the name of a new object is still to be generated. */
   readonly name: string;
-  /** What the object is to become; `mutate` changes it in place. Undefined: it is deleted. */
+  /**
+   * What the object is to become; `mutate` changes it in place: of a write of the status that alone,
+   * for the rest is shared with the stored document. Undefined: the object is deleted.
+   */
   readonly document: Document | undefined;
   /** What the store holds, which must not be changed. Undefined: the object is created. */
   readonly stored: Document | undefined;
