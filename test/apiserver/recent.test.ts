@@ -6,7 +6,8 @@ import { runInNewContext } from "node:vm";
 import { limits } from "../../services/apiserver/limits.ts";
 import { Recent } from "../../services/apiserver/storage/recent.ts";
 import { createSelection } from "../../services/apiserver/storage/selection.ts";
-import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import { StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import { encodeStored } from "../../services/apiserver/storage/stored-text.ts";
 import { kind } from "./harness.ts";
 
 interface Holder {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "../../proto/gen/core.ts";
+import { encodeStored } from "../../services/apiserver/storage/stored-text.ts";
 import { jsonBody } from "../../services/apiserver/verbs/body.ts";
 import {
   bind,
@@ -223,7 +224,6 @@ test("a typed update keeps fields its message does not know", async () => {
   const made = await make(w.backend, configMap("a", { k: "1" }));
   const stored = { ...made.copy(), fromTheFuture: { x: 1 } };
   const key = Buffer.from(made.key);
-  const { encodeStored } = await import("../../services/apiserver/storage/stored-object.ts");
   const value = encodeStored(maps, stored);
   await w.store.txn({ compares: [], success: [{ op: "put", key, value }], failure: [] });
   const write = put(configMap("a", { k: "2" }), "", true);

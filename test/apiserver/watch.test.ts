@@ -8,7 +8,8 @@ import type { Revision, Store } from "../../ha/store/types.ts";
 import type { WatchRequest } from "../../proto/gen/meta.ts";
 import { limits } from "../../services/apiserver/limits.ts";
 import { objectKey } from "../../services/apiserver/storage/keys.ts";
-import { encodeStored, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import { StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import { encodeStored } from "../../services/apiserver/storage/stored-text.ts";
 import {
   EventType,
   initialEventsEnd,

@@ -3,11 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { WatchEvent } from "../../proto/gen/dynamic.ts";
 import { changedFields } from "../../services/apiserver/storage/changed-fields.ts";
-import {
-  convertAll,
-  encodeStored,
-  StoredObject,
-} from "../../services/apiserver/storage/stored-object.ts";
+import { convertAll, StoredObject } from "../../services/apiserver/storage/stored-object.ts";
+import { encodeStored } from "../../services/apiserver/storage/stored-text.ts";
 import { EventType, WatchItem } from "../../services/apiserver/storage/watch-item.ts";
 import { withChanges } from "../../services/client/changes.ts";
 import { CachedInformer, type WatchEvent as Told } from "../../services/client/mod.ts";

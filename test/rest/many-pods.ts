@@ -1,5 +1,5 @@
 /** Many pods in the store of a world, without a request for each. */
-import { encodeStored } from "../../services/apiserver/storage/stored-object.ts";
+import { encodeStored } from "../../services/apiserver/storage/stored-text.ts";
 import type { Document } from "../../services/kinds/mod.ts";
 import { kind } from "../apiserver/harness.ts";
 import type { RestWorld } from "./harness.ts";

@@ -18,7 +18,8 @@ import {
 } from "../../kinds/mod.ts";
 import { forbidden } from "../errors.ts";
 import { keyBytes } from "../storage/keys.ts";
-import { encodeStored, type StoredObject } from "../storage/stored-object.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
+import { encodeStored } from "../storage/stored-text.ts";
 import type { AdmissionPlugin, AdmissionRequest, Companions } from "./chain.ts";
 
 /** What the plugin reads. */

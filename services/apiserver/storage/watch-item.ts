@@ -2,7 +2,8 @@ import type { Resource } from "../../kinds/mod.ts";
 import { limits } from "../limits.ts";
 import { Recent } from "./recent.ts";
 import type { Selection } from "./selection.ts";
-import { encodeStored, StoredObject } from "./stored-object.ts";
+import { StoredObject } from "./stored-object.ts";
+import { encodeStored } from "./stored-text.ts";
 import { eventMessage } from "./wire.ts";
 
 export const EventType = {

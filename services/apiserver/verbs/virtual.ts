@@ -3,7 +3,8 @@ import { type Document, type Resource, validateMetadata } from "../../kinds/mod.
 import { invalid, methodNotAllowed, notFound, resourceName } from "../errors.ts";
 import { objectKey } from "../storage/keys.ts";
 import type { Selection } from "../storage/selection.ts";
-import { encodeStored, StoredObject } from "../storage/stored-object.ts";
+import { StoredObject } from "../storage/stored-object.ts";
+import { encodeStored } from "../storage/stored-text.ts";
 import type { Backend } from "./backend.ts";
 import type { Call } from "./call.ts";
 import { metadataOf } from "./documents.ts";

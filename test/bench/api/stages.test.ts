@@ -16,7 +16,14 @@ test("a sample counts for the innermost frame that is known", () => {
     [[frame("", "(idle)")], undefined],
     [[frame("", "(garbage collector)"), verb], "garbage collection, on the thread"],
     [[library, ours("services/apiserver/storage/wire.ts"), verb], "decode"],
-    [[frame("", "stringify"), ours(stored, "encodeStored"), verb], "encode"],
+    [
+      [
+        frame("", "stringify"),
+        ours("services/apiserver/storage/stored-text.ts", "encodeStored"),
+        verb,
+      ],
+      "encode",
+    ],
     [
       [library, ours(stored, "get protobuf"), ours("ha/rpc/handlers.ts")],
       "events: forms for watchers",

@@ -28,8 +28,11 @@ const rules: readonly Rule[] = [
   ["managed fields", /\/managed-fields/],
   ["defaults", /\/services\/kinds\/.*defaults\.ts/],
   ["validation", /\/services\/kinds\//],
-  ["encode", /\/storage\/(stored-object|managed-text)\.ts/, /^(encodeStored|managedText)/],
-  ["events: forms for watchers", /\/storage\/(watch-item|stored-object|managed-text)\.ts/],
+  ["encode", /\/storage\/(stored-text|managed-text)\.ts/, /^(encodeStored|managedText)/],
+  [
+    "events: forms for watchers",
+    /\/storage\/(watch-item|stored-object|stored-text|managed-text)\.ts/,
+  ],
   ["events: cache", /\/services\/apiserver\/storage\//],
   ["verbs", /\/services\/apiserver\/verbs\//],
   ["rest of the apiserver", /\/services\/apiserver\//],
