@@ -149,15 +149,16 @@ class NodeReporter {
         ...{ subresource: "status", manager: "kubelet" },
       },
       (present, admission) => {
-        const next = present.copy();
-        const status = mergeNode(next["status"] as NodeStatus | undefined, this.#reported ?? {});
+        // As of a pod: `replace` takes the status alone, and makes it its own.
+        const stored = copyJson(present.document["status"]) as NodeStatus | undefined;
+        const status = mergeNode(stored, this.#reported ?? {});
         if (this.#kubeletPort !== undefined) {
           status.daemonEndpoints = { kubeletEndpoint: { Port: this.#kubeletPort } };
         }
         const before = withoutHeartbeats(present.document["status"]);
         if (sameValue(withoutHeartbeats(status), before)) return { action: "keep" };
-        next["status"] = heardAt(status, this.#reported?.conditions, backend.now());
-        return replace(backend, present, admission(next));
+        const heard = heardAt(status, this.#reported?.conditions, backend.now());
+        return replace(backend, present, admission({ ...present.document, status: heard }));
       },
     );
     this.#seenRevision = object.revision;
