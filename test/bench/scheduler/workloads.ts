@@ -77,8 +77,6 @@ export function benchPod(serial: number, workload: string): Pod {
   return {
     metadata: { name, namespace: "default", labels: { app } },
     spec: {
-      // Upstream's `scheduler_perf` runs without the admission plugin that mounts one.
-      automountServiceAccountToken: false,
       containers: [{ name: "c", image: "web:1", resources: { requests } }],
       ...workloads[workload]?.(app),
     },
