@@ -17,8 +17,9 @@ export class NodeInfo {
   node: Node | undefined;
   labels: Labels = {};
   allocatable: ResourceAmounts = {};
-  /** Smoothed over the last heartbeats. */
-  usage: Usage | undefined;
+  /** Counts the changes of the node, its use and its pods. */
+  version = 0;
+  #usage: Usage | undefined;
   /** Share of time in which some task waited for a CPU, 0 to 1; undefined: not measured. */
   cpuPressure: number | undefined;
   /** Taints that keep pods away: NoSchedule and NoExecute. */
@@ -40,12 +41,23 @@ export class NodeInfo {
     this.name = name;
   }
 
+  /** Smoothed over the last heartbeats. */
+  get usage(): Usage | undefined {
+    return this.#usage;
+  }
+
+  set usage(usage: Usage | undefined) {
+    this.#usage = usage;
+    this.version++;
+  }
+
   get requested(): ResourceAmounts {
     return this.#requested;
   }
 
   setNode(node: Node | undefined): void {
     this.node = node;
+    this.version++;
     this.labels = node?.metadata?.labels ?? {};
     this.allocatable = resourceAmounts(node?.status?.allocatable);
     this.capacity.cpu = this.allocatable["cpu"] ?? 0;
@@ -92,6 +104,7 @@ export class NodeInfo {
   }
 
   #account(pod: PodInfo, sign: 1 | -1): void {
+    this.version++;
     for (const [resource, value] of pod.wanted) {
       this.#requested[resource] = (this.#requested[resource] ?? 0) + sign * value;
     }

@@ -8,6 +8,10 @@ export class Nominations {
   readonly #nodes = new Map<string, string>();
   readonly #pods = new Map<string, Map<string, PodInfo>>();
 
+  get isEmpty(): boolean {
+    return this.#nodes.size === 0;
+  }
+
   /** Replaces the pod's earlier nomination. */
   set(info: PodInfo, nodeName: string): void {
     this.delete(info.key);

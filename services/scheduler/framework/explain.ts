@@ -1,7 +1,8 @@
 /** What every plugin says about every node: the answer to "why there?" and "why nowhere?". */
 import type { NodeInfo } from "../node-info.ts";
+import type { Refused } from "./alike.ts";
 import type { Cycle } from "./cycle.ts";
-import { nodeVerdicts, preFilter, type Refused } from "./find-nodes.ts";
+import { nodeVerdicts, preFilter } from "./find-nodes.ts";
 import { scorings } from "./score-nodes.ts";
 import type { Plugin } from "./types.ts";
 

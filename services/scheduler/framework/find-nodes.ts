@@ -1,9 +1,10 @@
 /** The stages preFilter and filter: which nodes a pod can run on. */
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
+import { type AlikePods, type Filter, firstRefusal, type Refused, type Verdicts } from "./alike.ts";
 import { type Cycle, StateKey } from "./cycle.ts";
 import { explainDiagnosis, type Placement, placementRefused } from "./placement.ts";
-import { type Plugin, type Refusal, refuseForGood } from "./types.ts";
+import { type Plugin, refuseForGood } from "./types.ts";
 
 /** A search goes on at least until so many nodes are found (upstream `minFeasibleNodesToFind`). */
 const nodesToFindMin = 100;
@@ -24,48 +25,65 @@ export interface FoundNodes {
   readonly nodes: readonly NodeInfo[];
   /** Nodes looked at, suitable or not. */
   readonly examined: number;
+  /** What is known of these nodes, by the place of each. Absent: nothing. */
+  readonly known?: { readonly verdicts: Verdicts; readonly places: readonly number[] };
+}
+
+export interface Search {
+  /** The place of the first node that is looked at. */
+  readonly from: number;
+  /** So many are enough; absent: a share that falls with their number. */
+  readonly percentage: number | undefined;
+  readonly alike: AlikePods;
 }
 
 export function findNodes(
   plugins: readonly Plugin[],
   cycle: Cycle,
-  from: number,
-  percentage?: number,
+  { from, percentage, alike }: Search,
 ): FoundNodes | { readonly placement: Placement } {
   const prepared = preFilter(plugins, cycle);
   if ("placement" in prepared) return prepared;
   const all = cycle.snapshot.nodes;
-  const { allowed } = prepared;
+  const { allowed, filters } = prepared;
   const named = allowed && [...allowed.names].flatMap((name) => cycle.snapshot.node(name) ?? []);
   const nodes = named ?? all;
   const nominated = nominatedNode(cycle);
   if (nominated && verdictOn(prepared, cycle, nominated) === undefined) {
     return { nodes: [nominated], examined: 0 };
   }
+  const verdicts = allowed ? undefined : alike.verdicts(filters, cycle.pod);
+  const others = filters.slice(verdicts?.filters);
+  const { nominations } = cycle.snapshot;
+  const awaited = !nominations.isEmpty;
   const enough = nodesToFind(nodes.length, percentage);
   const found: NodeInfo[] = [];
+  const places: number[] = [];
   const refused: [NodeInfo, Refused][] = [];
   let examined = 0;
   while (examined < nodes.length && found.length < enough) {
-    const node = nodes[(from + examined) % nodes.length] as NodeInfo;
+    const place = (from + examined) % nodes.length;
+    const node = nodes[place] as NodeInfo;
     examined++;
-    const why = verdictOn(prepared, cycle, node);
+    const why =
+      verdicts === undefined || (awaited && nominations.on(node.name).size > 0)
+        ? verdictOn(prepared, cycle, node)
+        : (verdicts.refusal(cycle, node, place) ?? firstRefusal(others, cycle, node));
     if (why) refused.push([node, why]);
-    else found.push(node);
+    else {
+      found.push(node);
+      places.push(place);
+    }
   }
   // Where only some nodes were looked at, the next search begins where this one did.
-  if (found.length > 0) return { nodes: found, examined: allowed ? 0 : examined };
-  const others = allowed ? all.filter(({ name }) => !allowed.names.has(name)) : [];
-  const left = others.map((node): [NodeInfo, Refused] => [node, allowed?.others as Refused]);
+  if (found.length > 0) {
+    const known = verdicts && { verdicts, places };
+    return { nodes: found, examined: allowed ? 0 : examined, ...(known && { known }) };
+  }
+  const unnamed = allowed ? all.filter(({ name }) => !allowed.names.has(name)) : [];
+  const left = unnamed.map((node): [NodeInfo, Refused] => [node, allowed?.others as Refused]);
   return { placement: explainDiagnosis(all.length, new Map([...refused, ...left])) };
 }
-
-export interface Refused {
-  readonly plugin: string;
-  readonly refusal: Refusal;
-}
-
-type Filter = Plugin & Required<Pick<Plugin, "filter">>;
 
 /** What preFilter has left. */
 export interface Prepared {
@@ -176,16 +194,4 @@ export function putOn(cycle: Cycle, pod: PodInfo, node: NodeInfo): void {
 export function takeOff(cycle: Cycle, pod: PodInfo, node: NodeInfo): void {
   node.removePod(pod.key);
   for (const filter of cycle.read(preparedKey).filters) filter.podRemoved?.(cycle, pod, node);
-}
-
-function firstRefusal(
-  filters: readonly Filter[],
-  cycle: Cycle,
-  node: NodeInfo,
-): Refused | undefined {
-  for (const filter of filters) {
-    const refusal = filter.filter(cycle, node);
-    if (refusal) return { plugin: filter.name, refusal };
-  }
-  return undefined;
 }

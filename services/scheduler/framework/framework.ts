@@ -1,7 +1,8 @@
-/** Runs the plugins of a scheduler, stage by stage. Holds no state of its own beyond a cycle. */
+/** Runs the plugins of a scheduler, stage by stage. Holds nothing that matters beyond a cycle. */
 import { formatGoDuration } from "../../kinds/facts.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
+import { AlikePods } from "./alike.ts";
 import type { Cycle } from "./cycle.ts";
 import { type Explanation, explainCycle } from "./explain.ts";
 import { findNodes, nodeVerdict, putOn, takeOff } from "./find-nodes.ts";
@@ -48,6 +49,7 @@ export class Framework {
   readonly #postFilter: readonly Plugin[];
   /** How to refuse each pod that waits for a permit, by its key. */
   readonly #parked = new Map<string, (plugin: string, reason: string) => void>();
+  readonly #alike: AlikePods;
   /** Where the next search for nodes begins, so that all of them get their turn. */
   #searchFrom = 0;
 
@@ -67,6 +69,7 @@ export class Framework {
     }
     this.#sort = sorter.queueSort.bind(sorter);
     this.plugins = plugins;
+    this.#alike = new AlikePods(plugins);
     this.#options = options;
     this.#preEnqueue = plugins.filter(({ preEnqueue }) => preEnqueue !== undefined);
     this.#postFilter = plugins.filter(({ postFilter }) => postFilter !== undefined);
@@ -93,10 +96,11 @@ export class Framework {
     }
     const { percentageOfNodesToScore } = this.#options;
     const from = this.#searchFrom % nodes.length;
-    const found = findNodes(this.plugins, cycle, from, percentageOfNodesToScore);
+    const search = { from, percentage: percentageOfNodesToScore, alike: this.#alike };
+    const found = findNodes(this.plugins, cycle, search);
     if ("placement" in found) return found.placement;
     this.#searchFrom = (this.#searchFrom + found.examined) % nodes.length;
-    const totals = scoreNodes(this.plugins, cycle, found.nodes);
+    const totals = scoreNodes(this.plugins, cycle, found, this.#alike);
     return { node: chooseNode(found.nodes, totals, this.#options.random) };
   }
 

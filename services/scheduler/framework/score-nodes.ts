@@ -1,17 +1,25 @@
 /** The stages preScore and score, with normalisation: which of the suitable nodes is best. */
 import type { NodeInfo } from "../node-info.ts";
+import { type AlikePods, checkPoints } from "./alike.ts";
 import type { Cycle } from "./cycle.ts";
+import type { FoundNodes } from "./find-nodes.ts";
 import type { Plugin } from "./types.ts";
 
 /** Weighted points by index of the node. */
 export function scoreNodes(
   plugins: readonly Plugin[],
   cycle: Cycle,
-  nodes: readonly NodeInfo[],
+  { nodes, known }: FoundNodes,
+  alike: AlikePods,
 ): Float64Array {
   const totals = new Float64Array(nodes.length);
   if (nodes.length === 1) return totals;
-  for (const { weight, points } of scorings(plugins, cycle, nodes)) {
+  const others = known ? plugins.filter((plugin) => !alike.hasPointsOf(plugin)) : plugins;
+  for (let index = 0; known && index < nodes.length; index++) {
+    const place = known.places[index] as number;
+    totals[index] = known.verdicts.points(cycle, nodes[index] as NodeInfo, place);
+  }
+  for (const { weight, points } of scorings(others, cycle, nodes)) {
     for (let index = 0; index < nodes.length; index++) {
       totals[index] = (totals[index] ?? 0) + weight * (points[index] ?? 0);
     }
@@ -41,11 +49,7 @@ export function* scorings(
       points[index] = score.points(cycle, nodes[index] as NodeInfo);
     }
     score.normalize?.(points);
-    for (let index = 0; index < points.length; index++) {
-      const each = points[index] ?? 0;
-      if (each >= 0 && each <= 100) continue;
-      throw new RangeError(`plugin ${plugin.name} gives ${each} points, not 0 to 100`);
-    }
+    for (const each of points) checkPoints(plugin.name, each);
     yield { plugin: plugin.name, weight: score.weight, points };
   }
 }

@@ -183,6 +183,14 @@ export interface Plugin {
   filter?(cycle: Cycle, node: NodeInfo): Refusal | undefined;
 
   /**
+   * Only of a plugin whose `filter` and `score.points` look at nothing but `cycle.pod` and the node
+   * itself, whose `version` counts its changes: what of the pod they look at, as a text. What the
+   * plugin says of a node to one pod is then taken to hold for all of the same text, until the node
+   * changes (upstream's `SignPlugin`).
+   */
+  readonly alike?: (pod: PodInfo) => string;
+
+  /**
    * What changes in the state of `preFilter` when a pod came to a node, or left it; called while
    * the scheduler tries what would be if pods were elsewhere, and only for a filter in use.
    */

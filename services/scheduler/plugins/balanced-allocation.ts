@@ -3,6 +3,7 @@ import type { Plugin } from "../framework/mod.ts";
 /** Prefers nodes on which cpu and memory would be used up evenly. */
 export const balancedAllocation: Plugin = {
   name: "NodeResourcesBalancedAllocation",
+  alike: ({ scoredRequests }) => JSON.stringify(scoredRequests),
   score: {
     weight: 1,
     points({ pod: { scoredRequests } }, { capacity, scoredRequested }) {

@@ -3,6 +3,7 @@ import type { Plugin } from "../framework/mod.ts";
 /** Prefers nodes that their own heartbeats report as idle; requests may say otherwise. */
 export const measuredUtilisation: Plugin = {
   name: "MeasuredUtilisation",
+  alike: () => "",
   score: {
     weight: 1,
     points(_cycle, { usage, capacity }) {

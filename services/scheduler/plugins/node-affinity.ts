@@ -12,6 +12,7 @@ const otherLabels = refuseForGood("node(s) didn't match Pod's node affinity/sele
 /** nodeSelector and node affinity, required and preferred. */
 export const nodeAffinity: Plugin = {
   name: "NodeAffinity",
+  alike: ({ pod: { spec } }) => JSON.stringify([spec?.nodeSelector, spec?.affinity?.nodeAffinity]),
   events: [
     on(
       "Node",

@@ -6,6 +6,7 @@ const taken = refuse("node(s) didn't have free ports for the requested pod ports
 /** A host port can be had once per node, address and protocol. */
 export const nodePorts: Plugin = {
   name: "NodePorts",
+  alike: ({ hostPorts }) => JSON.stringify(hostPorts),
   events: [
     on("Node", ["added"]),
     on("Pod", ["deleted"], (pod, { previous }) => {

@@ -6,6 +6,7 @@ import { type PodInfo, podInfo } from "../pod-info.ts";
 /** Requests must fit into what is allocatable; prefers the node with most left (LeastAllocated). */
 export const nodeResourcesFit: Plugin = {
   name: "NodeResourcesFit",
+  alike: ({ wanted, scoredRequests }) => JSON.stringify([wanted, scoredRequests]),
   events: [
     on("Node", ["added", "updated"], (pod, { next }) => {
       return fits(pod, resourceAmounts(next?.status?.allocatable));

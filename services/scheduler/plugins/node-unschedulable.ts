@@ -7,6 +7,7 @@ const cordoned = refuseForGood("node(s) were unschedulable");
 /** Cordoned nodes take no new pods, unless a pod tolerates the taint of that name. */
 export const nodeUnschedulable: Plugin = {
   name: "NodeUnschedulable",
+  alike: () => "",
   events: [on("Node", ["added", "updated"], (_pod, { next }) => !next?.spec?.unschedulable)],
   preFilter: ({ pod }) => ({ skip: tolerates(pod.pod.spec?.tolerations, taint) }),
   filter: (_cycle, { node }) => (node?.spec?.unschedulable ? cordoned : undefined),

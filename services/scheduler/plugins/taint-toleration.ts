@@ -4,6 +4,7 @@ import { normalizeFewest, on, type Plugin, refuseForGood } from "../framework/mo
 /** Keeps pods off tainted nodes; PreferNoSchedule only costs points. */
 export const taintToleration: Plugin = {
   name: "TaintToleration",
+  alike: ({ pod }) => JSON.stringify(pod.spec?.tolerations ?? []),
   events: [
     on("Node", ["added", "updated"], ({ pod }, { next }) =>
       (next?.spec?.taints ?? []).every(

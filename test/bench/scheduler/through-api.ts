@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { productionClock } from "../../../ha/runtime/production/clock.ts";
 import { createLog } from "../../../ha/runtime/production/log.ts";
-import { PodsService } from "../../../proto/gen/core.ts";
+import { type Pod, PodsService } from "../../../proto/gen/core.ts";
 import { InformerFactory, keyOf } from "../../../services/client/mod.ts";
 import { TestCluster, until } from "../../e2e/cluster.ts";
 import { LeanClient } from "../api/lean-client.ts";
@@ -134,14 +134,14 @@ async function watchPods(client: Client, signal: AbortSignal): Promise<Seen> {
   const log = createLog({}, { level: "silent" });
   const informers = new InformerFactory({ client, log, clock: productionClock });
   const seen: Seen = { bound: new Map(), running: new Map() };
-  informers.informer("Pod").addHandlers({
-    updated(_, pod) {
-      const key = keyOf(pod);
-      if (pod.spec?.nodeName && !seen.bound.has(key)) seen.bound.set(key, Date.now());
-      const runs = pod.status?.phase === "Running";
-      if (runs && !seen.running.has(key)) seen.running.set(key, Date.now());
-    },
-  });
+  const look = (pod: Pod) => {
+    const key = keyOf(pod);
+    if (!seen.bound.has(key)) seen.bound.set(key, Date.now());
+    const runs = pod.status?.phase === "Running";
+    if (runs && !seen.running.has(key)) seen.running.set(key, Date.now());
+  };
+  const bound = { fieldSelector: "spec.nodeName!=" };
+  informers.informer("Pod", bound).addHandlers({ added: look, updated: (_, pod) => look(pod) });
   informers.start(signal);
   await informers.whenSynced(signal);
   return seen;
