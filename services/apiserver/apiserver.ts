@@ -66,6 +66,7 @@ import { limits } from "./limits.ts";
 import { addApiMetrics } from "./metrics.ts";
 import { Liveness, type LivenessOptions } from "./nodes/liveness.ts";
 import { UsageOfNodes } from "./nodes/usage.ts";
+import { PodOverview } from "./pod-overview.ts";
 import { keepServiceAllocations } from "./service-allocations.ts";
 import { keepCompacting } from "./storage/compactor.ts";
 import { type Encryption, encryptedStore } from "./storage/encryption/encryption.ts";
@@ -370,7 +371,9 @@ function createServer(
   });
   addTypedServices(server, face);
   addDynamicService(server, face);
-  addClusterService(server, face, readiness);
+  const { cache, registry } = face.backend;
+  const pods = new PodOverview(cache.of(registry.required("v1", "Pod")));
+  addClusterService(server, face, readiness, pods);
   addHealth(server, health);
   addReflection(server);
   return server;

@@ -136,6 +136,8 @@ export const limits = {
   livenessRetryMillis: 1_000,
   /** Wait between two immediate liveness writes. */
   livenessMinMillis: 200,
+  /** Pods that an overview of all names. */
+  overviewPods: 500,
   /** Watchers of the cluster status. */
   statusWatchers: 100,
   /** Streams into pods end when neither side has sent anything for so long (upstream: 4 h). */

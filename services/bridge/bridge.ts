@@ -11,7 +11,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { text } from "node:stream/consumers";
 import type { LoadTls } from "../load/client/mod.ts";
 import { newToken, refusal } from "./access.ts";
-import { type ClusterFacts, ClusterState } from "./cluster-state.ts";
+import { type ClusterFacts, ClusterState, podsMax } from "./cluster-state.ts";
 import { contentSecurityPolicy, type PageFile, readPageFiles } from "./page-files.ts";
 import { Probe } from "./probe.ts";
 import { RunError, Runs } from "./runs.ts";
@@ -30,6 +30,8 @@ export interface BridgeOptions {
 export interface Bridge {
   /** With the token. */
   readonly url: string;
+  /** So many pods are shown; of more it need not be told. */
+  readonly podsMax: number;
   update(facts: ClusterFacts): void;
   /** A process of the cluster has ended. */
   ended(name: string, how: string): void;
@@ -52,6 +54,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
 }
 
 class RunningBridge implements Bridge {
+  readonly podsMax = podsMax;
   readonly #options: BridgeOptions;
   readonly #token = newToken();
   readonly #files: ReadonlyMap<string, PageFile> = readPageFiles();

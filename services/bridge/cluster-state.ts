@@ -57,7 +57,7 @@ export interface Sample {
 
 const eventsMax = 200;
 const samplesMax = 240;
-const podsMax = 500;
+export const podsMax = 500;
 
 export class ClusterState {
   #facts: ClusterFacts = { leader: undefined, masters: [], nodes: [], pods: [] };

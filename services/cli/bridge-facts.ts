@@ -1,7 +1,7 @@
 /** What the bridge is told of the cluster, from what the supervisor watches. */
 import type { Node, NodeCondition } from "../../proto/gen/core.ts";
 import type { ClusterFacts, MasterFacts, NodeFacts, PodFacts } from "../bridge/mod.ts";
-import { isReadyNode, statusOf } from "./counts.ts";
+import { isReadyNode } from "./counts.ts";
 import type { ClusterObjects, ClusterView } from "./watch-cluster.ts";
 
 export function bridgeFacts(view: ClusterView, objects: ClusterObjects): ClusterFacts {
@@ -11,8 +11,8 @@ export function bridgeFacts(view: ClusterView, objects: ClusterObjects): Cluster
     return { name, up: status !== undefined, ready, role, term, applied, commit, revision };
   });
   const pods = objects.pods.map((pod): PodFacts => {
-    const { name = "", namespace = "" } = pod.metadata ?? {};
-    return { name, namespace, node: pod.spec?.nodeName, status: statusOf(pod) };
+    const { name = "", namespace = "", status = "", node } = pod;
+    return { name, namespace, node, status };
   });
   const nodes = objects.nodes.map((node) => nodeFacts(node, objects.heard));
   return { leader: view.leader, masters, nodes, pods };

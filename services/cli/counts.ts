@@ -2,27 +2,18 @@
 import type { Node, Pod } from "../../proto/gen/core.ts";
 import { summarisePod } from "../kinds/mod.ts";
 
-const statuses = new WeakMap<Pod, string>();
-
-/** STATUS as `get pods` has it. A pod is looked at once, for its cache keeps it until it changes. */
-export function statusOf(pod: Pod): string {
-  let status = statuses.get(pod);
-  if (status === undefined) {
-    status = summarisePod(pod).status;
-    statuses.set(pod, status);
-  }
-  return status;
-}
-
 /** Pods by STATUS, for example Running, CrashLoopBackOff or Terminating; the most frequent first. */
 export function countPods(pods: readonly Pod[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const pod of pods) {
-    const status = statusOf(pod);
+    const { status } = summarisePod(pod);
     counts.set(status, (counts.get(status) ?? 0) + 1);
   }
-  const byCount = [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
-  return new Map(byCount);
+  return byFrequency(counts);
+}
+
+export function byFrequency(counts: Iterable<[string, number]>): ReadonlyMap<string, number> {
+  return new Map([...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)));
 }
 
 /** `3 Running, 1 CrashLoopBackOff`, or `0`. */

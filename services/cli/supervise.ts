@@ -121,7 +121,8 @@ export async function supervise(
   };
   const { masters, grpcEndpoints: balancers } = endpoints;
   const tls = adminTls(endpoints);
-  watchCluster({ balancers, masters, tls, log, signal: watching.signal, changed });
+  const podsNamed = bridge?.podsMax ?? 0;
+  watchCluster({ balancers, masters, tls, log, signal: watching.signal, podsNamed, changed });
   await stopped;
   view.close();
   print("stopping…");

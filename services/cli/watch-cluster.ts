@@ -2,11 +2,11 @@
 import { Channel } from "../../ha/rpc/channel/channel.ts";
 import { productionClock } from "../../ha/runtime/production/clock.ts";
 import type { Log } from "../../ha/runtime/types.ts";
-import { ClusterService, type MemberStatus } from "../../proto/gen/cluster.ts";
-import type { Node, Pod } from "../../proto/gen/core.ts";
+import { ClusterService, type MemberStatus, type PodLine } from "../../proto/gen/cluster.ts";
+import type { Node } from "../../proto/gen/core.ts";
 import type { NodeLiveness } from "../../proto/gen/node.ts";
 import { connectClient, InformerFactory, sleep } from "../client/mod.ts";
-import { countPods, isReadyNode } from "./counts.ts";
+import { byFrequency, isReadyNode } from "./counts.ts";
 
 interface Tls {
   readonly ca: string;
@@ -23,11 +23,11 @@ export interface ClusterView {
   readonly pods: ReadonlyMap<string, number>;
 }
 
-/** The nodes, which of them have said a word since the start, and the pods. */
+/** The nodes, which of them have said a word since the start, and the first pods. */
 export interface ClusterObjects {
   readonly nodes: readonly Node[];
   readonly heard: ReadonlySet<string>;
-  readonly pods: readonly Pod[];
+  readonly pods: readonly PodLine[];
 }
 
 export interface WatchOptions {
@@ -37,6 +37,8 @@ export interface WatchOptions {
   readonly tls: Tls;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** So many pods are told of one by one, 0 to 500. */
+  readonly podsNamed: number;
   readonly changed: (view: ClusterView, objects: ClusterObjects) => void;
 }
 
@@ -48,16 +50,19 @@ const manyObjects = 500;
 const viewMillisMax = 1_000;
 /** How often a master is asked how far it is. */
 const askMillis = 1_000;
+/** How often one of them is asked for the state of the pods, which is not worth a watch of each. */
+const podsMillis = 500;
 
 /** Calls back with the present view whenever it changes, until the signal aborts. */
 export function watchCluster(options: WatchOptions): void {
   const { signal, tls, log } = options;
   const masters = new Map<string, MemberStatus | undefined>();
+  const channels = new Map<string, Channel>();
   const client = connectClient({ servers: options.balancers, tls, log, identity: "trireme" });
   const factory = new InformerFactory({ client, log, clock: productionClock });
   const nodes = factory.informer("Node");
-  const pods = factory.informer("Pod");
   const liveness = factory.informer("NodeLiveness");
+  let pods: Pods = { counts: new Map(), first: [] };
   const since = Date.now();
   let scheduled = false;
   /** As the last view had them. */
@@ -78,17 +83,15 @@ export function watchCluster(options: WatchOptions): void {
     const ready = all.filter(
       (node) => heard.has(node.metadata?.name ?? "") && isReadyNode(node),
     ).length;
-    const podList = pods.lister.list();
-    objects = all.length + podList.length;
+    objects = all.length;
     const counts = { ready, total: all.length };
     return [
-      { masters, leader: leaderOf(masters), nodes: counts, pods: countPods(podList) },
-      { nodes: all, heard, pods: podList },
+      { masters, leader: leaderOf(masters), nodes: counts, pods: pods.counts },
+      { nodes: all, heard, pods: pods.first },
     ];
   };
   const handlers = { added: changed, updated: changed, deleted: changed };
   nodes.addHandlers(handlers);
-  pods.addHandlers(handlers);
   liveness.addHandlers(handlers);
   factory.start(signal);
   signal.addEventListener("abort", () => client.close(), { once: true });
@@ -99,8 +102,50 @@ export function watchCluster(options: WatchOptions): void {
       masters.set(master.name, status);
       changed();
     };
+    const redial = { reconnectMinMillis: redialMillis, reconnectMaxMillis: redialMillis };
+    const channel = new Channel({ address: master.grpc, tls, ...redial });
+    signal.addEventListener("abort", () => channel.close(), { once: true });
+    channels.set(master.name, channel);
     // It ends only when the signal aborts; every failure inside it is a redial.
-    void watchMaster(master.grpc, tls, signal, update);
+    void watchMaster(channel, signal, update);
+  }
+  const asked = () => {
+    for (const [name, status] of masters) if (status?.ready) return channels.get(name);
+    return undefined;
+  };
+  // The same: what is not answered is asked again.
+  void askForPods(asked, options, (now) => {
+    pods = now;
+    changed();
+  });
+}
+
+interface Pods {
+  readonly counts: ReadonlyMap<string, number>;
+  readonly first: readonly PodLine[];
+}
+
+/** Asks one of the masters that are ready, over and over; calls back with what has changed. */
+async function askForPods(
+  asked: () => Channel | undefined,
+  { signal, podsNamed }: WatchOptions,
+  changed: (pods: Pods) => void,
+): Promise<void> {
+  let known = "";
+  while (!signal.aborted) {
+    try {
+      const call = { fields: [], signal, deadline: Date.now() + askMillis };
+      const answer = await asked()?.unary(ClusterService.pods, { limit: podsNamed }, call);
+      const text = JSON.stringify(answer);
+      if (answer !== undefined && text !== known) {
+        known = text;
+        const { statuses = {}, pods: first = [] } = answer;
+        changed({ counts: byFrequency(Object.entries(statuses)), first });
+      }
+    } catch {
+      // Its stream of states tells that the master is away; another one is asked then.
+    }
+    await sleep(productionClock, podsMillis, signal);
   }
 }
 
@@ -116,14 +161,10 @@ function nodesHeard(all: readonly NodeLiveness[], since: number): ReadonlySet<st
 }
 
 async function watchMaster(
-  address: string,
-  tls: Tls,
+  channel: Channel,
   signal: AbortSignal,
   update: (status: MemberStatus | undefined) => void,
 ): Promise<void> {
-  const redial = { reconnectMinMillis: redialMillis, reconnectMaxMillis: redialMillis };
-  const channel = new Channel({ address, tls, ...redial });
-  signal.addEventListener("abort", () => channel.close(), { once: true });
   while (!signal.aborted) {
     // The stream tells of leaders and links at once; revisions move all the time and are asked for.
     const timer = setInterval(() => {

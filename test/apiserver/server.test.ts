@@ -431,3 +431,19 @@ test("other typed writes are held to their contracts, too", async () => {
   const kept = (await call(maps, "get", named)) as ConfigMap;
   assert.equal(kept.metadata?.name, "kept");
 });
+
+test("an administrator is told how many pods are in which state", async () => {
+  const pods = (who: string, limit?: number) => call(client(ClusterClient, who), "pods", { limit });
+  const spec = { containers: [{ name: "main", image: "busybox" }] };
+  const metadata = { name: "counted", namespace: "default" };
+  await call(client(PodsClient, "admin"), "create", { object: { metadata, spec } });
+  const line = await eventually("the pod is counted", async () => {
+    const { statuses = {}, pods: named = [] } = await pods("admin", 500);
+    const found = named.find(({ name }) => name === "counted");
+    return found && { ...found, counted: (statuses["Pending"] ?? 0) >= 1 };
+  });
+  assert.deepEqual(line, { ...metadata, status: "Pending", counted: true });
+  assert.deepEqual((await pods("admin")).pods ?? [], []);
+  await fails(pods("admin", 501), "invalidArgument", "limit: 501, at most 500 pods are named");
+  await fails(pods("nobody", 1), "permissionDenied", /cannot get path "\/cluster\/pods"/);
+});

@@ -138,6 +138,7 @@ export class FakeMaster {
     addReflection(server);
     server.addService(ClusterService, {
       status: unary<unknown, MemberStatus>(async () => this.status),
+      pods: unary(async () => ({})),
       snapshot: serverStream(async function* () {}),
       watchStatus: serverStream<unknown, MemberStatus>((_, context) => this.#statuses(context)),
     });

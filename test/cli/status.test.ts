@@ -47,6 +47,7 @@ test("status --server needs no data directory", async () => {
   server.addService(ClusterService, {
     status: unary(async () => ({ name: "far", role: "leader", term: 4, leaderName: "far" })),
     watchStatus: () => {},
+    pods: () => {},
     snapshot: () => {},
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });

@@ -38,6 +38,7 @@ async function serveGrpc(name: string, port: number, log: Log): Promise<() => Pr
   });
   server.addService(ClusterService, {
     status: unary<never, MemberStatus>(async () => status) as never,
+    pods: none,
     snapshot: none,
     watchStatus: serverStream<never, MemberStatus>(async function* (_, { signal }) {
       yield status;

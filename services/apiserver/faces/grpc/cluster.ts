@@ -4,6 +4,8 @@ import type { Revision, Store, MemberStatus as StoreStatus } from "../../../../h
 import {
   ClusterService,
   type MemberStatus,
+  type PodsOverview,
+  type PodsRequest,
   type SnapshotPiece,
   type SnapshotRequest,
   type StatusRequest,
@@ -11,8 +13,9 @@ import {
 import type { Auditor } from "../../audit/auditor.ts";
 import { type Authenticator, authenticate } from "../../auth/authenticate.ts";
 import type { Authorizer } from "../../auth/authorize.ts";
-import { tooManyRequests } from "../../errors.ts";
+import { badRequest, tooManyRequests } from "../../errors.ts";
 import { limits } from "../../limits.ts";
+import type { PodOverview } from "../../pod-overview.ts";
 import { pathInfo } from "../../request-info.ts";
 import { authorizePath, credentialsOf } from "./call.ts";
 import type { Face } from "./face.ts";
@@ -28,11 +31,15 @@ interface ClusterFace extends Pick<Face, "snapshot" | "stopping"> {
   };
 }
 
-/** How this master sees the cluster; the balancer steers by it (proto/cluster.proto). */
+/**
+ * How this master sees the cluster; the balancer steers by it (proto/cluster.proto). Without `pods`
+ * it has no overview of them to give.
+ */
 export function addClusterService(
   server: RpcServer,
   face: ClusterFace,
   readiness: Readiness,
+  pods?: PodOverview,
 ): void {
   const { authenticators, backend } = face;
   const enter = (context: CallContext, path: string) => {
@@ -51,6 +58,15 @@ export function addClusterService(
     watchStatus: serverStream<StatusRequest, MemberStatus>((_request, context) => {
       enterStatus(context);
       return statuses(face, readiness, context);
+    }),
+    pods: unary<PodsRequest, PodsOverview>(async ({ limit = 0 }, context) => {
+      enter(context, "/cluster/pods");
+      if (pods === undefined) {
+        throw new StatusError(Code.unimplemented, "this member serves the store alone");
+      }
+      const most = limits.overviewPods;
+      if (limit > most) throw badRequest(`limit: ${limit}, at most ${most} pods are named`);
+      return pods.first(limit);
     }),
     snapshot: serverStream<SnapshotRequest, SnapshotPiece>((request, context) => {
       enter(context, "/cluster/snapshot");
