@@ -108,11 +108,13 @@ export function dynamicClient(transport: ClientTransport): DynamicClient {
         continue: metadata?.continue || undefined,
       };
     },
-    watch(ref, options = {}) {
+    async *watch(ref, options = {}) {
       const { changes, omit } = options;
       const partly = changes && omit !== undefined;
       const request = { ref, watch: watchRequest(options), ...(partly && { changes }) };
-      return watchDocuments<JsonObject>(transport, request, options);
+      for await (const batch of watchDocuments<JsonObject>(transport, request, options)) {
+        yield* batch;
+      }
     },
     create: write(DynamicService.create),
     update: write(DynamicService.update),

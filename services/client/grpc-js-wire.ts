@@ -127,7 +127,7 @@ export class GrpcJsWire implements Wire {
   #answersOf<Request, Response>(
     stream: ClientReadableStream<Response> | ClientDuplexStream<Request, Response>,
     signal: AbortSignal | undefined,
-  ): Pick<StreamingCall<Request, Response>, "take" | "cancel"> {
+  ): Pick<StreamingCall<Request, Response>, "take" | "takeNow" | "cancel"> {
     const cancel = () => stream.cancel();
     const forget = this.#remember(cancel, signal);
     // After the caller has left, no other listener remains for the cancellation.
@@ -136,6 +136,7 @@ export class GrpcJsWire implements Wire {
     const answers = stream[Symbol.asyncIterator]() as AsyncIterator<Response, undefined>;
     return {
       cancel,
+      takeNow: () => undefined,
       async take() {
         try {
           return await answers.next();

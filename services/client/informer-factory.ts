@@ -164,7 +164,7 @@ export function apiVersionOf({ group, version = "" }: ServedKind): string {
 function metadataClient(
   dynamic: FactoryClient["dynamic"],
   served: ServedKind,
-): Pick<ResourceClient<ApiObject>, "list" | "watch"> {
+): Pick<ResourceClient<ApiObject>, "list" | "watchBatches"> {
   const { kind, plural } = served;
   const ref = { apiVersion: apiVersionOf(served), kind, resource: plural };
   return {
@@ -172,9 +172,9 @@ function metadataClient(
       const page = await dynamic.list(ref, options);
       return { ...page, items: page.items.map(metadataOnly) };
     },
-    async *watch(options = {}) {
+    async *watchBatches(options = {}) {
       for await (const event of dynamic.watch(ref, options)) {
-        yield { ...event, object: metadataOnly(event.object) };
+        yield [{ ...event, object: metadataOnly(event.object) }];
       }
     },
   };

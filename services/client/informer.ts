@@ -12,7 +12,7 @@ import type {
 } from "./types.ts";
 
 export interface InformerOptions<T extends ApiObject> {
-  readonly client: Pick<ResourceClient<T>, "list" | "watch">;
+  readonly client: Pick<ResourceClient<T>, "list" | "watchBatches">;
   readonly log: Log;
   readonly clock: LoopClock;
   readonly selection?: Pick<ListOptions, "namespace" | "labelSelector" | "fieldSelector">;

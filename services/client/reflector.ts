@@ -38,7 +38,7 @@ interface Sink<T> {
 }
 
 export interface ReflectorOptions<T extends ApiObject> {
-  readonly client: Pick<ResourceClient<T>, "list" | "watch">;
+  readonly client: Pick<ResourceClient<T>, "list" | "watchBatches">;
   readonly sink: Sink<T>;
   readonly log: Log;
   readonly clock: LoopClock;
@@ -116,7 +116,7 @@ export class Reflector<T extends ApiObject> {
     const began = clock.monotonicMillis();
     let events = 0;
     try {
-      for await (const event of client.watch({
+      for await (const batch of client.watchBatches({
         ...selection,
         omit: "metadata.managedFields",
         changes: true,
@@ -125,8 +125,8 @@ export class Reflector<T extends ApiObject> {
         timeoutSeconds: seconds,
         signal: AbortSignal.any([signal, stuck.signal]),
       })) {
-        this.#handle(event);
-        events++;
+        for (const event of batch) this.#handle(event);
+        events += batch.length;
         this.#backoff.reset();
       }
     } finally {

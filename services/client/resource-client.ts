@@ -1,6 +1,7 @@
 import { Code, StatusError } from "../../ha/runtime/status-error.ts";
 import {
   DynamicService,
+  type WatchEvent as DynamicWatchEvent,
   type WatchRequest as DynamicWatchRequest,
 } from "../../proto/gen/dynamic.ts";
 import type {
@@ -49,14 +50,21 @@ export class TypedResourceClient<T extends ApiObject> implements ResourceClient<
     };
   }
 
-  watch(options: WatchOptions = {}): AsyncIterable<WatchEvent<T>> {
+  async *watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent<T>, void, undefined> {
+    for await (const batch of this.watchBatches(options)) yield* batch;
+  }
+
+  watchBatches(options: WatchOptions = {}): AsyncIterable<readonly WatchEvent<T>[]> {
     const request = watchRequest({ ...options, ...this.#namespace(options.namespace) });
     const asJson = options.omit !== undefined && this.#transport.watchesJson === true;
     return asJson ? this.#watchJson(request, options) : this.#watchTyped(request, options);
   }
 
   /** A message of the kind is the JSON document, field for field. */
-  #watchJson(request: WatchRequest, options: WatchOptions): AsyncIterable<WatchEvent<T>> {
+  #watchJson(
+    request: WatchRequest,
+    options: WatchOptions,
+  ): AsyncIterable<readonly WatchEvent<T>[]> {
     const { apiVersion, objectKind: kind } = this.#resource;
     const { changes } = options;
     const ref = { apiVersion, kind };
@@ -66,11 +74,11 @@ export class TypedResourceClient<T extends ApiObject> implements ResourceClient<
   async *#watchTyped(
     request: WatchRequest,
     options: WatchOptions,
-  ): AsyncGenerator<WatchEvent<T>, void, undefined> {
+  ): AsyncGenerator<readonly WatchEvent<T>[], void, undefined> {
     const events = this.#transport.stream(this.#resource.service.watch, request, options);
     for await (const event of events) {
       if (event.type && event.object) {
-        yield { type: event.type as WatchEvent<T>["type"], object: event.object };
+        yield [{ type: event.type as WatchEvent<T>["type"], object: event.object }];
       }
     }
   }
@@ -177,12 +185,20 @@ export async function* watchDocuments<T extends ApiObject>(
   transport: ClientTransport,
   request: DynamicWatchRequest,
   options: WatchOptions,
-): AsyncGenerator<WatchEvent<T>, void, undefined> {
-  for await (const event of transport.stream(DynamicService.watch, request, options)) {
-    const type = event.type as WatchEvent<T>["type"];
-    const object = parseDocument(event.json) as T;
-    yield event.base ? { type, object, base: event.base } : { type, object };
+): AsyncGenerator<readonly WatchEvent<T>[], void, undefined> {
+  const { watch } = DynamicService;
+  if (transport.batches === undefined) {
+    for await (const event of transport.stream(watch, request, options)) yield [documentOf(event)];
+    return;
   }
+  for await (const batch of transport.batches(watch, request, options)) {
+    yield batch.map((event) => documentOf<T>(event));
+  }
+}
+
+function documentOf<T extends ApiObject>({ type, json, base }: DynamicWatchEvent): WatchEvent<T> {
+  const event = { type: type as WatchEvent<T>["type"], object: parseDocument(json) as T };
+  return base ? { ...event, base } : event;
 }
 
 /** Throws Internal for what is no document. */

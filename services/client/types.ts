@@ -80,6 +80,8 @@ export interface ResourceClient<T extends ApiObject> {
   list(options?: ListOptions): Promise<ListResult<T>>;
   /** Ends when the server ends it; throws `outOfRange` (reason Expired) when too old. */
   watch(options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
+  /** The same, with the events together that have come together: costs less. */
+  watchBatches(options?: WatchOptions): AsyncIterable<readonly WatchEvent<T>[]>;
   create(object: T, options?: WriteOptions): Promise<T>;
   update(object: T, options?: WriteOptions): Promise<T>;
   updateStatus(object: T, options?: WriteOptions): Promise<T>;

@@ -27,6 +27,8 @@ export interface StreamingCall<Request, Response> {
    * after the answers that came before.
    */
   take(): Promise<IteratorResult<Response, undefined>>;
+  /** One that has come already, without a promise; undefined: ask `take`. */
+  takeNow(): Response | undefined;
   /** False: it waits in the stream's buffer. */
   send(request: Request): boolean;
   /** Resolves when the call takes more, or is over. */

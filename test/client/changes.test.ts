@@ -111,9 +111,9 @@ test("a change of a version that is not known is no ground: everything is listed
   ];
   const client = {
     list: async () => ({ items: [...things], resourceVersion: "9", continue: undefined }),
-    async *watch({ changes = false } = {}) {
+    async *watchBatches({ changes = false } = {}) {
       assert.ok(changes);
-      yield* rounds.shift() ?? [];
+      yield rounds.shift() ?? [];
       await new Promise((_, reject) => stop.signal.addEventListener("abort", reject));
     },
   };

@@ -49,6 +49,11 @@ export class StreamingClientCall<Request, Response> extends ClientCall {
     return this.#waiting.promise;
   }
 
+  /** An answer that has come already; undefined: there is none, and `take` waits for the next. */
+  takeNow(): Response | undefined {
+    return this.#message()?.value;
+  }
+
   /** The answers until the call's end, or until the loop over them is left, which ends the call. */
   async *answers(): AsyncGenerator<Response, void> {
     try {
