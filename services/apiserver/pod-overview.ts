@@ -1,7 +1,7 @@
 /** How many pods are in which state, for those who watch the cluster and not each pod. */
 import type { PodLine, PodsOverview } from "../../proto/gen/cluster.ts";
 import type { Pod } from "../../proto/gen/core.ts";
-import { summarisePod } from "../kinds/mod.ts";
+import { podStatusFields, summarisePod } from "../kinds/mod.ts";
 import { limits } from "./limits.ts";
 import type { KindCache } from "./storage/kind-cache.ts";
 import type { StoredObject } from "./storage/stored-object.ts";
@@ -65,7 +65,7 @@ export class PodOverview {
   #statusOf(object: StoredObject): string {
     let status = this.#statuses.get(object);
     if (status === undefined) {
-      status = object.readable ? summarisePod(object.read() as Pod).status : unreadable;
+      status = statusIn(object);
       this.#statuses.set(object, status);
     }
     return status;
@@ -82,4 +82,13 @@ export class PodOverview {
     }
     return line;
   }
+}
+
+/** Most pods need not be parsed for it. */
+function statusIn(object: StoredObject): string {
+  if (!object.readable) return unreadable;
+  if (podStatusFields.some((name) => object.mayHave(name))) {
+    return summarisePod(object.read() as Pod).status;
+  }
+  return object.field("status.phase") || "Pending";
 }

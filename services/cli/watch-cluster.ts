@@ -51,7 +51,7 @@ const viewMillisMax = 1_000;
 /** How often a master is asked how far it is. */
 const askMillis = 1_000;
 /** How often one of them is asked for the state of the pods, which is not worth a watch of each. */
-const podsMillis = 500;
+const podsMillis = 1_000;
 
 /** Calls back with the present view whenever it changes, until the signal aborts. */
 export function watchCluster(options: WatchOptions): void {

@@ -2,7 +2,10 @@
 export { builtInRegistry } from "./builtin.ts";
 export { type CertificateRequestContent, requestedOrganizations } from "./certificates/pkcs10.ts";
 export type { SigningAuthority } from "./certificates/sign.ts";
-export { summarise as summarisePod } from "./core/pod/columns.ts";
+export {
+  statusFields as podStatusFields,
+  summarise as summarisePod,
+} from "./core/pod/columns.ts";
 export { pullPolicyOf } from "./core/pod/defaults.ts";
 export { ephemeralContainersPart } from "./core/pod/ephemeral-containers.ts";
 export type { HostPort } from "./core/pod/host-ports.ts";

@@ -57,3 +57,45 @@ test("those who ask at the same time, or while nothing changes, are told the sam
   assert.equal(one.pods?.[0], other.pods?.[0]);
   assert.equal((await overview.first(1)).pods?.[0], one.pods?.[0]);
 });
+
+const ready = { type: "Ready", status: "True" };
+const container = (state: object, more = {}) => ({
+  containerStatuses: [{ name: "main", state, ...more }],
+});
+const init = (state: object) => ({ initContainerStatuses: [{ name: "i", state }] });
+
+test("what is counted is what get pods shows", async () => {
+  await using w = await world();
+  const overview = new PodOverview(w.backend.cache.of(kind("pods")));
+  const statuses: readonly [expected: string, status: object][] = [
+    ["Pending", { phase: "Pending" }],
+    ["Running", { phase: "Running", conditions: [ready], ...container({ running: {} }) }],
+    ["Succeeded", { phase: "Succeeded" }],
+    ["Evicted", { phase: "Failed", reason: "Evicted" }],
+    [
+      "CrashLoopBackOff",
+      { phase: "Running", ...container({ waiting: { reason: "CrashLoopBackOff" } }) },
+    ],
+    ["ExitCode:3", { phase: "Failed", ...container({ terminated: { exitCode: 3 } }) }],
+    ["Init:0/1", { phase: "Pending", ...init({ running: {} }) }],
+    ["SchedulingGated", { phase: "Pending", conditions: [gated] }],
+  ];
+  for (const [index, [, status]] of statuses.entries()) {
+    const spec = { initContainers: [{ name: "i", image: "busybox" }] };
+    const document = pod(`p${index}`, {}, spec);
+    await make(w.backend, document);
+    await update(w.backend, adminCall(), kind("pods"), {
+      body: documentBody({ ...document, status }),
+      subresource: "status",
+      typed: false,
+    });
+  }
+  await caughtUp(w);
+  const { pods = [] } = await overview.first(20);
+  assert.deepEqual(
+    pods.map(({ status }) => status),
+    statuses.map(([expected]) => expected),
+  );
+});
+
+const gated = { type: "PodScheduled", status: "False", reason: "SchedulingGated" };

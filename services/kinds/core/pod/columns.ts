@@ -94,6 +94,14 @@ interface Progress {
   lastRestart: string | undefined;
 }
 
+/** A pod that has no field of these names, at any depth, is shown by its phase. */
+export const statusFields: readonly string[] = [
+  "deletionTimestamp",
+  "initContainerStatuses",
+  "reason",
+  "terminated",
+];
+
 export function summarise(pod: Pod): PodSummary {
   const status = pod.status ?? {};
   const sidecars = new Set(
