@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { DeadlineWheel } from "../../ha/rpc/engine/deadline-wheel.ts";
-import { MessageReader } from "../../ha/rpc/engine/messages.ts";
+import { frameMessage, MessageReader, prefixBytes } from "../../ha/rpc/engine/messages.ts";
 import { RequestBytes } from "../../ha/rpc/engine/request-bytes.ts";
 import { parseTimeout, tailOf } from "../../ha/rpc/engine/wire-metadata.ts";
 import { percentEncode } from "../../ha/rpc/percent-encoding.ts";
@@ -84,38 +84,58 @@ test("any text survives percent-encoding as a legal field value", () => {
   );
 });
 
-test("messages are cut out of any pieces", () => {
-  fc.assert(
-    fc.property(
-      fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 8 }),
-      fc.infiniteStream(fc.integer({ min: 1, max: 30 })),
-      fc.infiniteStream(fc.boolean()),
-      (messages, cuts, asks) => {
-        const body = Buffer.concat(
-          messages.map((message) =>
-            Buffer.concat([Buffer.of(0, 0, 0, 0, message.length), message]),
-          ),
-        );
-        const reader = new MessageReader(0, 100);
-        const read: Buffer[] = [];
-        const readAll = () => {
-          for (let next = reader.next(); next !== undefined; next = reader.next()) read.push(next);
-        };
-        for (let at = 0; at < body.length; ) {
-          const end = Math.min(body.length, at + (cuts.next().value as number));
-          reader.add(body.subarray(at, end));
-          if (asks.next().value) readAll();
-          at = end;
-        }
-        readAll();
-        assert.deepEqual(
-          read.map((message) => message.toString("hex")),
-          messages.map((message) => Buffer.from(message).toString("hex")),
-        );
-        assert.equal(reader.bytes, 0);
-      },
-    ),
-  );
+/** Lengths and cuts that are small, and such that a piece is kept as it comes. */
+for (const { bytesMax, cutMax } of [
+  { bytesMax: 40, cutMax: 30 },
+  { bytesMax: 9_000, cutMax: 12_000 },
+]) {
+  test(`messages up to ${bytesMax} bytes are cut out of any pieces`, () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: bytesMax }), { maxLength: 8 }),
+        fc.infiniteStream(
+          fc.oneof(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: cutMax })),
+        ),
+        fc.infiniteStream(fc.boolean()),
+        (lengths, cuts, asks) => {
+          const messages = lengths.map((length, index) => Buffer.alloc(length, `${index}abc`));
+          const body = Buffer.concat(messages.map(frameMessage));
+          const reader = new MessageReader(0, bytesMax);
+          const read: Buffer[] = [];
+          const readAll = () => {
+            for (let next = reader.next(); next !== undefined; next = reader.next()) {
+              read.push(next);
+            }
+          };
+          let given = 0;
+          while (given < body.length) {
+            const end = Math.min(body.length, given + (cuts.next().value as number));
+            reader.add(body.subarray(given, end));
+            if (asks.next().value) readAll();
+            given = end;
+            const taken = read.reduce((sum, { length }) => sum + prefixBytes + length, 0);
+            assert.equal(reader.bytes, given - taken);
+          }
+          readAll();
+          assert.deepEqual(
+            read.map((message) => message.toString("hex")),
+            messages.map((message) => message.toString("hex")),
+          );
+          assert.equal(reader.bytes, 0);
+        },
+      ),
+    );
+  });
+}
+
+test("frames of a byte that nobody asks for are collected, whole messages among them", () => {
+  const messages = Array.from({ length: 20_000 }, (_, index) => Buffer.of(index, index >> 8));
+  const body = Buffer.concat(messages.map(frameMessage));
+  const reader = new MessageReader(0, 100);
+  for (let at = 0; at < body.length; at++) reader.add(body.subarray(at, at + 1));
+  assert.equal(reader.bytes, body.length);
+  for (const message of messages) assert.deepEqual(reader.next(), message);
+  assert.equal(reader.next(), undefined);
 });
 
 test("a single message is told from more than one, and from one that is too large", () => {

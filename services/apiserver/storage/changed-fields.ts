@@ -156,5 +156,13 @@ function fieldsFrom(text: Buffer, from: number): Fields {
 /** Whether `text` goes on at `at` with this part of another one. */
 function isAt(text: Buffer, at: number, other: Buffer, start: number, end: number): boolean {
   const until = at + end - start;
-  return until <= text.length && text.compare(other, start, end, at, until) === 0;
+  if (until > text.length) return false;
+  // Most are short names, for which a call costs more than to look at them.
+  const short = Math.min(end, start + shortBytes);
+  let from = at;
+  let place = start;
+  for (; place < short; place++, from++) if (text[from] !== other[place]) return false;
+  return place === end || text.compare(other, place, end, from, until) === 0;
 }
+
+const shortBytes = 24;
