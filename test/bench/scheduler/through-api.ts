@@ -64,7 +64,7 @@ async function measure(run: Run, names: readonly string[]): Promise<void> {
     for (const creator of creators) creator.close();
   });
   const hollow = await startHollow(run, client);
-  const seen = await watchPods(client, signal);
+  const seen = await watchPods(cluster.client(mastersOf(cluster)), signal);
   const { endpoints } = cluster;
   const own = endpoints.schedulers.flatMap(({ pid }) => pid ?? []);
   const groups: Record<string, readonly number[]> = {
@@ -97,15 +97,17 @@ async function measure(run: Run, names: readonly string[]): Promise<void> {
   await all("kube-scheduler ", { ...groups, scheduler: [pid] });
 }
 
+const mastersOf = ({ endpoints }: TestCluster) => endpoints.masters.map(({ grpc }) => grpc);
+
 /**
- * Pods are created at the masters themselves, as upstream's load does it, by clients that cost
- * little; every component goes through the balancers.
+ * Pods are created and seen at the masters themselves, as upstream's load does it, by clients that
+ * cost little; every component goes through the balancers.
  */
-function connectCreators({ endpoints }: TestCluster): Promise<LeanClient[]> {
-  const { masters, ca, clientCert, clientKey } = endpoints;
+function connectCreators(cluster: TestCluster): Promise<LeanClient[]> {
+  const { ca, clientCert, clientKey } = cluster.endpoints;
   const pem = (file: string) => readFileSync(file, "utf8");
   const credentials = { ca: pem(ca), cert: pem(clientCert), key: pem(clientKey) };
-  return Promise.all(masters.map(({ grpc }) => LeanClient.connect(grpc, credentials)));
+  return Promise.all(mastersOf(cluster).map((grpc) => LeanClient.connect(grpc, credentials)));
 }
 
 /** Resolves when every node is ready. */
