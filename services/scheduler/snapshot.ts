@@ -26,6 +26,7 @@ export class Snapshot {
   /** Whose pods have been seen to fight for CPUs. */
   readonly interference = new Interference();
   readonly #nodes: NodeInfo[] = [];
+  readonly #avoided = new Set<NodeInfo>();
   readonly #indices = new Map<NodeInfo, number>();
   readonly #byName = new Map<string, NodeInfo>();
   /** The labels of each node as JSON. */
@@ -66,6 +67,11 @@ export class Snapshot {
     return found;
   }
 
+  /** Whether a node has a taint that only costs points. */
+  get hasAvoided(): boolean {
+    return this.#avoided.size > 0;
+  }
+
   /** How many nodes have the image. */
   nodesWithImage(name: string): number {
     return this.#imageNodes.get(name) ?? 0;
@@ -76,6 +82,8 @@ export class Snapshot {
     for (const name of images.keys()) this.#countImage(name, -1);
     for (const name of info.images.keys()) this.#countImage(name, 1);
     this.#domainsChanged(info);
+    if (info.avoidances.length > 0) this.#avoided.add(info);
+    else this.#avoided.delete(info);
     const index = this.#indices.get(info);
     if (info.node !== undefined && index === undefined) {
       this.#indices.set(info, this.#nodes.length);

@@ -19,8 +19,10 @@ export const taintToleration: Plugin = {
     const { key = "", value = "" } = taint;
     return refuseForGood(`node(s) had untolerated taint {${key}: ${value}}`);
   },
-  preScore: (_cycle, nodes) =>
-    nodes.some(({ avoidances }) => avoidances.length > 0) ? undefined : "skip",
+  preScore: ({ snapshot }, nodes) =>
+    snapshot.hasAvoided && nodes.some(({ avoidances }) => avoidances.length > 0)
+      ? undefined
+      : "skip",
   score: {
     weight: 3,
     normalize: normalizeFewest,
