@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PodOverview } from "../../services/apiserver/pod-overview.ts";
+import { PodOverview } from "../../services/apiserver/nodes/pod-overview.ts";
 import { bindAll, documentBody, remove, update } from "../../services/apiserver/verbs/mod.ts";
 import { adminCall, kind, make, pod, type World, world } from "./harness.ts";
 

@@ -176,7 +176,7 @@ function used(): { readonly own: number; readonly children: number } {
 /** Looks at each change of a pod alone: a look without a pause would take the kubelet's CPU. */
 async function untilTold(pods: Pods, holds: () => boolean): Promise<void> {
   if (holds()) return;
-  for await (const _ of pods.watch({ signal: AbortSignal.timeout(waitMillis) })) {
+  for await (const _ of pods.watchBatches({ signal: AbortSignal.timeout(waitMillis) })) {
     if (holds()) return;
   }
   throw new Error(`it did not come about within ${waitMillis} ms`);

@@ -116,7 +116,9 @@ class FakeKind<T extends ApiObject> {
   };
   patch = async (name: string): Promise<T> => this.get(name);
 
-  async *watch(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<WatchEvent<T>> {
+  async *watchBatches(
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<readonly WatchEvent<T>[]> {
     const queue: WatchEvent<T>[] = [];
     let wake: () => void = () => undefined;
     const watcher = (event: WatchEvent<T>) => {
@@ -130,8 +132,7 @@ class FakeKind<T extends ApiObject> {
     try {
       while (!options.signal?.aborted) {
         this.#network.check();
-        const next = queue.shift();
-        if (next !== undefined) yield next;
+        if (queue.length > 0) yield queue.splice(0);
         else {
           await new Promise<void>((resolve) => {
             wake = resolve;

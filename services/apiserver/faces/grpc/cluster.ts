@@ -15,7 +15,7 @@ import { type Authenticator, authenticate } from "../../auth/authenticate.ts";
 import type { Authorizer } from "../../auth/authorize.ts";
 import { badRequest, tooManyRequests } from "../../errors.ts";
 import { limits } from "../../limits.ts";
-import type { PodOverview } from "../../pod-overview.ts";
+import type { PodOverview } from "../../nodes/pod-overview.ts";
 import { pathInfo } from "../../request-info.ts";
 import { authorizePath, credentialsOf } from "./call.ts";
 import type { Face } from "./face.ts";

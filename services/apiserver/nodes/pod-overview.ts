@@ -1,10 +1,10 @@
 /** How many pods are in which state, for those who watch the cluster and not each pod. */
-import type { PodLine, PodsOverview } from "../../proto/gen/cluster.ts";
-import type { Pod } from "../../proto/gen/core.ts";
-import { podStatusFields, summarisePod } from "../kinds/mod.ts";
-import { limits } from "./limits.ts";
-import type { KindCache } from "./storage/kind-cache.ts";
-import type { StoredObject } from "./storage/stored-object.ts";
+import type { PodLine, PodsOverview } from "../../../proto/gen/cluster.ts";
+import type { Pod } from "../../../proto/gen/core.ts";
+import { podStatusFields, summarisePod } from "../../kinds/mod.ts";
+import { limits } from "../limits.ts";
+import type { KindCache } from "../storage/kind-cache.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
 
 interface Overview {
   /** Of the last change of a pod that it knows. */
