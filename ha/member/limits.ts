@@ -39,6 +39,10 @@ export const limits = {
   /** How long news of a commit waits for an append to go along with. */
   newsHeldMillis: 1,
 
+  /** Bytes of the log that a leader keeps in memory for slow followers: the rest it reads back. */
+  logBytesHeld: 8 * 1024 * 1024,
+  /** Entries that leave memory at a time. */
+  logReleaseStep: 64,
   /** Entries kept behind the applied index for slow followers, and bytes of them. */
   logEntriesKept: 5_000,
   /** Of a log that is heavy for its length. */

@@ -1,6 +1,6 @@
 /** Loads from the disk what a member needs to start. */
 import type { RosterNews } from "../../proto/gen/raft.ts";
-import { EntryKind, type LogIndex, type Membership, Raft } from "../raft/mod.ts";
+import { EntryKind, type LogIndex, type LogPast, type Membership, Raft } from "../raft/mod.ts";
 import { DiskError, type MemberId, type Runtime } from "../runtime/types.ts";
 import { pageReader, repair } from "../store/mod.ts";
 import { claimDirectory, type DataDirectory, foundation } from "./data-directory.ts";
@@ -64,10 +64,11 @@ async function load(
       rosters.append(entry.index, decodeMembershipChange(entry.data).roster);
   }
   if (rosters.at(applied).removed.includes(options.id)) throw removedError(options.name);
+  const past: LogPast = { read: (from, to, most) => logStore.read(disk, from, to, most) };
   const raft = new Raft(
     raftConfig(options.id, limits),
     random,
-    { hardState, entries, snapshot: start, applied },
+    { hardState, entries, snapshot: start, applied, past },
     {
       encode: (membership: Membership) => encodeMembershipChange(membership, rosters.current),
       decode: (data: Uint8Array) => decodeMembershipChange(data).membership,
@@ -112,5 +113,7 @@ function raftConfig(id: MemberId, limits: MemberLimits) {
     maxAppendBytes: limits.appendBytesMax,
     maxInflightAppends: limits.inflightAppendsMax,
     maxCommittedBytesPerReady: limits.committedBytesPerReadyMax,
+    maxHeldBytes: limits.logBytesHeld,
+    releaseStep: limits.logReleaseStep,
   };
 }

@@ -61,6 +61,27 @@ export class LogStore {
   }
 
   /**
+   * Entries `from`..`to` of one batch, which has the first; all are applied and on the disk. Cut
+   * after the last that fits into `maxBytes` of data, but not before the first. Throws DiskError
+   * `corrupt`.
+   */
+  read(disk: Disk, from: LogIndex, to: LogIndex, maxBytes: number): readonly Entry[] {
+    const key = batchKey(this.#batches.findLast((first) => first <= from) ?? from);
+    const value = disk.get(key);
+    if (!value) throw corrupt(`the raft log lacks entry ${from}`);
+    const read: Entry[] = [];
+    let bytes = 0;
+    for (const entry of decodeBatch(value, key)) {
+      if (entry.index < from) continue;
+      bytes += entry.data.length;
+      if (entry.index > to || (bytes > maxBytes && read.length > 0)) break;
+      read.push(entry);
+    }
+    if (read[0]?.index !== from) throw corrupt(`the raft log lacks entry ${from}`);
+    return read;
+  }
+
+  /**
    * Operations that drop whole batches at or below `start.index`, which becomes the log's start.
    */
   compact(start: RosterMeta): DiskOperation[] {
@@ -100,8 +121,7 @@ export class LogStore {
       this.#batches.push(first);
       const end = (entries.at(-1)?.index ?? start.index) + 1;
       if (first > end) {
-        const gap = `the raft log lacks entries ${end} to ${first - 1}`;
-        throw new DiskError("corrupt", `${gap}: ${repair}`);
+        throw corrupt(`the raft log lacks entries ${end} to ${first - 1}`);
       }
       if (entries[0])
         entries.length = Math.max(0, Math.min(entries.length, first - entries[0].index));
@@ -128,7 +148,7 @@ export function readSealed(disk: Disk, key: Uint8Array, what: string): Uint8Arra
 function openSealed(key: Uint8Array, value: Uint8Array, what: string): Uint8Array {
   const content = unseal(key, value);
   if (content) return content;
-  throw new DiskError("corrupt", `${what} does not match its checksum: ${repair}`);
+  throw corrupt(`${what} does not match its checksum`);
 }
 
 const noHardState: HardState = { term: 0 as Term, vote: undefined, commit: 0 as LogIndex };
@@ -178,8 +198,12 @@ function decoded<T>(content: Uint8Array, decode: (content: Uint8Array) => T, wha
   try {
     return decode(content);
   } catch (error) {
-    throw new DiskError("corrupt", `${what} cannot be read: ${repair}`, { cause: error });
+    throw corrupt(`${what} cannot be read`, error);
   }
+}
+
+function corrupt(what: string, cause?: unknown): DiskError {
+  return new DiskError("corrupt", `${what}: ${repair}`, { cause });
 }
 
 function batchKey(index: number): Uint8Array {

@@ -49,6 +49,7 @@ export class Raft {
     this.#durable = start.hardState;
     this.#handedOut = start.applied;
     this.#applied = start.applied;
+    this.#release();
   }
 
   /** A message has arrived. Ignores what is stale, misplaced or impossible. */
@@ -190,6 +191,7 @@ export class Raft {
     assert(this.#writing.shift() === ready, "writes complete in the order of their Readys");
     const state = this.#state;
     const last = ready.entries.at(-1);
+    if (last !== undefined) state.log.persisted(last);
     if (last !== undefined && last.term === state.term && state.role === Role.leader) {
       replication.ownEntriesPersisted(state, last.index);
     }
@@ -197,12 +199,14 @@ export class Raft {
     if (hardState?.term === state.term && hardState.vote === state.id) {
       elections.ownVotePersisted(state);
     }
+    this.#release();
   }
 
   /** The state machine has applied everything up to `index`, or was installed at it. */
   applied(index: LogIndex): void {
     assert(index <= this.#handedOut, "nothing is applied that was not handed out");
     if (index > this.#applied) this.#applied = index;
+    this.#release();
   }
 
   /**
@@ -219,10 +223,12 @@ export class Raft {
     return this.#state.log.termAt(index);
   }
 
-  /** Entries from `from` on, at least one if there is any, otherwise within `maxBytes` of data. */
+  /**
+   * Entries from `from` on, at least one if there is any, otherwise within `maxBytes` of data, and
+   * not beyond those that are on the disk alone when the first one is.
+   */
   entriesFrom(from: LogIndex, maxBytes: number): readonly Entry[] {
     const { log } = this.#state;
-    assert(from >= log.firstIndex, "entries before the log's beginning are compacted");
     return log.slice(from, log.lastIndex, maxBytes);
   }
 
@@ -290,6 +296,15 @@ export class Raft {
     if (!due && !(writing && commit !== durableCommit)) return undefined;
     this.#durable = { term, vote, commit };
     return this.#durable;
+  }
+
+  /** Lets go of what is applied here and, while this member leads, known to be with every peer. */
+  #release(): void {
+    const { log, peers } = this.#state;
+    const { maxHeldBytes, releaseStep } = this.#state.config;
+    let wanted: number = this.#applied;
+    for (const { match } of peers) wanted = Math.min(wanted, match);
+    log.release(this.#applied, wanted, maxHeldBytes, releaseStep);
   }
 
   #takeCommitted(): readonly Entry[] {

@@ -81,12 +81,12 @@ export class State {
   readonly #outgoingScratch: number[] = [];
 
   constructor(config: RaftConfig, random: Random, start: RaftStart, codec: MembershipCodec) {
-    const { hardState, snapshot, entries, applied } = start;
+    const { hardState, snapshot, entries, applied, past } = start;
     this.id = config.id;
     this.config = config;
     this.random = random;
     this.codec = codec;
-    this.log = new Log(snapshot, entries);
+    this.log = new Log(snapshot, entries, past);
     this.memberships = new MembershipHistory(snapshot.index, snapshot.membership);
     for (const entry of entries) {
       if (entry.kind !== EntryKind.membership) continue;

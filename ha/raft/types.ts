@@ -168,6 +168,10 @@ export interface RaftConfig {
   readonly maxInflightAppends: number;
   /** Entries handed out per Ready. */
   readonly maxCommittedBytesPerReady: number;
+  /** Data of entries that a leader keeps in memory for peers that lack them. */
+  readonly maxHeldBytes: number;
+  /** Entries that leave memory at a time. */
+  readonly releaseStep: number;
 }
 
 /** Why a proposal was not taken; nothing has been done and it may be tried elsewhere. */
@@ -201,6 +205,15 @@ export interface MembershipCodec {
 }
 
 /** The state that a member starts with: from its disk, or the initial state of a new cluster. */
+/** What the disk holds of the log. */
+export interface LogPast {
+  /**
+   * Entries `from`..`to`, of which it has all; at least the first, otherwise within `maxBytes` of
+   * data. Throws DiskError where it does not give them back.
+   */
+  read(from: LogIndex, to: LogIndex, maxBytes: number): readonly Entry[];
+}
+
 export interface RaftStart {
   readonly hardState: HardState;
   /** The log that was kept, contiguous, from `snapshot.index + 1`. */
@@ -212,4 +225,6 @@ export interface RaftStart {
   readonly snapshot: SnapshotMeta;
   /** The last entry that the state machine has applied; the core hands out later ones again. */
   readonly applied: LogIndex;
+  /** Of this log, `entries` included. */
+  readonly past: LogPast;
 }

@@ -36,6 +36,8 @@ function measure(batch: number, entries: number): string {
           maxAppendBytes: 1 << 20,
           maxInflightAppends: 64,
           maxCommittedBytesPerReady: 1 << 23,
+          maxHeldBytes: 1 << 23,
+          releaseStep: 64,
         },
         random,
         {
@@ -43,6 +45,7 @@ function measure(batch: number, entries: number): string {
           entries: [],
           snapshot: { index: 0 as LogIndex, term: 0 as Term, membership },
           applied: 0 as LogIndex,
+          past: { read: () => [] },
         },
         codec,
       ),

@@ -160,3 +160,21 @@ test("the writer never writes state before the log it came from, and keeps the o
   writer.issue(true);
   assert.equal(written[2], "103", "or until it is due by itself");
 });
+
+test("applied entries are read back, from whichever batch holds them", async () => {
+  const { store, write, disk } = setUp();
+  write(store.persist(entries(1, 3, 1), state(1, 0)));
+  write(store.persist(entries(4, 6, 1), undefined));
+  write(store.persist(entries(5, 8, 2), state(2, 8)));
+  const read = (from: number, to: number, most = 100) =>
+    shown(store.read(disk, from as LogIndex, to as LogIndex, most));
+  assert.equal(read(1, 8), "1.1 2.1 3.1");
+  assert.equal(read(2, 8, 2), "2.1");
+  assert.equal(read(4, 4), "4.1");
+  assert.equal(read(6, 8, 4), "6.2 7.2");
+  assert.equal(read(8, 8, 0), "8.2");
+  const lacks = /the raft log lacks entry 9: remove this member/;
+  assert.throws(() => read(9, 9), { name: "DiskError", message: lacks });
+  disk.content.delete(`L${"\0".repeat(7)}\u0001`);
+  assert.throws(() => read(2, 3), { message: /lacks entry 2: / });
+});

@@ -59,6 +59,8 @@ export const defaultConfig: Omit<RaftConfig, "id"> = {
   maxAppendBytes: 4096,
   maxInflightAppends: 8,
   maxCommittedBytesPerReady: 4096,
+  maxHeldBytes: 4096,
+  releaseStep: 64,
 };
 
 const decoder = new TextDecoder();
@@ -87,6 +89,8 @@ export function membershipOf(
 export class Witness {
   readonly leaders = new Map<number, MemberId>();
   readonly committed: string[] = [];
+  /** By index: a term in which it was committed, or a later one. */
+  readonly #committedBy: number[] = [];
 
   leads(member: Member): void {
     const { term, firstIndex, lastIndex } = member.raft!.status();
@@ -94,19 +98,26 @@ export class Witness {
     assert.ok(known === undefined || known === member.id, `election safety in term ${term}`);
     if (known !== undefined) return;
     this.leaders.set(term, member.id);
-    // Leader completeness: everything that was ever applied is in the log of a new leader.
+    // Leader completeness: what was committed in earlier terms is in the log of a new leader. One
+    // whose votes were long under way may be late for what a later term's has committed.
     for (let index: number = firstIndex; index < this.committed.length; index++) {
-      if (this.committed[index] === undefined) continue;
+      const committedBy = this.#committedBy[index];
+      if (committedBy === undefined || committedBy >= term) continue;
       assert.ok(index <= lastIndex, `leader completeness: ${index} is missing`);
       const [entry] = member.raft!.entriesFrom(index as LogIndex, 0);
       assert.equal(signature(entry!), this.committed[index], "leader completeness");
     }
   }
 
-  applies(entry: Entry): void {
+  /** `term`: of the member that applies it. */
+  applies(entry: Entry, term: number): void {
     const known = this.committed[entry.index];
-    if (known === undefined) this.committed[entry.index] = signature(entry);
-    else assert.equal(signature(entry), known, "state machine safety");
+    if (known !== undefined) {
+      assert.equal(signature(entry), known, "state machine safety");
+      return;
+    }
+    this.committed[entry.index] = signature(entry);
+    this.#committedBy[entry.index] = term;
   }
 
   get lastApplied(): number {
@@ -175,7 +186,9 @@ export class Member {
     this.applied = keeps ? applied : snapshot.index;
     this.durablyApplied = this.applied;
     this.writes = [];
-    const start = { hardState, entries: [...entries], snapshot, applied: this.applied as LogIndex };
+    const past = { read: this.#read.bind(this) };
+    const position = { snapshot, applied: this.applied as LogIndex };
+    const start = { hardState, entries: [...entries], ...position, past };
     this.raft = new Raft(this.config, this.#random, start, codec);
     this.#observe();
   }
@@ -270,10 +283,22 @@ export class Member {
     return this.raft?.status().role === Role.leader;
   }
 
+  /** At most three entries, as of one batch. */
+  #read(from: LogIndex, to: LogIndex, maxBytes: number): readonly Entry[] {
+    const { entries, snapshot } = this.disk;
+    const start = from - snapshot.index - 1;
+    const read = entries.slice(start, Math.min(to - snapshot.index, start + 3));
+    let bytes = 0;
+    return read.filter(({ data }, position) => {
+      bytes += data.length;
+      return position === 0 || bytes <= maxBytes;
+    });
+  }
+
   #apply(committed: readonly Entry[]): void {
     for (const entry of committed) {
       assert.equal(entry.index, this.applied + 1, "entries are applied in order");
-      this.#witness.applies(entry);
+      this.#witness.applies(entry, this.raft!.status().term);
       this.applied = entry.index;
       if (entry.data.length === 0) continue;
       this.state.push({ index: entry.index, text: text(entry.data) });
@@ -303,6 +328,17 @@ export class Member {
   }
 }
 
+/** The entries in memory, and before them those on the disk alone. */
+export function wholeLog(raft: Raft): readonly Entry[] {
+  const { firstIndex, lastIndex } = raft.status();
+  const log: Entry[] = [];
+  while (firstIndex + log.length <= lastIndex) {
+    const from = (firstIndex + log.length) as LogIndex;
+    log.push(...raft.entriesFrom(from, Number.POSITIVE_INFINITY));
+  }
+  return log;
+}
+
 export const roleNames = ["follower", "pre-candidate", "candidate", "leader", "learner"] as const;
 
 /** Log matching: where two logs have the same term, they are the same up to there. */
@@ -312,7 +348,7 @@ export function checkLogMatching(members: Iterable<Member>): void {
     if (raft === undefined) continue;
     const { firstIndex } = raft.status();
     let before: number | undefined = raft.termAt((firstIndex - 1) as LogIndex);
-    for (const entry of raft.entriesFrom(firstIndex, Number.POSITIVE_INFINITY)) {
+    for (const entry of wholeLog(raft)) {
       const position = `${entry.index}@${entry.term}`;
       const content: string = `${before}<${signature(entry)}`;
       assert.equal(known.get(position) ?? content, content, `log matching at ${position}`);

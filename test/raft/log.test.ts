@@ -16,7 +16,8 @@ function entry(at: number, of: number, size = 1): Entry {
 /** A log after `base` whose entries have these terms. */
 function logOf(terms: readonly number[], base = 0, baseTerm = 0): Log {
   const entries = terms.map((of, position) => entry(base + 1 + position, of));
-  return new Log({ index: index(base), term: term(baseTerm) }, entries);
+  const past = { read: (from: number, to: number) => entries.slice(from - base - 1, to - base) };
+  return new Log({ index: index(base), term: term(baseTerm) }, entries, past);
 }
 
 test("terms are known from the base to the end", () => {
@@ -115,4 +116,71 @@ test("the search for a common past skips terms as a plain walk would", () => {
       assert.equal(log.lastIndexOfTerm(index(from), term(wanted)), expected);
     }),
   );
+});
+
+/** What the disk was asked, and a log that has let go of its entries up to `released`. */
+function releasedLog(terms: readonly number[], released: number) {
+  const entries = terms.map((of, position) => entry(position + 1, of, 10));
+  const asked: (readonly [number, number])[] = [];
+  const read = (from: number, to: number) => {
+    asked.push([from, to]);
+    return entries.slice(from - 1, to);
+  };
+  const log = new Log({ index: index(0), term: term(0) }, entries, { read });
+  log.release(index(released), released, 0, 1);
+  return { log, asked };
+}
+
+test("what was let go of is read back from the disk, and its terms are known", () => {
+  const { log, asked } = releasedLog([1, 1, 2, 2, 4, 4], 4);
+  const terms = [0, 1, 2, 3, 4, 5, 6, 7].map((at) => log.termAt(index(at)));
+  assert.deepEqual(terms, [0, 1, 1, 2, 2, 4, 4, undefined]);
+  assert.equal(log.lastIndexOfTerm(index(6), term(3)), 4);
+  assert.equal(log.bytes(1, 6), 20);
+  const past = log.slice(index(2), index(6), 1_000);
+  assert.deepEqual(
+    past.map((each) => each.index),
+    [2, 3, 4],
+  );
+  assert.equal(log.slice(index(5), index(6), 1_000).length, 2);
+  assert.deepEqual(asked, [[2, 4]]);
+  assert.throws(() => log.truncateFrom(index(4)), /never truncated/);
+});
+
+test("a log is compacted before, at and after the end of what was let go of", () => {
+  for (const at of [1, 3, 4, 5, 6]) {
+    const { log } = releasedLog([1, 1, 2, 2, 4, 4], 4);
+    log.compactTo(index(at));
+    assert.equal(log.firstIndex, at + 1);
+    assert.equal(log.lastIndex, 6);
+    const terms = [1, 2, 3, 4, 5, 6].map((each) => log.termAt(index(each)));
+    assert.deepEqual(terms, [1, 1, 2, 2, 4, 4].fill(undefined as never, 0, at - 1));
+    if (at < 6) assert.equal(log.slice(index(at + 1), index(6), 1_000)[0]?.index, at + 1);
+    log.push(entry(7, 5));
+    assert.equal(log.termAt(index(7)), 5);
+  }
+});
+
+test("only what is on the disk is let go of, and what peers lack only beyond the bound", () => {
+  const log = logOf([1, 1]);
+  for (let at = 3; at <= 8; at++) log.push(entry(at, 1, 10));
+  const held = () => log.bytes(1, 8);
+  log.release(index(8), 8, 0, 1);
+  assert.equal(held(), 60);
+  log.takeUnstable();
+  log.persisted({ index: index(6), term: term(1) });
+  log.release(index(8), 2, 45, 1);
+  assert.equal(held(), 40);
+  log.release(index(8), 8, 45, 3);
+  assert.equal(held(), 40);
+  log.release(index(8), 8, 45, 2);
+  assert.equal(held(), 20);
+  log.truncateFrom(index(7));
+  log.push(entry(7, 2, 10));
+  log.persisted({ index: index(7), term: term(1) });
+  log.release(index(7), 7, 0, 1);
+  assert.equal(held(), 10);
+  log.persisted({ index: index(7), term: term(2) });
+  log.release(index(7), 7, 0, 1);
+  assert.equal(held(), 0);
 });

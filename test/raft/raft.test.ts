@@ -42,6 +42,7 @@ function raftOf(options: Options = {}): Raft {
     entries,
     snapshot: { index: 0 as LogIndex, term: 0 as Term, membership },
     applied: applied as LogIndex,
+    past: { read: (from, to) => entries.filter(({ index }) => index >= from && index <= to) },
   };
   return new Raft({ ...defaultConfig, id: id(1), ...options.config }, random, start, codec);
 }

@@ -58,6 +58,8 @@ class History {
     const config = {
       ...defaultConfig,
       electionTicksMin: 3,
+      maxHeldBytes: this.random.below(3) * 100,
+      releaseStep: 1 + this.random.below(3),
       electionTicksMax: 3 + 1 + this.random.below(6),
       heartbeatTicks: 1,
       maxInflightAppends: 1 + this.random.below(4),

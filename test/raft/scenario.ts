@@ -40,6 +40,7 @@ import {
   roleNames,
   text,
   Witness,
+  wholeLog,
 } from "./cluster.ts";
 
 /** The scenario with its transcript made anew. */
@@ -243,7 +244,7 @@ class Stage {
     const { firstIndex } = raft.status();
     const base = (firstIndex - 1) as LogIndex;
     const parts = base > 0 ? [`snapshot at ${base}@${raft.termAt(base)}`] : [];
-    parts.push(...raft.entriesFrom(firstIndex, Number.POSITIVE_INFINITY).map(describeEntry));
+    parts.push(...wholeLog(raft).map(describeEntry));
     this.#output.push(parts.join(" · ") || "empty");
   }
 
