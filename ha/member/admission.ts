@@ -9,8 +9,8 @@ import type { Roster } from "./roster.ts";
 import type { RosterMeta } from "./wire.ts";
 
 export interface AdmissionHost {
-  /** The roster of the last applied entry. */
-  roster(): Roster;
+  /** The roster of the last applied entry; undefined: nothing that could tell of peers is applied. */
+  roster(): Roster | undefined;
   readonly cluster: number;
   /** The beginning of this member's log, if it is a founder. */
   readonly foundation: RosterMeta | undefined;
@@ -41,6 +41,7 @@ export class Admission {
   answer(from: MemberId, { incarnation: asked = 0 }: Hello): Standing | undefined {
     this.#without.add(from);
     const roster = this.#host.roster();
+    if (roster === undefined) return undefined;
     if (roster.removed.includes(from)) return { asked, verdict: Verdict.removed };
     const known = roster.peers.find(({ id }) => id === from);
     // Whether it is yet to be added here, or was removed long ago, nothing here tells.

@@ -100,7 +100,7 @@ export class Member {
     this.#admission = new Admission({
       cluster,
       foundation,
-      roster: () => this.roster,
+      roster: () => this.#members.agreed,
       pin: (peer, incarnation) => this.#members.pinDisk(peer, incarnation),
     });
     this.quota = new Quota(runtime.disk, options.quotaBytes, () =>

@@ -4,7 +4,7 @@
  */
 
 import type { Answer, Call, MembershipRequest, RosterNews } from "../../proto/gen/raft.ts";
-import { type Entry, EntryKind, type Raft, Role } from "../raft/mod.ts";
+import { type Entry, EntryKind, type LogIndex, type Raft, Role } from "../raft/mod.ts";
 import type { StatusError } from "../runtime/status-error.ts";
 import type { Cancel, Introduction, MemberId, Runtime, Stranger } from "../runtime/types.ts";
 import { type CallDone, CallKind, type Question } from "./calls.ts";
@@ -65,6 +65,15 @@ export class Members {
   /** The roster of the last applied entry. */
   get roster(): Roster {
     return this.#rosters.at(this.#host.appliedIndex());
+  }
+
+  /**
+   * The same; undefined: of the cluster that this member joins it knows as yet only whom to ask.
+   */
+  get agreed(): Roster | undefined {
+    const { raft, appliedIndex } = this.#host;
+    const applied = raft.snapshotAt(appliedIndex() as LogIndex);
+    return applied?.membership.voters.length === 0 ? undefined : this.roster;
   }
 
   at(index: number): Roster {
@@ -164,7 +173,8 @@ export class Members {
 
   /** A stranger with the cluster's token has called: is it a member that was added? */
   async introduce({ identity, addresses }: Stranger): Promise<Introduction> {
-    const { peers } = this.roster;
+    const peers = this.agreed?.peers;
+    if (peers === undefined) return {};
     const known = peers.find((peer) => peer.identity === identity);
     const started = (self: ClusterPeer): readonly ClusterPeer[] => [
       ...peers.filter(({ id, name }) => name !== "" && id !== self.id),

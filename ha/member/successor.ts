@@ -1,11 +1,11 @@
 /** The last message of a leader whose disk failed. */
-import { MessageType, type Raft } from "../raft/mod.ts";
+import type { Raft } from "../raft/mod.ts";
 import type { MemberId, PeerNetwork } from "../runtime/types.ts";
 import { Outbox } from "./outbox.ts";
 
 /**
  * Tells a linked voter that has the leader's whole log to campaign at once. Only this message is
- * sent: any other might rest on what the disk has not kept.
+ * sent: any other might rest on what the disk has not kept, or does not give back.
  */
 export function nameSuccessor(
   raft: Raft,
@@ -18,10 +18,7 @@ export function nameSuccessor(
     (peer) => !peer.learner && peer.match === lastIndex && isLinked(peer.id),
   );
   if (!successor) return;
-  raft.transferLeadership(successor.id);
   const outbox = new Outbox(network, cluster);
-  for (const message of raft.ready().messages) {
-    if (message.type === MessageType.timeoutNow) outbox.message(message);
-  }
+  outbox.message(raft.farewell(successor.id));
   outbox.flush();
 }

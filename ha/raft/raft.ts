@@ -108,6 +108,14 @@ export class Raft {
     changes.transferLeadership(this.#state, to);
   }
 
+  /**
+   * Leader only: the message that has `to` campaign at once, which has the whole log. For a leader
+   * that ends and takes no Ready any more.
+   */
+  farewell(to: MemberId): Message {
+    return this.#state.draft(MessageType.timeoutNow, to);
+  }
+
   /** Tries to be elected, beginning with a pre-vote. */
   campaign(): void {
     elections.preCampaign(this.#state);

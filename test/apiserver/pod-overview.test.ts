@@ -71,6 +71,8 @@ test("what is counted is what get pods shows", async () => {
     ["Pending", { phase: "Pending" }],
     ["Running", { phase: "Running", conditions: [ready], ...container({ running: {} }) }],
     ["Succeeded", { phase: "Succeeded" }],
+    ["Unknown", { message: "lost", phase: "Unknown" }],
+    ["Pending", { qosClass: "BestEffort" }],
     ["Evicted", { phase: "Failed", reason: "Evicted" }],
     [
       "CrashLoopBackOff",

@@ -160,6 +160,27 @@ test("a leader sends no damaged history to a laggard: it stops, and another one 
   assert.equal(await cluster.run(textAt(laggard.store!, "n")), "29");
 });
 
+test("a leader whose log is damaged stops when a laggard needs it, and names a successor", async () => {
+  const limits = { logBytesHeld: 0, logReleaseStep: 1 };
+  const cluster = new SimulatedCluster("damaged log", 3, {}, { limits });
+  await cluster.startAll();
+  const leader = cluster.leader!;
+  const laggard = cluster.follower;
+  cluster.crash(laggard);
+  for (let i = 0; i < 9; i++) await cluster.run(leader.store!.txn(put("n", `${i}`)));
+  await cluster.world.runFor(200);
+  const { content } = contentOf(cluster, leader);
+  const batches = content.keys().filter((key) => key.startsWith("L"));
+  content.flip(batches[batches.length >> 1]!);
+  const starting = cluster.start(laggard);
+  await cluster.until(() => leader.member!.failure !== undefined, "the leader to stop");
+  assert.match(leader.member!.failure!.message, /log's batch at index \d+ does not match/);
+  await starting;
+  cluster.crash(leader);
+  await cluster.untilLed();
+  assert.equal(await cluster.run(textAt(laggard.store!, "n")), "8");
+});
+
 test("a staged snapshot that was damaged is not put in place unnoticed", async () => {
   const limits = { logEntriesKept: 4, logEntriesKeptMin: 2, logEntriesSlack: 4 };
   const cluster = new SimulatedCluster("staged", 3, {}, { limits });

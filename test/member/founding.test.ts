@@ -158,6 +158,32 @@ test("a joiner that loses its data is a stranger too, until removed and added ag
   await cluster.converged();
 });
 
+test("a joiner that has heard nothing yet of the membership judges no other joiner", async () => {
+  const cluster = await founded("two joiners");
+  const founders = [...cluster.seats];
+  const everybody = [1, 2, 3, 4, 5].map(simulatedPeer);
+  const first = cluster.addSeat(4, { cluster: everybody });
+  const other = cluster.addSeat(5, { cluster: everybody });
+  const { admin } = cluster.leader!.store!;
+  await cluster.run(admin.memberAdd({ peerUrls: [urlOf(first.peer)], learner: true }));
+  const admitted = begin(cluster, first);
+  await cluster.until(() => admitted.outcome !== undefined, "the admission");
+  assert.equal(admitted.outcome, "started");
+  for (const seat of founders) cluster.crash(seat);
+  assert.equal(first.member?.appliedIndex, 0);
+  const asking = begin(cluster, other);
+  await cluster.world.runFor(5_000);
+  assert.equal(asking.outcome, undefined);
+  await Promise.all(founders.map((seat) => cluster.start(seat)));
+  await cluster.untilLed();
+  const leader = cluster.leader!.store!.admin;
+  await cluster.world.runFor(1_000);
+  await cluster.run(leader.memberPromote(first.peer.id));
+  await cluster.run(leader.memberAdd({ peerUrls: [urlOf(other.peer)], learner: true }));
+  await cluster.until(() => asking.outcome !== undefined, "the other's admission");
+  assert.equal(asking.outcome, "started");
+});
+
 test("a founder that is started as a joiner after it lost its data is told the same", async () => {
   const cluster = await founded("as a joiner");
   const seat = cluster.follower;

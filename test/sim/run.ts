@@ -52,8 +52,15 @@ export interface RunResult {
 }
 
 export const defaultMillis = 8_000;
-/** The members compare their states several times in every run. */
-const corruptCheckMillis = 700;
+/**
+ * The members compare their states several times in every run, and read nearly all of their logs
+ * back from the disk.
+ */
+const simLimits: LimitOverrides = {
+  corruptCheckMillis: 700,
+  logBytesHeld: 512,
+  logReleaseStep: 3,
+};
 
 /** Short logs and queues, so that snapshots and catching up are everyday events. */
 const shortLimits: LimitOverrides = {
@@ -102,7 +109,7 @@ class Run {
     const members = options.members ?? (dice === 0 ? 1 : dice < 3 ? 5 : 3);
     const short = chance.below(2) === 0;
     this.#churn = options.churn ?? (members === 3 && !options.faults && chance.below(3) === 0);
-    const limits = { corruptCheckMillis, ...(options.limits ?? (short ? shortLimits : {})) };
+    const limits = { ...simLimits, ...(options.limits ?? (short ? shortLimits : {})) };
     this.#cluster = new Cluster(options.seed, {
       members,
       world: { logLines: 60, ...(options.network && { network: options.network }) },

@@ -90,5 +90,15 @@ function statusIn(object: StoredObject): string {
   if (podStatusFields.some((name) => object.mayHave(name))) {
     return summarisePod(object.read() as Pod).status;
   }
-  return object.field("status.phase") || "Pending";
+  return phaseIn(object.value) ?? (object.field("status.phase") || "Pending");
+}
+
+const phaseStart = Buffer.from('"status":{"phase":"');
+const quote = 0x22;
+
+/** Undefined: the phase is not the first field of the status, and the pod is to be parsed for it. */
+function phaseIn(text: Buffer): string | undefined {
+  const start = text.indexOf(phaseStart) + phaseStart.length;
+  if (start < phaseStart.length) return undefined;
+  return text.toString("latin1", start, text.indexOf(quote, start));
 }
