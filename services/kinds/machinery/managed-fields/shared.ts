@@ -5,12 +5,17 @@
  */
 import type { FieldSet } from "./field-set.ts";
 
-const setsMax = 2_000;
+/**
+ * Characters of all texts kept; the sets take some five times as much. Each pod that runs has a set
+ * of its own, for its address is in it: those must not pile up when pods come and go.
+ */
+const textsLengthMax = 512 * 1024;
 /** Sets beyond this size are too rare to be kept. */
 const textLengthMax = 16_384;
 
 /** The least recently used first. */
 const byText = new Map<string, FieldSet>();
+let textsLength = 0;
 const texts = new WeakMap<FieldSet, string>();
 
 /** The set with this JSON text, which is frozen. Throws SyntaxError. */
@@ -41,11 +46,11 @@ function remember(text: string, set: FieldSet): FieldSet {
   if (text.length > textLengthMax) return set;
   texts.set(set, text);
   byText.set(text, set);
-  if (byText.size > setsMax) {
-    for (const oldest of byText.keys()) {
-      byText.delete(oldest);
-      break;
-    }
+  textsLength += text.length;
+  for (const oldest of byText.keys()) {
+    if (textsLength <= textsLengthMax) break;
+    byText.delete(oldest);
+    textsLength -= oldest.length;
   }
   return set;
 }
