@@ -63,7 +63,6 @@ export interface Change {
 }
 
 const writer = new WireWriter();
-const empty = new Uint8Array(0);
 
 export const appliedKey: Uint8Array = Uint8Array.of(Prefix.applied);
 
@@ -230,14 +229,14 @@ function readChange(reader: WireReader, end: number): Change {
 export interface SessionRecord {
   readonly requestId: string;
   readonly wallMillis: number;
-  /** An encoded `TxnResult`. */
-  readonly result: Uint8Array;
+  /** An encoded `TxnResult`, as a text (`text.ts`). */
+  readonly result: string;
 }
 
 export function encodeSession(session: SessionRecord, order: number): Uint8Array {
   writer.string(1, session.requestId);
   writer.fixed64(2, session.wallMillis);
-  writer.bytes(3, session.result);
+  writer.text(3, session.result);
   writer.number(4, order);
   return writer.finish();
 }
@@ -247,12 +246,12 @@ export function decodeSession(key: Uint8Array, bytes: Uint8Array): SessionRecord
     const reader = new WireReader(bytes);
     let requestId = "";
     let wallMillis = 0;
-    let result: Uint8Array = empty;
+    let result = "";
     while (reader.position < reader.end) {
       const tag = reader.varint();
       if (tag === 10) requestId = reader.string();
       else if (tag === 17) wallMillis = reader.fixed64();
-      else if (tag === 26) result = Uint8Array.from(reader.bytes());
+      else if (tag === 26) result = reader.text();
       else reader.skip(tag);
     }
     return { requestId, wallMillis, result };

@@ -9,6 +9,7 @@ import { Fifo } from "./fifo.ts";
 import { diskKey, encodeSession, Prefix, type SessionRecord } from "./layout.ts";
 import type { StoreLimits } from "./limits.ts";
 import { requestIdReused, sameRequest, splitRequestId } from "./request-id.ts";
+import { bytesOf, textOf } from "./text.ts";
 import type { TxnResponse } from "./types.ts";
 
 export class Sessions {
@@ -36,7 +37,7 @@ export class Sessions {
     if (session === undefined) return undefined;
     const remembered = splitRequestId(session.requestId).digest;
     if (!sameRequest(remembered, digest)) throw requestIdReused(id);
-    return { ...decodeTxnResponse(session.result), replayed: true };
+    return { ...decodeTxnResponse(bytesOf(session.result)), replayed: true };
   }
 
   /** A large answer is remembered as succeeded and revision only. */
@@ -45,8 +46,7 @@ export class Sessions {
     if (encoded.length > this.limits.maxSessionResultBytes) {
       encoded = encodeTxnResponse({ ...response, results: [] });
     }
-    // A copy: the encoder's views keep a whole chunk alive.
-    const session = { requestId, wallMillis, result: Uint8Array.from(encoded) };
+    const session = { requestId, wallMillis, result: textOf(encoded) };
     this.byId.set(splitRequestId(requestId).id, session);
     this.order.push(session);
     const key = diskKey(Prefix.session, this.next);

@@ -427,7 +427,7 @@ export class StateMachine {
 function digestSession(digest: Digest, session: SessionRecord): void {
   digest.text(session.requestId);
   digest.number(session.wallMillis);
-  digest.bytes(session.result);
+  digest.text(session.result);
 }
 
 function decodeCommitted(index: number, proposal: Uint8Array): DecodedProposal {
