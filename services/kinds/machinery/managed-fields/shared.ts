@@ -9,7 +9,7 @@ import type { FieldSet } from "./field-set.ts";
  * Characters of all texts kept; the sets take some five times as much. Each pod that runs has a set
  * of its own, for its address is in it: those must not pile up when pods come and go.
  */
-const textsLengthMax = 512 * 1024;
+const textsLengthMax = 128 * 1024;
 /** Sets beyond this size are too rare to be kept. */
 const textLengthMax = 16_384;
 
