@@ -131,13 +131,15 @@ export class Log {
    */
   release(index: LogIndex, wanted: number, bytesMax: number, step: number): void {
     const last = Math.min(index, this.#durable);
+    const bytesEnough = step * entryBytesEnough;
+    if (last - this.#held + 1 < step && this.#heldBytes < bytesEnough) return;
     let bytes = 0;
     let count = 0;
     for (; this.#held + count <= last; count++) {
       if (this.#held + count > wanted && this.#heldBytes - bytes <= bytesMax) break;
       bytes += (this.#entries[count] as Entry).data.length;
     }
-    if (count < step && bytes < step * entryBytesEnough) return;
+    if (count < step && bytes < bytesEnough) return;
     for (const { index: from, term } of this.#entries.splice(0, count)) {
       if (this.#runs.at(-1)?.term !== term) this.#runs.push({ from, term });
     }
