@@ -9,7 +9,7 @@ const aggregatorLimits = {
 } as const;
 
 interface Group {
-  readonly messages: Set<string>;
+  readonly messages: string[];
   readonly atMillis: number;
 }
 
@@ -25,23 +25,28 @@ export class EventAggregator {
     this.#clock = clock;
   }
 
+  /** Groups that are remembered. */
+  get size(): number {
+    return this.#groups.size;
+  }
+
   /** `group`: all that the event says but for its message. */
   isOneOfMany(group: string, message: string): boolean {
     const { messagesMax, silenceMillis, groupsMax } = aggregatorLimits;
     const now = this.#clock.monotonicMillis();
     const known = this.#groups.get(group);
     const isSilent = known !== undefined && now - known.atMillis > silenceMillis;
-    const messages = known && !isSilent ? known.messages : new Set<string>();
+    const messages = known && !isSilent ? known.messages : [];
     // The group that was silent for longest is forgotten first.
     this.#groups.delete(group);
     this.#groups.set(group, { messages, atMillis: now });
-    if (this.#groups.size > groupsMax) {
-      const [oldest = ""] = this.#groups.keys();
+    for (const [oldest, { atMillis }] of this.#groups) {
+      if (this.#groups.size <= groupsMax && now - atMillis <= silenceMillis) break;
       this.#groups.delete(oldest);
     }
-    if (messages.has(message)) return false;
-    if (messages.size >= messagesMax) return true;
-    messages.add(message);
+    if (messages.includes(message)) return false;
+    if (messages.length >= messagesMax) return true;
+    messages.push(message);
     return false;
   }
 }

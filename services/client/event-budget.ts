@@ -26,6 +26,11 @@ export class EventBudget {
     this.#clock = clock;
   }
 
+  /** Objects that are remembered. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
   /** False: too much has been said about the object; this event is to be dropped. */
   take(object: string): boolean {
     const now = this.#clock.monotonicMillis();
@@ -33,11 +38,12 @@ export class EventBudget {
     const { tokens, atMillis } = this.#buckets.get(object) ?? { tokens: burst, atMillis: now };
     const present = Math.min(burst, tokens + (now - atMillis) / refillMillis);
     const isEnough = present >= 1;
-    // The object that was longest not spoken of is forgotten first.
+    // The object that was longest not spoken of is forgotten first, and when its budget is full.
     this.#buckets.delete(object);
     this.#buckets.set(object, { tokens: isEnough ? present - 1 : present, atMillis: now });
-    if (this.#buckets.size > objectsMax) {
-      const [oldest = ""] = this.#buckets.keys();
+    for (const [oldest, bucket] of this.#buckets) {
+      const isFull = bucket.tokens + (now - bucket.atMillis) / refillMillis >= burst;
+      if (this.#buckets.size <= objectsMax && !isFull) break;
       this.#buckets.delete(oldest);
     }
     return isEnough;
