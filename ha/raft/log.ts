@@ -1,6 +1,6 @@
 /**
  * The log since the last compaction: its end in memory, and before that, on the disk alone, what
- * nobody is expected to ask for.
+ * all peers have, or one has lacked for long.
  *
  * ```
  *   base        first             held          unstable        last
@@ -145,6 +145,10 @@ export class Log {
     }
     this.#held += count;
     this.#heldBytes -= bytes;
+    if (this.#sharedFrom < this.#held) {
+      this.#shared = [];
+      this.#sharedTo = 0;
+    }
   }
 
   /**
