@@ -8,9 +8,9 @@
  *
  * A heap that grows is collected each time it has grown by a third or so, with a pause each time,
  * for next to nothing: a master keeps what it is given. So the first time comes at 128 MB. The main
- * thread's heap is there before this module: see `heapOptions`. Its young generation grows to 8 MB,
- * not to 64: what a call makes is garbage after some milliseconds, and to touch the same few
- * megabytes over and over is cheaper, and holds 100 MB less.
+ * thread's heap is there before this module: see `heapOptions`. The young generation is left to
+ * grow: held at 16 MB it saves 60 MB and at 8 MB 100, but where pods are bound by the thousand a
+ * master then spends 5 % and 13 % more, for what is under way is moved more often.
  *
  * The young generation is collected by several threads at once, and the program waits for the last:
  * on two cores, which a local cluster shares among its processes, those that help wait for a turn
@@ -25,10 +25,10 @@ setFlagsFromString("--invocation-count-for-turbofan=30000");
 
 if (availableParallelism() <= 2) setFlagsFromString("--no-parallel-scavenge");
 
-const heapFlags = ["--initial-old-space-size=128", "--max-semi-space-size=8"];
-for (const flag of heapFlags) setFlagsFromString(flag);
+const initialHeap = "--initial-old-space-size=128";
+setFlagsFromString(initialHeap);
 
 /** Options of Node for a process that is about to run this component. */
 export function heapOptions(component: string | undefined): readonly string[] {
-  return component === "apiserver" ? heapFlags : [];
+  return component === "apiserver" ? [initialHeap] : [];
 }
