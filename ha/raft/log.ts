@@ -211,15 +211,9 @@ export class Log {
     const count = Math.max(index + 1 - this.#held, 0);
     for (const { data } of this.#entries.splice(0, count)) this.#heldBytes -= data.length;
     this.#held += count;
-    // The last of the runs that began before still holds where entries of its term are left.
-    this.#runs.splice(
-      0,
-      Math.max(
-        this.#runs.findLastIndex(({ from }) => from <= index + 1),
-        0,
-      ),
-    );
-    if (this.#held === index + 1) this.#runs = [];
+    // A run that began before still holds where entries of its term are left.
+    const first = this.#runs.findLastIndex(({ from }) => from <= index + 1);
+    this.#runs = this.#held > index + 1 ? this.#runs.slice(first) : [];
     this.#baseIndex = index;
     this.#baseTerm = term;
     this.#sharedTo = 0;
